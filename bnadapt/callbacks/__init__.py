@@ -1,0 +1,15 @@
+"""What happens around training, testing and adapting."""
+
+from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
+from bnadapt.callbacks.latent_distance import LatentDistance
+from bnadapt.callbacks.pictures import SegmentationPictures
+from bnadapt.callbacks.prediction_files import PredictionFiles
+from bnadapt.callbacks.tensorboard import TensorBoardOverview
+
+__all__ = [
+    "BatchNormAdaptation",
+    "LatentDistance",
+    "PredictionFiles",
+    "SegmentationPictures",
+    "TensorBoardOverview",
+]

@@ -1,0 +1,91 @@
+"""Pictures for TensorBoard: image, mask, predictions without and with adaptation, and their difference."""
+
+from collections.abc import Mapping
+
+import matplotlib
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from bnadapt.callbacks.tensorboard import writer_of
+from bnadapt.data.masks import IGNORED
+from bnadapt.stage import is_adapting
+
+
+class SegmentationPictures(Callback):
+    """Draws a few tiles at the end of `fit`, `test` and `adapt`.
+
+    Tags are `picture/STAGE/DOMAIN/NUMBER`. Masks are drawn where the stage has them: never in `adapt`.
+
+    Args:
+        count: tiles per domain, evenly spread.
+    """
+
+    def __init__(self, count: int = 3) -> None:
+        self.count = count
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._draw(trainer, pl_module, trainer.val_dataloaders.dataset, "val/source")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for name, loader in zip(pl_module.test_names, trainer.test_dataloaders, strict=True):
+            self._draw(trainer, pl_module, loader.dataset, f"test/{name}")
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if is_adapting(trainer):
+            self._draw(trainer, pl_module, trainer.predict_dataloaders.dataset, "adapt/target")
+
+    def _draw(self, trainer: Trainer, task: LightningModule, tiles: Dataset, where: str) -> None:
+        chosen = sorted(set(np.linspace(0, len(tiles) - 1, self.count).astype(int).tolist()))
+        for number, index in enumerate(chosen):
+            item = tiles[index]
+            predictions = predictions_by_state(task, item["image"][None].to(task.device))
+            figure = comparison({key: item[key] for key in item}, predictions)
+            writer_of(trainer).add_figure(f"picture/{where}/{number}", figure, trainer.global_step)
+
+
+@torch.no_grad()
+def predictions_by_state(task: LightningModule, images: Tensor) -> dict[str, Tensor]:
+    """Predicted classes (H, W) of one image (1, C, H, W), without and, in an adapted network, with adaptation."""
+    was_training = task.network.training
+    task.network.eval()
+    try:
+        if task.source_bank is None:
+            return {"prediction": task(images).argmax(1)[0].cpu()}
+        with task.source_bank.applied(task.network):
+            unadapted = task(images).argmax(1)[0].cpu()
+        return {"without adaptation": unadapted, "with adaptation": task(images).argmax(1)[0].cpu()}
+    finally:
+        task.network.train(was_training)
+
+
+def comparison(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> Figure:
+    """One row of panels: image, mask if there is one, predictions, and where two predictions differ."""
+    panels = {"image": (item["image"][0].numpy(), "gray")}
+    if "mask" in item:
+        panels["mask"] = (_shown(item["mask"].numpy()), "viridis")
+    panels |= {name: (_shown(classes.numpy()), "viridis") for name, classes in predictions.items()}
+    if len(predictions) == 2:
+        before, after = (classes.numpy() for classes in predictions.values())
+        panels["gained (+), lost (-)"] = ((after > 0).astype(int) - (before > 0).astype(int), "coolwarm")
+    return panel_row(panels)
+
+
+def panel_row(panels: Mapping[str, tuple[np.ndarray, str]]) -> Figure:
+    """Named pictures beside each other, each with its colour map."""
+    figure = Figure(figsize=(2.6 * len(panels), 2.9), layout="constrained")
+    for axes, (name, (picture, colours)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        limits = {"coolwarm": (-1, 1), "viridis": (0, max(1, int(np.nanmax(picture, initial=0))))}
+        low, high = limits.get(colours, (None, None))
+        axes.imshow(picture, cmap=matplotlib.colormaps[colours], vmin=low, vmax=high, interpolation="nearest")
+        axes.set_title(name, fontsize=9)
+        axes.axis("off")
+    return figure
+
+
+def _shown(classes: np.ndarray) -> np.ndarray:
+    """Class indices as numbers to draw; ignored pixels stay empty."""
+    return np.where(classes == IGNORED, np.nan, classes)

@@ -1,0 +1,102 @@
+"""What TensorBoard shows besides scalars: an ordered layout, hyper-parameters with scores, runs by state."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+LAYOUT = {
+    "1 Does it learn?": {
+        "loss": ["Multiline", [r"train/source/loss", r"val/source/loss"]],
+        "IoU on the source": ["Multiline", [r"val/source/iou"]],
+        "learning rate": ["Multiline", [r"lr-.*"]],
+    },
+    "2 Does it segment?": {
+        "IoU of the test sets": ["Multiline", [r"test/.*/iou"]],
+        "Dice of the test sets": ["Multiline", [r"test/.*/dice"]],
+    },
+    "3 How far apart, layer by layer?": {
+        "Gaussian Wasserstein": ["Multiline", [r"depth/gaussian_wasserstein"]],
+        "sliced Wasserstein": ["Multiline", [r"depth/sliced_wasserstein"]],
+        "Bhattacharyya": ["Multiline", [r"depth/bhattacharyya"]],
+    },
+}
+
+
+class _Silent:
+    """Takes what a SummaryWriter takes, where there is no TensorBoard logger."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+
+def tensorboard_logger(trainer: Trainer) -> TensorBoardLogger | None:
+    """The run's TensorBoard logger on the first process, if it has one."""
+    if not trainer.is_global_zero:
+        return None
+    return next((each for each in trainer.loggers if isinstance(each, TensorBoardLogger)), None)
+
+
+def writer_of(trainer: Trainer) -> Any:
+    """The run's SummaryWriter; without one, something that takes the same calls."""
+    logger = tensorboard_logger(trainer)
+    return logger.experiment if logger else _Silent()
+
+
+@contextmanager
+def state_writer(trainer: Trainer, state: str) -> Iterator[Any]:
+    """A SummaryWriter of the sub-run `state` (`unadapted`, `adapted`), so that charts overlay the states."""
+    logger = tensorboard_logger(trainer)
+    if logger is None:
+        yield _Silent()
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(Path(logger.log_dir) / state) as writer:
+        yield writer
+
+
+class TensorBoardOverview(Callback):
+    """Writes the layout of the custom scalars, and hyper-parameters with the final scores."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        writer_of(trainer).add_custom_scalars(LAYOUT)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        writer_of(trainer).add_custom_scalars(LAYOUT)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        writer_of(trainer).add_custom_scalars(LAYOUT)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._log(trainer, pl_module, "val/")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._log(trainer, pl_module, "test/")
+
+    def _log(self, trainer: Trainer, task: LightningModule, stage: str) -> None:
+        logger = tensorboard_logger(trainer)
+        scores = {
+            f"hp/{tag}": value.item()
+            for tag, value in trainer.callback_metrics.items()
+            if tag.startswith(stage) and "/iou" in tag
+        }
+        if logger and scores:
+            logger.log_hyperparams(_hyper_parameters(trainer, task), scores)
+
+
+def _hyper_parameters(trainer: Trainer, task: LightningModule) -> dict[str, str | int | float | bool]:
+    datamodule = trainer.datamodule
+    return {
+        "network": task.hparams.network,
+        **{f"network/{key}": str(value) for key, value in (task.hparams.network_args or {}).items()},
+        "source": datamodule.source.name if datamodule.source else "none",
+        "target": datamodule.target.name if datamodule.target else "none",
+        "intensity": datamodule.intensity,
+        "adapted": task.source_bank is not None,
+        "batch_size": datamodule.batch_size,
+        "crop_size": datamodule.crop_size,
+    }

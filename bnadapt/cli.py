@@ -1,0 +1,127 @@
+"""The command line: LightningCLI with fit, validate, test, predict and adapt."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import ArgsType, LightningCLI
+
+import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
+from bnadapt.batchnorm import NoBatchNormError
+from bnadapt.callbacks import SegmentationPictures, TensorBoardOverview
+from bnadapt.data import DomainPair
+from bnadapt.errors import InputError
+from bnadapt.tasks import SegmentationTask
+from bnadapt.trainer import AdaptationTrainer
+
+OWN_NETWORK = ("network", "network_args", "in_channels", "num_classes")
+
+
+class BnadaptCLI(LightningCLI):
+    """LightningCLI for a SegmentationTask and a DomainPair, with the subcommand `adapt`."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's, and `adapt`; each with the arguments that are not options."""
+        return LightningCLI.subcommands() | {"adapt": {"model", "datamodule"}}
+
+    def parse_arguments(self, parser: Any, args: ArgsType) -> None:
+        """Parse, and refuse a checkpoint that is missing, broken or of another network than asked for."""
+        super().parse_arguments(parser, args)
+        config = self.config[self.config.subcommand]
+        if config.ckpt_path is None:
+            if self.config.subcommand != "fit":
+                raise InputError(f"{self.config.subcommand}: give the trained network by --ckpt_path.")
+            return
+        stored = _network_in(Path(config.ckpt_path))
+        defaults = self._subcommand_parsers[self.config.subcommand].get_defaults().model
+        for key in OWN_NETWORK:
+            asked = config.model[key]
+            if asked not in (defaults[key], stored[key]):
+                raise InputError(
+                    f"{config.ckpt_path}: holds a network with {key} {stored[key]}, --model.{key} asks for {asked};"
+                    f" leave out --model.{key}, or take another checkpoint."
+                )
+
+
+def _network_in(path: Path) -> dict[str, Any]:
+    """The network's hyper-parameters in a checkpoint of ours.
+
+    Raises:
+        InputError: the file is missing, broken or no such checkpoint.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint; check --ckpt_path.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        parameters = checkpoint["hyper_parameters"]
+        return {key: parameters[key] for key in OWN_NETWORK}
+    except Exception as error:
+        raise InputError(
+            f"{path}: is no checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged"
+            f" ({type(error).__name__}); give one, such as .../checkpoints/best.ckpt."
+        ) from error
+
+
+def main(args: ArgsType = None) -> BnadaptCLI:
+    """Run one command.
+
+    Args:
+        args: command line arguments; those of the process by default.
+
+    Returns:
+        The finished command line, with its trainer, model and data module.
+
+    Raises:
+        InputError: an input cannot be used.
+    """
+    _quiet()
+    return BnadaptCLI(
+        SegmentationTask,
+        DomainPair,
+        trainer_class=AdaptationTrainer,
+        trainer_defaults={
+            "logger": {
+                "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
+                "init_args": {"save_dir": "lightning_logs", "name": "default", "default_hp_metric": False},
+            },
+            "callbacks": _callbacks(),
+            "log_every_n_steps": 10,
+        },
+        auto_configure_optimizers=False,
+        save_config_kwargs={"overwrite": True},
+        parser_kwargs={"description": "Train, adapt, test and run segmentation networks."},
+        args=args,
+    )
+
+
+def run() -> None:
+    """The console script: `main`, with a sentence and exit status 2 for what the user can put right."""
+    try:
+        main()
+    except (InputError, NoBatchNormError) as error:
+        print(f"bnadapt: error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _callbacks() -> list[Any]:
+    return [
+        ModelCheckpoint(
+            monitor="val/source/iou", mode="max", filename="best", save_last=True, enable_version_counter=False
+        ),
+        LearningRateMonitor(logging_interval="step"),
+        SegmentationPictures(),
+        TensorBoardOverview(),
+    ]
+
+
+def _quiet() -> None:
+    """Drop the messages that tell a user of bnadapt nothing."""
+    warnings.filterwarnings("ignore", ".*does not have many workers which may be a bottleneck.*")
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+        logging.getLogger(name).addFilter(lambda record: "💡" not in record.getMessage())

@@ -1,0 +1,22 @@
+"""Domains, from files, public data sets or a random seed, and the data module that pairs two of them."""
+
+from bnadapt.data.datamodule import DomainPair
+from bnadapt.data.domain import Domain, Section
+from bnadapt.data.em import ISBI2012, VNC, AxonDeepSeg, CDeep3M, FlyEM
+from bnadapt.data.folder import Folder
+from bnadapt.data.stack import Stack
+from bnadapt.data.synthetic import Synthetic
+
+__all__ = [
+    "ISBI2012",
+    "VNC",
+    "AxonDeepSeg",
+    "CDeep3M",
+    "Domain",
+    "DomainPair",
+    "FlyEM",
+    "Folder",
+    "Section",
+    "Stack",
+    "Synthetic",
+]

@@ -1,0 +1,141 @@
+"""torch data sets over prepared sections: random crops to learn from, tiles to test on, sections to segment."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, DistributedSampler
+
+from bnadapt.data.masks import IGNORED
+from bnadapt.data.prepare import PreparedSection
+from bnadapt.data.tiles import tiles_of
+from bnadapt.errors import InputError
+
+
+class RandomCrops(Dataset):
+    """Random crops with flips, quarter turns and small rotations, by albumentations.
+
+    Item i is a function of seed and i alone, whatever process asks for it. Together with
+    `EpochSampler`, whose indices go on from epoch to epoch, a resumed training sees what an
+    uninterrupted one would.
+
+    Args:
+        sections: with masks.
+        crop_size: side of a crop in pixels.
+        length: crops per epoch.
+        seed: of all randomness.
+
+    Raises:
+        InputError: a section is smaller than a crop.
+    """
+
+    def __init__(self, sections: Sequence[PreparedSection], crop_size: int, length: int, seed: int) -> None:
+        for section in sections:
+            if min(section.size) < crop_size:
+                raise InputError(
+                    f"{section.name}: {section.size[0]} x {section.size[1]} pixels (after resampling) are less than"
+                    f" a crop of {crop_size}; set --data.crop_size to {min(section.size)} or less."
+                )
+        self.sections = sections
+        self.length = length
+        self.seed = seed
+        self.augment = _augmentation(crop_size)
+        areas = np.array([np.prod(section.size) for section in sections], dtype=float)
+        self.shares = areas / areas.sum()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        generator = np.random.default_rng([self.seed, index])
+        section = self.sections[generator.choice(len(self.sections), p=self.shares)]
+        self.augment.set_random_seed(int(generator.integers(2**31)))
+        crop = self.augment(image=np.moveaxis(section.image, 0, -1), mask=section.mask)
+        image = crop["image"].reshape(*crop["image"].shape[:2], -1)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))),
+            "mask": torch.from_numpy(np.ascontiguousarray(crop["mask"])).long(),
+        }
+
+
+def _augmentation(crop_size: int) -> "albumentations.Compose":  # noqa: F821
+    import os
+
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations
+    import cv2
+
+    return albumentations.Compose(
+        [
+            albumentations.RandomCrop(crop_size, crop_size),
+            albumentations.D4(p=1),
+            albumentations.Rotate(limit=20, border_mode=cv2.BORDER_REFLECT_101, p=0.5),
+        ]
+    )
+
+
+class EpochSampler(DistributedSampler):
+    """Indices 0, 1, 2, ... that go on in the next epoch, dealt out to all processes.
+
+    Lightning calls `set_epoch`, also after a resume.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        super().__init__(
+            dataset,
+            num_replicas=torch.distributed.get_world_size() if distributed else 1,
+            rank=torch.distributed.get_rank() if distributed else 0,
+            shuffle=False,
+        )
+
+    def __iter__(self):  # noqa: ANN204
+        return (self.epoch * len(self.dataset) + index for index in super().__iter__())
+
+
+class Tiles(Dataset):
+    """All tiles of all sections; with masks, the pixels that are another tile's are marked as ignored.
+
+    So every pixel counts once. An item is `image` (C, h, w) float32 and, if the section has one,
+    `mask` (h, w) int64.
+    """
+
+    def __init__(self, sections: Sequence[PreparedSection], tile_size: int, overlap: int) -> None:
+        self.items = [
+            (section, tile) for section in sections for tile in tiles_of(section.size, tile_size, overlap, section.name)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        section, tile = self.items[index]
+        item = {"image": torch.from_numpy(section.image[:, *tile.area].copy())}
+        if section.mask is not None:
+            mask = np.full(item["image"].shape[1:], IGNORED, dtype=np.int64)
+            mask[tile.own_inside] = section.mask[tile.own]
+            item["mask"] = torch.from_numpy(mask)
+        return item
+
+
+class TiledSections(Dataset):
+    """Whole sections as bags of tiles: `image` (tiles, C, h, w) and the index of the section."""
+
+    def __init__(self, sections: Sequence[PreparedSection], tile_size: int, overlap: int) -> None:
+        self.sections = sections
+        self.tiles = [tiles_of(section.size, tile_size, overlap, section.name) for section in sections]
+
+    def __len__(self) -> int:
+        return len(self.sections)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        image = torch.from_numpy(self.sections[index].image)
+        return {"image": torch.stack([image[:, *tile.area] for tile in self.tiles[index]]), "section": index}
+
+    def stitched(self, index: int, maps: Tensor) -> Tensor:
+        """Put maps (tiles, K, h, w) of the section together to (K, H, W), from each tile what is its own."""
+        whole = maps.new_zeros(maps.shape[1], *self.sections[index].size)
+        for tile, part in zip(self.tiles[index], maps, strict=True):
+            whole[:, *tile.own] = part[:, *tile.own_inside]
+        return whole

@@ -1,0 +1,82 @@
+"""Myelinated axons of the rat spinal cord, SEM (AxonDeepSeg, doi:10.5281/zenodo.5498378)."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bnadapt.data.domain import Domain, Section
+from bnadapt.data.em.origin import origin
+from bnadapt.data.readers import read_image
+from bnadapt.errors import InputError
+
+LABEL_RULES = {
+    "myelin": lambda label: (label >= 64) & (label < 192),
+    "axon": lambda label: label >= 192,
+}
+RATS = (1, 2, 3, 4, 5, 6, 7, 8)
+
+
+class AxonDeepSeg(Domain):
+    """`axondeepseg`: 10 images of 8 rats, 737 x 758 to 2001 x 2001 pixels of 70 to 180 nm, SEM.
+
+    Rats 1, 2, 5, 6, 7 have bright images (mean 128 to 157), rats 3, 4, 8 dark ones (66 to 103).
+    Blocks are cut by rat.
+
+    Args:
+        rats: whose images to take.
+        task: `myelin` (34 %) or `axon` (26 %).
+        split: parts of the rats for training, validation and test.
+        label: what tables and tags call the domain; needed where two parts of the set meet.
+    """
+
+    def __init__(
+        self,
+        rats: Sequence[int] = RATS,
+        task: Literal["myelin", "axon"] = "myelin",
+        split: Sequence[float] = (0.6, 0.2, 0.2),
+        label: str = "axondeepseg",
+    ) -> None:
+        super().__init__(split, gap=0)
+        if strange := sorted(set(rats) - set(RATS)):
+            raise InputError(f"axondeepseg: there is no rat {strange[0]}; take some of {list(RATS)}.")
+        self.rats = tuple(rats)
+        self.task = task
+        self.classes = ("background", task)
+        self.label = label
+        self.origin = origin("axondeepseg")
+
+    @property
+    def name(self) -> str:
+        """The given label."""
+        return self.label
+
+    def labelled(self) -> list[Section]:
+        """All images of the chosen rats, rat by rat."""
+        return [self._section(path, rat) for rat in self.rats for path in self.origin.matching(f"sub-rat{rat}/", ".png")]
+
+    def unlabelled(self) -> list[Section]:
+        """None."""
+        return []
+
+    def _section(self, path: str, rat: int) -> Section:
+        folder = f"sub-rat{rat}/micr"
+        stem = Path(path).stem
+        beside = f"{folder}/{stem}.json"
+        sidecar = beside if beside in self.origin.sha256 else f"{folder}/sub-rat{rat}_SEM.json"
+        label = f"derivatives/labels/{folder}/{stem}_seg-axonmyelin-manual.png"
+        image, mask, described = self.origin.fetch([path, label, sidecar])
+        return Section(
+            name=image.name,
+            read_image=partial(read_image, image),
+            read_mask=partial(_read_mask, mask, self.task),
+            pixel_size_nm=1000 * json.loads(described.read_text())["PixelSize"][0],
+            group=f"rat{rat}",
+        )
+
+
+def _read_mask(path: Path, task: str) -> np.ndarray:
+    return LABEL_RULES[task](read_image(path)).astype(np.uint8)

@@ -1,0 +1,90 @@
+"""Where the files of a public EM data set come from, and how they get here."""
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from bnadapt.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The public origin of a data set, at one commit of its repository.
+
+    Attributes:
+        name: the set's short name, also of its folder.
+        title: what it shows.
+        url: where a file is, with `{path}` for its path in the repository.
+        licence: the licence's name and terms.
+        citation: what to cite.
+        sha256: of every file, by its path in the repository.
+    """
+
+    name: str
+    title: str
+    url: str
+    licence: str
+    citation: str
+    sha256: dict[str, str]
+
+    def fetch(self, paths: Sequence[str]) -> list[Path]:
+        """Give local files, downloaded on first use and checked against their SHA-256.
+
+        They lie in `<folder>/<set>/<path in the repository>`, where the folder is that of the
+        environment variable BNADAPT_DATA, else the user's cache. Files that are already there
+        are used as they are if their SHA-256 is right.
+
+        Raises:
+            InputError: a file is not there and cannot be fetched, or is not the file it should be.
+        """
+        import pooch
+
+        folder = data_folder() / self.name
+        if not all((folder / path).exists() for path in paths):
+            log.warning("Fetching %s (%s). Licence: %s. Please cite: %s", self.name, self.title, self.licence, self.citation)
+        pooch.get_logger().setLevel("WARNING")
+
+        def fetched(path: str) -> Path:
+            try:
+                return Path(
+                    pooch.retrieve(
+                        self.url.format(path=path),
+                        known_hash=self.sha256[path],
+                        fname=Path(path).name,
+                        path=(folder / path).parent,
+                    )
+                )
+            except Exception as error:
+                raise InputError(
+                    f"{folder / path}: is not there, or damaged, and cannot be fetched from {self.url.format(path=path)}"
+                    f" ({type(error).__name__}); connect to the network, or put the data set into the folder that"
+                    " BNADAPT_DATA names."
+                ) from error
+
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(fetched, paths))
+
+    def matching(self, prefix: str, suffix: str) -> list[str]:
+        """The paths that begin and end so, sorted."""
+        return sorted(path for path in self.sha256 if path.startswith(prefix) and path.endswith(suffix))
+
+
+@cache
+def origin(name: str) -> Origin:
+    """The registered origin of the set `name`."""
+    return Origin(name=name, **json.loads(files(__package__).joinpath(f"{name}.json").read_text()))
+
+
+def data_folder() -> Path:
+    """The folder of the environment variable BNADAPT_DATA, else a cache folder of the user."""
+    import pooch
+
+    return Path(os.environ.get("BNADAPT_DATA") or pooch.os_cache("bnadapt"))

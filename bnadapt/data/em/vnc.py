@@ -1,0 +1,62 @@
+"""Drosophila larva ventral nerve cord, serial-section TEM (Gerhard et al. 2013)."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bnadapt.data.domain import Domain, Section
+from bnadapt.data.em.origin import origin
+from bnadapt.data.readers import read_image
+
+LABEL_RULES = {
+    "membrane": lambda label: label <= 159,
+    "mitochondria": lambda label: label == 191,
+}
+
+
+class VNC(Domain):
+    """`vnc`: 20 labelled sections and 20 of another stack without labels, 1024 x 1024, 4.6 nm, ssTEM.
+
+    Args:
+        task: `membrane` (cell membranes with glia, 19 %) or `mitochondria` (5.4 %).
+        split: parts of the labelled sections for training, validation and test.
+        gap: sections left out between two blocks; neighbours correlate by 0.58.
+    """
+
+    name = "vnc"
+
+    def __init__(
+        self,
+        task: Literal["membrane", "mitochondria"] = "membrane",
+        split: Sequence[float] = (0.6, 0.2, 0.2),
+        gap: int = 1,
+    ) -> None:
+        super().__init__(split, gap)
+        self.task = task
+        self.classes = ("background", task)
+        self.origin = origin(self.name)
+
+    def labelled(self) -> list[Section]:
+        """Stack 1."""
+        images = self.origin.fetch(self.origin.matching("stack1/raw/", ".tif"))
+        masks = self.origin.fetch(self.origin.matching("stack1/labels/", ".png"))
+        return [
+            _section(image, partial(_read_mask, mask, self.task))
+            for image, mask in zip(images, masks, strict=True)
+        ]
+
+    def unlabelled(self) -> list[Section]:
+        """Stack 2."""
+        return [_section(image, None) for image in self.origin.fetch(self.origin.matching("stack2/raw/", ".tif"))]
+
+
+def _section(image: Path, read_mask: partial | None) -> Section:
+    name = f"{image.parts[-3]}-{image.name}"
+    return Section(name, partial(read_image, image), read_mask, pixel_size_nm=4.6)
+
+
+def _read_mask(path: Path, task: str) -> np.ndarray:
+    return LABEL_RULES[task](read_image(path)).astype(np.uint8)

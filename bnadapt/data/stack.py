@@ -1,0 +1,105 @@
+"""A user's own volume: a stack of sections in one TIFF, HDF5 or Zarr file."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bnadapt.data.domain import Domain, Section
+from bnadapt.data.masks import as_classes
+from bnadapt.data.readers import HDF5_ENDINGS, open_stack
+from bnadapt.data.writers import SectionWriter, StackFile
+from bnadapt.errors import InputError
+
+
+class Stack(Domain):
+    """The sections of a stack, along its first axis, and those of a stack of masks.
+
+    Args:
+        images: multi-page TIFF, HDF5 file or Zarr folder, (sections, H, W) or (sections, H, W, C).
+        masks: the same for the masks, (sections, H, W); none means that nothing is labelled. May be
+            the same file under another key.
+        images_key: path of the images inside an HDF5 file or Zarr group.
+        masks_key: path of the masks inside theirs.
+        pixel_size_nm: side of a pixel in nanometres, if known.
+        classes: what the mask values 0, 1, ... mean. Two classes may also be stored as 0 and 255.
+        split: parts of the sections for training, validation and test.
+        gap: sections left out between two blocks, because neighbours correlate.
+        label: what tables and tags call the domain; the file's name by default.
+
+    Raises:
+        InputError: a file or key is missing or broken, or the stacks differ in shape.
+    """
+
+    def __init__(
+        self,
+        images: str,
+        masks: str | None = None,
+        images_key: str | None = None,
+        masks_key: str | None = None,
+        pixel_size_nm: float | None = None,
+        classes: Sequence[str] = ("background", "foreground"),
+        split: Sequence[float] = (0.6, 0.2, 0.2),
+        gap: int = 1,
+        label: str | None = None,
+    ) -> None:
+        super().__init__(split, gap)
+        self.path = Path(images)
+        self.images_key = images_key
+        self.pixel_size_nm = pixel_size_nm
+        self.classes = tuple(classes)
+        self.label = label
+        self._images = open_stack(self.path, images_key)
+        self._masks = open_stack(Path(masks), masks_key) if masks else None
+        if self._masks is not None and self._masks.shape != self._images.shape[:3]:
+            raise InputError(
+                f"{masks}: masks of shape {tuple(self._masks.shape)} for images of shape"
+                f" {tuple(self._images.shape)}; every section needs one mask of its size."
+            )
+
+    @property
+    def name(self) -> str:
+        """The given label or the file's name without ending."""
+        return self.label or self.path.stem
+
+    def labelled(self) -> list[Section]:
+        """All sections, if there are masks."""
+        return self._sections() if self._masks is not None else []
+
+    def unlabelled(self) -> list[Section]:
+        """All sections, if there are no masks."""
+        return self._sections() if self._masks is None else []
+
+    def writer(self, folder: Path) -> SectionWriter:
+        """Writes two stacks in the format of the images."""
+        return StackFile(folder, self.path, self._stored_key())
+
+    def _stored_key(self) -> str | None:
+        return (self.images_key or "data") if self.path.suffix.lower() in HDF5_ENDINGS else self.images_key
+
+    def _sections(self) -> list[Section]:
+        return [
+            Section(
+                name=f"{self.path.name}[{index}]",
+                read_image=partial(self._read_image, index),
+                read_mask=partial(self._read_mask, index) if self._masks is not None else None,
+                pixel_size_nm=self.pixel_size_nm,
+            )
+            for index in range(len(self._images))
+        ]
+
+    def _read_image(self, index: int) -> np.ndarray:
+        return self._section(self._images, index)
+
+    def _read_mask(self, index: int) -> np.ndarray:
+        place = f"{self.name}, mask of section {index}"
+        return as_classes(self._section(self._masks, index), len(self.classes), place)
+
+    def _section(self, stack: np.ndarray, index: int) -> np.ndarray:
+        try:
+            return np.asarray(stack[index])
+        except Exception as error:
+            raise InputError(
+                f"{self.path}: section {index} cannot be read ({error}); copy the file again from its origin."
+            ) from error

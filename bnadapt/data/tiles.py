@@ -1,0 +1,68 @@
+"""Cut images into overlapping tiles of which every pixel belongs to exactly one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from bnadapt.errors import InputError
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile of an image.
+
+    Attributes:
+        area: rows and columns of the image that the tile covers.
+        own: rows and columns of the image that are its own; the own parts of all tiles cover the
+            image once, and lie as far from the tiles' borders as the overlap allows.
+    """
+
+    area: tuple[slice, slice]
+    own: tuple[slice, slice]
+
+    @property
+    def own_inside(self) -> tuple[slice, slice]:
+        """The own part in the tile's coordinates."""
+        return tuple(
+            slice(own.start - area.start, own.stop - area.start)
+            for own, area in zip(self.own, self.area, strict=True)
+        )
+
+
+def tiles_of(size: Sequence[int], tile_size: int, overlap: int, place: str) -> list[Tile]:
+    """The tiles of an image of `size` = (H, W).
+
+    Args:
+        size: of the image in pixels.
+        tile_size: side of a tile.
+        overlap: pixels that neighbouring tiles share at least.
+        place: image that messages name.
+
+    Raises:
+        InputError: the image is smaller than a tile, or the overlap leaves no way forward.
+    """
+    if min(size) < tile_size:
+        raise InputError(
+            f"{place}: {size[0]} x {size[1]} pixels (after resampling) are less than a tile of {tile_size}; set"
+            f" --data.tile_size to {min(size) // 16 * 16 or min(size)} or less, or leave the image out."
+        )
+    if not 0 <= overlap < tile_size:
+        raise InputError(
+            f"overlap is {overlap} for tiles of {tile_size}; give at least 0 and less than a tile."
+        )
+    axes = [_intervals(side, tile_size, overlap) for side in size]
+    return [Tile((row[0], column[0]), (row[1], column[1])) for row, column in product(*axes)]
+
+
+def _intervals(side: int, tile_size: int, overlap: int) -> list[tuple[slice, slice]]:
+    """Evenly spread intervals of `tile_size` along one side, each with the part that is its own."""
+    count = -(-(side - overlap) // (tile_size - overlap)) if side > tile_size else 1
+    starts = [round(start) for start in np.linspace(0, side - tile_size, count)]
+    borders = [(before + tile_size + after) // 2 for before, after in zip(starts, starts[1:], strict=False)]
+    borders = [0, *borders, side]
+    return [
+        (slice(start, start + tile_size), slice(first, last))
+        for start, first, last in zip(starts, borders, borders[1:], strict=False)
+    ]

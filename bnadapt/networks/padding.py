@@ -1,0 +1,27 @@
+"""Images of any size for networks that halve their input several times."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column until height and width are multiples of `multiple`.
+
+    Args:
+        images: (N, C, H, W).
+        multiple: what both sides must be divisible by.
+
+    Returns:
+        (N, C, H', W') with H' and W' the next multiples; crop the network's output back to H, W.
+    """
+    height, width = images.shape[-2:]
+    missing = (-height % multiple, -width % multiple)
+    if not any(missing):
+        return images
+    return functional.pad(images, (0, missing[1], 0, missing[0]), mode="replicate")
+
+
+def crop_to(maps: Tensor, size: torch.Size) -> Tensor:
+    """The top left `size` = (H, W) of maps (N, K, H', W'): the inverse of `pad_to_multiple`."""
+    return maps[..., : size[0], : size[1]]

@@ -1,0 +1,6 @@
+"""What is trained, and how it is scored."""
+
+from bnadapt.tasks.losses import DiceCrossEntropy
+from bnadapt.tasks.segmentation import SegmentationTask
+
+__all__ = ["DiceCrossEntropy", "SegmentationTask"]

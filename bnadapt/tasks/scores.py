@@ -1,0 +1,52 @@
+"""Segmentation scores, accumulated over all pixels of a set."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import (
+    MulticlassF1Score,
+    MulticlassJaccardIndex,
+    MulticlassPrecision,
+    MulticlassRecall,
+)
+
+from bnadapt.data.masks import IGNORED
+
+MEASURES = {
+    "iou": MulticlassJaccardIndex,
+    "dice": MulticlassF1Score,
+    "precision": MulticlassPrecision,
+    "recall": MulticlassRecall,
+}
+
+
+def segmentation_scores(num_classes: int) -> MetricCollection:
+    """IoU, Dice, precision and recall of every class, over all pixels but those of class 255.
+
+    Takes predicted and true class indices (N, H, W).
+    """
+    return MetricCollection(
+        {
+            name: measure(num_classes=num_classes, average="none", ignore_index=IGNORED)
+            for name, measure in MEASURES.items()
+        }
+    )
+
+
+def named_scores(scores: dict[str, Tensor], classes: Sequence[str], prefix: str) -> dict[str, Tensor]:
+    """Scores by tag: of the foreground for two classes; else of every class, and their mean.
+
+    Args:
+        scores: (K,) for every measure, as `segmentation_scores` computes them.
+        classes: names of the K classes, background first.
+        prefix: stage and domain, such as `test/target`.
+    """
+    if len(classes) == 2:
+        return {f"{prefix}/{name}": values[1] for name, values in scores.items()}
+    each = {
+        f"{prefix}/{name}/{label}": value
+        for name, values in scores.items()
+        for label, value in zip(classes, values, strict=True)
+    }
+    return {f"{prefix}/{name}": values.mean() for name, values in scores.items()} | each

@@ -1,0 +1,90 @@
+"""The Lightning Trainer with `adapt` beside fit, validate, test and predict."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+
+from bnadapt.callbacks import BatchNormAdaptation, LatentDistance, PredictionFiles, SegmentationPictures
+from bnadapt.callbacks.batchnorm_adaptation import save_adapted
+from bnadapt.errors import InputError
+from bnadapt.files import filled_whole
+
+
+class AdaptationTrainer(Trainer):
+    """A Lightning Trainer that can also adapt a trained network to a target.
+
+    Attributes:
+        adapting: whether `adapt` runs.
+    """
+
+    adapting = False
+
+    def predict(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: str | None = None,
+        output: str = "predictions",
+    ) -> None:
+        """Segment all images of the target: one mask and one probability image each.
+
+        Args:
+            model: the task.
+            dataloaders: not used; the data module has the images.
+            datamodule: its target is segmented.
+            ckpt_path: checkpoint of the trained or adapted network.
+            output: folder for the images; files of the same names are replaced, and nothing is written if
+                one image cannot be segmented.
+        """
+        with filled_whole(Path(output)) as folder, self._with(self.callbacks + [PredictionFiles(folder)]):
+            super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
+
+    def adapt(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule,
+        ckpt_path: str | None = None,
+        output: str | None = None,
+        source_weight: float = 0.0,
+    ) -> None:
+        """Re-estimate the BatchNorm statistics on images of the target and write an adapted checkpoint.
+
+        Args:
+            model: the task.
+            datamodule: its target is adapted to; with a source, latent distances are measured.
+            ckpt_path: checkpoint of the trained network.
+            output: the adapted checkpoint; by default CKPT_PATH with `-adapted` before its ending. A record
+                of what was done is written beside it as JSON.
+            source_weight: how much of the source's statistics stays, 0 (full replacement) to 1.
+        """
+        if output is None and ckpt_path is None:
+            raise InputError("adapt: without --ckpt_path there is nothing to name the output after; give --output.")
+        path = Path(output) if output else Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-adapted.ckpt")
+        self.adapting = True
+        try:
+            with self._with(self._adaptation_callbacks(source_weight)):
+                super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
+        finally:
+            self.adapting = False
+        save_adapted(self, model, path)
+
+    def _adaptation_callbacks(self, source_weight: float) -> list[Callback]:
+        """The Trainer's own, with exactly one adaptation, followed by the distances and pictures."""
+        kinds = (BatchNormAdaptation, LatentDistance, SegmentationPictures)
+        others = [callback for callback in self.callbacks if not isinstance(callback, kinds)]
+        own = [callback for callback in self.callbacks if isinstance(callback, kinds[1:])]
+        distance = [] if any(isinstance(callback, LatentDistance) for callback in own) else [LatentDistance()]
+        return [*others, BatchNormAdaptation(source_weight), *own, *distance]
+
+    @contextmanager
+    def _with(self, callbacks: list[Callback]) -> Iterator[None]:
+        """Run with these callbacks for a while."""
+        own, self.callbacks = self.callbacks, callbacks
+        try:
+            yield
+        finally:
+            self.callbacks = own
