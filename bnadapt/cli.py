@@ -111,7 +111,11 @@ def run() -> None:
 def _callbacks() -> list[Any]:
     return [
         ModelCheckpoint(
-            monitor="val/source/iou", mode="max", filename="best", save_last=True, enable_version_counter=False
+            monitor="val/source/iou",
+            mode="max",
+            filename="best",
+            save_last=True,
+            enable_version_counter=False,
         ),
         LearningRateMonitor(logging_interval="step"),
         SegmentationPictures(),
@@ -122,6 +126,6 @@ def _callbacks() -> list[Any]:
 def _quiet() -> None:
     """Drop the messages that tell a user of bnadapt nothing."""
     warnings.filterwarnings("ignore", ".*does not have many workers which may be a bottleneck.*")
-    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).addFilter(lambda record: "💡" not in record.getMessage())

@@ -1,6 +1,6 @@
 """The Lightning Trainer with `adapt` beside fit, validate, test and predict."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from bnadapt.callbacks import BatchNormAdaptation, LatentDistance, PredictionFil
 from bnadapt.callbacks.batchnorm_adaptation import save_adapted
 from bnadapt.errors import InputError
 from bnadapt.files import filled_whole
+from bnadapt.reports import print_adaptation, print_prediction, print_scores
 
 
 class AdaptationTrainer(Trainer):
@@ -21,6 +22,28 @@ class AdaptationTrainer(Trainer):
     """
 
     adapting = False
+
+    def test(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        verbose: bool = True,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: str | None = None,
+    ) -> list[Mapping[str, float]]:
+        """Score the network on the test blocks of source, target and all further test sets.
+
+        Args:
+            model: the task.
+            dataloaders: not used; the data module has the test sets.
+            verbose: whether to print the table of scores.
+            datamodule: its test sets are scored.
+            ckpt_path: checkpoint of the trained or adapted network.
+        """
+        results = super().test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)
+        if verbose and self.is_global_zero:
+            print_scores(results[0])
+        return results
 
     def predict(
         self,
@@ -40,8 +63,9 @@ class AdaptationTrainer(Trainer):
             output: folder for the images; files of the same names are replaced, and nothing is written if
                 one image cannot be segmented.
         """
-        with filled_whole(Path(output)) as folder, self._with(self.callbacks + [PredictionFiles(folder)]):
+        with filled_whole(Path(output)) as folder, self._with([*self.callbacks, PredictionFiles(folder)]):
             super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
+        print_prediction(len(datamodule.to_predict), Path(output))
 
     def adapt(
         self,
@@ -71,6 +95,7 @@ class AdaptationTrainer(Trainer):
         finally:
             self.adapting = False
         save_adapted(self, model, path)
+        print_adaptation(model.adaptation, path)
 
     def _adaptation_callbacks(self, source_weight: float) -> list[Callback]:
         """The Trainer's own, with exactly one adaptation, followed by the distances and pictures."""

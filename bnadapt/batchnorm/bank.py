@@ -67,7 +67,10 @@ class Bank:
     @contextmanager
     def applied(self, network: nn.Module) -> Iterator[None]:
         """Hold the network to this bank for a while; its own statistics come back bit for bit."""
-        own = {name: (layer.running_mean.clone(), layer.running_var.clone()) for name, layer in batchnorm_layers(network).items()}
+        own = {
+            name: (layer.running_mean.clone(), layer.running_var.clone())
+            for name, layer in batchnorm_layers(network).items()
+        }
         self.apply(network)
         try:
             yield

@@ -29,6 +29,10 @@ def batchnorm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
     others = sorted({type(module).__name__ for module in network.modules() if isinstance(module, OTHER_NORMS)})
     raise NoBatchNormError(
         f"This {type(network).__name__} has no BatchNorm layer"
-        + (f", it normalises with {', '.join(others)}, which keeps no statistics of its training data" if others else "")
+        + (
+            f", it normalises with {', '.join(others)}, which keeps no statistics of its training data"
+            if others
+            else ""
+        )
         + "; take a network with BatchNorm."
     )

@@ -39,9 +39,7 @@ class Moments:
         return Moments(count, mean, variance)
 
 
-def mixed(
-    mean1: Tensor, variance1: Tensor, mean2: Tensor, variance2: Tensor, weight: float
-) -> tuple[Tensor, Tensor]:
+def mixed(mean1: Tensor, variance1: Tensor, mean2: Tensor, variance2: Tensor, weight: float) -> tuple[Tensor, Tensor]:
     """Mean and variance of the mixture of two distributions, the first with the given weight.
 
     Args:

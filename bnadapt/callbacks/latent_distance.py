@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bnadapt.batchnorm import batchnorm_layers
+from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
 from bnadapt.callbacks.tensorboard import state_writer
 from bnadapt.distances import MEASURES, draw_latents
+from bnadapt.errors import InputError
 from bnadapt.stage import is_adapting
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class LatentDistance(Callback):
 
     Raises:
         ValueError: a measure is not known.
+        InputError: at the start of a run, if BatchNormAdaptation stands behind it.
     """
 
     def __init__(self, tiles: int = 16, per_tile: int = 256, measures: list[str] | None = None) -> None:
@@ -44,6 +47,11 @@ class LatentDistance(Callback):
         if strange := [name for name in names if name not in MEASURES]:
             raise ValueError(f"There is no measure {strange[0]!r}; take some of {', '.join(MEASURES)}.")
         self.measures = {name: MEASURES[name] for name in names}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        behind = trainer.callbacks[trainer.callbacks.index(self) :]
+        if any(isinstance(callback, BatchNormAdaptation) for callback in behind):
+            raise InputError("put LatentDistance behind BatchNormAdaptation in the list of callbacks.")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         was_training = pl_module.network.training
@@ -98,5 +106,3 @@ class LatentDistance(Callback):
                 for name, distance in distances.items():
                     writer.add_scalar(f"depth/{name}", distance, depth)
                     writer.add_scalar(f"latent/{name}/{layer}", distance, 0)
-
-

@@ -1,6 +1,6 @@
 """Pictures for TensorBoard: image, mask, predictions without and with adaptation, and their difference."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import matplotlib
 import numpy as np
@@ -8,7 +8,6 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.data.masks import IGNORED
@@ -28,23 +27,28 @@ class SegmentationPictures(Callback):
         self.count = count
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, pl_module, trainer.val_dataloaders.dataset, "val/source")
+        tiles = trainer.val_dataloaders.dataset
+        self._draw(trainer, pl_module, "val/source", map(tiles.uncut, self._chosen(len(tiles))))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for name, loader in zip(pl_module.test_names, trainer.test_dataloaders, strict=True):
-            self._draw(trainer, pl_module, loader.dataset, f"test/{name}")
+        for name, loader in zip(pl_module.test_names, _listed(trainer.test_dataloaders), strict=True):
+            chosen = self._chosen(len(loader.dataset))
+            self._draw(trainer, pl_module, f"test/{name}", map(loader.dataset.uncut, chosen))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if is_adapting(trainer):
-            self._draw(trainer, pl_module, trainer.predict_dataloaders.dataset, "adapt/target")
+            tiles = trainer.predict_dataloaders.dataset
+            self._draw(trainer, pl_module, "adapt/target", map(tiles.__getitem__, self._chosen(len(tiles))))
 
-    def _draw(self, trainer: Trainer, task: LightningModule, tiles: Dataset, where: str) -> None:
-        chosen = sorted(set(np.linspace(0, len(tiles) - 1, self.count).astype(int).tolist()))
-        for number, index in enumerate(chosen):
-            item = tiles[index]
+    def _chosen(self, count: int) -> list[int]:
+        return sorted(set(np.linspace(0, count - 1, self.count).astype(int).tolist()))
+
+    def _draw(self, trainer: Trainer, task: LightningModule, where: str, items: Iterable[Mapping[str, Tensor]]) -> None:
+        for number, item in enumerate(items):
             predictions = predictions_by_state(task, item["image"][None].to(task.device))
-            figure = comparison({key: item[key] for key in item}, predictions)
-            writer_of(trainer).add_figure(f"picture/{where}/{number}", figure, trainer.global_step)
+            writer_of(trainer).add_figure(
+                f"picture/{where}/{number}", comparison(item, predictions), trainer.global_step
+            )
 
 
 @torch.no_grad()
@@ -77,13 +81,20 @@ def comparison(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) ->
 def panel_row(panels: Mapping[str, tuple[np.ndarray, str]]) -> Figure:
     """Named pictures beside each other, each with its colour map."""
     figure = Figure(figsize=(2.6 * len(panels), 2.9), layout="constrained")
-    for axes, (name, (picture, colours)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    for axes, (name, (picture, colours)) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
         limits = {"coolwarm": (-1, 1), "viridis": (0, max(1, int(np.nanmax(picture, initial=0))))}
         low, high = limits.get(colours, (None, None))
         axes.imshow(picture, cmap=matplotlib.colormaps[colours], vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(name, fontsize=9)
         axes.axis("off")
     return figure
+
+
+def _listed(loaders: object) -> list:
+    """Lightning gives one loader bare, several as a list."""
+    return loaders if isinstance(loaders, list) else [loaders]
 
 
 def _shown(classes: np.ndarray) -> np.ndarray:

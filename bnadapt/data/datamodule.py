@@ -90,9 +90,7 @@ class DomainPair(LightningDataModule):
         """Take over what the checkpoint's network has seen; what this run asks for goes before."""
         for key, asked in self.asked.items():
             if asked is not None and state_dict[key] is not None and asked != state_dict[key]:
-                log.warning(
-                    "The network was trained with %s %s; this run asks for %s.", key, state_dict[key], asked
-                )
+                log.warning("The network was trained with %s %s; this run asks for %s.", key, state_dict[key], asked)
         self.remembered = state_dict
         self.__dict__.pop("reference", None)
 
@@ -142,7 +140,10 @@ class DomainPair(LightningDataModule):
         """Random crops of the source's train block."""
         source = self._needed("source")
         crops = RandomCrops(
-            self._load(source, source.block("train")), self.crop_size, self.crops_per_epoch, torch.initial_seed()
+            self._load(source, source.block("train")),
+            self.crop_size,
+            self.crops_per_epoch,
+            torch.initial_seed(),
         )
         return self._loader(crops, sampler=EpochSampler(crops))
 
@@ -208,8 +209,8 @@ class DomainPair(LightningDataModule):
         return Tiles(sections, self.tile_size, self.overlap)
 
     def _load(self, domain: Domain, sections: Sequence[Section]) -> list[PreparedSection]:
-        scale = scaling(self.intensity, self.reference)
-        return [prepare(section, domain.name, self.pixel_size_nm, scale) for section in sections]
+        scale, pixel_size_nm = scaling(self.intensity, self.reference), self.pixel_size_nm
+        return [prepare(section, domain.name, pixel_size_nm, scale) for section in sections]
 
     def _loader(self, dataset: Dataset, sampler: EpochSampler | None = None) -> DataLoader:
         return DataLoader(

@@ -14,7 +14,7 @@ from bnadapt.errors import InputError
 
 
 class RandomCrops(Dataset):
-    """Random crops with flips, quarter turns and small rotations, by albumentations.
+    """Random crops, flipped and turned by multiples of 90 degrees, by albumentations.
 
     Item i is a function of seed and i alone, whatever process asks for it. Together with
     `EpochSampler`, whose indices go on from epoch to epoch, a resumed training sees what an
@@ -64,15 +64,8 @@ def _augmentation(crop_size: int) -> "albumentations.Compose":  # noqa: F821
 
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations
-    import cv2
 
-    return albumentations.Compose(
-        [
-            albumentations.RandomCrop(crop_size, crop_size),
-            albumentations.D4(p=1),
-            albumentations.Rotate(limit=20, border_mode=cv2.BORDER_REFLECT_101, p=0.5),
-        ]
-    )
+    return albumentations.Compose([albumentations.RandomCrop(crop_size, crop_size), albumentations.D4(p=1)])
 
 
 class EpochSampler(DistributedSampler):
@@ -110,12 +103,20 @@ class Tiles(Dataset):
         return len(self.items)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
+        item = self.uncut(index)
+        if "mask" in item:
+            tile = self.items[index][1]
+            others = torch.ones_like(item["mask"], dtype=torch.bool)
+            others[tile.own_inside] = False
+            item["mask"][others] = IGNORED
+        return item
+
+    def uncut(self, index: int) -> dict[str, Tensor]:
+        """The item with all of its mask, to look at."""
         section, tile = self.items[index]
         item = {"image": torch.from_numpy(section.image[:, *tile.area].copy())}
         if section.mask is not None:
-            mask = np.full(item["image"].shape[1:], IGNORED, dtype=np.int64)
-            mask[tile.own_inside] = section.mask[tile.own]
-            item["mask"] = torch.from_numpy(mask)
+            item["mask"] = torch.from_numpy(section.mask[tile.area].astype(np.int64))
         return item
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -26,8 +26,7 @@ class Tile:
     def own_inside(self) -> tuple[slice, slice]:
         """The own part in the tile's coordinates."""
         return tuple(
-            slice(own.start - area.start, own.stop - area.start)
-            for own, area in zip(self.own, self.area, strict=True)
+            slice(own.start - area.start, own.stop - area.start) for own, area in zip(self.own, self.area, strict=True)
         )
 
 
@@ -49,9 +48,7 @@ def tiles_of(size: Sequence[int], tile_size: int, overlap: int, place: str) -> l
             f" --data.tile_size to {min(size) // 16 * 16 or min(size)} or less, or leave the image out."
         )
     if not 0 <= overlap < tile_size:
-        raise InputError(
-            f"overlap is {overlap} for tiles of {tile_size}; give at least 0 and less than a tile."
-        )
+        raise InputError(f"overlap is {overlap} for tiles of {tile_size}; give at least 0 and less than a tile.")
     axes = [_intervals(side, tile_size, overlap) for side in size]
     return [Tile((row[0], column[0]), (row[1], column[1])) for row, column in product(*axes)]
 
@@ -60,7 +57,7 @@ def _intervals(side: int, tile_size: int, overlap: int) -> list[tuple[slice, sli
     """Evenly spread intervals of `tile_size` along one side, each with the part that is its own."""
     count = -(-(side - overlap) // (tile_size - overlap)) if side > tile_size else 1
     starts = [round(start) for start in np.linspace(0, side - tile_size, count)]
-    borders = [(before + tile_size + after) // 2 for before, after in zip(starts, starts[1:], strict=False)]
+    borders = [(before + tile_size + after) // 2 for before, after in pairwise(starts)]
     borders = [0, *borders, side]
     return [
         (slice(start, start + tile_size), slice(first, last))

@@ -22,7 +22,7 @@ class SectionWriter(ABC):
                 (floating point: 0 to 1).
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (most writers are done with each section)
         """Write what needs all sections at hand."""
 
 
@@ -34,7 +34,9 @@ class ImageFiles(SectionWriter):
 
     def write(self, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write both images at once; see `SectionWriter.write`."""
-        stem, ending = Path(name).stem, Path(name).suffix.lower() or ".png"
+        stem, ending = Path(name).stem, Path(name).suffix.lower()
+        if ending == ".png" and np.issubdtype(probability.dtype, np.floating):
+            probability = stored_probability(probability, np.dtype(np.uint16))
         for kind, image in (("mask", mask), ("probability", probability)):
             write_image(self.folder / f"{stem}_{kind}{ending}", image)
 
@@ -77,7 +79,7 @@ def stored_probability(probability: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Scale a probability in 0..1 to the full range of an integer type; float types keep 0..1."""
     if np.issubdtype(dtype, np.integer):
         return np.rint(probability * np.iinfo(dtype).max).astype(dtype)
-    return probability.astype(np.uint8 if dtype == bool else dtype)
+    return probability.astype(dtype)
 
 
 def _write_stack(path: Path, stack: np.ndarray, key: str | None) -> None:

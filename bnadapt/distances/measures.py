@@ -23,9 +23,7 @@ def gaussian_wasserstein(source: Tensor, target: Tensor) -> float:
     import ot
 
     (source_mean, source_covariance), (target_mean, target_covariance) = _gaussian(source), _gaussian(target)
-    distance = ot.gaussian.bures_wasserstein_distance(
-        source_mean, target_mean, source_covariance, target_covariance
-    )
+    distance = ot.gaussian.bures_wasserstein_distance(source_mean, target_mean, source_covariance, target_covariance)
     return distance.clamp(min=0).item()
 
 
@@ -47,9 +45,7 @@ def bhattacharyya(source: Tensor, target: Tensor) -> float:
     identity = torch.eye(len(source_mean), dtype=torch.float64)
     if ridge == 0:
         return 0.0 if torch.equal(source_mean, target_mean) else float("inf")
-    source_covariance, target_covariance = (
-        each + ridge * identity for each in (source_covariance, target_covariance)
-    )
+    source_covariance, target_covariance = (each + ridge * identity for each in (source_covariance, target_covariance))
     pooled = (source_covariance + target_covariance) / 2
     difference = (source_mean - target_mean).unsqueeze(1)
     mahalanobis = (difference.T @ torch.linalg.solve(pooled, difference)).squeeze()
@@ -70,9 +66,7 @@ def sliced_wasserstein(source: Tensor, target: Tensor) -> float:
     """
     import ot
 
-    return ot.sliced_wasserstein_distance(
-        source.double(), target.double(), n_projections=PROJECTIONS, seed=0
-    ).item()
+    return ot.sliced_wasserstein_distance(source.double(), target.double(), n_projections=PROJECTIONS, seed=0).item()
 
 
 MEASURES: dict[str, Callable[[Tensor, Tensor], float]] = {

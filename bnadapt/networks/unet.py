@@ -1,5 +1,6 @@
 """The U-Net of Ronneberger et al. (MICCAI 2015) with BatchNorm, as the field uses it."""
 
+import itertools
 from collections import OrderedDict
 
 import torch
@@ -52,8 +53,7 @@ class UNet(nn.Module):
         self.bottleneck = double_convolution(widths[-2], widths[-1])
         rising = list(reversed(widths))
         self.upsample = nn.ModuleList(
-            nn.ConvTranspose2d(below, above, 2, stride=2)
-            for below, above in zip(rising, rising[1:], strict=False)
+            nn.ConvTranspose2d(below, above, 2, stride=2) for below, above in itertools.pairwise(rising)
         )
         self.decoder = nn.ModuleList(double_convolution(2 * above, above) for above in rising[1:])
         self.head = nn.Conv2d(base_channels, num_classes, 1)

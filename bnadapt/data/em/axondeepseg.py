@@ -56,7 +56,9 @@ class AxonDeepSeg(Domain):
 
     def labelled(self) -> list[Section]:
         """All images of the chosen rats, rat by rat."""
-        return [self._section(path, rat) for rat in self.rats for path in self.origin.matching(f"sub-rat{rat}/", ".png")]
+        return [
+            self._section(path, rat) for rat in self.rats for path in self.origin.matching(f"sub-rat{rat}/", ".png")
+        ]
 
     def unlabelled(self) -> list[Section]:
         """None."""

@@ -45,32 +45,19 @@ class Origin:
         Raises:
             InputError: a file is not there and cannot be fetched, or is not the file it should be.
         """
-        import pooch
-
         folder = data_folder() / self.name
         if not all((folder / path).exists() for path in paths):
-            log.warning("Fetching %s (%s). Licence: %s. Please cite: %s", self.name, self.title, self.licence, self.citation)
-        pooch.get_logger().setLevel("WARNING")
-
-        def fetched(path: str) -> Path:
-            try:
-                return Path(
-                    pooch.retrieve(
-                        self.url.format(path=path),
-                        known_hash=self.sha256[path],
-                        fname=Path(path).name,
-                        path=(folder / path).parent,
-                    )
-                )
-            except Exception as error:
-                raise InputError(
-                    f"{folder / path}: is not there, or damaged, and cannot be fetched from {self.url.format(path=path)}"
-                    f" ({type(error).__name__}); connect to the network, or put the data set into the folder that"
-                    " BNADAPT_DATA names."
-                ) from error
-
+            log.warning(
+                "Fetching %s (%s). Licence: %s. Please cite: %s",
+                self.name,
+                self.title,
+                self.licence,
+                self.citation,
+            )
         with ThreadPoolExecutor(8) as pool:
-            return list(pool.map(fetched, paths))
+            return list(
+                pool.map(lambda path: _fetched(self.url.format(path=path), self.sha256[path], folder / path), paths)
+            )
 
     def matching(self, prefix: str, suffix: str) -> list[str]:
         """The paths that begin and end so, sorted."""
@@ -88,3 +75,18 @@ def data_folder() -> Path:
     import pooch
 
     return Path(os.environ.get("BNADAPT_DATA") or pooch.os_cache("bnadapt"))
+
+
+@cache
+def _fetched(url: str, sha256: str, path: Path) -> Path:
+    """The file at `path`, downloaded if it is not there; checked once per process."""
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        return Path(pooch.retrieve(url, known_hash=sha256, fname=path.name, path=path.parent))
+    except Exception as error:
+        raise InputError(
+            f"{path}: is not there, or damaged, and cannot be fetched from {url} ({type(error).__name__}); connect to"
+            " the network, or put the data set into the folder that BNADAPT_DATA names."
+        ) from error

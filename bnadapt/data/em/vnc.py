@@ -44,8 +44,7 @@ class VNC(Domain):
         images = self.origin.fetch(self.origin.matching("stack1/raw/", ".tif"))
         masks = self.origin.fetch(self.origin.matching("stack1/labels/", ".png"))
         return [
-            _section(image, partial(_read_mask, mask, self.task))
-            for image, mask in zip(images, masks, strict=True)
+            _section(image, partial(_read_mask, mask, self.task)) for image, mask in zip(images, masks, strict=True)
         ]
 
     def unlabelled(self) -> list[Section]:

@@ -1,0 +1,73 @@
+# Everything a person or CI runs. `make help` lists it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONFIG ?= configs/synthetic.yaml
+CKPT ?= lightning_logs/default/version_0/checkpoints/best.ckpt
+SEEDS ?= 1
+ARGS ?=
+READY := $(VENV)/.ready
+
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo demo-em readme fit adapt test-model predict tensorboard test test-slow lint format bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
+	@echo "  variables: CONFIG, CKPT, SEEDS, ARGS (further options of bnadapt), PYTHON, VENV"
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+install: $(READY) ## create the environment and install bnadapt into it
+
+demo: $(READY) ## train, adapt and test on synthetic images; prints a table and a picture page (3 minutes)
+	$(BIN)/python -m bnadapt.studies.demo --configs configs/synthetic.yaml --output lightning_logs/demo
+
+demo-em: $(READY) ## the same on real images, flyem and vnc in both directions (12 minutes a seed; SEEDS=3 for more)
+	$(BIN)/python -m bnadapt.studies.demo --configs configs/flyem-to-vnc.yaml configs/vnc-to-flyem.yaml \
+		--intensities dtype zscore --seeds $(SEEDS) --output lightning_logs/demo-em
+
+readme: $(READY) ## put the results of the last demo-em into README.md and docs/
+	$(BIN)/python docs/update_readme.py lightning_logs/demo-em
+
+fit: $(READY) ## train a network: make fit CONFIG=configs/synthetic.yaml
+	$(BIN)/bnadapt fit --config $(CONFIG) $(ARGS)
+
+adapt: $(READY) ## adapt a checkpoint to the config's target: make adapt CONFIG=... CKPT=...
+	$(BIN)/bnadapt adapt --config $(CONFIG) --ckpt_path $(CKPT) $(ARGS)
+
+test-model: $(READY) ## score a checkpoint on the config's test sets: make test-model CONFIG=... CKPT=...
+	$(BIN)/bnadapt test --config $(CONFIG) --ckpt_path $(CKPT) $(ARGS)
+
+predict: $(READY) ## segment the config's target: make predict CONFIG=... CKPT=... ARGS='--output DIR'
+	$(BIN)/bnadapt predict --config $(CONFIG) --ckpt_path $(CKPT) $(ARGS)
+
+tensorboard: $(READY) ## open all runs in TensorBoard
+	$(BIN)/tensorboard --logdir lightning_logs
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY) ## run the long tests too
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY) ## repair style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## run the benchmarks
+	for each in benchmarks/*.py; do $(BIN)/python $$each || exit 1; done
+
+clean: ## remove the environment, caches and all runs
+	rm -rf $(VENV) .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find lightning_logs -mindepth 1 -not -name .gitkeep -delete

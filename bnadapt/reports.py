@@ -1,0 +1,57 @@
+"""What the commands print when they are done."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_scores(scores: Mapping[str, float]) -> None:
+    """A row per test set (and class), a column per score.
+
+    Args:
+        scores: by tag `test/SET/MEASURE` or `test/SET/MEASURE/CLASS`.
+    """
+    rows: dict[str, dict[str, float]] = {}
+    for tag, value in scores.items():
+        _, name, measure, *label = tag.split("/")
+        rows.setdefault(" / ".join([name, *label]), {})[measure] = value
+    measures = list(next(iter(rows.values())))
+    table = Table("test set", *measures)
+    for name, values in rows.items():
+        table.add_row(name, *(f"{values[measure]:.4f}" for measure in measures))
+    Console().print(table)
+
+
+def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
+    """What was read, how long it took, how far the latents moved, and where the result is.
+
+    Args:
+        record: of the adaptation, as it is written beside the checkpoint.
+        path: the adapted checkpoint.
+    """
+    console = Console(soft_wrap=True)
+    console.print(
+        f"Adapted {record['batchnorm_layers']} BatchNorm layers to {record['target']}: {record['tiles']} tiles,"
+        f" {record['pixels'] / 1e6:.1f} Mpixel, {record['seconds']:.1f} s."
+    )
+    if distances := record.get("distances"):
+        before, after = (_means(distances[state]) for state in ("unadapted", "adapted"))
+        table = Table("distance between source and target, mean over layers", "before", "after")
+        for measure in before:
+            table.add_row(measure, f"{before[measure]:.3f}", f"{after[measure]:.3f}")
+        console.print(table)
+    console.print(f"Checkpoint: {path}\nRecord: {path.with_suffix('.json')}", highlight=False)
+
+
+def print_prediction(count: int, folder: Path) -> None:
+    """How much was segmented, and where it is."""
+    Console(soft_wrap=True).print(f"Segmented {count} images: masks and probabilities are in {folder}", highlight=False)
+
+
+def _means(layers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    measures = next(iter(layers.values()))
+    return {measure: mean(layer[measure] for layer in layers.values()) for measure in measures}

@@ -1,0 +1,1 @@
+"""Experiments that a person reruns by one command."""

@@ -1,0 +1,89 @@
+"""What a run leaves for TensorBoard, read back with its own reader."""
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from bnadapt.callbacks import LatentDistance
+from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
+from bnadapt.cli import main
+from bnadapt.errors import InputError
+from tests.conftest import DOMAINS, SMALL, without
+
+LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]
+
+
+def events(folder):
+    accumulator = EventAccumulator(str(folder))
+    accumulator.Reload()
+    return accumulator
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, best):
+    """Folders of an adaptation and of a test of what it wrote."""
+    folder = tmp_path_factory.mktemp("runs")
+    logger = [f"--trainer.logger.save_dir={folder}", "--trainer.logger.version"]
+    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(folder / "a.ckpt"), *logger, "adapt"])
+    main(["test", *LOADING, "--ckpt_path", str(folder / "a.ckpt"), *logger, "test"])
+    return folder / "default"
+
+
+def test_training_logs_loss_scores_and_learning_rate_by_domain_and_stage(trained):
+    tags = events(trained.parent).Tags()["scalars"]
+    assert {"train/source/loss", "val/source/loss", "val/source/iou", "val/source/dice", "lr-AdamW"} <= set(tags)
+
+
+def test_training_leaves_pictures_layout_and_hyper_parameters(trained):
+    accumulator = events(trained.parent)
+    assert "picture/val/source/0" in accumulator.Tags()["images"]
+    plugin = accumulator.summary_metadata["custom_scalars__config__"]
+    assert plugin.plugin_data.plugin_name == "custom_scalars"
+    layout = layout_pb2.Layout.FromString(accumulator.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    titles = [category.title for category in layout.category]
+    assert titles == sorted(titles)
+    assert len(titles) == 3
+
+
+def test_hyper_parameters_stand_with_the_final_scores(runs):
+    accumulator = events(runs / "test")
+    assert {"hp/test/source/iou", "hp/test/target/iou"} <= set(accumulator.Tags()["scalars"])
+    content = accumulator.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    parameters = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+    assert parameters["network"].string_value == "unet"
+    assert parameters["adapted"].bool_value is True
+    assert parameters["target"].string_value == "synthetic"
+
+
+def test_test_leaves_scores_and_pictures_of_every_set(runs):
+    tags = events(runs / "test").Tags()
+    assert {"test/source/iou", "test/target/iou"} <= set(tags["scalars"])
+    assert {"picture/test/source/0", "picture/test/target/0"} <= set(tags["images"])
+
+
+def test_distances_before_and_after_are_two_runs_of_the_same_tags(runs):
+    before, after = (events(runs / "adapt" / state) for state in ("unadapted", "adapted"))
+    assert before.Tags()["scalars"] == after.Tags()["scalars"]
+    depth = before.Scalars("depth/sliced_wasserstein")
+    assert [point.step for point in depth] == list(range(18))
+    assert "latent/bhattacharyya/bottleneck.norm2" in before.Tags()["scalars"]
+    total = [sum(point.value for point in each.Scalars("depth/sliced_wasserstein")) for each in (before, after)]
+    assert total[1] < total[0]
+
+
+def test_adapt_draws_the_target_without_a_mask(runs):
+    assert "picture/adapt/target/0" in events(runs / "adapt").Tags()["images"]
+
+
+def test_distances_before_the_adaptation_in_the_list_are_refused(refused):
+    callbacks = ["LatentDistance", "BatchNormAdaptation"]
+    options = [f"--trainer.callbacks+=bnadapt.callbacks.{name}" for name in callbacks]
+    assert "put LatentDistance behind BatchNormAdaptation" in refused("fit", *SMALL, *DOMAINS, *options)
+
+
+def test_arguments_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="no measure 'nosuch'"):
+        LatentDistance(measures=["nosuch"])
+    with pytest.raises(InputError, match="source_weight is -1"):
+        BatchNormAdaptation(source_weight=-1)

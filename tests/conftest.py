@@ -1,0 +1,120 @@
+"""Small images and networks that every test may use."""
+
+import os
+import sys
+from pathlib import Path
+
+import imageio.v3
+import numpy as np
+import pytest
+import torch
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+from bnadapt.cli import main, run
+from bnadapt.data import Synthetic
+
+needs_em_data = pytest.mark.skipif(
+    not os.environ.get("BNADAPT_DATA"), reason="BNADAPT_DATA names no folder with the EM data sets"
+)
+
+SMALL = [
+    "--seed_everything=1",
+    "--model.network_args.base_channels=4",
+    "--data.crop_size=32",
+    "--data.crops_per_epoch=16",
+    "--data.tile_size=32",
+    "--data.overlap=8",
+    "--data.batch_size=4",
+    "--trainer.max_epochs=2",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+]
+DOMAINS = [
+    "--data.source=Synthetic",
+    "--data.source.size=48",
+    "--data.source.images=6",
+    "--data.source.object_size=12",
+    "--data.target=Synthetic",
+    "--data.target.size=48",
+    "--data.target.images=6",
+    "--data.target.object_size=12",
+    "--data.target.mean=[0.4, 0.1]",
+    "--data.target.seed=9",
+]
+
+
+def without(options, *prefixes):
+    """The options that do not begin with any of the prefixes."""
+    return [option for option in options if not option.startswith(prefixes)]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    """Logs and outputs of a test land in its own folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A finished `bnadapt fit` on synthetic images: its checkpoint folder."""
+    folder = tmp_path_factory.mktemp("trained")
+    main(["fit", *SMALL, *DOMAINS, f"--trainer.logger.save_dir={folder}"])
+    return folder / "default" / "version_0" / "checkpoints"
+
+
+@pytest.fixture(scope="session")
+def best(trained):
+    """Its best checkpoint."""
+    return trained / "best.ckpt"
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Run the console script and give the one sentence it refuses with."""
+
+    def refuse(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bnadapt", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            run()
+        assert stopped.value.code == 2
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last.startswith("bnadapt: error: ")
+        return last
+
+    return refuse
+
+
+def write_images(folder: Path, count=6, size=48, ending=".png", dtype=np.uint8, seed=0):
+    """A folder with `images` and `masks` of bright blobs, as a user would have it."""
+    domain = Synthetic(size=size, images=count, object_size=12, deviation=(0.1, 0.1), seed=seed)
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for index, section in enumerate(domain.labelled()):
+        image = np.clip(section.read_image(), 0, 1)
+        if np.issubdtype(dtype, np.integer):
+            image = image * np.iinfo(dtype).max
+        imageio.v3.imwrite(folder / "images" / f"{index:02d}{ending}", image.astype(dtype))
+        imageio.v3.imwrite(folder / "masks" / f"{index:02d}.png", section.read_mask() * 255)
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Such a folder of 8-bit PNG files."""
+    return write_images(tmp_path / "mine")
+
+
+def network_without_batchnorm(in_channels, num_classes):
+    """What `--model.network` may name: a function of one's own."""
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(in_channels, 4, 3, padding=1),
+        torch.nn.GroupNorm(1, 4),
+        torch.nn.Conv2d(4, num_classes, 1),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _two_threads():
+    torch.set_num_threads(2)

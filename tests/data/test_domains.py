@@ -1,0 +1,187 @@
+"""Domains: synthetic images, folders, stacks, public sets; their blocks and their refusals."""
+
+import h5py
+import imageio.v3
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from bnadapt.data import ISBI2012, VNC, AxonDeepSeg, CDeep3M, FlyEM, Folder, Stack, Synthetic
+from bnadapt.data.domain import contiguous_block
+from bnadapt.errors import InputError
+from tests.conftest import needs_em_data, write_images
+
+
+@pytest.mark.parametrize("count", [6, 20, 250])
+@pytest.mark.parametrize("gap", [0, 1, 3])
+def test_blocks_are_contiguous_and_apart(count, gap):
+    blocks = [range(count)[contiguous_block(count, (0.6, 0.2, 0.2), gap, name)] for name in ("train", "val", "test")]
+    used = [list(block) for block in blocks if block]
+    assert used[0][0] == 0
+    for before, after in zip(used, used[1:], strict=False):
+        assert after[0] - before[-1] == gap + 1
+    if len(used) == 3:
+        assert used[-1][-1] == count - 1
+
+
+def test_too_few_images_for_a_block_are_refused_with_a_remedy():
+    with pytest.raises(InputError, match="leave none for the val block.*give more images"):
+        Synthetic(images=1).block("val")
+
+
+@pytest.mark.parametrize("split", [[0.5, 0.5], [0.5, 0.5, 0.5], [1.5, -0.5, 0]])
+def test_a_split_that_is_none_is_refused(split):
+    with pytest.raises(InputError, match="split is"):
+        Synthetic(split=split)
+
+
+@pytest.mark.parametrize("shapes", ["blobs", "ellipses", "cells"])
+@pytest.mark.parametrize("foreground", [0.1, 0.5])
+def test_synthetic_masks_have_the_foreground_asked_for(shapes, foreground):
+    domain = Synthetic(shapes=shapes, foreground=foreground, size=(64, 96), images=2)
+    for section in domain.labelled():
+        assert section.read_mask().shape == (64, 96)
+        assert section.read_mask().mean() == pytest.approx(foreground, abs=0.01)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 2.0])
+def test_synthetic_intensities_have_the_means_and_deviations_asked_for(correlation):
+    domain = Synthetic(mean=(0.8, 0.2), deviation=(0.05, 0.2), correlation=correlation, images=1)
+    section = domain.labelled()[0]
+    image, mask = section.read_image(), section.read_mask()
+    assert image[mask == 1].mean() == pytest.approx(0.8, abs=0.03)
+    assert image[mask == 0].mean() == pytest.approx(0.2, abs=0.05)
+    assert image[mask == 1].std() == pytest.approx(0.05, rel=0.2)
+    assert image[mask == 0].std() == pytest.approx(0.2, rel=0.2)
+    neighbours = np.corrcoef(image[:, 1:][mask[:, 1:] == 0], image[:, :-1][mask[:, 1:] == 0])[0, 1]
+    assert neighbours > 0.7 if correlation else True
+
+
+def test_synthetic_images_are_a_function_of_their_seed():
+    first, again, other = Synthetic(seed=3), Synthetic(seed=3), Synthetic(seed=4)
+    assert np.array_equal(first.image(5), again.image(5))
+    assert not np.array_equal(first.image(5), first.image(6))
+    assert not np.array_equal(first.image(5), other.image(5))
+
+
+@pytest.mark.parametrize(
+    ("ending", "dtype"), [(".png", np.uint8), (".png", np.uint16), (".tif", np.uint16), (".tif", np.float32)]
+)
+def test_a_folder_pairs_images_and_masks_by_name(tmp_path, ending, dtype):
+    folder = write_images(tmp_path / "mine", ending=ending, dtype=dtype)
+    (folder / "masks" / "03.png").unlink()
+    domain = Folder(str(folder / "images"), str(folder / "masks"))
+    assert domain.name == "images"
+    assert [section.name for section in domain.unlabelled()] == [f"03{ending}"]
+    assert len(domain.labelled()) == 5
+    section = domain.labelled()[1]
+    assert section.read_image().dtype == dtype
+    assert set(np.unique(section.read_mask())) == {0, 1}
+    expected = imageio.v3.imread(folder / "masks" / "01.png") > 0
+    assert np.array_equal(section.read_mask(), expected)
+
+
+def test_what_adaptation_reads_has_no_masks(images):
+    domain = Folder(str(images / "images"), str(images / "masks"), gap=0)
+    sections = domain.adaptation()
+    assert sections
+    assert all(section.read_mask is None for section in sections)
+    assert {section.name for section in sections}.isdisjoint(section.name for section in domain.block("test"))
+
+
+def test_grey_images_stored_in_colour_become_grey(tmp_path):
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    (tmp_path / "c").mkdir()
+    imageio.v3.imwrite(tmp_path / "c" / "rgb.png", np.stack([grey] * 3, -1))
+    imageio.v3.imwrite(tmp_path / "c" / "rgba.png", np.stack([grey] * 3 + [grey * 0 + 255], -1))
+    for section in Folder(str(tmp_path / "c")).unlabelled():
+        assert np.array_equal(section.read_image(), grey)
+
+
+@pytest.fixture
+def volume():
+    domain = Synthetic(size=32, images=7)
+    sections = domain.labelled()
+    stack = np.stack([(np.clip(section.read_image(), 0, 1) * 255).astype(np.uint8) for section in sections])
+    return stack, np.stack([section.read_mask() for section in sections])
+
+
+def stored(tmp_path, kind, volume):
+    """The volume in a file of that kind, and the arguments of the Stack that reads it."""
+    images, masks = volume
+    if kind == "tiff":
+        tifffile.imwrite(tmp_path / "images.tif", images)
+        tifffile.imwrite(tmp_path / "masks.tif", masks)
+        return {"images": str(tmp_path / "images.tif"), "masks": str(tmp_path / "masks.tif")}
+    if kind == "hdf5":
+        with h5py.File(tmp_path / "volume.h5", "w") as store:
+            store["raw/em"], store["labels"] = images, masks
+        path = str(tmp_path / "volume.h5")
+        return {"images": path, "masks": path, "images_key": "raw/em", "masks_key": "labels"}
+    zarr.save_group(tmp_path / "volume.zarr", raw=images, labels=masks)
+    path = str(tmp_path / "volume.zarr")
+    return {"images": path, "masks": path, "images_key": "raw", "masks_key": "labels"}
+
+
+@pytest.mark.parametrize("kind", ["tiff", "hdf5", "zarr"])
+def test_stacks_are_read_section_by_section(tmp_path, volume, kind):
+    domain = Stack(**stored(tmp_path, kind, volume))
+    assert len(domain.labelled()) == 7
+    assert np.array_equal(domain.labelled()[4].read_image(), volume[0][4])
+    assert np.array_equal(domain.labelled()[4].read_mask(), volume[1][4])
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "zarr"])
+def test_a_missing_key_is_answered_with_those_there_are(tmp_path, volume, kind):
+    arguments = stored(tmp_path, kind, volume) | {"images_key": "nosuch"}
+    with pytest.raises(InputError, match=r"no array 'nosuch'; name one of .*labels"):
+        Stack(**arguments)
+
+
+def test_stacks_of_other_shapes_are_refused(tmp_path, volume):
+    tifffile.imwrite(tmp_path / "flat.tif", volume[0][0])
+    tifffile.imwrite(tmp_path / "short.tif", volume[1][:3])
+    tifffile.imwrite(tmp_path / "images.tif", volume[0])
+    with pytest.raises(InputError, match=r"flat.tif: has shape"):
+        Stack(str(tmp_path / "flat.tif"))
+    with pytest.raises(InputError, match="every section needs one mask"):
+        Stack(str(tmp_path / "images.tif"), str(tmp_path / "short.tif"))
+
+
+@needs_em_data
+@pytest.mark.parametrize(
+    ("domain", "labelled", "unlabelled", "shape", "foreground", "pixel_size"),
+    [
+        (VNC(), 20, 20, (1024, 1024), 0.19, 4.6),
+        (VNC("mitochondria"), 20, 20, (1024, 1024), 0.054, 4.6),
+        (ISBI2012(), 30, 0, (512, 512), 0.22, 4.0),
+        (CDeep3M(), 30, 5, (1024, 1024), 0.08, None),
+        (FlyEM(), 250, 250, (250, 250), 0.10, 10.0),
+        (AxonDeepSeg(), 10, 0, None, 0.34, None),
+    ],
+    ids=["vnc", "vnc-mitochondria", "isbi2012", "cdeep3m", "flyem", "axondeepseg"],
+)
+def test_public_sets_have_the_images_and_foreground_that_their_origin_states(
+    domain, labelled, unlabelled, shape, foreground, pixel_size
+):
+    assert (len(domain.labelled()), len(domain.unlabelled())) == (labelled, unlabelled)
+    chosen = domain.labelled()[:: max(1, labelled // 10)]
+    for section in chosen:
+        assert section.read_image().shape == section.read_mask().shape == (shape or section.read_image().shape)
+        assert pixel_size is None or section.pixel_size_nm == pixel_size
+    assert np.mean([section.read_mask().mean() for section in chosen]) == pytest.approx(foreground, abs=0.03)
+
+
+@needs_em_data
+def test_rats_never_fall_into_two_blocks():
+    blocks = [{section.group for section in AxonDeepSeg().block(name)} for name in ("train", "val", "test")]
+    assert not blocks[0] & blocks[1]
+    assert not blocks[1] & blocks[2]
+
+
+def test_a_public_set_that_is_not_there_says_where_it_belongs(monkeypatch, tmp_path):
+    monkeypatch.setenv("BNADAPT_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setattr("pooch.retrieve", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("offline")))
+    with pytest.raises(InputError, match="nowhere.*cannot be fetched from https.*BNADAPT_DATA"):
+        ISBI2012().labelled()

@@ -1,0 +1,149 @@
+"""Tiles, crops, intensities and resampling."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from bnadapt.data import DomainPair, Synthetic
+from bnadapt.data.datasets import EpochSampler, RandomCrops, TiledSections, Tiles
+from bnadapt.data.domain import Section
+from bnadapt.data.intensity import by_data_type, by_percentiles, by_zscore, reference_quantiles, scaling
+from bnadapt.data.prepare import PreparedSection, prepare
+from bnadapt.data.tiles import tiles_of
+from bnadapt.errors import InputError
+
+
+def section(height=50, width=70, seed=0):
+    generator = np.random.default_rng(seed)
+    image = generator.random((1, height, width), dtype=np.float32)
+    return PreparedSection("one", image, (image[0] > 0.5).astype(np.uint8), (height, width), np.dtype(np.float32))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 50), (250, 97), (500, 32)])
+@pytest.mark.parametrize("overlap", [0, 8, 31])
+def test_every_pixel_is_the_own_of_exactly_one_tile(size, overlap):
+    owned = np.zeros(size, dtype=int)
+    for tile in tiles_of(size, 32, overlap, "one"):
+        owned[tile.own] += 1
+        assert all(area.stop - area.start == 32 for area in tile.area)
+        assert all(
+            own.start >= area.start and own.stop <= area.stop for own, area in zip(tile.own, tile.area, strict=True)
+        )
+    assert (owned == 1).all()
+
+
+def test_tiles_count_every_labelled_pixel_once():
+    tiles = Tiles([section()], tile_size=32, overlap=8)
+    labelled = sum(int((item["mask"] != 255).sum()) for item in tiles)
+    foreground = sum(int((item["mask"] == 1).sum()) for item in tiles)
+    assert labelled == 50 * 70
+    assert foreground == section().mask.sum()
+
+
+def test_stitched_tiles_are_the_image_again():
+    whole = TiledSections([section()], tile_size=32, overlap=8)
+    bag = whole[0]
+    assert torch.equal(whole.stitched(0, bag["image"]), torch.from_numpy(section().image))
+
+
+@pytest.mark.parametrize(("size", "tile", "overlap"), [((20, 50), 32, 8), ((50, 50), 32, 32)])
+def test_tiles_that_cannot_be_are_refused(size, tile, overlap):
+    with pytest.raises(InputError):
+        tiles_of(size, tile, overlap, "one")
+
+
+def test_crops_differ_between_workers_and_epochs_and_come_again_with_the_seed():
+    def epochs(workers, seed=5):
+        crops = RandomCrops([section()], crop_size=32, length=8, seed=seed)
+        sampler = EpochSampler(crops)
+        seen = []
+        for epoch in range(2):
+            sampler.set_epoch(epoch)
+            seen += [batch["image"] for batch in DataLoader(crops, batch_size=1, sampler=sampler, num_workers=workers)]
+        return torch.cat(seen)
+
+    alone, together = epochs(0), epochs(2)
+    assert len(torch.unique(alone, dim=0)) == 16
+    assert torch.equal(alone, together)
+    assert not torch.equal(alone, epochs(0, seed=6))
+
+
+def test_crop_and_mask_stay_aligned_and_typed():
+    crops = RandomCrops([section()], crop_size=32, length=20, seed=0)
+    for index in range(20):
+        item = crops[index]
+        assert item["image"].shape == (1, 32, 32)
+        assert item["mask"].dtype == torch.int64
+        agree = ((item["image"][0] > 0.5) == item["mask"].bool()).float().mean()
+        assert agree > 0.7
+
+
+def test_a_crop_larger_than_an_image_is_refused():
+    with pytest.raises(InputError, match=r"50 x 70 pixels .* --data.crop_size to 50 or less"):
+        RandomCrops([section()], crop_size=64, length=1, seed=0)
+
+
+def test_intensities():
+    image = np.array([[[0, 51], [102, 255]]], dtype=np.uint8)
+    assert by_data_type(image).flatten().tolist() == pytest.approx([0, 0.2, 0.4, 1])
+    assert by_data_type(image.astype(np.uint16) * 257).flatten().tolist() == pytest.approx([0, 0.2, 0.4, 1])
+    assert by_zscore(image).mean() == pytest.approx(0, abs=1e-6)
+    assert by_zscore(image).std() == pytest.approx(1, abs=1e-6)
+    assert by_percentiles(image).min() == 0
+    assert by_percentiles(image).max() == 1
+
+
+def test_histogram_matching_gives_the_source_histogram():
+    generator = np.random.default_rng(0)
+    source = generator.normal(0.7, 0.05, (1, 64, 64)).astype(np.float32)
+    target = generator.uniform(0, 0.3, (1, 64, 64)).astype(np.float32)
+    matched = scaling("histogram", reference_quantiles([source]))(target)
+    assert matched.mean() == pytest.approx(source.mean(), abs=1e-3)
+    assert matched.std() == pytest.approx(source.std(), rel=0.02)
+    order = np.argsort(target.flatten())
+    assert (np.diff(matched.flatten()[order]) >= 0).all()
+
+
+def test_sections_are_resampled_to_the_pixel_size():
+    image = np.tile(np.arange(40, dtype=np.uint8), (20, 1))
+    small = prepare(
+        Section("one", lambda: image, lambda: (image > 20).astype(np.uint8), 5.0), "here", 10.0, lambda x: x
+    )
+    assert small.image.shape == (1, 10, 20)
+    assert small.mask.shape == (10, 20)
+    assert small.original_size == (20, 40)
+    assert small.image[0, 5] == pytest.approx(np.arange(0.5, 40, 2) / 255, abs=2e-3)
+
+
+def test_source_and_target_meet_at_the_coarser_pixel_size():
+    class Sized(Synthetic):
+        def __init__(self, pixel_size_nm, **options):
+            super().__init__(size=64, images=6, **options)
+            self.pixel_size_nm = pixel_size_nm
+
+        def labelled(self):
+            return [Section(e.name, e.read_image, e.read_mask, self.pixel_size_nm) for e in super().labelled()]
+
+    pair = DomainPair(Sized(4.0), Sized(8.0), tile_size=32)
+    assert pair.pixel_size_nm == 8.0
+    tested = [loader.dataset.items[0][0].size for loader in pair.test_dataloader()]
+    assert tested == [(32, 32), (64, 64)]
+
+
+def test_a_checkpoint_brings_scaling_and_pixel_size_unless_the_run_asks_otherwise():
+    trained = DomainPair(Synthetic(), Synthetic(), intensity="histogram")
+    later = DomainPair(target=Synthetic())
+    later.load_state_dict(trained.state_dict())
+    assert later.intensity == "histogram"
+    assert later.reference == trained.reference
+    asked = DomainPair(target=Synthetic(), intensity="zscore")
+    asked.load_state_dict(trained.state_dict())
+    assert asked.intensity == "zscore"
+
+
+def test_adaptation_tiles_are_images_alone():
+    pair = DomainPair(Synthetic(), Synthetic(size=64), tile_size=32, adaptation_tiles=5)
+    batches = list(pair.adaptation_dataloader())
+    assert all(set(batch) == {"image"} for batch in batches)
+    assert sum(len(batch["image"]) for batch in batches) == 5

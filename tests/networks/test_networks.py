@@ -1,0 +1,64 @@
+"""Networks take any size, any channels and classes."""
+
+import pytest
+import torch
+
+from bnadapt.batchnorm import batchnorm_layers
+from bnadapt.errors import InputError
+from bnadapt.networks import UNet, build_network
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (33, 50), (250, 17)])
+@pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 5)])
+def test_unet_takes_any_size(size, channels, classes):
+    net = build_network("unet", channels, classes, {"base_channels": 2}).eval()
+    assert net(torch.randn(2, channels, *size)).shape == (2, classes, *size)
+
+
+def test_unet_is_the_one_of_the_paper():
+    net = UNet()
+    layers = batchnorm_layers(net)
+    assert len(layers) == 18
+    assert [layer.num_features for layer in layers.values()][::2] == [
+        64,
+        128,
+        256,
+        512,
+        1024,
+        512,
+        256,
+        128,
+        64,
+    ]
+    assert sum(parameter.numel() for parameter in net.parameters()) == pytest.approx(31.0e6, rel=0.01)
+
+
+def test_padding_does_not_move_the_output():
+    net = UNet(base_channels=2).eval()
+    image = torch.randn(1, 1, 64, 64)
+    torch.testing.assert_close(net(image[..., :40, :40])[..., :4, :4], net(image[..., :48, :48])[..., :4, :4])
+
+
+@pytest.mark.parametrize("architecture", ["unet", "fpn", "deeplabv3plus", "unetplusplus"])
+def test_architectures_of_segmentation_models_by_name(architecture):
+    net = build_network(f"smp/{architecture}", 1, 3, {"encoder_name": "resnet18"}).eval()
+    assert net(torch.randn(1, 1, 50, 70)).shape == (1, 3, 50, 70)
+
+
+def test_own_network_by_import_path():
+    assert isinstance(build_network("bnadapt.networks.unet.UNet", 1, 2, {"base_channels": 2}), UNet)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("nosuch", {}, "not found"),
+        ("bnadapt.networks.Nothing", {}, "not found"),
+        ("unet", {"depth": 3}, "depth"),
+        ("smp/nosuch", {}, "Wrong architecture"),
+        ("smp/unet", {"encoder_name": "nosuch"}, "nosuch"),
+    ],
+)
+def test_unknown_names_and_arguments_are_refused(name, arguments, words):
+    with pytest.raises(InputError, match=words):
+        build_network(name, 1, 2, arguments)

@@ -1,0 +1,301 @@
+"""The command line from end to end, and every refusal."""
+
+import json
+import sys
+
+import h5py
+import imageio.v3
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from bnadapt.batchnorm import Bank
+from bnadapt.cli import main
+from bnadapt.data import Synthetic
+from tests.conftest import DOMAINS, SMALL, without, write_images
+
+LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+@pytest.fixture
+def adapted(best, tmp_path):
+    path = tmp_path / "adapted.ckpt"
+    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(path)])
+    return path
+
+
+def test_fit_writes_best_and_last_checkpoint(trained):
+    assert {path.name for path in trained.iterdir()} >= {"best.ckpt", "last.ckpt"}
+
+
+def test_adapt_changes_running_statistics_alone(best, adapted):
+    before, after = weights(best), weights(adapted)
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed
+    assert all(key.endswith(("running_mean", "running_var")) for key in changed)
+    assert {key for key in before if key.endswith("running_mean")} <= changed
+
+
+def test_adapt_writes_a_record_of_what_it_did(adapted):
+    record = json.loads(adapted.with_suffix(".json").read_text())
+    assert record["target"] == "synthetic"
+    assert record["tiles"] > 0
+    assert record["pixels"] == record["tiles"] * 32 * 32
+    assert record["policy"] == {"source_weight": 0.0}
+    assert record["seconds"] > 0
+    assert list(record["distances"]) == ["unadapted", "adapted"]
+    assert len(record["distances"]["adapted"]) == record["batchnorm_layers"] == 18
+    before, after = (
+        np.mean([layer["sliced_wasserstein"] for layer in record["distances"][state].values()])
+        for state in ("unadapted", "adapted")
+    )
+    assert after < before
+
+
+def test_adapt_brings_the_target_back(best, adapted):
+    scores = [main(["test", *LOADING, "--ckpt_path", str(path)]).trainer.callback_metrics for path in (best, adapted)]
+    assert scores[1]["test/target/iou"] > scores[0]["test/target/iou"] + 0.1
+
+
+def test_adapt_never_reads_a_mask(best, tmp_path, monkeypatch):
+    def forbidden(self, index):
+        raise AssertionError("a mask was read")
+
+    monkeypatch.setattr(Synthetic, "labelled", lambda self: _sections(self, forbidden))
+    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt")])
+    assert (tmp_path / "a.ckpt").exists()
+    with pytest.raises(AssertionError, match="a mask was read"):
+        main(["test", *LOADING, "--ckpt_path", str(best)])
+
+
+def _sections(domain, forbidden):
+    from functools import partial
+
+    from bnadapt.data import Section
+
+    return [
+        Section(f"{index}.png", partial(domain.image, index), partial(forbidden, domain, index)) for index in range(6)
+    ]
+
+
+def test_adapt_needs_no_source_and_no_config(best, images, tmp_path, capfd):
+    output = tmp_path / "a.ckpt"
+    target = ["--data.target=Folder", f"--data.target.images={images / 'images'}"]
+    main(["adapt", "--ckpt_path", str(best), *target, "--data.tile_size=48", "--output", str(output)])
+    record = json.loads(output.with_suffix(".json").read_text())
+    assert record["tiles"] == 6
+    assert "distances" not in record
+    assert f"Checkpoint: {output}" in capfd.readouterr().out
+
+
+def test_source_weight_one_keeps_the_source(best, tmp_path):
+    output = tmp_path / "a.ckpt"
+    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(output), "--source_weight=1"])
+    before, after = weights(best), weights(output)
+    for key in before:
+        torch.testing.assert_close(before[key], after[key])
+
+
+def test_fit_with_the_callback_adapts_as_adapt_does(tmp_path):
+    callbacks = ["BatchNormAdaptation", "LatentDistance"]
+    options = [f"--trainer.callbacks+=bnadapt.callbacks.{name}" for name in callbacks]
+    main(["fit", *SMALL, *DOMAINS, *options])
+    folder = tmp_path / "lightning_logs/default/version_0/checkpoints"
+    main(
+        [
+            "adapt",
+            *LOADING,
+            "--ckpt_path",
+            str(folder / "last.ckpt"),
+            "--output",
+            str(tmp_path / "later.ckpt"),
+        ]
+    )
+    at_once, later, unadapted = (
+        weights(path) for path in (folder / "adapted.ckpt", tmp_path / "later.ckpt", folder / "last.ckpt")
+    )
+    for key in at_once:
+        torch.testing.assert_close(at_once[key], later[key])
+    assert any(not torch.equal(unadapted[key], at_once[key]) for key in at_once)
+    record = json.loads((folder / "adapted.json").read_text())
+    assert record["tiles"] == json.loads((tmp_path / "later.json").read_text())["tiles"]
+    assert list(record["distances"]) == ["unadapted", "adapted"]
+
+
+def test_an_adapted_checkpoint_still_knows_its_source_statistics(best, adapted):
+    stored = torch.load(adapted, weights_only=True)
+    bank = Bank(**stored["source_bank"])
+    for name, mean in bank.mean.items():
+        torch.testing.assert_close(mean.float(), weights(best)[f"network.{name}.running_mean"])
+
+
+def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path):
+    options = [*without(SMALL, "--trainer.max_epochs"), *DOMAINS, "--data.num_workers=1"]
+    workers = "--trainer.max_epochs=4"
+    main(["fit", *options, workers, "--trainer.logger.name=whole"])
+    checkpoints = "version_0/checkpoints/last.ckpt"
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(self):
+        if self.current_epoch == 2:
+            raise Interrupted
+
+    from bnadapt.tasks import SegmentationTask
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SegmentationTask, "on_train_epoch_end", interrupt)
+        with pytest.raises(Interrupted):
+            main(["fit", *options, workers, "--trainer.logger.name=halves"])
+    first = tmp_path / "lightning_logs/halves" / checkpoints
+    main(["fit", *options, workers, "--trainer.logger.name=resumed", "--ckpt_path", str(first)])
+    whole, resumed = (weights(tmp_path / "lightning_logs" / name / checkpoints) for name in ("whole", "resumed"))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert not all(torch.equal(whole[key], weights(first)[key]) for key in whole)
+
+
+def test_test_reports_any_number_of_named_sets(best, capfd):
+    further = '--data.test={"bright": {"class_path": "Synthetic", "init_args": {"size": 48, "mean": [0.9, 0.5]}}}'
+    cli = main(["test", *LOADING, further, "--ckpt_path", str(best)])
+    names = {"source", "target", "bright"}
+    assert {tag.split("/")[1] for tag in cli.trainer.callback_metrics} == names
+    assert {tag.split("/")[2] for tag in cli.trainer.callback_metrics} == {
+        "iou",
+        "dice",
+        "precision",
+        "recall",
+    }
+    printed = capfd.readouterr().out
+    assert all(name in printed for name in names)
+
+
+def test_iou_is_that_of_all_pixels_of_the_set(best):
+    cli = main(["test", *LOADING, "--ckpt_path", str(best)])
+    hits = union = 0
+    pair, network = cli.datamodule, cli.model.eval()
+    for batch in pair.test_dataloader()[1]:
+        with torch.no_grad():
+            predicted = network(batch["image"]).argmax(1)
+        counted = batch["mask"] != 255
+        hits += int(((predicted == 1) & (batch["mask"] == 1) & counted).sum())
+        union += int((((predicted == 1) | (batch["mask"] == 1)) & counted).sum())
+    assert cli.trainer.callback_metrics["test/target/iou"] == pytest.approx(hits / union, abs=1e-6)
+
+
+@pytest.mark.parametrize(("ending", "dtype"), [(".png", np.uint8), (".png", np.uint16), (".tif", np.float32)])
+def test_predict_writes_mask_and_probability_in_format_and_size_of_the_input(best, tmp_path, ending, dtype):
+    folder = write_images(tmp_path / "mine", size=(48, 60), ending=ending, dtype=dtype, count=3)
+    target = ["--data.target=Folder", f"--data.target.images={folder / 'images'}", "--data.tile_size=32"]
+    main(["predict", "--ckpt_path", str(best), *target, "--output", str(tmp_path / "out")])
+    names = {f"{index:02d}_{kind}{ending}" for index in range(3) for kind in ("mask", "probability")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    mask, probability = (imageio.v3.imread(tmp_path / "out" / f"01_{kind}{ending}") for kind in ("mask", "probability"))
+    assert mask.shape == probability.shape == (48, 60)
+    assert set(np.unique(mask)) <= {0, 255}
+    assert probability.dtype == dtype
+    half = np.iinfo(dtype).max / 2 if np.issubdtype(dtype, np.integer) else 0.5
+    assert np.array_equal(mask == 255, probability > half)
+
+
+def test_predict_writes_stacks_as_stacks(best, tmp_path):
+    stack = np.stack([Synthetic(size=48, images=3).image(index) for index in range(3)])
+    tifffile.imwrite(tmp_path / "volume.tif", (stack.clip(0, 1) * 65535).astype(np.uint16))
+    with h5py.File(tmp_path / "volume.h5", "w") as store:
+        store["raw"] = stack
+    for name, key in (("volume.tif", []), ("volume.h5", ["--data.target.images_key=raw"])):
+        target = [
+            "--data.target=Stack",
+            f"--data.target.images={tmp_path / name}",
+            *key,
+            "--data.tile_size=48",
+        ]
+        main(["predict", "--ckpt_path", str(best), *target, "--output", str(tmp_path / "out")])
+    assert tifffile.imread(tmp_path / "out/volume_mask.tif").shape == (3, 48, 48)
+    assert tifffile.imread(tmp_path / "out/volume_probability.tif").dtype == np.uint16
+    with h5py.File(tmp_path / "out/volume_probability.h5") as store:
+        assert store["raw"].shape == (3, 48, 48)
+        assert store["raw"].dtype == np.float32
+
+
+def test_predict_at_another_pixel_size_comes_back_in_the_input_size(best, images, tmp_path):
+    target = [
+        "--data.target=Folder",
+        f"--data.target.images={images / 'images'}",
+        "--data.target.pixel_size_nm=5",
+    ]
+    options = ["--data.pixel_size_nm=7.5", "--data.tile_size=32"]
+    main(["predict", "--ckpt_path", str(best), *target, *options, "--output", str(tmp_path / "out")])
+    assert imageio.v3.imread(tmp_path / "out/00_mask.png").shape == (48, 48)
+
+
+def test_three_classes_and_three_channels_from_fit_to_predict(tmp_path):
+    folder = write_images(tmp_path / "mine", count=8)
+    for path in (folder / "images").iterdir():
+        grey = imageio.v3.imread(path)
+        imageio.v3.imwrite(path, np.stack([grey, 255 - grey, grey // 2], -1))
+    for path in (folder / "masks").iterdir():
+        mask = imageio.v3.imread(path) // 255
+        mask[:, :20] *= 2
+        imageio.v3.imwrite(path, mask)
+    domain = [f"--data.source.images={folder / 'images'}", f"--data.source.masks={folder / 'masks'}"]
+    domain = [
+        "--data.source=Folder",
+        *domain,
+        "--data.source.classes=[none, left, right]",
+        "--data.source.gap=0",
+    ]
+    small = [*SMALL, "--model.num_classes=3", "--model.in_channels=3"]
+    main(["fit", *small, *domain])
+    path = "lightning_logs/default/version_0/checkpoints/best.ckpt"
+    cli = main(["test", *without(small, "--model"), *domain, "--ckpt_path", path])
+    assert {"test/source/iou", "test/source/iou/left", "test/source/iou/right"} <= set(cli.trainer.callback_metrics)
+    target = [option.replace("source", "target") for option in domain]
+    main(["predict", "--ckpt_path", path, *target, "--data.tile_size=32"])
+    assert set(np.unique(imageio.v3.imread("predictions/00_mask.png"))) <= {0, 1, 2}
+
+
+def test_optimizer_schedule_and_loss_are_replaceable():
+    cli = main(
+        ["fit", *SMALL, *DOMAINS, "--model.optimizer=SGD", "--model.optimizer.lr=0.05"]
+        + [
+            "--model.lr_scheduler=StepLR",
+            "--model.lr_scheduler.step_size=1",
+            "--model.lr_scheduler.gamma=0.5",
+        ]
+        + ["--model.loss=bnadapt.tasks.DiceCrossEntropy", "--model.loss.dice_weight=0"]
+    )
+    optimizer = cli.trainer.optimizers[0]
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05 * 0.5**8)
+    assert cli.model.loss.dice_weight == 0
+
+
+def test_networks_of_segmentation_models_from_fit_to_adapt(tmp_path):
+    network = ["--model.network=smp/fpn", '--model.network_args={"encoder_name": "resnet18"}']
+    main(
+        [
+            "fit",
+            *without(SMALL, "--model", "--trainer.max_epochs"),
+            *network,
+            *DOMAINS,
+            "--trainer.max_epochs=1",
+        ]
+    )
+    path = "lightning_logs/default/version_0/checkpoints/best.ckpt"
+    main(["adapt", *LOADING, "--ckpt_path", path, "--output", str(tmp_path / "a.ckpt")])
+    assert json.loads((tmp_path / "a.json").read_text())["batchnorm_layers"] == 20
+
+
+@pytest.mark.parametrize("command", [[], ["fit"], ["validate"], ["test"], ["predict"], ["adapt"]])
+def test_help(command, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["bnadapt", *command, "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+    assert "usage" in capsys.readouterr().out.lower()

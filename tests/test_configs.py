@@ -1,0 +1,60 @@
+"""Every YAML under configs/ runs as it stands, here on fewer and smaller crops and steps."""
+
+from pathlib import Path
+
+import pytest
+
+from bnadapt.cli import main
+from tests.conftest import needs_em_data
+
+FOLDER = Path(__file__).parents[1] / "configs"
+CONFIGS = sorted(FOLDER.rglob("*.yaml"))
+SHORT = [
+    "--data.crops_per_epoch=2",
+    "--data.batch_size=2",
+    "--trainer.max_epochs=1",
+    "--trainer.limit_val_batches=1",
+    "--trainer.limit_test_batches=1",
+    "--trainer.limit_predict_batches=1",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+]
+EM = ("FlyEM", "VNC", "ISBI2012", "CDeep3M", "AxonDeepSeg")
+
+
+def params():
+    for path in CONFIGS:
+        marks = [needs_em_data] if any(name in path.read_text() for name in EM) else []
+        yield pytest.param(path, marks=marks, id=path.stem)
+
+
+def test_there_are_configs():
+    assert len(CONFIGS) > 5
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
+def test_config_is_understood_as_it_stands(path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--config", str(path), "--print_config"])
+    assert stopped.value.code == 0
+    assert "crop_size" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", params())
+def test_config_fits_tests_and_adapts(path, tmp_path):
+    main(["fit", "--config", str(path), *SHORT])
+    best = next(tmp_path.rglob("last.ckpt"))
+    main(["test", "--config", str(path), *SHORT, "--ckpt_path", str(best)])
+    main(
+        [
+            "adapt",
+            "--config",
+            str(path),
+            *SHORT,
+            "--ckpt_path",
+            str(best),
+            "--output",
+            str(tmp_path / "a.ckpt"),
+        ]
+    )
+    assert (tmp_path / "a.json").exists()

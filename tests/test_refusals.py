@@ -1,0 +1,197 @@
+"""Bad input gets one sentence with file, value and remedy, exit status 2, and nothing half-written."""
+
+import imageio.v3
+import numpy as np
+import pytest
+import torch
+
+from bnadapt.cli import main
+from tests.conftest import DOMAINS, SMALL, without
+
+TILES = ["--data.tile_size=32", "--data.overlap=8"]
+
+
+def folder_options(which, folder, masks=True):
+    options = [f"--data.{which}=Folder", f"--data.{which}.images={folder / 'images'}"]
+    return options + ([f"--data.{which}.masks={folder / 'masks'}"] if masks else [])
+
+
+@pytest.fixture
+def fit(images, refused):
+    """Refuse to fit on the folder, after something was done to it."""
+    return lambda *more: refused("fit", *SMALL, *folder_options("source", images), "--data.source.gap=0", *more)
+
+
+@pytest.fixture
+def predict(images, refused, best, tmp_path):
+    """Refuse to segment the folder, after something was done to it, and leave nothing behind."""
+
+    def refuse(*more):
+        output = tmp_path / "out"
+        options = [*folder_options("target", images, masks=False), *TILES, "--output", output]
+        sentence = refused("predict", "--ckpt_path", best, *options, *more)
+        assert not output.exists()
+        assert not list(tmp_path.glob(".partial*"))
+        return sentence
+
+    return refuse
+
+
+def test_an_empty_image(images, predict):
+    (images / "images" / "04.png").write_bytes(b"")
+    assert "04.png: is empty (0 bytes); copy it again" in predict()
+
+
+def test_a_truncated_image(images, predict):
+    path = images / "images" / "04.png"
+    path.write_bytes(path.read_bytes()[:400])
+    assert "04.png: cannot be read as an image" in predict()
+
+
+@pytest.mark.parametrize("name", ["04.png", "99.tif"])
+def test_a_file_that_is_no_image(images, predict, name):
+    (images / "images" / name).write_bytes(b"this is no picture at all" * 20)
+    assert f"{name}: cannot be read as an image" in predict()
+
+
+def test_a_truncated_tiff(images, predict):
+    path = images / "images" / "99.tif"
+    imageio.v3.imwrite(path, np.arange(48 * 48, dtype=np.uint16).reshape(48, 48))
+    path.write_bytes(path.read_bytes()[:1500])
+    assert "99.tif: cannot be read as an image" in predict()
+
+
+def test_a_missing_folder_and_a_folder_without_images(refused, tmp_path):
+    options = ["fit", *SMALL, "--data.source=Folder", "--data.source.images"]
+    assert "nowhere: no such folder; check the path" in refused(*options, tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "holds no images; put PNG or TIFF" in refused(*options, tmp_path / "empty")
+
+
+def test_a_missing_stack(refused, tmp_path):
+    options = ["fit", *SMALL, "--data.source=Stack", f"--data.source.images={tmp_path / 'volume.h5'}"]
+    assert "volume.h5: no such file" in refused(*options)
+    (tmp_path / "volume.h5").write_bytes(b"broken")
+    assert "volume.h5: cannot be read as HDF5" in refused(*options)
+
+
+def test_a_mask_of_another_size(images, fit):
+    imageio.v3.imwrite(images / "masks" / "01.png", np.zeros((48, 40), np.uint8))
+    assert "01.png: the image has 48 x 48 pixels, its mask 48 x 40" in fit()
+
+
+def test_mask_values_outside_the_classes(images, fit):
+    imageio.v3.imwrite(images / "masks" / "01.png", np.full((48, 48), 7, np.uint8))
+    assert "masks/01.png: mask value 7 is no class; with 2 classes" in fit()
+
+
+def test_a_mask_without_an_image(images, fit):
+    (images / "images" / "01.png").unlink()
+    assert "01.png: no image of that name" in fit()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pixels_that_are_no_finite_numbers(images, predict, value):
+    image = np.random.default_rng(0).random((48, 48)).astype(np.float32)
+    image[3, 4] = value
+    imageio.v3.imwrite(images / "images" / "99.tif", image)
+    assert "99.tif: 1 pixels are NaN or infinite" in predict()
+
+
+def test_a_constant_image(images, predict):
+    imageio.v3.imwrite(images / "images" / "04.png", np.full((48, 48), 9, np.uint8))
+    assert "04.png: every pixel is 9" in predict()
+
+
+def test_images_smaller_than_a_tile(predict):
+    sentence = predict("--data.tile_size=64")
+    assert "48 x 48 pixels (after resampling) are less than a tile of 64; set --data.tile_size to 48" in sentence
+
+
+def test_images_smaller_than_a_crop(fit):
+    assert "set --data.crop_size to 48 or less" in fit("--data.crop_size=64")
+
+
+def test_no_target_images(refused, best, images, tmp_path):
+    assert "there is no target; give one" in refused("adapt", "--ckpt_path", best)
+    for path in (images / "images").iterdir():
+        path.unlink()
+    output = tmp_path / "adapted.ckpt"
+    target = folder_options("target", images, masks=False)
+    assert "holds no images" in refused("adapt", "--ckpt_path", best, *target, "--output", output)
+    assert not output.exists()
+
+
+def test_colour_images_for_a_grey_network(images, predict):
+    imageio.v3.imwrite(images / "images" / "04.png", np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8))
+    assert "the images have 3 channels, the network takes 1" in predict()
+
+
+def test_a_checkpoint_of_another_architecture(best, refused):
+    options = ["--ckpt_path", best, *DOMAINS, *without(SMALL, "--model")]
+    assert "holds a network with network unet, --model.network asks for smp/unet" in refused(
+        "test", *options, "--model.network=smp/unet"
+    )
+    assert "holds a network with network_args {'base_channels': 4}" in refused(
+        "adapt", *options, "--model.network_args.base_channels=8"
+    )
+
+
+def test_a_checkpoint_whose_weights_fit_no_longer(best, refused, tmp_path):
+    checkpoint = torch.load(best, weights_only=True)
+    checkpoint["state_dict"]["network.head.weight"] = torch.zeros(5, 4, 1, 1)
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+    sentence = refused("test", "--ckpt_path", tmp_path / "other.ckpt", *DOMAINS, *TILES)
+    assert "holds another architecture than unet" in sentence
+    assert "network.head.weight" in sentence
+
+
+def test_checkpoints_that_are_missing_broken_or_of_something_else(refused, best, tmp_path):
+    assert "nothing.ckpt: no such checkpoint" in refused("test", "--ckpt_path", "nothing.ckpt", *DOMAINS)
+    assert "give the trained network by --ckpt_path" in refused("test", *DOMAINS)
+    (tmp_path / "half.ckpt").write_bytes(best.read_bytes()[:5000])
+    assert "half.ckpt: is no checkpoint of `bnadapt fit`" in refused("test", "--ckpt_path", "half.ckpt", *DOMAINS)
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    assert "other.ckpt: is no checkpoint of `bnadapt fit`" in refused("test", "--ckpt_path", "other.ckpt", *DOMAINS)
+
+
+def test_a_network_without_batchnorm_statistics(refused, tmp_path):
+    network = "--model.network=tests.conftest.network_without_batchnorm"
+    main(
+        [
+            "fit",
+            *without(SMALL, "--model", "--trainer.max_epochs"),
+            *DOMAINS,
+            "--trainer.max_epochs=1",
+            network,
+        ]
+    )
+    path = tmp_path / "lightning_logs/default/version_0/checkpoints/last.ckpt"
+    output = tmp_path / "a.ckpt"
+    sentence = refused("adapt", "--ckpt_path", path, *DOMAINS, *TILES, "--output", output)
+    assert "has no BatchNorm layer" in sentence
+    assert "take a network with BatchNorm" in sentence
+    assert not output.exists()
+
+
+def test_a_wrong_number_of_classes(refused):
+    assert "the network has 3 classes, the data 2" in refused("fit", *SMALL, *DOMAINS, "--model.num_classes=3")
+
+
+def test_a_source_weight_out_of_range(refused, best):
+    sentence = refused("adapt", "--ckpt_path", best, *DOMAINS, *TILES, "--source_weight=2")
+    assert "source_weight is 2.0; give a value between 0 (target alone) and 1" in sentence
+
+
+def test_a_network_that_does_not_exist(refused):
+    assert "network nosuch: not found" in refused("fit", *SMALL, *DOMAINS, "--model.network=nosuch")
+
+
+def test_a_failed_adapt_leaves_the_earlier_output_alone(images, refused, best, tmp_path):
+    output = tmp_path / "adapted.ckpt"
+    output.write_text("precious")
+    (images / "images" / "04.png").write_bytes(b"")
+    target = folder_options("target", images, masks=False)
+    refused("adapt", "--ckpt_path", best, *target, *TILES, "--output", output)
+    assert output.read_text() == "precious"
+    assert not list(tmp_path.glob(".partial*"))
