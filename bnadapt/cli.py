@@ -77,7 +77,7 @@ def main(args: ArgsType = None) -> BnadaptCLI:
         The finished command line, with its trainer, model and data module.
 
     Raises:
-        InputError: an input cannot be used.
+        InputError: an input cannot be used; possibly as the cause of a ValueError.
     """
     _quiet()
     return BnadaptCLI(
@@ -103,20 +103,25 @@ def run() -> None:
     """The console script: `main`, with a sentence and exit status 2 for what the user can put right."""
     try:
         main()
-    except (InputError, NoBatchNormError) as error:
-        print(f"bnadapt: error: {error}", file=sys.stderr)
+    except Exception as error:
+        refusal = _refusal(error)
+        if refusal is None:
+            raise
+        print(f"bnadapt: error: {refusal}", file=sys.stderr)
         sys.exit(2)
+
+
+def _refusal(error: BaseException | None) -> BaseException | None:
+    """What the user can put right, in an error or what caused it (jsonargparse wraps what constructors raise)."""
+    while error is not None and not isinstance(error, InputError | NoBatchNormError):
+        error = error.__cause__
+    return error
 
 
 def _callbacks() -> list[Any]:
     return [
-        ModelCheckpoint(
-            monitor="val/source/iou",
-            mode="max",
-            filename="best",
-            save_last=True,
-            enable_version_counter=False,
-        ),
+        ModelCheckpoint(monitor="val/source/iou", mode="max", filename="best", enable_version_counter=False),
+        ModelCheckpoint(filename="last", enable_version_counter=False),
         LearningRateMonitor(logging_interval="step"),
         SegmentationPictures(),
         TensorBoardOverview(),

@@ -134,10 +134,11 @@ def test_an_adapted_checkpoint_still_knows_its_source_statistics(best, adapted):
         torch.testing.assert_close(mean.float(), weights(best)[f"network.{name}.running_mean"])
 
 
-def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path):
-    options = [*without(SMALL, "--trainer.max_epochs"), *DOMAINS, "--data.num_workers=1"]
-    workers = "--trainer.max_epochs=4"
-    main(["fit", *options, workers, "--trainer.logger.name=whole"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path, workers):
+    options = [*without(SMALL, "--trainer.max_epochs"), *DOMAINS]
+    options += ["--trainer.max_epochs=4", f"--data.num_workers={workers}"]
+    main(["fit", *options, "--trainer.logger.name=whole"])
     checkpoints = "version_0/checkpoints/last.ckpt"
 
     class Interrupted(Exception):
@@ -152,9 +153,9 @@ def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SegmentationTask, "on_train_epoch_end", interrupt)
         with pytest.raises(Interrupted):
-            main(["fit", *options, workers, "--trainer.logger.name=halves"])
+            main(["fit", *options, "--trainer.logger.name=halves"])
     first = tmp_path / "lightning_logs/halves" / checkpoints
-    main(["fit", *options, workers, "--trainer.logger.name=resumed", "--ckpt_path", str(first)])
+    main(["fit", *options, "--trainer.logger.name=resumed", "--ckpt_path", str(first)])
     whole, resumed = (weights(tmp_path / "lightning_logs" / name / checkpoints) for name in ("whole", "resumed"))
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     assert not all(torch.equal(whole[key], weights(first)[key]) for key in whole)

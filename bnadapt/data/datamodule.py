@@ -40,7 +40,7 @@ class DomainPair(LightningDataModule):
         crop_size: side of the crops for training, in pixels.
         crops_per_epoch: how many of them.
         tile_size: side of the tiles for everything else.
-        overlap: pixels that neighbouring tiles share at least.
+        overlap: pixels that neighbouring tiles share at least; an eighth of a tile by default.
         batch_size: crops, or tiles, per step.
         adaptation_tiles: tiles of the target that adaptation reads, drawn at random; none means all.
         num_workers: processes that load data.
@@ -59,7 +59,7 @@ class DomainPair(LightningDataModule):
         crop_size: int = 192,
         crops_per_epoch: int = 400,
         tile_size: int = 256,
-        overlap: int = 32,
+        overlap: int | None = None,
         batch_size: int = 8,
         adaptation_tiles: int | None = 64,
         num_workers: int = 0,
@@ -73,17 +73,18 @@ class DomainPair(LightningDataModule):
         self.crop_size = crop_size
         self.crops_per_epoch = crops_per_epoch
         self.tile_size = tile_size
-        self.overlap = overlap
+        self.overlap = tile_size // 8 if overlap is None else overlap
         self.batch_size = batch_size
         self.adaptation_tiles = adaptation_tiles
         self.num_workers = num_workers
 
     def state_dict(self) -> dict[str, Any]:
-        """What the network must see again: scaling, its reference, pixel size."""
+        """What the network must see again: scaling, its reference, pixel size; and the epoch to go on with."""
         return {
             "intensity": self.intensity,
             "pixel_size_nm": self.pixel_size_nm,
             "reference": self.reference,
+            "epoch": self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -145,7 +146,9 @@ class DomainPair(LightningDataModule):
             self.crops_per_epoch,
             torch.initial_seed(),
         )
-        return self._loader(crops, sampler=EpochSampler(crops))
+        sampler = EpochSampler(crops)
+        sampler.set_epoch(self.remembered.get("epoch", 0))  # workers read ahead before Lightning sets it
+        return self._loader(crops, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader:
         """Tiles of the source's validation block."""

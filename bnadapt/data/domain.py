@@ -63,7 +63,7 @@ class Domain(ABC):
 
     @abstractmethod
     def unlabelled(self) -> list[Section]:
-        """Sections without masks."""
+        """Further sections of the same sample, without masks."""
 
     def block(self, which: str) -> list[Section]:
         """The labelled sections of one of the blocks `train`, `val`, `test`.

@@ -36,7 +36,8 @@ def by_histogram(image: np.ndarray, reference: Sequence[Sequence[float]]) -> np.
     from skimage.exposure import match_histograms
 
     matched = [
-        match_histograms(channel, np.asarray(quantiles)) for channel, quantiles in zip(image, reference, strict=True)
+        match_histograms(channel, np.asarray(quantiles)[np.newaxis])
+        for channel, quantiles in zip(image, reference, strict=True)
     ]
     return np.stack(matched).astype(np.float32)
 

@@ -72,7 +72,7 @@ def open_stack(path: Path, key: str | None = None) -> np.ndarray:
 def _open_array(path: Path, key: str | None) -> np.ndarray:
     suffix = path.suffix.lower()
     if suffix in (".tif", ".tiff"):
-        return np.atleast_3d(_decode(path)) if key is None else _no_key(path, key)
+        return _decode(path) if key is None else _no_key(path, key)
     try:
         if suffix in HDF5_ENDINGS:
             import h5py

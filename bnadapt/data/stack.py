@@ -86,7 +86,7 @@ class Stack(Domain):
                 read_mask=partial(self._read_mask, index) if self._masks is not None else None,
                 pixel_size_nm=self.pixel_size_nm,
             )
-            for index in range(len(self._images))
+            for index in range(self._images.shape[0])
         ]
 
     def _read_image(self, index: int) -> np.ndarray:

@@ -48,7 +48,9 @@ def tiles_of(size: Sequence[int], tile_size: int, overlap: int, place: str) -> l
             f" --data.tile_size to {min(size) // 16 * 16 or min(size)} or less, or leave the image out."
         )
     if not 0 <= overlap < tile_size:
-        raise InputError(f"overlap is {overlap} for tiles of {tile_size}; give at least 0 and less than a tile.")
+        raise InputError(
+            f"overlap is {overlap} for tiles of {tile_size}; set --data.overlap to at least 0 and less than a tile."
+        )
     axes = [_intervals(side, tile_size, overlap) for side in size]
     return [Tile((row[0], column[0]), (row[1], column[1])) for row, column in product(*axes)]
 

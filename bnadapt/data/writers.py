@@ -68,7 +68,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
     if path.suffix in (".tif", ".tiff"):
         import tifffile
 
-        tifffile.imwrite(path, image, compression="zlib")
+        tifffile.imwrite(path, image, photometric="minisblack", compression="zlib")
     else:
         import imageio.v3
 
@@ -91,7 +91,7 @@ def _write_stack(path: Path, stack: np.ndarray, key: str | None) -> None:
     elif path.suffix.lower() in (".tif", ".tiff"):
         import tifffile
 
-        tifffile.imwrite(path, stack, compression="zlib")
+        tifffile.imwrite(path, stack, photometric="minisblack", compression="zlib")
     else:
         import zarr
 

@@ -141,7 +141,7 @@ def test_a_missing_key_is_answered_with_those_there_are(tmp_path, volume, kind):
 
 def test_stacks_of_other_shapes_are_refused(tmp_path, volume):
     tifffile.imwrite(tmp_path / "flat.tif", volume[0][0])
-    tifffile.imwrite(tmp_path / "short.tif", volume[1][:3])
+    tifffile.imwrite(tmp_path / "short.tif", volume[1][:4])
     tifffile.imwrite(tmp_path / "images.tif", volume[0])
     with pytest.raises(InputError, match=r"flat.tif: has shape"):
         Stack(str(tmp_path / "flat.tif"))
@@ -153,11 +153,11 @@ def test_stacks_of_other_shapes_are_refused(tmp_path, volume):
 @pytest.mark.parametrize(
     ("domain", "labelled", "unlabelled", "shape", "foreground", "pixel_size"),
     [
-        (VNC(), 20, 20, (1024, 1024), 0.19, 4.6),
-        (VNC("mitochondria"), 20, 20, (1024, 1024), 0.054, 4.6),
+        (VNC(), 20, 0, (1024, 1024), 0.19, 4.6),
+        (VNC(task="mitochondria"), 20, 0, (1024, 1024), 0.054, 4.6),
         (ISBI2012(), 30, 0, (512, 512), 0.22, 4.0),
         (CDeep3M(), 30, 5, (1024, 1024), 0.08, None),
-        (FlyEM(), 250, 250, (250, 250), 0.10, 10.0),
+        (FlyEM(), 250, 0, (250, 250), 0.10, 10.0),
         (AxonDeepSeg(), 10, 0, None, 0.34, None),
     ],
     ids=["vnc", "vnc-mitochondria", "isbi2012", "cdeep3m", "flyem", "axondeepseg"],
@@ -171,6 +171,14 @@ def test_public_sets_have_the_images_and_foreground_that_their_origin_states(
         assert section.read_image().shape == section.read_mask().shape == (shape or section.read_image().shape)
         assert pixel_size is None or section.pixel_size_nm == pixel_size
     assert np.mean([section.read_mask().mean() for section in chosen]) == pytest.approx(foreground, abs=0.03)
+
+
+@needs_em_data
+@pytest.mark.parametrize(("domain", "count"), [(VNC(stack=2), 20), (FlyEM(sample=1), 250)], ids=["vnc", "flyem"])
+def test_unlabelled_volumes_are_domains_of_their_own(domain, count):
+    assert not domain.labelled()
+    assert len(domain.adaptation()) == count
+    assert domain.name not in (VNC().name, FlyEM().name)
 
 
 @needs_em_data

@@ -2,7 +2,7 @@
 
 import gzip
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal
@@ -16,43 +16,50 @@ from bnadapt.errors import InputError
 
 
 class FlyEM(Domain):
-    """`flyem`: 250 labelled sections and 250 of another volume without, 250 x 250, 10 nm isotropic, FIB-SEM.
+    """`flyem`: sample 2, 250 labelled sections, or sample 1, 250 without; 250 x 250, 10 nm isotropic, FIB-SEM.
 
     The origin labels neuron bodies; a pixel is membrane where bodies meet in its section
     (`skimage.segmentation.find_boundaries`), so the width of membranes is a convention.
 
     Args:
+        sample: 1 or 2. Each is a domain of its own, for they are two volumes.
         task: `membrane` (10 %).
         split: parts of the labelled sections for training, validation and test.
         gap: sections left out between two blocks.
     """
 
-    name = "flyem"
-
     def __init__(
         self,
+        sample: Literal[1, 2] = 2,
         task: Literal["membrane"] = "membrane",
         split: Sequence[float] = (0.6, 0.2, 0.2),
         gap: int = 10,
     ) -> None:
         super().__init__(split, gap)
+        self.sample = sample
         self.classes = ("background", task)
-        self.origin = origin(self.name)
+        self.origin = origin("flyem")
         self._bodies = cache(self._read_bodies)
 
+    @property
+    def name(self) -> str:
+        """`flyem`, or `flyem-sample1`."""
+        return "flyem" if self.sample == 2 else "flyem-sample1"
+
     def labelled(self) -> list[Section]:
-        """The sections of the second training sample."""
-        return self._sections("training_sample2", self._membrane)
+        """The sections of sample 2."""
+        return self._sections(self._membrane) if self.sample == 2 else []
 
     def unlabelled(self) -> list[Section]:
-        """Those of the first."""
-        return self._sections("training_sample1", None)
+        """The sections of sample 1."""
+        return self._sections(None) if self.sample == 1 else []
 
-    def _sections(self, sample: str, read_mask: object) -> list[Section]:
-        images = self.origin.fetch(self.origin.matching(f"{sample}/grayscale_maps/", ".png"))
+    def _sections(self, read_mask: Callable[[int], np.ndarray] | None) -> list[Section]:
+        folder = f"training_sample{self.sample}/grayscale_maps/"
+        images = self.origin.fetch(self.origin.matching(folder, ".png"))
         return [
             Section(
-                name=f"{sample}-{image.name}",
+                name=image.name,
                 read_image=partial(read_image, image),
                 read_mask=partial(read_mask, index) if read_mask else None,
                 pixel_size_nm=10.0,

@@ -18,29 +18,37 @@ LABEL_RULES = {
 
 
 class VNC(Domain):
-    """`vnc`: 20 labelled sections and 20 of another stack without labels, 1024 x 1024, 4.6 nm, ssTEM.
+    """`vnc`: stack 1, 20 labelled sections, or stack 2, 20 without labels; 1024 x 1024, 4.6 nm, ssTEM.
 
     Args:
+        stack: 1 or 2. Each is a domain of its own, for they are two volumes.
         task: `membrane` (cell membranes with glia, 19 %) or `mitochondria` (5.4 %).
         split: parts of the labelled sections for training, validation and test.
         gap: sections left out between two blocks; neighbours correlate by 0.58.
     """
 
-    name = "vnc"
-
     def __init__(
         self,
+        stack: Literal[1, 2] = 1,
         task: Literal["membrane", "mitochondria"] = "membrane",
         split: Sequence[float] = (0.6, 0.2, 0.2),
         gap: int = 1,
     ) -> None:
         super().__init__(split, gap)
+        self.stack = stack
         self.task = task
         self.classes = ("background", task)
-        self.origin = origin(self.name)
+        self.origin = origin("vnc")
+
+    @property
+    def name(self) -> str:
+        """`vnc`, or `vnc-stack2`."""
+        return "vnc" if self.stack == 1 else "vnc-stack2"
 
     def labelled(self) -> list[Section]:
-        """Stack 1."""
+        """The sections of stack 1."""
+        if self.stack != 1:
+            return []
         images = self.origin.fetch(self.origin.matching("stack1/raw/", ".tif"))
         masks = self.origin.fetch(self.origin.matching("stack1/labels/", ".png"))
         return [
@@ -48,7 +56,9 @@ class VNC(Domain):
         ]
 
     def unlabelled(self) -> list[Section]:
-        """Stack 2."""
+        """The sections of stack 2."""
+        if self.stack != 2:
+            return []
         return [_section(image, None) for image in self.origin.fetch(self.origin.matching("stack2/raw/", ".tif"))]
 
 
