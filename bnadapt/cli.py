@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningCLI
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
-from bnadapt.batchnorm import NoBatchNormError
+from bnadapt.batchnorm import BatchNormError
 from bnadapt.callbacks import SegmentationPictures, TensorBoardOverview
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
@@ -113,7 +113,7 @@ def run() -> None:
 
 def _refusal(error: BaseException | None) -> BaseException | None:
     """What the user can put right, in an error or what caused it (jsonargparse wraps what constructors raise)."""
-    while error is not None and not isinstance(error, InputError | NoBatchNormError):
+    while error is not None and not isinstance(error, InputError | BatchNormError):
         error = error.__cause__
     return error
 
@@ -132,5 +132,7 @@ def _quiet() -> None:
     """Drop the messages that tell a user of bnadapt nothing."""
     warnings.filterwarnings("ignore", ".*does not have many workers which may be a bottleneck.*")
     warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended to run from within Python.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).addFilter(lambda record: "💡" not in record.getMessage())

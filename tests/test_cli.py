@@ -300,3 +300,8 @@ def test_help(command, monkeypatch, capsys):
         main()
     assert stopped.value.code == 0
     assert "usage" in capsys.readouterr().out.lower()
+
+
+def test_validate_scores_the_source(best):
+    cli = main(["validate", *LOADING, "--ckpt_path", str(best)])
+    assert cli.trainer.callback_metrics["val/source/iou"] > 0.5

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bnadapt.batchnorm.layers import batchnorm_layers
+from bnadapt.batchnorm.layers import BatchNormError, batchnorm_layers
 from bnadapt.batchnorm.moments import Moments, mixed
 
 
-class BankMismatchError(ValueError):
+class BankMismatchError(BatchNormError):
     """A bank of another network."""
 
 

@@ -6,8 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from bnadapt.batchnorm.bank import Bank
-from bnadapt.batchnorm.layers import batchnorm_layers
+from bnadapt.batchnorm.layers import BatchNormError, batchnorm_layers
 from bnadapt.batchnorm.moments import Moments
+
+
+class StatisticsError(BatchNormError):
+    """Images from which no statistics can be estimated."""
 
 
 class StatisticsRecorder:
@@ -53,18 +57,25 @@ class StatisticsRecorder:
         """The bank of what was recorded.
 
         Raises:
-            ValueError: nothing was recorded for a layer, or its features are not finite.
+            StatisticsError: nothing was recorded for a layer, or its features are not finite.
         """
         for name in self.layers:
             if name not in self.moments:
-                raise ValueError(f"The BatchNorm layer {name} saw no image; pass at least one batch.")
+                raise StatisticsError(f"The BatchNorm layer {name} saw no image; pass at least one batch.")
             if not torch.isfinite(self.moments[name].variance).all():
-                raise ValueError(f"The input of the BatchNorm layer {name} is NaN or infinite; look at the images.")
+                raise StatisticsError(
+                    f"The input of the BatchNorm layer {name} is NaN or infinite; look at the images."
+                )
         return Bank.from_moments(self.moments)
 
     def _recorder(self, name: str) -> callable:
         def record(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             seen = Moments.of(inputs[0].detach())
+            if seen.count == 1:
+                raise StatisticsError(
+                    f"The BatchNorm layer {name} got one value per channel, which has no variance; give larger images"
+                    " or more of them in a batch."
+                )
             before = self.moments.get(name)
             self.moments[name] = before.merged(seen) if before else seen
 
@@ -87,7 +98,8 @@ def adapt(network: nn.Module, images: Iterable[Tensor], source_weight: float = 0
 
     Raises:
         NoBatchNormError: the network has no such layers.
-        ValueError: there were no images, or features are not finite; the statistics are then the old ones.
+        StatisticsError: there were no images, a layer sees a single value per channel, or features are not
+            finite; the statistics are then the old ones.
     """
     source = Bank.of(network)
     training = {module: module.training for module in network.modules()}

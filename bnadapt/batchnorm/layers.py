@@ -6,7 +6,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 OTHER_NORMS = (nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
 
 
-class NoBatchNormError(ValueError):
+class BatchNormError(ValueError):
+    """BatchNorm statistics that cannot be had or used; the sentence says why and what to do."""
+
+
+class NoBatchNormError(BatchNormError):
     """A network without BatchNorm running statistics: there is nothing to re-estimate."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from bnadapt.batchnorm import NoBatchNormError
+from bnadapt.batchnorm import BatchNormError
 from bnadapt.callbacks.pictures import comparison, predictions_by_state
 from bnadapt.cli import BnadaptCLI, main
 from bnadapt.errors import InputError
@@ -171,5 +171,5 @@ if __name__ == "__main__":
             ],
             asked.output,
         )
-    except (InputError, NoBatchNormError) as error:
+    except (InputError, BatchNormError) as error:
         sys.exit(f"error: {error}")

@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from bnadapt.batchnorm import Bank, BankMismatchError, Moments, NoBatchNormError, adapt, batchnorm_layers
+from bnadapt.batchnorm import (
+    Bank,
+    BankMismatchError,
+    Moments,
+    NoBatchNormError,
+    StatisticsError,
+    adapt,
+    batchnorm_layers,
+)
 from bnadapt.networks import UNet
 
 
@@ -134,6 +142,12 @@ def test_no_images_and_nan_images_are_refused_and_change_nothing():
     with pytest.raises(ValueError, match="NaN or infinite"):
         adapt(net, [images() * float("nan")])
     assert torch.equal(net[1].running_mean, before)
+
+
+def test_one_value_per_channel_is_refused():
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+    with pytest.raises(StatisticsError, match="The BatchNorm layer 1 got one value per channel.*larger images"):
+        adapt(net, [torch.randn(1, 1, 3, 3)])
 
 
 def test_a_bank_travels_through_a_file_and_comes_back_after_use(tmp_path):
