@@ -3,12 +3,15 @@
 import logging
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.batchnorm import BatchNormError
@@ -18,6 +21,7 @@ from bnadapt.errors import InputError
 from bnadapt.tasks import SegmentationTask
 from bnadapt.trainer import AdaptationTrainer
 
+REFUSALS = (InputError, BatchNormError, MisconfigurationException)
 OWN_NETWORK = ("network", "network_args", "in_channels", "num_classes")
 
 
@@ -37,7 +41,7 @@ class BnadaptCLI(LightningCLI):
             if self.config.subcommand != "fit":
                 raise InputError(f"{self.config.subcommand}: give the trained network by --ckpt_path.")
             return
-        stored = _network_in(Path(config.ckpt_path))
+        stored = _network_in(Path(config.ckpt_path), to_resume=self.config.subcommand == "fit")
         defaults = self._subcommand_parsers[self.config.subcommand].get_defaults().model
         for key in OWN_NETWORK:
             asked = config.model[key]
@@ -48,8 +52,12 @@ class BnadaptCLI(LightningCLI):
                 )
 
 
-def _network_in(path: Path) -> dict[str, Any]:
+def _network_in(path: Path, to_resume: bool) -> dict[str, Any]:
     """The network's hyper-parameters in a checkpoint of ours.
+
+    Args:
+        path: the checkpoint.
+        to_resume: whether it must also hold the state of its training.
 
     Raises:
         InputError: the file is missing, broken or no such checkpoint.
@@ -59,12 +67,18 @@ def _network_in(path: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         parameters = checkpoint["hyper_parameters"]
-        return {key: parameters[key] for key in OWN_NETWORK}
+        stored = {key: parameters[key] for key in OWN_NETWORK}
     except Exception as error:
         raise InputError(
             f"{path}: is no checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged"
             f" ({type(error).__name__}); give one, such as .../checkpoints/best.ckpt."
         ) from error
+    if to_resume and "optimizer_states" not in checkpoint:
+        raise InputError(
+            f"{path}: holds an adapted network without the state of its training, so that it cannot be resumed; take"
+            " best.ckpt or last.ckpt."
+        )
+    return stored
 
 
 def main(args: ArgsType = None) -> BnadaptCLI:
@@ -91,6 +105,7 @@ def main(args: ArgsType = None) -> BnadaptCLI:
             },
             "callbacks": _callbacks(),
             "log_every_n_steps": 10,
+            "devices": 1,
         },
         auto_configure_optimizers=False,
         save_config_kwargs={"overwrite": True},
@@ -101,8 +116,15 @@ def main(args: ArgsType = None) -> BnadaptCLI:
 
 def run() -> None:
     """The console script: `main`, with a sentence and exit status 2 for what the user can put right."""
-    try:
+    with refusals():
         main()
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """End the process with a sentence and exit status 2 on what the user can put right."""
+    try:
+        yield
     except Exception as error:
         refusal = _refusal(error)
         if refusal is None:
@@ -113,7 +135,7 @@ def run() -> None:
 
 def _refusal(error: BaseException | None) -> BaseException | None:
     """What the user can put right, in an error or what caused it (jsonargparse wraps what constructors raise)."""
-    while error is not None and not isinstance(error, InputError | BatchNormError):
+    while error is not None and not isinstance(error, REFUSALS):
         error = error.__cause__
     return error
 
@@ -122,7 +144,6 @@ def _callbacks() -> list[Any]:
     return [
         ModelCheckpoint(monitor="val/source/iou", mode="max", filename="best", enable_version_counter=False),
         ModelCheckpoint(filename="last", enable_version_counter=False),
-        LearningRateMonitor(logging_interval="step"),
         SegmentationPictures(),
         TensorBoardOverview(),
     ]

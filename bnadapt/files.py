@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bnadapt.errors import InputError
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
@@ -14,19 +16,30 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     The stand-in lies in the same folder and has the same ending. After an exception it is gone
     and `path` is as it was.
+
+    Raises:
+        InputError: `path` is a folder.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the path of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
     try:
         yield folder / path.name
-        _replace(folder / path.name, path)
+        os.replace(folder / path.name, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def filled_whole(folder: Path) -> Iterator[Path]:
-    """Give an empty folder whose entries move into `folder` when the block ends without an exception."""
+    """Give an empty folder whose entries move into `folder` when the block ends without an exception.
+
+    Raises:
+        InputError: `folder` is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give a folder to write into.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
     try:

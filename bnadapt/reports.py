@@ -23,7 +23,7 @@ def print_scores(scores: Mapping[str, float]) -> None:
     table = Table("test set", *measures)
     for name, values in rows.items():
         table.add_row(name, *(f"{values[measure]:.4f}" for measure in measures))
-    Console().print(table)
+    _console().print(table)
 
 
 def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
@@ -33,7 +33,7 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
         record: of the adaptation, as it is written beside the checkpoint.
         path: the adapted checkpoint.
     """
-    console = Console(soft_wrap=True)
+    console = _console()
     console.print(
         f"Adapted {record['batchnorm_layers']} BatchNorm layers to {record['target']}: {record['tiles']} tiles,"
         f" {record['pixels'] / 1e6:.1f} Mpixel, {record['seconds']:.1f} s."
@@ -49,7 +49,12 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
 
 def print_prediction(count: int, folder: Path) -> None:
     """How much was segmented, and where it is."""
-    Console(soft_wrap=True).print(f"Segmented {count} images: masks and probabilities are in {folder}", highlight=False)
+    _console().print(f"Segmented {count} images: masks and probabilities are in {folder}", highlight=False)
+
+
+def _console() -> Console:
+    """Paths are printed whole and as they are."""
+    return Console(soft_wrap=True, markup=False)
 
 
 def _means(layers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

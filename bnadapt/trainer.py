@@ -40,6 +40,7 @@ class AdaptationTrainer(Trainer):
             datamodule: its test sets are scored.
             ckpt_path: checkpoint of the trained or adapted network.
         """
+        self._check_one_process("test")
         results = super().test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)
         if verbose and self.is_global_zero:
             print_scores(results[0])
@@ -63,6 +64,7 @@ class AdaptationTrainer(Trainer):
             output: folder for the images; files of the same names are replaced, and nothing is written if
                 one image cannot be segmented.
         """
+        self._check_one_process("predict")
         with filled_whole(Path(output)) as folder, self._with([*self.callbacks, PredictionFiles(folder)]):
             super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
         print_prediction(len(datamodule.to_predict), Path(output))
@@ -88,14 +90,26 @@ class AdaptationTrainer(Trainer):
         if output is None and ckpt_path is None:
             raise InputError("adapt: without --ckpt_path there is nothing to name the output after; give --output.")
         path = Path(output) if output else Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-adapted.ckpt")
+        if path.suffix != ".ckpt" or path.is_dir():
+            raise InputError(f"{path}: is no name for a checkpoint; give --output a file that ends in .ckpt.")
+        self._check_one_process("adapt")
         self.adapting = True
         try:
             with self._with(self._adaptation_callbacks(source_weight)):
                 super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
         finally:
             self.adapting = False
+        if model.adaptation is None or not model.adaptation["tiles"]:
+            raise InputError("adapt: no tile was read; leave out --trainer.limit_predict_batches.")
         save_adapted(self, model, path)
         print_adaptation(model.adaptation, path)
+
+    def _check_one_process(self, command: str) -> None:
+        if self.world_size > 1:
+            raise InputError(
+                f"{command}: runs in one process and not in {self.world_size}; set --trainer.devices 1 and"
+                " --trainer.num_nodes 1."
+            )
 
     def _adaptation_callbacks(self, source_weight: float) -> list[Callback]:
         """The Trainer's own, with exactly one adaptation, followed by the distances and pictures."""

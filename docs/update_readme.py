@@ -17,8 +17,9 @@ def update_readme(results: Path) -> None:
     for name in ("results.json", PICTURE):
         shutil.copy(results / name, kept / name)
     readme = ROOT / "README.md"
-    table = (results / "table.md").read_text()
-    readme.write_text(MARKED.sub(lambda marks: f"{marks[1]}{table}{marks[2]}", readme.read_text()))
+    table = (results / "table.md").read_text(encoding="utf-8")
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(MARKED.sub(lambda marks: f"{marks[1]}{table}{marks[2]}", text), encoding="utf-8")
 
 
 if __name__ == "__main__":

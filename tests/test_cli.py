@@ -305,3 +305,25 @@ def test_help(command, monkeypatch, capsys):
 def test_validate_scores_the_source(best):
     cli = main(["validate", *LOADING, "--ckpt_path", str(best)])
     assert cli.trainer.callback_metrics["val/source/iou"] > 0.5
+
+
+def test_adapting_twice_still_knows_the_source(best, adapted, tmp_path):
+    main(["adapt", *LOADING, "--ckpt_path", str(adapted), "--output", str(tmp_path / "twice.ckpt")])
+    once, twice = (torch.load(path, weights_only=True) for path in (adapted, tmp_path / "twice.ckpt"))
+    for name, mean in once["source_bank"]["mean"].items():
+        assert torch.equal(mean, twice["source_bank"]["mean"][name])
+    for key in weights(adapted):
+        torch.testing.assert_close(weights(adapted)[key], weights(tmp_path / "twice.ckpt")[key])
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_fit_with_adaptation_in_half_precision(precision, tmp_path):
+    callbacks = ["BatchNormAdaptation", "LatentDistance"]
+    options = [f"--trainer.callbacks+=bnadapt.callbacks.{name}" for name in callbacks]
+    main(["fit", *SMALL, *DOMAINS, *options, f"--trainer.precision={precision}"])
+    assert (tmp_path / "lightning_logs/default/version_0/checkpoints/adapted.ckpt").exists()
+
+
+def test_a_run_without_a_logger(best, tmp_path):
+    main(["adapt", *LOADING, "--trainer.logger=false", "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt")])
+    assert (tmp_path / "a.json").exists()

@@ -123,7 +123,8 @@ def test_no_target_images(refused, best, images, tmp_path):
 
 
 def test_colour_images_for_a_grey_network(images, predict):
-    imageio.v3.imwrite(images / "images" / "04.png", np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8))
+    for path in (images / "images").iterdir():
+        imageio.v3.imwrite(path, np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8))
     assert "the images have 3 channels, the network takes 1" in predict()
 
 
@@ -195,3 +196,55 @@ def test_a_failed_adapt_leaves_the_earlier_output_alone(images, refused, best, t
     refused("adapt", "--ckpt_path", best, *target, *TILES, "--output", output)
     assert output.read_text() == "precious"
     assert not list(tmp_path.glob(".partial*"))
+
+
+def test_outputs_that_would_overwrite_something_else(refused, best, images, tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "precious.txt").write_text("precious")
+    target = folder_options("target", images, masks=False)
+    adapt = ["adapt", "--ckpt_path", best, *target, *TILES, "--output"]
+    assert "is no name for a checkpoint" in refused(*adapt, tmp_path / "results")
+    assert "is no name for a checkpoint" in refused(*adapt, tmp_path / "adapted.json")
+    predict = ["predict", "--ckpt_path", best, *target, *TILES, "--output"]
+    assert "is a file; give a folder" in refused(*predict, tmp_path / "results" / "precious.txt")
+    assert (tmp_path / "results" / "precious.txt").read_text() == "precious"
+
+
+def test_an_adapted_checkpoint_cannot_be_resumed(refused, best, tmp_path):
+    checkpoint = torch.load(best, weights_only=True)
+    del checkpoint["optimizer_states"]
+    torch.save(checkpoint, tmp_path / "adapted.ckpt")
+    sentence = refused("fit", *without(SMALL, "--model"), *DOMAINS, "--ckpt_path", tmp_path / "adapted.ckpt")
+    assert "cannot be resumed" in sentence
+
+
+def test_a_resume_beyond_the_schedule(refused, best):
+    options = ["--data.crops_per_epoch=120", "--trainer.max_epochs=9", "--ckpt_path", best]
+    small = without(SMALL, "--model", "--data.crops_per_epoch", "--trainer.max_epochs")
+    assert "one-cycle schedule ends after 90 steps, this run asks for 270" in refused("fit", *small, *DOMAINS, *options)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "crop_size", "adaptation_tiles"])
+def test_counts_below_one(refused, name):
+    options = [*without(SMALL, f"--data.{name}"), *DOMAINS, f"--data.{name}=0"]
+    assert f"{name} is 0; set --data.{name} to at least 1" in refused("fit", *options)
+
+
+def test_images_of_different_channels(images, predict):
+    imageio.v3.imwrite(images / "images" / "04.png", np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8))
+    assert "04.png: has 3 channels, 00.png 1; convert all images to the same" in predict()
+
+
+def test_a_source_without_masks(images, refused):
+    assert "has no masks; give some" in refused("fit", *SMALL, *folder_options("source", images, masks=False))
+
+
+def test_an_adaptation_at_the_end_of_training_without_a_target_is_refused_at_its_start(images, refused, tmp_path):
+    options = [*folder_options("source", images), "--trainer.callbacks+=bnadapt.callbacks.BatchNormAdaptation"]
+    assert "there is no target to adapt to" in refused("fit", *SMALL, *options, "--data.source.gap=0")
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_machine_without_the_accelerator_asked_for(refused, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused("fit", *SMALL, *DOMAINS, "--trainer.accelerator=tpu")

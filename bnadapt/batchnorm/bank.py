@@ -1,5 +1,6 @@
 """The BatchNorm statistics of a network as an object of its own."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,8 +36,8 @@ class Bank:
         """Copy the running statistics that a network holds."""
         layers = batchnorm_layers(network)
         return cls(
-            {name: layer.running_mean.detach().cpu().double() for name, layer in layers.items()},
-            {name: layer.running_var.detach().cpu().double() for name, layer in layers.items()},
+            {name: _copied(layer.running_mean) for name, layer in layers.items()},
+            {name: _copied(layer.running_var) for name, layer in layers.items()},
             dict.fromkeys(layers, 0),
         )
 
@@ -105,20 +106,32 @@ class Bank:
         )
 
     def save(self, path: Path) -> None:
-        """Write the bank as safetensors."""
+        """Write the bank as safetensors; a file that is there is replaced when all is written."""
         from safetensors.torch import save_file
+
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.partial")
 
         tensors = {f"{name}/mean": mean.contiguous() for name, mean in self.mean.items()}
         tensors |= {f"{name}/variance": variance.contiguous() for name, variance in self.variance.items()}
         tensors |= {f"{name}/count": torch.tensor(count) for name, count in self.count.items()}
-        save_file(tensors, path)
+        save_file(tensors, partial)
+        os.replace(partial, path)
 
     @classmethod
     def load(cls, path: Path) -> "Bank":
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            BatchNormError: the file is missing or broken.
+        """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        tensors = load_file(path)
+        try:
+            tensors = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise BatchNormError(f"{path}: cannot be read as a bank ({error}); check the path.") from error
         names = [key.removesuffix("/mean") for key in tensors if key.endswith("/mean")]
         return cls(
             {name: tensors[f"{name}/mean"] for name in names},
@@ -139,3 +152,7 @@ class Bank:
             if name in self.mean and len(self.mean[name]) != layer.num_features
         ]
         return missing + strange + shapes
+
+
+def _copied(statistics: Tensor) -> Tensor:
+    return statistics.detach().to("cpu", torch.float64, copy=True)

@@ -1,6 +1,6 @@
 """Re-estimate BatchNorm statistics on images of a new domain."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +68,7 @@ class StatisticsRecorder:
                 )
         return Bank.from_moments(self.moments)
 
-    def _recorder(self, name: str) -> callable:
+    def _recorder(self, name: str) -> Callable[..., None]:
         def record(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             seen = Moments.of(inputs[0].detach())
             if seen.count == 1:

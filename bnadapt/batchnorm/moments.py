@@ -26,6 +26,8 @@ class Moments:
         axes = [axis for axis in range(features.ndim) if axis != 1]
         wide = features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
         variance, mean = torch.var_mean(wide, axes, correction=0)
+        if mean.device.type == "mps":  # has no float64
+            mean, variance = mean.cpu(), variance.cpu()
         return cls(features.numel() // features.shape[1], mean.double(), variance.double())
 
     def merged(self, other: "Moments") -> "Moments":

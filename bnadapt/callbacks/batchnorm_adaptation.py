@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from bnadapt.batchnorm import Bank, StatisticsRecorder
+from bnadapt.batchnorm import Bank, StatisticsRecorder, batchnorm_layers
+from bnadapt.callbacks.inference import logits_of
 from bnadapt.errors import InputError
 from bnadapt.files import written_whole
 from bnadapt.stage import is_adapting
@@ -22,14 +23,16 @@ class BatchNormAdaptation(Callback):
     unadapted. In `bnadapt adapt` it records what the predict loop passes through the network.
     All weights, and all buffers other than the running statistics, stay bit-identical.
 
-    Afterwards the task holds the statistics of before as `source_bank` and the record as `adaptation`.
+    Afterwards the task holds the source's statistics as `source_bank` and the record as `adaptation`. A
+    network that was adapted before keeps its first source.
 
     Args:
         source_weight: how much of the source's statistics stays, 0 (full replacement) to 1.
         output: name of the checkpoint that `fit` writes into the folder of its checkpoints.
 
     Raises:
-        InputError: source_weight is out of range; the data module has no target.
+        InputError: source_weight is out of range; at the start of `fit`, if there is no target.
+        NoBatchNormError: at the start of `fit`, if the network has no BatchNorm statistics.
 
     Example:
         trainer = Trainer(callbacks=[BatchNormAdaptation()])
@@ -43,13 +46,17 @@ class BatchNormAdaptation(Callback):
         self.output = output
         self._recorder: StatisticsRecorder | None = None
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        batchnorm_layers(pl_module.network)
+        if trainer.datamodule.target is None:
+            raise InputError("BatchNormAdaptation: there is no target to adapt to; give --data.target.")
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._begin(pl_module)
         try:
-            with torch.no_grad(), trainer.precision_plugin.forward_context():
-                for batch in trainer.datamodule.adaptation_dataloader():
-                    pl_module(batch["image"].to(pl_module.device))
-                    self._count(batch)
+            for batch in trainer.datamodule.adaptation_dataloader():
+                logits_of(pl_module, batch["image"])
+                self._count(batch)
         finally:
             self._recorder.__exit__()
         self._finish(trainer, pl_module)
@@ -92,7 +99,7 @@ class BatchNormAdaptation(Callback):
         self._pixels += images * height * width
 
     def _finish(self, trainer: Trainer, task: LightningModule) -> None:
-        task.source_bank = Bank.of(task.network)
+        task.source_bank = task.source_bank or Bank.of(task.network)
         self._recorder.bank.blended(task.source_bank, self.source_weight).apply(task.network)
         task.network.train(self._was_training)
         datamodule = trainer.datamodule

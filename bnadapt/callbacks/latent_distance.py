@@ -1,8 +1,9 @@
 """Measure how far source and target lie apart in every latent space, before and after adaptation."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from bnadapt.batchnorm import batchnorm_layers
 from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
+from bnadapt.callbacks.inference import logits_of
 from bnadapt.callbacks.tensorboard import state_writer
 from bnadapt.distances import MEASURES, draw_latents
 from bnadapt.errors import InputError
@@ -86,13 +88,8 @@ class LatentDistance(Callback):
         task.network.eval()
         datamodule = trainer.datamodule
         tiles = DataLoader(datamodule.unlabelled_tiles(which, self.tiles), batch_size=datamodule.batch_size)
-
-        def images() -> Iterator[Tensor]:
-            for batch in tiles:
-                yield batch["image"].to(task.device)
-
-        with trainer.precision_plugin.forward_context():
-            return draw_latents(task, batchnorm_layers(task.network), images(), self.per_tile)
+        images = (batch["image"] for batch in tiles)
+        return draw_latents(partial(logits_of, task), batchnorm_layers(task.network), images, self.per_tile)
 
     def _between(self, source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
         return {

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 
 import matplotlib
 import numpy as np
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from bnadapt.callbacks.inference import logits_of
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.data.masks import IGNORED
 from bnadapt.stage import is_adapting
@@ -45,23 +45,22 @@ class SegmentationPictures(Callback):
 
     def _draw(self, trainer: Trainer, task: LightningModule, where: str, items: Iterable[Mapping[str, Tensor]]) -> None:
         for number, item in enumerate(items):
-            predictions = predictions_by_state(task, item["image"][None].to(task.device))
+            predictions = predictions_by_state(task, item["image"][None])
             writer_of(trainer).add_figure(
                 f"picture/{where}/{number}", comparison(item, predictions), trainer.global_step
             )
 
 
-@torch.no_grad()
 def predictions_by_state(task: LightningModule, images: Tensor) -> dict[str, Tensor]:
     """Predicted classes (H, W) of one image (1, C, H, W), without and, in an adapted network, with adaptation."""
     was_training = task.network.training
     task.network.eval()
     try:
         if task.source_bank is None:
-            return {"prediction": task(images).argmax(1)[0].cpu()}
+            return {"prediction": logits_of(task, images).argmax(1)[0].cpu()}
         with task.source_bank.applied(task.network):
-            unadapted = task(images).argmax(1)[0].cpu()
-        return {"without adaptation": unadapted, "with adaptation": task(images).argmax(1)[0].cpu()}
+            unadapted = logits_of(task, images).argmax(1)[0].cpu()
+        return {"without adaptation": unadapted, "with adaptation": logits_of(task, images).argmax(1)[0].cpu()}
     finally:
         task.network.train(was_training)
 

@@ -12,7 +12,7 @@ LAYOUT = {
     "1 Does it learn?": {
         "loss": ["Multiline", [r"train/source/loss", r"val/source/loss"]],
         "IoU on the source": ["Multiline", [r"val/source/iou"]],
-        "learning rate": ["Multiline", [r"lr-.*"]],
+        "learning rate": ["Multiline", [r"train/learning_rate"]],
     },
     "2 Does it segment?": {
         "IoU of the test sets": ["Multiline", [r"test/.*/iou"]],

@@ -36,7 +36,7 @@ class DomainPair(LightningDataModule):
             `percentile` (per image, 0.5 and 99.5), `histogram` (matched to the source). By default
             that of the checkpoint, else `dtype`.
         pixel_size_nm: pixel size that all images are resampled to. By default that of the
-            checkpoint, else the coarsest of source and target.
+            checkpoint, else the coarsest of source and target. Images whose own is not known stay as they are.
         crop_size: side of the crops for training, in pixels.
         crops_per_epoch: how many of them.
         tile_size: side of the tiles for everything else.
@@ -65,6 +65,15 @@ class DomainPair(LightningDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
+        _check_counts(
+            crop_size=crop_size,
+            crops_per_epoch=crops_per_epoch,
+            tile_size=tile_size,
+            batch_size=batch_size,
+            adaptation_tiles=adaptation_tiles,
+        )
+        if strange := [name for name in test or {} if name in ("source", "target") or "/" in name]:
+            raise InputError(f"test set {strange[0]!r}: give it a name without / that is not source or target.")
         self.source = source
         self.target = target
         self.further_tests = test or {}
@@ -94,6 +103,7 @@ class DomainPair(LightningDataModule):
                 log.warning("The network was trained with %s %s; this run asks for %s.", key, state_dict[key], asked)
         self.remembered = state_dict
         self.__dict__.pop("reference", None)
+        self.__dict__.pop("to_predict", None)
 
     @property
     def intensity(self) -> IntensityName:
@@ -108,7 +118,7 @@ class DomainPair(LightningDataModule):
         if self.remembered:
             return None
         sizes = [_pixel_size(domain) for domain in (self.source, self.target) if domain]
-        return max(sizes) if sizes and all(sizes) else None
+        return max(filter(None, sizes), default=None)
 
     @cached_property
     def reference(self) -> list[list[float]] | None:
@@ -148,7 +158,8 @@ class DomainPair(LightningDataModule):
         )
         sampler = EpochSampler(crops)
         sampler.set_epoch(self.remembered.get("epoch", 0))  # workers read ahead before Lightning sets it
-        return self._loader(crops, sampler=sampler)
+        # a last batch of one crop has no variance in a BatchNorm layer behind global pooling
+        return self._loader(crops, sampler=sampler, drop_last=len(crops) > self.batch_size)
 
     def val_dataloader(self) -> DataLoader:
         """Tiles of the source's validation block."""
@@ -213,16 +224,29 @@ class DomainPair(LightningDataModule):
 
     def _load(self, domain: Domain, sections: Sequence[Section]) -> list[PreparedSection]:
         scale, pixel_size_nm = scaling(self.intensity, self.reference), self.pixel_size_nm
-        return [prepare(section, domain.name, pixel_size_nm, scale) for section in sections]
+        prepared = [prepare(section, domain.name, pixel_size_nm, scale) for section in sections]
+        for section in prepared:
+            if len(section.image) != len(prepared[0].image):
+                raise InputError(
+                    f"{domain.name}/{section.name}: has {len(section.image)} channels, {prepared[0].name}"
+                    f" {len(prepared[0].image)}; convert all images to the same."
+                )
+        return prepared
 
-    def _loader(self, dataset: Dataset, sampler: EpochSampler | None = None) -> DataLoader:
+    def _loader(self, dataset: Dataset, **options: Any) -> DataLoader:
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            sampler=sampler,
+            **options,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise InputError(f"{name} is {count}; set --data.{name} to at least 1.")
 
 
 def _pixel_size(domain: Domain) -> float | None:

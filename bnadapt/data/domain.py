@@ -49,6 +49,8 @@ class Domain(ABC):
                 f"split is {list(split)}; give three parts (train, val, test) that add up to 1, such as"
                 " [0.6, 0.2, 0.2]."
             )
+        if gap < 0:
+            raise InputError(f"gap is {gap}; give 0 or more sections to leave out between two blocks.")
         self.split = tuple(split)
         self.gap = gap
 
@@ -72,6 +74,8 @@ class Domain(ABC):
             InputError: there are too few sections for a block that has a part in `split`.
         """
         sections = self.labelled()
+        if not sections:
+            raise InputError(f"{self.name}: has no masks; give some, such as --data.source.masks DIR.")
         groups = [list(group) for _, group in groupby(sections, key=lambda each: each.group or each.name)]
         chosen = contiguous_block(len(groups), self.split, self.gap, which)
         found = [section for group in groups[chosen] for section in group]
@@ -84,6 +88,8 @@ class Domain(ABC):
 
     def adaptation(self) -> list[Section]:
         """The sections that adaptation may read, without masks: the unlabelled ones and the train block.
+
+        What is unlabelled is read wherever it lies, also beside sections of the test block.
 
         Raises:
             InputError: there are none.

@@ -1,5 +1,6 @@
 """A user's own images: a folder of PNG or TIFF files, with or without masks."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from bnadapt.errors import InputError
 
 
 class Folder(Domain):
-    """Images of a folder, in the order of their names, and their masks of the same names.
+    """Images of a folder, in the order of their names (2 before 10), and their masks of the same names.
 
     A mask belongs to the image whose name without ending it shares (`a.tif` and `a.png`). Images
     without a mask count as unlabelled.
@@ -23,6 +24,7 @@ class Folder(Domain):
         masks: folder of the masks; none means that nothing is labelled.
         pixel_size_nm: side of a pixel in nanometres, if known.
         classes: what the mask values 0, 1, ... mean. Two classes may also be stored as 0 and 255.
+        ignored: mask value of pixels without a label, such as 255; by default there are none.
         split: parts of the labelled images for training, validation and test.
         gap: images left out between two blocks; 0 if they are independent.
         label: what tables and tags call the domain; the folder's name by default.
@@ -37,6 +39,7 @@ class Folder(Domain):
         masks: str | None = None,
         pixel_size_nm: float | None = None,
         classes: Sequence[str] = ("background", "foreground"),
+        ignored: int | None = None,
         split: Sequence[float] = (0.6, 0.2, 0.2),
         gap: int = 1,
         label: str | None = None,
@@ -46,6 +49,7 @@ class Folder(Domain):
         self.masks = Path(masks) if masks else None
         self.pixel_size_nm = pixel_size_nm
         self.classes = tuple(classes)
+        self.ignored = ignored
         self.label = label
         self._sections = self._paired()
 
@@ -73,7 +77,7 @@ class Folder(Domain):
             Section(
                 name=path.name,
                 read_image=partial(read_image, path),
-                read_mask=partial(_read_mask, masks[stem], len(self.classes)) if stem in masks else None,
+                read_mask=partial(_read_mask, masks[stem], len(self.classes), self.ignored) if stem in masks else None,
                 pixel_size_nm=self.pixel_size_nm,
             )
             for stem, path in images.items()
@@ -84,7 +88,8 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     """The image files of a folder by their name without ending, sorted."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; check the path.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS)
+    images = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS)
+    paths = sorted(images, key=_natural)
     if not paths:
         raise InputError(f"{folder}: holds no images; put PNG or TIFF files there or give another folder.")
     found: dict[str, Path] = {}
@@ -95,5 +100,11 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read_mask(path: Path, num_classes: int) -> np.ndarray:
-    return as_classes(read_image(path), num_classes, str(path))
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Numbers in a name count as numbers, so that neighbouring sections stay neighbours."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def _read_mask(path: Path, num_classes: int, ignored: int | None) -> np.ndarray:
+    return as_classes(read_image(path), num_classes, ignored, str(path))

@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from bnadapt.errors import InputError
+
 IntensityName = Literal["dtype", "zscore", "percentile", "histogram"]
 
 PERCENTILES = (0.5, 99.5)
@@ -22,7 +24,7 @@ def by_zscore(image: np.ndarray) -> np.ndarray:
     """Mean 0 and deviation 1 of every channel of this image. (C, H, W) -> float32."""
     wide = image.astype(np.float64)
     mean, deviation = wide.mean((1, 2), keepdims=True), wide.std((1, 2), keepdims=True)
-    return ((wide - mean) / deviation).astype(np.float32)
+    return ((wide - mean) / np.maximum(deviation, 1e-12)).astype(np.float32)
 
 
 def by_percentiles(image: np.ndarray) -> np.ndarray:
@@ -34,6 +36,12 @@ def by_percentiles(image: np.ndarray) -> np.ndarray:
 def by_histogram(image: np.ndarray, reference: Sequence[Sequence[float]]) -> np.ndarray:
     """Match every channel's histogram to the reference quantiles. (C, H, W) -> float32."""
     from skimage.exposure import match_histograms
+
+    if len(image) != len(reference):
+        raise InputError(
+            f"histogram: an image has {len(image)} channels, the source {len(reference)}; convert it, or take another"
+            " --data.intensity."
+        )
 
     matched = [
         match_histograms(channel, np.asarray(quantiles)[np.newaxis])

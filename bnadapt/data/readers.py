@@ -7,6 +7,7 @@ import numpy as np
 from bnadapt.errors import InputError
 
 IMAGE_ENDINGS = (".png", ".tif", ".tiff")
+MOST_CHANNELS = 4
 HDF5_ENDINGS = (".h5", ".hdf5", ".hdf")
 
 
@@ -25,7 +26,7 @@ def read_image(path: Path) -> np.ndarray:
         image = image[..., :-1]
     if image.ndim == 3 and all(np.array_equal(image[..., 0], other) for other in np.moveaxis(image, 2, 0)):
         image = image[..., 0]
-    if image.ndim not in (2, 3):
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] > MOST_CHANNELS):
         raise InputError(
             f"{path}: holds an array of shape {image.shape}, not one image; give a stack to the domain `Stack`."
         )
@@ -97,6 +98,9 @@ def _member(store: object, path: Path, key: str | None) -> np.ndarray:
     names = sorted(store.keys())
     if key is None or key not in store:
         raise InputError(f"{path}: has no array {key!r}; name one of {', '.join(names) or '(none)'} as the key.")
+    if not hasattr(store[key], "shape"):
+        inside = ", ".join(f"{key}/{name}" for name in sorted(store[key].keys()))
+        raise InputError(f"{path}: {key!r} is a group; name one of {inside or '(none)'} as the key.")
     return store[key]
 
 

@@ -24,6 +24,7 @@ class Stack(Domain):
         masks_key: path of the masks inside theirs.
         pixel_size_nm: side of a pixel in nanometres, if known.
         classes: what the mask values 0, 1, ... mean. Two classes may also be stored as 0 and 255.
+        ignored: mask value of pixels without a label, such as 255; by default there are none.
         split: parts of the sections for training, validation and test.
         gap: sections left out between two blocks, because neighbours correlate.
         label: what tables and tags call the domain; the file's name by default.
@@ -40,6 +41,7 @@ class Stack(Domain):
         masks_key: str | None = None,
         pixel_size_nm: float | None = None,
         classes: Sequence[str] = ("background", "foreground"),
+        ignored: int | None = None,
         split: Sequence[float] = (0.6, 0.2, 0.2),
         gap: int = 1,
         label: str | None = None,
@@ -49,6 +51,7 @@ class Stack(Domain):
         self.images_key = images_key
         self.pixel_size_nm = pixel_size_nm
         self.classes = tuple(classes)
+        self.ignored = ignored
         self.label = label
         self._images = open_stack(self.path, images_key)
         self._masks = open_stack(Path(masks), masks_key) if masks else None
@@ -94,7 +97,7 @@ class Stack(Domain):
 
     def _read_mask(self, index: int) -> np.ndarray:
         place = f"{self.name}, mask of section {index}"
-        return as_classes(self._section(self._masks, index), len(self.classes), place)
+        return as_classes(self._section(self._masks, index), len(self.classes), self.ignored, place)
 
     def _section(self, stack: np.ndarray, index: int) -> np.ndarray:
         try:

@@ -1,6 +1,6 @@
 """Draw latents from the layers of a network."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def draw_latents(
-    network: nn.Module,
+    network: Callable[[Tensor], object],
     layers: Mapping[str, nn.Module],
     batches: Iterable[Tensor],
     per_image: int,
@@ -16,12 +16,13 @@ def draw_latents(
 ) -> dict[str, Tensor]:
     """Latents at random places of every image, from the output of every named layer.
 
-    The network is run as it is: put it into eval mode before.
+    The network is run as it is: put it into eval mode before. It may be wrapped in a function, say for
+    autocast.
 
     Args:
-        network: takes a batch.
+        network: takes a batch and runs the layers.
         layers: modules of the network by name, each with an output (N, C, ...).
-        batches: images (N, C, ...), on the network's device.
+        batches: images (N, C, ...), where the network takes them.
         per_image: places per image; drawn with replacement, the same for all calls of one seed.
         seed: of the places.
 
@@ -31,9 +32,9 @@ def draw_latents(
     generator = torch.Generator().manual_seed(seed)
     drawn: dict[str, list[Tensor]] = {name: [] for name in layers}
 
-    def drawing(name: str) -> callable:
+    def drawing(name: str) -> Callable[..., None]:
         def draw(layer: nn.Module, inputs: object, output: Tensor) -> None:
-            places = output.flatten(2)
+            places = output.flatten(2) if output.ndim > 2 else output.unsqueeze(-1)
             chosen = torch.randint(places.shape[2], (per_image,), generator=generator).to(output.device)
             drawn[name].append(places[:, :, chosen].transpose(1, 2).flatten(0, 1).float().cpu())
 

@@ -6,6 +6,7 @@
 import argparse
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -14,12 +15,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from bnadapt.batchnorm import BatchNormError
 from bnadapt.callbacks.pictures import comparison, predictions_by_state
-from bnadapt.cli import BnadaptCLI, main
+from bnadapt.cli import BnadaptCLI, main, refusals
 from bnadapt.errors import InputError
 from bnadapt.files import written_whole
 from bnadapt.studies.demo_page import write_page
+
+OWN_FILES = ("results.json", "unfinished-run")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Case:
     @property
     def key(self) -> str:
         """Changes with anything that the case is a function of."""
-        return sha256(f"{self.config.read_text()}{self.intensity}{self.seed}".encode()).hexdigest()[:16]
+        return sha256(f"{self.config.read_text(encoding='utf-8')}{self.intensity}{self.seed}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -123,26 +125,26 @@ def run_cases(cases: list[Case], output: Path) -> Iterator[Record]:
     for number, case in enumerate(cases, start=1):
         finished = output / "unfinished-run" / f"{case.name}-{case.key}.json"
         if finished.exists():
-            yield Record(**json.loads(finished.read_text()))
+            yield Record(**json.loads(finished.read_text(encoding="utf-8")))
             continue
         print(f"\n[{number}/{len(cases)}] {case.name}", flush=True)
         record, picture = run_case(case, output / case.name)
         picture.savefig(output / f"{case.name}.png", dpi=110)
         with written_whole(finished) as partial:
-            partial.write_text(json.dumps(asdict(record)))
+            partial.write_text(json.dumps(asdict(record)), encoding="utf-8")
         yield record
 
 
 def demo(cases: list[Case], output: Path) -> None:
     """Run all cases, write `results.json`, `table.md` and the picture page, and print table and path."""
-    import shutil
-
+    if output.is_dir() and any(output.iterdir()) and not any((output / own).exists() for own in OWN_FILES):
+        raise InputError(f"{output}: holds something else than an earlier demo; give another folder.")
     if not (output / "unfinished-run").exists():
         shutil.rmtree(output, ignore_errors=True)
     records = [asdict(record) for record in run_cases(cases, output)]
     command = shlex.join(["python", "-m", "bnadapt.studies.demo", *sys.argv[1:]])
     with written_whole(output / "results.json") as partial:
-        partial.write_text(json.dumps({"command": command, "records": records}, indent=2) + "\n")
+        partial.write_text(json.dumps({"command": command, "records": records}, indent=2) + "\n", encoding="utf-8")
     print(write_page(output))
     shutil.rmtree(output / "unfinished-run")
 
@@ -156,12 +158,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--intensities", nargs="+", default=["dtype"], help="scalings of intensities to compare")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds: 1, 2, ...")
     parser.add_argument("--output", type=Path, required=True, help="folder of results, replaced")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.seeds < 1:
+        parser.error("--seeds: give at least 1")
+    if missing := [path for path in asked.configs if not path.is_file()]:
+        parser.error(f"{missing[0]}: no such config")
+    return asked
 
 
 if __name__ == "__main__":
-    asked = arguments()
-    try:
+    with refusals():
+        asked = arguments()
         demo(
             [
                 Case(config, intensity, seed)
@@ -171,5 +178,3 @@ if __name__ == "__main__":
             ],
             asked.output,
         )
-    except (InputError, BatchNormError) as error:
-        sys.exit(f"error: {error}")

@@ -28,10 +28,10 @@ def write_page(folder: Path) -> str:
     Returns:
         What the demo prints: the table and the path of the page.
     """
-    results = json.loads((folder / "results.json").read_text())
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     header, *rows = table(results["records"])
-    (folder / "table.md").write_text(markdown(header, rows))
-    (folder / "index.html").write_text(_page(header, rows, results))
+    (folder / "table.md").write_text(markdown(header, rows), encoding="utf-8")
+    (folder / "index.html").write_text(_page(header, rows, results), encoding="utf-8")
     return f"\n{markdown(header, rows)}\nPictures: {folder / 'index.html'}"
 
 

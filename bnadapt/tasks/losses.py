@@ -26,8 +26,7 @@ class DiceCrossEntropy(nn.Module):
         self.cross_entropy = nn.CrossEntropyLoss(ignore_index=IGNORED)
 
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """The weighted sum of both."""
+        """The weighted sum of both; 0 without a labelled pixel."""
         logits = logits.float()
-        return self.dice_weight * self.dice(logits, masks) + self.cross_entropy_weight * self.cross_entropy(
-            logits, masks
-        )
+        cross_entropy = self.cross_entropy(logits, masks).nan_to_num()
+        return self.dice_weight * self.dice(logits, masks) + self.cross_entropy_weight * cross_entropy

@@ -35,7 +35,9 @@ def segmentation_scores(num_classes: int) -> MetricCollection:
 
 
 def named_scores(scores: dict[str, Tensor], classes: Sequence[str], prefix: str) -> dict[str, Tensor]:
-    """Scores by tag: of the foreground for two classes; else of every class, and their mean.
+    """Scores by tag: of the foreground for two classes; else of every class, and their mean, background included.
+
+    A class that occurs neither in masks nor in predictions has score 0.
 
     Args:
         scores: (K,) for every measure, as `segmentation_scores` computes them.

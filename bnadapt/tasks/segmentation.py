@@ -1,11 +1,13 @@
 """The LightningModule that trains and tests a segmentation network."""
 
+import math
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics import MetricCollection
 
 from bnadapt.batchnorm import Bank
@@ -31,7 +33,8 @@ class SegmentationTask(LightningModule):
         loss: module of logits (N, K, H, W) and masks (N, H, W); Dice plus cross-entropy by default.
         optimizer: AdamW with a learning rate of 1e-3 by default.
         lr_scheduler: stepped after every batch; by default one cycle over the run that peaks at the
-            optimizer's learning rate (Smith and Topin 2019).
+            optimizer's learning rate (Smith and Topin 2019); it cycles the first beta of Adam and AdamW too,
+            and leaves the momentum of other optimizers alone.
 
     Attributes:
         source_bank: BatchNorm statistics before adaptation, in an adapted network.
@@ -78,6 +81,16 @@ class SegmentationTask(LightningModule):
     def on_fit_start(self) -> None:
         self._seed = torch.initial_seed()
 
+    def on_train_start(self) -> None:
+        """Refuse to go beyond the end of a one-cycle schedule that a checkpoint brought."""
+        scheduler = self.lr_schedulers()
+        steps = self.trainer.estimated_stepping_batches
+        if isinstance(scheduler, OneCycleLR) and scheduler.total_steps < steps:
+            raise InputError(
+                f"the checkpoint's one-cycle schedule ends after {scheduler.total_steps} steps, this run asks for"
+                f" {steps}; resume with the same max_epochs, crops_per_epoch and batch_size."
+            )
+
     def on_train_epoch_start(self) -> None:
         """Seed torch by run and epoch, so that a resumed run draws what an uninterrupted one would."""
         torch.manual_seed(self._seed + self.current_epoch)
@@ -85,6 +98,7 @@ class SegmentationTask(LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         loss = self.loss(self._checked(batch), batch["mask"])
         self.log("train/source/loss", loss, prog_bar=True)
+        self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"])
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -127,10 +141,16 @@ class SegmentationTask(LightningModule):
             self.source_bank = Bank(**checkpoint["source_bank"])
             self.adaptation = checkpoint["adaptation"]
 
-    def _one_cycle(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+    def _one_cycle(self, optimizer: torch.optim.Optimizer) -> OneCycleLR:
         peaks = [group["lr"] for group in optimizer.param_groups]
-        steps = int(self.trainer.estimated_stepping_batches)
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=steps)
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps):
+            raise InputError(
+                "a one-cycle schedule needs an end; set --trainer.max_epochs or --trainer.max_steps, or give another"
+                " --model.lr_scheduler."
+            )
+        cycled = isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW))
+        return OneCycleLR(optimizer, peaks, total_steps=int(steps), cycle_momentum=cycled)
 
     def _checked(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits of a batch whose channels fit."""

@@ -161,6 +161,20 @@ def test_a_bank_travels_through_a_file_and_comes_back_after_use(tmp_path):
     assert Bank.load(tmp_path / "bank.safetensors").count == target.count == {"1": 11 * 10 * 10}
 
 
+def test_a_bank_is_a_copy_in_double_precision_too():
+    net = network().double()
+    source = Bank.of(net)
+    before = source.mean["1"].clone()
+    adapt(net, [images().double()])
+    assert torch.equal(source.mean["1"], before)
+
+
+def test_a_broken_bank_is_refused(tmp_path):
+    (tmp_path / "bank.safetensors").write_bytes(b"broken")
+    with pytest.raises(BatchNormError, match="cannot be read as a bank"):
+        Bank.load(tmp_path / "bank.safetensors")
+
+
 def test_a_bank_of_another_network_says_which_layers_differ():
     with pytest.raises(BankMismatchError, match=r"1 has 4 channels, in the bank 8"):
         Bank.of(nn.Sequential(nn.ReLU(), nn.BatchNorm2d(8))).apply(network())

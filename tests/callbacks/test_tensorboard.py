@@ -32,7 +32,9 @@ def runs(tmp_path_factory, best):
 
 def test_training_logs_loss_scores_and_learning_rate_by_domain_and_stage(trained):
     tags = events(trained.parent).Tags()["scalars"]
-    assert {"train/source/loss", "val/source/loss", "val/source/iou", "val/source/dice", "lr-AdamW"} <= set(tags)
+    assert {"train/source/loss", "val/source/loss", "val/source/iou", "val/source/dice", "train/learning_rate"} <= set(
+        tags
+    )
 
 
 def test_training_leaves_pictures_layout_and_hyper_parameters(trained):
@@ -40,7 +42,8 @@ def test_training_leaves_pictures_layout_and_hyper_parameters(trained):
     assert "picture/val/source/0" in accumulator.Tags()["images"]
     plugin = accumulator.summary_metadata["custom_scalars__config__"]
     assert plugin.plugin_data.plugin_name == "custom_scalars"
-    layout = layout_pb2.Layout.FromString(accumulator.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    (stored,) = accumulator.Tensors("custom_scalars__config__")[0].tensor_proto.string_val
+    layout = layout_pb2.Layout.FromString(stored)
     titles = [category.title for category in layout.category]
     assert titles == sorted(titles)
     assert len(titles) == 3

@@ -82,6 +82,25 @@ def test_a_folder_pairs_images_and_masks_by_name(tmp_path, ending, dtype):
     assert np.array_equal(section.read_mask(), expected)
 
 
+def test_numbers_in_names_count_as_numbers(tmp_path):
+    (tmp_path / "c").mkdir()
+    for number in (1, 2, 10, 11, 9):
+        imageio.v3.imwrite(tmp_path / "c" / f"s{number}.png", np.arange(64, dtype=np.uint8).reshape(8, 8))
+    names = [section.name for section in Folder(str(tmp_path / "c")).unlabelled()]
+    assert names == ["s1.png", "s2.png", "s9.png", "s10.png", "s11.png"]
+
+
+def test_pixels_without_a_label_are_ignored_where_the_user_says_so(images):
+    mask = np.zeros((48, 48), np.uint8)
+    mask[:8], mask[40:] = 1, 255
+    imageio.v3.imwrite(images / "masks" / "00.png", mask)
+    with pytest.raises(InputError, match="mask value 255 is no class.*set `ignored` to 255"):
+        Folder(str(images / "images"), str(images / "masks")).labelled()[0].read_mask()
+    domain = Folder(str(images / "images"), str(images / "masks"), ignored=255)
+    assert np.array_equal(domain.labelled()[0].read_mask(), mask)
+    assert set(np.unique(domain.labelled()[1].read_mask())) == {0, 255}
+
+
 def test_what_adaptation_reads_has_no_masks(images):
     domain = Folder(str(images / "images"), str(images / "masks"), gap=0)
     sections = domain.adaptation()
@@ -137,6 +156,17 @@ def test_a_missing_key_is_answered_with_those_there_are(tmp_path, volume, kind):
     arguments = stored(tmp_path, kind, volume) | {"images_key": "nosuch"}
     with pytest.raises(InputError, match=r"no array 'nosuch'; name one of .*labels"):
         Stack(**arguments)
+
+
+def test_a_key_that_names_a_group_is_answered_with_its_arrays(tmp_path, volume):
+    arguments = stored(tmp_path, "hdf5", volume) | {"images_key": "raw"}
+    with pytest.raises(InputError, match="'raw' is a group; name one of raw/em"):
+        Stack(**arguments)
+
+
+def test_a_negative_gap_is_refused():
+    with pytest.raises(InputError, match="gap is -1"):
+        Folder("anywhere", gap=-1)
 
 
 def test_stacks_of_other_shapes_are_refused(tmp_path, volume):

@@ -1,6 +1,7 @@
 """Distances against closed forms and independent computations."""
 
 import numpy as np
+import ot
 import pytest
 import scipy.linalg
 import torch
@@ -52,6 +53,14 @@ def test_bhattacharyya_agrees_with_numerical_integration_in_one_dimension():
 def test_sliced_wasserstein_of_a_shift():
     one = cloud(0, 1, channels=1)
     assert sliced_wasserstein(one, one + 2) == pytest.approx(2, rel=1e-5)
+
+
+@pytest.mark.parametrize("count", [4000, 3000])
+def test_sliced_wasserstein_agrees_with_pot_on_the_same_directions(count):
+    one, other = cloud(0, 1).double(), cloud(1, 2, count=count, seed=1).double()
+    directions = torch.randn(3, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = ot.sliced_wasserstein_distance(one, other, projections=directions / directions.norm(dim=0))
+    assert sliced_wasserstein(one, other) == pytest.approx(expected.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("measure", MEASURES.values(), ids=list(MEASURES))

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import yaml
 
+from bnadapt.errors import InputError
 from bnadapt.studies import demo as module
 from bnadapt.studies.demo_page import markdown, table
 
@@ -61,6 +62,14 @@ def test_an_interrupted_demo_goes_on_and_a_finished_one_begins_anew(cases, tmp_p
     shutil.rmtree(tmp_path / "out" / "nothing", ignore_errors=True)
     module.demo(cases[:1], tmp_path / "out")
     assert ran[3:] == ["dtype"]
+
+
+def test_a_folder_of_something_else_is_not_replaced(cases, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious.txt").write_text("precious")
+    with pytest.raises(InputError, match="holds something else than an earlier demo"):
+        module.demo(cases, tmp_path / "mine")
+    assert (tmp_path / "mine" / "precious.txt").exists()
 
 
 def test_table_gives_mean_and_spread_over_seeds():
