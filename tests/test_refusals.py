@@ -245,6 +245,6 @@ def test_an_adaptation_at_the_end_of_training_without_a_target_is_refused_at_its
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
-def test_a_machine_without_the_accelerator_asked_for(refused, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    refused("fit", *SMALL, *DOMAINS, "--trainer.accelerator=tpu")
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has the accelerator")
+def test_a_machine_without_the_accelerator_asked_for(refused):
+    assert "MPSAccelerator" in refused("fit", *SMALL, *DOMAINS, "--trainer.accelerator=mps")

@@ -7,6 +7,7 @@ from torch import nn
 from bnadapt.batchnorm import (
     Bank,
     BankMismatchError,
+    BatchNormError,
     Moments,
     NoBatchNormError,
     StatisticsError,

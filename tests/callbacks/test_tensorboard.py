@@ -55,7 +55,7 @@ def test_hyper_parameters_stand_with_the_final_scores(runs):
     content = accumulator.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     parameters = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
     assert parameters["network"].string_value == "unet"
-    assert parameters["adapted"].bool_value is True
+    assert parameters["adapted"].number_value == 1
     assert parameters["target"].string_value == "synthetic"
 
 
