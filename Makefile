@@ -26,7 +26,7 @@ $(READY): pyproject.toml
 install: $(READY) ## create the environment and install bnadapt into it
 
 demo: $(READY) ## train, adapt and test on synthetic images; prints a table and a picture page (3 minutes)
-	$(BIN)/python -m bnadapt.studies.demo --configs configs/synthetic.yaml --output lightning_logs/demo
+	$(BIN)/python -m bnadapt.studies.demo --configs configs/synthetic.yaml --seeds $(SEEDS) --output lightning_logs/demo
 
 demo-em: $(READY) ## the same on real images, flyem and vnc in both directions (12 minutes a seed; SEEDS=3 for more)
 	$(BIN)/python -m bnadapt.studies.demo --configs configs/flyem-to-vnc.yaml configs/vnc-to-flyem.yaml \

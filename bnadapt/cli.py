@@ -107,6 +107,7 @@ def main(args: ArgsType = None) -> BnadaptCLI:
             "log_every_n_steps": 10,
             "devices": 1,
         },
+        seed_everything_default=0,
         auto_configure_optimizers=False,
         save_config_kwargs={"overwrite": True},
         parser_kwargs={"description": "Train, adapt, test and run segmentation networks."},

@@ -27,7 +27,7 @@ class Folder(Domain):
         ignored: mask value of pixels without a label, such as 255; by default there are none.
         split: parts of the labelled images for training, validation and test.
         gap: images left out between two blocks; 0 if they are independent.
-        label: what tables and tags call the domain; the folder's name by default.
+        label: what tables and tags call the domain; the folder's path by default.
 
     Raises:
         InputError: the folder is missing or holds no images, or a mask belongs to none of them.
@@ -55,8 +55,8 @@ class Folder(Domain):
 
     @property
     def name(self) -> str:
-        """The given label or the folder's name."""
-        return self.label or self.images.resolve().name
+        """The given label or the folder's path."""
+        return self.label or self.images.as_posix()
 
     def labelled(self) -> list[Section]:
         """Images that have a mask."""
