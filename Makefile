@@ -65,6 +65,7 @@ format: $(READY) ## repair style and formatting
 	$(BIN)/ruff format .
 
 bench: $(READY) ## run the benchmarks
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	for each in benchmarks/*.py; do $(BIN)/python $$each || exit 1; done
 
 clean: ## remove the environment, caches and all runs

@@ -38,13 +38,17 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
         f"Adapted {record['batchnorm_layers']} BatchNorm layers to {record['target']}: {record['tiles']} tiles,"
         f" {record['pixels'] / 1e6:.1f} Mpixel, {record['seconds']:.1f} s."
     )
+    if record["until"]:
+        told = "known to" if record["known"] else "NOT known to"
+        console.print(f"The statistics are {told} a standard error of {record['until']['tolerance']}.")
     if distances := record.get("distances"):
         before, after = (_means(distances[state]) for state in ("unadapted", "adapted"))
         table = Table("distance between source and target, mean over layers", "before", "after")
         for measure in before:
             table.add_row(measure, f"{before[measure]:.3f}", f"{after[measure]:.3f}")
         console.print(table)
-    console.print(f"Checkpoint: {path}\nRecord: {path.with_suffix('.json')}", highlight=False)
+    for kind, ending in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):
+        console.print(f"{kind}: {path.with_suffix(ending)}", highlight=False)
 
 
 def print_prediction(count: int, folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
+from bnadapt.batchnorm import Policy, PropagationName, UntilKnown
 from bnadapt.callbacks import BatchNormAdaptation, LatentDistance, PredictionFiles, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import save_adapted
 from bnadapt.errors import InputError
@@ -75,7 +76,9 @@ class AdaptationTrainer(Trainer):
         datamodule: LightningDataModule,
         ckpt_path: str | None = None,
         output: str | None = None,
-        source_weight: float = 0.0,
+        policy: Policy = Policy(),  # noqa: B008 (immutable)
+        propagation: PropagationName = "one_pass",
+        until: UntilKnown | None = None,
     ) -> None:
         """Re-estimate the BatchNorm statistics on images of the target and write an adapted checkpoint.
 
@@ -83,26 +86,29 @@ class AdaptationTrainer(Trainer):
             model: the task.
             datamodule: its target is adapted to; with a source, latent distances are measured.
             ckpt_path: checkpoint of the trained network.
-            output: the adapted checkpoint; by default CKPT_PATH with `-adapted` before its ending. A record
-                of what was done is written beside it as JSON.
-            source_weight: how much of the source's statistics stays, 0 (full replacement) to 1.
+            output: the adapted checkpoint; by default CKPT_PATH with `-adapted` before its ending. Beside it are
+                written its bank of statistics (.safetensors) and a record of what was done (.json).
+            policy: how much of the source's statistics stays, and in which layers.
+            propagation: `one_pass` (every layer normalises by the batch at hand), or `layer_consistent` (by its
+                statistics over all tiles; exact, holds all tiles in memory).
+            until: standard error of the statistics at which to stop reading; by default all tiles are read.
         """
         if output is None and ckpt_path is None:
             raise InputError("adapt: without --ckpt_path there is nothing to name the output after; give --output.")
         path = Path(output) if output else Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-adapted.ckpt")
         if path.suffix != ".ckpt" or path.is_dir():
             raise InputError(f"{path}: is no name for a checkpoint; give --output a file that ends in .ckpt.")
-        self._check_one_process("adapt")
         self.adapting = True
         try:
-            with self._with(self._adaptation_callbacks(source_weight)):
+            with self._with(self._adaptation_callbacks(BatchNormAdaptation(policy, propagation, until))):
                 super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
         finally:
             self.adapting = False
-        if model.adaptation is None or not model.adaptation["tiles"]:
+        if model.target_bank is None:
             raise InputError("adapt: no tile was read; leave out --trainer.limit_predict_batches.")
         save_adapted(self, model, path)
-        print_adaptation(model.adaptation, path)
+        if self.is_global_zero:
+            print_adaptation(model.adaptation, path)
 
     def _check_one_process(self, command: str) -> None:
         if self.world_size > 1:
@@ -111,13 +117,13 @@ class AdaptationTrainer(Trainer):
                 " --trainer.num_nodes 1."
             )
 
-    def _adaptation_callbacks(self, source_weight: float) -> list[Callback]:
+    def _adaptation_callbacks(self, adaptation: BatchNormAdaptation) -> list[Callback]:
         """The Trainer's own, with exactly one adaptation, followed by the distances and pictures."""
         kinds = (BatchNormAdaptation, LatentDistance, SegmentationPictures)
         others = [callback for callback in self.callbacks if not isinstance(callback, kinds)]
         own = [callback for callback in self.callbacks if isinstance(callback, kinds[1:])]
         distance = [] if any(isinstance(callback, LatentDistance) for callback in own) else [LatentDistance()]
-        return [*others, BatchNormAdaptation(source_weight), *own, *distance]
+        return [*others, adaptation, *own, *distance]
 
     @contextmanager
     def _with(self, callbacks: list[Callback]) -> Iterator[None]:

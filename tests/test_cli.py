@@ -46,7 +46,8 @@ def test_adapt_writes_a_record_of_what_it_did(adapted):
     assert record["target"] == "synthetic"
     assert record["tiles"] > 0
     assert record["pixels"] == record["tiles"] * 32 * 32
-    assert record["policy"] == {"source_weight": 0.0}
+    assert record["policy"] == {"source_weight": 0.0, "statistics": "both", "layers": ["*"], "depth": [0, None]}
+    assert record["propagation"] == "one_pass"
     assert record["seconds"] > 0
     assert list(record["distances"]) == ["unadapted", "adapted"]
     assert len(record["distances"]["adapted"]) == record["batchnorm_layers"] == 18
@@ -95,7 +96,7 @@ def test_adapt_needs_no_source_and_no_config(best, images, tmp_path, capfd):
 
 def test_source_weight_one_keeps_the_source(best, tmp_path):
     output = tmp_path / "a.ckpt"
-    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(output), "--source_weight=1"])
+    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(output), "--policy.source_weight=1"])
     before, after = weights(best), weights(output)
     for key in before:
         torch.testing.assert_close(before[key], after[key])

@@ -180,8 +180,8 @@ def test_a_wrong_number_of_classes(refused):
 
 
 def test_a_source_weight_out_of_range(refused, best):
-    sentence = refused("adapt", "--ckpt_path", best, *DOMAINS, *TILES, "--source_weight=2")
-    assert "source_weight is 2.0; give a value between 0 (target alone) and 1" in sentence
+    sentence = refused("adapt", "--ckpt_path", best, *DOMAINS, *TILES, "--policy.source_weight=2")
+    assert "source_weight is 2.0; give a value between 0 (target alone) and 1 (source alone)" in sentence
 
 
 def test_a_network_that_does_not_exist(refused):

@@ -1,9 +1,10 @@
 """The BatchNorm statistics of a network as an object of its own."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,10 +12,24 @@ from torch import Tensor, nn
 
 from bnadapt.batchnorm.layers import BatchNormError, batchnorm_layers
 from bnadapt.batchnorm.moments import Moments, mixed
+from bnadapt.batchnorm.policy import Policy
 
 
 class BankMismatchError(BatchNormError):
     """A bank of another network."""
+
+
+@dataclass(frozen=True)
+class LayerShift:
+    """How far the statistics of a layer lie apart in two banks, root mean square over channels.
+
+    Attributes:
+        mean: |m - m_ref| / sqrt(v_ref + eps).
+        log_variance: |log((v + eps) / (v_ref + eps))|.
+    """
+
+    mean: float
+    log_variance: float
 
 
 @dataclass(frozen=True)
@@ -25,11 +40,13 @@ class Bank:
         mean: (C,) float64 by layer name.
         variance: (C,) float64 by layer name.
         count: values per channel that a layer's statistics rest on, by layer name; 0 if unknown.
+        provenance: where a layer's statistics come from, in words, by layer name.
     """
 
     mean: Mapping[str, Tensor]
     variance: Mapping[str, Tensor]
     count: Mapping[str, int]
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, network: nn.Module) -> "Bank":
@@ -39,16 +56,31 @@ class Bank:
             {name: _copied(layer.running_mean) for name, layer in layers.items()},
             {name: _copied(layer.running_var) for name, layer in layers.items()},
             dict.fromkeys(layers, 0),
+            dict.fromkeys(layers, "source"),
         )
 
-    @classmethod
-    def from_moments(cls, moments: Mapping[str, Moments]) -> "Bank":
-        """A bank of measured moments by layer name."""
-        return cls(
-            {name: each.mean.cpu() for name, each in moments.items()},
-            {name: each.variance.cpu() for name, each in moments.items()},
-            {name: each.count for name, each in moments.items()},
-        )
+    def adapted(self, target: Mapping[str, Moments], policy: Policy, propagation: str) -> "Bank":
+        """This source bank, adapted to moments of a target.
+
+        Args:
+            target: moments by layer name, possibly of some layers only.
+            policy: which of them to use, and how much of the source stays.
+            propagation: how they were measured, for the provenance.
+        """
+        bank = Bank(dict(self.mean), dict(self.variance), dict(self.count), dict(self.provenance))
+        for name in policy.chosen(list(self.mean)):
+            if name not in target:
+                continue
+            moments = target[name]
+            bank.mean[name], bank.variance[name] = policy.combined(
+                (self.mean[name], self.variance[name]), (moments.mean.cpu(), moments.variance.cpu()), moments.tiles
+            )
+            bank.count[name] = moments.count
+            bank.provenance[name] = (
+                f"{policy.statistics} of {moments.tiles} tiles, {propagation}, source weight"
+                f" {policy.weight(moments.tiles):.3g}"
+            )
+        return bank
 
     @torch.no_grad()
     def apply(self, network: nn.Module) -> None:
@@ -59,27 +91,44 @@ class Bank:
                 is then untouched.
         """
         layers = batchnorm_layers(network)
-        if differing := self._differing(layers):
+        if differing := self._differing({name: layer.num_features for name, layer in layers.items()}):
             raise BankMismatchError(f"The bank does not fit the network: {'; '.join(differing)}.")
-        for name, layer in layers.items():
-            layer.running_mean.copy_(self.mean[name])
-            layer.running_var.copy_(self.variance[name])
+        own = _statistics(network)
+        try:
+            for name, layer in layers.items():
+                layer.running_mean.copy_(self.mean[name])
+                layer.running_var.copy_(self.variance[name])
+        except BaseException:
+            _restore(network, own)
+            raise
 
     @contextmanager
     def applied(self, network: nn.Module) -> Iterator[None]:
         """Hold the network to this bank for a while; its own statistics come back bit for bit."""
-        own = {
-            name: (layer.running_mean.clone(), layer.running_var.clone())
-            for name, layer in batchnorm_layers(network).items()
-        }
-        self.apply(network)
+        own = _statistics(network)
         try:
+            self.apply(network)
             yield
         finally:
-            with torch.no_grad():
-                for name, layer in batchnorm_layers(network).items():
-                    layer.running_mean.copy_(own[name][0])
-                    layer.running_var.copy_(own[name][1])
+            _restore(network, own)
+
+    def compared(self, reference: "Bank", eps: float = 1e-5) -> dict[str, LayerShift]:
+        """How far this bank lies from another one of the same network, layer by layer.
+
+        Args:
+            reference: such as the source's.
+            eps: added to variances, so that channels without signal do not count.
+
+        Raises:
+            BankMismatchError: it is of another network.
+        """
+        self.require_fit(reference)
+        shifts = {}
+        for name, mean in self.mean.items():
+            variances = self.variance[name] + eps, reference.variance[name] + eps
+            shift = (mean - reference.mean[name]) / variances[1].sqrt()
+            shifts[name] = LayerShift(_rms(shift), _rms((variances[0] / variances[1]).log()))
+        return shifts
 
     def blended(self, source: "Bank", source_weight: float) -> "Bank":
         """The mixture of a source bank and this one.
@@ -95,6 +144,7 @@ class Bank:
         """
         if not 0 <= source_weight <= 1:
             raise ValueError(f"source_weight is {source_weight}; give a value between 0 and 1.")
+        self.require_fit(source)
         both = {
             name: mixed(source.mean[name], source.variance[name], self.mean[name], self.variance[name], source_weight)
             for name in self.mean
@@ -103,6 +153,11 @@ class Bank:
             {name: mean for name, (mean, _) in both.items()},
             {name: variance for name, (_, variance) in both.items()},
             self.count,
+            {
+                name: f"{source_weight:.3g} x ({source.provenance.get(name, 'unknown')})"
+                f" + {1 - source_weight:.3g} x ({self.provenance.get(name, 'unknown')})"
+                for name in self.mean
+            },
         )
 
     def save(self, path: Path) -> None:
@@ -110,13 +165,15 @@ class Bank:
         from safetensors.torch import save_file
 
         path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
-
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         tensors = {f"{name}/mean": mean.contiguous() for name, mean in self.mean.items()}
         tensors |= {f"{name}/variance": variance.contiguous() for name, variance in self.variance.items()}
         tensors |= {f"{name}/count": torch.tensor(count) for name, count in self.count.items()}
-        save_file(tensors, partial)
-        os.replace(partial, path)
+        try:
+            save_file(tensors, partial, metadata={"provenance": json.dumps(dict(self.provenance))})
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> "Bank":
@@ -125,34 +182,92 @@ class Bank:
         Raises:
             BatchNormError: the file is missing or broken.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors import SafetensorError, safe_open
 
         try:
-            tensors = load_file(path)
-        except (OSError, SafetensorError) as error:
+            with safe_open(path, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+                provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
+            names = [key.removesuffix("/mean") for key in tensors if key.endswith("/mean")]
+            return cls(
+                {name: tensors[f"{name}/mean"] for name in names},
+                {name: tensors[f"{name}/variance"] for name in names},
+                {name: int(tensors[f"{name}/count"]) for name in names},
+                provenance,
+            )
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise BatchNormError(f"{path}: cannot be read as a bank ({error}); check the path.") from error
-        names = [key.removesuffix("/mean") for key in tensors if key.endswith("/mean")]
-        return cls(
-            {name: tensors[f"{name}/mean"] for name in names},
-            {name: tensors[f"{name}/variance"] for name in names},
-            {name: int(tensors[f"{name}/count"]) for name in names},
-        )
 
     def state_dict(self) -> dict[str, dict]:
-        """Plain dictionaries of tensors and integers, for a checkpoint."""
-        return {"mean": dict(self.mean), "variance": dict(self.variance), "count": dict(self.count)}
+        """Plain dictionaries of tensors, integers and strings, for a checkpoint."""
+        return {
+            "mean": dict(self.mean),
+            "variance": dict(self.variance),
+            "count": dict(self.count),
+            "provenance": dict(self.provenance),
+        }
 
-    def _differing(self, layers: Mapping[str, nn.Module]) -> list[str]:
-        missing = [f"{name} is not in the bank" for name in layers if name not in self.mean]
-        strange = [f"{name} is not in the network" for name in self.mean if name not in layers]
+    def table(self, reference: "Bank | None" = None) -> str:
+        """A line per layer: channels, values per channel, typical mean and deviation, provenance.
+
+        Args:
+            reference: a bank to compare with; adds the shift of mean (in its deviations) and log-variance.
+
+        Raises:
+            BankMismatchError: it is of another network.
+        """
+        shifts = self.compared(reference) if reference else {}
+        heads = ["layer", "channels", "values", "|mean|", "deviation", *(["shift", "log-var"] if shifts else [])]
+        rows = [[*heads, "provenance"]]
+        for name, mean in self.mean.items():
+            numbers = [_rms(mean), self.variance[name].mean().sqrt().item()]
+            numbers += [shifts[name].mean, shifts[name].log_variance] if shifts else []
+            values = str(self.count[name] or "?")
+            told = self.provenance.get(name, "unknown")
+            rows.append([name, str(len(mean)), values, *(f"{number:.3g}" for number in numbers), told])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def require_fit(self, other: "Bank") -> None:
+        """Refuse a bank of another network.
+
+        Raises:
+            BankMismatchError: the layers of the two differ; the sentence says which.
+        """
+        if differing := self._differing({name: len(mean) for name, mean in other.mean.items()}):
+            raise BankMismatchError(f"The banks are of different networks: {'; '.join(differing)}.")
+
+    def _differing(self, channels: Mapping[str, int]) -> list[str]:
+        """What differs from a network, or another bank, with these layers of so many channels."""
+        missing = [f"{name} is not in the bank" for name in channels if name not in self.mean]
+        strange = [f"{name} is only in the bank" for name in self.mean if name not in channels]
         shapes = [
-            f"{name} has {layer.num_features} channels, in the bank {len(self.mean[name])}"
-            for name, layer in layers.items()
-            if name in self.mean and len(self.mean[name]) != layer.num_features
+            f"{name} has {count} channels, in the bank {len(self.mean[name])}"
+            for name, count in channels.items()
+            if name in self.mean and len(self.mean[name]) != count
         ]
         return missing + strange + shapes
 
 
 def _copied(statistics: Tensor) -> Tensor:
     return statistics.detach().to("cpu", torch.float64, copy=True)
+
+
+def _statistics(network: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
+    layers = batchnorm_layers(network)
+    return {name: (layer.running_mean.clone(), layer.running_var.clone()) for name, layer in layers.items()}
+
+
+@torch.no_grad()
+def _restore(network: nn.Module, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+    for name, layer in batchnorm_layers(network).items():
+        layer.running_mean.copy_(statistics[name][0])
+        layer.running_var.copy_(statistics[name][1])
+
+
+def _rms(values: Tensor) -> float:
+    return values.square().mean().sqrt().item()

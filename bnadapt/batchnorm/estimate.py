@@ -1,116 +1,229 @@
 """Re-estimate BatchNorm statistics on images of a new domain."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from bnadapt.batchnorm.bank import Bank
-from bnadapt.batchnorm.layers import BatchNormError, batchnorm_layers
+from bnadapt.batchnorm.images import Pick, batches_of
+from bnadapt.batchnorm.isolation import isolated
+from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
 from bnadapt.batchnorm.moments import Moments
+from bnadapt.batchnorm.policy import Policy
+from bnadapt.batchnorm.processes import Processes
+from bnadapt.batchnorm.propagation import PROPAGATIONS, PropagationName
+from bnadapt.batchnorm.stopping import Convergence, UntilKnown
 
 
-class StatisticsError(BatchNormError):
-    """Images from which no statistics can be estimated."""
-
-
-class StatisticsRecorder:
-    """While it is entered, every forward pass of the network adds to the moments of its BatchNorm inputs.
-
-    BatchNorm layers normalise by the batch at hand meanwhile (one pass, as in AdaBN), so that later
-    layers see features of the new domain; their running statistics are not touched. No other layer
-    changes its mode, so dropout stays as it was. Leaving it, also by an exception, puts modes
-    and hooks back.
-
-    Args:
-        network: any module with BatchNorm layers that keep running statistics.
+@dataclass(frozen=True)
+class Estimate:
+    """What an estimation gave.
 
     Attributes:
-        moments: pooled moments by layer name, exact whatever the batch sizes.
-
-    Raises:
-        NoBatchNormError: there are none.
+        bank: statistics of all layers under the policy; layers that it leaves out, or that no image
+            reached, have the source's.
+        tiles: images that were read.
+        pixels: of these images.
+        known: whether the tolerance was met; None without one.
+        convergence: standard errors after ever more tiles; one check at the end without a tolerance.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self.layers = batchnorm_layers(network)
-        self.moments: dict[str, Moments] = {}
-        self._modes: dict[str, tuple[bool, bool]] = {}
-        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+    bank: Bank
+    tiles: int
+    pixels: int
+    known: bool | None
+    convergence: Convergence
 
-    def __enter__(self) -> "StatisticsRecorder":
-        for name, layer in self.layers.items():
-            self._modes[name] = (layer.training, layer.track_running_stats)
-            self._hooks.append(layer.register_forward_pre_hook(self._recorder(name)))
-            layer.training, layer.track_running_stats = True, False
+
+class Estimation:
+    """An estimation that batches are given to one by one, for loops that are not one's own.
+
+    While it is entered, the network is in its hands: all modules are in eval mode, and running
+    statistics change from batch to batch. On leaving, also by an exception, all is as before.
+
+    Args:
+        network: see `estimate`, like all others.
+        propagation: rule.
+        policy: of combining source and target.
+        until: when to stop.
+        forward: runs the network on a batch.
+        group: of processes.
+
+    Example:
+        with Estimation(network) as estimation:
+            for batch in batches:
+                if estimation.add(batch):
+                    break
+            bank = estimation.result().bank
+        bank.apply(network)
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        propagation: PropagationName = "one_pass",
+        policy: Policy | None = None,
+        until: UntilKnown | None = None,
+        forward: Callable[[Tensor], Any] | None = None,
+        group: distributed.ProcessGroup | None = None,
+    ) -> None:
+        if propagation not in PROPAGATIONS:
+            raise StatisticsError(f"propagation is {propagation!r}; take one of {', '.join(PROPAGATIONS)}.")
+        self.network = network
+        self.propagation = propagation
+        self.policy = policy or Policy()
+        self.until = until
+        self._process = PROPAGATIONS[propagation](network, forward or network, self.policy)
+        self._processes = Processes(group, self._process.layers)
+        self._source = Bank.of(network)
+        self._tiles = self._pixels = 0
+        self._total = self._next_check = 0
+        self._moments: dict[str, Moments] = {}
+        self._known = False
+        self._convergence = Convergence()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Estimation":
+        self._stack.enter_context(isolated(self.network))
+        self._stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code knows no new hooks
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
-        for name, layer in self.layers.items():
-            layer.training, layer.track_running_stats = self._modes[name]
+        self._stack.close()
 
-    @property
-    def bank(self) -> Bank:
-        """The bank of what was recorded.
+    def add(self, images: Tensor) -> bool:
+        """Take a batch (N, C, ...) on the network's device.
+
+        Returns:
+            Whether that is enough; never without `until`.
+        """
+        with torch.no_grad():
+            self._process.add(images)
+            self._tiles += len(images)
+            self._pixels += images[:, 0].numel()
+            if self.until is None:
+                return False
+            self._meet(more=True)
+            return self._finished()
+
+    def result(self) -> Estimate:
+        """The estimate from all batches, of all processes.
 
         Raises:
-            StatisticsError: nothing was recorded for a layer, or its features are not finite.
+            StatisticsError: there was no batch, fewer tiles than the floor, or features that are not finite.
         """
-        for name in self.layers:
-            if name not in self.moments:
-                raise StatisticsError(f"The BatchNorm layer {name} saw no image; pass at least one batch.")
-            if not torch.isfinite(self.moments[name].variance).all():
+        with torch.no_grad():
+            while self.until is not None and not self._finished() and self._meet(more=False):
+                pass  # other processes still have batches
+            self._total, pixels = (sum(self._processes.each(number)) for number in (self._tiles, self._pixels))
+            if self._total == 0:
+                raise StatisticsError("No image was given, so there is nothing to estimate from; give at least one.")
+            if self.until and self._total < self.until.floor:
+                raise StatisticsError(
+                    f"There are {self._total} tiles, fewer than the floor of {self.until.floor}; give more, smaller"
+                    " tiles, or a lower floor."
+                )
+            if self._convergence.tiles[-1:] != [self._total]:
+                self._check()
+        return Estimate(self._bank(), self._total, pixels, self._known if self.until else None, self._convergence)
+
+    def _finished(self) -> bool:
+        return self._known or self.until.reached(self._total)
+
+    def _meet(self, more: bool) -> bool:
+        """Count the tiles of all processes, and check if enough have come; whether any process has more."""
+        someone = any(self._processes.each(int(more)))
+        self._total = sum(self._processes.each(self._tiles))
+        if someone and self._total >= max(self.until.floor, self._next_check):
+            self._check()
+        return someone
+
+    def _check(self) -> None:
+        """Settle the moments of what was read, and put their standard errors down."""
+        self._moments = self._process.settled(self._processes)
+        for name, each in self._moments.items():
+            if not torch.isfinite(each.variance).all():
                 raise StatisticsError(
                     f"The input of the BatchNorm layer {name} is NaN or infinite; look at the images."
                 )
-        return Bank.from_moments(self.moments)
+        error = self._convergence.add(self._total, self._process.layers, self._moments)
+        self._known = self.until is not None and error <= self.until.tolerance
+        self._next_check = self._process.growth * self._total
 
-    def _recorder(self, name: str) -> Callable[..., None]:
-        def record(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen = Moments.of(inputs[0].detach())
-            if seen.count == 1:
-                raise StatisticsError(
-                    f"The BatchNorm layer {name} got one value per channel, which has no variance; give larger images"
-                    " or more of them in a batch."
-                )
-            before = self.moments.get(name)
-            self.moments[name] = before.merged(seen) if before else seen
-
-        return record
+    def _bank(self) -> Bank:
+        adapted = {name: self._moments[name] for name in self._process.layers if name in self._moments}
+        return self._source.adapted(adapted, self.policy, self.propagation)
 
 
-def adapt(network: nn.Module, images: Iterable[Tensor], source_weight: float = 0.0) -> Bank:
-    """Re-estimate the BatchNorm statistics of a network on images, and apply them.
+def estimate(
+    network: nn.Module,
+    images: Any,
+    *,
+    pick: Pick | None = None,
+    batch_size: int = 8,
+    propagation: PropagationName = "one_pass",
+    policy: Policy | None = None,
+    until: UntilKnown | None = None,
+    forward: Callable[[Tensor], Any] | None = None,
+    group: distributed.ProcessGroup | None = None,
+) -> Estimate:
+    """Estimate the BatchNorm statistics of a network on images, and change nothing.
 
-    Only running means and variances change; all else, training flags included, is as before.
+    Means and variances are pooled in float64 by the law of total variance, whatever the batches. Only BatchNorm
+    layers act differently meanwhile: dropout is off, and weights, all buffers, modes, hooks, autocast and random
+    states are afterwards as before, also after an exception or Ctrl-C.
 
     Args:
-        network: any module with BatchNorm layers that keep running statistics, on the images' device.
-        images: batches (N, C, ...) of the new domain.
-        source_weight: how much of the present statistics stays, 0 (none: AdaBN) to 1; see
-            `Bank.blended`.
+        network: any module with BatchNorm1d, 2d, 3d or SyncBatchNorm layers that keep running statistics.
+        images: of the new domain: a DataLoader, any iterable of batches, a tensor, an array, `VolumeTiles`; see
+            `bnadapt.batchnorm.images.batches_of`. They are moved to the network's device.
+        pick: what of a batch is the images: a key, an index or a callable.
+        batch_size: of tensors, arrays and volumes.
+        propagation: `one_pass` (every layer normalises by the batch at hand) or `layer_consistent` (by its
+            statistics over all batches in the adapted network, exact, memory grows with the tiles).
+        policy: how source and target are combined; full replacement of all layers by default.
+        until: when to stop reading; by default at the end of the images. Needs images in random order.
+        forward: runs the network on a batch; the network itself by default.
+        group: of torch.distributed, such as `torch.distributed.group.WORLD`: every process gives its share of
+            the images and gets the estimate from all. By default this process alone.
+
+    Returns:
+        The bank and how it came about.
+
+    Raises:
+        NoBatchNormError: the network has no such layers.
+        StatisticsError: there are no images, or fewer than the floor, a layer sees a single value per channel,
+            pixels or features are not finite, or the propagation cannot be done in this network.
+        BatchNormError: the policy chooses no layer.
+    """
+    device = next(iter(batchnorm_layers(network).values())).running_mean.device
+    with Estimation(network, propagation, policy, until, forward, group) as estimation:
+        for batch in batches_of(images, pick, batch_size):
+            if estimation.add(batch.to(device, non_blocking=True)):
+                break
+        return estimation.result()
+
+
+def adapt(network: nn.Module, images: Any, **options: Any) -> Bank:
+    """Re-estimate the BatchNorm statistics of a network on images, and apply them.
+
+    Only running means and variances change; after an exception or Ctrl-C they are the old ones.
+
+    Args:
+        network: any module with BatchNorm layers that keep running statistics.
+        images: of the new domain.
+        **options: `pick`, `batch_size`, `propagation`, `policy`, `until`, `forward`, `group` of `estimate`.
 
     Returns:
         The bank that the network now holds.
 
     Raises:
-        NoBatchNormError: the network has no such layers.
-        StatisticsError: there were no images, a layer sees a single value per channel, or features are not
-            finite; the statistics are then the old ones.
+        BatchNormError: as `estimate`.
     """
-    source = Bank.of(network)
-    training = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        with StatisticsRecorder(network) as recorder, torch.no_grad():
-            for batch in images:
-                network(batch)
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-    bank = recorder.bank.blended(source, source_weight)
+    bank = estimate(network, images, **options).bank
     bank.apply(network)
     return bank

@@ -14,6 +14,10 @@ class NoBatchNormError(BatchNormError):
     """A network without BatchNorm running statistics: there is nothing to re-estimate."""
 
 
+class StatisticsError(BatchNormError):
+    """Images from which no statistics can be estimated."""
+
+
 def batchnorm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
     """The BatchNorm layers (1d, 2d, 3d, Sync) that keep running statistics, by name, in order of definition.
 
@@ -21,6 +25,8 @@ def batchnorm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
         NoBatchNormError: the network has none; the sentence says what it has instead.
     """
     found = {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
+    if lazy := [name for name, module in found.items() if nn.parameter.is_lazy(module.running_mean)]:
+        raise NoBatchNormError(f"The BatchNorm layer {lazy[0]} has no shape yet; run the network once on a batch.")
     tracking = {name: module for name, module in found.items() if module.running_mean is not None}
     if tracking:
         return tracking

@@ -1,44 +1,89 @@
-"""Mean and variance of a stream, pooled exactly."""
+"""Mean and variance of a stream, pooled exactly, with what tiles tell about their errors."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from bnadapt.batchnorm.tile_moments import tile_moments
+
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and population variance of every channel, of `count` values each, in float64.
+    """Mean and population variance of every channel, in float64, and how much tiles differ in both.
 
     Attributes:
         count: values per channel.
+        tiles: images, or slices of the first axis, that they come from.
         mean: (C,).
         variance: (C,), the mean squared deviation from `mean`.
+        spread: (3, C), over tiles, weighted by their values: variance of the tile's mean m, covariance
+            of m and q, variance of q, where q is the tile's mean squared deviation from `mean`.
     """
 
     count: int
+    tiles: int
     mean: Tensor
     variance: Tensor
+    spread: Tensor
 
     @classmethod
     def of(cls, features: Tensor) -> "Moments":
-        """Moments of features (N, C, ...) over all axes but the channels."""
-        axes = [axis for axis in range(features.ndim) if axis != 1]
-        wide = features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
-        variance, mean = torch.var_mean(wide, axes, correction=0)
-        if mean.device.type == "mps":  # has no float64
-            mean, variance = mean.cpu(), variance.cpu()
-        return cls(features.numel() // features.shape[1], mean.double(), variance.double())
+        """Moments of features (N, C, ...) over all axes but the channels; N counts tiles."""
+        means, variances = tile_moments(features)
+        mean = means.mean(0)
+        deviation = means - mean
+        squared = variances + deviation.square()
+        variance = squared.mean(0)
+        excess = squared - variance
+        spread = torch.stack([deviation.square(), deviation * excess, excess.square()]).mean(1)
+        return cls(features.numel() // features.shape[1], len(features), mean, variance, spread)
 
     def merged(self, other: "Moments") -> "Moments":
         """Moments of both streams together.
 
         By the law of total variance, in the form of Chan, Golub and LeVeque (1983): with shares
-        w = n1 / n and 1 - w, variance = w v1 + (1 - w) v2 + w (1 - w) (m1 - m2)^2.
+        w = n1 / n and 1 - w, variance = w v1 + (1 - w) v2 + w (1 - w) (m1 - m2)^2. The spread follows
+        the same law once both sides measure q about the common mean.
         """
         count = self.count + other.count
-        mean, variance = mixed(self.mean, self.variance, other.mean, other.variance, self.count / count)
-        return Moments(count, mean, variance)
+        share = self.count / count
+        mean, variance = mixed(self.mean, self.variance, other.mean, other.variance, share)
+        between = self.mean - other.mean
+        spreads, squares = zip(*(each._about(mean) for each in (self, other)), strict=True)
+        gap = squares[0] - squares[1]
+        spread = share * spreads[0] + (1 - share) * spreads[1]
+        spread = spread + share * (1 - share) * torch.stack([between.square(), between * gap, gap.square()])
+        return Moments(count, self.tiles + other.tiles, mean, variance, spread)
+
+    def standard_errors(self, floor: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Standard errors of the mean, in deviations, and of the logarithm of the variance.
+
+        Tiles are the unit, because neighbouring pixels correlate, and are taken as equally large and
+        independently drawn: SE(mean)^2 = Var(m) / (K - 1) for K tiles, and to first order
+        SE(log variance)^2 = Var(q) / (K - 1) / variance^2.
+
+        Args:
+            floor: added to the variance in both denominators, such as a layer's `eps`, so that channels
+                without signal do not count.
+
+        Returns:
+            Two (C,) tensors, infinite for a single tile.
+        """
+        if self.tiles < 2:
+            return torch.full_like(self.mean, torch.inf), torch.full_like(self.mean, torch.inf)
+        variance = self.variance + floor
+        return (
+            (self.spread[0] / (self.tiles - 1) / variance).sqrt(),
+            (self.spread[2].clamp(min=0) / (self.tiles - 1)).sqrt() / variance,
+        )
+
+    def _about(self, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """Spread (3, C) and mean (C,) of q, were q measured about another centre than the mean."""
+        shift = self.mean - centre
+        means, both, squares = self.spread
+        spread = torch.stack([means, both + 2 * shift * means, squares + 4 * shift * (both + shift * means)])
+        return spread, self.variance + shift.square()
 
 
 def mixed(mean1: Tensor, variance1: Tensor, mean2: Tensor, variance2: Tensor, weight: float) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ class SegmentationPictures(Callback):
     Tags are `picture/STAGE/DOMAIN/NUMBER`. Masks are drawn where the stage has them: never in `adapt`.
 
     Args:
-        count: tiles per domain, evenly spread.
+        count: tiles per domain, evenly spread; drawn at random in `adapt`.
     """
 
     def __init__(self, count: int = 3) -> None:
@@ -37,8 +37,7 @@ class SegmentationPictures(Callback):
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if is_adapting(trainer):
-            tiles = trainer.predict_dataloaders.dataset
-            self._draw(trainer, pl_module, "adapt/target", map(tiles.__getitem__, self._chosen(len(tiles))))
+            self._draw(trainer, pl_module, "adapt/target", trainer.datamodule.unlabelled_tiles("target", self.count))
 
     def _chosen(self, count: int) -> list[int]:
         return sorted(set(np.linspace(0, count - 1, self.count).astype(int).tolist()))

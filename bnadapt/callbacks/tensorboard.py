@@ -23,6 +23,10 @@ LAYOUT = {
         "sliced Wasserstein": ["Multiline", [r"depth/sliced_wasserstein"]],
         "Bhattacharyya": ["Multiline", [r"depth/bhattacharyya"]],
     },
+    "4 How many tiles?": {
+        "standard error of the mean, in deviations": ["Multiline", [r"convergence/mean/.*"]],
+        "standard error of the log-variance": ["Multiline", [r"convergence/log_variance/.*"]],
+    },
 }
 
 

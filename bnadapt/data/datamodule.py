@@ -2,18 +2,18 @@
 
 import logging
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
-from bnadapt.data.datasets import EpochSampler, RandomCrops, TiledSections, Tiles
+from bnadapt.data.datasets import DrawnTiles, EpochSampler, RandomCrops, TiledSections, Tiles
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.intensity import IntensityName, reference_quantiles, scaling
-from bnadapt.data.prepare import PreparedSection, prepare, read_channels
+from bnadapt.data.prepare import PreparedSection, check_channels, prepare, read_channels
 from bnadapt.errors import InputError
 from bnadapt.stage import is_adapting
 
@@ -198,20 +198,21 @@ class DomainPair(LightningDataModule):
         return TiledSections(self._load(target, sections), self.tile_size, self.overlap)
 
     def adaptation_dataloader(self) -> DataLoader:
-        """Tiles of the target without masks, drawn at random."""
-        return self._loader(self.unlabelled_tiles("target", self.adaptation_tiles))
+        """Tiles of the target without masks, drawn at random; every process gets its share of the batches."""
+        share = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        tiles = self.unlabelled_tiles("target", self.adaptation_tiles, share)
+        return DataLoader(tiles, batch_size=self.batch_size)
 
-    def unlabelled_tiles(self, which: str, count: int | None) -> Dataset:
+    def unlabelled_tiles(self, which: str, count: int | None, share: tuple[int, int] = (0, 1)) -> DrawnTiles:
         """`count` tiles of `source` or `target`, drawn at random from what adaptation may read.
 
-        They are the same in every call, and in random order.
+        They are the same, in the same order, in every call.
         """
         domain = self._needed(which)
-        generator = np.random.default_rng(0)
         sections = domain.adaptation()
-        drawn = [sections[index] for index in generator.permutation(len(sections))[:count]]
-        tiles = self._tiles(self._load(domain, drawn))
-        return Subset(tiles, generator.permutation(len(tiles))[:count].tolist())
+        order = np.random.default_rng(0).permutation(len(sections))
+        readers = [partial(self._prepared, domain, sections[index]) for index in order]
+        return DrawnTiles(readers, domain.name, self.tile_size, self.overlap, count, share, self.batch_size)
 
     def _needed(self, which: str) -> Domain:
         domain = getattr(self, which)
@@ -223,15 +224,13 @@ class DomainPair(LightningDataModule):
         return Tiles(sections, self.tile_size, self.overlap)
 
     def _load(self, domain: Domain, sections: Sequence[Section]) -> list[PreparedSection]:
-        scale, pixel_size_nm = scaling(self.intensity, self.reference), self.pixel_size_nm
-        prepared = [prepare(section, domain.name, pixel_size_nm, scale) for section in sections]
+        prepared = [self._prepared(domain, section) for section in sections]
         for section in prepared:
-            if len(section.image) != len(prepared[0].image):
-                raise InputError(
-                    f"{domain.name}/{section.name}: has {len(section.image)} channels, {prepared[0].name}"
-                    f" {len(prepared[0].image)}; convert all images to the same."
-                )
+            check_channels(section, prepared[0], domain.name)
         return prepared
+
+    def _prepared(self, domain: Domain, section: Section) -> PreparedSection:
+        return prepare(section, domain.name, self.pixel_size_nm, scaling(self.intensity, self.reference))
 
     def _loader(self, dataset: Dataset, **options: Any) -> DataLoader:
         return DataLoader(

@@ -1,14 +1,16 @@
 """torch data sets over prepared sections: random crops to learn from, tiles to test on, sections to segment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import Dataset, DistributedSampler, IterableDataset
 
 from bnadapt.data.masks import IGNORED
-from bnadapt.data.prepare import PreparedSection
+from bnadapt.data.prepare import PreparedSection, check_channels
 from bnadapt.data.tiles import tiles_of
 from bnadapt.errors import InputError
 
@@ -118,6 +120,72 @@ class Tiles(Dataset):
         if section.mask is not None:
             item["mask"] = torch.from_numpy(section.mask[tile.area].astype(np.int64))
         return item
+
+
+class DrawnTiles(IterableDataset):
+    """Tiles without masks in random order, stratified: one of every section, then a second one of each, and so on.
+
+    A section is read when its first tile is due, so whoever stops early reads only what was drawn. The
+    order is the same in every iteration and process.
+
+    Args:
+        sections: in random order; each reads its section.
+        place: name of their domain, for messages.
+        tile_size: side of a tile.
+        overlap: pixels that neighbouring tiles share at least.
+        count: tiles to draw; None draws all.
+        share: this process takes batch `share[0]` of every `share[1]`, as do all others.
+        batch_size: tiles in a batch.
+
+    Raises:
+        InputError: while iterating, if a section cannot be used.
+    """
+
+    def __init__(
+        self,
+        sections: Sequence[Callable[[], PreparedSection]],
+        place: str,
+        tile_size: int,
+        overlap: int,
+        count: int | None,
+        share: tuple[int, int] = (0, 1),
+        batch_size: int = 1,
+    ) -> None:
+        self.sections = sections
+        self.place = place
+        self.tile_size = tile_size
+        self.overlap = overlap
+        self.count = count
+        self.share = share
+        self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        own, processes = self.share
+        for number, draw in enumerate(islice(self._drawn(), self.count)):
+            if number // self.batch_size % processes == own:
+                yield draw()
+
+    def _drawn(self) -> Iterator[Callable[[], dict[str, Tensor]]]:
+        """What cuts the tile that is due."""
+        read: list[PreparedSection] = []
+        waiting = [self._shuffled(number, read) for number in range(len(self.sections))]
+        while waiting:
+            left = []
+            for each in waiting:
+                due = next(each, None)
+                if due is not None:
+                    yield due
+                    left.append(each)
+            waiting = left
+
+    def _shuffled(self, number: int, read: list[PreparedSection]) -> Iterator[Callable[[], dict[str, Tensor]]]:
+        """The tiles of a section, which must be like the first one that was read."""
+        section = self.sections[number]()
+        read.append(section)
+        check_channels(section, read[0], self.place)
+        tiles = Tiles([section], self.tile_size, self.overlap)
+        for index in np.random.default_rng([0, number]).permutation(len(tiles)).tolist():
+            yield partial(tiles.__getitem__, index)
 
 
 class TiledSections(Dataset):

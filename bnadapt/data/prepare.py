@@ -89,6 +89,19 @@ def read_channels(section: Section, place: str) -> np.ndarray:
     return image
 
 
+def check_channels(section: PreparedSection, first: PreparedSection, place: str) -> None:
+    """Refuse sections of one domain that differ in their number of channels.
+
+    Raises:
+        InputError: they do.
+    """
+    if len(section.image) != len(first.image):
+        raise InputError(
+            f"{place}/{section.name}: has {len(section.image)} channels, {first.name} {len(first.image)}; convert all"
+            " images to the same."
+        )
+
+
 def resampled(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """Linear resampling of (C, H, W) to another (H, W), smoothed first where it shrinks."""
     from skimage.transform import resize

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics import MetricCollection
 
-from bnadapt.batchnorm import Bank
+from bnadapt.batchnorm import Bank, Estimation
 from bnadapt.errors import InputError
 from bnadapt.networks import build_network
 from bnadapt.tasks.losses import DiceCrossEntropy
@@ -37,7 +37,9 @@ class SegmentationTask(LightningModule):
             and leaves the momentum of other optimizers alone.
 
     Attributes:
+        estimation: takes the batches of the predict loop, while BatchNormAdaptation is at work.
         source_bank: BatchNorm statistics before adaptation, in an adapted network.
+        target_bank: the adapted ones, in a network that this run has adapted.
         adaptation: record of the adaptation, in an adapted network.
 
     Raises:
@@ -60,7 +62,9 @@ class SegmentationTask(LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
+        self.estimation: Estimation | None = None
         self.source_bank: Bank | None = None
+        self.target_bank: Bank | None = None
         self.adaptation: dict[str, Any] | None = None
         self.loss = loss
         self.strict_loading = False  # a loss may hold tensors of its own; the network's are checked on loading
@@ -118,9 +122,11 @@ class SegmentationTask(LightningModule):
         for name, scores in zip(self.test_names, self.test_scores, strict=True):
             self.log_dict(self._computed(scores, f"test/{name}"))
 
-    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Class probabilities (N, K, H, W)."""
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor | bool:
+        """Class probabilities (N, K, H, W); while adapting, whether the statistics have seen enough."""
         self._check_channels(batch["image"])
+        if self.estimation is not None:
+            return self.estimation.add(batch["image"])
         return torch.cat([self(part).float().softmax(1) for part in batch["image"].split(TILES_AT_ONCE)])
 
     def configure_optimizers(self) -> dict[str, Any]:

@@ -1,181 +1,361 @@
 """Re-estimated statistics are exact, and nothing else changes."""
 
+import copy
+import random
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from bnadapt.batchnorm import (
     Bank,
-    BankMismatchError,
-    BatchNormError,
-    Moments,
+    Estimation,
     NoBatchNormError,
+    Policy,
     StatisticsError,
+    UntilKnown,
     adapt,
     batchnorm_layers,
+    estimate,
 )
-from bnadapt.networks import UNet
+from bnadapt.networks import UNet, build_network
+
+PROPAGATIONS = ["one_pass", "layer_consistent"]
+LAYERS = {
+    nn.BatchNorm1d: (nn.Conv1d, (9,)),
+    nn.BatchNorm2d: (nn.Conv2d, (7, 8)),
+    nn.BatchNorm3d: (nn.Conv3d, (4, 5, 6)),
+    nn.SyncBatchNorm: (nn.Conv2d, (7, 8)),
+}
 
 
-def network(seed=0):
-    torch.manual_seed(seed)
-    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.ReLU(), nn.Conv2d(4, 2, 1))
-    net[1].running_mean.normal_()
-    return net
-
-
-def images(count=11, seed=1):
-    return torch.randn(count, 1, 12, 12, generator=torch.Generator().manual_seed(seed)) * 3 + 5
-
-
+@pytest.mark.parametrize("propagation", PROPAGATIONS)
 @pytest.mark.parametrize("batch_size", [1, 2, 8, 11])
-def test_first_layer_statistics_are_the_pooled_ones_whatever_the_batch_size(batch_size):
+def test_first_layer_statistics_are_the_pooled_ones_whatever_the_batch_size(network, images, batch_size, propagation):
     net = network()
-    features = net[0](images()).detach().double()
-    adapt(net, images().split(batch_size))
+    features = net[0](images).detach().double()
+    adapt(net, images.split(batch_size), propagation=propagation)
     torch.testing.assert_close(net[1].running_mean.double(), features.mean((0, 2, 3)), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(net[1].running_var.double(), features.var((0, 2, 3), correction=0), rtol=1e-6, atol=1e-6)
 
 
-def test_moments_do_not_cancel_far_from_zero():
-    values = torch.randn(4, 3, 64, 64, dtype=torch.float64) + 3000
-    parts = [Moments.of(part.float()) for part in values.split(1)]
-    merged = parts[0]
-    for part in parts[1:]:
-        merged = merged.merged(part)
-    torch.testing.assert_close(merged.variance, values.var((0, 2, 3), correction=0), rtol=1e-3, atol=0)
-    torch.testing.assert_close(merged.mean, values.mean((0, 2, 3)), rtol=1e-7, atol=0)
+@given(
+    kind=st.sampled_from(list(LAYERS)),
+    sizes=st.lists(st.integers(2, 5), min_size=1, max_size=5),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    offset=st.sampled_from([0.0, -30.0, 1e4]),
+    scale=st.sampled_from([1e-4, 1.0, 1e4]),
+    propagation=st.sampled_from(PROPAGATIONS),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_kind_of_layer_gets_the_statistics_of_its_input(kind, sizes, dtype, offset, scale, propagation):
+    convolution, spatial = LAYERS[kind]
+    torch.manual_seed(0)
+    net = nn.Sequential(kind(3), nn.ReLU(), convolution(3, 4, 3), kind(4)).to(dtype)
+    images = (torch.randn(sum(sizes), 3, *spatial, dtype=torch.float64) * scale + offset).to(dtype)
+    bank = estimate(net, images.split(sizes), propagation=propagation).bank
+    wide = images.double().transpose(0, 1).flatten(1)
+    deviation = wide.std(1)
+    assert ((bank.mean["0"] - wide.mean(1)).abs() <= 1e-6 * deviation + 1e-15 * abs(offset)).all()
+    torch.testing.assert_close(bank.variance["0"], wide.var(1, correction=0), rtol=1e-6, atol=1e-24 * offset**2)
+    assert bank.count["0"] == images[:, 0].numel()
 
 
-def test_adapted_network_in_eval_mode_normalises_the_images_it_was_adapted_to():
-    net = UNet(base_channels=4)
-    batch = torch.randn(8, 1, 32, 32) * 2 + 1
-    adapt(net, [batch])
-    seen = {}
-    for name, layer in batchnorm_layers(net).items():
-        layer.register_forward_pre_hook(
-            lambda layer, inputs, name=name: seen.__setitem__(
-                name,
-                (inputs[0] - layer.running_mean[:, None, None]) / (layer.running_var[:, None, None] + 1e-12).sqrt(),
-            )
-        )
-    net.eval()
-    with torch.no_grad():
-        net(batch)
-    for normalised in seen.values():
-        torch.testing.assert_close(normalised.mean((0, 2, 3)), torch.zeros(normalised.shape[1]), atol=1e-3, rtol=0)
-        alive = normalised.var((0, 2, 3)) > 1e-6
-        torch.testing.assert_close(
-            normalised.var((0, 2, 3), correction=0)[alive], torch.ones(int(alive.sum())), atol=1e-3, rtol=0
-        )
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("unet", {"base_channels": 4}), ("smp/unet", {"encoder_name": "resnet18"})],
+)
+def test_layer_consistent_statistics_are_those_of_the_adapted_network(normalised, name, arguments):
+    torch.manual_seed(0)
+    net = build_network(name, 1, 2, arguments).double()
+    batch = torch.randn(7, 1, 64, 64, dtype=torch.float64) * 2 + 1
+    adapt(net, batch.split([3, 1, 2, 1]), propagation="layer_consistent")
+    for features in normalised(net, batch.split(4), batchnorm_layers(net)).values():
+        torch.testing.assert_close(features.mean((0, 2, 3)), torch.zeros_like(features[0, :, 0, 0]), atol=1e-6, rtol=0)
+        variance = features.var((0, 2, 3), correction=0)
+        torch.testing.assert_close(variance, torch.ones_like(variance), atol=1e-6, rtol=0)
 
 
-def test_only_running_means_and_variances_change():
+@pytest.mark.parametrize("sizes", [[1] * 12, [5, 4, 3], [12]])
+def test_layer_consistent_statistics_do_not_depend_on_the_batches(sizes):
+    net = UNet(base_channels=4).double()
+    batch = torch.randn(12, 1, 32, 32, dtype=torch.float64)
+    whole = estimate(net, [batch], propagation="layer_consistent").bank
+    parts = estimate(net, batch.flip(0).split(sizes), propagation="layer_consistent").bank
+    for name, mean in whole.mean.items():
+        torch.testing.assert_close(parts.mean[name], mean, rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(parts.variance[name], whole.variance[name], rtol=1e-6, atol=1e-12)
+
+
+def test_one_pass_and_layer_consistent_agree_on_a_single_batch():
+    net = UNet(base_channels=4).double()
+    batch = torch.randn(6, 1, 32, 32, dtype=torch.float64)
+    one, other = (estimate(net, [batch], propagation=name).bank for name in PROPAGATIONS)
+    assert max(shift.mean + shift.log_variance for shift in one.compared(other).values()) < 1e-9
+
+
+def test_one_forward_pass_a_batch_which_ends_at_the_last_layer():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.head, self.heads = nn.BatchNorm2d(1), nn.Identity(), 0
+
+        def forward(self, images):
+            latents = self.norm(images)
+            self.heads += 1
+            return self.head(latents)
+
+    for propagation in PROPAGATIONS:
+        net = Counting()
+        estimate(net, torch.randn(10, 1, 4, 4), batch_size=2, propagation=propagation)
+        assert net.heads == 1  # the first batch finds out which layer is the last
+
+
+def snapshot(net):
+    return {
+        "tensors": {key: value.clone() for key, value in net.state_dict().items()},
+        "identities": [id(tensor) for tensor in [*net.parameters(), *net.buffers()]],
+        "modes": [module.training for module in net.modules()],
+        "hooks": [len(module._forward_pre_hooks) + len(module._forward_hooks) for module in net.modules()],
+        "momentum": [layer.momentum for layer in batchnorm_layers(net).values()],
+        "tracking": [layer.track_running_stats for layer in batchnorm_layers(net).values()],
+        "random": (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()),
+        "autocast": (torch.is_autocast_enabled("cpu"), torch.is_grad_enabled()),
+    }
+
+
+def differing(before, after):
+    assert before.keys() == after.keys()
+    changed = {key for key, value in after["tensors"].items() if not torch.equal(value, before["tensors"][key])}
+    assert torch.equal(before["random"][0], after["random"][0])
+    assert before["random"][1:] == after["random"][1:]
+    for key in ("identities", "modes", "hooks", "momentum", "tracking", "autocast"):
+        assert before[key] == after[key], key
+    return changed
+
+
+@pytest.mark.parametrize("propagation", PROPAGATIONS)
+def test_only_running_means_and_variances_change(network, images, propagation):
     net = network().train()
     net[4].eval()
-    before = {key: value.clone() for key, value in net.state_dict().items()}
-    modes = [module.training for module in net.modules()]
-    state = torch.get_rng_state()
-    adapt(net, images().split(4))
-    changed = {key for key, value in net.state_dict().items() if not torch.equal(value, before[key])}
-    assert changed == {"1.running_mean", "1.running_var"}
-    assert [module.training for module in net.modules()] == modes
-    assert net[1].track_running_stats
-    assert torch.equal(torch.get_rng_state(), state)
-    assert not net[1]._forward_pre_hooks
+    before = snapshot(net)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images), batch_size=4, shuffle=True)
+    adapt(net, loader, propagation=propagation)
+    assert differing(before, snapshot(net)) == {"1.running_mean", "1.running_var"}
 
 
-def test_an_exception_in_the_middle_leaves_the_network_as_it_was():
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+@pytest.mark.parametrize("propagation", PROPAGATIONS)
+@pytest.mark.parametrize("where", ["images", "forward"])
+def test_an_exception_or_ctrl_c_in_the_middle_leaves_the_network_as_it_was(network, images, propagation, error, where):
     net = network().train()
-    before = {key: value.clone() for key, value in net.state_dict().items()}
+    seen = []
 
     def broken():
-        yield images()
-        raise OSError("disk gone")
+        yield images
+        if where == "images":
+            raise error("gone")
+        yield images
 
-    with pytest.raises(OSError, match="disk gone"):
-        adapt(net, broken())
-    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
-    assert net.training
-    assert net[1].track_running_stats
-    assert not net[1]._forward_pre_hooks
+    def forward(batch):
+        seen.append(batch)
+        result = net(batch)
+        if where == "forward":
+            raise error("gone")
+        return result
+
+    before = snapshot(net)
+    with pytest.raises(error, match="gone"):
+        adapt(net, broken(), propagation=propagation, forward=forward)
+    assert differing(before, snapshot(net)) == set()
 
 
-def test_source_weight_gives_the_moments_of_the_mixture():
+def test_applying_is_all_or_nothing(network, images):
+    net = nn.Sequential(network(), nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
+    bank = estimate(net, images).bank
+    before = snapshot(net)
+    bank.variance["2"] = torch.ones(3, dtype=torch.complex64).conj()[:2]  # cannot be written
+    with pytest.raises(RuntimeError):
+        bank.apply(net)
+    assert differing(before, snapshot(net)) == set()
+
+
+@pytest.mark.parametrize("propagation", PROPAGATIONS)
+def test_dropout_stays_off(propagation):
+    net = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(1)).train()
+    images = torch.rand(4, 1, 8, 8)
+    bank = estimate(net, images, propagation=propagation).bank
+    assert bank.variance["1"].item() == pytest.approx(images.double().var(correction=0).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("propagation", PROPAGATIONS)
+def test_autocast_reaches_the_forward_pass(propagation):
+    net, types = UNet(base_channels=4), set()
+    net.bottleneck[0].register_forward_hook(lambda module, inputs, output: types.add(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        bank = estimate(net, torch.randn(4, 1, 32, 32), propagation=propagation).bank
+    assert types == {torch.bfloat16}
+    assert all(mean.dtype == torch.float64 for mean in bank.mean.values())
+
+
+def test_layers_of_unused_branches_keep_their_statistics(network, images):
     net = network()
+    net.auxiliary = nn.BatchNorm2d(2)
+    net.forward = lambda batch: nn.Sequential(*list(net)[:5])(batch)
+    for propagation in PROPAGATIONS:
+        bank = estimate(net, images, propagation=propagation).bank
+        assert bank.provenance["auxiliary"] == "source"
+        assert bank.count["1"] > 0
+
+
+def test_the_policy_holds_while_images_are_propagated():
+    """With the encoder alone adapted, its statistics are those of a network whose decoder plays no part."""
+    net = UNet(base_channels=4).double()
+    batch = torch.randn(6, 1, 32, 32, dtype=torch.float64) + 2
+    full = estimate(net, [batch]).bank
+    decoder = estimate(net, [batch], policy=Policy(layers=["decoder*"])).bank
+    own = Bank.of(net)
+    assert torch.equal(decoder.mean["encoder.0.norm1"], own.mean["encoder.0.norm1"])
+    assert not torch.allclose(decoder.mean["decoder.0.norm1"], full.mean["decoder.0.norm1"], rtol=1e-2)
+
+
+def test_half_adapted_statistics_are_consistent_with_the_half_adapted_network():
+    net = UNet(base_channels=4).double()
+    batch = torch.randn(6, 1, 32, 32, dtype=torch.float64) + 2
+    policy = Policy(0.5)
     source = Bank.of(net)
-    target = adapt(network(), [images()])
-    bank = adapt(net, [images()], source_weight=0.25)
-    weight, mean_s, mean_t = 0.25, source.mean["1"], target.mean["1"]
-    mean = weight * mean_s + (1 - weight) * mean_t
-    second = weight * (source.variance["1"] + mean_s**2) + (1 - weight) * (target.variance["1"] + mean_t**2)
-    torch.testing.assert_close(bank.mean["1"], mean)
-    torch.testing.assert_close(bank.variance["1"], second - mean**2)
-
-
-@pytest.mark.parametrize("weight", [-0.1, 1.5])
-def test_a_source_weight_outside_0_to_1_is_refused(weight):
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        adapt(network(), [images()], source_weight=weight)
+    once = adapt(net, batch, batch_size=2, propagation="layer_consistent", policy=policy)
+    seen = {}
+    hooks = [
+        layer.register_forward_pre_hook(lambda layer, inputs, name=name: seen.__setitem__(name, inputs[0]))
+        for name, layer in batchnorm_layers(net).items()
+    ]
+    net.eval()(batch)
+    for hook in hooks:
+        hook.remove()
+    for name, features in seen.items():
+        expected = (source.mean[name] + features.mean((0, 2, 3))) / 2
+        torch.testing.assert_close(once.mean[name], expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize(
     ("net", "words"),
     [
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2)), "GroupNorm"),
-        (
-            nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, track_running_stats=False)),
-            "track_running_stats=True",
-        ),
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.InstanceNorm2d(2)), "InstanceNorm2d"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.LayerNorm(2)), "LayerNorm"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, track_running_stats=False)), "track_running_stats=True"),
         (nn.Conv2d(1, 2, 3), "no BatchNorm"),
     ],
 )
-def test_networks_without_running_statistics_are_refused_with_the_reason(net, words):
+def test_networks_without_running_statistics_are_refused_with_the_reason(images, net, words):
     with pytest.raises(NoBatchNormError, match=words):
-        adapt(net, [images()])
+        adapt(net, [images])
 
 
-def test_no_images_and_nan_images_are_refused_and_change_nothing():
+def test_a_lazy_network_that_has_not_run_is_refused(images):
+    with pytest.raises(NoBatchNormError, match="run the network once"):
+        adapt(nn.Sequential(nn.LazyBatchNorm2d()), [images])
+
+
+@pytest.mark.parametrize("propagation", PROPAGATIONS)
+def test_no_images_and_nan_images_are_refused_and_change_nothing(network, images, propagation):
     net = network()
     before = net[1].running_mean.clone()
-    with pytest.raises(ValueError, match="saw no image"):
-        adapt(net, [])
-    with pytest.raises(ValueError, match="NaN or infinite"):
-        adapt(net, [images() * float("nan")])
+    with pytest.raises(StatisticsError, match="No image"):
+        adapt(net, [], propagation=propagation)
+    with pytest.raises(StatisticsError, match="Batch 1 has pixels that are NaN or infinite"):
+        adapt(net, [images, images * float("nan")], propagation=propagation)
     assert torch.equal(net[1].running_mean, before)
+
+
+@pytest.mark.parametrize("propagation", PROPAGATIONS)
+def test_features_that_are_not_finite_name_the_first_layer(images, propagation):
+    net = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.BatchNorm2d(2))
+    net[1].weight.data.fill_(float("inf"))
+    with pytest.raises(StatisticsError, match="The input of the BatchNorm layer 2 is NaN or infinite"):
+        adapt(net, [images], propagation=propagation)
 
 
 def test_one_value_per_channel_is_refused():
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
-    with pytest.raises(StatisticsError, match="The BatchNorm layer 1 got one value per channel.*larger images"):
-        adapt(net, [torch.randn(1, 1, 3, 3)])
+    for propagation in PROPAGATIONS:
+        with pytest.raises(StatisticsError, match="The BatchNorm layer 1 got one value per channel.*larger images"):
+            adapt(net, [torch.randn(1, 1, 3, 3)], propagation=propagation)
+    estimate(net, torch.randn(4, 1, 3, 3), batch_size=1, propagation="layer_consistent")  # pooled, there are four
 
 
-def test_a_bank_travels_through_a_file_and_comes_back_after_use(tmp_path):
+def test_layer_consistency_is_refused_where_it_cannot_be(images):
+    shared = nn.BatchNorm2d(1)
+    with pytest.raises(StatisticsError, match="called twice.*one_pass"):
+        estimate(nn.Sequential(shared, nn.ReLU(), shared), images, propagation="layer_consistent")
+
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.BatchNorm2d(1), nn.BatchNorm2d(1)
+
+        def forward(self, batch):
+            return self.first(batch) if batch.mean() > 0 else self.second(batch)
+
+    with pytest.raises(StatisticsError, match="different ways.*one_pass"):
+        estimate(Branching(), [images, -images], propagation="layer_consistent")
+    bank = estimate(Branching(), [images, -images]).bank
+    assert bank.count["first"] == bank.count["second"] == images[:, 0].numel()
+
+
+def test_a_layer_that_is_shared_pools_all_its_inputs(images):
+    shared = nn.BatchNorm2d(1)
+    bank = estimate(nn.Sequential(shared, nn.ReLU(), shared), images).bank
+    assert bank.count["0"] == 2 * images[:, 0].numel()
+
+
+def test_an_unknown_propagation_is_refused(network, images):
+    with pytest.raises(StatisticsError, match="propagation is 'best'; take one of one_pass, layer_consistent"):
+        adapt(network(), images, propagation="best")
+
+
+def test_a_compiled_network_is_run_without_its_compiled_code(network, images):
     net = network()
-    target = adapt(network(), [images()])
-    target.save(tmp_path / "bank.safetensors")
-    own = net[1].running_mean.clone()
-    with Bank.load(tmp_path / "bank.safetensors").applied(net):
-        torch.testing.assert_close(net[1].running_mean.double(), target.mean["1"])
-    assert torch.equal(net[1].running_mean, own)
-    assert Bank.load(tmp_path / "bank.safetensors").count == target.count == {"1": 11 * 10 * 10}
+    compiled = torch.compile(copy.deepcopy(net), backend="eager").eval()
+    compiled(images)
+    assert estimate(compiled, images).bank.mean["_orig_mod.1"].tolist() == estimate(net, images).bank.mean["1"].tolist()
 
 
-def test_a_bank_is_a_copy_in_double_precision_too():
-    net = network().double()
-    source = Bank.of(net)
-    before = source.mean["1"].clone()
-    adapt(net, [images().double()])
-    assert torch.equal(source.mean["1"], before)
+def test_tiles_stop_when_the_statistics_are_known():
+    torch.manual_seed(0)
+    net = UNet(base_channels=4)
+    tiles = torch.randn(400, 1, 32, 32) + torch.randn(400, 1, 1, 1)
+    exact = estimate(net, tiles, propagation="layer_consistent", batch_size=50).bank
+    for propagation in PROPAGATIONS:
+        until = UntilKnown(0.15, floor=8)
+        found = estimate(net, tiles, batch_size=4, propagation=propagation, until=until)
+        curve = found.convergence
+        last = [errors[-1] for errors in [*curve.mean.values(), *curve.log_variance.values()]]
+        assert found.known
+        assert 8 <= found.tiles < 200
+        assert max(last) <= 0.15
+        assert curve.tiles[-1] == found.tiles
+        first = exact.mean["encoder.0.norm1"] - found.bank.mean["encoder.0.norm1"]
+        assert (first.abs() / exact.variance["encoder.0.norm1"].sqrt()).max() < 4 * 0.15
 
 
-def test_a_broken_bank_is_refused(tmp_path):
-    (tmp_path / "bank.safetensors").write_bytes(b"broken")
-    with pytest.raises(BatchNormError, match="cannot be read as a bank"):
-        Bank.load(tmp_path / "bank.safetensors")
+def test_floor_and_ceiling_bound_the_tiles(network, images):
+    loose, strict = UntilKnown(10.0, floor=6), UntilKnown(1e-9, floor=2, ceiling=7)
+    assert estimate(network(), images, batch_size=2, until=loose).tiles == 6
+    bounded = estimate(network(), images, batch_size=2, until=strict)
+    assert (bounded.tiles, bounded.known) == (8, False)
+    with pytest.raises(StatisticsError, match="11 tiles, fewer than the floor of 12"):
+        estimate(network(), images, until=UntilKnown(0.1, floor=12))
 
 
-def test_a_bank_of_another_network_says_which_layers_differ():
-    with pytest.raises(BankMismatchError, match=r"1 has 4 channels, in the bank 8"):
-        Bank.of(nn.Sequential(nn.ReLU(), nn.BatchNorm2d(8))).apply(network())
+def test_an_estimation_is_fed_batch_by_batch(network, images):
+    net = network()
+    with Estimation(net) as estimation:
+        for batch in images.split(4):
+            assert not estimation.add(batch)
+        bank = estimation.result().bank
+    assert torch.equal(bank.mean["1"], estimate(net, images.split(4)).bank.mean["1"])

@@ -6,9 +6,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from bnadapt.callbacks import LatentDistance
-from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
 from bnadapt.cli import main
-from bnadapt.errors import InputError
 from tests.conftest import DOMAINS, SMALL, without
 
 LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]
@@ -46,7 +44,7 @@ def test_training_leaves_pictures_layout_and_hyper_parameters(trained):
     layout = layout_pb2.Layout.FromString(stored)
     titles = [category.title for category in layout.category]
     assert titles == sorted(titles)
-    assert len(titles) == 3
+    assert len(titles) == 4
 
 
 def test_hyper_parameters_stand_with_the_final_scores(runs):
@@ -88,5 +86,3 @@ def test_distances_before_the_adaptation_in_the_list_are_refused(refused):
 def test_arguments_out_of_range_are_refused():
     with pytest.raises(ValueError, match="no measure 'nosuch'"):
         LatentDistance(measures=["nosuch"])
-    with pytest.raises(InputError, match="source_weight is -1"):
-        BatchNormAdaptation(source_weight=-1)

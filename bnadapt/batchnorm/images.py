@@ -1,0 +1,97 @@
+"""Batches for a network, from whatever a person has images in."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bnadapt.batchnorm.layers import StatisticsError
+from bnadapt.batchnorm.volume import VolumeTiles, as_float
+
+Pick = Hashable | Callable[[Any], Tensor]
+
+
+def batches_of(images: Any, pick: Pick | None, batch_size: int) -> Iterator[Tensor]:
+    """Batches (N, C, ...) of floating type.
+
+    Args:
+        images: one of
+
+            - a DataLoader, a generator or any other iterable of batches: tensors, tuples or dicts; the
+              order is theirs;
+            - one tensor (N, C, ...), cut into batches;
+            - an array on disk or in memory (numpy memory map, HDF5, Zarr): (N, C, H, W) images or a volume
+              (Z, H, W), read piece by piece in random order, integers divided by their type's greatest
+              value;
+            - `VolumeTiles`, for tiles of another size, or of several volumes.
+        pick: what of a batch is the images: a key or index, or a callable. By default a tensor itself and
+            the first of a tuple.
+        batch_size: of the batches that are made here.
+
+    Raises:
+        StatisticsError: a batch is nothing that can be passed through a network.
+    """
+    if isinstance(images, Tensor):
+        images = images.split(batch_size)
+    elif hasattr(images, "shape") and hasattr(images, "dtype"):
+        images = VolumeTiles(images) if len(images.shape) == 3 else _Rows(images)
+    if isinstance(images, (VolumeTiles, _Rows)):
+        images = _stacked(images, batch_size)
+    for number, batch in enumerate(images):
+        yield _checked(_picked(batch, pick), number)
+
+
+class _Rows:
+    """The images of an array (N, C, H, W), each read when its turn comes, in random order."""
+
+    def __init__(self, images: Any) -> None:
+        if len(images.shape) != 4:
+            raise StatisticsError(
+                f"An array of shape {tuple(images.shape)} is neither images (N, C, H, W) nor a volume (Z, H, W);"
+                " give one of these, or batches."
+            )
+        self.images = images
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for index in np.random.default_rng(0).permutation(self.images.shape[0]):
+            yield as_float(np.asarray(self.images[int(index)]))
+
+
+def _stacked(tiles: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
+    waiting: list[Tensor] = []
+    for tile in tiles:
+        waiting.append(tile)
+        if len(waiting) == batch_size:
+            yield torch.stack(waiting)
+            waiting = []
+    if waiting:
+        yield torch.stack(waiting)
+
+
+def _picked(batch: Any, pick: Pick | None) -> Any:
+    if callable(pick):
+        return pick(batch)
+    if pick is not None:
+        return batch[pick]
+    if isinstance(batch, (tuple, list)) and batch:
+        return batch[0]
+    if isinstance(batch, dict):
+        raise StatisticsError(f"A batch is a dict of {', '.join(map(repr, batch))}; say which by `pick`.")
+    return batch
+
+
+def _checked(images: Any, number: int) -> Tensor:
+    if not isinstance(images, Tensor):
+        raise StatisticsError(
+            f"Batch {number} is of type {type(images).__name__}; give tensors (N, C, ...), or say by `pick` how to"
+            " get them."
+        )
+    if not images.is_floating_point():
+        raise StatisticsError(
+            f"Batch {number} is of type {images.dtype}; scale it as the images that the network was trained on."
+        )
+    if not torch.isfinite(images).all():
+        raise StatisticsError(f"Batch {number} has pixels that are NaN or infinite; replace them or leave it out.")
+    return images

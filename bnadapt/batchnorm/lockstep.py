@@ -1,0 +1,102 @@
+"""Forward passes that go through a network side by side and wait for each other at given places."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+
+
+class _Cancelled(BaseException):
+    """Ends a forward pass that is no longer needed; no `except Exception` of the network catches it."""
+
+
+class ForwardPass(threading.Thread):
+    """One forward pass in a thread of its own; of all passes only one runs at a time.
+
+    Args:
+        forward: what to run; somewhere in it `halt` is called in this thread.
+        device_type: of the tensors, for autocast.
+
+    Attributes:
+        place: what the pass waits at, None before the start and after the end.
+        value: what it brought there.
+    """
+
+    def __init__(self, forward: Callable[[], Any], device_type: str) -> None:
+        super().__init__(daemon=True, name="bnadapt forward pass")
+        self.place: Any = None
+        self.value: Any = None
+        self._forward = forward
+        self._surroundings = _surroundings(device_type)
+        self._go = threading.Semaphore(0)
+        self._halted = threading.Semaphore(0)
+        self._error: BaseException | None = None
+        self._cancelled = False
+
+    def run(self) -> None:
+        """The thread's body."""
+        self._go.acquire()
+        try:
+            if not self._cancelled:
+                with self._surroundings():
+                    self._forward()
+        except _Cancelled:
+            pass
+        except BaseException as error:  # goes on in `advance`
+            self._error = error
+        finally:
+            self.place = self.value = self._forward = None
+            self._halted.release()
+
+    def advance(self) -> None:
+        """Go on to the next place or the end; an exception of the forward pass is raised here."""
+        self._go.release()
+        self._halted.acquire()
+        if self._error is not None:
+            raise self._error
+
+    def halt(self, place: Any, value: Any) -> None:
+        """Wait at a place until `advance` is called; called from within the forward pass."""
+        self.place, self.value = place, value
+        self._halted.release()
+        self._go.acquire()
+        if self._cancelled:
+            raise _Cancelled
+
+    def cancel(self) -> None:
+        """End the pass where it stands."""
+        self._cancelled = True
+        self._go.release()
+        self.join()
+
+
+@contextmanager
+def side_by_side(forwards: Sequence[Callable[[], Any]], device_type: str) -> Iterator[list[ForwardPass]]:
+    """Start forward passes, each to its first place or its end; on leaving, all that still wait are ended."""
+    passes = [ForwardPass(forward, device_type) for forward in forwards]
+    for each in passes:
+        each.start()
+    try:
+        for each in passes:
+            each.advance()
+        yield passes
+    finally:
+        for each in passes:
+            each.cancel()
+
+
+def _surroundings(device_type: str) -> Callable[[], ExitStack]:
+    """What torch keeps per thread, as it is in this one: gradient mode and autocast."""
+    inference = torch.is_inference_mode_enabled()
+    autocast = torch.is_autocast_enabled(device_type)
+    dtype = torch.get_autocast_dtype(device_type)
+
+    def entered() -> ExitStack:
+        stack = ExitStack()
+        stack.enter_context(torch.inference_mode() if inference else torch.no_grad())
+        stack.enter_context(torch.autocast(device_type, dtype=dtype, enabled=autocast))
+        return stack
+
+    return entered

@@ -1,0 +1,172 @@
+"""How the statistics of source and target are combined: how much of the source stays, and where."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from torch import Tensor
+
+from bnadapt.batchnorm.layers import BatchNormError
+from bnadapt.batchnorm.moments import mixed
+
+ENCODER = ("encoder*", "bottleneck*")
+DECODER = ("decoder*",)
+
+
+class SourceWeight(ABC):
+    """A rule for the effective source weight: the share of the source in the adapted statistics."""
+
+    @abstractmethod
+    def of(self, tiles: int) -> float:
+        """The weight, 0 to 1, once `tiles` tiles of the target were seen."""
+
+
+@dataclass(frozen=True)
+class SourcePrior(SourceWeight):
+    """The source counts as N further samples: w = N / (N + n) for n tiles of the target.
+
+    Schneider et al., "Improving robustness against common corruptions by covariate shift adaptation",
+    NeurIPS 2020, equation 3: mean = N/(N+n) m_s + n/(N+n) m_t, and so the variance; `Policy` adds to
+    theirs the term for the distance of the means.
+
+    Args:
+        samples: N; 0 is full replacement.
+    """
+
+    samples: float = 16
+
+    def __post_init__(self) -> None:
+        if self.samples < 0:
+            raise BatchNormError(f"samples is {self.samples}; give 0 or more tiles that the source counts for.")
+
+    def of(self, tiles: int) -> float:
+        """N / (N + n)."""
+        return self.samples / (self.samples + tiles) if self.samples else 0.0
+
+
+@dataclass(frozen=True)
+class DecayingMomentum(SourceWeight):
+    """What a running average with decaying momentum leaves of the source: w = prod_k (1 - eta_k).
+
+    Step k = 0, 1, ... takes over the share eta_k = momentum * decay^k + minimum of one more batch:
+
+    - UBNA (Klingner et al., T-ITS 2022): eta_k = eta_0 exp(-alpha k), batches of 6; `decay` = exp(-alpha),
+      `minimum` = 0, `tiles_per_step` = 6.
+    - DUA (Mirza et al., "The Norm Must Go On", CVPR 2022): rho_k = rho_0 omega^k + zeta with
+      rho_0 = 0.1, omega = 0.94, zeta = 0.005, one image a step; the default here.
+
+    Both papers also weigh early batches of the target differently from late ones; here the target's
+    tiles are pooled, so that the result does not depend on their order.
+
+    Args:
+        momentum: eta_0.
+        decay: factor from step to step.
+        minimum: that the momentum decays to.
+        tiles_per_step: tiles in a batch.
+    """
+
+    momentum: float = 0.1
+    decay: float = 0.94
+    minimum: float = 0.005
+    tiles_per_step: int = 1
+
+    def __post_init__(self) -> None:
+        if not (self.momentum >= 0 and self.minimum >= 0 and self.momentum + self.minimum <= 1):
+            raise BatchNormError(
+                f"momentum is {self.momentum} and minimum {self.minimum}; give two values of at least 0 whose sum is"
+                " at most 1."
+            )
+        if not (0 <= self.decay <= 1 and self.tiles_per_step >= 1):
+            raise BatchNormError(
+                f"decay is {self.decay} and tiles_per_step {self.tiles_per_step}; give a decay between 0 and 1 and"
+                " at least one tile a step."
+            )
+
+    def of(self, tiles: int) -> float:
+        """prod_k (1 - eta_k) over the steps that `tiles` tiles make."""
+        steps = range(math.ceil(tiles / self.tiles_per_step))
+        return math.prod(1 - self.momentum * self.decay**step - self.minimum for step in steps)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How much of the source's statistics stays, which of the two change, and in which layers.
+
+    With the effective source weight w, the adapted statistics are those of the mixture of both domains:
+
+        mean = w m_s + (1 - w) m_t
+        variance = w v_s + (1 - w) v_t + w (1 - w) (m_s - m_t)^2
+
+    A weight of 0 is full replacement (AdaBN, Li et al., 2017), any other fixed number alpha-BN (You et
+    al., "Test-time batch statistics calibration for covariate shift", 2021, which leaves out the last term).
+
+    Args:
+        source_weight: w, a number between 0 and 1 or a rule for it: `SourcePrior`, `DecayingMomentum`.
+        statistics: `both`, or only `mean` or `variance`; the other stays the source's.
+        layers: patterns of layer names (`*` for anything), each also met by the end of a dotted name:
+            `["encoder*", "bottleneck*"]`, `["decoder*"]`, `["*norm1"]`. All layers by default.
+        depth: of these the layers from the first to before the second index, in the order of the
+            network's definition and counted from the end where negative: `[0, 4]` takes the first four,
+            `[-2, null]` the last two.
+
+    Raises:
+        BatchNormError: a value is out of range.
+    """
+
+    source_weight: float | SourceWeight = 0.0
+    statistics: Literal["both", "mean", "variance"] = "both"
+    layers: Sequence[str] = ("*",)
+    depth: tuple[int, int | None] = (0, None)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source_weight, SourceWeight) and not 0 <= self.source_weight <= 1:
+            raise BatchNormError(
+                f"source_weight is {self.source_weight}; give a value between 0 (target alone) and 1 (source alone)."
+            )
+        if self.statistics not in ("both", "mean", "variance"):
+            raise BatchNormError(f"statistics is {self.statistics!r}; give 'both', 'mean' or 'variance'.")
+
+    def chosen(self, layers: Sequence[str]) -> list[str]:
+        """Those of the layers that adapt.
+
+        Args:
+            layers: names of all BatchNorm layers, in order.
+
+        Raises:
+            BatchNormError: none is chosen.
+        """
+        matching = [name for name in layers if any(_matches(name, pattern) for pattern in self.layers)]
+        chosen = matching[slice(*self.depth)]
+        if not chosen:
+            raise BatchNormError(
+                f"No BatchNorm layer is chosen by layers {list(self.layers)} and depth {list(self.depth)}; the network"
+                f" has {', '.join(layers)}."
+            )
+        return chosen
+
+    def weight(self, tiles: int) -> float:
+        """The effective source weight once `tiles` tiles of the target were seen."""
+        return self.source_weight.of(tiles) if isinstance(self.source_weight, SourceWeight) else self.source_weight
+
+    def combined(
+        self, source: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor], tiles: int
+    ) -> tuple[Tensor, Tensor]:
+        """Adapted mean and variance of a chosen layer.
+
+        Args:
+            source: its mean and variance (C,).
+            target: the same.
+            tiles: of the target that were seen.
+        """
+        mean, variance = mixed(*source, *target, self.weight(tiles))
+        return (
+            source[0] if self.statistics == "variance" else mean,
+            source[1] if self.statistics == "mean" else variance,
+        )
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")

@@ -1,0 +1,70 @@
+"""Pool moments over the processes of a distributed run."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, distributed, nn
+
+from bnadapt.batchnorm.moments import Moments
+
+STATISTICS = 5  # mean, variance and three rows of spread
+
+
+class Processes:
+    """The processes of a group, or this one alone.
+
+    Every method is a collective: all processes of the group must call it, in the same order.
+
+    Args:
+        group: of torch.distributed; None for this process alone.
+        layers: the BatchNorm layers by name, the same in all processes.
+    """
+
+    def __init__(self, group: distributed.ProcessGroup | None, layers: Mapping[str, nn.Module]) -> None:
+        self.group = group
+        self.layers = layers
+        own = next(iter(layers.values())).running_mean.device
+        self.device = own if group and "nccl" in distributed.get_backend(group) else torch.device("cpu")
+
+    def each(self, number: int) -> list[int]:
+        """The number that every process gives."""
+        if self.group is None:
+            return [number]
+        return [int(other) for other in self._gathered(torch.tensor(number, dtype=torch.float64))]
+
+    def pooled(self, moments: Mapping[str, Moments]) -> dict[str, Moments]:
+        """The moments of all processes together, the same in each; layers that none has seen are left out."""
+        if self.group is None:
+            return dict(moments)
+        pooled: dict[str, Moments] = {}
+        for packed in self._gathered(self._packed(moments)):
+            for name, part in self._unpacked(packed).items():
+                pooled[name] = pooled[name].merged(part) if name in pooled else part
+        return pooled
+
+    def _packed(self, moments: Mapping[str, Moments]) -> Tensor:
+        parts = []
+        for name, layer in self.layers.items():
+            if name in moments:
+                each = moments[name]
+                sizes = torch.tensor([each.count, each.tiles], dtype=torch.float64)
+                parts += [sizes, each.mean.cpu(), each.variance.cpu(), each.spread.cpu().flatten()]
+            else:
+                parts.append(torch.zeros(2 + STATISTICS * layer.num_features, dtype=torch.float64))
+        return torch.cat(parts)
+
+    def _unpacked(self, packed: Tensor) -> dict[str, Moments]:
+        found = {}
+        lengths = [2 + STATISTICS * layer.num_features for layer in self.layers.values()]
+        for name, part in zip(self.layers, packed.split(lengths), strict=True):
+            count, tiles = part[:2].long().tolist()
+            mean, variance, *spread = part[2:].view(STATISTICS, -1)
+            if count:
+                found[name] = Moments(count, tiles, mean, variance, torch.stack(spread))
+        return found
+
+    def _gathered(self, values: Tensor) -> list[Tensor]:
+        values = values.to(self.device)
+        gathered = [torch.empty_like(values) for _ in range(distributed.get_world_size(self.group))]
+        distributed.all_gather(gathered, values, group=self.group)
+        return [each.cpu() for each in gathered]

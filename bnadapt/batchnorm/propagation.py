@@ -1,0 +1,201 @@
+"""What a BatchNorm layer normalises by while the statistics of the layers behind it are estimated."""
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial, reduce
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
+from bnadapt.batchnorm.lockstep import ForwardPass, side_by_side
+from bnadapt.batchnorm.moments import Moments
+from bnadapt.batchnorm.policy import Policy
+from bnadapt.batchnorm.processes import Processes
+
+Forward = Callable[[Tensor], Any]
+
+
+class _Enough(BaseException):
+    """Ends a forward pass behind the last layer; no `except Exception` of the network catches it."""
+
+
+class Propagation(ABC):
+    """Collects the moments of every BatchNorm layer's input over batches.
+
+    The network must be `isolated`. Its layers in eval mode normalise by what their
+    running statistics are set to from batch to batch.
+
+    Args:
+        network: with BatchNorm layers that keep running statistics.
+        forward: runs it on a batch; the network itself, or something around it.
+        policy: what the chosen layers normalise by; the others keep the source's statistics.
+    """
+
+    growth: int
+    """Factor by which the number of tiles must have grown before another `settled` is worth its cost."""
+
+    def __init__(self, network: nn.Module, forward: Forward, policy: Policy) -> None:
+        self.layers = batchnorm_layers(network)
+        self.source = {name: (layer.running_mean, layer.running_var) for name, layer in self.layers.items()}
+        self.chosen = set(policy.chosen(list(self.layers)))
+        self.forward = forward
+        self.policy = policy
+
+    @abstractmethod
+    def add(self, images: Tensor) -> None:
+        """Take a batch."""
+
+    @abstractmethod
+    def settled(self, processes: Processes) -> dict[str, Moments]:
+        """Moments of all batches so far, in all processes (a collective)."""
+
+    def normalise_by(self, name: str, moments: Moments) -> None:
+        """Set what a layer normalises by, if the policy has chosen it."""
+        if name not in self.chosen:
+            return
+        layer, source = self.layers[name], self.source[name]
+        own = [each.to(moments.mean.device, torch.float64) for each in source]
+        adapted = self.policy.combined(own, (moments.mean, moments.variance), moments.tiles)
+        for buffer, value, original in zip(("running_mean", "running_var"), adapted, source, strict=True):
+            layer._buffers[buffer] = value.to(original)
+
+    @contextmanager
+    def watched(self, seen: Callable[[str, Tensor], None]) -> Iterator[None]:
+        """Meanwhile `seen` gets name and input (N, C, ...) of every BatchNorm layer that is called."""
+
+        def call(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
+            seen(name, (inputs[0] if inputs else named["input"]).detach())
+
+        hooks = [
+            layer.register_forward_pre_hook(partial(call, name), with_kwargs=True)
+            for name, layer in self.layers.items()
+        ]
+        try:
+            yield
+        finally:
+            for each in hooks:
+                each.remove()
+
+
+class OnePass(Propagation):
+    """Every layer normalises by the batch at hand (AdaBN in one pass).
+
+    One forward pass a batch, which ends at the last BatchNorm layer; nothing is kept. The moments of
+    the first layer are exact; those of later ones are of features that were normalised batch by
+    batch, which approximates the adapted network the better, the larger the batches.
+    """
+
+    growth = 1
+
+    def __init__(self, network: nn.Module, forward: Forward, policy: Policy) -> None:
+        super().__init__(network, forward, policy)
+        self.moments: dict[str, Moments] = {}
+        self._way: list[str] | None = None  # the layers that a whole forward pass calls, in order
+
+    def add(self, images: Tensor) -> None:
+        """Run the batch and merge its moments."""
+        way: list[str] = []
+
+        def record(name: str, features: Tensor) -> None:
+            seen = Moments.of(features)
+            _check_variance(name, seen)
+            self.moments[name] = self.moments[name].merged(seen) if name in self.moments else seen
+            way.append(name)
+            if way == self._way:
+                raise _Enough
+            self.normalise_by(name, seen)
+
+        with self.watched(record), suppress(_Enough):
+            self.forward(images)
+            self._way = way
+
+    def settled(self, processes: Processes) -> dict[str, Moments]:
+        """The merged moments."""
+        return processes.pooled(self.moments)
+
+
+class LayerConsistent(Propagation):
+    """Every layer normalises by the statistics of its input over all batches, in the adapted network.
+
+    That is the fixed point at which the adapted network in eval mode gives zero mean and unit variance
+    before the affine part of every layer (with full replacement). It is found breadth first: all
+    batches go through the network side by side, wait at every BatchNorm layer until the last one is
+    there, and go on normalised by their pooled moments. The cost is one forward pass over the tiles,
+    whatever the depth, and memory for what all of them hold between two layers (skip connections
+    included). Memory grows with the tiles, so draw them: few are enough, and `UntilKnown` tells how many.
+    Every check of it runs all tiles again, twice as many as at the last one, so that all checks together
+    cost at most two passes over the tiles that were read.
+    """
+
+    growth = 2
+
+    def __init__(self, network: nn.Module, forward: Forward, policy: Policy) -> None:
+        super().__init__(network, forward, policy)
+        self.batches: list[Tensor] = []
+
+    def add(self, images: Tensor) -> None:
+        """Keep the batch."""
+        self.batches.append(images)
+
+    def settled(self, processes: Processes) -> dict[str, Moments]:
+        """Run all batches breadth first.
+
+        Raises:
+            StatisticsError: a process has no batch, batches take different ways through the network, or a
+                layer is called twice in a pass, so that no single statistics can be right for both.
+        """
+        if 0 in processes.each(len(self.batches)):
+            raise StatisticsError("No image came to one of the processes; give at least one batch to each.")
+        settled: dict[str, Moments] = {}
+        forwards = [partial(self.forward, images) for images in self.batches]
+        with self.watched(_halt), side_by_side(forwards, self.batches[0].device.type) as passes:
+            while (name := _common_place(passes)) is not None:
+                settled |= processes.pooled({name: reduce(Moments.merged, (each.value for each in passes))})
+                _check_variance(name, settled[name])
+                self.normalise_by(name, settled[name])
+                going_on = passes if len(settled) < len(self.layers) else passes[:1]
+                for each in going_on:
+                    each.advance()
+                _check_once(going_on[0].place, settled)
+                if going_on is not passes:
+                    break
+        return settled
+
+
+def _halt(name: str, features: Tensor) -> None:
+    """Bring the layer's moments to where all passes wait."""
+    threading.current_thread().halt(name, Moments.of(features))
+
+
+def _common_place(passes: Sequence[ForwardPass]) -> str | None:
+    places = {each.place for each in passes}
+    if len(places) > 1:
+        raise StatisticsError(
+            f"Batches take different ways through the network: some are at {' and '.join(map(str, places))}. Take the"
+            " propagation 'one_pass'."
+        )
+    return places.pop()
+
+
+def _check_once(place: str | None, settled: Mapping[str, Moments]) -> None:
+    if place in settled:
+        raise StatisticsError(
+            f"The BatchNorm layer {place} is called twice in a forward pass, so that no statistics are those of both"
+            " its inputs in the adapted network. Take the propagation 'one_pass'."
+        )
+
+
+def _check_variance(name: str, moments: Moments) -> None:
+    if moments.count == 1:
+        raise StatisticsError(
+            f"The BatchNorm layer {name} got one value per channel, which has no variance; give larger images or more"
+            " of them."
+        )
+
+
+PROPAGATIONS = {"one_pass": OnePass, "layer_consistent": LayerConsistent}
+PropagationName = Literal["one_pass", "layer_consistent"]

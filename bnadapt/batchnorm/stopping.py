@@ -1,0 +1,77 @@
+"""Stop when the statistics are known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from bnadapt.batchnorm.layers import BatchNormError
+from bnadapt.batchnorm.moments import Moments
+
+
+@dataclass(frozen=True)
+class UntilKnown:
+    """Read tiles until every layer's statistics are known to a tolerance.
+
+    A layer's error is the root mean square over its channels of the standard error of the mean, in
+    deviations, or of the log-variance, whichever is larger; tiles are the unit (`Moments.standard_errors`).
+    It is a promise only if tiles come in random order.
+
+    Args:
+        tolerance: standard error of the worst layer at which to stop.
+        floor: tiles to read at least; fewer are refused.
+        ceiling: tiles to read at most; none means all there are.
+
+    Raises:
+        BatchNormError: a value is out of range.
+    """
+
+    tolerance: float = 0.1
+    floor: int = 8
+    ceiling: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.tolerance <= 0:
+            raise BatchNormError(f"tolerance is {self.tolerance}; give a standard error above 0, such as 0.1.")
+        if self.floor < 2:
+            raise BatchNormError(f"floor is {self.floor}; a standard error needs at least 2 tiles.")
+        if self.ceiling is not None and self.ceiling < self.floor:
+            raise BatchNormError(f"ceiling is {self.ceiling}, below the floor of {self.floor} tiles; raise it.")
+
+    def reached(self, tiles: int) -> bool:
+        """Whether no more tiles may be read."""
+        return self.ceiling is not None and tiles >= self.ceiling
+
+
+@dataclass
+class Convergence:
+    """How the standard errors fell while tiles were read.
+
+    Attributes:
+        tiles: how many were read at every check.
+        mean: per layer the standard error of the mean in deviations at every check, RMS over channels.
+        log_variance: per layer that of the log-variance.
+    """
+
+    tiles: list[int] = field(default_factory=list)
+    mean: dict[str, list[float]] = field(default_factory=dict)
+    log_variance: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, tiles: int, layers: Mapping[str, nn.Module], moments: Mapping[str, Moments]) -> float:
+        """Put down a check.
+
+        Args:
+            tiles: read so far.
+            layers: the BatchNorm layers by name.
+            moments: of their inputs.
+
+        Returns:
+            The error of the worst layer.
+        """
+        self.tiles.append(tiles)
+        for name, each in moments.items():
+            errors = each.standard_errors(floor=layers[name].eps)
+            for curve, error in zip((self.mean, self.log_variance), errors, strict=True):
+                curve.setdefault(name, []).append(float(torch.sqrt(error.square().mean())))
+        return max(curve[name][-1] for curve in (self.mean, self.log_variance) for name in moments)

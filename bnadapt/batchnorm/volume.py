@@ -1,0 +1,107 @@
+"""Tiles of volumes of any size, drawn at random; only what is drawn is read."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bnadapt.batchnorm.layers import StatisticsError
+
+DRAWN_AT_ONCE = 64
+
+
+def as_float(pixels: np.ndarray) -> Tensor:
+    """Float32 tensor; integers are divided by their type's greatest value."""
+    if np.issubdtype(pixels.dtype, np.integer):
+        pixels = pixels / np.float32(np.iinfo(pixels.dtype).max)
+    return torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
+
+
+class VolumeTiles:
+    """All tiles of one or more volumes, each once, in a random order of which any beginning covers them evenly.
+
+    The order follows a scrambled Sobol sequence (Owen, 1998) over sections, rows and columns. Tiles lie on an even
+    grid; those at the border overlap their neighbours. It is iterated anew, and the same, every time.
+
+    Args:
+        volumes: an array (Z, H, W), or several: numpy, memory map, HDF5, Zarr or anything with `shape` and slices.
+        tile_size: side of a tile; by default 256, or the shortest side where that is less.
+        seed: of the order.
+        scale: from the pixels (H, W) of a tile to a float32 tensor (H, W), as in training. By default integers
+            are divided by their type's greatest value.
+
+    Yields:
+        Tiles (1, tile_size, tile_size) float32.
+
+    Raises:
+        StatisticsError: a volume is smaller than a tile or has another number of axes.
+    """
+
+    def __init__(
+        self,
+        volumes: Any,
+        tile_size: int | None = None,
+        seed: int = 0,
+        scale: Callable[[np.ndarray], Tensor] = as_float,
+    ) -> None:
+        self.volumes = [volumes] if hasattr(volumes, "shape") else list(volumes)
+        for volume in self.volumes:
+            if len(volume.shape) != 3:
+                raise StatisticsError(f"A volume has the shape {tuple(volume.shape)}; give (Z, H, W).")
+        shortest = min(min(volume.shape[1:]) for volume in self.volumes)
+        self.tile_size = min(256, shortest) if tile_size is None else tile_size
+        if not 1 <= self.tile_size <= shortest:
+            raise StatisticsError(
+                f"tile_size is {tile_size}, the shortest side of a section {shortest} pixels; give at most that."
+            )
+        self.seed = seed
+        self.scale = scale
+        self._grids = [_grid(volume.shape, self.tile_size) for volume in self.volumes]
+        self._ends = np.cumsum([len(rows) * len(columns) * depth for depth, rows, columns in self._grids])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for index in self._order():
+            which = int(np.searchsorted(self._ends, index, side="right"))
+            depth, rows, columns = self._grids[which]
+            start = self._ends[which - 1] if which else 0
+            section, row, column = np.unravel_index(index - start, (depth, len(rows), len(columns)))
+            top, left = rows[row], columns[column]
+            tile = self.volumes[which][int(section), top : top + self.tile_size, left : left + self.tile_size]
+            yield self.scale(np.asarray(tile)).unsqueeze(0)
+
+    def _order(self) -> Iterator[int]:
+        """Every index once: first as the sequence meets them, then what it has missed after many points."""
+        from scipy.stats import qmc
+
+        sequence = qmc.Sobol(d=3, rng=np.random.default_rng(self.seed))
+        met: set[int] = set()
+        for _ in range(0, 4 * len(self) + DRAWN_AT_ONCE, DRAWN_AT_ONCE):
+            for point in sequence.random(DRAWN_AT_ONCE):
+                index = self._index_at(point)
+                if index not in met:
+                    met.add(index)
+                    yield index
+        missed = np.array(sorted(set(range(len(self))) - met), dtype=int)
+        yield from np.random.default_rng(self.seed).permutation(missed).tolist()
+
+    def _index_at(self, point: Sequence[float]) -> int:
+        """The tile at a point of the unit cube: which section of all, how far down, how far right."""
+        place = point[0] * len(self)
+        which = int(np.searchsorted(self._ends, place, side="right"))
+        start = int(self._ends[which - 1]) if which else 0
+        depth, rows, columns = self._grids[which]
+        section = min(int((place - start) / (len(rows) * len(columns))), depth - 1)
+        row, column = int(point[1] * len(rows)), int(point[2] * len(columns))
+        return start + int(np.ravel_multi_index((section, row, column), (depth, len(rows), len(columns))))
+
+
+def _grid(shape: Sequence[int], tile_size: int) -> tuple[int, list[int], list[int]]:
+    """Number of sections, first rows and first columns of the tiles."""
+    depth, *sides = shape
+    starts = [np.linspace(0, side - tile_size, -(-side // tile_size)).round().astype(int).tolist() for side in sides]
+    return (depth, *starts)
