@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from bnadapt.batchnorm import Policy, PropagationName, UntilKnown
-from bnadapt.callbacks import BatchNormAdaptation, LatentDistance, PredictionFiles, SegmentationPictures
+from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, PredictionFiles, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import save_adapted
 from bnadapt.errors import InputError
 from bnadapt.files import filled_whole
@@ -31,6 +31,7 @@ class AdaptationTrainer(Trainer):
         verbose: bool = True,
         datamodule: LightningDataModule | None = None,
         ckpt_path: str | None = None,
+        bank: str | None = None,
     ) -> list[Mapping[str, float]]:
         """Score the network on the test blocks of source, target and all further test sets.
 
@@ -40,9 +41,11 @@ class AdaptationTrainer(Trainer):
             verbose: whether to print the table of scores.
             datamodule: its test sets are scored.
             ckpt_path: checkpoint of the trained or adapted network.
+            bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
         """
         self._check_one_process("test")
-        results = super().test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)
+        with self._with([*_applied(bank), *self.callbacks]):
+            results = super().test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)
         if verbose and self.is_global_zero:
             print_scores(results[0])
         return results
@@ -54,6 +57,7 @@ class AdaptationTrainer(Trainer):
         datamodule: LightningDataModule | None = None,
         ckpt_path: str | None = None,
         output: str = "predictions",
+        bank: str | None = None,
     ) -> None:
         """Segment all images of the target: one mask and one probability image each.
 
@@ -64,9 +68,13 @@ class AdaptationTrainer(Trainer):
             ckpt_path: checkpoint of the trained or adapted network.
             output: folder for the images; files of the same names are replaced, and nothing is written if
                 one image cannot be segmented.
+            bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
         """
         self._check_one_process("predict")
-        with filled_whole(Path(output)) as folder, self._with([*self.callbacks, PredictionFiles(folder)]):
+        with (
+            filled_whole(Path(output)) as folder,
+            self._with([*_applied(bank), *self.callbacks, PredictionFiles(folder)]),
+        ):
             super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
         print_prediction(len(datamodule.to_predict), Path(output))
 
@@ -133,3 +141,7 @@ class AdaptationTrainer(Trainer):
             yield
         finally:
             self.callbacks = own
+
+
+def _applied(bank: str | None) -> list[Callback]:
+    return [] if bank is None else [AppliedBank(bank)]

@@ -131,19 +131,18 @@ class Bank:
         return shifts
 
     def blended(self, source: "Bank", source_weight: float) -> "Bank":
-        """The mixture of a source bank and this one.
-
-        The mean is w m_s + (1 - w) m_t, the variance that of the mixture, with the term for the
-        distance of the means: w v_s + (1 - w) v_t + w (1 - w) (m_s - m_t)^2. A weight of 0 is full
-        replacement (AdaBN, Li et al. 2017); a fixed weight is alpha-BN (You et al. 2021); and
-        N / (N + n) for n target samples is the prior of N source samples of Schneider et al. (2020).
+        """The mixture of a source bank and this one, by the formula of `Policy`.
 
         Args:
             source: bank of the same network on the source.
-            source_weight: w, 0 to 1.
+            source_weight: its share w, 0 to 1.
+
+        Raises:
+            BatchNormError: the weight is out of range.
+            BankMismatchError: the banks are of different networks.
         """
         if not 0 <= source_weight <= 1:
-            raise ValueError(f"source_weight is {source_weight}; give a value between 0 and 1.")
+            raise BatchNormError(f"source_weight is {source_weight}; give a value between 0 and 1.")
         self.require_fit(source)
         both = {
             name: mixed(source.mean[name], source.variance[name], self.mean[name], self.variance[name], source_weight)
@@ -169,8 +168,9 @@ class Bank:
         tensors = {f"{name}/mean": mean.contiguous() for name, mean in self.mean.items()}
         tensors |= {f"{name}/variance": variance.contiguous() for name, variance in self.variance.items()}
         tensors |= {f"{name}/count": torch.tensor(count) for name, count in self.count.items()}
+        told = {name: self.provenance.get(name, "unknown") for name in self.mean}
         try:
-            save_file(tensors, partial, metadata={"provenance": json.dumps(dict(self.provenance))})
+            save_file(tensors, partial, metadata={"provenance": json.dumps(told)})
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
@@ -187,8 +187,8 @@ class Bank:
         try:
             with safe_open(path, framework="pt") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-                provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
-            names = [key.removesuffix("/mean") for key in tensors if key.endswith("/mean")]
+                provenance = json.loads((file.metadata() or {})["provenance"])
+            names = list(provenance)  # safetensors sorts its keys, the network's order is here
             return cls(
                 {name: tensors[f"{name}/mean"] for name in names},
                 {name: tensors[f"{name}/variance"] for name in names},

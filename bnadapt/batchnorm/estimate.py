@@ -129,7 +129,8 @@ class Estimation:
                 )
             if self._convergence.tiles[-1:] != [self._total]:
                 self._check()
-        return Estimate(self._bank(), self._total, pixels, self._known if self.until else None, self._convergence)
+        bank = self._source.adapted(self._moments, self.policy, self.propagation)
+        return Estimate(bank, self._total, pixels, self._known if self.until else None, self._convergence)
 
     def _finished(self) -> bool:
         return self._known or self.until.reached(self._total)
@@ -145,6 +146,8 @@ class Estimation:
     def _check(self) -> None:
         """Settle the moments of what was read, and put their standard errors down."""
         self._moments = self._process.settled(self._processes)
+        if not self._moments:
+            raise StatisticsError("No image reached a BatchNorm layer that the policy chooses; choose others.")
         for name, each in self._moments.items():
             if not torch.isfinite(each.variance).all():
                 raise StatisticsError(
@@ -153,10 +156,6 @@ class Estimation:
         error = self._convergence.add(self._total, self._process.layers, self._moments)
         self._known = self.until is not None and error <= self.until.tolerance
         self._next_check = self._process.growth * self._total
-
-    def _bank(self) -> Bank:
-        adapted = {name: self._moments[name] for name in self._process.layers if name in self._moments}
-        return self._source.adapted(adapted, self.policy, self.propagation)
 
 
 def estimate(

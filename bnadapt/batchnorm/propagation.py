@@ -24,7 +24,7 @@ class _Enough(BaseException):
 
 
 class Propagation(ABC):
-    """Collects the moments of every BatchNorm layer's input over batches.
+    """Collects the moments of the input of every BatchNorm layer that the policy chooses.
 
     The network must be `isolated`. Its layers in eval mode normalise by what their
     running statistics are set to from batch to batch.
@@ -32,16 +32,19 @@ class Propagation(ABC):
     Args:
         network: with BatchNorm layers that keep running statistics.
         forward: runs it on a batch; the network itself, or something around it.
-        policy: what the chosen layers normalise by; the others keep the source's statistics.
+        policy: which layers to look at, and what they normalise by; the others keep the source's statistics.
+
+    Attributes:
+        layers: the chosen ones by name, in the order of the network's definition.
     """
 
     growth: int
     """Factor by which the number of tiles must have grown before another `settled` is worth its cost."""
 
     def __init__(self, network: nn.Module, forward: Forward, policy: Policy) -> None:
-        self.layers = batchnorm_layers(network)
+        layers = batchnorm_layers(network)
+        self.layers = {name: layers[name] for name in policy.chosen(list(layers))}
         self.source = {name: (layer.running_mean, layer.running_var) for name, layer in self.layers.items()}
-        self.chosen = set(policy.chosen(list(self.layers)))
         self.forward = forward
         self.policy = policy
 
@@ -54,9 +57,7 @@ class Propagation(ABC):
         """Moments of all batches so far, in all processes (a collective)."""
 
     def normalise_by(self, name: str, moments: Moments) -> None:
-        """Set what a layer normalises by, if the policy has chosen it."""
-        if name not in self.chosen:
-            return
+        """Set what a layer normalises by."""
         layer, source = self.layers[name], self.source[name]
         own = [each.to(moments.mean.device, torch.float64) for each in source]
         adapted = self.policy.combined(own, (moments.mean, moments.variance), moments.tiles)
@@ -65,7 +66,7 @@ class Propagation(ABC):
 
     @contextmanager
     def watched(self, seen: Callable[[str, Tensor], None]) -> Iterator[None]:
-        """Meanwhile `seen` gets name and input (N, C, ...) of every BatchNorm layer that is called."""
+        """Meanwhile `seen` gets name and input (N, C, ...) of every chosen layer that is called."""
 
         def call(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
             seen(name, (inputs[0] if inputs else named["input"]).detach())
@@ -84,7 +85,7 @@ class Propagation(ABC):
 class OnePass(Propagation):
     """Every layer normalises by the batch at hand (AdaBN in one pass).
 
-    One forward pass a batch, which ends at the last BatchNorm layer; nothing is kept. The moments of
+    One forward pass a batch, which ends at the last chosen layer; nothing is kept. The moments of
     the first layer are exact; those of later ones are of features that were normalised batch by
     batch, which approximates the adapted network the better, the larger the batches.
     """

@@ -1,5 +1,6 @@
 """What happens around training, testing and adapting."""
 
+from bnadapt.callbacks.applied_bank import AppliedBank
 from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
 from bnadapt.callbacks.latent_distance import LatentDistance
 from bnadapt.callbacks.pictures import SegmentationPictures
@@ -7,6 +8,7 @@ from bnadapt.callbacks.prediction_files import PredictionFiles
 from bnadapt.callbacks.tensorboard import TensorBoardOverview
 
 __all__ = [
+    "AppliedBank",
     "BatchNormAdaptation",
     "LatentDistance",
     "PredictionFiles",

@@ -122,7 +122,7 @@ def snapshot(net):
         "hooks": [len(module._forward_pre_hooks) + len(module._forward_hooks) for module in net.modules()],
         "momentum": [layer.momentum for layer in batchnorm_layers(net).values()],
         "tracking": [layer.track_running_stats for layer in batchnorm_layers(net).values()],
-        "random": (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()),
+        "random": (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()),  # noqa: NPY002
         "autocast": (torch.is_autocast_enabled("cpu"), torch.is_grad_enabled()),
     }
 

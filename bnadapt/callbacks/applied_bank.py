@@ -1,0 +1,35 @@
+"""Hold a network to a bank of BatchNorm statistics while it is tested or predicts."""
+
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from bnadapt.batchnorm import Bank
+
+
+class AppliedBank(Callback):
+    """Applies a bank to the task's network once its checkpoint is restored.
+
+    The task then holds the checkpoint's statistics as `source_bank`.
+
+    Args:
+        path: of the bank, safetensors.
+
+    Raises:
+        BatchNormError: at the start of `test` and `predict`, if the file is missing or broken, or of
+            another network.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._apply(pl_module)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._apply(pl_module)
+
+    def _apply(self, task: LightningModule) -> None:
+        own = task.source_bank or Bank.of(task.network)
+        Bank.load(self.path).apply(task.network)
+        task.source_bank = own

@@ -1,0 +1,123 @@
+"""A bank travels, compares, blends, and knows which network it is of."""
+
+import pytest
+import torch
+from torch import nn
+
+from bnadapt.batchnorm import Bank, BankMismatchError, BatchNormError, DomainBanks, adapt, estimate
+from bnadapt.networks import UNet
+
+
+@pytest.fixture
+def banks(network, images):
+    net = network()
+    return net, Bank.of(net), estimate(net, images).bank
+
+
+def test_a_bank_travels_through_a_file_and_comes_back_after_use(banks, tmp_path):
+    net, source, target = banks
+    target.save(tmp_path / "bank.safetensors")
+    loaded = Bank.load(tmp_path / "bank.safetensors")
+    with loaded.applied(net):
+        torch.testing.assert_close(net[1].running_mean.double(), target.mean["1"])
+    assert torch.equal(Bank.of(net).mean["1"], source.mean["1"])
+    assert loaded.count == target.count == {"1": 11 * 10 * 10}
+    assert loaded.provenance == {"1": "both of 11 tiles, one_pass, source weight 0"}
+    assert [path.name for path in tmp_path.iterdir()] == ["bank.safetensors"]
+
+
+def test_a_bank_of_the_default_network_is_small_and_keeps_the_order_of_layers(tmp_path):
+    net = UNet()
+    Bank.of(net).save(tmp_path / "bank.safetensors")
+    assert (tmp_path / "bank.safetensors").stat().st_size < 110_000
+    assert list(Bank.load(tmp_path / "bank.safetensors").mean) == list(Bank.of(net).mean)
+
+
+def test_its_own_statistics_come_back_after_an_exception(banks):
+    net, source, target = banks
+    with pytest.raises(OSError, match="gone"), target.applied(net):
+        raise OSError("gone")
+    assert torch.equal(Bank.of(net).mean["1"], source.mean["1"])
+
+
+def test_a_bank_is_a_copy_in_double_precision_too(network, images):
+    net = network().double()
+    source = Bank.of(net)
+    before = source.mean["1"].clone()
+    adapt(net, [images.double()])
+    assert torch.equal(source.mean["1"], before)
+
+
+def test_blending_gives_the_moments_of_the_mixture(banks):
+    _, source, target = banks
+    blended = target.blended(source, 0.25)
+    mean = 0.25 * source.mean["1"] + 0.75 * target.mean["1"]
+    second = 0.25 * (source.variance["1"] + source.mean["1"] ** 2)
+    second += 0.75 * (target.variance["1"] + target.mean["1"] ** 2)
+    torch.testing.assert_close(blended.mean["1"], mean)
+    torch.testing.assert_close(blended.variance["1"], second - mean**2)
+    assert blended.provenance["1"].startswith("0.25 x (source) + 0.75 x (both of 11 tiles")
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.5])
+def test_a_blend_outside_0_to_1_is_refused(banks, weight):
+    with pytest.raises(BatchNormError, match="between 0 and 1"):
+        banks[2].blended(banks[1], weight)
+
+
+def test_comparison_counts_in_deviations_of_the_reference():
+    ones = torch.ones(4, dtype=torch.float64)
+    reference = Bank({"a": 0 * ones}, {"a": 4 * ones}, {"a": 1})
+    moved = Bank({"a": 3 * ones}, {"a": 4 * torch.e * ones}, {"a": 1})
+    shift = moved.compared(reference, eps=0)["a"]
+    assert (shift.mean, shift.log_variance) == (pytest.approx(1.5), pytest.approx(1.0))
+    same = reference.compared(reference)["a"]
+    assert (same.mean, same.log_variance) == (0, 0)
+
+
+def test_a_bank_prints_as_a_table(banks):
+    _, source, target = banks
+    assert str(target).splitlines()[1].split()[:3] == ["1", "4", "1100"]
+    head, row = target.table(source).splitlines()
+    assert head.split()[5:7] == ["shift", "log-var"]
+    assert float(row.split()[5]) == pytest.approx(target.compared(source)["1"].mean, rel=1e-2)
+
+
+def test_banks_of_several_domains_on_one_network(banks):
+    net, source, target = banks
+    domains = DomainBanks(net, {"source": source, "target": target})
+    with domains.use("target"):
+        torch.testing.assert_close(net[1].running_mean.double(), target.mean["1"])
+        with domains.use("source"):
+            torch.testing.assert_close(net[1].running_mean.double(), source.mean["1"])
+        torch.testing.assert_close(net[1].running_mean.double(), target.mean["1"])
+    assert torch.equal(Bank.of(net).mean["1"], source.mean["1"])
+    with pytest.raises(BatchNormError, match="no bank of 'mars'; there are source, target"), domains.use("mars"):
+        pass
+    with pytest.raises(BankMismatchError):
+        DomainBanks(net, {"other": Bank.of(nn.BatchNorm2d(3))})
+
+
+def test_broken_and_missing_banks_are_refused(tmp_path):
+    (tmp_path / "bank.safetensors").write_bytes(b"broken")
+    for name in ("bank.safetensors", "nosuch.safetensors"):
+        with pytest.raises(BatchNormError, match=f"{name}: cannot be read as a bank"):
+            Bank.load(tmp_path / name)
+
+
+def test_safetensors_of_something_else_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.ones(3)}, tmp_path / "weights.safetensors")
+    with pytest.raises(BatchNormError, match="cannot be read as a bank"):
+        Bank.load(tmp_path / "weights.safetensors")
+
+
+def test_a_bank_of_another_network_says_which_layers_differ(network):
+    other = nn.Sequential(nn.BatchNorm2d(2), nn.BatchNorm2d(8))
+    with pytest.raises(BankMismatchError, match=r"0 is only in the bank; 1 has 4 channels, in the bank 8"):
+        Bank.of(other).apply(network())
+    with pytest.raises(BankMismatchError, match="0 is not in the bank"):
+        Bank.of(network()).apply(other)
+    with pytest.raises(BankMismatchError, match="banks are of different networks"):
+        Bank.of(other).compared(Bank.of(network()))

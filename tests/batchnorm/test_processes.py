@@ -1,0 +1,71 @@
+"""Two processes that share the images get the statistics of one."""
+
+import pytest
+import torch
+from torch import distributed, multiprocessing
+
+from bnadapt.batchnorm import StatisticsError, UntilKnown, estimate
+from bnadapt.networks import UNet
+
+CASES = {
+    "one pass": {},
+    "layer consistent": {"propagation": "layer_consistent"},
+    "until known": {"until": UntilKnown(0.02, floor=4)},
+    "layer consistent until known": {"propagation": "layer_consistent", "until": UntilKnown(0.02, floor=4)},
+    "until the ceiling": {"until": UntilKnown(1e-6, floor=4, ceiling=12)},
+}
+
+
+def network_and_batches():
+    """A network and 5 batches, so that one of two processes has more; in batches, because one pass depends on them."""
+    torch.manual_seed(0)
+    return UNet(base_channels=4).double(), torch.randn(19, 1, 32, 32, dtype=torch.float64).split(4)
+
+
+def work(rank, address, folder):
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    net, batches = network_and_batches()
+    group = distributed.group.WORLD
+    found = {name: estimate(net, batches[rank::2], group=group, **options) for name, options in CASES.items()}
+    try:
+        estimate(net, batches[:1] if rank == 0 else [], group=group, propagation="layer_consistent")
+    except StatisticsError as error:
+        found["starved"] = str(error)
+    torch.save(found, f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    multiprocessing.spawn(work, (f"file://{folder}/meeting", str(folder)), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+
+
+@pytest.mark.parametrize("case", ["one pass", "layer consistent"])
+def test_two_processes_get_the_statistics_of_one(shared, case):
+    net, batches = network_and_batches()
+    alone = estimate(net, batches, **CASES[case])
+    for found in shared:
+        assert found[case].tiles == alone.tiles == 19
+        assert found[case].pixels == alone.pixels
+        assert found[case].bank.count == alone.bank.count
+        shifts = found[case].bank.compared(alone.bank, eps=1e-12).values()
+        assert max(shift.mean + shift.log_variance for shift in shifts) < 1e-6
+
+
+@pytest.mark.parametrize("case", [name for name in CASES if "until" in name])
+def test_two_processes_stop_together_with_the_same_statistics(shared, case):
+    one, other = (found[case] for found in shared)
+    assert one.tiles == other.tiles
+    assert one.known == other.known
+    assert one.convergence == other.convergence
+    assert all(torch.equal(mean, other.bank.mean[name]) for name, mean in one.bank.mean.items())
+    if case == "until the ceiling":
+        assert (one.tiles, one.known) == (16, False)
+
+
+def test_layer_consistency_needs_a_batch_in_each_process(shared):
+    for found in shared:
+        assert "No image came to one of the processes" in found["starved"]
