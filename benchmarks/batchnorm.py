@@ -1,0 +1,334 @@
+"""BatchNorm re-estimation against its peers, side by side in one run: time, error, tiles needed, memory.
+
+Run by `make bench`; prints tables and writes benchmarks/results/batchnorm-DEVICE.json. It first trains U-Nets of 16 and
+64 base channels (kept in lightning_logs/bench), on synthetic images and, where BNADAPT_DATA is set, on flyem for vnc.
+"""
+
+import argparse
+import copy
+import json
+import multiprocessing
+import os
+import platform
+import re
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median, stdev
+
+import torch
+from fvcore.nn.precise_bn import update_bn_stats
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+from torch.utils.data import DataLoader
+
+from bnadapt.batchnorm import Bank, UntilKnown, batchnorm_layers, estimate
+from bnadapt.cli import BnadaptCLI, main
+from bnadapt.networks import UNet
+from bnadapt.tasks.scores import segmentation_scores
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+NAME = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"cpu-{torch.get_num_threads()}-threads"
+RESULTS = Path(__file__).parent / "results" / f"batchnorm-{NAME.replace(' ', '-')}.json"
+BATCH, ROUNDS, MANY = 8, 5, 1000
+TOLERANCES = (0.2, 0.1, 0.05, 0.03)
+console = Console(width=140)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network to train, and the tiles to adapt it to."""
+
+    data: str
+    base_channels: int
+    config: str
+    options: tuple[str, ...]
+    fit: tuple[str, ...]
+    timed_tiles: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.data}, {self.base_channels} channels"
+
+
+LARGE = ("--data.target.images", "200")
+SHORT = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", "0.003", "--trainer.max_epochs", "1")
+CASES = [
+    Case("synthetic", 16, "configs/synthetic.yaml", LARGE, (), 64),
+    Case("flyem to vnc", 16, "configs/flyem-to-vnc.yaml", (), (), 64),
+    Case("synthetic", 64, "configs/synthetic.yaml", LARGE, (*SHORT, "--data.crops_per_epoch", "640"), 16),
+    Case("flyem to vnc", 64, "configs/flyem-to-vnc.yaml", (), (*SHORT, "--data.crops_per_epoch", "960"), 16),
+]
+
+
+def whole_eval(network: nn.Module, batches: list[Tensor]) -> None:
+    network.eval()
+    with torch.no_grad():
+        for batch in batches:
+            network(batch)
+
+
+def with_update_bn(network: nn.Module, batches: list[Tensor]) -> None:
+    update_bn(batches, network)
+
+
+def with_fvcore(network: nn.Module, batches: list[Tensor]) -> None:
+    network.train()
+    update_bn_stats(network, batches, num_iters=len(batches), progress=None)
+
+
+def one_pass(network: nn.Module, batches: list[Tensor]) -> None:
+    estimate(network, batches).bank.apply(network)
+
+
+def layer_consistent(network: nn.Module, batches: list[Tensor]) -> None:
+    estimate(network, batches, propagation="layer_consistent").bank.apply(network)
+
+
+PEERS = {"torch update_bn": with_update_bn, "fvcore update_bn_stats": with_fvcore}
+OURS = {"bnadapt one_pass": one_pass, "bnadapt layer_consistent": layer_consistent}
+Method = Callable[[nn.Module, list[Tensor]], None]
+
+
+def seconds(method: Method, network: nn.Module, batches: list[Tensor]) -> float:
+    network = copy.deepcopy(network)
+    synchronise()
+    started = time.perf_counter()
+    method(network, batches)
+    synchronise()
+    return time.perf_counter() - started
+
+
+def synchronise() -> None:
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def times(network: nn.Module, tiles: Tensor) -> dict[str, dict[str, float]]:
+    """Seconds of a pass over the same tiles; the methods take turns, ratios are medians over rounds."""
+    batches = [batch.contiguous(memory_format=torch.channels_last) for batch in tiles.split(BATCH)]
+    methods = {"plain eval forward": whole_eval, **PEERS, **OURS}
+    taken: dict[str, list[float]] = {name: [] for name in methods}
+    for turn in range(ROUNDS + 1):
+        for name, method in methods.items():
+            spent = seconds(method, network, batches)
+            if turn:
+                taken[name].append(spent)
+    plain = taken["plain eval forward"]
+    return {
+        name: {
+            "seconds": median(spent),
+            "ratio to plain eval forward": median(a / b for a, b in zip(spent, plain, strict=True)),
+        }
+        for name, spent in taken.items()
+    }
+
+
+def fixed_point(network: nn.Module, tiles: Tensor) -> Bank:
+    """The layer-consistent statistics by another way: all tiles as one batch in train mode, in float64."""
+    network = copy.deepcopy(network).double().cpu().train()
+    banks: dict[str, Tensor] = {}
+    for name, layer in batchnorm_layers(network).items():
+        layer.register_forward_pre_hook(lambda layer, inputs, name=name: banks.__setitem__(name, inputs[0].detach()))
+    with torch.no_grad():
+        network(tiles.double().cpu())
+    return Bank(
+        {name: features.mean((0, 2, 3)) for name, features in banks.items()},
+        {name: features.var((0, 2, 3), correction=0) for name, features in banks.items()},
+        dict.fromkeys(banks, 0),
+    )
+
+
+def errors(network: nn.Module, tiles: Tensor) -> list[dict[str, str | float]]:
+    """Error of the statistics against the float64 fixed point, for several batch sizes."""
+    reference = fixed_point(network, tiles)
+    first = next(iter(reference.mean))
+    rows = []
+    for size in (1, 2, 8):
+        batches = tiles.split(size)
+        sizes = "+".join(str(len(batch)) for batch in batches) if size == 8 else f"{size} each"
+        for name, method in {**PEERS, **OURS}.items():
+            adapted = copy.deepcopy(network)
+            method(adapted, list(batches))
+            shifts = Bank.of(adapted).compared(reference)
+            rows.append(
+                {
+                    "method": name,
+                    "batches": sizes,
+                    "first layer, mean": shifts[first].mean,
+                    "first layer, log-variance": shifts[first].log_variance,
+                    "worst layer, mean": max(shift.mean for shift in shifts.values()),
+                    "worst layer, log-variance": max(shift.log_variance for shift in shifts.values()),
+                }
+            )
+    return rows
+
+
+def iou(network: nn.Module, test: DataLoader) -> float:
+    scores = segmentation_scores(2)
+    network.eval()
+    with torch.no_grad():
+        for batch in test:
+            images = batch["image"].contiguous(memory_format=torch.channels_last).to(DEVICE)
+            scores.update(network(images).argmax(1).cpu(), batch["mask"])
+    return scores.compute()["iou"][1].item()
+
+
+def needed(network: nn.Module, tiles: Tensor, test: DataLoader, seeds: int = 3) -> list[dict[str, float | str]]:
+    """Tiles, seconds and IoU: all tiles at once by the peers, and by us until known, from several random orders."""
+    rows = []
+    for name, method in {**PEERS, "bnadapt one_pass": one_pass}.items():
+        adapted = copy.deepcopy(network)
+        spent = seconds(lambda _, batches, a=adapted, m=method: m(a, batches), nn.Identity(), list(tiles.split(BATCH)))
+        rows.append({"method": name, "tiles": len(tiles), "seconds": spent, "iou": iou(adapted, test), "iou sd": 0.0})
+    complete = rows[-1]["iou"]
+    for propagation in ("one_pass", "layer_consistent"):
+        for tolerance in TOLERANCES:
+            found = [stopped(network, tiles, test, propagation, tolerance, seed) for seed in range(seeds)]
+            values = {key: [each[key] for each in found] for key in found[0]}
+            rows.append(
+                {"method": f"{propagation} until {tolerance}"}
+                | {key: mean(each) for key, each in values.items()}
+                | {"iou sd": stdev(values["iou"])}
+            )
+    return [
+        row | {"iou - iou of all": row["iou"] - complete, "times faster than the faster peer": faster(row, rows)}
+        for row in rows
+    ]
+
+
+def faster(row: dict, rows: list[dict]) -> float:
+    return min(each["seconds"] for each in rows if each["method"] in PEERS) / row["seconds"]
+
+
+def stopped(
+    network: nn.Module, tiles: Tensor, test: DataLoader, propagation: str, tolerance: float, seed: int
+) -> dict[str, float]:
+    order = torch.randperm(len(tiles), generator=torch.Generator().manual_seed(seed))
+    adapted = copy.deepcopy(network)
+    started = time.perf_counter()
+    found = estimate(
+        adapted,
+        (tiles[chosen] for chosen in order.split(BATCH)),
+        propagation=propagation,
+        until=UntilKnown(tolerance),
+    )
+    found.bank.apply(adapted)
+    synchronise()
+    spent = time.perf_counter() - started
+    return {"tiles": found.tiles, "seconds": spent, "iou": iou(adapted, test)}
+
+
+def peak_memory(propagation: str, tiles: int) -> float:
+    """MiB that an estimation over tiles that are made on the fly adds to a process's peak."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_of, (propagation, tiles))
+
+
+def _peak_of(propagation: str, tiles: int) -> float:
+    network = UNet(base_channels=16).to(DEVICE, memory_format=torch.channels_last)
+    made = (torch.randn(4, 1, 128, 128).contiguous(memory_format=torch.channels_last) for _ in range(tiles // 4))
+    estimate(network, [next(made)])
+    before = _peak()
+    estimate(network, made, propagation=propagation)
+    return _peak() - before
+
+
+def _peak() -> float:
+    if DEVICE.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count what the parent process once held
+        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def memory() -> list[dict[str, str | float]]:
+    return [
+        {"method": f"bnadapt {propagation}", "tiles": tiles, "MiB": peak_memory(propagation, tiles)}
+        for propagation in ("one_pass", "layer_consistent")
+        for tiles in (16, 64, 256)
+    ]
+
+
+def trained(case: Case) -> BnadaptCLI:
+    """The case's source network, from an earlier run or trained now, and its data."""
+    folder = Path("lightning_logs") / "bench" / f"{case.data.replace(' ', '-')}-{case.base_channels}"
+    checkpoint = folder / "default" / "fit" / "checkpoints" / "best.ckpt"
+    quiet = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
+    width = ["--model.network_args.base_channels", str(case.base_channels)]
+    place = ["--trainer.logger.save_dir", str(folder), "--trainer.logger.version"]
+    common = ["--config", case.config, *case.options, *quiet, *width, *place]
+    if not checkpoint.exists():
+        main(["fit", *common, "fit", *case.fit, "--trainer.precision", precision()])
+    cli = main(["validate", *common, "validate", "--ckpt_path", str(checkpoint)])
+    cli.model.to(DEVICE)
+    return cli
+
+
+def precision() -> str:
+    return "bf16-mixed" if DEVICE.type == "cuda" or "avx512_bf16" in Path("/proc/cpuinfo").read_text() else "32-true"
+
+
+def drawn(cli: BnadaptCLI, count: int, tile_size: int) -> Tensor:
+    """Tiles of the target without masks, on the device."""
+    data = cli.datamodule
+    data.tile_size, data.overlap = tile_size, tile_size // 8
+    tiles = torch.stack([item["image"] for item in data.unlabelled_tiles("target", count)])
+    return tiles.contiguous(memory_format=torch.channels_last).to(DEVICE)
+
+
+def measured(case: Case) -> Iterator[tuple[str, list[dict]]]:
+    """Tables of a case, as they come."""
+    cli = trained(case)
+    network = cli.model.network
+    names = cli.datamodule.test_domains()
+    cli.datamodule.tile_size = min(cli.datamodule.tile_size, 240)
+    test = cli.datamodule.test_dataloader()[list(names).index("target")]
+    pass_times = times(network, drawn(cli, case.timed_tiles, 240))
+    yield "seconds per pass", [{"method": name, **values} for name, values in pass_times.items()]
+    yield "error of the statistics", errors(network, drawn(cli, 20, 96))
+    yield "tiles until known", needed(network, drawn(cli, MANY, 96), test)
+
+
+def printed(title: str, rows: list[dict]) -> None:
+    table = Table(*rows[0], title=title)
+    for row in rows:
+        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
+    console.print(table)
+
+
+def run(cases: list[Case]) -> None:
+    results = {"device": NAME, "processor": platform.processor() or platform.machine(), "torch": torch.__version__}
+    results["cases"] = {}
+    for case in cases:
+        results["cases"][case.name] = {}
+        for title, rows in measured(case):
+            printed(f"{case.name}: {title}", rows)
+            results["cases"][case.name][title] = rows
+            save(results)
+    results["peak memory"] = memory()
+    printed("16 channels, batches of 4 tiles of 128 x 128: memory added to the peak", results["peak memory"])
+    save(results)
+
+
+def save(results: dict) -> None:
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", nargs="+", default=[case.name for case in CASES], help="names, such as %(default)s")
+    asked = parser.parse_args()
+    run(
+        [
+            case
+            for case in CASES
+            if case.name in asked.cases and (case.data == "synthetic" or "BNADAPT_DATA" in os.environ)
+        ]
+    )
