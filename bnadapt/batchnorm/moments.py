@@ -1,5 +1,6 @@
 """Mean and variance of a stream, pooled exactly, with what tiles tell about their errors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,14 +31,25 @@ class Moments:
     @classmethod
     def of(cls, features: Tensor) -> "Moments":
         """Moments of features (N, C, ...) over all axes but the channels; N counts tiles."""
-        means, variances = tile_moments(features)
+        return cls.of_tiles(*tile_moments(features), features[0, 0].numel())
+
+    @classmethod
+    def of_tiles(cls, means: Tensor, variances: Tensor, pixels: int) -> "Moments":
+        """Moments of tiles of equal size.
+
+        Args:
+            means: (N, C) of the tiles, float64.
+            variances: of the tiles, like their means.
+            pixels: values per tile and channel.
+        """
         mean = means.mean(0)
         deviation = means - mean
-        squared = variances + deviation.square()
-        variance = squared.mean(0)
-        excess = squared - variance
-        spread = torch.stack([deviation.square(), deviation * excess, excess.square()]).mean(1)
-        return cls(features.numel() // features.shape[1], len(features), mean, variance, spread)
+        squared = deviation.square()
+        excess = variances + squared
+        variance = excess.mean(0)
+        excess = excess - variance
+        spread = torch.stack([squared, deviation * excess, excess.square()]).mean(1)
+        return cls(len(means) * pixels, len(means), mean, variance, spread)
 
     def merged(self, other: "Moments") -> "Moments":
         """Moments of both streams together.
@@ -77,6 +89,16 @@ class Moments:
             (self.spread[0] / (self.tiles - 1) / variance).sqrt(),
             (self.spread[2].clamp(min=0) / (self.tiles - 1)).sqrt() / variance,
         )
+
+    def split(self, channels: Sequence[int], pixels: Sequence[int]) -> list["Moments"]:
+        """The parts of moments that stand side by side.
+
+        Args:
+            channels: of every part.
+            pixels: values per tile and channel of every part.
+        """
+        parts = zip(*(each.split(list(channels), -1) for each in (self.mean, self.variance, self.spread)), strict=True)
+        return [Moments(self.tiles * size, self.tiles, *part) for size, part in zip(pixels, parts, strict=True)]
 
     def _about(self, centre: Tensor) -> tuple[Tensor, Tensor]:
         """Spread (3, C) and mean (C,) of q, were q measured about another centre than the mean."""

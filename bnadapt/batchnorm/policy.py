@@ -161,7 +161,8 @@ class Policy:
             target: the same.
             tiles: of the target that were seen.
         """
-        mean, variance = mixed(*source, *target, self.weight(tiles))
+        weight = self.weight(tiles)
+        mean, variance = mixed(*source, *target, weight) if weight else target
         return (
             source[0] if self.statistics == "variance" else mean,
             source[1] if self.statistics == "mean" else variance,

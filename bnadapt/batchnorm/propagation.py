@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial, reduce
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from bnadapt.batchnorm.lockstep import ForwardPass, side_by_side
 from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
+from bnadapt.batchnorm.tile_moments import tile_moments
 
 Forward = Callable[[Tensor], Any]
 
@@ -44,7 +45,7 @@ class Propagation(ABC):
     def __init__(self, network: nn.Module, forward: Forward, policy: Policy) -> None:
         layers = batchnorm_layers(network)
         self.layers = {name: layers[name] for name in policy.chosen(list(layers))}
-        self.source = {name: (layer.running_mean, layer.running_var) for name, layer in self.layers.items()}
+        self.source = {name: _in_float64(layer) for name, layer in self.layers.items()}
         self.forward = forward
         self.policy = policy
 
@@ -56,13 +57,12 @@ class Propagation(ABC):
     def settled(self, processes: Processes) -> dict[str, Moments]:
         """Moments of all batches so far, in all processes (a collective)."""
 
-    def normalise_by(self, name: str, moments: Moments) -> None:
-        """Set what a layer normalises by."""
+    def normalise_by(self, name: str, mean: Tensor, variance: Tensor, tiles: int) -> None:
+        """Set what a layer normalises by, from the target's statistics (C,) of so many tiles."""
         layer, source = self.layers[name], self.source[name]
-        own = [each.to(moments.mean.device, torch.float64) for each in source]
-        adapted = self.policy.combined(own, (moments.mean, moments.variance), moments.tiles)
-        for buffer, value, original in zip(("running_mean", "running_var"), adapted, source, strict=True):
-            layer._buffers[buffer] = value.to(original)
+        adapted = self.policy.combined(source, (mean, variance), tiles)
+        for buffer, value in zip(("running_mean", "running_var"), adapted, strict=True):
+            layer._buffers[buffer] = value.to(layer._buffers[buffer])
 
     @contextmanager
     def watched(self, seen: Callable[[str, Tensor], None]) -> Iterator[None]:
@@ -94,29 +94,53 @@ class OnePass(Propagation):
 
     def __init__(self, network: nn.Module, forward: Forward, policy: Policy) -> None:
         super().__init__(network, forward, policy)
-        self.moments: dict[str, Moments] = {}
-        self._way: list[str] | None = None  # the layers that a whole forward pass calls, in order
+        self._whole: list[str] | None = None  # the layers that a whole forward pass calls, in order
+        self._streams: dict[_Way, Moments] = {}
 
     def add(self, images: Tensor) -> None:
         """Run the batch and merge its moments."""
-        way: list[str] = []
+        called: list[str] = []
+        found: list[tuple[Tensor, Tensor, int]] = []
 
         def record(name: str, features: Tensor) -> None:
-            seen = Moments.of(features)
-            _check_variance(name, seen)
-            self.moments[name] = self.moments[name].merged(seen) if name in self.moments else seen
-            way.append(name)
-            if way == self._way:
+            means, variances = tile_moments(features)
+            pixels = features[0, 0].numel()
+            _check_variance(name, len(features) * pixels)
+            found.append((means, variances, pixels))
+            called.append(name)
+            if called == self._whole:
                 raise _Enough
-            self.normalise_by(name, seen)
+            mean = means.mean(0)
+            variance = (variances + (means - mean).square()).mean(0)
+            self.normalise_by(name, mean, variance, len(features))
 
         with self.watched(record), suppress(_Enough):
             self.forward(images)
-            self._way = way
+            self._whole = called
+        if called:
+            self._merge(called, *zip(*found, strict=True))
+
+    def _merge(self, called: list[str], means: Sequence[Tensor], variances: Sequence[Tensor], pixels: tuple) -> None:
+        """Merge a batch's moments of all layers at once: what goes the same way at the same size lies side by side."""
+        way = _Way(tuple(called), pixels)
+        batch = Moments.of_tiles(torch.cat(means, 1), torch.cat(variances, 1), 1)
+        self._streams[way] = self._streams[way].merged(batch) if way in self._streams else batch
 
     def settled(self, processes: Processes) -> dict[str, Moments]:
         """The merged moments."""
-        return processes.pooled(self.moments)
+        moments: dict[str, Moments] = {}
+        for way, stream in self._streams.items():
+            channels = [self.layers[name].num_features for name in way.called]
+            for name, part in zip(way.called, stream.split(channels, way.pixels), strict=True):
+                moments[name] = moments[name].merged(part) if name in moments else part
+        return processes.pooled(moments)
+
+
+class _Way(NamedTuple):
+    """The layers that a batch calls, in order, and the values per tile and channel in each."""
+
+    called: tuple[str, ...]
+    pixels: tuple[int, ...]
 
 
 class LayerConsistent(Propagation):
@@ -156,8 +180,8 @@ class LayerConsistent(Propagation):
         with self.watched(_halt), side_by_side(forwards, self.batches[0].device.type) as passes:
             while (name := _common_place(passes)) is not None:
                 settled |= processes.pooled({name: reduce(Moments.merged, (each.value for each in passes))})
-                _check_variance(name, settled[name])
-                self.normalise_by(name, settled[name])
+                _check_variance(name, settled[name].count)
+                self.normalise_by(name, settled[name].mean, settled[name].variance, settled[name].tiles)
                 going_on = passes if len(settled) < len(self.layers) else passes[:1]
                 for each in going_on:
                     each.advance()
@@ -190,8 +214,13 @@ def _check_once(place: str | None, settled: Mapping[str, Moments]) -> None:
         )
 
 
-def _check_variance(name: str, moments: Moments) -> None:
-    if moments.count == 1:
+def _in_float64(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    statistics = layer.running_mean, layer.running_var
+    return tuple(each.cpu().double() if each.device.type == "mps" else each.double() for each in statistics)
+
+
+def _check_variance(name: str, count: int) -> None:
+    if count == 1:
         raise StatisticsError(
             f"The BatchNorm layer {name} got one value per channel, which has no variance; give larger images or more"
             " of them."

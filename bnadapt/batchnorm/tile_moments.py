@@ -1,5 +1,7 @@
 """Mean and variance of every channel of every tile, exact and at the cost of reading the features once."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -44,15 +46,22 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
     parts = -(-pixels // ROWS)
     even = pixels - pixels % parts
     dealt = _dealt_rows if features.stride(1) < features.stride(2) else _dealt_columns
-    groups = [dealt(features[:, :, :even], parts)]
+    means, variances = dealt(features[:, :, :even], parts)
+    if parts == 1:
+        return means.squeeze(2), variances.squeeze(2)
     if even < pixels:
         rest = features[:, :, even:].double()
-        groups.append((rest, torch.zeros_like(rest)))
-    means, variances = (torch.cat(each, 2) for each in zip(*groups, strict=True))
-    weights = torch.full((means.shape[2],), 1 / pixels, dtype=torch.float64)
-    weights[:parts] *= even // parts
+        means, variances = torch.cat([means, rest], 2), torch.cat([variances, torch.zeros_like(rest)], 2)
+    weights = _weights(pixels, parts)
     mean = means @ weights
     return mean, (variances + (means - mean.unsqueeze(2)).square()) @ weights
+
+
+@lru_cache
+def _weights(pixels: int, parts: int) -> Tensor:
+    """Shares of the pixels: equal parts, then single pixels that were left."""
+    left = pixels % parts
+    return torch.tensor([(pixels // parts) / pixels] * parts + [1 / pixels] * left, dtype=torch.float64)
 
 
 def _dealt_rows(features: Tensor, parts: int) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from bnadapt.data import DomainPair, Synthetic
-from bnadapt.data.datasets import EpochSampler, RandomCrops, TiledSections, Tiles
+from bnadapt.data.datasets import DrawnTiles, EpochSampler, RandomCrops, TiledSections, Tiles
 from bnadapt.data.domain import Section
 from bnadapt.data.intensity import by_data_type, by_percentiles, by_zscore, reference_quantiles, scaling
 from bnadapt.data.prepare import PreparedSection, prepare
@@ -147,3 +147,42 @@ def test_adaptation_tiles_are_images_alone():
     batches = list(pair.adaptation_dataloader())
     assert all(set(batch) == {"image"} for batch in batches)
     assert sum(len(batch["image"]) for batch in batches) == 5
+
+
+def drawn(sizes, count=None, **options):
+    """What DrawnTiles gives of sections whose pixels are their number, and which sections it has read."""
+    read = []
+
+    def reader(number, height):
+        def prepared():
+            read.append(number)
+            image = np.full((1, height, 32), number, dtype=np.float32)
+            image[0] += np.arange(height)[:, None] / 100 + np.arange(32) / 10_000
+            return PreparedSection(str(number), image, None, (height, 32), np.dtype("uint8"))
+
+        return prepared
+
+    tiles = DrawnTiles([reader(*each) for each in enumerate(sizes)], "made", 16, 0, count, **options)
+    return [tuple(item["image"].flatten().tolist()) for item in tiles], read
+
+
+def test_drawn_tiles_take_every_section_in_turn_and_read_only_what_is_due():
+    tiles, read = drawn([64] * 5, count=5)
+    assert sorted(int(tile[0]) for tile in tiles) == read == [0, 1, 2, 3, 4]
+    tiles, read = drawn([64] * 50, count=3)
+    assert len(tiles) == len(read) == 3
+
+
+def test_drawn_tiles_come_once_each_and_the_same_again():
+    sizes = [16, 64, 32]
+    tiles, _ = drawn(sizes)
+    assert len(tiles) == len(set(tiles)) == sum(size // 16 * 2 for size in sizes)
+    assert drawn(sizes)[0] == tiles
+    assert [int(tile[0]) for tile in tiles[:6]] == [0, 1, 2, 0, 1, 2]
+
+
+def test_processes_share_drawn_tiles_batch_by_batch():
+    everything, _ = drawn([64] * 5, count=11)
+    one, two = (drawn([64] * 5, count=11, share=(rank, 2), batch_size=4)[0] for rank in (0, 1))
+    assert one == everything[:4] + everything[8:11]
+    assert two == everything[4:8]
