@@ -32,7 +32,7 @@ demo-em: $(READY) ## the same on real images, flyem and vnc in both directions (
 	$(BIN)/python -m bnadapt.studies.demo --configs configs/flyem-to-vnc.yaml configs/vnc-to-flyem.yaml \
 		--intensities dtype zscore --seeds $(SEEDS) --output lightning_logs/demo-em
 
-readme: $(READY) ## put the results of the last demo-em into README.md and docs/
+readme: $(READY) ## put the results of the last demo-em and bench into README.md and docs/
 	$(BIN)/python docs/update_readme.py lightning_logs/demo-em
 
 fit: $(READY) ## train a network: make fit CONFIG=configs/synthetic.yaml
