@@ -99,7 +99,8 @@ class AdaptationTrainer(Trainer):
             policy: how much of the source's statistics stays, and in which layers.
             propagation: `one_pass` (every layer normalises by the batch at hand), or `layer_consistent` (by its
                 statistics over all tiles; exact, holds all tiles in memory).
-            until: standard error of the statistics at which to stop reading; by default all tiles are read.
+            until: standard error of the statistics at which to stop reading; by default, and at most, the data's
+                `adaptation_tiles` are read.
         """
         if output is None and ckpt_path is None:
             raise InputError("adapt: without --ckpt_path there is nothing to name the output after; give --output.")

@@ -32,7 +32,7 @@ class LayerShift:
     log_variance: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bank:
     """Running mean and variance of every BatchNorm layer.
 
@@ -59,12 +59,13 @@ class Bank:
             dict.fromkeys(layers, "source"),
         )
 
-    def adapted(self, target: Mapping[str, Moments], policy: Policy, propagation: str) -> "Bank":
+    def adapted(self, target: Mapping[str, Moments], policy: Policy, tiles: int, propagation: str) -> "Bank":
         """This source bank, adapted to moments of a target.
 
         Args:
             target: moments by layer name, possibly of some layers only.
             policy: which of them to use, and how much of the source stays.
+            tiles: of the target that were seen.
             propagation: how they were measured, for the provenance.
         """
         bank = Bank(dict(self.mean), dict(self.variance), dict(self.count), dict(self.provenance))
@@ -73,12 +74,11 @@ class Bank:
                 continue
             moments = target[name]
             bank.mean[name], bank.variance[name] = policy.combined(
-                (self.mean[name], self.variance[name]), (moments.mean.cpu(), moments.variance.cpu()), moments.tiles
+                (self.mean[name], self.variance[name]), (moments.mean.cpu(), moments.variance.cpu()), tiles
             )
             bank.count[name] = moments.count
             bank.provenance[name] = (
-                f"{policy.statistics} of {moments.tiles} tiles, {propagation}, source weight"
-                f" {policy.weight(moments.tiles):.3g}"
+                f"{policy.statistics} of {tiles} tiles, {propagation}, source weight {policy.weight(tiles):.3g}"
             )
         return bank
 
@@ -87,12 +87,16 @@ class Bank:
         """Write the statistics into the network's running statistics; nothing else changes.
 
         Raises:
-            BankMismatchError: a layer is missing on either side or has another width; the network
-                is then untouched.
+            BankMismatchError: a layer is missing on either side or has another width.
+            BatchNormError: a value is no statistic, or cannot be held in the layer's type. The network is
+                then untouched.
         """
         layers = batchnorm_layers(network)
         if differing := self._differing({name: layer.num_features for name, layer in layers.items()}):
-            raise BankMismatchError(f"The bank does not fit the network: {'; '.join(differing)}.")
+            raise BankMismatchError(
+                f"The bank does not fit the network: {'; '.join(differing)}. Take one that was made with it."
+            )
+        self._check_values(layers)
         own = _statistics(network)
         try:
             for name, layer in layers.items():
@@ -151,7 +155,7 @@ class Bank:
         return Bank(
             {name: mean for name, (mean, _) in both.items()},
             {name: variance for name, (_, variance) in both.items()},
-            self.count,
+            dict(self.count),
             {
                 name: f"{source_weight:.3g} x ({source.provenance.get(name, 'unknown')})"
                 f" + {1 - source_weight:.3g} x ({self.provenance.get(name, 'unknown')})"
@@ -164,6 +168,7 @@ class Bank:
         from safetensors.torch import save_file
 
         path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         tensors = {f"{name}/mean": mean.contiguous() for name, mean in self.mean.items()}
         tensors |= {f"{name}/variance": variance.contiguous() for name, variance in self.variance.items()}
@@ -195,7 +200,7 @@ class Bank:
                 {name: int(tensors[f"{name}/count"]) for name in names},
                 provenance,
             )
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise BatchNormError(f"{path}: cannot be read as a bank ({error}); check the path.") from error
 
     def state_dict(self) -> dict[str, dict]:
@@ -239,7 +244,19 @@ class Bank:
             BankMismatchError: the layers of the two differ; the sentence says which.
         """
         if differing := self._differing({name: len(mean) for name, mean in other.mean.items()}):
-            raise BankMismatchError(f"The banks are of different networks: {'; '.join(differing)}.")
+            raise BankMismatchError(
+                f"The banks are of different networks: {'; '.join(differing)}. Take two of the same one."
+            )
+
+    def _check_values(self, layers: Mapping[str, nn.Module]) -> None:
+        for name, layer in layers.items():
+            limit = torch.finfo(layer.running_var.dtype).max
+            for kind, values, lowest in (("mean", self.mean[name], -limit), ("variance", self.variance[name], 0.0)):
+                if not ((values >= lowest) & (values <= limit)).all():
+                    raise BatchNormError(
+                        f"The bank's {kind} of the layer {name} has values that are no {kind} or do not fit into"
+                        f" {layer.running_var.dtype}; estimate it again, or keep the layer in float32."
+                    )
 
     def _differing(self, channels: Mapping[str, int]) -> list[str]:
         """What differs from a network, or another bank, with these layers of so many channels."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from bnadapt.batchnorm.bank import Bank
+from bnadapt.batchnorm.bank import Bank, BankMismatchError
 from bnadapt.batchnorm.layers import BatchNormError
 
 
@@ -29,8 +29,11 @@ class DomainBanks:
         self.network = network
         self.banks = dict(banks)
         own = Bank.of(network)
-        for bank in banks.values():
-            bank.require_fit(own)
+        for domain, bank in banks.items():
+            try:
+                bank.require_fit(own)
+            except BankMismatchError as error:
+                raise BankMismatchError(f"{domain}: {error}") from error
 
     @contextmanager
     def use(self, domain: str) -> Iterator[Bank]:

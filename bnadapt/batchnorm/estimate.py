@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from bnadapt.batchnorm.bank import Bank
-from bnadapt.batchnorm.images import Pick, batches_of
+from bnadapt.batchnorm.batches import Pick, batches_of
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
 from bnadapt.batchnorm.moments import Moments
@@ -86,13 +86,16 @@ class Estimation:
         self._known = False
         self._convergence = Convergence()
         self._stack = ExitStack()
+        self._entered = False
 
     def __enter__(self) -> "Estimation":
         self._stack.enter_context(isolated(self.network))
         self._stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code knows no new hooks
+        self._entered = True
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._entered = False
         self._stack.close()
 
     def add(self, images: Tensor) -> bool:
@@ -101,6 +104,7 @@ class Estimation:
         Returns:
             Whether that is enough; never without `until`.
         """
+        self._require_entered()
         with torch.no_grad():
             self._process.add(images)
             self._tiles += len(images)
@@ -116,6 +120,7 @@ class Estimation:
         Raises:
             StatisticsError: there was no batch, fewer tiles than the floor, or features that are not finite.
         """
+        self._require_entered()
         with torch.no_grad():
             while self.until is not None and not self._finished() and self._meet(more=False):
                 pass  # other processes still have batches
@@ -129,8 +134,14 @@ class Estimation:
                 )
             if self._convergence.tiles[-1:] != [self._total]:
                 self._check()
-        bank = self._source.adapted(self._moments, self.policy, self.propagation)
+        bank = self._source.adapted(self._moments, self.policy, self._total, self.propagation)
         return Estimate(bank, self._total, pixels, self._known if self.until else None, self._convergence)
+
+    def _require_entered(self) -> None:
+        if not self._entered:
+            raise StatisticsError(
+                "The estimation is not entered; call it inside of `with Estimation(...) as estimation:`."
+            )
 
     def _finished(self) -> bool:
         return self._known or self.until.reached(self._total)
@@ -179,7 +190,7 @@ def estimate(
     Args:
         network: any module with BatchNorm1d, 2d, 3d or SyncBatchNorm layers that keep running statistics.
         images: of the new domain: a DataLoader, any iterable of batches, a tensor, an array, `VolumeTiles`; see
-            `bnadapt.batchnorm.images.batches_of`. They are moved to the network's device.
+            `bnadapt.batchnorm.batches.batches_of`. They are moved to the network's device.
         pick: what of a batch is the images: a key, an index or a callable.
         batch_size: of tensors, arrays and volumes.
         propagation: `one_pass` (every layer normalises by the batch at hand) or `layer_consistent` (by its

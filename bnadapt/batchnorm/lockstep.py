@@ -1,5 +1,6 @@
 """Forward passes that go through a network side by side and wait for each other at given places."""
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,6 +31,7 @@ class ForwardPass(threading.Thread):
         self.value: Any = None
         self._forward = forward
         self._surroundings = _surroundings(device_type)
+        self._context = contextvars.copy_context()
         self._go = threading.Semaphore(0)
         self._halted = threading.Semaphore(0)
         self._error: BaseException | None = None
@@ -41,7 +43,7 @@ class ForwardPass(threading.Thread):
         try:
             if not self._cancelled:
                 with self._surroundings():
-                    self._forward()
+                    self._context.run(self._forward)
         except _Cancelled:
             pass
         except BaseException as error:  # goes on in `advance`
@@ -59,6 +61,8 @@ class ForwardPass(threading.Thread):
 
     def halt(self, place: Any, value: Any) -> None:
         """Wait at a place until `advance` is called; called from within the forward pass."""
+        if self._cancelled:  # the network has caught the first one
+            raise _Cancelled
         self.place, self.value = place, value
         self._halted.release()
         self._go.acquire()
@@ -66,37 +70,42 @@ class ForwardPass(threading.Thread):
             raise _Cancelled
 
     def cancel(self) -> None:
-        """End the pass where it stands."""
+        """Let the pass end where it stands."""
         self._cancelled = True
         self._go.release()
-        self.join()
 
 
 @contextmanager
 def side_by_side(forwards: Sequence[Callable[[], Any]], device_type: str) -> Iterator[list[ForwardPass]]:
     """Start forward passes, each to its first place or its end; on leaving, all that still wait are ended."""
     passes = [ForwardPass(forward, device_type) for forward in forwards]
-    for each in passes:
-        each.start()
     try:
+        for each in passes:
+            each.start()
         for each in passes:
             each.advance()
         yield passes
     finally:
         for each in passes:
             each.cancel()
+        for each in passes:
+            if each.ident is not None:
+                each.join()
 
 
 def _surroundings(device_type: str) -> Callable[[], ExitStack]:
-    """What torch keeps per thread, as it is in this one: gradient mode and autocast."""
+    """What torch keeps per thread, as it is in this one: gradient mode, autocast and the CUDA device."""
     inference = torch.is_inference_mode_enabled()
     autocast = torch.is_autocast_enabled(device_type)
     dtype = torch.get_autocast_dtype(device_type)
+    device = torch.cuda.current_device() if device_type == "cuda" else None
 
     def entered() -> ExitStack:
         stack = ExitStack()
         stack.enter_context(torch.inference_mode() if inference else torch.no_grad())
         stack.enter_context(torch.autocast(device_type, dtype=dtype, enabled=autocast))
+        if device is not None:
+            stack.enter_context(torch.cuda.device(device))
         return stack
 
     return entered

@@ -9,7 +9,7 @@ from torch import Tensor
 from bnadapt.batchnorm.tile_moments import tile_moments
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Moments:
     """Mean and population variance of every channel, in float64, and how much tiles differ in both.
 

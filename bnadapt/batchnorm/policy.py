@@ -39,8 +39,10 @@ class SourcePrior(SourceWeight):
     samples: float = 16
 
     def __post_init__(self) -> None:
-        if self.samples < 0:
-            raise BatchNormError(f"samples is {self.samples}; give 0 or more tiles that the source counts for.")
+        if not 0 <= self.samples < math.inf:
+            raise BatchNormError(
+                f"samples is {self.samples}; give a number of tiles, 0 or more, that the source counts for."
+            )
 
     def of(self, tiles: int) -> float:
         """N / (N + n)."""
@@ -126,6 +128,8 @@ class Policy:
             raise BatchNormError(
                 f"source_weight is {self.source_weight}; give a value between 0 (target alone) and 1 (source alone)."
             )
+        if isinstance(self.layers, str):
+            raise BatchNormError(f"layers is {self.layers!r}; give a list of patterns, such as [{self.layers!r}].")
         if self.statistics not in ("both", "mean", "variance"):
             raise BatchNormError(f"statistics is {self.statistics!r}; give 'both', 'mean' or 'variance'.")
 

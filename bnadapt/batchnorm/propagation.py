@@ -87,14 +87,16 @@ class OnePass(Propagation):
 
     One forward pass a batch, which ends at the last chosen layer; nothing is kept. The moments of
     the first layer are exact; those of later ones are of features that were normalised batch by
-    batch, which approximates the adapted network the better, the larger the batches.
+    batch, which approximates the adapted network the better, the larger the batches. A policy whose
+    source weight depends on the number of tiles is propagated with the number so far.
     """
 
     growth = 1
 
     def __init__(self, network: nn.Module, forward: Forward, policy: Policy) -> None:
         super().__init__(network, forward, policy)
-        self._whole: list[str] | None = None  # the layers that a whole forward pass calls, in order
+        self._whole: list[str] | None = None  # what a forward pass calls that calls all layers, in order
+        self._images = 0
         self._streams: dict[_Way, Moments] = {}
 
     def add(self, images: Tensor) -> None:
@@ -112,11 +114,12 @@ class OnePass(Propagation):
                 raise _Enough
             mean = means.mean(0)
             variance = (variances + (means - mean).square()).mean(0)
-            self.normalise_by(name, mean, variance, len(features))
+            self.normalise_by(name, mean, variance, self._images)
 
+        self._images += len(images)
         with self.watched(record), suppress(_Enough):
             self.forward(images)
-            self._whole = called
+            self._whole = called if set(called) == set(self.layers) else None
         if called:
             self._merge(called, *zip(*found, strict=True))
 
@@ -152,8 +155,9 @@ class LayerConsistent(Propagation):
     there, and go on normalised by their pooled moments. The cost is one forward pass over the tiles,
     whatever the depth, and memory for what all of them hold between two layers (skip connections
     included). Memory grows with the tiles, so draw them: few are enough, and `UntilKnown` tells how many.
-    Every check of it runs all tiles again, twice as many as at the last one, so that all checks together
-    cost at most two passes over the tiles that were read.
+    Every check of it runs all tiles again, at least twice as many as at the last one, so that all checks
+    together cost less than three passes over the tiles that were read. There is a thread, with torch's threads
+    of its own, for every batch: with many cores make the batches large.
     """
 
     growth = 2
@@ -163,8 +167,8 @@ class LayerConsistent(Propagation):
         self.batches: list[Tensor] = []
 
     def add(self, images: Tensor) -> None:
-        """Keep the batch."""
-        self.batches.append(images)
+        """Keep a copy of the batch."""
+        self.batches.append(images.clone())
 
     def settled(self, processes: Processes) -> dict[str, Moments]:
         """Run all batches breadth first.
@@ -175,13 +179,14 @@ class LayerConsistent(Propagation):
         """
         if 0 in processes.each(len(self.batches)):
             raise StatisticsError("No image came to one of the processes; give at least one batch to each.")
+        images = sum(processes.each(sum(map(len, self.batches))))
         settled: dict[str, Moments] = {}
-        forwards = [partial(self.forward, images) for images in self.batches]
+        forwards = [partial(self.forward, batch) for batch in self.batches]
         with self.watched(_halt), side_by_side(forwards, self.batches[0].device.type) as passes:
             while (name := _common_place(passes)) is not None:
                 settled |= processes.pooled({name: reduce(Moments.merged, (each.value for each in passes))})
                 _check_variance(name, settled[name].count)
-                self.normalise_by(name, settled[name].mean, settled[name].variance, settled[name].tiles)
+                self.normalise_by(name, settled[name].mean, settled[name].variance, images)
                 going_on = passes if len(settled) < len(self.layers) else passes[:1]
                 for each in going_on:
                     each.advance()
@@ -193,15 +198,21 @@ class LayerConsistent(Propagation):
 
 def _halt(name: str, features: Tensor) -> None:
     """Bring the layer's moments to where all passes wait."""
-    threading.current_thread().halt(name, Moments.of(features))
+    this = threading.current_thread()
+    if not isinstance(this, ForwardPass):
+        raise StatisticsError(
+            f"The BatchNorm layer {name} is called in a thread that the network has started, as DataParallel does; give"
+            " the network inside, or take the propagation 'one_pass'."
+        )
+    this.halt(name, Moments.of(features))
 
 
 def _common_place(passes: Sequence[ForwardPass]) -> str | None:
     places = {each.place for each in passes}
     if len(places) > 1:
+        apart = " and ".join(sorted(place or "the end" for place in places))
         raise StatisticsError(
-            f"Batches take different ways through the network: some are at {' and '.join(map(str, places))}. Take the"
-            " propagation 'one_pass'."
+            f"Batches take different ways through the network: they are at {apart}. Take the propagation 'one_pass'."
         )
     return places.pop()
 
@@ -223,7 +234,7 @@ def _check_variance(name: str, count: int) -> None:
     if count == 1:
         raise StatisticsError(
             f"The BatchNorm layer {name} got one value per channel, which has no variance; give larger images or more"
-            " of them."
+            " of them in a batch, or take the propagation 'layer_consistent', which pools all batches."
         )
 
 

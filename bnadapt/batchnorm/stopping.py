@@ -21,7 +21,7 @@ class UntilKnown:
     Args:
         tolerance: standard error of the worst layer at which to stop.
         floor: tiles to read at least; fewer are refused.
-        ceiling: tiles to read at most; none means all there are.
+        ceiling: tiles from which on no further batch is read; none means all there are.
 
     Raises:
         BatchNormError: a value is out of range.
@@ -32,7 +32,7 @@ class UntilKnown:
     ceiling: int | None = None
 
     def __post_init__(self) -> None:
-        if self.tolerance <= 0:
+        if not self.tolerance > 0:
             raise BatchNormError(f"tolerance is {self.tolerance}; give a standard error above 0, such as 0.1.")
         if self.floor < 2:
             raise BatchNormError(f"floor is {self.floor}; a standard error needs at least 2 tiles.")

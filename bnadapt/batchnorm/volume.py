@@ -16,7 +16,7 @@ def as_float(pixels: np.ndarray) -> Tensor:
     """Float32 tensor; integers are divided by their type's greatest value."""
     if np.issubdtype(pixels.dtype, np.integer):
         pixels = pixels / np.float32(np.iinfo(pixels.dtype).max)
-    return torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
+    return torch.from_numpy(np.array(pixels, dtype=np.float32))
 
 
 class VolumeTiles:
@@ -50,7 +50,9 @@ class VolumeTiles:
         for volume in self.volumes:
             if len(volume.shape) != 3:
                 raise StatisticsError(f"A volume has the shape {tuple(volume.shape)}; give (Z, H, W).")
-        shortest = min(min(volume.shape[1:]) for volume in self.volumes)
+        shortest = min((min(volume.shape) and min(volume.shape[1:]) for volume in self.volumes), default=0)
+        if shortest == 0:
+            raise StatisticsError("There is no volume, or one without pixels; give at least one section.")
         self.tile_size = min(256, shortest) if tile_size is None else tile_size
         if not 1 <= self.tile_size <= shortest:
             raise StatisticsError(

@@ -1,6 +1,7 @@
 """Adapt the BatchNorm statistics of a task to the target, at the end of training or in `bnadapt adapt`."""
 
 import json
+import math
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -77,8 +78,8 @@ class BatchNormAdaptation(Callback):
             raise InputError("BatchNormAdaptation: there is no target to adapt to; give --data.target.")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._begin(pl_module)
         try:
+            self._begin(pl_module)
             for batch in trainer.datamodule.adaptation_dataloader():
                 if self._estimation.add(batch["image"].to(pl_module.device)):
                     break
@@ -112,8 +113,7 @@ class BatchNormAdaptation(Callback):
             self._adapt(trainer, pl_module, estimate)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if self._estimation is not None:
-            self._end(pl_module)
+        self._end(pl_module)
 
     def _begin(self, task: LightningModule) -> None:
         self._started = time.perf_counter()
@@ -145,7 +145,7 @@ class BatchNormAdaptation(Callback):
             "source_weight": self.policy.weight(estimate.tiles),
             "until": asdict(self.until) if self.until else None,
             "known": estimate.known,
-            "convergence": asdict(estimate.convergence),
+            "convergence": readable(estimate.convergence),
             "batchnorm_layers": len(estimate.bank.mean),
             "seconds": round(time.perf_counter() - self._started, 3),
         }
@@ -158,6 +158,15 @@ def described(policy: Policy) -> dict[str, Any]:
     if isinstance(policy.source_weight, SourceWeight):
         fields["source_weight"] = {"rule": type(policy.source_weight).__name__, **fields["source_weight"]}
     return fields
+
+
+def readable(convergence: Convergence) -> dict[str, Any]:
+    """Curves in plain types; None where one tile has told nothing (JSON has no infinity)."""
+    curves = asdict(convergence)
+    for which in ("mean", "log_variance"):
+        for layer, errors in curves[which].items():
+            curves[which][layer] = [round(error, 6) if math.isfinite(error) else None for error in errors]
+    return curves
 
 
 def log_convergence(trainer: Trainer, convergence: Convergence) -> None:

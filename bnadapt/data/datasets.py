@@ -1,7 +1,8 @@
 """torch data sets over prepared sections: random crops to learn from, tiles to test on, sections to segment."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache
+from itertools import count as counted
 from itertools import islice
 
 import numpy as np
@@ -13,6 +14,8 @@ from bnadapt.data.masks import IGNORED
 from bnadapt.data.prepare import PreparedSection, check_channels
 from bnadapt.data.tiles import tiles_of
 from bnadapt.errors import InputError
+
+SECTIONS_IN_MEMORY = 32
 
 
 class RandomCrops(Dataset):
@@ -125,8 +128,8 @@ class Tiles(Dataset):
 class DrawnTiles(IterableDataset):
     """Tiles without masks in random order, stratified: one of every section, then a second one of each, and so on.
 
-    A section is read when its first tile is due, so whoever stops early reads only what was drawn. The
-    order is the same in every iteration and process.
+    A section is read when a tile of it is due, so whoever stops early reads only what was drawn, and a process
+    only its share. A few dozen sections are kept in memory. The order is the same in every iteration and process.
 
     Args:
         sections: in random order; each reads its section.
@@ -158,34 +161,37 @@ class DrawnTiles(IterableDataset):
         self.count = count
         self.share = share
         self.batch_size = batch_size
+        self._first: PreparedSection | None = None
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         own, processes = self.share
-        for number, draw in enumerate(islice(self._drawn(), self.count)):
+        opened = lru_cache(SECTIONS_IN_MEMORY)(self._opened)
+        for number, (section, turn) in enumerate(islice(self._draws(opened), self.count)):
             if number // self.batch_size % processes == own:
-                yield draw()
+                tiles = opened(section)
+                yield tiles[self._order(section, len(tiles))[turn]]
 
-    def _drawn(self) -> Iterator[Callable[[], dict[str, Tensor]]]:
-        """What cuts the tile that is due."""
-        read: list[PreparedSection] = []
-        waiting = [self._shuffled(number, read) for number in range(len(self.sections))]
-        while waiting:
-            left = []
-            for each in waiting:
-                due = next(each, None)
-                if due is not None:
-                    yield due
-                    left.append(each)
-            waiting = left
+    def _draws(self, opened: Callable[[int], "Tiles"]) -> Iterator[tuple[int, int]]:
+        """Every section in turn, as long as it has tiles; that it has a first one is known without reading it."""
+        left = list(range(len(self.sections)))
+        for turn in counted():
+            still: list[int] = []
+            for section in left:
+                if turn == 0 or turn < len(opened(section)):
+                    still.append(section)
+                    yield section, turn
+            if not still:
+                return
+            left = still
 
-    def _shuffled(self, number: int, read: list[PreparedSection]) -> Iterator[Callable[[], dict[str, Tensor]]]:
-        """The tiles of a section, which must be like the first one that was read."""
-        section = self.sections[number]()
-        read.append(section)
-        check_channels(section, read[0], self.place)
-        tiles = Tiles([section], self.tile_size, self.overlap)
-        for index in np.random.default_rng([0, number]).permutation(len(tiles)).tolist():
-            yield partial(tiles.__getitem__, index)
+    def _opened(self, section: int) -> "Tiles":
+        prepared = self.sections[section]()
+        self._first = self._first or prepared
+        check_channels(prepared, self._first, self.place)
+        return Tiles([prepared], self.tile_size, self.overlap)
+
+    def _order(self, section: int, tiles: int) -> list[int]:
+        return np.random.default_rng([0, section]).permutation(tiles).tolist()
 
 
 class TiledSections(Dataset):

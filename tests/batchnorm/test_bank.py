@@ -121,3 +121,21 @@ def test_a_bank_of_another_network_says_which_layers_differ(network):
         Bank.of(network()).apply(other)
     with pytest.raises(BankMismatchError, match="banks are of different networks"):
         Bank.of(other).compared(Bank.of(network()))
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(-1.0, torch.float32), (float("nan"), torch.float32), (1e6, torch.float16)]
+)
+def test_values_that_are_no_statistics_are_not_applied(banks, value, dtype):
+    net, _, target = banks
+    net.to(dtype)
+    before = Bank.of(net).variance["1"]
+    target.variance["1"][2] = value
+    with pytest.raises(BatchNormError, match="variance of the layer 1 .* do not fit into torch.float"):
+        target.apply(net)
+    assert torch.equal(Bank.of(net).variance["1"], before)
+
+
+def test_domains_of_another_network_are_named(banks):
+    with pytest.raises(BankMismatchError, match="^mars: "):
+        DomainBanks(banks[0], {"earth": banks[1], "mars": Bank.of(nn.BatchNorm2d(3))})

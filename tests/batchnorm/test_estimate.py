@@ -2,6 +2,7 @@
 
 import copy
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from bnadapt.batchnorm import (
     Estimation,
     NoBatchNormError,
     Policy,
+    SourcePrior,
     StatisticsError,
     UntilKnown,
     adapt,
@@ -248,6 +250,7 @@ def test_half_adapted_statistics_are_consistent_with_the_half_adapted_network():
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.InstanceNorm2d(2)), "InstanceNorm2d"),
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.LayerNorm(2)), "LayerNorm"),
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, track_running_stats=False)), "track_running_stats=True"),
+        (nn.Sequential(nn.BatchNorm2d(1), nn.BatchNorm2d(1, track_running_stats=False)), "1 of the 2 .* such as 1"),
         (nn.Conv2d(1, 2, 3), "no BatchNorm"),
     ],
 )
@@ -307,6 +310,29 @@ def test_layer_consistency_is_refused_where_it_cannot_be(images):
     assert bank.count["first"] == bank.count["second"] == images[:, 0].numel()
 
 
+def test_batches_that_take_other_ways_are_all_counted(images):
+    class Skipping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.BatchNorm2d(1), nn.BatchNorm2d(1)
+
+        def forward(self, batch):
+            latents = self.first(batch)
+            return self.second(latents) if batch.mean() > 0 else latents
+
+    for batches in ([images, -images, images], [-images, images, images]):
+        bank = estimate(Skipping(), batches).bank
+        assert bank.count == {"first": 3 * images[:, 0].numel(), "second": 2 * images[:, 0].numel()}
+
+
+def test_the_weight_counts_images_however_often_a_layer_is_called(images):
+    shared = nn.BatchNorm2d(1)
+    net = nn.Sequential(shared, nn.ReLU(), shared)
+    found = estimate(net, images, policy=Policy(SourcePrior(11)))
+    assert found.tiles == 11
+    assert found.bank.provenance["0"] == "both of 11 tiles, one_pass, source weight 0.5"
+
+
 def test_a_layer_that_is_shared_pools_all_its_inputs(images):
     shared = nn.BatchNorm2d(1)
     bank = estimate(nn.Sequential(shared, nn.ReLU(), shared), images).bank
@@ -322,7 +348,7 @@ def test_a_compiled_network_is_run_without_its_compiled_code(network, images):
     net = network()
     compiled = torch.compile(copy.deepcopy(net), backend="eager").eval()
     compiled(images)
-    assert estimate(compiled, images).bank.mean["_orig_mod.1"].tolist() == estimate(net, images).bank.mean["1"].tolist()
+    assert estimate(compiled, images).bank.mean["1"].tolist() == estimate(net, images).bank.mean["1"].tolist()
 
 
 def test_tiles_stop_when_the_statistics_are_known():
@@ -359,3 +385,59 @@ def test_an_estimation_is_fed_batch_by_batch(network, images):
             assert not estimation.add(batch)
         bank = estimation.result().bank
     assert torch.equal(bank.mean["1"], estimate(net, images.split(4)).bank.mean["1"])
+
+
+def test_an_estimation_that_is_not_entered_refuses(network, images):
+    estimation = Estimation(network(), "layer_consistent")
+    with pytest.raises(StatisticsError, match="not entered"):
+        estimation.add(images)
+    with estimation:
+        estimation.add(images)
+    with pytest.raises(StatisticsError, match="not entered"):
+        estimation.result()
+
+
+def test_a_buffer_that_the_loader_refills_is_copied(network, images):
+    buffer = torch.empty(4, 1, 12, 12)
+
+    def refilled():
+        for part in images[:8].split(4):
+            yield buffer.copy_(part)
+
+    one, other = (estimate(network(), refilled(), propagation=name).bank.mean["1"] for name in PROPAGATIONS)
+    torch.testing.assert_close(one, other)
+
+
+def test_a_network_that_catches_everything_does_not_hang(images):
+    class Stubborn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.BatchNorm2d(1), nn.BatchNorm2d(1)
+
+        def forward(self, batch):
+            try:
+                return self.first(batch)
+            except:  # noqa: E722
+                return self.second(batch)
+
+    threads = threading.active_count()
+    with pytest.raises(StatisticsError, match="one value per channel"):
+        estimate(Stubborn(), [images[:1, :, :1, :1]], propagation="layer_consistent")
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("propagation", PROPAGATIONS)
+def test_no_thread_stays_behind(images, propagation):
+    threads = threading.active_count()
+    net = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    net[1].weight.data.fill_(float("inf"))
+    with pytest.raises(StatisticsError):
+        estimate(net, [images] * 5, propagation=propagation)
+    assert threading.active_count() == threads
+
+
+def test_a_network_wrapped_for_several_devices_has_the_names_of_the_one_inside(network, images):
+    net = network()
+    bank = estimate(nn.DataParallel(net), images).bank
+    bank.apply(net)
+    assert list(bank.mean) == ["1"]

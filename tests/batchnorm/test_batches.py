@@ -105,6 +105,8 @@ def test_tiles_of_several_volumes_come_once_each_and_the_same_again():
         ([{"image": torch.ones(2, 1, 4, 4)}], "a dict of 'image'; say which by `pick`"),
         (["nonsense"], "of type str; give tensors"),
         ([torch.ones(2, 1, 4, 4, dtype=torch.uint8)], "of type torch.uint8; scale it"),
+        ([torch.ones(0, 1, 4, 4)], r"the shape \(0, 1, 4, 4\); give"),
+        (torch.ones(5), "the shape"),
         (np.zeros((3, 3)), "neither images .* nor a volume"),
     ],
 )
@@ -116,5 +118,13 @@ def test_what_is_no_image_is_refused(net, given, words):
 def test_a_tile_larger_than_the_volume_is_refused():
     with pytest.raises(StatisticsError, match="tile_size is 64, the shortest side of a section 40"):
         VolumeTiles(np.zeros((2, 40, 50)), tile_size=64)
+    for nothing in ([], np.zeros((0, 40, 40)), np.zeros((2, 0, 40))):
+        with pytest.raises(StatisticsError, match="at least one section"):
+            VolumeTiles(nothing)
     with pytest.raises(StatisticsError, match=r"shape \(40, 50\); give \(Z, H, W\)"):
         VolumeTiles([np.zeros((40, 50))])
+
+
+def test_batches_of_nothing_are_refused(net, images):
+    with pytest.raises(StatisticsError, match="batch_size is 0"):
+        estimate(net, images, batch_size=0)

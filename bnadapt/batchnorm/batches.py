@@ -31,8 +31,10 @@ def batches_of(images: Any, pick: Pick | None, batch_size: int) -> Iterator[Tens
         batch_size: of the batches that are made here.
 
     Raises:
-        StatisticsError: a batch is nothing that can be passed through a network.
+        StatisticsError: batch_size is below 1, or a batch is nothing that can be passed through a network.
     """
+    if batch_size < 1:
+        raise StatisticsError(f"batch_size is {batch_size}; give at least 1.")
     if isinstance(images, Tensor):
         images = images.split(batch_size)
     elif hasattr(images, "shape") and hasattr(images, "dtype"):
@@ -47,9 +49,9 @@ class _Rows:
     """The images of an array (N, C, H, W), each read when its turn comes, in random order."""
 
     def __init__(self, images: Any) -> None:
-        if len(images.shape) != 4:
+        if len(images.shape) < 4:
             raise StatisticsError(
-                f"An array of shape {tuple(images.shape)} is neither images (N, C, H, W) nor a volume (Z, H, W);"
+                f"An array of shape {tuple(images.shape)} is neither images (N, C, H, W, ...) nor a volume (Z, H, W);"
                 " give one of these, or batches."
             )
         self.images = images
@@ -91,6 +93,11 @@ def _checked(images: Any, number: int) -> Tensor:
     if not images.is_floating_point():
         raise StatisticsError(
             f"Batch {number} is of type {images.dtype}; scale it as the images that the network was trained on."
+        )
+    if images.ndim < 2 or images.numel() == 0:
+        raise StatisticsError(
+            f"Batch {number} has the shape {tuple(images.shape)}; give (N, C, ...) with at least one image, or leave it"
+            " out."
         )
     if not torch.isfinite(images).all():
         raise StatisticsError(f"Batch {number} has pixels that are NaN or infinite; replace them or leave it out.")
