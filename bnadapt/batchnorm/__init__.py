@@ -2,7 +2,8 @@
 
 from bnadapt.batchnorm.bank import Bank, BankMismatchError, LayerShift
 from bnadapt.batchnorm.domain_banks import DomainBanks
-from bnadapt.batchnorm.estimate import Estimate, Estimation, adapt, estimate
+from bnadapt.batchnorm.estimate import adapt, estimate
+from bnadapt.batchnorm.estimation import Estimate, Estimation
 from bnadapt.batchnorm.layers import BatchNormError, NoBatchNormError, StatisticsError, batchnorm_layers
 from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import DECODER, ENCODER, DecayingMomentum, Policy, SourcePrior, SourceWeight

@@ -1,172 +1,17 @@
-"""Re-estimate BatchNorm statistics on images of a new domain."""
+"""Re-estimate BatchNorm statistics on images of a new domain, in one call."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, distributed, nn
 
 from bnadapt.batchnorm.bank import Bank
 from bnadapt.batchnorm.batches import Pick, batches_of
-from bnadapt.batchnorm.isolation import isolated
-from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
-from bnadapt.batchnorm.moments import Moments
+from bnadapt.batchnorm.estimation import Estimate, Estimation
+from bnadapt.batchnorm.layers import batchnorm_layers
 from bnadapt.batchnorm.policy import Policy
-from bnadapt.batchnorm.processes import Processes
-from bnadapt.batchnorm.propagation import PROPAGATIONS, PropagationName
-from bnadapt.batchnorm.stopping import Convergence, UntilKnown
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What an estimation gave.
-
-    Attributes:
-        bank: statistics of all layers under the policy; layers that it leaves out, or that no image
-            reached, have the source's.
-        tiles: images that were read.
-        pixels: of these images.
-        known: whether the tolerance was met; None without one.
-        convergence: standard errors after ever more tiles; one check at the end without a tolerance.
-    """
-
-    bank: Bank
-    tiles: int
-    pixels: int
-    known: bool | None
-    convergence: Convergence
-
-
-class Estimation:
-    """An estimation that batches are given to one by one, for loops that are not one's own.
-
-    While it is entered, the network is in its hands: all modules are in eval mode, and running
-    statistics change from batch to batch. On leaving, also by an exception, all is as before.
-
-    Args:
-        network: see `estimate`, like all others.
-        propagation: rule.
-        policy: of combining source and target.
-        until: when to stop.
-        forward: runs the network on a batch.
-        group: of processes.
-
-    Example:
-        with Estimation(network) as estimation:
-            for batch in batches:
-                if estimation.add(batch):
-                    break
-            bank = estimation.result().bank
-        bank.apply(network)
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        propagation: PropagationName = "one_pass",
-        policy: Policy | None = None,
-        until: UntilKnown | None = None,
-        forward: Callable[[Tensor], Any] | None = None,
-        group: distributed.ProcessGroup | None = None,
-    ) -> None:
-        if propagation not in PROPAGATIONS:
-            raise StatisticsError(f"propagation is {propagation!r}; take one of {', '.join(PROPAGATIONS)}.")
-        self.network = network
-        self.propagation = propagation
-        self.policy = policy or Policy()
-        self.until = until
-        self._process = PROPAGATIONS[propagation](network, forward or network, self.policy)
-        self._processes = Processes(group, self._process.layers)
-        self._source = Bank.of(network)
-        self._tiles = self._pixels = 0
-        self._total = self._next_check = 0
-        self._moments: dict[str, Moments] = {}
-        self._known = False
-        self._convergence = Convergence()
-        self._stack = ExitStack()
-        self._entered = False
-
-    def __enter__(self) -> "Estimation":
-        self._stack.enter_context(isolated(self.network))
-        self._stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code knows no new hooks
-        self._entered = True
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._entered = False
-        self._stack.close()
-
-    def add(self, images: Tensor) -> bool:
-        """Take a batch (N, C, ...) on the network's device.
-
-        Returns:
-            Whether that is enough; never without `until`.
-        """
-        self._require_entered()
-        with torch.no_grad():
-            self._process.add(images)
-            self._tiles += len(images)
-            self._pixels += images[:, 0].numel()
-            if self.until is None:
-                return False
-            self._meet(more=True)
-            return self._finished()
-
-    def result(self) -> Estimate:
-        """The estimate from all batches, of all processes.
-
-        Raises:
-            StatisticsError: there was no batch, fewer tiles than the floor, or features that are not finite.
-        """
-        self._require_entered()
-        with torch.no_grad():
-            while self.until is not None and not self._finished() and self._meet(more=False):
-                pass  # other processes still have batches
-            self._total, pixels = (sum(self._processes.each(number)) for number in (self._tiles, self._pixels))
-            if self._total == 0:
-                raise StatisticsError("No image was given, so there is nothing to estimate from; give at least one.")
-            if self.until and self._total < self.until.floor:
-                raise StatisticsError(
-                    f"There are {self._total} tiles, fewer than the floor of {self.until.floor}; give more, smaller"
-                    " tiles, or a lower floor."
-                )
-            if self._convergence.tiles[-1:] != [self._total]:
-                self._check()
-        bank = self._source.adapted(self._moments, self.policy, self._total, self.propagation)
-        return Estimate(bank, self._total, pixels, self._known if self.until else None, self._convergence)
-
-    def _require_entered(self) -> None:
-        if not self._entered:
-            raise StatisticsError(
-                "The estimation is not entered; call it inside of `with Estimation(...) as estimation:`."
-            )
-
-    def _finished(self) -> bool:
-        return self._known or self.until.reached(self._total)
-
-    def _meet(self, more: bool) -> bool:
-        """Count the tiles of all processes, and check if enough have come; whether any process has more."""
-        someone = any(self._processes.each(int(more)))
-        self._total = sum(self._processes.each(self._tiles))
-        if someone and self._total >= max(self.until.floor, self._next_check):
-            self._check()
-        return someone
-
-    def _check(self) -> None:
-        """Settle the moments of what was read, and put their standard errors down."""
-        self._moments = self._process.settled(self._processes)
-        if not self._moments:
-            raise StatisticsError("No image reached a BatchNorm layer that the policy chooses; choose others.")
-        for name, each in self._moments.items():
-            if not torch.isfinite(each.variance).all():
-                raise StatisticsError(
-                    f"The input of the BatchNorm layer {name} is NaN or infinite; look at the images."
-                )
-        error = self._convergence.add(self._total, self._process.layers, self._moments)
-        self._known = self.until is not None and error <= self.until.tolerance
-        self._next_check = self._process.growth * self._total
+from bnadapt.batchnorm.propagation import PropagationName
+from bnadapt.batchnorm.stopping import UntilKnown
 
 
 def estimate(
