@@ -315,6 +315,8 @@ def printed(title: str, rows: list[dict]) -> None:
 
 def run(cases: list[Case]) -> None:
     results = {"device": NAME, "processor": platform.processor() or platform.machine(), "torch": torch.__version__}
+    results["peak memory"] = memory()
+    printed("16 channels, batches of 4 tiles of 128 x 128: memory added to the peak", results["peak memory"])
     results["cases"] = {}
     for case in cases:
         results["cases"][case.name] = {}
@@ -322,9 +324,6 @@ def run(cases: list[Case]) -> None:
             printed(f"{case.name}: {title}", rows)
             results["cases"][case.name][title] = rows
             save(results)
-    results["peak memory"] = memory()
-    printed("16 channels, batches of 4 tiles of 128 x 128: memory added to the peak", results["peak memory"])
-    save(results)
 
 
 def save(results: dict) -> None:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from bnadapt.batchnorm.layers import BatchNormError, batchnorm_layers
-from bnadapt.batchnorm.moments import Moments, mixed
+from bnadapt.batchnorm.mixture import mixed
+from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import Policy
 
 

@@ -76,7 +76,7 @@ class Estimation:
         self.propagation = propagation
         self.policy = policy or Policy()
         self.until = until
-        self._process = PROPAGATIONS[propagation](network, forward or network, self.policy)
+        self._process = PROPAGATIONS[propagation](network, forward or network, self.policy, until is not None)
         self._processes = Processes(group, self._process.layers)
         self._source = Bank.of(network)
         self._tiles = self._pixels = 0

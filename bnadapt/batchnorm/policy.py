@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor
 
 from bnadapt.batchnorm.layers import BatchNormError
-from bnadapt.batchnorm.moments import mixed
+from bnadapt.batchnorm.mixture import mixed
 
 ENCODER = ("encoder*", "bottleneck*")
 DECODER = ("decoder*",)

@@ -15,7 +15,7 @@ from bnadapt.batchnorm.lockstep import ForwardPass, side_by_side
 from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
-from bnadapt.batchnorm.tile_moments import tile_moments
+from bnadapt.batchnorm.tile_moments import as_one_tile, tile_moments
 
 Forward = Callable[[Tensor], Any]
 
@@ -34,6 +34,7 @@ class Propagation(ABC):
         network: with BatchNorm layers that keep running statistics.
         forward: runs it on a batch; the network itself, or something around it.
         policy: which layers to look at, and what they normalise by; the others keep the source's statistics.
+        by_tile: whether tiles, and not batches, are the units of standard errors; they cost a little more.
 
     Attributes:
         layers: the chosen ones by name, in the order of the network's definition.
@@ -42,12 +43,13 @@ class Propagation(ABC):
     growth: int
     """Factor by which the number of tiles must have grown before another `settled` is worth its cost."""
 
-    def __init__(self, network: nn.Module, forward: Forward, policy: Policy) -> None:
+    def __init__(self, network: nn.Module, forward: Forward, policy: Policy, by_tile: bool) -> None:
         layers = batchnorm_layers(network)
         self.layers = {name: layers[name] for name in policy.chosen(list(layers))}
         self.source = {name: _in_float64(layer) for name, layer in self.layers.items()}
         self.forward = forward
         self.policy = policy
+        self.by_tile = by_tile
 
     @abstractmethod
     def add(self, images: Tensor) -> None:
@@ -63,6 +65,10 @@ class Propagation(ABC):
         adapted = self.policy.combined(source, (mean, variance), tiles)
         for buffer, value in zip(("running_mean", "running_var"), adapted, strict=True):
             layer._buffers[buffer] = value.to(layer._buffers[buffer])
+
+    def units(self, features: Tensor) -> Tensor:
+        """Features whose first axis counts the units of standard errors."""
+        return features if self.by_tile else as_one_tile(features)
 
     @contextmanager
     def watched(self, seen: Callable[[str, Tensor], None]) -> Iterator[None]:
@@ -93,8 +99,8 @@ class OnePass(Propagation):
 
     growth = 1
 
-    def __init__(self, network: nn.Module, forward: Forward, policy: Policy) -> None:
-        super().__init__(network, forward, policy)
+    def __init__(self, network: nn.Module, forward: Forward, policy: Policy, by_tile: bool) -> None:
+        super().__init__(network, forward, policy, by_tile)
         self._whole: list[str] | None = None  # what a forward pass calls that calls all layers, in order
         self._images = 0
         self._streams: dict[_Way, Moments] = {}
@@ -105,9 +111,10 @@ class OnePass(Propagation):
         found: list[tuple[Tensor, Tensor, int]] = []
 
         def record(name: str, features: Tensor) -> None:
-            means, variances = tile_moments(features)
-            pixels = features[0, 0].numel()
-            _check_variance(name, len(features) * pixels)
+            units = self.units(features)
+            means, variances = tile_moments(units)
+            pixels = units[0, 0].numel()
+            _check_variance(name, len(units) * pixels)
             found.append((means, variances, pixels))
             called.append(name)
             if called == self._whole:
@@ -162,8 +169,8 @@ class LayerConsistent(Propagation):
 
     growth = 2
 
-    def __init__(self, network: nn.Module, forward: Forward, policy: Policy) -> None:
-        super().__init__(network, forward, policy)
+    def __init__(self, network: nn.Module, forward: Forward, policy: Policy, by_tile: bool) -> None:
+        super().__init__(network, forward, policy, by_tile)
         self.batches: list[Tensor] = []
 
     def add(self, images: Tensor) -> None:
@@ -182,7 +189,7 @@ class LayerConsistent(Propagation):
         images = sum(processes.each(sum(map(len, self.batches))))
         settled: dict[str, Moments] = {}
         forwards = [partial(self.forward, batch) for batch in self.batches]
-        with self.watched(_halt), side_by_side(forwards, self.batches[0].device.type) as passes:
+        with self.watched(self._halt), side_by_side(forwards, self.batches[0].device.type) as passes:
             while (name := _common_place(passes)) is not None:
                 settled |= processes.pooled({name: reduce(Moments.merged, (each.value for each in passes))})
                 _check_variance(name, settled[name].count)
@@ -195,16 +202,15 @@ class LayerConsistent(Propagation):
                     break
         return settled
 
-
-def _halt(name: str, features: Tensor) -> None:
-    """Bring the layer's moments to where all passes wait."""
-    this = threading.current_thread()
-    if not isinstance(this, ForwardPass):
-        raise StatisticsError(
-            f"The BatchNorm layer {name} is called in a thread that the network has started, as DataParallel does; give"
-            " the network inside, or take the propagation 'one_pass'."
-        )
-    this.halt(name, Moments.of(features))
+    def _halt(self, name: str, features: Tensor) -> None:
+        """Bring the layer's moments to where all passes wait."""
+        this = threading.current_thread()
+        if not isinstance(this, ForwardPass):
+            raise StatisticsError(
+                f"The BatchNorm layer {name} is called in a thread that the network has started, as DataParallel does;"
+                " give the network inside, or take the propagation 'one_pass'."
+            )
+        this.halt(name, Moments.of(self.units(features)))
 
 
 def _common_place(passes: Sequence[ForwardPass]) -> str | None:

@@ -5,6 +5,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from bnadapt.batchnorm.mixture import mixed
+
 ROWS = 256  # values that are added up in the features' own precision; the rest is float64
 CANCELS = 16.0  # |mean| / deviation from which on float32 cannot tell the mean precisely
 
@@ -31,50 +33,63 @@ def tile_moments(features: Tensor) -> tuple[Tensor, Tensor]:
             mean, variance = mean.cpu(), variance.cpu()
         return mean.double(), variance.double()
     mean, variance = _moments(features)
-    far = (mean.abs() > CANCELS * variance.sqrt()).any(0)
+    far = mean.square() > CANCELS**2 * variance
     if far.any():
-        chosen = features[:, far]
-        centre = mean[:, far].to(chosen.dtype)
-        shift, variance[:, far] = _moments(chosen - centre.unsqueeze(2))
-        mean[:, far] = centre.double() + shift
+        channels = far.any(0)
+        chosen = features[:, channels]
+        centre = mean[:, channels].to(chosen.dtype)
+        shift, variance[:, channels] = _moments(chosen - centre.unsqueeze(2))
+        mean[:, channels] = centre.double() + shift
     return mean, variance
+
+
+def as_one_tile(features: Tensor) -> Tensor:
+    """Features (N, C, ...) of a batch as those of one tile, (1, C, N P), if channels come last, so that it is a view."""
+    flat = features.flatten(2) if features.ndim > 2 else features.unsqueeze(2)
+    if flat.stride(1) >= flat.stride(2):
+        return flat
+    return flat.transpose(1, 2).reshape(1, -1, flat.shape[1]).transpose(1, 2)
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Of features (N, C, P), in whichever order they lie in memory."""
     pixels = features.shape[2]
-    parts = -(-pixels // ROWS)
+    parts = _parts(pixels)
     even = pixels - pixels % parts
     dealt = _dealt_rows if features.stride(1) < features.stride(2) else _dealt_columns
-    means, variances = dealt(features[:, :, :even], parts)
-    if parts == 1:
-        return means.squeeze(2), variances.squeeze(2)
+    mean, variance = dealt(features[:, :, :even] if even < pixels else features, parts)
     if even < pixels:
         rest = features[:, :, even:].double()
-        means, variances = torch.cat([means, rest], 2), torch.cat([variances, torch.zeros_like(rest)], 2)
-    weights = _weights(pixels, parts)
-    mean = means @ weights
-    return mean, (variances + (means - mean.unsqueeze(2)).square()) @ weights
+        rest_variance, rest_mean = torch.var_mean(rest, 2, correction=0)
+        mean, variance = mixed(mean, variance, rest_mean, rest_variance, even / pixels)
+    return mean, variance
 
 
 @lru_cache
-def _weights(pixels: int, parts: int) -> Tensor:
-    """Shares of the pixels: equal parts, then single pixels that were left."""
-    left = pixels % parts
-    return torch.tensor([(pixels // parts) / pixels] * parts + [1 / pixels] * left, dtype=torch.float64)
+def _parts(pixels: int) -> int:
+    """Into how many equal parts to deal out the pixels: without a rest if that is possible with short parts."""
+    least = -(-pixels // ROWS)
+    return next((parts for parts in range(least, 2 * least) if pixels % parts == 0), least)
 
 
 def _dealt_rows(features: Tensor, parts: int) -> tuple[Tensor, Tensor]:
-    """Moments (N, C, parts) where the channels of a pixel lie next to each other (channels_last)."""
+    """Where the channels of a pixel lie next to each other (channels_last)."""
     tiles, channels, pixels = features.shape
     rows = features.transpose(1, 2).reshape(tiles, pixels // parts, parts * channels)
-    found = zip(*(torch.batch_norm_update_stats(tile, None, None, 0.0) for tile in rows), strict=True)
-    return tuple(torch.stack(each).double().view(tiles, parts, channels).transpose(1, 2) for each in found)
+    means, variances = zip(*(torch.batch_norm_update_stats(tile, None, None, 0.0) for tile in rows), strict=True)
+    found = torch.stack([*means, *variances]).double().view(2, tiles, parts, channels)
+    return _pooled(found[0], found[1], 1)
 
 
 def _dealt_columns(features: Tensor, parts: int) -> tuple[Tensor, Tensor]:
-    """Moments (N, C, parts) where the pixels of a channel lie next to each other."""
+    """Where the pixels of a channel lie next to each other."""
     tiles, channels, pixels = features.shape
     columns = features.reshape(1, tiles * channels * parts, pixels // parts)
     found = torch.batch_norm_update_stats(columns, None, None, 0.0)
-    return tuple(each.double().view(tiles, channels, parts) for each in found)
+    return _pooled(*(each.double().view(tiles, channels, parts) for each in found), 2)
+
+
+def _pooled(means: Tensor, variances: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Moments of equal parts along an axis together."""
+    mean = means.mean(axis, keepdim=True)
+    return mean.squeeze(axis), (variances + (means - mean).square_()).mean(axis)
