@@ -28,7 +28,8 @@ class Estimate:
         tiles: images that were read.
         pixels: of these images.
         known: whether the tolerance was met; None without one.
-        convergence: standard errors after ever more tiles; one check at the end without a tolerance.
+        convergence: standard errors after ever more tiles; without a tolerance one check at the end, in which
+            batches may count as tiles.
     """
 
     bank: Bank

@@ -44,7 +44,7 @@ def tile_moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def as_one_tile(features: Tensor) -> Tensor:
-    """Features (N, C, ...) of a batch as those of one tile, (1, C, N P), if channels come last, so that it is a view."""
+    """Features (N, C, ...) of a batch as those of one tile, (1, C, N P), if that is a view: if channels come last."""
     flat = features.flatten(2) if features.ndim > 2 else features.unsqueeze(2)
     if flat.stride(1) >= flat.stride(2):
         return flat
