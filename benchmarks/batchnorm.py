@@ -35,7 +35,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 NAME = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"cpu-{torch.get_num_threads()}-threads"
 RESULTS = Path(__file__).parent / "results" / f"batchnorm-{NAME.replace(' ', '-')}.json"
 BATCH, MANY = 8, 1000
-TOLERANCES = (0.1, 0.05, 0.03, 0.02)
+TOLERANCES = {"one_pass": (0.3, 0.2, 0.1, 0.05), "layer_consistent": (0.3, 0.2, 0.1)}
 console = Console(width=140)
 
 
@@ -61,8 +61,8 @@ SHORT = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", "0.00
 CASES = [
     Case("synthetic", 16, "configs/synthetic.yaml", LARGE, (), 64, 5),
     Case("flyem to vnc", 16, "configs/flyem-to-vnc.yaml", (), (), 64, 5),
-    Case("synthetic", 64, "configs/synthetic.yaml", LARGE, (*SHORT, "--data.crops_per_epoch", "640"), 16, 3),
-    Case("flyem to vnc", 64, "configs/flyem-to-vnc.yaml", (), (*SHORT, "--data.crops_per_epoch", "960"), 16, 3),
+    Case("synthetic", 64, "configs/synthetic.yaml", LARGE, (*SHORT, "--data.crops_per_epoch", "320"), 16, 3),
+    Case("flyem to vnc", 64, "configs/flyem-to-vnc.yaml", (), (*SHORT, "--data.crops_per_epoch", "320"), 16, 3),
 ]
 
 
@@ -197,8 +197,8 @@ def needed(network: nn.Module, tiles: Tensor, test: DataLoader, orders: int) -> 
             "worst |iou - iou of all|": abs(row["iou"] - complete),
             "times faster than a peer's pass": peer / row["seconds"],
         }
-    for propagation in ("one_pass", "layer_consistent"):
-        for tolerance in TOLERANCES:
+    for propagation, tolerances in TOLERANCES.items():
+        for tolerance in tolerances:
             found = [stopped(network, tiles, test, propagation, tolerance, order) for order in range(orders)]
             tiles_read, spent, scores = zip(*found, strict=True)
             rows.append(
@@ -285,10 +285,10 @@ def precision() -> str:
     return "bf16-mixed" if DEVICE.type == "cuda" or "avx512_bf16" in Path("/proc/cpuinfo").read_text() else "32-true"
 
 
-def drawn(cli: BnadaptCLI, count: int, tile_size: int) -> Tensor:
+def drawn(cli: BnadaptCLI, count: int, tile_size: int, overlap: int = 0) -> Tensor:
     """Tiles of the target without masks, on the device."""
     data = cli.datamodule
-    data.tile_size, data.overlap = tile_size, tile_size // 8
+    data.tile_size, data.overlap = tile_size, overlap
     tiles = torch.stack([item["image"] for item in data.unlabelled_tiles("target", count)])
     return tiles.contiguous(memory_format=torch.channels_last).to(DEVICE)
 
@@ -303,7 +303,8 @@ def measured(case: Case) -> Iterator[tuple[str, list[dict]]]:
     pass_times = times(network, drawn(cli, case.timed_tiles, 240), case.repeats)
     yield "seconds per pass", [{"method": name, **values} for name, values in pass_times.items()]
     yield "error of the statistics", errors(network, drawn(cli, 20, 96))
-    yield "tiles until known", needed(network, drawn(cli, MANY, 96), test, case.repeats)
+    if case.base_channels == 16:  # a wide network needs minutes for a pass over so many tiles
+        yield "tiles until known", needed(network, drawn(cli, MANY, 96, overlap=60), test, case.repeats)
 
 
 def printed(title: str, rows: list[dict]) -> None:
