@@ -41,7 +41,7 @@ def update_batchnorm() -> None:
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
     """Rows as Markdown, numbers with three digits."""
-    cells = [list(rows[0]), ["---"] * len(rows[0])]
+    cells = [[head.replace("|", "\\|") for head in rows[0]], ["---"] * len(rows[0])]
     cells += [[f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
 
