@@ -179,7 +179,7 @@ def test_applying_is_all_or_nothing(network, images):
     net = nn.Sequential(network(), nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
     bank = estimate(net, images).bank
     before = snapshot(net)
-    bank.variance["2"] = torch.ones(3, dtype=torch.complex64).conj()[:2]  # cannot be written
+    bank.variance["2"] = torch.ones(2)  # cannot be written
     with pytest.raises(RuntimeError):
         bank.apply(net)
     assert differing(before, snapshot(net)) == set()
