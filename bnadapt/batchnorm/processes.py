@@ -1,6 +1,6 @@
 """Pool moments over the processes of a distributed run."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, distributed, nn
@@ -32,31 +32,36 @@ class Processes:
             return [number]
         return [int(other) for other in self._gathered(torch.tensor(number, dtype=torch.float64))]
 
-    def pooled(self, moments: Mapping[str, Moments]) -> dict[str, Moments]:
-        """The moments of all processes together, the same in each; layers that none has seen are left out."""
+    def pooled(self, moments: Mapping[str, Moments], names: Collection[str]) -> dict[str, Moments]:
+        """The moments of all processes together, the same in each.
+
+        Args:
+            moments: of this process, by layer name.
+            names: of the layers to pool, the same in all processes; those that none has seen are left out.
+        """
         if self.group is None:
             return dict(moments)
         pooled: dict[str, Moments] = {}
-        for packed in self._gathered(self._packed(moments)):
-            for name, part in self._unpacked(packed).items():
+        for packed in self._gathered(self._packed(moments, names)):
+            for name, part in self._unpacked(packed, names).items():
                 pooled[name] = pooled[name].merged(part) if name in pooled else part
         return pooled
 
-    def _packed(self, moments: Mapping[str, Moments]) -> Tensor:
+    def _packed(self, moments: Mapping[str, Moments], names: Collection[str]) -> Tensor:
         parts = []
-        for name, layer in self.layers.items():
+        for name in names:
             if name in moments:
                 each = moments[name]
                 sizes = torch.tensor([each.count, each.tiles], dtype=torch.float64)
                 parts += [sizes, each.mean.cpu(), each.variance.cpu(), each.spread.cpu().flatten()]
             else:
-                parts.append(torch.zeros(2 + STATISTICS * layer.num_features, dtype=torch.float64))
+                parts.append(torch.zeros(2 + STATISTICS * self.layers[name].num_features, dtype=torch.float64))
         return torch.cat(parts)
 
-    def _unpacked(self, packed: Tensor) -> dict[str, Moments]:
+    def _unpacked(self, packed: Tensor, names: Collection[str]) -> dict[str, Moments]:
         found = {}
-        lengths = [2 + STATISTICS * layer.num_features for layer in self.layers.values()]
-        for name, part in zip(self.layers, packed.split(lengths), strict=True):
+        lengths = [2 + STATISTICS * self.layers[name].num_features for name in names]
+        for name, part in zip(names, packed.split(lengths), strict=True):
             count, tiles = part[:2].long().tolist()
             mean, variance, *spread = part[2:].view(STATISTICS, -1)
             if count:

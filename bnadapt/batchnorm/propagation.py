@@ -143,7 +143,7 @@ class OnePass(Propagation):
             channels = [self.layers[name].num_features for name in way.called]
             for name, part in zip(way.called, stream.split(channels, way.pixels), strict=True):
                 moments[name] = moments[name].merged(part) if name in moments else part
-        return processes.pooled(moments)
+        return processes.pooled(moments, self.layers)
 
 
 class _Way(NamedTuple):
@@ -191,7 +191,8 @@ class LayerConsistent(Propagation):
         forwards = [partial(self.forward, batch) for batch in self.batches]
         with self.watched(self._halt), side_by_side(forwards, self.batches[0].device.type) as passes:
             while (name := _common_place(passes)) is not None:
-                settled |= processes.pooled({name: reduce(Moments.merged, (each.value for each in passes))})
+                own = {name: reduce(Moments.merged, (each.value for each in passes))}
+                settled |= processes.pooled(own, [name])
                 _check_variance(name, settled[name].count)
                 self.normalise_by(name, settled[name].mean, settled[name].variance, images)
                 going_on = passes if len(settled) < len(self.layers) else passes[:1]

@@ -67,7 +67,9 @@ def test_the_order_of_batches_does_not_matter(stream, random):
     other = merged(parts)
     torch.testing.assert_close(one.mean, other.mean, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(one.variance, other.variance, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(one.spread, other.spread, rtol=1e-6, atol=1e-12)
+    deviation = one.variance.sqrt() + 1e-15
+    units = torch.stack([deviation**2, deviation**3, deviation**4])  # a covariance may be zero in exact arithmetic
+    torch.testing.assert_close(one.spread / units, other.spread / units, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
