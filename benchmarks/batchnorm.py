@@ -7,21 +7,17 @@ Run by `make bench`; prints tables and writes benchmarks/results/batchnorm-DEVIC
 import argparse
 import copy
 import json
-import multiprocessing
 import os
-import platform
-import re
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median, stdev
+from typing import Any
 
 import torch
+from common import DEVICE, MACHINE, in_process_of_its_own, peak, printed, results_path, save, synchronise
 from fvcore.nn.precise_bn import update_bn_stats
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
@@ -31,13 +27,10 @@ from bnadapt.cli import BnadaptCLI, main
 from bnadapt.networks import UNet
 from bnadapt.tasks.scores import segmentation_scores
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-NAME = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"cpu-{torch.get_num_threads()}-threads"
-RESULTS = Path(__file__).parent / "results" / f"batchnorm-{NAME.replace(' ', '-')}.json"
+RESULTS = results_path("batchnorm")
 BATCH, MANY = 8, 1000
 TOLERANCES = {"one_pass": (0.3, 0.2, 0.1, 0.05), "layer_consistent": (0.3, 0.2, 0.1)}
 FEW = {"one_pass": (0.3, 0.15)}  # for wide networks, of which every score takes a quarter of a minute
-console = Console(width=140)
 
 
 @dataclass(frozen=True)
@@ -104,11 +97,6 @@ def seconds(method: Method, network: nn.Module, batches: list[Tensor]) -> float:
     method(network, batches)
     synchronise()
     return time.perf_counter() - started
-
-
-def synchronise() -> None:
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def times(network: nn.Module, tiles: Tensor, rounds: int) -> dict[str, dict[str, float]]:
@@ -236,33 +224,19 @@ def stopped(
     return found.tiles, spent, iou(adapted, test)
 
 
-def peak_memory(propagation: str, tiles: int) -> float:
-    """MiB that an estimation over tiles that are made on the fly adds to a process's peak."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_of, (propagation, tiles))
-
-
-def _peak_of(propagation: str, tiles: int) -> float:
+def peak_of(propagation: str, tiles: int) -> float:
+    """MiB that an estimation over tiles that are made on the fly adds to the peak."""
     network = UNet(base_channels=16).to(DEVICE, memory_format=torch.channels_last)
     made = (torch.randn(4, 1, 128, 128).contiguous(memory_format=torch.channels_last) for _ in range(tiles // 4))
     estimate(network, [next(made)])
-    before = _peak()
+    before = peak()
     estimate(network, made, propagation=propagation)
-    return _peak() - before
-
-
-def _peak() -> float:
-    if DEVICE.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would count what the parent process once held
-        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return peak() - before
 
 
 def memory() -> list[dict[str, str | float]]:
     return [
-        {"method": f"bnadapt {propagation}", "tiles": tiles, "MiB": peak_memory(propagation, tiles)}
+        {"method": f"bnadapt {propagation}", "tiles": tiles, "MiB": in_process_of_its_own(peak_of, propagation, tiles)}
         for propagation in ("one_pass", "layer_consistent")
         for tiles in (16, 64, 256)
     ]
@@ -308,16 +282,8 @@ def measured(case: Case) -> Iterator[tuple[str, list[dict]]]:
     yield "tiles until known", needed(network, drawn(cli, MANY, 96, overlap=60), test, case)
 
 
-def printed(title: str, rows: list[dict]) -> None:
-    table = Table(*rows[0], title=title)
-    for row in rows:
-        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
-    console.print(table)
-
-
 def run(cases: list[Case]) -> None:
-    results = {"device": NAME, "processor": platform.processor() or platform.machine(), "torch": torch.__version__}
-    results["peak memory"] = memory()
+    results: dict[str, Any] = {**MACHINE, "peak memory": memory()}
     printed("16 channels, batches of 4 tiles of 128 x 128: memory added to the peak", results["peak memory"])
     results["cases"] = json.loads(RESULTS.read_text())["cases"] if RESULTS.exists() else {}
     for case in cases:
@@ -325,12 +291,7 @@ def run(cases: list[Case]) -> None:
         for title, rows in measured(case):
             printed(f"{case.name}: {title}", rows)
             results["cases"][case.name][title] = rows
-            save(results)
-
-
-def save(results: dict) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+            save(RESULTS, results)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 Run by `make bench`; prints a table of ratios to contiguous float32 and writes benchmarks/results/training_step.json.
 """
 
-import json
 import time
 from itertools import product
 from pathlib import Path
 from statistics import median
 
 import torch
-from rich.console import Console
+from common import DEVICE, console, save, synchronise
 from rich.table import Table
 
 from bnadapt.networks import UNet
@@ -54,14 +53,12 @@ class Contestant:
         for name, action in (("training step", self.step), ("forward pass", self.forward)):
             started = time.perf_counter()
             action()
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
+            synchronise()
             self.seconds[name].append(time.perf_counter() - started)
 
 
 def main() -> None:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    contestants = [Contestant(*pair, device) for pair in product(FORMATS, PRECISIONS)]
+    contestants = [Contestant(*pair, DEVICE) for pair in product(FORMATS, PRECISIONS)]
     for _ in range(ROUNDS + 1):
         for contestant in contestants:
             contestant.measure()
@@ -69,7 +66,7 @@ def main() -> None:
     table = Table("U-Net, 16 base channels, batch 8 of 128 x 128", "step / s", "ratio", "forward / s", "ratio")
     records = []
     for contestant in contestants:
-        record = {"contestant": contestant.name, "device": str(device), "threads": torch.get_num_threads()}
+        record = {"contestant": contestant.name, "device": str(DEVICE), "threads": torch.get_num_threads()}
         cells = []
         for name, seconds in contestant.seconds.items():
             ratios = [one / other for one, other in zip(seconds[1:], reference[name][1:], strict=True)]
@@ -77,9 +74,8 @@ def main() -> None:
             cells += [f"{median(seconds[1:]):.3f}", f"{median(ratios):.2f}"]
         table.add_row(contestant.name, *cells)
         records.append(record)
-    Console().print(table)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(records, indent=2) + "\n")
+    console.print(table)
+    save(RESULTS, records)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line: LightningCLI with fit, validate, test, predict and adapt."""
+"""The command line: LightningCLI with fit, validate, test, predict, adapt and distances."""
 
 import logging
 import sys
@@ -17,21 +17,22 @@ import bnadapt.data  # noqa: F401  (so that domains are known by their short nam
 from bnadapt.batchnorm import BatchNormError
 from bnadapt.callbacks import SegmentationPictures, TensorBoardOverview
 from bnadapt.data import DomainPair
+from bnadapt.distances import DistanceError
 from bnadapt.errors import InputError
 from bnadapt.tasks import SegmentationTask
 from bnadapt.trainer import AdaptationTrainer
 
-REFUSALS = (InputError, BatchNormError, MisconfigurationException)
+REFUSALS = (InputError, BatchNormError, DistanceError, MisconfigurationException)
 OWN_NETWORK = ("network", "network_args", "in_channels", "num_classes")
 
 
 class BnadaptCLI(LightningCLI):
-    """LightningCLI for a SegmentationTask and a DomainPair, with the subcommand `adapt`."""
+    """LightningCLI for a SegmentationTask and a DomainPair, with the subcommands `adapt` and `distances`."""
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Lightning's, and `adapt`; each with the arguments that are not options."""
-        return LightningCLI.subcommands() | {"adapt": {"model", "datamodule"}}
+        """Lightning's, `adapt` and `distances`; each with the arguments that are not options."""
+        return LightningCLI.subcommands() | {own: {"model", "datamodule"} for own in ("adapt", "distances")}
 
     def parse_arguments(self, parser: Any, args: ArgsType) -> None:
         """Parse, and refuse a checkpoint that is missing, broken or of another network than asked for."""

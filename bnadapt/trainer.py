@@ -1,9 +1,9 @@
-"""The Lightning Trainer with `adapt` beside fit, validate, test and predict."""
+"""The Lightning Trainer with `adapt` and `distances` beside fit, validate, test and predict."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
@@ -12,17 +12,20 @@ from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, 
 from bnadapt.callbacks.batchnorm_adaptation import save_adapted
 from bnadapt.errors import InputError
 from bnadapt.files import filled_whole
-from bnadapt.reports import print_adaptation, print_prediction, print_scores
+from bnadapt.reports.console import print_adaptation, print_distances, print_prediction, print_scores
+from bnadapt.reports.distance_page import write_distances
+
+KINDS = (BatchNormAdaptation, LatentDistance, SegmentationPictures)
 
 
 class AdaptationTrainer(Trainer):
-    """A Lightning Trainer that can also adapt a trained network to a target.
+    """A Lightning Trainer that can also adapt a trained network to a target, and measure how far it is.
 
     Attributes:
-        adapting: whether `adapt` runs.
+        command: which of the commands that Lightning does not know runs.
     """
 
-    adapting = False
+    command: Literal["adapt", "distances"] | None = None
 
     def test(
         self,
@@ -107,17 +110,74 @@ class AdaptationTrainer(Trainer):
         path = Path(output) if output else Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-adapted.ckpt")
         if path.suffix != ".ckpt" or path.is_dir():
             raise InputError(f"{path}: is no name for a checkpoint; give --output a file that ends in .ckpt.")
-        self.adapting = True
-        try:
-            with self._with(self._adaptation_callbacks(BatchNormAdaptation(policy, propagation, until))):
-                super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
-        finally:
-            self.adapting = False
+        callbacks = self._adaptation_callbacks(BatchNormAdaptation(policy, propagation, until))
+        self._run_command("adapt", callbacks, model, datamodule, ckpt_path)
         if model.target_bank is None:
             raise InputError("adapt: no tile was read; leave out --trainer.limit_predict_batches.")
         save_adapted(self, model, path)
         if self.is_global_zero:
             print_adaptation(model.adaptation, path)
+            self._write_distances(callbacks, path.with_name(f"{path.stem}-distances"))
+
+    def distances(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule,
+        ckpt_path: str | None = None,
+        output: str = "distances",
+        bank: str | None = None,
+        tiles: int = 32,
+        places: int = 128,
+        layers: list[str] | None = None,
+        measures: list[str] | None = None,
+    ) -> None:
+        """Measure how far source and target lie apart in every latent space; nothing is adapted or trained.
+
+        Args:
+            model: the task.
+            datamodule: its source and target are compared, without masks.
+            ckpt_path: checkpoint of a network; of an adapted one, what adaptation leaves is measured too.
+            output: folder for a picture page and the table `distances.csv`.
+            bank: BatchNorm statistics of the adapted network, as `adapt` writes them beside its checkpoint; then
+                CKPT_PATH may be that of the source network.
+            tiles: of source and of target, drawn at random.
+            places: latents that are taken at random from every layer of a tile.
+            layers: names of the modules whose outputs are measured, `*` stands for anything; by default all BatchNorm
+                layers and the modules that they stand in, such as the stages of the U-Net.
+            measures: some of normalised_wasserstein, gaussian_wasserstein, diagonal_wasserstein, channel_wasserstein,
+                sliced_wasserstein, max_sliced_wasserstein, energy, frechet, bhattacharyya, diagonal_bhattacharyya,
+                histogram_bhattacharyya; all by default.
+        """
+        for which in ("source", "target"):
+            if getattr(datamodule, which) is None:
+                raise InputError(f"distances: there is no {which}; give --data.{which}.")
+        others = [callback for callback in self.callbacks if not isinstance(callback, KINDS)]
+        callbacks = [*_applied(bank), *others, LatentDistance(tiles, places, layers, measures)]
+        self._run_command("distances", callbacks, model, datamodule, ckpt_path)
+        if self.is_global_zero:
+            self._write_distances(callbacks, Path(output))
+
+    def _run_command(
+        self,
+        command: Literal["adapt", "distances"],
+        callbacks: list[Callback],
+        model: LightningModule,
+        datamodule: LightningDataModule,
+        ckpt_path: str | None,
+    ) -> None:
+        """Do a command of ours in Lightning's predict loop."""
+        self.command = command
+        try:
+            with self._with(callbacks):
+                super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
+        finally:
+            self.command = None
+
+    def _write_distances(self, callbacks: list[Callback], folder: Path) -> None:
+        for callback in callbacks:
+            if isinstance(callback, LatentDistance) and callback.findings:
+                write_distances(callback.findings, callback.pictures, folder)
+                print_distances(callback.findings, folder / "index.html")
 
     def _check_one_process(self, command: str) -> None:
         if self.world_size > 1:
@@ -128,9 +188,8 @@ class AdaptationTrainer(Trainer):
 
     def _adaptation_callbacks(self, adaptation: BatchNormAdaptation) -> list[Callback]:
         """The Trainer's own, with exactly one adaptation, followed by the distances and pictures."""
-        kinds = (BatchNormAdaptation, LatentDistance, SegmentationPictures)
-        others = [callback for callback in self.callbacks if not isinstance(callback, kinds)]
-        own = [callback for callback in self.callbacks if isinstance(callback, kinds[1:])]
+        others = [callback for callback in self.callbacks if not isinstance(callback, KINDS)]
+        own = [callback for callback in self.callbacks if isinstance(callback, KINDS[1:])]
         distance = [] if any(isinstance(callback, LatentDistance) for callback in own) else [LatentDistance()]
         return [*others, adaptation, *own, *distance]
 

@@ -49,8 +49,9 @@ def test_adapt_writes_a_record_of_what_it_did(adapted):
     assert record["policy"] == {"source_weight": 0.0, "statistics": "both", "layers": ["*"], "depth": [0, None]}
     assert record["propagation"] == "one_pass"
     assert record["seconds"] > 0
-    assert list(record["distances"]) == ["unadapted", "adapted"]
-    assert len(record["distances"]["adapted"]) == record["batchnorm_layers"] == 18
+    assert list(record["distances"]) == ["noise_floor", "unadapted", "adapted"]
+    assert record["batchnorm_layers"] == 18
+    assert len(record["distances"]["adapted"]) == 18 + 9  # and the stages
     before, after = (
         np.mean([layer["sliced_wasserstein"] for layer in record["distances"][state].values()])
         for state in ("unadapted", "adapted")
@@ -125,7 +126,7 @@ def test_fit_with_the_callback_adapts_as_adapt_does(tmp_path):
     assert any(not torch.equal(unadapted[key], at_once[key]) for key in at_once)
     record = json.loads((folder / "adapted.json").read_text())
     assert record["tiles"] == json.loads((tmp_path / "later.json").read_text())["tiles"]
-    assert list(record["distances"]) == ["unadapted", "adapted"]
+    assert list(record["distances"]) == ["noise_floor", "unadapted", "adapted"]
 
 
 def test_an_adapted_checkpoint_still_knows_its_source_statistics(best, adapted):
@@ -294,7 +295,7 @@ def test_networks_of_segmentation_models_from_fit_to_adapt(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text())["batchnorm_layers"] == 20
 
 
-@pytest.mark.parametrize("command", [[], ["fit"], ["validate"], ["test"], ["predict"], ["adapt"]])
+@pytest.mark.parametrize("command", [[], ["fit"], ["validate"], ["test"], ["predict"], ["adapt"], ["distances"]])
 def test_help(command, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bnadapt", *command, "--help"])
     with pytest.raises(SystemExit) as stopped:

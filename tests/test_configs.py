@@ -12,6 +12,7 @@ CONFIGS = sorted(FOLDER.rglob("*.yaml"))
 SHORT = [
     "--data.crops_per_epoch=2",
     "--data.batch_size=2",
+    "--data.tile_size=96",
     "--trainer.max_epochs=1",
     "--trainer.limit_val_batches=1",
     "--trainer.limit_test_batches=1",

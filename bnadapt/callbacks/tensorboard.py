@@ -8,6 +8,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from bnadapt.distances import MEASURES
+
 LAYOUT = {
     "1 Does it learn?": {
         "loss": ["Multiline", [r"train/source/loss", r"val/source/loss"]],
@@ -19,9 +21,7 @@ LAYOUT = {
         "Dice of the test sets": ["Multiline", [r"test/.*/dice"]],
     },
     "3 How far apart, layer by layer?": {
-        "Gaussian Wasserstein": ["Multiline", [r"depth/gaussian_wasserstein"]],
-        "sliced Wasserstein": ["Multiline", [r"depth/sliced_wasserstein"]],
-        "Bhattacharyya": ["Multiline", [r"depth/bhattacharyya"]],
+        measure.title: ["Multiline", [f"depth/{name}"]] for name, measure in MEASURES.items()
     },
     "4 How many tiles?": {
         "standard error of the mean, in deviations": ["Multiline", [r"convergence/mean/.*"]],

@@ -15,7 +15,7 @@ from bnadapt.data.domain import Domain, Section
 from bnadapt.data.intensity import IntensityName, reference_quantiles, scaling
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare, read_channels
 from bnadapt.errors import InputError
-from bnadapt.stage import is_adapting
+from bnadapt.stage import is_adapting, is_measuring
 
 log = logging.getLogger(__name__)
 
@@ -183,9 +183,14 @@ class DomainPair(LightningDataModule):
         ]
 
     def predict_dataloader(self) -> DataLoader:
-        """Whole sections of the target, each a bag of tiles; while adapting, `adaptation_dataloader`."""
+        """Whole sections of the target, each a bag of tiles; while adapting, `adaptation_dataloader`.
+
+        `distances` reads its tiles itself; one of the target opens the loop.
+        """
         if is_adapting(self.trainer):
             return self.adaptation_dataloader()
+        if is_measuring(self.trainer):
+            return DataLoader(self.unlabelled_tiles("target", 1), batch_size=1)
         return DataLoader(self.to_predict, batch_size=None, num_workers=self.num_workers)
 
     @cached_property

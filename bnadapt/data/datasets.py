@@ -129,7 +129,8 @@ class DrawnTiles(IterableDataset):
     """Tiles without masks in random order, stratified: one of every section, then a second one of each, and so on.
 
     A section is read when a tile of it is due, so whoever stops early reads only what was drawn, and a process
-    only its share. A few dozen sections are kept in memory. The order is the same in every iteration and process.
+    only its share. A few dozen sections are kept in memory. The order is the same in every iteration and process;
+    beside its `image` an item has its `number` in it.
 
     Args:
         sections: in random order; each reads its section.
@@ -169,7 +170,7 @@ class DrawnTiles(IterableDataset):
         for number, (section, turn) in enumerate(islice(self._draws(opened), self.count)):
             if number // self.batch_size % processes == own:
                 tiles = opened(section)
-                yield tiles[self._order(section, len(tiles))[turn]]
+                yield {**tiles[self._order(section, len(tiles))[turn]], "number": number}
 
     def _draws(self, opened: Callable[[int], "Tiles"]) -> Iterator[tuple[int, int]]:
         """Every section in turn, as long as it has tiles; that it has a first one is known without reading it."""

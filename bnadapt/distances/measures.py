@@ -1,90 +1,135 @@
-"""Distances between two clouds of latents, (samples, channels) each."""
+"""The measures by name, on distributions that were sketched in one pass."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
-import torch
 from torch import Tensor
 
-RIDGE = 1e-3
-SMALLEST_VARIANCE = 1e-12
-PROJECTIONS = 64
+from bnadapt.distances import gaussian
+from bnadapt.distances.errors import check_same_width
+from bnadapt.distances.histograms import bhattacharyya_by_row, energy_by_row, wasserstein_by_row
+from bnadapt.distances.sketch import Distribution
 
 
-def gaussian_wasserstein(source: Tensor, target: Tensor) -> float:
-    r"""2-Wasserstein distance of the Gaussians with the clouds' means and covariances.
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two distributions of the same M, and what several measures need of them.
 
-    .. math:: W_2^2 = |m_s - m_t|^2 + tr(C_s + C_t - 2 (C_s^{1/2} C_t C_s^{1/2})^{1/2})
+    Attributes:
+        source: of C channels.
+        target: of as many.
 
-    (Dowson and Landau 1982; computed by POT). In units of the latents.
-
-    Args:
-        source: (n, C).
-        target: (m, C).
+    Raises:
+        DistanceError: they differ in their number of channels.
     """
-    import ot
 
-    (source_mean, source_covariance), (target_mean, target_covariance) = _gaussian(source), _gaussian(target)
-    distance = ot.gaussian.bures_wasserstein_distance(source_mean, target_mean, source_covariance, target_covariance)
-    return distance.clamp(min=0).item()
+    source: Distribution
+    target: Distribution
+
+    def __post_init__(self) -> None:
+        check_same_width(self.source.width, self.target.width)
+
+    @cached_property
+    def along_axes(self) -> Tensor:
+        """2-Wasserstein distances (M, C + 64) along the channels, then along the directions."""
+        return wasserstein_by_row(self.source.axes, self.target.axes)
 
 
-def bhattacharyya(source: Tensor, target: Tensor) -> float:
-    r"""Bhattacharyya distance of the Gaussians with the clouds' means and covariances.
+Between = Callable[[Pair], Tensor]
 
-    .. math:: D_B = \tfrac18 (m_s - m_t)^T C^{-1} (m_s - m_t)
-              + \tfrac12 \ln \frac{\det C}{\sqrt{\det C_s \det C_t}}, \quad C = (C_s + C_t) / 2
 
-    (Bhattacharyya 1943; Fukunaga 1990). Without unit. To both covariances 1e-3 of the mean variance
-    of both, and 1e-12, are added on the diagonal, so that dead channels and few samples give a finite value.
+@dataclass(frozen=True)
+class Measure:
+    """A distance between two distributions.
 
-    Args:
-        source: (n, C).
-        target: (m, C).
+    Attributes:
+        between: of a pair; (M,) float64, zero or above.
+        title: for people.
+        unit: of its values.
+        is_root: whether its square, and not itself, is what finite samples bias to first order.
     """
-    (source_mean, source_covariance), (target_mean, target_covariance) = _gaussian(source), _gaussian(target)
-    ridge = RIDGE * (source_covariance.diagonal().mean() + target_covariance.diagonal().mean()) / 2 + SMALLEST_VARIANCE
-    identity = torch.eye(len(source_mean), dtype=torch.float64)
-    source_covariance, target_covariance = (each + ridge * identity for each in (source_covariance, target_covariance))
-    pooled = (source_covariance + target_covariance) / 2
-    difference = (source_mean - target_mean).unsqueeze(1)
-    mahalanobis = (difference.T @ torch.linalg.solve(pooled, difference)).squeeze()
-    source_log, target_log, pooled_log = (
-        torch.linalg.slogdet(each).logabsdet for each in (source_covariance, target_covariance, pooled)
-    )
-    return (mahalanobis / 8 + (pooled_log - (source_log + target_log) / 2) / 2).clamp(min=0).item()
+
+    between: Between
+    title: str
+    unit: str
+    is_root: bool
 
 
-def sliced_wasserstein(source: Tensor, target: Tensor) -> float:
-    r"""Sliced 2-Wasserstein distance: the root mean square over 64 random directions of the 1-D distance.
+def channel_wasserstein(pair: Pair) -> Tensor:
+    """Root mean square over channels of `wasserstein_by_row`, in units of the latents."""
+    return pair.along_axes[:, : pair.source.width].square().mean(1).sqrt()
 
-    (Bonneel et al. 2015; directions from a fixed seed). In units of the latents. For clouds of equal
-    size the 1-D distance is that of the sorted projections; for others POT computes it.
 
-    Args:
-        source: (n, C).
-        target: (m, C).
+def sliced_wasserstein(pair: Pair) -> Tensor:
+    """Sliced 2-Wasserstein distance over the sketch's 64 directions (Bonneel et al. 2015), in units of the latents."""
+    return pair.along_axes[:, pair.source.width :].square().mean(1).sqrt()
+
+
+def max_sliced_wasserstein(pair: Pair) -> Tensor:
+    """The greatest 1-D 2-Wasserstein distance along any channel or any of the 64 directions, in units of the latents.
+
+    A lower bound of the max-sliced distance (Deshpande et al. 2019).
     """
-    generator = torch.Generator().manual_seed(0)
-    directions = torch.randn(source.shape[1], PROJECTIONS, generator=generator, dtype=torch.float64)
-    directions /= directions.norm(dim=0)
-    source_line, target_line = ((cloud.double() @ directions).sort(dim=0).values for cloud in (source, target))
-    if len(source) == len(target):
-        squared = (source_line - target_line).square().mean(0)
-    else:
-        import ot
-
-        squared = ot.wasserstein_1d(source_line, target_line, p=2)
-    return squared.mean().sqrt().item()
+    return pair.along_axes.amax(1)
 
 
-MEASURES: dict[str, Callable[[Tensor, Tensor], float]] = {
-    "gaussian_wasserstein": gaussian_wasserstein,
-    "sliced_wasserstein": sliced_wasserstein,
-    "bhattacharyya": bhattacharyya,
+def energy_distance(pair: Pair) -> Tensor:
+    r"""Energy distance in C dimensions, in roots of units of the latents.
+
+    The mean over directions of a projected length is the length times
+    :math:`\gamma_C = \Gamma(C / 2) / (\sqrt\pi\, \Gamma((C + 1) / 2))`, so that
+
+    .. math:: D^2 = \frac{1}{\gamma_C} E_\theta\, D^2(\theta \cdot X, \theta \cdot Y),
+
+    here over the sketch's 64 directions (Szekely and Rizzo 2013; `energy_by_row`).
+    """
+    channels = pair.source.width
+    projections = (each.axes.of_rows(slice(channels, None)) for each in (pair.source, pair.target))
+    log_factor = math.lgamma(channels / 2) - math.lgamma((channels + 1) / 2) - math.log(math.pi) / 2
+    return (energy_by_row(*projections).mean(1) / math.exp(log_factor)).sqrt()
+
+
+def histogram_bhattacharyya(pair: Pair) -> Tensor:
+    """Mean over channels of `bhattacharyya_by_row`, without unit."""
+    return bhattacharyya_by_row(pair.source.channels, pair.target.channels).mean(1)
+
+
+def _of_gaussians(measure: Callable[[gaussian.Gaussian, gaussian.Gaussian], Tensor]) -> Between:
+    return lambda pair: measure(pair.source.gaussian, pair.target.gaussian)
+
+
+LATENT = "latents"
+NONE = "none"
+MEASURES: dict[str, Measure] = {
+    "normalised_wasserstein": Measure(
+        _of_gaussians(gaussian.normalised_wasserstein), "source-normalised Wasserstein", "source deviations", True
+    ),
+    "gaussian_wasserstein": Measure(_of_gaussians(gaussian.wasserstein), "Gaussian Wasserstein", LATENT, True),
+    "diagonal_wasserstein": Measure(
+        _of_gaussians(gaussian.diagonal_wasserstein), "diagonal Gaussian Wasserstein", LATENT, True
+    ),
+    "channel_wasserstein": Measure(channel_wasserstein, "Wasserstein per channel", LATENT, True),
+    "sliced_wasserstein": Measure(sliced_wasserstein, "sliced Wasserstein", LATENT, True),
+    "max_sliced_wasserstein": Measure(max_sliced_wasserstein, "max-sliced Wasserstein", LATENT, True),
+    "energy": Measure(energy_distance, "energy distance", "root of latents", True),
+    "frechet": Measure(_of_gaussians(gaussian.frechet), "Frechet, standardised", NONE, False),
+    "bhattacharyya": Measure(_of_gaussians(gaussian.bhattacharyya), "Bhattacharyya", NONE, False),
+    "diagonal_bhattacharyya": Measure(
+        _of_gaussians(gaussian.diagonal_bhattacharyya), "diagonal Bhattacharyya", NONE, False
+    ),
+    "histogram_bhattacharyya": Measure(histogram_bhattacharyya, "Bhattacharyya per channel", NONE, False),
 }
 
 
-def _gaussian(latents: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (C,) and covariance (C, C) in float64."""
-    latents = latents.double()
-    return latents.mean(0), torch.atleast_2d(torch.cov(latents.T, correction=0))
+def distances_between(
+    source: Distribution, target: Distribution, measures: Mapping[str, Measure] = MEASURES
+) -> dict[str, Tensor]:
+    """Distances (M,) between distributions by measure, without standard errors.
+
+    Raises:
+        DistanceError: they differ in their number of channels.
+    """
+    pair = Pair(source, target)
+    return {name: measure.between(pair) for name, measure in measures.items()}

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
+
+from bnadapt.reports import html
 
 COLUMNS = {
     "source_unadapted": "source IoU",
@@ -13,13 +14,6 @@ COLUMNS = {
     "target_adapted": "target IoU with adaptation",
     "gain": "gain",
 }
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; }
-td:nth-child(n+3), th:nth-child(n+3) { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; } code { font-size: .85em; background: #f4f4f4; padding: .1em .3em; }
-"""
 
 
 def write_page(folder: Path) -> str:
@@ -70,20 +64,30 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _page(header: Sequence[str], rows: Sequence[Sequence[str]], results: Mapping[str, Any]) -> str:
-    cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    pictures = "".join(
-        f"<h3>{escape(name)}</h3><p>target IoU {record['target_unadapted']:.3f} without,"
-        f" {record['target_adapted']:.3f} with adaptation</p><img src='{escape(name)}.png' alt='{escape(name)}'>"
+    pictures = [
+        part
         for record in results["records"]
         for name in [f"{record['config']}-{record['intensity']}-seed{record['seed']}"]
-    )
-    return (
-        "<!doctype html><meta charset='utf-8'><title>BatchNorm adaptation</title>"
-        f"<style>{STYLE}</style><h1>BatchNorm adaptation, before and after</h1>"
-        "<p>A network is trained on the source. Adaptation re-estimates its BatchNorm statistics on images of the"
-        " target, without masks; every weight stays. IoU of the foreground on test blocks that neither training nor"
-        " adaptation has read; ± is the standard deviation over seeds.</p>"
-        f"<table><tr>{''.join(f'<th>{escape(name)}</th>' for name in header)}</tr>{cells}</table>"
-        "<p>Pictures: the first test tile of the target. Red pixels are foreground only with adaptation, blue ones"
-        f" only without.</p>{pictures}<p>Made by <code>{escape(results['command'])}</code></p>"
+        for part in (
+            html.heading(name),
+            html.paragraph(
+                f"target IoU {record['target_unadapted']:.3f} without, {record['target_adapted']:.3f} with adaptation"
+            ),
+            html.picture(f"{name}.png", name),
+        )
+    ]
+    return html.page(
+        "BatchNorm adaptation, before and after",
+        html.paragraph(
+            "A network is trained on the source. Adaptation re-estimates its BatchNorm statistics on images of the"
+            " target, without masks; every weight stays. IoU of the foreground on test blocks that neither training nor"
+            " adaptation has read; ± is the standard deviation over seeds."
+        ),
+        html.table(header, rows),
+        html.paragraph(
+            "Pictures: the first test tile of the target. Red pixels are foreground only with adaptation, blue ones"
+            " only without."
+        ),
+        *pictures,
+        html.paragraph(f"Made by: {results['command']}"),
     )

@@ -67,7 +67,7 @@ def test_distances_before_and_after_are_two_runs_of_the_same_tags(runs):
     before, after = (events(runs / "adapt" / state) for state in ("unadapted", "adapted"))
     assert before.Tags()["scalars"] == after.Tags()["scalars"]
     depth = before.Scalars("depth/sliced_wasserstein")
-    assert [point.step for point in depth] == list(range(18))
+    assert [point.step for point in depth] == list(range(27))
     assert "latent/bhattacharyya/bottleneck.norm2" in before.Tags()["scalars"]
     total = [sum(point.value for point in each.Scalars("depth/sliced_wasserstein")) for each in (before, after)]
     assert total[1] < total[0]

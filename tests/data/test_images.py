@@ -145,7 +145,7 @@ def test_a_checkpoint_brings_scaling_and_pixel_size_unless_the_run_asks_otherwis
 def test_adaptation_tiles_are_images_alone():
     pair = DomainPair(Synthetic(), Synthetic(size=64), tile_size=32, adaptation_tiles=5)
     batches = list(pair.adaptation_dataloader())
-    assert all(set(batch) == {"image"} for batch in batches)
+    assert all(set(batch) == {"image", "number"} for batch in batches)
     assert sum(len(batch["image"]) for batch in batches) == 5
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bnadapt.reports.latents import LatentFindings, by_state, sentences
+
 
 def print_scores(scores: Mapping[str, float]) -> None:
     """A row per test set (and class), a column per score.
@@ -27,7 +29,7 @@ def print_scores(scores: Mapping[str, float]) -> None:
 
 
 def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
-    """What was read, how long it took, how far the latents moved, and where the result is.
+    """What was read, how long it took, and where the result is.
 
     Args:
         record: of the adaptation, as it is written beside the checkpoint.
@@ -41,14 +43,25 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
     if record["until"]:
         told = "known to" if record["known"] else "NOT known to"
         console.print(f"The statistics are {told} a standard error of {record['until']['tolerance']}.")
-    if distances := record.get("distances"):
-        before, after = (_means(distances[state]) for state in ("unadapted", "adapted"))
-        table = Table("distance between source and target, mean over layers", "before", "after")
-        for measure in before:
-            table.add_row(measure, f"{before[measure]:.3f}", f"{after[measure]:.3f}")
-        console.print(table)
     for kind, ending in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):
         console.print(f"{kind}: {path.with_suffix(ending)}", highlight=False)
+
+
+def print_distances(findings: LatentFindings, page: Path) -> None:
+    """The mean over layers of every measure in every state, what they say, and where the page is."""
+    console = _console()
+    states = list(by_state(findings.rows))
+    titles = {"noise_floor": "noise floor", "unadapted": "before", "adapted": "after"}
+    table = Table(
+        f"distance between {findings.source} and {findings.target}, mean over layers",
+        *(titles[state] for state in states),
+    )
+    for measure in findings.measures:
+        table.add_row(measure, *(f"{mean(row.value for row in findings.of(measure, state)):.3f}" for state in states))
+    console.print(table)
+    for sentence in sentences(findings):
+        console.print(sentence, highlight=False)
+    console.print(f"Page: {page}", highlight=False)
 
 
 def print_prediction(count: int, folder: Path) -> None:
@@ -59,8 +72,3 @@ def print_prediction(count: int, folder: Path) -> None:
 def _console() -> Console:
     """Paths are printed whole and as they are."""
     return Console(soft_wrap=True, markup=False)
-
-
-def _means(layers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    measures = next(iter(layers.values()))
-    return {measure: mean(layer[measure] for layer in layers.values()) for measure in measures}

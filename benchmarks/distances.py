@@ -1,0 +1,201 @@
+"""Latent distances: what sketching adds to a forward pass, and sketches against peers on stored samples.
+
+Run by `make bench`; prints tables and writes benchmarks/results/distances-DEVICE.json.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+import numpy as np
+import ot
+import scipy.linalg
+import torch
+from common import DEVICE, MACHINE, in_process_of_its_own, peak, printed, results_path, save, synchronise
+from torch import Tensor
+
+from bnadapt.distances import LatentStates, Sketch, clouds, compare, latent_spaces, sketch_latents
+from bnadapt.networks import UNet
+
+RESULTS = results_path("distances")
+TILES, SIDE, BATCH, ROUNDS = 64, 256, 8, 7
+CHANNELS, SAMPLES = (16, 128, 1024), (10**4, 10**5, 10**6, 10**7)
+MOST_STORED = 2 * 10**8  # values of a domain that a peer is given, 0.8 GB
+CHUNK, POOL = 4096, 16
+SHIFT, SCALE = 0.5, 1.5
+MEASURED = ("gaussian_wasserstein", "sliced_wasserstein", "channel_wasserstein")
+
+
+def clocked(action: Callable[[], Any]) -> tuple[float, Any]:
+    synchronise()
+    started = time.perf_counter()
+    found = action()
+    synchronise()
+    return time.perf_counter() - started, found
+
+
+def plain(network: UNet, batches: list[Tensor]) -> None:
+    with torch.no_grad():
+        for batch in batches:
+            network(batch)
+
+
+def sketching(base_channels: int) -> dict[str, str | float]:
+    """Seconds of a plain forward pass, and of one in which all latent spaces are sketched; they take turns."""
+    network = UNet(base_channels=base_channels).eval().to(DEVICE, memory_format=torch.channels_last)
+    layers = latent_spaces(network)
+    tiles = torch.randn(TILES, 1, SIDE, SIDE, device=DEVICE)
+    batches = [batch.contiguous(memory_format=torch.channels_last) for batch in tiles.split(BATCH)]
+    taken = []
+    for turn in range(ROUNDS + 1):
+        alone, _ = clocked(lambda: plain(network, batches))
+        with_sketches, sketches = clocked(lambda: sketch_latents(network, layers, batches))
+        if turn:
+            taken.append((alone, with_sketches))
+    rows_seconds, _ = clocked(LatentStates(sketches, sketches, sketches).rows)
+    return {
+        "base channels": base_channels,
+        "latent spaces": len(layers),
+        "forward / s": median(alone for alone, _ in taken),
+        "sketched / s": median(sketched for _, sketched in taken),
+        "ratio": median(sketched / alone for alone, sketched in taken),
+        "all distances, three states / s": rows_seconds,
+    }
+
+
+class Streams:
+    """Correlated latents of a source, and of a target that is shifted and scaled, in chunks that are made on the fly.
+
+    A few random chunks are made once and given again with a new sign and order of channels' signs, so that making them
+    costs little.
+    """
+
+    def __init__(self, channels: int, samples: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        mixing = torch.eye(channels) + torch.randn(channels, channels, generator=generator) / channels**0.5
+        self.pool = [torch.randn(CHUNK, channels, generator=generator) @ mixing for _ in range(POOL)]
+        self.samples = samples
+        self.channels = channels
+
+    def chunks(self, domain: str) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed({"source": 1, "target": 2}[domain])
+        for start in range(0, self.samples, CHUNK):
+            chosen = self.pool[int(torch.randint(POOL, (1,), generator=generator))]
+            sign = 1 - 2 * int(torch.randint(2, (1,), generator=generator))
+            latents = sign * chosen[: min(CHUNK, self.samples - start)]
+            yield (latents if domain == "source" else SCALE * latents + SHIFT).to(DEVICE)
+
+    def stored(self, domain: str) -> Tensor:
+        return torch.cat(list(self.chunks(domain)))
+
+
+def sketched(streams: Streams) -> dict[str, float]:
+    """All distances, with standard errors, from a pass over chunks of which none is kept."""
+    both = []
+    for domain in ("source", "target"):
+        sketch = Sketch.empty(streams.channels, DEVICE)
+        for number, chunk in enumerate(streams.chunks(domain)):
+            sketch = sketch.merged(Sketch.of(chunk, torch.full((len(chunk),), number, device=DEVICE)))
+        both.append(sketch)
+    return {name: distance.value for name, distance in compare(*both).items()}
+
+
+def by_pot(streams: Streams) -> dict[str, float]:
+    """POT on stored samples."""
+    source, target = streams.stored("source"), streams.stored("target")
+    projections = clouds.directions(streams.channels).to(source)
+    return {
+        "gaussian_wasserstein": float(ot.gaussian.empirical_bures_wasserstein_distance(source, target, reg=0)),
+        "sliced_wasserstein": float(ot.sliced_wasserstein_distance(source, target, projections=projections)),
+        "channel_wasserstein": float(ot.wasserstein_1d(source, target, p=2).mean().sqrt()),
+    }
+
+
+def by_sqrtm(streams: Streams) -> dict[str, float]:
+    """NumPy covariances of stored samples, and scipy's matrix roots."""
+    source, target = (streams.stored(domain).cpu().numpy() for domain in ("source", "target"))
+    first, second = np.cov(source.T, bias=True), np.cov(target.T, bias=True)
+    root = scipy.linalg.sqrtm(first).real
+    cross = np.trace(scipy.linalg.sqrtm(root @ second @ root).real)
+    shift = np.square(source.mean(0, dtype=np.float64) - target.mean(0, dtype=np.float64)).sum()
+    return {"gaussian_wasserstein": float(np.sqrt(shift + np.trace(first) + np.trace(second) - 2 * cross))}
+
+
+def reference(streams: Streams) -> dict[str, float]:
+    """POT in float64 on stored samples."""
+    source, target = (streams.stored(domain).double() for domain in ("source", "target"))
+    covariances = [torch.cov(each.T, correction=0) for each in (source, target)]
+    means = [each.mean(0) for each in (source, target)]
+    projections = clouds.directions(streams.channels).to(source)
+    return {
+        "gaussian_wasserstein": float(ot.gaussian.bures_wasserstein_distance(*means, *covariances)),
+        "sliced_wasserstein": float(ot.sliced_wasserstein_distance(source, target, projections=projections)),
+        "channel_wasserstein": float(ot.wasserstein_1d(source, target, p=2).mean().sqrt()),
+    }
+
+
+METHODS = {
+    "bnadapt, all 11 measures": sketched,
+    "POT, stored, 3 measures": by_pot,
+    "scipy sqrtm, stored, 1 measure": by_sqrtm,
+}
+
+
+def run_alone(name: str, channels: int, samples: int) -> tuple[float, float, dict[str, float]]:
+    """Seconds, MiB added to the peak, and distances."""
+    torch.manual_seed(0)
+    streams = Streams(channels, samples)
+    METHODS[name](Streams(channels, CHUNK))
+    before = peak()
+    seconds, found = clocked(lambda: METHODS[name](streams))
+    return seconds, peak() - before, found
+
+
+def against_peers(channels: int, samples: int) -> list[dict[str, str | int | float]]:
+    """A row for every method."""
+    storable = samples * channels <= MOST_STORED
+    truth = in_process_of_its_own(run_reference, channels, samples) if storable else {}
+    rows = []
+    for name in METHODS:
+        if not storable and name != "bnadapt, all 11 measures":
+            continue
+        seconds, memory, found = in_process_of_its_own(run_alone, name, channels, samples)
+        errors = {measure: abs(found[measure] / value - 1) for measure, value in truth.items() if measure in found}
+        rows.append(
+            {
+                "channels": channels,
+                "samples": samples,
+                "method": name,
+                "seconds": seconds,
+                "MiB": memory,
+                **{f"error of {measure}": errors.get(measure, float("nan")) for measure in MEASURED},
+            }
+        )
+    return rows
+
+
+def run_reference(channels: int, samples: int) -> dict[str, float]:
+    return reference(Streams(channels, samples))
+
+
+def main(most: float) -> None:
+    results: dict[str, Any] = {**MACHINE}
+    results["sketching"] = [sketching(base_channels) for base_channels in (16, 64)]
+    printed(f"{TILES} tiles of {SIDE} x {SIDE}, batches of {BATCH}", results["sketching"])
+    results["peers"] = []
+    for channels in CHANNELS:
+        for samples in SAMPLES:
+            if channels * samples > most:
+                continue
+            rows = against_peers(channels, samples)
+            printed(f"{channels} channels, {samples} samples of each domain", rows)
+            results["peers"] += rows
+            save(RESULTS, results)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--most", type=float, default=2e9, help="values of a domain; 1e10 takes half an hour more")
+    main(parser.parse_args().most)

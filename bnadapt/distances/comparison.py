@@ -1,0 +1,95 @@
+"""Distances between two sketches, with their standard errors and without the bias of finite samples."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bnadapt.distances.measures import MEASURES, Measure, Pair
+from bnadapt.distances.sketch import GROUPS, Sketch
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A measured distance.
+
+    Attributes:
+        value: between the samples; two samples of one distribution are apart too, so it is too large.
+        corrected: with the first order of this bias taken away, not below zero; of a `Measure.is_root` through
+            its square.
+        standard_error: of `value`, from tile to tile.
+
+    The last two are NaN where one of the domains has fewer than two groups of tiles.
+    """
+
+    value: float
+    corrected: float
+    standard_error: float
+
+
+def compare(source: Sketch, target: Sketch, measures: Mapping[str, Measure] = MEASURES) -> dict[str, Distance]:
+    r"""Distances between two sketches by measure.
+
+    Bias and standard error are those of the delete-a-group jackknife (Quenouille 1956; Kott 2001), whose units are
+    groups of tiles, because the places of a tile resemble each other. With g groups, and :math:`d_{-i}` without
+    the i-th group of the source and of the target,
+
+    .. math:: \mathrm{corrected} = g d - (g - 1) \bar d, \quad
+              SE^2 = \frac{g - 1}{g} \sum_i (d_{-i} - \bar d)^2
+
+    where g is the smaller number of groups of the two; the other's are joined to as many. It takes the
+    measures g + 1 times.
+
+    Raises:
+        DistanceError: they differ in their number of channels.
+    """
+    return _compared(source, source.groups, target, target.groups, measures)
+
+
+def noise_floor(sketch: Sketch, measures: Mapping[str, Measure] = MEASURES) -> dict[str, Distance]:
+    """Distances between one half of a domain's tiles and the other: what no difference of domains looks like.
+
+    The halves have half as many tiles, so that their distances are somewhat larger than those of two samples
+    of the whole size. All are NaN where there are fewer than two groups of tiles.
+    """
+    groups = sketch.groups
+    if len(groups) < 2:
+        return dict.fromkeys(measures, Distance(math.nan, math.nan, math.nan))
+    return _compared(sketch, groups[::2], sketch, groups[1::2], measures)
+
+
+def _compared(
+    source: Sketch,
+    of_source: Sequence[int],
+    target: Sketch,
+    of_target: Sequence[int],
+    measures: Mapping[str, Measure],
+) -> dict[str, Distance]:
+    count = min(len(of_source), len(of_target))
+    pair = Pair(*(each.distribution(_left_out(of, count)) for each, of in ((source, of_source), (target, of_target))))
+    return {name: _jackknifed(measure.between(pair), measure.is_root) for name, measure in measures.items()}
+
+
+def _left_out(groups: Sequence[int], count: int) -> Tensor:
+    """Choices (1 + count, 8): of all groups, and of all but one of `count` parts of them; one part is all there is."""
+    chosen = torch.zeros(1 + count if count > 1 else 1, GROUPS)
+    for place, group in enumerate(groups):
+        chosen[:, group] = 1
+        if count > 1:
+            chosen[1 + place % count, group] = 0
+    return chosen
+
+
+def _jackknifed(values: Tensor, is_root: bool) -> Distance:
+    """From the distance with all groups, and those without one of them."""
+    value, *parts = values.tolist()
+    count = len(parts)
+    if not count:
+        return Distance(value, math.nan, math.nan)
+    centre = sum(parts) / count
+    error = math.sqrt((count - 1) / count * sum((part - centre) ** 2 for part in parts))
+    power = 2 if is_root else 1
+    unbiased = count * value**power - (count - 1) * sum(part**power for part in parts) / count
+    return Distance(value, max(unbiased, 0.0) ** (1 / power), error)

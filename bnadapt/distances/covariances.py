@@ -1,0 +1,85 @@
+"""Means and covariances of a stream, which merge exactly."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+from bnadapt.distances.gaussian import Gaussian
+
+
+@dataclass(frozen=True, eq=False)
+class Covariances:
+    """Count, mean and scatter of latents in G groups, in float64.
+
+    Attributes:
+        count: (G,) latents.
+        mean: (G, C).
+        scatter: (G, C, C), sums of the products of deviations from the group's mean.
+    """
+
+    count: Tensor
+    mean: Tensor
+    scatter: Tensor
+
+    @classmethod
+    def empty(cls, groups: int, channels: int, device: torch.device | str = "cpu") -> "Covariances":
+        """Of no latents."""
+        sizes = ((groups,), (groups, channels), (groups, channels, channels))
+        return cls(*(torch.zeros(size, dtype=torch.float64, device=device) for size in sizes))
+
+    @classmethod
+    def of(cls, latents: Tensor, groups: Tensor, count: int) -> "Covariances":
+        """Of latents (n, C) in groups (n,) below `count`."""
+        found = cls.empty(count, latents.shape[1], latents.device)
+        numbers = torch.bincount(groups, minlength=count)
+        sorted_latents = latents[groups.argsort()].double()
+        for group, own in enumerate(sorted_latents.split(numbers.tolist())):
+            if len(own):
+                found.mean[group] = own.mean(0)
+                deviations = own - found.mean[group]
+                torch.mm(deviations.T, deviations, out=found.scatter[group])
+        found.count.copy_(numbers)
+        return found
+
+    def merged(self, other: "Covariances") -> "Covariances":
+        """Of the latents of both, by the pairwise update of Chan, Golub and LeVeque (1983)."""
+        count = self.count + other.count
+        share = other.count / count.clamp(min=1)
+        difference = other.mean - self.mean
+        between = _outer(difference) * (self.count * share)[:, None, None]
+        mean = self.mean + share.unsqueeze(1) * difference
+        return Covariances(count, mean, self.scatter + other.scatter + between)
+
+    def pooled(self, group: distributed.ProcessGroup) -> "Covariances":
+        """Of the latents of all processes (a collective)."""
+        count, total = self.count.clone(), self.mean * self.count.unsqueeze(1)
+        for each in (count, total):
+            distributed.all_reduce(each, group=group)
+        mean = total / count.clamp(min=1).unsqueeze(1)
+        scatter = self.scatter + _outer(self.mean - mean) * self.count[:, None, None]
+        distributed.all_reduce(scatter, group=group)
+        return Covariances(count, mean, scatter)
+
+    def of_groups(self, chosen: Tensor) -> "Covariances":
+        """The latents of some groups as one.
+
+        Args:
+            chosen: (M, G) of 0 and 1, the groups that every one of the M new groups is made of.
+        """
+        chosen = chosen.to(self.mean)
+        count = chosen @ self.count
+        mean = (chosen * self.count) @ self.mean / count.clamp(min=1).unsqueeze(1)
+        scatter = (chosen @ self.scatter.flatten(1)).view(-1, *self.scatter.shape[1:])
+        deviations = self.mean - mean.unsqueeze(1)
+        weighted = deviations * (chosen * self.count).unsqueeze(2)
+        return Covariances(count, mean, scatter + weighted.mT @ deviations)
+
+    def gaussian(self) -> Gaussian:
+        """The Gaussian of the latents of every group, see `Gaussian.estimated`."""
+        covariance = self.scatter / self.count.clamp(min=1)[:, None, None]
+        return Gaussian.estimated(self.mean, covariance, self.count)
+
+
+def _outer(vectors: Tensor) -> Tensor:
+    return vectors.unsqueeze(2) * vectors.unsqueeze(1)

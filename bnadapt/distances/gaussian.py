@@ -1,0 +1,195 @@
+"""Distances between Gaussians, differentiable in means and covariances; of many pairs at once."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+RIDGE = 1e-2
+SMALLEST_VARIANCE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """A normal distribution in the space of C channels, or several of them in leading axes.
+
+    Attributes:
+        mean: (..., C) float64.
+        covariance: (..., C, C) float64.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+
+    @classmethod
+    def of(cls, latents: Tensor) -> "Gaussian":
+        """The Gaussian with mean and covariance of latents (..., n, C), n >= 1; see `estimated`."""
+        latents = latents.double()
+        samples = latents.shape[-2]
+        mean = latents.mean(-2)
+        deviations = latents - mean.unsqueeze(-2)
+        return cls.estimated(mean, deviations.mT @ deviations / samples, latents.new_tensor(samples))
+
+    @classmethod
+    def estimated(cls, mean: Tensor, covariance: Tensor, samples: Tensor) -> "Gaussian":
+        r"""The Gaussian of a sample; its covariance is shrunk if there are no more samples than channels.
+
+        Then it becomes :math:`(1 - \rho) S + \rho\, \mathrm{tr}(S) / C \cdot I`, with the oracle approximating
+
+        .. math:: \rho = \min\left(1, \frac{(1 - 2 / C)\, \mathrm{tr}(S^2) + \mathrm{tr}(S)^2}
+                  {(n + 1 - 2 / C)(\mathrm{tr}(S^2) - \mathrm{tr}(S)^2 / C)}\right)
+
+        (Chen, Wiesel, Eldar and Hero 2010). Its n are independent samples, which neighbouring places of an
+        image are not, so that the shrinkage is rather too small.
+
+        Args:
+            mean: (..., C).
+            covariance: (..., C, C), with the divisor n.
+            samples: (...), n.
+        """
+        channels = mean.shape[-1]
+        if (samples > channels).all():
+            return cls(mean, covariance)
+        trace, square = _diagonal(covariance).sum(-1), covariance.square().sum((-2, -1))
+        numerator = (1 - 2 / channels) * square + trace.square()
+        denominator = (samples + 1 - 2 / channels) * (square - trace.square() / channels)
+        share = (numerator / denominator.clamp(min=torch.finfo(covariance.dtype).tiny)).clamp(0, 1)
+        share = torch.where(samples > channels, 0, share)[..., None, None]
+        sphere = torch.diag_embed((trace / channels).unsqueeze(-1).expand_as(mean))
+        return cls(mean, (1 - share) * covariance + share * sphere)
+
+    @property
+    def deviations(self) -> Tensor:
+        """(..., C) deviations of the channels, whose variances have 1e-2 of their mean, and 1e-12, added.
+
+        So they are above zero in dead channels too.
+        """
+        variance = _diagonal(self.covariance)
+        return (variance + _ridge(variance)).sqrt()
+
+    def standardised_by(self, other: "Gaussian") -> "Gaussian":
+        """This Gaussian after every channel was standardised by mean and `deviations` of another."""
+        scale = 1 / other.deviations
+        covariance = self.covariance * scale.unsqueeze(-2) * scale.unsqueeze(-1)
+        return Gaussian((self.mean - other.mean) * scale, covariance)
+
+
+def wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
+    r"""2-Wasserstein distance, in units of the latents.
+
+    .. math:: W_2^2 = |m_s - m_t|^2 + \mathrm{tr}(C_s + C_t) - 2\, \mathrm{tr} (C_s^{1/2} C_t C_s^{1/2})^{1/2}
+
+    (Dowson and Landau 1982). The last trace is the sum of the roots of the eigenvalues of :math:`L^T C_t L`
+    with :math:`C_s = L L^T`, so that no matrix root is formed. A Cholesky factor, two products and
+    eigenvalues: O(C^3). Singular covariances are right, but have no gradient.
+    """
+    return _root(_squared_wasserstein(source, target))
+
+
+def diagonal_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
+    r"""2-Wasserstein distance of the Gaussians without their correlations, in units of the latents.
+
+    .. math:: W_2^2 = \sum_c (m_{s,c} - m_{t,c})^2 + (\sigma_{s,c} - \sigma_{t,c})^2
+    """
+    one, other = (_root(_diagonal(each.covariance)) for each in (source, target))
+    return _root(((source.mean - target.mean).square() + (one - other).square()).sum(-1))
+
+
+def normalised_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
+    r"""Source-normalised 2-Wasserstein distance, in source deviations, root mean square over directions.
+
+    The 2-Wasserstein distance whose ground distance is the source's Mahalanobis distance
+    :math:`|C_s^{-1/2} (x - y)|`, over :math:`\sqrt C`, so that layers of different width compare: 1 means that
+    the latents have moved, or spread, by one deviation of the source in every direction. (After Stenger et
+    al., ISBI 2023, who normalise by the source.) With :math:`C_s = L L^T` and :math:`M = L^{-1} C_t L^{-T}`:
+
+    .. math:: d^2 = \frac1C \left(|L^{-1} (m_t - m_s)|^2 + \mathrm{tr}(M) + C - 2\, \mathrm{tr} M^{1/2}\right)
+
+    Not symmetric. To both covariances 1e-2 of the source's mean variance is added on the diagonal, and 1e-12,
+    so that dead and constant channels give a finite value. A direction in which the source hardly varies, such as
+    between channels that depend on each other, counts by what the target does in it. O(C^3).
+    """
+    ridge = _ridge(_diagonal(source.covariance))
+    factor = torch.linalg.cholesky(_ridged(source.covariance, ridge))
+    shift = torch.linalg.solve_triangular(factor, (target.mean - source.mean).unsqueeze(-1), upper=False)
+    half = torch.linalg.solve_triangular(factor, _ridged(target.covariance, ridge), upper=False)
+    whitened = torch.linalg.solve_triangular(factor, half.mT, upper=False)
+    roots = _root(torch.linalg.eigvalsh((whitened + whitened.mT) / 2))
+    return _root(shift.square().mean((-2, -1)) + (roots - 1).square().mean(-1))
+
+
+def frechet(source: Gaussian, target: Gaussian) -> Tensor:
+    """Frechet distance of standardised latents, without unit: FID (Heusel et al. 2017) in any latent space.
+
+    The square of `wasserstein` after every channel of both was standardised by the source, see
+    `Gaussian.standardised_by`. Not symmetric, O(C^3).
+    """
+    return _squared_wasserstein(source.standardised_by(source), target.standardised_by(source))
+
+
+def bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
+    r"""Bhattacharyya distance of the Gaussians, without unit.
+
+    .. math:: D_B = \tfrac18 (m_s - m_t)^T C^{-1} (m_s - m_t)
+              + \tfrac12 \ln \frac{\det C}{\sqrt{\det C_s \det C_t}}, \quad C = (C_s + C_t) / 2
+
+    (Bhattacharyya 1943; Fukunaga 1990). To both covariances 1e-2 of the mean variance of both, and 1e-12, are
+    added on the diagonal, so that dead channels and few samples give a finite value. Three Cholesky factors.
+    """
+    ridge = _ridge((_diagonal(source.covariance) + _diagonal(target.covariance)) / 2)
+    covariances = [_ridged(each.covariance, ridge) for each in (source, target)]
+    factors = [torch.linalg.cholesky(each) for each in (*covariances, sum(covariances) / 2)]
+    logs = [_diagonal(factor).log().sum(-1) for factor in factors]  # of half of the determinants' logarithms
+    shift = torch.linalg.solve_triangular(factors[2], (source.mean - target.mean).unsqueeze(-1), upper=False)
+    return (shift.square().sum((-2, -1)) / 8 + logs[2] - (logs[0] + logs[1]) / 2).clamp(min=0)
+
+
+def diagonal_bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
+    r"""Bhattacharyya distance of the Gaussians without their correlations, without unit.
+
+    .. math:: D_B = \sum_c \frac{(m_{s,c} - m_{t,c})^2}{4 (v_{s,c} + v_{t,c})}
+              + \frac12 \ln \frac{v_{s,c} + v_{t,c}}{2 \sqrt{v_{s,c} v_{t,c}}}
+
+    with the ridge of `bhattacharyya` in the variances v.
+    """
+    variances = [_diagonal(each.covariance) for each in (source, target)]
+    ridge = _ridge(sum(variances) / 2)
+    one, other = (variance + ridge for variance in variances)
+    total = one + other
+    terms = (source.mean - target.mean).square() / total / 4 + (total.square() / (4 * one * other)).log() / 4
+    return terms.sum(-1)
+
+
+def _squared_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
+    factor = _factor(source.covariance)
+    cross = _root(torch.linalg.eigvalsh(factor.mT @ target.covariance @ factor)).sum(-1)
+    traces = (_diagonal(source.covariance) + _diagonal(target.covariance)).sum(-1)
+    return ((source.mean - target.mean).square().sum(-1) + traces - 2 * cross).clamp(min=0)
+
+
+def _factor(covariance: Tensor) -> Tensor:
+    """L of covariances L L^T, singular or not."""
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed.any():
+        return factor
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors * _root(values).unsqueeze(-2)
+
+
+def _diagonal(matrices: Tensor) -> Tensor:
+    return matrices.diagonal(dim1=-2, dim2=-1)
+
+
+def _ridge(variances: Tensor) -> Tensor:
+    """What is added to the variances (..., C) of every channel, (..., 1)."""
+    return RIDGE * variances.mean(-1, keepdim=True) + SMALLEST_VARIANCE
+
+
+def _ridged(covariance: Tensor, ridge: Tensor) -> Tensor:
+    return covariance + torch.diag_embed(ridge.expand(covariance.shape[:-1]))
+
+
+def _root(values: Tensor) -> Tensor:
+    """Square root of what is not below zero but for rounding; with gradient zero there, not infinity."""
+    positive = values > 0
+    return torch.where(positive, torch.where(positive, values, 1).sqrt(), 0)

@@ -1,0 +1,109 @@
+"""All that is kept of the latents of one layer in one domain."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, distributed
+
+from bnadapt.distances.clouds import directions
+from bnadapt.distances.covariances import Covariances
+from bnadapt.distances.gaussian import Gaussian
+from bnadapt.distances.histograms import Histograms
+
+GROUPS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """What is known of distributions of latents in C channels, of one sample or of M.
+
+    Attributes:
+        gaussian: with their means (M, C) and covariances.
+        axes: histograms along the C channels, then along 64 directions, see `bnadapt.distances.clouds.directions`.
+    """
+
+    gaussian: Gaussian
+    axes: Histograms
+
+    @classmethod
+    def of(cls, latents: Tensor) -> "Distribution":
+        """Of one sample of latents (n, C)."""
+        return Sketch.of(latents, torch.zeros(len(latents), dtype=torch.int64, device=latents.device)).distribution()
+
+    @property
+    def width(self) -> int:
+        """C."""
+        return self.gaussian.mean.shape[-1]
+
+    @property
+    def channels(self) -> Histograms:
+        """Histograms of the channels."""
+        return self.axes.of_rows(slice(self.width))
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """Covariances and histograms of latents in 8 groups of tiles, of a size that does not grow with their number.
+
+    It is the same however the tiles come in batches, and merges; groups, of which some may be left out, tell how
+    much distances vary from tile to tile. 8 C^2 float64 values and 8 (C + 64) 512 int32 counts.
+
+    Attributes:
+        covariances: of the latents.
+        axes: histograms along the C channels, then along 64 directions.
+    """
+
+    covariances: Covariances
+    axes: Histograms
+
+    @classmethod
+    def empty(cls, channels: int, device: torch.device | str = "cpu") -> "Sketch":
+        """Of no latents."""
+        rows = channels + _directions(channels, torch.float32, device).shape[1]
+        return cls(Covariances.empty(GROUPS, channels, device), Histograms.empty(GROUPS, rows, device))
+
+    @classmethod
+    def of(cls, latents: Tensor, numbers: Tensor) -> "Sketch":
+        """Of latents (n, C) float32 or float64, finite, n >= 1, from tiles of these numbers (n,)."""
+        groups = numbers % GROUPS
+        projected = latents @ _directions(latents.shape[1], latents.dtype, latents.device)
+        along = torch.cat([latents, projected], 1)
+        return cls(Covariances.of(latents, groups, GROUPS), Histograms.of(along, groups, GROUPS))
+
+    @property
+    def width(self) -> int:
+        """C."""
+        return self.covariances.mean.shape[1]
+
+    @property
+    def samples(self) -> int:
+        """Latents that it is made of."""
+        return int(self.covariances.count.sum())
+
+    @property
+    def groups(self) -> list[int]:
+        """Those that hold latents."""
+        return self.covariances.count.nonzero().flatten().tolist()
+
+    def merged(self, other: "Sketch") -> "Sketch":
+        """Of the latents of both."""
+        return Sketch(self.covariances.merged(other.covariances), self.axes.merged(other.axes))
+
+    def pooled(self, group: distributed.ProcessGroup) -> "Sketch":
+        """Of the latents of all processes (a collective)."""
+        return Sketch(self.covariances.pooled(group), self.axes.pooled(group))
+
+    def distribution(self, chosen: Tensor | None = None) -> Distribution:
+        """The distribution of the latents of some groups.
+
+        Args:
+            chosen: (M, 8) of 0 and 1, the groups that every one of M distributions is made of; one of all by default.
+        """
+        chosen = torch.ones(1, GROUPS, device=self.axes.low.device) if chosen is None else chosen
+        return Distribution(self.covariances.of_groups(chosen).gaussian(), self.axes.of_groups(chosen))
+
+
+@lru_cache
+def _directions(channels: int, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    return directions(channels).to(device, dtype)

@@ -1,0 +1,39 @@
+"""The latent spaces of a network: outputs of modules, by name."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from bnadapt.distances.errors import DistanceError
+
+
+def latent_spaces(network: nn.Module, patterns: Sequence[str] | None = None) -> dict[str, nn.Module]:
+    """Modules of a network whose outputs are its latent spaces.
+
+    Args:
+        network: any module.
+        patterns: names as in `named_modules`, `*` and `?` stand for anything. By default all BatchNorm layers, and
+            the modules that they stand in: the stages of a U-Net, the blocks of a ResNet.
+
+    Returns:
+        By name, in order of definition.
+
+    Raises:
+        DistanceError: a pattern fits no module, or without patterns, there is no BatchNorm layer.
+    """
+    modules = {name: module for name, module in network.named_modules() if name}
+    if patterns is None:
+        normalising = [name for name, module in modules.items() if isinstance(module, _BatchNorm)]
+        if not normalising:
+            raise DistanceError(
+                f"This {type(network).__name__} has no BatchNorm layer to take latents from; name its layers, such as"
+                f" {next(iter(modules), 'none')!r}."
+            )
+        chosen = {*normalising, *(name.rpartition(".")[0] for name in normalising)}
+        return {name: module for name, module in modules.items() if name in chosen}
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in modules):
+            raise DistanceError(f"No layer is named {pattern!r}; there are {', '.join(modules)}.")
+    return {name: each for name, each in modules.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}

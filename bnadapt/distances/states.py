@@ -1,0 +1,106 @@
+"""Source and target in every latent space of a network, without and with adaptation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from bnadapt.distances.comparison import Distance, compare, noise_floor
+from bnadapt.distances.measures import MEASURES, Measure
+from bnadapt.distances.sketch import Sketch
+
+State = Literal["noise_floor", "unadapted", "adapted"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One distance: a row of the table.
+
+    Attributes:
+        layer: name of the latent space.
+        depth: its place in the order in which the network calls them.
+        channels: its width.
+        state: `noise_floor` (source against source), `unadapted` (source against target in the source network),
+            `adapted` (source in the source network against target in the adapted one: the residual shift).
+        measure: name of the measure.
+        unit: of the three values.
+        value: see `Distance`, as the next two.
+        corrected: without the bias of finite samples.
+        standard_error: of `value`.
+        source_samples: latents of the source.
+        target_samples: latents of what it is compared with.
+    """
+
+    layer: str
+    depth: int
+    channels: int
+    state: State
+    measure: str
+    unit: str
+    value: float
+    corrected: float
+    standard_error: float
+    source_samples: int
+    target_samples: int
+
+
+@dataclass(frozen=True)
+class LatentStates:
+    """Sketches of every latent space, by layer in the order in which the network calls them.
+
+    Attributes:
+        source: in the source network.
+        target: in the source network.
+        adapted: the target in the adapted network, if there is one.
+    """
+
+    source: Mapping[str, Sketch]
+    target: Mapping[str, Sketch]
+    adapted: Mapping[str, Sketch] | None = None
+
+    def rows(self, measures: Mapping[str, Measure] = MEASURES) -> list[Row]:
+        """The distances of every layer, in all states."""
+        return [
+            row
+            for depth, layer in enumerate(self.source)
+            for state, (found, samples) in self._distances(layer, measures).items()
+            for row in self._rows(layer, depth, state, found, samples, measures)
+        ]
+
+    def _distances(
+        self, layer: str, measures: Mapping[str, Measure]
+    ) -> dict[State, tuple[dict[str, Distance], tuple[int, int]]]:
+        """Distances and numbers of latents by state."""
+        source = self.source[layer]
+        half = source.samples // 2
+        found = {"noise_floor": (noise_floor(source, measures), (half, source.samples - half))}
+        others = {"unadapted": self.target} | ({"adapted": self.adapted} if self.adapted else {})
+        for state, sketches in others.items():
+            target = sketches[layer]
+            found[state] = compare(source, target, measures), (source.samples, target.samples)
+        return found
+
+    def _rows(
+        self,
+        layer: str,
+        depth: int,
+        state: State,
+        found: Mapping[str, Distance],
+        samples: tuple[int, int],
+        measures: Mapping[str, Measure],
+    ) -> list[Row]:
+        channels = self.source[layer].width
+        return [
+            Row(
+                layer,
+                depth,
+                channels,
+                state,
+                name,
+                measures[name].unit,
+                distance.value,
+                distance.corrected,
+                distance.standard_error,
+                *samples,
+            )
+            for name, distance in found.items()
+        ]

@@ -1,0 +1,94 @@
+"""The picture page and the table of the distances between two domains."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from html import escape
+from pathlib import Path
+
+import imageio.v3
+import numpy as np
+
+from bnadapt.distances import Row
+from bnadapt.files import filled_whole
+from bnadapt.reports.html import heading, page, paragraph, picture, table
+from bnadapt.reports.latents import LatentFindings, sentences
+
+CAPTIONS = {
+    "depth": (
+        "Along the network",
+        "Every distance in the latent spaces, in the order in which the network computes them. Red: source against"
+        " target in the source network. Blue: source, in the source network, against target in the adapted one: what"
+        " adaptation leaves. Grey: one half of the source's tiles against the other, the noise floor. Bands are one"
+        " standard error, from tile to tile.",
+    ),
+    "map": (
+        "Where it stands out",
+        "The same distances in units of the noise floor, which makes measures and layers comparable. Black is no"
+        " difference.",
+    ),
+    "densities": (
+        "What moves",
+        "In the layers that moved most, the channel that moved most: the density of its values in the source, and in"
+        " the target without and with adaptation. The number is the Wasserstein distance before adaptation, in"
+        " deviations of the source.",
+    ),
+    "view": (
+        "The widest latent space",
+        "Latents of both domains in the plane in which all of them together vary most. A dot is one place in one tile.",
+    ),
+    "agreement": (
+        "Do the measures agree?",
+        "Rank correlation over layers, without adaptation: 1 means that two measures put the layers into one order.",
+    ),
+}
+
+
+def write_distances(findings: LatentFindings, pictures: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Write `distances.csv`, the pictures and `index.html` into a folder, all or nothing.
+
+    Args:
+        findings: what was measured.
+        pictures: see `distance_figures.pictures`.
+        folder: made if need be; files of these names are replaced.
+    """
+    with filled_whole(folder) as partial:
+        with (partial / "distances.csv").open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, [field.name for field in fields(Row)])
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in findings.rows)
+        for name, drawn in pictures.items():
+            imageio.v3.imwrite(partial / f"{name}.png", drawn)
+        (partial / "index.html").write_text(_page(findings, list(pictures)), encoding="utf-8")
+
+
+def summary_table(findings: LatentFindings) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: every latent space in the main measure, by state, without the samples' bias."""
+    measure = findings.main_measure()
+    states = dict.fromkeys(row.state for row in findings.rows)
+    columns = [findings.of(measure, state) for state in states]
+    rows = [
+        [layer, str(columns[0][depth].channels), *(_value(column[depth]) for column in columns)]
+        for depth, layer in enumerate(findings.layers)
+    ]
+    return ["latent space", "channels", *states], rows
+
+
+def _value(row: Row) -> str:
+    return f"{row.value:.3f} ± {row.standard_error:.3f}"
+
+
+def _page(findings: LatentFindings, pictures: Sequence[str]) -> str:
+    parts = ["<ul>", *(f"<li>{escape(sentence)}</li>" for sentence in sentences(findings)), "</ul>"]
+    parts.append(
+        paragraph(
+            f"Measured on {findings.tiles['source']} tiles of {findings.source} and {findings.tiles['target']} of"
+            f" {findings.target}, without labels."
+        )
+    )
+    for name in pictures:
+        title, caption = CAPTIONS[name]
+        parts += [heading(title), paragraph(caption), picture(f"{name}.png", title)]
+    parts += [heading(f"{findings.main_measure()} by layer"), table(*summary_table(findings))]
+    parts.append("<p>All distances: <a href='distances.csv'>distances.csv</a>.</p>")
+    return page(f"{findings.source} and {findings.target}, layer by layer", *parts)

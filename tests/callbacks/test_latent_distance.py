@@ -1,0 +1,149 @@
+"""The `distances` command, and the callback in `fit` and `adapt`."""
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from bnadapt.callbacks import LatentDistance
+from bnadapt.cli import main
+from bnadapt.data import Synthetic
+from tests.conftest import DOMAINS, SMALL, without
+
+LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]
+
+
+def table(folder):
+    """Rows of distances.csv by layer, state and measure."""
+    rows = csv.DictReader((folder / "distances.csv").open())
+    return {(row["layer"], row["state"], row["measure"]): row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def adapted(best, tmp_path_factory):
+    """An adapted checkpoint, its bank and its record."""
+    path = tmp_path_factory.mktemp("adapted") / "adapted.ckpt"
+    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(path), "--trainer.logger=false"])
+    return path
+
+
+def test_distances_measures_without_adapting_or_training(best, tmp_path, capfd):
+    before = best.read_bytes()
+    main(["distances", *LOADING, "--ckpt_path", str(best), "--output", str(tmp_path / "page")])
+    rows = table(tmp_path / "page")
+    assert {state for _, state, _ in rows} == {"noise_floor", "unadapted"}
+    assert len(rows) == 27 * 2 * 11
+    row = rows["encoder.0.norm1", "unadapted", "channel_wasserstein"]
+    assert float(row["value"]) > 0.2
+    assert float(row["value"]) > 2 * float(rows["encoder.0.norm1", "noise_floor", "channel_wasserstein"]["value"])
+    assert best.read_bytes() == before
+    printed = capfd.readouterr().out
+    assert "lie farthest apart in" in printed
+    assert str(tmp_path / "page" / "index.html") in printed
+
+
+@pytest.mark.parametrize("how", ["checkpoint", "bank"])
+def test_an_adapted_network_has_three_states_and_the_numbers_of_adapt(best, adapted, tmp_path, how):
+    bank = ["--bank", str(adapted.with_suffix(".safetensors"))]
+    checkpoint = [str(adapted)] if how == "checkpoint" else [str(best), *bank]
+    main(["distances", *LOADING, "--ckpt_path", *checkpoint, "--output", str(tmp_path / "page")])
+    rows = table(tmp_path / "page")
+    record = json.loads(adapted.with_suffix(".json").read_text())["distances"]
+    for (layer, state, measure), row in rows.items():
+        assert float(row["value"]) == pytest.approx(record[state][layer][measure], rel=1e-4, abs=1e-6)
+    assert len(rows) == 27 * 3 * 11
+    states = ("unadapted", "adapted")
+    before, after = (sum(float(rows[layer, state, "energy"]["value"]) for layer in record[state]) for state in states)
+    assert after < before / 2
+
+
+def test_adapt_writes_the_page_beside_the_checkpoint(adapted):
+    assert (adapted.parent / "adapted-distances" / "index.html").exists()
+
+
+def test_layers_measures_and_numbers_of_tiles_are_as_asked(best, tmp_path):
+    asked = ['--layers=["encoder.?", "head"]', '--measures=["energy"]', "--tiles=3", "--places=10"]
+    main(["distances", *LOADING, "--ckpt_path", str(best), "--output", str(tmp_path / "page"), *asked])
+    rows = table(tmp_path / "page")
+    assert [layer for layer, state, _ in rows if state == "unadapted"] == [f"encoder.{n}" for n in range(4)] + ["head"]
+    assert {measure for _, _, measure in rows} == {"energy"}
+    assert rows["head", "unadapted", "energy"]["source_samples"] == "30"
+
+
+def test_distances_never_reads_a_mask(best, tmp_path, monkeypatch):
+    def forbidden(self, index):
+        raise AssertionError("a mask was read")
+
+    plain = Synthetic.labelled
+
+    def labelled(self):
+        return [replace(section, read_mask=forbidden) for section in plain(self)]
+
+    monkeypatch.setattr(Synthetic, "labelled", labelled)
+    main(["distances", *LOADING, "--ckpt_path", str(best), "--output", str(tmp_path / "page")])
+    assert (tmp_path / "page" / "index.html").exists()
+
+
+def test_two_processes_find_what_one_finds(best, tmp_path):
+    command = [sys.executable, "-m", "bnadapt", "distances", *LOADING, "--ckpt_path", str(best)]
+    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    done = subprocess.run(
+        [*command, *two, "--output", str(tmp_path / "two")], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("lie farthest apart in") == 1
+    main([*command[3:], "--output", str(tmp_path / "one")])
+    one, two = table(tmp_path / "one"), table(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for key, row in one.items():
+        assert row["source_samples"] == two[key]["source_samples"]
+        assert float(two[key]["value"]) == pytest.approx(float(row["value"]), rel=1e-2, abs=1e-3)
+
+
+def test_tensorboard_has_curves_pictures_and_the_projector(best, adapted, tmp_path):
+    main(["distances", *LOADING, "--ckpt_path", str(adapted), "--output", str(tmp_path / "page")])
+    folder = next((tmp_path / "lightning_logs").rglob("version_0"))
+    for state in ("noise_floor", "unadapted", "adapted"):
+        curve = EventAccumulator(str(folder / state)).Reload().Scalars("depth/energy")
+        assert [point.step for point in curve] == list(range(27))
+    images = EventAccumulator(str(folder)).Reload().Tags()["images"]
+    assert {f"distances/{name}" for name in ("depth", "map", "densities", "view", "agreement")} <= set(images)
+    assert "latents/bottleneck" in (folder / "projector_config.pbtxt").read_text()
+    (metadata,) = folder.rglob("metadata.tsv")
+    assert set(metadata.read_text().split("\n")) - {""} == {"source", "target", "target, adapted"}
+
+
+def test_refusals(refused, best, tmp_path):
+    asked = ("distances", *LOADING, "--ckpt_path", best, "--output", tmp_path / "page")
+    assert "No layer is named 'nosuch'" in refused(*asked, '--layers=["nosuch"]')
+    assert "There is no measure 'nosuch'; take some of normalised" in refused(*asked, '--measures=["nosuch"]')
+    assert "give at least 1 of both" in refused(*asked, "--tiles=0")
+    assert "there is no source; give --data.source" in refused(
+        "distances", *without(LOADING, "--data.source"), "--ckpt_path", best
+    )
+    (tmp_path / "file").write_text("mine")
+    assert "is a file; give a folder" in refused(
+        "distances", *LOADING, "--ckpt_path", best, "--output", tmp_path / "file"
+    )
+    assert not (tmp_path / "page").exists()
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_images_that_are_not_finite_are_refused(refused, best, tmp_path, monkeypatch):
+    monkeypatch.setattr(Synthetic, "image", lambda self, index: torch.full((48, 48), torch.nan).numpy())
+    message = refused("distances", *LOADING, "--ckpt_path", best, "--output", tmp_path / "page")
+    assert "NaN" in message
+    assert not (tmp_path / "page").exists()
+
+
+def test_fit_measures_at_its_end(tmp_path):
+    callbacks = ["BatchNormAdaptation", "LatentDistance"]
+    options = [f"--trainer.callbacks+=bnadapt.callbacks.{name}" for name in callbacks]
+    cli = main(["fit", *SMALL, *DOMAINS, *options])
+    found = next(each for each in cli.trainer.callbacks if isinstance(each, LatentDistance)).findings
+    assert {row.state for row in found.rows} == {"noise_floor", "unadapted", "adapted"}
