@@ -47,9 +47,9 @@ class Covariances:
         count = self.count + other.count
         share = other.count / count.clamp(min=1)
         difference = other.mean - self.mean
-        between = _outer(difference) * (self.count * share)[:, None, None]
-        mean = self.mean + share.unsqueeze(1) * difference
-        return Covariances(count, mean, self.scatter + other.scatter + between)
+        weighted = difference * (self.count * share).unsqueeze(1)
+        scatter = (self.scatter + other.scatter).addcmul_(difference.unsqueeze(2), weighted.unsqueeze(1))
+        return Covariances(count, self.mean + share.unsqueeze(1) * difference, scatter)
 
     def pooled(self, group: distributed.ProcessGroup) -> "Covariances":
         """Of the latents of all processes (a collective)."""
@@ -57,7 +57,9 @@ class Covariances:
         for each in (count, total):
             distributed.all_reduce(each, group=group)
         mean = total / count.clamp(min=1).unsqueeze(1)
-        scatter = self.scatter + _outer(self.mean - mean) * self.count[:, None, None]
+        difference = self.mean - mean
+        weighted = difference * self.count.unsqueeze(1)
+        scatter = self.scatter.addcmul(difference.unsqueeze(2), weighted.unsqueeze(1))
         distributed.all_reduce(scatter, group=group)
         return Covariances(count, mean, scatter)
 
@@ -79,7 +81,3 @@ class Covariances:
         """The Gaussian of the latents of every group, see `Gaussian.estimated`."""
         covariance = self.scatter / self.count.clamp(min=1)[:, None, None]
         return Gaussian.estimated(self.mean, covariance, self.count)
-
-
-def _outer(vectors: Tensor) -> Tensor:
-    return vectors.unsqueeze(2) * vectors.unsqueeze(1)

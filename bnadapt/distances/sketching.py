@@ -12,7 +12,7 @@ from torch import Tensor, distributed, nn
 from bnadapt.distances.errors import DistanceError
 from bnadapt.distances.sketch import Sketch
 
-WAITING = 4096  # latents of a layer that are sketched at once
+WAITING = 8192  # latents of a layer that are sketched at once
 SHOWN_TILES, SHOWN_PLACES = 32, 16
 
 

@@ -1,0 +1,70 @@
+"""A domain under an image shift."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+
+from bnadapt.data.domain import Domain, Section
+from bnadapt.data.intensity import by_data_type
+from bnadapt.data.shifts import named_shift
+from bnadapt.data.writers import SectionWriter
+from bnadapt.errors import InputError
+
+READ_AT_ONCE = 32
+
+
+class Shifted(Domain):
+    """The images of another domain, and their masks, under a shift of some severity.
+
+    Intensities are divided by their data type's range and clipped to 0..1, before and after, also at severity 0.
+
+    Args:
+        domain: the images as they are.
+        shift: name of the shift, see `bnadapt.data.shifts.SHIFTS`.
+        severity: how strong, in the shift's own unit; 0 is no shift.
+        seed: of what is random in it; every image has its own part of it.
+
+    Raises:
+        InputError: there is no such shift, or the severity is below 0.
+    """
+
+    def __init__(self, domain: Domain, shift: str, severity: float, seed: int = 0) -> None:
+        super().__init__(domain.split, domain.gap)
+        self.shift = named_shift(shift)
+        if severity < 0:
+            raise InputError(f"severity is {severity}; give 0, which is no shift, or more.")
+        self.domain = domain
+        self.shift_name = shift
+        self.severity = severity
+        self.seed = seed
+        self.classes = domain.classes
+
+    @property
+    def name(self) -> str:
+        """The domain's, with shift and severity."""
+        return f"{self.domain.name}, {self.shift_name} {self.severity:g}"
+
+    def labelled(self) -> list[Section]:
+        """The domain's, shifted."""
+        return self._changed(self.domain.labelled())
+
+    def unlabelled(self) -> list[Section]:
+        """The domain's, shifted."""
+        return self._changed(self.domain.unlabelled())
+
+    def writer(self, folder: Path) -> SectionWriter:
+        """That of the domain."""
+        return self.domain.writer(folder)
+
+    def _changed(self, sections: Sequence[Section]) -> list[Section]:
+        read = lru_cache(READ_AT_ONCE)(lambda index: by_data_type(sections[index].read_image()))
+        pairs = [lru_cache(1)(partial(self._pair, sections, read, index)) for index in range(len(sections))]
+        return [
+            replace(
+                section,
+                read_image=lambda pair=pair: pair()[0],
+                read_mask=(lambda pair=pair: pair()[1]) if section.read_mask else None,
+            )
+            for section, pair in zip(sections, pairs, strict=True)
+        ]
