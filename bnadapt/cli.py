@@ -1,28 +1,21 @@
 """The command line: LightningCLI with fit, validate, test, predict, adapt and distances."""
 
 import logging
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
-from bnadapt.batchnorm import BatchNormError
 from bnadapt.callbacks import SegmentationPictures, TensorBoardOverview
 from bnadapt.data import DomainPair
-from bnadapt.distances import DistanceError
 from bnadapt.errors import InputError
 from bnadapt.tasks import SegmentationTask
 from bnadapt.trainer import AdaptationTrainer
 
-REFUSALS = (InputError, BatchNormError, DistanceError, MisconfigurationException)
 OWN_NETWORK = ("network", "network_args", "in_channels", "num_classes")
 
 
@@ -111,35 +104,11 @@ def main(args: ArgsType = None) -> BnadaptCLI:
         seed_everything_default=0,
         auto_configure_optimizers=False,
         save_config_kwargs={"overwrite": True},
-        parser_kwargs={"description": "Train, adapt, test and run segmentation networks."},
+        parser_kwargs={
+            "description": "Train, adapt, test and run segmentation networks. Experiments: `bnadapt study --help`."
+        },
         args=args,
     )
-
-
-def run() -> None:
-    """The console script: `main`, with a sentence and exit status 2 for what the user can put right."""
-    with refusals():
-        main()
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """End the process with a sentence and exit status 2 on what the user can put right."""
-    try:
-        yield
-    except Exception as error:
-        refusal = _refusal(error)
-        if refusal is None:
-            raise
-        print(f"bnadapt: error: {refusal}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _refusal(error: BaseException | None) -> BaseException | None:
-    """What the user can put right, in an error or what caused it (jsonargparse wraps what constructors raise)."""
-    while error is not None and not isinstance(error, REFUSALS):
-        error = error.__cause__
-    return error
 
 
 def _callbacks() -> list[Any]:

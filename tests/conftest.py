@@ -11,7 +11,8 @@ import torch
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
-from bnadapt.cli import main, run
+from bnadapt.__main__ import run
+from bnadapt.cli import main
 from bnadapt.data import Synthetic
 
 needs_em_data = pytest.mark.skipif(

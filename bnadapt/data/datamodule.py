@@ -208,16 +208,18 @@ class DomainPair(LightningDataModule):
         tiles = self.unlabelled_tiles("target", self.adaptation_tiles, share)
         return DataLoader(tiles, batch_size=self.batch_size)
 
-    def unlabelled_tiles(self, which: str, count: int | None, share: tuple[int, int] = (0, 1)) -> DrawnTiles:
+    def unlabelled_tiles(
+        self, which: str, count: int | None, share: tuple[int, int] = (0, 1), seed: int = 0
+    ) -> DrawnTiles:
         """`count` tiles of `source` or `target`, drawn at random from what adaptation may read.
 
-        They are the same, in the same order, in every call.
+        They are the same, in the same order, in every call with the same seed.
         """
         domain = self._needed(which)
         sections = domain.adaptation()
-        order = np.random.default_rng(0).permutation(len(sections))
+        order = np.random.default_rng(seed).permutation(len(sections))
         readers = [partial(self._prepared, domain, sections[index]) for index in order]
-        return DrawnTiles(readers, domain.name, self.tile_size, self.overlap, count, share, self.batch_size)
+        return DrawnTiles(readers, domain.name, self.tile_size, self.overlap, count, share, self.batch_size, seed)
 
     def _needed(self, which: str) -> Domain:
         domain = getattr(self, which)

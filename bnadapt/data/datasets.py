@@ -140,6 +140,7 @@ class DrawnTiles(IterableDataset):
         count: tiles to draw; None draws all.
         share: this process takes batch `share[0]` of every `share[1]`, as do all others.
         batch_size: tiles in a batch.
+        seed: of the order of tiles within sections.
 
     Raises:
         InputError: while iterating, if a section cannot be used.
@@ -154,6 +155,7 @@ class DrawnTiles(IterableDataset):
         count: int | None,
         share: tuple[int, int] = (0, 1),
         batch_size: int = 1,
+        seed: int = 0,
     ) -> None:
         self.sections = sections
         self.place = place
@@ -162,6 +164,7 @@ class DrawnTiles(IterableDataset):
         self.count = count
         self.share = share
         self.batch_size = batch_size
+        self.seed = seed
         self._first: PreparedSection | None = None
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
@@ -192,7 +195,7 @@ class DrawnTiles(IterableDataset):
         return Tiles([prepared], self.tile_size, self.overlap)
 
     def _order(self, section: int, tiles: int) -> list[int]:
-        return np.random.default_rng([0, section]).permutation(tiles).tolist()
+        return np.random.default_rng([self.seed, section]).permutation(tiles).tolist()
 
 
 class TiledSections(Dataset):

@@ -1,13 +1,15 @@
 """A domain under an image shift."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+import numpy as np
+
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.intensity import by_data_type
-from bnadapt.data.shifts import named_shift
+from bnadapt.data.shifts import named_shift, shifted
 from bnadapt.data.writers import SectionWriter
 from bnadapt.errors import InputError
 
@@ -59,12 +61,32 @@ class Shifted(Domain):
 
     def _changed(self, sections: Sequence[Section]) -> list[Section]:
         read = lru_cache(READ_AT_ONCE)(lambda index: by_data_type(sections[index].read_image()))
-        pairs = [lru_cache(1)(partial(self._pair, sections, read, index)) for index in range(len(sections))]
+        change = partial(self._change, read, len(sections))
         return [
             replace(
                 section,
-                read_image=lambda pair=pair: pair()[0],
-                read_mask=(lambda pair=pair: pair()[1]) if section.read_mask else None,
+                read_image=partial(_image, change, index),
+                read_mask=partial(_mask, change, index, section.read_mask) if section.read_mask else None,
             )
-            for section, pair in zip(sections, pairs, strict=True)
+            for index, section in enumerate(sections)
         ]
+
+    def _change(
+        self, read: Callable[[int], np.ndarray], count: int, index: int, mask: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """A section and its mask under the shift; the image comes out the same with and without a mask."""
+        reach = int(self.severity) if self.shift.averages_sections else 0
+        near = range(max(0, index - reach), min(count, index + reach + 1))
+        image = sum(read(each) for each in near) / len(near)
+        return shifted(image, mask, self.shift_name, self.severity, self.seed * 100_003 + index)
+
+
+Change = Callable[[int, np.ndarray | None], tuple[np.ndarray, np.ndarray | None]]
+
+
+def _image(change: Change, index: int) -> np.ndarray:
+    return change(index, None)[0]
+
+
+def _mask(change: Change, index: int, read_mask: Callable[[], np.ndarray]) -> np.ndarray:
+    return change(index, read_mask())[1]

@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from html import escape
 from pathlib import Path
 
 import imageio.v3
@@ -11,7 +10,7 @@ import numpy as np
 
 from bnadapt.distances import Row
 from bnadapt.files import filled_whole
-from bnadapt.reports.html import heading, page, paragraph, picture, table
+from bnadapt.reports.document import Bullets, Document, Heading, Link, Paragraph, Picture, Table
 from bnadapt.reports.latents import LatentFindings, sentences
 
 CAPTIONS = {
@@ -45,7 +44,7 @@ CAPTIONS = {
 
 
 def write_distances(findings: LatentFindings, pictures: Mapping[str, np.ndarray], folder: Path) -> None:
-    """Write `distances.csv`, the pictures and `index.html` into a folder, all or nothing.
+    """Write `distances.csv`, pictures, `index.html` and the same as `README.md` into a folder, all or nothing.
 
     Args:
         findings: what was measured.
@@ -59,11 +58,38 @@ def write_distances(findings: LatentFindings, pictures: Mapping[str, np.ndarray]
             writer.writerows(asdict(row) for row in findings.rows)
         for name, drawn in pictures.items():
             imageio.v3.imwrite(partial / f"{name}.png", drawn)
-        (partial / "index.html").write_text(_page(findings, list(pictures)), encoding="utf-8")
+        page = document(findings, list(pictures))
+        (partial / "index.html").write_text(page.html(), encoding="utf-8")
+        (partial / "README.md").write_text(page.markdown(), encoding="utf-8")
 
 
-def summary_table(findings: LatentFindings) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: every latent space in the main measure, by state, without the samples' bias."""
+def document(findings: LatentFindings, pictures: Sequence[str]) -> Document:
+    """The page: what was found in sentences, the pictures of these names, and a table of the main measure."""
+    measured = (
+        f"Measured on {findings.tiles['source']} tiles of {findings.source} and {findings.tiles['target']} of"
+        f" {findings.target}, without labels."
+    )
+    shown = [
+        part
+        for name in pictures
+        for title, caption in [CAPTIONS[name]]
+        for part in (Heading(title), Paragraph(caption), Picture(f"{name}.png", title))
+    ]
+    return Document(
+        f"{findings.source} and {findings.target}, layer by layer",
+        [
+            Bullets(sentences(findings)),
+            Paragraph(measured),
+            *shown,
+            Heading(f"{findings.main_measure()} by layer"),
+            summary_table(findings),
+            Link("distances.csv", "All distances: distances.csv"),
+        ],
+    )
+
+
+def summary_table(findings: LatentFindings) -> Table:
+    """Every latent space in the main measure, by state, with standard errors."""
     measure = findings.main_measure()
     states = dict.fromkeys(row.state for row in findings.rows)
     columns = [findings.of(measure, state) for state in states]
@@ -71,24 +97,8 @@ def summary_table(findings: LatentFindings) -> tuple[list[str], list[list[str]]]
         [layer, str(columns[0][depth].channels), *(_value(column[depth]) for column in columns)]
         for depth, layer in enumerate(findings.layers)
     ]
-    return ["latent space", "channels", *states], rows
+    return Table(["latent space", "channels", *states], rows)
 
 
 def _value(row: Row) -> str:
     return f"{row.value:.3f} ± {row.standard_error:.3f}"
-
-
-def _page(findings: LatentFindings, pictures: Sequence[str]) -> str:
-    parts = ["<ul>", *(f"<li>{escape(sentence)}</li>" for sentence in sentences(findings)), "</ul>"]
-    parts.append(
-        paragraph(
-            f"Measured on {findings.tiles['source']} tiles of {findings.source} and {findings.tiles['target']} of"
-            f" {findings.target}, without labels."
-        )
-    )
-    for name in pictures:
-        title, caption = CAPTIONS[name]
-        parts += [heading(title), paragraph(caption), picture(f"{name}.png", title)]
-    parts += [heading(f"{findings.main_measure()} by layer"), table(*summary_table(findings))]
-    parts.append("<p>All distances: <a href='distances.csv'>distances.csv</a>.</p>")
-    return page(f"{findings.source} and {findings.target}, layer by layer", *parts)

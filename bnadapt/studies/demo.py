@@ -16,9 +16,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from bnadapt.callbacks.pictures import comparison, predictions_by_state
-from bnadapt.cli import BnadaptCLI, main, refusals
+from bnadapt.cli import BnadaptCLI, main
 from bnadapt.errors import InputError
 from bnadapt.files import written_whole
+from bnadapt.refusals import refusals
 from bnadapt.studies.demo_page import write_page
 
 OWN_FILES = ("results.json", "unfinished-run")

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from bnadapt.reports import html
+from bnadapt.reports.document import Code, Document, Heading, Paragraph, Picture, Table
 
 COLUMNS = {
     "source_unadapted": "source IoU",
@@ -23,14 +23,14 @@ def write_page(folder: Path) -> str:
         What the demo prints: the table and the path of the page.
     """
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    header, *rows = table(results["records"])
-    (folder / "table.md").write_text(markdown(header, rows), encoding="utf-8")
-    (folder / "index.html").write_text(_page(header, rows, results), encoding="utf-8")
-    return f"\n{markdown(header, rows)}\nPictures: {folder / 'index.html'}"
+    scores = table(results["records"])
+    (folder / "table.md").write_text(f"{scores.markdown()}\n", encoding="utf-8")
+    (folder / "index.html").write_text(_page(scores, results).html(), encoding="utf-8")
+    return f"\n{scores.markdown()}\n\nPictures: {folder / 'index.html'}"
 
 
-def table(records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """A header, and a row per config and intensity: mean, and standard deviation over seeds where there are more."""
+def table(records: Sequence[Mapping[str, Any]]) -> Table:
+    """A row per config and intensity: mean, and standard deviation over seeds where there are more."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for record in records:
         groups.setdefault((record["config"], record["intensity"]), []).append(record)
@@ -44,7 +44,7 @@ def table(records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         ]
         for (config, intensity), group in groups.items()
     ]
-    return [["transfer", "intensity", *COLUMNS.values(), "seconds to adapt", "seeds"], *rows]
+    return Table(["transfer", "intensity", *COLUMNS.values(), "seconds to adapt", "seeds"], rows)
 
 
 def spread(values: Sequence[float], signed: bool) -> str:
@@ -53,41 +53,34 @@ def spread(values: Sequence[float], signed: bool) -> str:
     return f"{centre} ± {stdev(values):.3f}" if len(values) > 1 else centre
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, aligned to be read as it is."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |\n"
-        for line in lines
-    )
-
-
-def _page(header: Sequence[str], rows: Sequence[Sequence[str]], results: Mapping[str, Any]) -> str:
+def _page(scores: Table, results: Mapping[str, Any]) -> Document:
     pictures = [
         part
         for record in results["records"]
         for name in [f"{record['config']}-{record['intensity']}-seed{record['seed']}"]
         for part in (
-            html.heading(name),
-            html.paragraph(
+            Heading(name),
+            Paragraph(
                 f"target IoU {record['target_unadapted']:.3f} without, {record['target_adapted']:.3f} with adaptation"
             ),
-            html.picture(f"{name}.png", name),
+            Picture(f"{name}.png", name),
         )
     ]
-    return html.page(
+    return Document(
         "BatchNorm adaptation, before and after",
-        html.paragraph(
-            "A network is trained on the source. Adaptation re-estimates its BatchNorm statistics on images of the"
-            " target, without masks; every weight stays. IoU of the foreground on test blocks that neither training nor"
-            " adaptation has read; ± is the standard deviation over seeds."
-        ),
-        html.table(header, rows),
-        html.paragraph(
-            "Pictures: the first test tile of the target. Red pixels are foreground only with adaptation, blue ones"
-            " only without."
-        ),
-        *pictures,
-        html.paragraph(f"Made by: {results['command']}"),
+        [
+            Paragraph(
+                "A network is trained on the source. Adaptation re-estimates its BatchNorm statistics on images of the"
+                " target, without masks; every weight stays. IoU of the foreground on test blocks that neither training"
+                " nor adaptation has read; ± is the standard deviation over seeds."
+            ),
+            scores,
+            Paragraph(
+                "Pictures: the first test tile of the target. Red pixels are foreground only with adaptation, blue ones"
+                " only without."
+            ),
+            *pictures,
+            Paragraph("Made by:"),
+            Code(results["command"]),
+        ],
     )

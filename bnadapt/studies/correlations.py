@@ -1,0 +1,53 @@
+"""Rank correlations of many columns with a score, and how sure they are."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau, rankdata
+
+REPLICATES = 200
+
+
+def spearman(columns: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation of every column (n, K) with a score (n,); NaN for one that does not vary."""
+    ranks, target = rankdata(columns, axis=0), rankdata(score)
+    ranks, target = ranks - ranks.mean(0), target - target.mean()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (ranks.T @ target) / np.sqrt((ranks**2).sum(0) * (target**2).sum())
+
+
+def kendall(columns: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Kendall's tau-b of every column (n, K) with a score (n,)."""
+    return np.array([kendalltau(column, score).statistic for column in columns.T])
+
+
+def interval(
+    correlation: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    columns: np.ndarray,
+    score: np.ndarray,
+    clusters: pd.Series,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """95 % percentile intervals by a bootstrap of clusters: records of one source network depend on each other.
+
+    Args:
+        correlation: `spearman` or `kendall`.
+        columns: (n, K).
+        score: (n,).
+        clusters: (n,) names; whole clusters are drawn with replacement.
+        replicates: how often.
+        seed: of the draws.
+
+    Returns:
+        Lower and upper ends (K,).
+    """
+    generator = np.random.default_rng(seed)
+    members = list(clusters.groupby(clusters.to_numpy()).indices.values())
+    found = []
+    for _ in range(replicates):
+        drawn = np.concatenate([members[each] for each in generator.integers(len(members), size=len(members))])
+        found.append(correlation(columns[drawn], score[drawn]))
+    low, high = np.nanpercentile(np.stack(found), [2.5, 97.5], axis=0)
+    return low, high

@@ -1,0 +1,187 @@
+"""How much of the source to keep, in which layers, and from how many and which tiles to estimate."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnadapt.studies.case import AdaptationCase
+from bnadapt.studies.evaluation import Evaluation
+from bnadapt.studies.networks import SourceNetwork, Training
+from bnadapt.studies.plots import before_and_after, heat_map, legend, panels, write_in
+from bnadapt.studies.specs import Spec
+from bnadapt.studies.study import Shown, Study
+from bnadapt.studies.tables import Tables
+
+WEIGHT, TILES, LAYERS, TILE_SIZE, BATCH_SIZE = "source weight", "tiles", "layers", "tile size", "batch size"
+ALL = "all"
+LAYER_CHOICES: dict[str, Mapping[str, Any]] = {
+    ALL: {},
+    "encoder": {"layers": ["encoder*", "bottleneck*"]},
+    "decoder": {"layers": ["decoder*"]},
+    "first 4": {"depth": [0, 4]},
+    "first 1": {"depth": [0, 1]},
+    "last 4": {"depth": [-4, None]},
+    "bottleneck": {"layers": ["bottleneck*"]},
+    "means only": {"statistics": "mean"},
+    "variances only": {"statistics": "variance"},
+}
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A source and a target, and how a network is trained and evaluated.
+
+    Args:
+        source: domain.
+        target: domain.
+        training: of the network.
+        evaluation: of it.
+    """
+
+    source: Spec
+    target: Spec
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+class HowMuch(Study):
+    """One choice of adaptation at a time, all others as by default: full replacement, all layers, many tiles.
+
+    Args:
+        transfers: by name.
+        source_weights: effective source weights; 0 replaces all.
+        tiles: numbers of tiles to estimate from.
+        layers: which layers, or statistics, adapt, by name; see `LAYER_CHOICES`.
+        tile_sizes: sides of the tiles to estimate from.
+        batch_sizes: tiles in a batch, which layers are normalised by.
+        seeds: of training, and of which tiles are drawn.
+    """
+
+    name = "how-much"
+    title = "How much, in which layers, from how many tiles?"
+    question = (
+        "Full replacement of all statistics, from many tiles, is one choice among many. What does the gain depend on:"
+        " the share of the source that stays, the layers that adapt, the number and size of tiles, the batch size?"
+    )
+
+    def __init__(
+        self,
+        transfers: Mapping[str, Transfer],
+        source_weights: Sequence[float] = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9),
+        tiles: Sequence[int] = (1, 2, 4, 8, 16, 32),
+        layers: Sequence[str] = tuple(LAYER_CHOICES),
+        tile_sizes: Sequence[int] = (64, 96, 128, 192),
+        batch_sizes: Sequence[int] = (1, 2, 4, 8, 16),
+        seeds: Sequence[int] = (1, 2, 3),
+    ) -> None:
+        self.transfers = transfers
+        self.varied: dict[str, Sequence[Any]] = {
+            WEIGHT: [float(weight) for weight in source_weights],
+            TILES: tiles,
+            LAYERS: layers,
+            TILE_SIZE: tile_sizes,
+            BATCH_SIZE: batch_sizes,
+        }
+        self.seeds = seeds
+
+    def cases(self) -> list[AdaptationCase]:
+        """Every choice for every transfer and seed."""
+        found = []
+        for name, transfer in self.transfers.items():
+            for seed in self.seeds:
+                network = SourceNetwork(transfer.training, transfer.source, seed)
+                for what, values in self.varied.items():
+                    for value in values:
+                        labels = {"transfer": name, "varied": what, "value": str(value), "seed": seed}
+                        policy, evaluation = _chosen(what, value, transfer.evaluation)
+                        found.append(
+                            AdaptationCase(network, transfer.target, evaluation, labels, policy=policy, draw=seed)
+                        )
+        return found
+
+    def findings(self, tables: Tables) -> list[str]:
+        """The best source weight and layers for each transfer, the safest ones, and how many tiles are enough."""
+        weights, layers = (_means(tables.table, what) for what in (WEIGHT, LAYERS))
+        tiles = _means(tables.table, TILES)
+        said = []
+        for name in self.transfers:
+            weight, layer = weights.loc[name], layers.loc[name]
+            said.append(
+                f"{name}: full replacement gains {weight['0.0']:+.3f}; the best source weight is {weight.idxmax()}"
+                f" ({weight.max():+.3f}), the best choice of layers {layer.idxmax()} ({layer.max():+.3f}), the worst"
+                f" {layer.idxmin()} ({layer.min():+.3f})."
+            )
+        safest = {what: means.min().idxmax() for what, means in ((WEIGHT, weights), (LAYERS, layers))}
+        most = tiles.columns[-1]
+        enough = {name: _enough(tiles.loc[name]) for name in self.transfers}
+        said.append(
+            f"With the smallest gain over all transfers in mind, the safest source weight is {safest[WEIGHT]}"
+            f" ({weights[safest[WEIGHT]].min():+.3f} at worst), the safest layers are {safest[LAYERS]}"
+            f" ({layers[safest[LAYERS]].min():+.3f} at worst)."
+        )
+        listed = ", ".join(f"{count} for {name}" for name, count in enough.items())
+        said.append(f"Tiles from which on the mean gain is within 0.01 of that with {most}: {listed}.")
+        return said
+
+    def figures(self, tables: Tables) -> dict[str, Shown]:
+        """Curves over every choice, and a map over layers."""
+        figures = {}
+        for what in (WEIGHT, TILES, TILE_SIZE, BATCH_SIZE):
+            figures[what.replace(" ", "-")] = Shown(
+                f"IoU over the {what}",
+                f"Foreground IoU on the target over the {what}, all else by default. Bands are one standard deviation"
+                " over seeds.",
+                self._draw_curves(tables.table, what),
+            )
+        figures[LAYERS] = Shown(
+            "Which layers",
+            "Gain in IoU, mean over seeds, where only some layers, or only means or variances, adapt.",
+            self._draw_layers(tables.table),
+        )
+        return figures
+
+    def _draw_curves(self, table: pd.DataFrame, what: str) -> Figure:
+        names = list(self.transfers)
+        figure, axes = panels(len(names), 4, (2.8, 2.2))
+        for panel, name in zip(axes, names, strict=True):
+            own = table[(table["transfer"] == name) & (table["varied"] == what)]
+            before_and_after(panel, own.assign(value=pd.to_numeric(own["value"])), "value", even=True)
+            panel.set_title(name, fontsize=9)
+            panel.set_xlabel(what, fontsize=7)
+        legend(figure, axes[0])
+        return figure
+
+    def _draw_layers(self, table: pd.DataFrame) -> Figure:
+        means = _means(table, LAYERS)[list(self.varied[LAYERS])]
+        figure, (panel,) = panels(1, 1, (1.5 + 0.75 * means.shape[1], 0.8 + 0.45 * len(means)))
+        limit = max(0.1, float(means.abs().max().max()))
+        figure.colorbar(heat_map(panel, means, (-limit, limit), "coolwarm"), ax=panel)
+        write_in(panel, means, (-limit, limit))
+        panel.tick_params(axis="x", rotation=30)
+        return figure
+
+
+def _chosen(what: str, value: Any, evaluation: Evaluation) -> tuple[Mapping[str, Any], Evaluation]:
+    """Policy and evaluation with one choice of a value."""
+    if what == WEIGHT:
+        return {"source_weight": value}, evaluation
+    if what == LAYERS:
+        return LAYER_CHOICES[value], evaluation
+    changed = {TILES: "tiles", TILE_SIZE: "adaptation_tile_size", BATCH_SIZE: "batch_size"}[what]
+    return {}, replace(evaluation, **{changed: value})
+
+
+def _means(table: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Mean gain over seeds: transfers by values, in the order of the cases."""
+    own = table[table["varied"] == what]
+    means = own.groupby(["transfer", "value"], sort=False)["gain"].mean().unstack()
+    return means.loc[list(dict.fromkeys(own["transfer"])), list(dict.fromkeys(own["value"]))]
+
+
+def _enough(gains: pd.Series) -> str:
+    """The smallest number from which on all gains are within 0.01 of the last one."""
+    near = ((gains - gains.iloc[-1]).abs() <= 0.01)[::-1].cummin()[::-1]
+    return str(near.idxmax())

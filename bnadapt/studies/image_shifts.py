@@ -1,0 +1,156 @@
+"""A source against itself under image shifts of growing severity."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnadapt.data.shifts import SHIFTS, named_shift
+from bnadapt.studies.case import AdaptationCase
+from bnadapt.studies.evaluation import Evaluation
+from bnadapt.studies.networks import SourceNetwork, Training
+from bnadapt.studies.plots import before_and_after, heat_map, legend, panels, write_in
+from bnadapt.studies.specs import Spec
+from bnadapt.studies.study import Shown, Study
+from bnadapt.studies.tables import Tables
+
+NONE = "none"
+CLEAR = 0.05
+
+
+@dataclass(frozen=True)
+class ShiftedSource:
+    """A source, how a network is trained on it, and how it is evaluated.
+
+    Args:
+        domain: its images.
+        training: of its network.
+        evaluation: of it.
+        without: shifts that make no sense for it.
+    """
+
+    domain: Spec
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    without: Sequence[str] = ()
+
+
+class ImageShifts(Study):
+    """Networks meet their own source's test images, shifted; the shifted training images are what adaptation reads.
+
+    Args:
+        sources: by name.
+        shifts: names, see `bnadapt.data.shifts.SHIFTS`; all that need no colour by default.
+        severities: of shifts by name, where they are not to be those of `SHIFTS`.
+        seeds: of training and of what is random in a shift.
+    """
+
+    name = "image-shifts"
+    title = "Image shifts: which of them does adaptation correct?"
+    question = (
+        "Networks are trained on a source and meet the same source again under one transformation of growing severity:"
+        " of brightness, of sharpness, of noise, of geometry, and as electron microscopes do it. Nothing else differs,"
+        " so what adaptation gains or loses is due to that transformation."
+    )
+
+    def __init__(
+        self,
+        sources: Mapping[str, ShiftedSource],
+        shifts: Sequence[str] | None = None,
+        severities: Mapping[str, Sequence[float]] | None = None,
+        seeds: Sequence[int] = (1, 2, 3),
+    ) -> None:
+        self.sources = sources
+        self.shifts = shifts or [name for name, shift in SHIFTS.items() if not shift.needs_colour]
+        self.severities = {name: (severities or {}).get(name, named_shift(name).severities) for name in self.shifts}
+        self.seeds = seeds
+
+    def cases(self) -> list[AdaptationCase]:
+        """Every source without a shift, and under every shift in every severity, with every seed."""
+        found = []
+        for name, source in self.sources.items():
+            for seed in self.seeds:
+                network = SourceNetwork(source.training, source.domain, seed)
+                shifted = [(shift, level, by) for shift in self._of(source) for level, by in self._levels(shift)]
+                for shift, level, severity in [(NONE, 0, 0.0), *shifted]:
+                    labels = {"source": name, "shift": shift, "level": level, "severity": severity, "seed": seed}
+                    given = {"domain": source.domain, "shift": shift, "severity": severity, "seed": seed}
+                    given = given if level else given | {"shift": self.shifts[0]}  # severity 0 of any of them
+                    target = {"class_path": "Shifted", "init_args": given}
+                    found.append(AdaptationCase(network, target, source.evaluation, labels))
+        return found
+
+    def findings(self, tables: Tables) -> list[str]:
+        """Per source, which shifts adaptation corrects, which it does not, and where it harms."""
+        return [sentence for source in self.sources for sentence in self._said_of(source, tables.table)]
+
+    def figures(self, tables: Tables) -> dict[str, Shown]:
+        """A map of gains over all shifts, and curves over severity for every source."""
+        figures = {
+            "gain": Shown(
+                "The gain",
+                "IoU with minus without adaptation, mean over seeds, for every shift from slight (1) to strong (5)."
+                " Level 0 is the source as it is.",
+                self._draw_gain(tables.table),
+            )
+        }
+        for source in self.sources:
+            figures[f"curves-{source}"] = Shown(
+                f"{source}: IoU over severity",
+                "Foreground IoU on the shifted source; severities are in the unit named below. Bands are one standard"
+                " deviation over seeds.",
+                self._draw_curves(tables.table, source),
+            )
+        return figures
+
+    def _of(self, source: ShiftedSource) -> list[str]:
+        return [shift for shift in self.shifts if shift not in source.without]
+
+    def _levels(self, shift: str) -> list[tuple[int, float]]:
+        return list(enumerate(map(float, self.severities[shift]), start=1))
+
+    def _draw_gain(self, table: pd.DataFrame) -> Figure:
+        names = list(self.sources)
+        figure, axes = panels(len(names), len(names), (2.9, 0.8 + 0.28 * len(self.shifts)))
+        for panel, source in zip(axes, names, strict=True):
+            own = table[(table["source"] == source) & (table["shift"] != NONE)]
+            values = own.pivot_table("gain", index="shift", columns="level", aggfunc="mean")
+            values = values.reindex(self._of(self.sources[source])[::-1])
+            drawn = heat_map(panel, values, (-1, 1), "coolwarm")
+            write_in(panel, values, (-1, 1))
+            before = table[(table["source"] == source) & (table["shift"] == NONE)]
+            panel.set_title(f"{source} (level 0: {before.gain.mean():+.2f})", fontsize=9)
+        figure.colorbar(drawn, ax=axes, shrink=0.5)
+        return figure
+
+    def _draw_curves(self, table: pd.DataFrame, source: str) -> Figure:
+        shifts = self._of(self.sources[source])
+        figure, axes = panels(len(shifts), 5, (2.4, 2.0))
+        own = table[table["source"] == source]
+        for panel, shift in zip(axes, shifts, strict=True):
+            rows = pd.concat([own[own["shift"] == NONE], own[own["shift"] == shift]])
+            before_and_after(panel, rows, "severity", even=True)
+            panel.set_title(shift, fontsize=9)
+            panel.set_xlabel(SHIFTS[shift].unit, fontsize=7)
+        legend(figure, axes[0])
+        return figure
+
+    def _said_of(self, source: str, table: pd.DataFrame) -> list[str]:
+        own = table[table["source"] == source]
+        plain, shifted = own[own["shift"] == NONE], own[own["shift"] != NONE]
+        means = shifted.groupby("shift")[["iou_unadapted", "iou_adapted", "gain"]].mean().sort_values("gain")
+        cells = shifted.groupby(["shift", "level"])["gain"].mean()
+        helps, harms = means[means.gain > CLEAR], means[means.gain < -CLEAR]
+        worst, best = cells.idxmin(), cells.idxmax()
+        return [
+            f"{source}: without a shift the IoU is {plain.iou_unadapted.mean():.2f}, and {plain.iou_adapted.mean():.2f}"
+            f" after adaptation to the source itself. Adaptation gains more than {CLEAR} IoU, mean over severities,"
+            f" under {_listed(helps[::-1])}; it costs as much under {_listed(harms)}.",
+            f"{source}: it gains most under {best[0]} at level {best[1]} ({cells.max():+.2f}) and costs most under"
+            f" {worst[0]} at level {worst[1]} ({cells.min():+.2f}).",
+        ]
+
+
+def _listed(means: pd.DataFrame) -> str:
+    return ", ".join(f"{shift} ({row['gain']:+.2f})" for shift, row in means.iterrows()) or "none"

@@ -1,0 +1,198 @@
+"""Which distance, in which latent space, before or after adaptation, tells what adaptation will do."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnadapt.distances import MEASURES
+from bnadapt.studies.case import Case
+from bnadapt.studies.correlations import interval, kendall, spearman
+from bnadapt.studies.plots import heat_map, panels
+from bnadapt.studies.study import Shown, Study
+from bnadapt.studies.tables import Tables
+
+SCORES = {"iou_unadapted": "IoU without", "iou_adapted": "IoU with", "gain": "gain"}
+STATES = {"unadapted": "distance before", "adapted": "distance left after"}
+
+
+class LatentSpaces(Study):
+    """Reads the tables of finished studies, and correlates every distance in every latent space with the scores.
+
+    Args:
+        studies: folders of finished studies, by name.
+        split_by: columns that separate a study's records into parts of their own, by name of the study.
+        only: values that columns must have, by name of the study; records with others are left out.
+    """
+
+    name = "latent-spaces"
+    title = "Latent spaces: which distance tells what adaptation will do?"
+    question = (
+        "Every record of the other studies has distances between source and target in all latent spaces of the network:"
+        " in the source network, and what is left in the adapted one. Which of them follow the score without"
+        " adaptation, the score with it, and the gain?"
+    )
+
+    def __init__(
+        self,
+        studies: Mapping[str, str],
+        split_by: Mapping[str, str] | None = None,
+        only: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.studies = studies
+        self.split_by = split_by or {}
+        self.only = only or {}
+
+    def cases(self) -> list[Case]:
+        """None; all is measured already."""
+        return []
+
+    def tables(self, measured: Sequence) -> Tables:
+        """Correlations: a row per part, state, latent space, measure and score; and the points of the scatter plots."""
+        parts = self._parts()
+        found = pd.DataFrame([row for part, read in parts.items() for row in _correlations(part, *read)])
+        return Tables(found, pd.concat([_best_points(part, *read, found) for part, read in parts.items()]))
+
+    def findings(self, tables: Tables) -> list[str]:
+        """For every part, the distance that follows each score most closely."""
+        said = []
+        for part, own in tables.table.groupby("part", sort=False):
+            for score, title in SCORES.items():
+                best = own[own["score"] == score].sort_values("spearman", key=np.abs).iloc[-1]
+                before = own[(own["score"] == score) & (own["state"] == "unadapted")]
+                limit = before.loc[before["spearman"].abs().idxmax()]
+                said.append(
+                    f"{part} ({best.n} records): the {title} is followed most closely by {best.measure} in"
+                    f" {best.layer}, {STATES[best.state]} adaptation: {_told(best)}. Before adaptation the closest is"
+                    f" {limit.measure} in {limit.layer}: {_told(limit)}."
+                )
+        return said
+
+    def figures(self, tables: Tables) -> dict[str, Shown]:
+        """Maps of correlations for every part, the best measures along the network, and scatter plots."""
+        figures = {}
+        for part, own in tables.table.groupby("part", sort=False):
+            figures[f"map-{_slug(part)}"] = Shown(
+                f"{part}: correlation by latent space and measure",
+                "Spearman's rank correlation over records. Top: with the distance before adaptation; bottom: with the"
+                " distance that is left after it. From left to right: with the IoU without adaptation, with the IoU"
+                " with it, and with the gain. Blue: the larger the distance, the lower the score.",
+                _draw_map(own),
+            )
+            points = tables.distances[tables.distances["part"] == part]
+            figures[f"scatter-{_slug(part)}"] = Shown(
+                f"{part}: gain and adapted IoU against the distances that follow them most closely",
+                "One dot per record, coloured by the IoU without adaptation. These distances were chosen with the"
+                " scores in view, as the best of all, so their correlations are too good.",
+                _draw_scatter(points),
+            )
+        return figures
+
+    def _parts(self) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+        """Table and distances of every part."""
+        found = {}
+        for name, folder in self.studies.items():
+            table, distances = Tables.read(Path(folder))
+            for column, value in self.only.get(name, {}).items():
+                table = table[table[column] == value]
+            table = table[table["source"] != table["target"]] if "target" in table else table
+            column = self.split_by.get(name)
+            for value, own in table.groupby(column, sort=False) if column else [("", table)]:
+                part = f"{name}: {value}" if column else name
+                found[part] = own, distances[distances["record"].isin(own["record"])]
+        return found
+
+
+def _correlations(part: str, table: pd.DataFrame, distances: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    clusters = table["source"].astype(str) + table["seed"].astype(str)
+    for state in STATES:
+        wide = _wide(distances, state, table)
+        columns = wide.to_numpy(float)
+        for score in SCORES:
+            values = table[score].to_numpy(float)
+            found = pd.DataFrame({"spearman": spearman(columns, values), "kendall": kendall(columns, values)})
+            low, high = interval(spearman, columns, values, clusters)
+            found["low"], found["high"] = low, high
+            kendall_low, kendall_high = _kendall_intervals(found, columns, values, clusters)
+            found["kendall_low"], found["kendall_high"] = kendall_low, kendall_high
+            keys = [dict(zip(("depth", "layer", "measure"), key, strict=True)) for key in wide.columns]
+            common = {"part": part, "state": state, "score": score, "n": len(table)}
+            rows += [{**common, **key, **each} for key, each in zip(keys, found.to_dict("records"), strict=True)]
+    return rows
+
+
+def _kendall_intervals(
+    found: pd.DataFrame, columns: np.ndarray, values: np.ndarray, clusters: pd.Series
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals of Kendall's tau for the dozen of distances that correlate most; NaN for the others."""
+    most = found["spearman"].abs().nlargest(12).index.to_numpy()
+    low, high = np.full((2, len(found)), np.nan)
+    low[most], high[most] = interval(kendall, columns[:, most], values, clusters, replicates=100)
+    return low, high
+
+
+def _wide(distances: pd.DataFrame, state: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Records, in the order of the table, by (depth, layer, measure)."""
+    own = distances[distances["state"] == state]
+    wide = own.pivot_table("value", "record", ["depth", "layer", "measure"], observed=True)
+    return wide.loc[table["record"]]
+
+
+def _best_points(part: str, table: pd.DataFrame, distances: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Distances and scores of every record, for the distances that follow a score most closely."""
+    points = []
+    for score in ("gain", "iou_adapted"):
+        own = found[(found["part"] == part) & (found["score"] == score)]
+        for state in STATES:
+            best = own[own["state"] == state].sort_values("spearman", key=np.abs).iloc[-1]
+            wide = _wide(distances, state, table)[(best.depth, best.layer, best.measure)]
+            named = {"part": part, "score": score, "state": state, "layer": best.layer, "measure": best.measure}
+            drawn = table[["record", "iou_unadapted"]].assign(value=table[score], distance=wide.to_numpy(), **named)
+            points.append(drawn)
+    return pd.concat(points)
+
+
+def _draw_map(own: pd.DataFrame) -> Figure:
+    figure, axes = panels(len(STATES) * len(SCORES), len(SCORES), (3.4, 4.6))
+    order = own.sort_values("depth")["layer"].drop_duplicates().tolist()[::-1]
+    places = ((state, score) for state in STATES for score in SCORES)
+    for panel, (state, score) in zip(axes, places, strict=True):
+        rows = own[(own["state"] == state) & (own["score"] == score)]
+        values = rows.pivot_table("spearman", "layer", "measure", observed=True).reindex(order)
+        values = values[[name for name in MEASURES if name in values]]
+        drawn = heat_map(panel, values, (-1, 1), "coolwarm")
+        panel.set_title(f"{STATES[state]}, {SCORES[score]}", fontsize=8)
+        panel.tick_params(axis="x", rotation=90, labelsize=6)
+        panel.tick_params(axis="y", labelsize=5)
+    figure.colorbar(drawn, ax=axes, shrink=0.4)
+    return figure
+
+
+def _draw_scatter(points: pd.DataFrame) -> Figure:
+    groups = list(points.groupby(["score", "state"], sort=False))
+    figure, axes = panels(len(groups), len(groups), (3.2, 2.8))
+    look = {"s": 6, "cmap": "viridis", "vmin": 0, "vmax": 1}
+    for panel, ((score, state), own) in zip(axes, groups, strict=True):
+        drawn = panel.scatter(own["distance"], own["value"], c=own["iou_unadapted"], **look)
+        panel.set_xlabel(f"{own['measure'].iloc[0]} in {own['layer'].iloc[0]}", fontsize=7)
+        panel.set_ylabel(SCORES[score], fontsize=7)
+        panel.set_title(STATES[state], fontsize=8)
+        panel.tick_params(labelsize=6)
+        panel.grid(alpha=0.3)
+    figure.colorbar(drawn, ax=axes).set_label("IoU without", fontsize=7)
+    return figure
+
+
+def _told(row: pd.Series) -> str:
+    tau = f"Kendall {row.kendall:+.2f}"
+    if np.isfinite(row.kendall_low):
+        tau += f" [{row.kendall_low:+.2f}, {row.kendall_high:+.2f}]"
+    return f"Spearman {row.spearman:+.2f} [{row.low:+.2f}, {row.high:+.2f}], {tau}"
+
+
+def _slug(part: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in part.lower())

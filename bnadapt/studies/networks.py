@@ -1,0 +1,137 @@
+"""Source networks: trained once, and found again by their config."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, seed_everything
+
+from bnadapt.batchnorm import batchnorm_layers
+from bnadapt.data import DomainPair
+from bnadapt.data.intensity import IntensityName
+from bnadapt.files import written_whole
+from bnadapt.studies.specs import Keyed, Spec, domain_of
+from bnadapt.tasks import SegmentationTask
+from bnadapt.trainer import AdaptationTrainer
+
+
+@dataclass(frozen=True, eq=False)
+class Training(Keyed):
+    """How a source network is trained: AdamW, one cycle of the learning rate, the last weights are kept.
+
+    Args:
+        network: name, as `--model.network` takes it.
+        network_args: its further arguments.
+        crop_size: side of a crop, in pixels.
+        batch_size: crops in a step.
+        steps: of the optimizer.
+        learning_rate: its peak.
+        intensity: scaling of intensities.
+        pixel_size_nm: pixel size that images are resampled to; none leaves them as they are.
+        momentum: of BatchNorm layers, the weight of a batch in the running statistics.
+        precision: of Lightning's Trainer; `bf16-mixed` is faster where the processor knows it.
+    """
+
+    network: str = "unet"
+    network_args: Mapping[str, Any] = field(default_factory=lambda: {"base_channels": 16})
+    crop_size: int = 128
+    batch_size: int = 8
+    steps: int = 350
+    learning_rate: float = 0.003
+    intensity: IntensityName = "dtype"
+    pixel_size_nm: float | None = None
+    momentum: float = 0.1
+    precision: str = "32-true"
+
+
+@dataclass(frozen=True, eq=False)
+class SourceNetwork(Keyed):
+    """Which network: how it is trained, on what, from which seed."""
+
+    training: Training
+    source: Spec
+    seed: int
+
+    def path(self, folder: Path) -> Path:
+        """Its checkpoint in a folder of networks."""
+        return folder / f"{self.key}.ckpt"
+
+
+def trained(network: SourceNetwork, folder: Path, device: torch.device) -> Path:
+    """The checkpoint of a network in a folder of them, which is trained first if it is not there."""
+    path = network.path(folder)
+    if not path.exists():
+        task = fit(network, device)
+        with written_whole(path) as partial_path:
+            task.trainer.save_checkpoint(partial_path, weights_only=True)
+    return path
+
+
+def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callback] = ()) -> SegmentationTask:
+    """Train a network.
+
+    Args:
+        network: its config.
+        device: to train on.
+        callbacks: at work meanwhile.
+
+    Returns:
+        The task, with its Trainer.
+    """
+    training = network.training
+    with quiet():
+        seed_everything(network.seed, verbose=False)
+        data = pair_of(training, source=network.source, crops_per_epoch=training.steps * training.batch_size)
+        task = SegmentationTask(
+            training.network,
+            dict(training.network_args),
+            optimizer=partial(torch.optim.AdamW, lr=training.learning_rate),
+        )
+        for layer in batchnorm_layers(task.network).values():
+            layer.momentum = training.momentum
+        trainer = AdaptationTrainer(
+            max_steps=training.steps,
+            accelerator=device.type,
+            devices=1 if device.index is None else [device.index],
+            precision=training.precision,
+            callbacks=list(callbacks),
+            limit_val_batches=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(task, datamodule=data)
+    return task
+
+
+def pair_of(training: Training, source: Spec | None = None, target: Spec | None = None, **options: Any) -> DomainPair:
+    """The data of a network that was trained so."""
+    return DomainPair(
+        source=domain_of(source) if source else None,
+        target=domain_of(target) if target else None,
+        intensity=training.intensity,
+        pixel_size_nm=training.pixel_size_nm,
+        crop_size=training.crop_size,
+        batch_size=options.pop("batch_size", training.batch_size),
+        **options,
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Lightning tells nothing but warnings meanwhile."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)

@@ -1,0 +1,182 @@
+"""All ordered pairs of the EM data sets that share a task."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnadapt.data.intensity import IntensityName
+from bnadapt.studies.case import AdaptationCase
+from bnadapt.studies.evaluation import Evaluation
+from bnadapt.studies.networks import SourceNetwork, Training
+from bnadapt.studies.plots import WITH, WITHOUT, bars, legend, panels
+from bnadapt.studies.specs import Spec
+from bnadapt.studies.study import Shown, Study
+from bnadapt.studies.tables import Tables
+
+SPREAD = 2  # standard deviations over seeds that a gain must exceed to count
+
+
+@dataclass(frozen=True)
+class Task:
+    """Data sets that share a task, and how networks are trained and evaluated on it.
+
+    Args:
+        sets: domains by name.
+        training: of the networks; its intensity is one of the study's.
+        evaluation: of them.
+    """
+
+    sets: Mapping[str, Spec]
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+class Pairs(Study):
+    """Every data set as a source for every other one of its task.
+
+    Args:
+        tasks: by name.
+        intensities: scalings of intensities, each with networks of its own; per-image z-score is the easier fix that
+            adaptation must be compared with.
+        seeds: of training.
+        pictured: whether to show predictions of the first seed.
+    """
+
+    name = "pairs"
+    title = "Pairs: real data sets on each other"
+    question = (
+        "A network is trained on one EM data set and segments another one of the same task: without adaptation, with"
+        " it, and in comparison with a network that was trained on the target. Does it pay on real images, and in both"
+        " directions?"
+    )
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Task],
+        intensities: Sequence[IntensityName] = ("dtype", "zscore"),
+        seeds: Sequence[int] = (1, 2, 3),
+        pictured: bool = True,
+    ) -> None:
+        self.tasks = tasks
+        self.intensities = intensities
+        self.seeds = seeds
+        self.pictured = pictured
+
+    def cases(self) -> list[AdaptationCase]:
+        """Every source on every target of its task, itself included, for every scaling and seed."""
+        return [
+            self._case(name, task, intensity, source, target, seed)
+            for name, task in self.tasks.items()
+            for intensity in self.intensities
+            for seed in self.seeds
+            for source in task.sets
+            for target in task.sets
+        ]
+
+    def tables(self, measured: Sequence) -> Tables:
+        """With the IoU of the network that was trained on the target, `iou_target_trained`."""
+        tables = Tables.of(measured)
+        keys = ["task", "intensity", "seed", "target"]
+        own = tables.table[tables.table["source"] == tables.table["target"]]
+        trained = own.set_index(keys)["iou_unadapted"].rename("iou_target_trained")
+        return Tables(tables.table.join(trained, on=keys), tables.distances)
+
+    def findings(self, tables: Tables) -> list[str]:
+        """How many pairs gain or lose, how much of the gap to a target-trained network closes, and how asymmetric."""
+        across = _across(tables.table)
+        said = []
+        for intensity, rows in across.groupby("intensity", sort=False):
+            gains = _gains(rows)
+            clear = gains[gains["mean"].abs() > SPREAD * gains["std"].fillna(0)]
+            gap = (rows["iou_target_trained"] - rows["iou_unadapted"]).mean()
+            said.append(
+                f"{intensity}: the mean IoU over {len(gains)} ordered pairs is {rows.iou_unadapted.mean():.3f} without"
+                f" and {rows.iou_adapted.mean():.3f} with adaptation, {rows.iou_target_trained.mean():.3f} with"
+                f" networks that were trained on the target; adaptation closes {rows.gain.mean() / gap:.0%} of that gap."
+                f" In {(clear['mean'] > 0).sum()} pairs it gains and in {(clear['mean'] < 0).sum()} it costs more than"
+                f" {SPREAD} standard deviations over seeds."
+            )
+            said += [f"{intensity}: {each}" for each in _extremes(gains)]
+            said.append(f"{intensity}: {_asymmetry(gains)}")
+        return said
+
+    def figures(self, tables: Tables) -> dict[str, Shown]:
+        """Bars for every ordered pair, by task and scaling."""
+        return {
+            "pairs": Shown(
+                "Every ordered pair",
+                "Foreground IoU on the target's test block; whiskers are one standard deviation over seeds. The last"
+                " bar is a network that was trained on the target.",
+                self._draw(tables.table),
+            )
+        }
+
+    def pictures(self, tables: Tables) -> dict[str, str]:
+        """Predictions of the first seed."""
+        first = _across(tables.table).query("seed == @self.seeds[0]") if self.pictured else tables.table[:0]
+        return {
+            row.record: f"{row.task}, {row.intensity}: {row.source} -> {row.target}, IoU {row.iou_unadapted:.2f}"
+            f" without, {row.iou_adapted:.2f} with adaptation"
+            for row in first.itertuples()
+        }
+
+    def _case(
+        self, name: str, task: Task, intensity: IntensityName, source: str, target: str, seed: int
+    ) -> AdaptationCase:
+        training = replace(task.training, intensity=intensity)
+        labels = {"task": name, "intensity": intensity, "source": source, "target": target, "seed": seed}
+        network = SourceNetwork(training, task.sets[source], seed)
+        pictured = self.pictured and seed == self.seeds[0] and source != target
+        return AdaptationCase(network, task.sets[target], task.evaluation, labels, pictured=pictured)
+
+    def _draw(self, table: pd.DataFrame) -> Figure:
+        across = _across(table)
+        places = [(task, intensity) for task in self.tasks for intensity in self.intensities]
+        columns = {"without": ("iou_unadapted", WITHOUT), "with adaptation": ("iou_adapted", WITH)}
+        columns |= {"target-trained": ("iou_target_trained", "#aaaaaa")}
+        figure, axes = panels(len(places), len(self.intensities), (5.2, 2.6))
+        for panel, (task, intensity) in zip(axes, places, strict=True):
+            own = across[(across["task"] == task) & (across["intensity"] == intensity)]
+            grouped = own.groupby(["source", "target"], sort=False)
+            series = {
+                label: (grouped[column].mean(), grouped[column].std(), colour)
+                for label, (column, colour) in columns.items()
+            }
+            bars(panel, [f"{source}\n-> {target}" for source, target in grouped.groups], series)
+            panel.set_title(f"{task}, {intensity}", fontsize=9)
+            panel.set_ylim(0, 1)
+        legend(figure, axes[0])
+        return figure
+
+
+def _across(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows between two data sets."""
+    return table[table["source"] != table["target"]]
+
+
+def _gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean and deviation over seeds by task, source and target."""
+    return rows.groupby(["task", "source", "target"], sort=False)["gain"].agg(["mean", "std"])
+
+
+def _extremes(gains: pd.DataFrame) -> list[str]:
+    best, worst = gains["mean"].idxmax(), gains["mean"].idxmin()
+    named = {"largest gain": best, "smallest gain, or largest cost": worst}
+    return [
+        f"{what}: {pair[1]} -> {pair[2]} ({pair[0]}), {gains['mean'][pair]:+.3f} ± {gains['std'].fillna(0)[pair]:.3f}."
+        for what, pair in named.items()
+    ]
+
+
+def _asymmetry(gains: pd.DataFrame) -> str:
+    """The pair whose two directions differ most in gain."""
+    means = gains["mean"]
+    differences = {pair: means[pair] - means[pair[0], pair[2], pair[1]] for pair in means.index}
+    pair = max(differences, key=differences.get)
+    back = means[pair[0], pair[2], pair[1]]
+    return (
+        f"the two directions differ most between {pair[1]} and {pair[2]} ({pair[0]}): {means[pair]:+.3f} one way,"
+        f" {back:+.3f} back."
+    )

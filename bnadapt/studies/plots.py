@@ -1,0 +1,92 @@
+"""How studies draw: heat maps over a grid, curves with their spread over seeds, points with a trend."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WITHOUT, WITH = "#d1495b", "#00798c"
+IOU = {"iou_unadapted": ("without adaptation", WITHOUT), "iou_adapted": ("with adaptation", WITH)}
+
+
+def panels(count: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels of a size in inches; axes that are left over are empty."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(max(4.5, size[0] * columns), size[1] * rows + 0.4), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in axes[count:]:
+        spare.axis("off")
+    return figure, axes[:count]
+
+
+def heat_map(panel: Axes, values: pd.DataFrame, limits: tuple[float, float], colours: str) -> object:
+    """Values by their row and column labels, the first row at the bottom; gives what a colour bar is made for."""
+    low, high = limits
+    drawn = panel.imshow(values.to_numpy(float), cmap=colours, vmin=low, vmax=high, origin="lower", aspect="auto")
+    panel.set_xticks(range(values.shape[1]), [_short(label) for label in values.columns], fontsize=7)
+    panel.set_yticks(range(values.shape[0]), [_short(label) for label in values.index], fontsize=7)
+    return drawn
+
+
+def write_in(panel: Axes, values: pd.DataFrame, limits: tuple[float, float]) -> None:
+    """The numbers of a heat map."""
+    low, high = limits
+    for (row, column), value in np.ndenumerate(values.to_numpy(float)):
+        colour = "white" if abs(value - (low + high) / 2) > 0.35 * (high - low) else "black"
+        panel.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
+
+
+def spread(panel: Axes, table: pd.DataFrame, x: str, y: str, label: str, colour: str, even: bool = False) -> None:
+    """The mean of y over all rows at every x, with a band of one standard deviation.
+
+    Args:
+        panel: to draw into.
+        table: has the columns x and y.
+        x: name of the column.
+        y: name of the column.
+        label: for the legend.
+        colour: of the line.
+        even: whether to space the values of x evenly.
+    """
+    grouped = table.groupby(x, sort=True)[y]
+    means, deviations = grouped.mean(), grouped.std().fillna(0)
+    places = np.arange(len(means)) if even else means.index.to_numpy(float)
+    panel.plot(places, means, color=colour, marker="o", markersize=3, label=label)
+    panel.fill_between(places, means - deviations, means + deviations, color=colour, alpha=0.2, lw=0)
+    if even:
+        panel.set_xticks(places, [_short(value) for value in means.index])
+
+
+def before_and_after(panel: Axes, table: pd.DataFrame, x: str, even: bool = False) -> None:
+    """IoU without and with adaptation along x."""
+    for column, (label, colour) in IOU.items():
+        spread(panel, table, x, column, label, colour, even)
+    panel.set_ylim(0, 1)
+    panel.grid(alpha=0.3)
+    panel.tick_params(labelsize=7)
+
+
+def legend(figure: Figure, panel: Axes) -> None:
+    """The legend of a panel, above all of them."""
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+
+
+Series = tuple[Sequence[float], Sequence[float], str]
+
+
+def bars(panel: Axes, groups: Sequence[str], series: Mapping[str, Series]) -> None:
+    """Bars side by side in every group, with their deviations; by label come means, deviations and colour."""
+    width = 0.8 / len(series)
+    for number, (label, (means, deviations, colour)) in enumerate(series.items()):
+        places = np.arange(len(groups)) + (number - (len(series) - 1) / 2) * width
+        panel.bar(places, means, width, yerr=np.nan_to_num(deviations), color=colour, label=label, capsize=2)
+    panel.set_xticks(range(len(groups)), groups, fontsize=8)
+    panel.grid(alpha=0.3, axis="y")
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,103 @@
+"""A study's page, figures and TensorBoard logs, drawn from its tables alone."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bnadapt.files import written_whole
+from bnadapt.reports.document import Bullets, Code, Document, Heading, Link, Paragraph, Part, Picture
+from bnadapt.studies.study import Shown, Study
+from bnadapt.studies.tables import Tables
+
+SESSIONS = 200  # hyper-parameter sets in TensorBoard, each a folder of its own
+
+
+def report(study: Study, folder: Path, command: str) -> Document:
+    """Draw a study's figures and page into its folder, and log them for TensorBoard.
+
+    Args:
+        study: of this folder.
+        folder: holds the tables.
+        command: that made them, for the page.
+    """
+    tables = Tables.read(folder)
+    figures = study.figures(tables)
+    (folder / "figures").mkdir(exist_ok=True)
+    for name, shown in figures.items():
+        with written_whole(folder / "figures" / f"{name}.png") as partial:
+            shown.figure.savefig(partial, dpi=80)
+    page = _page(study, tables, figures, folder, command)
+    for name, text in (("index.html", page.html()), ("README.md", page.markdown())):
+        with written_whole(folder / name) as partial:
+            partial.write_text(text, encoding="utf-8")
+    _log(study, tables, figures, folder / "tensorboard")
+    return page
+
+
+def _page(study: Study, tables: Tables, figures: Mapping[str, Shown], folder: Path, command: str) -> Document:
+    parts: list[Part] = [Paragraph(study.question), Heading("What was found"), Bullets(study.findings(tables))]
+    for name, shown in figures.items():
+        parts += [Heading(shown.title), Paragraph(shown.caption), Picture(f"figures/{name}.png", shown.title)]
+    pictures = {
+        record: caption
+        for record, caption in study.pictures(tables).items()
+        if (folder / "pictures" / f"{record}.png").exists()
+    }
+    if pictures:
+        parts.append(Heading("Predictions"))
+    for record, caption in pictures.items():
+        parts += [Paragraph(caption), Picture(f"pictures/{record}.png", caption)]
+    parts += [
+        Heading("How to run it again"),
+        Code(command),
+        Paragraph(
+            f"{len(tables.table)} rows; seeds {_seeds(tables.table)}. Columns are explained in"
+            " bnadapt/studies/tables.py; the config is in study.yaml."
+        ),
+        Link("table.parquet", "All numbers: table.parquet"),
+    ]
+    if len(tables.distances):
+        parts.append(Link("distances.parquet", "All distances: distances.parquet"))
+    return Document(study.title, parts)
+
+
+def _seeds(table: pd.DataFrame) -> str:
+    return ", ".join(map(str, sorted(table["seed"].unique()))) if "seed" in table else "of the studies that it reads"
+
+
+def _log(study: Study, tables: Tables, figures: Mapping[str, Shown], folder: Path) -> None:
+    """Figures as images, and labels against gain as hyper-parameters."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    shutil.rmtree(folder, ignore_errors=True)
+    with SummaryWriter(folder) as writer:
+        for name, shown in figures.items():
+            writer.add_figure(f"{study.name}/{name}", shown.figure)
+        writer.add_text(f"{study.name}/findings", "\n".join(f"- {each}" for each in study.findings(tables)))
+        if "gain" in tables.table:
+            for labels, scores in _sessions(tables.table):
+                writer.add_hparams(labels, scores, run_name=_run_name(labels))
+
+
+def _sessions(table: pd.DataFrame) -> list[tuple[dict[str, Any], dict[str, float]]]:
+    """Means over seeds of every set of labels, at most so many, evenly spread."""
+    scores = ["iou_unadapted", "iou_adapted", "gain"]
+    measured = list(table.columns[list(table.columns).index("iou_source") :])
+    labels = [column for column in table.columns if column not in (*measured, "seed")]
+    means = table.groupby(labels, dropna=False, observed=True)[scores].mean().reset_index()
+    chosen = means.iloc[np.unique(np.linspace(0, len(means) - 1, SESSIONS).astype(int))]
+    return [
+        (
+            {label: row[label] if isinstance(row[label], str | float | int) else str(row[label]) for label in labels},
+            {f"hp/{score}": float(row[score]) for score in scores},
+        )
+        for row in chosen.to_dict("records")
+    ]
+
+
+def _run_name(labels: Mapping[str, Any]) -> str:
+    return " ".join(str(value).replace("/", "-") for value in labels.values() if value == value)

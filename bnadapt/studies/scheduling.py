@@ -1,0 +1,160 @@
+"""Measure the cases of a study by dask: on this machine, or wherever a scheduler's workers are."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from dask.distributed import Client, Future, LocalCluster, as_completed, get_worker
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from bnadapt.errors import InputError
+from bnadapt.studies.case import Case, Place
+from bnadapt.studies.networks import SourceNetwork, trained
+from bnadapt.studies.records import Records
+
+AT_ONCE = 4  # cases that a worker is given together
+
+
+class Folders:
+    """Where a study's files are; every worker must reach them by the same paths.
+
+    Args:
+        study: the study's own folder.
+        networks: folder of trained networks, which studies share.
+    """
+
+    def __init__(self, study: Path, networks: Path) -> None:
+        self.study = study.absolute()
+        self.networks = networks.absolute()
+        self.pictures = self.study / "pictures"
+        self.records = Records(self.study / "records")
+
+
+def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, workers: int | None) -> None:
+    """Measure what has no record yet; what is finished is kept, whatever happens.
+
+    Args:
+        cases: of the study.
+        folders: of its files.
+        scheduler: address of a dask scheduler; by default a cluster on this machine, with one worker per GPU or
+            pair of cores.
+        workers: of the cluster on this machine.
+
+    Raises:
+        InputError: cases failed; all others are measured.
+    """
+    missing = {case: None for case in cases if folders.records.read(case) is None}
+    console = Console(soft_wrap=True)
+    console.print(f"{len(cases)} cases, of which {len(cases) - len(missing)} are measured already.")
+    if not missing:
+        return
+    with _client(scheduler, workers) as (client, threads):
+        console.print(f"Dashboard: {client.dashboard_link}", highlight=False)
+        _follow(_submitted(client, list(missing), folders, threads))
+
+
+def _submitted(
+    client: Client, cases: Sequence[Case], folders: Folders, threads: int | None
+) -> dict[Future, list[Case] | SourceNetwork]:
+    """All work as futures: networks to train, and cases in small groups that wait for their network."""
+    networks = {case.needs: None for case in cases if case.needs}
+    training = {
+        network: client.submit(_train, network, folders.networks, threads, key=f"train-{network.key}")
+        for network in networks
+        if not network.path(folders.networks).exists()
+    }
+    futures: dict[Future, list[Case] | SourceNetwork] = {future: network for network, future in training.items()}
+    for network, group in groupby(sorted(cases, key=_by_network), key=lambda case: case.needs):
+        own = list(group)
+        for few in (own[start : start + AT_ONCE] for start in range(0, len(own), AT_ONCE)):
+            futures[client.submit(_measure, few, folders, threads, training.get(network), pure=False)] = few
+    return futures
+
+
+def _follow(futures: dict[Future, list[Case] | SourceNetwork]) -> None:
+    """Show progress until all is done; then tell what failed."""
+    networks = [each for each in futures.values() if isinstance(each, SourceNetwork)]
+    cases = sum(len(each) for each in futures.values() if isinstance(each, list))
+    errors: list[str] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        bars: dict[type, TaskID] = {list: progress.add_task("cases", total=cases)}
+        if networks:
+            bars[SourceNetwork] = progress.add_task("networks to train", total=len(networks))
+        for future in as_completed(futures):
+            work = futures[future]
+            progress.advance(bars[type(work)], len(work) if isinstance(work, list) else 1)
+            if future.status == "error":
+                errors.append(str(future.exception()))
+    if errors:
+        raise InputError(
+            f"{len(errors)} pieces of work failed, the first one because: {errors[0]} What is measured is kept; the"
+            " same command goes on with the rest."
+        )
+
+
+def _by_network(case: Case) -> str:
+    return case.needs.key if case.needs else ""
+
+
+def _train(network: SourceNetwork, folder: Path, threads: int | None) -> None:
+    with _threads(threads):
+        trained(network, folder, _device())
+
+
+def _measure(cases: Sequence[Case], folders: Folders, threads: int | None, network: None) -> None:
+    """Measure cases; `network` is there to wait for its training."""
+    place = Place(folders.networks, folders.pictures, _device())
+    with _threads(threads):
+        for case in cases:
+            if folders.records.read(case) is None:
+                folders.records.write(case, case.measure(place))
+
+
+@contextmanager
+def _client(scheduler: str | None, workers: int | None) -> Iterator[tuple[Client, int | None]]:
+    """A client, and how many threads torch may take in a worker, if that is ours to say."""
+    if scheduler:
+        try:
+            client = Client(scheduler, timeout=10)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{scheduler}: no dask scheduler answers there ({error}); start one with `dask scheduler`, or leave out"
+                " --scheduler."
+            ) from error
+        with client:
+            yield client, None
+        return
+    cores = os.cpu_count() or 1
+    count = workers or torch.cuda.device_count() or max(1, cores // 2)
+    with (
+        LocalCluster(
+            n_workers=count, threads_per_worker=1, dashboard_address="localhost:0", silence_logs=logging.ERROR
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client, max(1, cores // count)
+
+
+def _device() -> torch.device:
+    """A GPU of the worker's own where there are any."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    name = str(get_worker().name)
+    return torch.device("cuda", int(name) % torch.cuda.device_count() if name.isdigit() else 0)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if count:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,84 @@
+"""The tables of a study: one row per record, and the distances of all records.
+
+`table.parquet` has the study's labels (what tells cases apart: source, target, shift, severity, seed, ...), then
+
+| column | what |
+| --- | --- |
+| `iou_source` | foreground IoU of the source network on its source's test block |
+| `iou_unadapted`, `iou_adapted` | of the target's test block, without and with adaptation |
+| `gain` | their difference |
+| `foreground_source`, `foreground` | share of foreground pixels in the test blocks of source and target |
+| `foreground_unadapted`, `foreground_adapted` | share of the target's pixels that are predicted as foreground |
+| `tiles`, `seconds` | that adaptation read, and took |
+| `record` | key of the record |
+
+and whatever else the study's cases give. `distances.parquet` has `record`, `state` (`noise_floor`, `unadapted`,
+`adapted`), `layer`, `depth` (its place along the network), `measure` and `value`; see `bnadapt.distances`.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from bnadapt.errors import InputError
+from bnadapt.studies.case import Case, Row
+
+DISTANCES = ["record", "state", "layer", "depth", "measure", "value"]
+
+
+class Tables(NamedTuple):
+    """What a study has measured.
+
+    Attributes:
+        table: a row per record.
+        distances: a row per record, state, latent space and measure; possibly empty.
+    """
+
+    table: pd.DataFrame
+    distances: pd.DataFrame
+
+    @classmethod
+    def of(cls, measured: Iterable[tuple[Case, Sequence[Row]]]) -> "Tables":
+        """From cases and their rows."""
+        rows, distances = [], []
+        for case, measured_rows in measured:
+            for row in measured_rows:
+                rows.append({**case.labels, **{k: v for k, v in row.items() if k != "distances"}, "record": case.key})
+                distances += [
+                    (case.key, state, layer, depth, measure, value)
+                    for state, layers in row.get("distances", {}).items()
+                    for depth, (layer, measures) in enumerate(layers.items())
+                    for measure, value in measures.items()
+                ]
+        found = pd.DataFrame(distances, columns=DISTANCES).astype({"value": "float32", "depth": "int16"})
+        return cls(pd.DataFrame(rows), _categorical(found))
+
+    @classmethod
+    def read(cls, folder: Path) -> "Tables":
+        """What `write` wrote.
+
+        Raises:
+            InputError: there is no such table, or it is broken.
+        """
+        try:
+            table = pd.read_parquet(folder / "table.parquet")
+            path = folder / "distances.parquet"
+            distances = pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=DISTANCES)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{folder / 'table.parquet'}: cannot be read ({error}); run the study, or give the folder of one."
+            ) from error
+        return cls(table, distances)
+
+    def write(self, folder: Path) -> None:
+        """As `table.parquet` and, if there are any, `distances.parquet`."""
+        self.table.to_parquet(folder / "table.parquet", index=False)
+        if len(self.distances):
+            self.distances.to_parquet(folder / "distances.parquet", index=False, compression="zstd")
+
+
+def _categorical(distances: pd.DataFrame) -> pd.DataFrame:
+    """Names as categories, which take a hundredth of the space."""
+    return distances.astype(dict.fromkeys(["record", "state", "layer", "measure"], "category"))

@@ -1,0 +1,230 @@
+"""Synthetic sources of two means against targets over a grid of them, and over what else may differ."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bnadapt.studies.case import AdaptationCase
+from bnadapt.studies.evaluation import Evaluation
+from bnadapt.studies.networks import SourceNetwork, Training
+from bnadapt.studies.plots import IOU, before_and_after, heat_map, legend, panels
+from bnadapt.studies.study import Shown, Study
+from bnadapt.studies.tables import Tables
+
+HARM, WORKS = -0.05, 0.9
+SOURCE_VALUES = {"foreground": 0.3, "object_size": 24.0, "correlation": 0.0}  # the defaults of Synthetic
+
+
+class TwoMeanGrid(Study):
+    """Foreground and background filled with white noise of two means; the source has one pair, a target any other.
+
+    Beside the grid, one property of the target at a time differs from the source, with the source's means and with
+    both means brighter, so that a shift of intensities and one of class proportions can be told apart.
+
+    Args:
+        sources: means of foreground and background, one source network each.
+        levels: means of the targets, for foreground and background.
+        deviation: of the noise, in all domains.
+        variations: values of other properties of targets: `deviation`, `foreground`, `object_size`, `shapes`.
+        brighter: what is added to both means of the varied targets in the second row.
+        pictured: targets of which the first source's predictions are shown.
+        images: of a target; half of them is for adaptation, half for the test.
+        size: side of an image in pixels.
+        seeds: of training and of all images.
+        training: of the source networks.
+        evaluation: of them.
+    """
+
+    name = "two-mean-grid"
+    title = "Two means: which shifts of intensity does adaptation correct?"
+    question = (
+        "Foreground and background are white noise of two means. A network is trained on one pair of means and meets"
+        " every other. Which targets does it segment, without and with re-estimated BatchNorm statistics? And what if"
+        " something else than the means differs?"
+    )
+
+    def __init__(
+        self,
+        sources: Sequence[tuple[float, float]] = ((0.3, 0.7), (0.7, 0.3)),
+        levels: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+        deviation: float = 0.1,
+        variations: Mapping[str, Sequence[Any]] | None = None,
+        brighter: float = 0.2,
+        pictured: Sequence[tuple[float, float]] = (),
+        images: int = 16,
+        size: int = 128,
+        seeds: Sequence[int] = (1, 2, 3),
+        training: Training | None = None,
+        evaluation: Evaluation | None = None,
+    ) -> None:
+        self.sources = [tuple(means) for means in sources]
+        self.levels = levels
+        self.deviation = deviation
+        self.variations = variations or {}
+        self.brighter = brighter
+        self.pictured = [tuple(means) for means in pictured]
+        self.images = images
+        self.size = size
+        self.seeds = seeds
+        self.training = training or Training()
+        self.evaluation = evaluation or Evaluation(tile_size=size, tiles=None)
+
+    def cases(self) -> list[AdaptationCase]:
+        """Every source on every target of the grid and of the variations, with every seed."""
+        found = []
+        for seed in self.seeds:
+            for source in self.sources:
+                network = SourceNetwork(self.training, self._domain(source, seed, images=40, size=256), seed)
+                found += self._grid(network, source, seed) + self._varied(network, source, seed)
+        return found
+
+    def findings(self, tables: Tables) -> list[str]:
+        """How many targets of which polarity work, and what the other properties do."""
+        grid = tables.table.query("part == 'grid' and mean_1 != mean_2")
+        same = grid["same_polarity"].astype(bool)
+        said = [
+            f"Of the targets whose foreground is on the source's side of the background ({_count(grid[same])}),"
+            f" {_works(grid[same], 'iou_unadapted')} reach an IoU of {WORKS} without adaptation and"
+            f" {_works(grid[same], 'iou_adapted')} with it (mean IoU {grid[same].iou_unadapted.mean():.2f} and"
+            f" {grid[same].iou_adapted.mean():.2f}).",
+            f"Where the contrast is inverted ({_count(grid[~same])}), {_works(grid[~same], 'iou_unadapted')} do without"
+            f" and {_works(grid[~same], 'iou_adapted')} with adaptation; the mean IoU with it is"
+            f" {grid[~same].iou_adapted.mean():.3f}, the best {grid[~same].iou_adapted.max():.2f}.",
+            f"Adaptation costs more than {-HARM} IoU in {(grid.gain < HARM).mean():.0%} of the grid's records"
+            f" ({(grid[same].gain < HARM).mean():.0%} of those with the source's polarity).",
+        ]
+        return said + [self._said_of(name, tables.table) for name in self.variations]
+
+    def figures(self, tables: Tables) -> dict[str, Shown]:
+        """Heat maps of the grid, and curves over the other properties."""
+        figures = {
+            "grid": Shown(
+                "The grid",
+                "Foreground IoU on the target, mean over seeds, by the target's means; a cross marks the source. Left"
+                " without adaptation, in the middle with it, on the right the difference: red is gained, blue lost. On"
+                " the diagonal both means are equal and nothing can be seen.",
+                self._draw_grid(tables.table.query("part == 'grid'")),
+            )
+        }
+        if self.variations:
+            figures["variations"] = Shown(
+                "What else may differ",
+                "IoU against one property of the target, with the source's means (top) and with both means brighter by"
+                f" {self.brighter:g} (bottom); the dotted line is the source. Bands are one standard deviation over"
+                " sources and seeds.",
+                self._draw_variations(tables.table),
+            )
+        return figures
+
+    def pictures(self, tables: Tables) -> dict[str, str]:
+        """The predictions asked for."""
+        chosen = tables.table[tables.table["pictured"]]
+        return {
+            row.record: f"source ({row.source}), target ({row.mean_1:g}, {row.mean_2:g}): IoU {row.iou_unadapted:.2f}"
+            f" without, {row.iou_adapted:.2f} with adaptation; predicted foreground {row.foreground_unadapted:.0%} and"
+            f" {row.foreground_adapted:.0%}, true {row.foreground:.0%}"
+            for row in chosen.itertuples()
+        }
+
+    def _domain(self, means: Sequence[float], seed: int, images: int, size: int, **changed: Any) -> dict[str, Any]:
+        noise = {"mean": list(means), "deviation": [self.deviation] * 2}
+        own = {"images": images, "size": size, "seed": seed}
+        return {"class_path": "Synthetic", "init_args": {**noise, **own, **changed}}
+
+    def _target(self, means: Sequence[float], seed: int, **changed: Any) -> dict[str, Any]:
+        own = {"split": [0.5, 0.0, 0.5], **changed}
+        return self._domain(means, 1000 + seed, images=self.images, size=self.size, **own)
+
+    def _grid(self, network: SourceNetwork, source: tuple[float, float], seed: int) -> list[AdaptationCase]:
+        cases = []
+        for means in ((one, other) for one in self.levels for other in self.levels):
+            pictured = means in self.pictured and source == self.sources[0] and seed == self.seeds[0]
+            labels = self._labels("grid", source, seed) | {
+                "mean_1": means[0],
+                "mean_2": means[1],
+                "same_polarity": (means[0] - means[1]) * (source[0] - source[1]) > 0,
+                "pictured": pictured,
+            }
+            target = self._target(means, seed)
+            cases.append(AdaptationCase(network, target, self.evaluation, labels, pictured=pictured))
+        return cases
+
+    def _varied(self, network: SourceNetwork, source: tuple[float, float], seed: int) -> list[AdaptationCase]:
+        cases = []
+        for name, values in self.variations.items():
+            for value in values:
+                for added in (0.0, self.brighter):
+                    means = [round(mean + added, 6) for mean in source]
+                    given = [value, value] if name == "deviation" else value
+                    labels = self._labels(name, source, seed) | {"mean_1": means[0], "mean_2": means[1]}
+                    labels |= {"same_polarity": True, "pictured": False, "value": str(value), "brighter": added}
+                    target = self._target(means, seed, **{name: given})
+                    cases.append(AdaptationCase(network, target, self.evaluation, labels))
+        return cases
+
+    def _labels(self, part: str, source: tuple[float, float], seed: int) -> dict[str, Any]:
+        return {"part": part, "source": f"{source[0]:g}, {source[1]:g}", "seed": seed}
+
+    def _draw_grid(self, grid: pd.DataFrame) -> Figure:
+        sources = list(dict.fromkeys(grid["source"]))
+        figure, axes = panels(3 * len(sources), 3, (3.0, 2.7))
+        columns = {**{column: label for column, (label, _) in IOU.items()}, "gain": "difference"}
+        for place, (source, column) in enumerate((source, column) for source in sources for column in columns):
+            own = grid[grid["source"] == source]
+            values = own.pivot_table(column, index="mean_2", columns="mean_1", aggfunc="mean")
+            is_gain = column == "gain"
+            drawn = heat_map(axes[place], values, (-1, 1) if is_gain else (0, 1), "coolwarm" if is_gain else "viridis")
+            self._mark(axes[place], values, [float(mean) for mean in source.split(",")])
+            axes[place].set_title(f"source ({source}): {columns[column]}", fontsize=8)
+            axes[place].set_ylabel("background mean", fontsize=7)
+            axes[place].set_xlabel("foreground mean", fontsize=7)
+            if place < 3:
+                figure.colorbar(drawn, ax=axes[place::3], location="bottom", shrink=0.8, aspect=30)
+        return figure
+
+    def _mark(self, panel: Axes, values: pd.DataFrame, source: Sequence[float]) -> None:
+        """A cross where the target is like the source."""
+        foreground, background = (
+            np.interp(mean, levels, range(len(levels)))
+            for mean, levels in zip(source, (list(values.columns), list(values.index)), strict=True)
+        )
+        panel.plot(foreground, background, "x", color="red", markersize=8)
+
+    def _draw_variations(self, table: pd.DataFrame) -> Figure:
+        names = list(self.variations)
+        figure, axes = panels(2 * len(names), len(names), (3.2, 2.4))
+        for place, (added, name) in enumerate((added, name) for added in (0.0, self.brighter) for name in names):
+            own = table[(table["part"] == name) & (table["brighter"] == added)]
+            numbers = pd.to_numeric(own["value"], errors="coerce")
+            is_number = bool(numbers.notna().all())
+            before_and_after(axes[place], own.assign(value=numbers) if is_number else own, "value", even=not is_number)
+            axes[place].set_title(f"{name.replace('_', ' ')}, means + {added:g}", fontsize=8)
+            if is_number and name in SOURCE_VALUES | {"deviation": 0}:
+                like = self.deviation if name == "deviation" else SOURCE_VALUES[name]
+                axes[place].axvline(like, color="black", linestyle=":", linewidth=1)
+        legend(figure, axes[0])
+        return figure
+
+    def _said_of(self, name: str, table: pd.DataFrame) -> str:
+        own = table[table["part"] == name]
+        means = own.groupby(["brighter", "value"])[list(IOU)].mean()
+        plain, brighter = means.xs(0.0), means.xs(self.brighter)
+        worst, helped = plain["iou_adapted"].idxmin(), (brighter["iou_adapted"] - brighter["iou_unadapted"]).idxmax()
+        return (
+            f"{name.replace('_', ' ').capitalize()}, with the source's means: worst with adaptation at {worst}, IoU"
+            f" {plain.iou_unadapted[worst]:.2f} without and {plain.iou_adapted[worst]:.2f} with it. With brighter means"
+            f" adaptation gains most at {helped}, {brighter.iou_unadapted[helped]:.2f} to"
+            f" {brighter.iou_adapted[helped]:.2f}."
+        )
+
+
+def _count(rows: pd.DataFrame) -> str:
+    return f"{len(rows)} records"
+
+
+def _works(rows: pd.DataFrame, column: str) -> str:
+    return f"{(rows[column] >= WORKS).mean():.0%}"

@@ -1,0 +1,34 @@
+"""A document says the same as HTML and as Markdown."""
+
+from bnadapt.reports.document import Bullets, Code, Document, Heading, Link, Paragraph, Picture, Table
+
+PARTS = [
+    Bullets(["one <b>", "two"]),
+    Heading("A heading"),
+    Paragraph("a & b"),
+    Code("bnadapt study list"),
+    Picture("depth.png", "Along the network"),
+    Table(["name", "n"], [["first", "1"], ["second one", "22"]]),
+    Link("table.csv", "All numbers"),
+]
+
+
+def test_html_is_escaped_and_whole():
+    page = Document("A <title>", PARTS).html()
+    assert page.startswith("<!doctype html>")
+    assert "<h1>A &lt;title&gt;</h1>" in page
+    assert "<li>one &lt;b&gt;</li><li>two</li>" in page
+    assert "<p>a &amp; b</p>" in page
+    assert "<img src='depth.png' alt='Along the network'>" in page
+    assert page.count("<td>") == 4
+    assert "<a href='table.csv'>All numbers</a>" in page
+
+
+def test_markdown_is_to_be_read_as_it_is():
+    lines = Document("A title", PARTS).markdown().splitlines()
+    assert lines[0] == "# A title"
+    assert "- one <b>" in lines
+    assert "![Along the network](depth.png)" in lines
+    assert "    bnadapt study list" in lines
+    start = lines.index("| name       | n  |")
+    assert lines[start + 1 : start + 4] == ["| ---------- | -- |", "| first      | 1  |", "| second one | 22 |"]
