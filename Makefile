@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-em readme fit adapt test-model predict tensorboard test test-slow lint format bench clean
+.PHONY: help install demo demo-em distances-em readme fit adapt test-model predict tensorboard test test-slow lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -32,8 +32,17 @@ demo-em: $(READY) ## the same on real images, flyem and vnc in both directions (
 	$(BIN)/python -m bnadapt.studies.demo --configs configs/flyem-to-vnc.yaml configs/vnc-to-flyem.yaml \
 		--intensities dtype zscore --seeds $(SEEDS) --output lightning_logs/demo-em
 
+distances-em: $(READY) ## pages of latent distances on real images, flyem to vnc and vnc to cdeep3m (15 minutes)
+	for each in flyem-to-vnc vnc-to-cdeep3m; do \
+		place="--config configs/$$each.yaml --trainer.logger.save_dir lightning_logs/distances-em" && \
+		place="$$place --trainer.logger.name $$each --trainer.logger.version" && \
+		found=lightning_logs/distances-em/$$each && \
+		$(BIN)/bnadapt fit $$place fit $(ARGS) && \
+		$(BIN)/bnadapt adapt $$place adapt --ckpt_path $$found/fit/checkpoints/best.ckpt --output $$found/adapted.ckpt || exit 1; \
+	done
+
 readme: $(READY) ## put the results of the last demo-em and bench into README.md and docs/
-	$(BIN)/python docs/update_readme.py lightning_logs/demo-em
+	$(BIN)/python docs/update_readme.py
 
 fit: $(READY) ## train a network: make fit CONFIG=configs/synthetic.yaml
 	$(BIN)/bnadapt fit --config $(CONFIG) $(ARGS)

@@ -127,7 +127,7 @@ class AdaptationTrainer(Trainer):
         output: str = "distances",
         bank: str | None = None,
         tiles: int = 32,
-        places: int = 128,
+        places: int = 96,
         layers: list[str] | None = None,
         measures: list[str] | None = None,
     ) -> None:

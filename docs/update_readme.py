@@ -1,13 +1,14 @@
-"""Put results into README.md and docs/: of a finished demo on real images, and of the benchmarks. `make readme`."""
+"""Put results into README.md and docs/: of the runs on real images, and of the benchmarks. `make readme`."""
 
 import json
 import re
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "lightning_logs"
+RESULTS = ROOT / "benchmarks" / "results"
 PICTURE = "flyem-to-vnc-dtype-seed1.png"
 
 
@@ -30,23 +31,59 @@ def update_demo(results: Path) -> None:
 def update_batchnorm() -> None:
     """The tables of the BatchNorm benchmark, of every device that it has run on."""
     parts = []
-    for path in sorted((ROOT / "benchmarks" / "results").glob("batchnorm-*.json")):
-        results = json.loads(path.read_text(encoding="utf-8"))
-        device = f"{results['device']}, {results['processor']}, torch {results['torch']}"
+    for device, results in benchmarked("batchnorm"):
         for case, tables in results["cases"].items():
             parts += [f"### {case} ({device})\n", *(f"{title}:\n\n{table(rows)}" for title, rows in tables.items())]
         parts.append(f"### Memory added to the peak ({device})\n\n{table(results['peak memory'])}")
     replace(ROOT / "docs" / "batchnorm.md", "batchnorm", "\n".join(parts))
 
 
+def update_distances(pages: Path) -> None:
+    """The tables of the benchmark of distances, and pages of latent distances with what they found."""
+    parts = []
+    for device, results in benchmarked("distances"):
+        parts += [
+            f"Sketching all latent spaces of the default U-Net, beside a plain forward pass ({device}):\n",
+            table(results["sketching"]),
+            f"Two domains of as many samples each ({device}); errors are relative, against float64:\n",
+            table(results["peers"]),
+        ]
+    replace(ROOT / "docs" / "distances.md", "distances-benchmark", "\n".join(parts))
+    found = []
+    for page in sorted(pages.glob("*/adapted-distances")):
+        kept = ROOT / "docs" / "distances" / page.parent.name
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(page, kept, ignore=shutil.ignore_patterns("index.html"))
+        title, *said = [
+            line for line in (kept / "README.md").read_text(encoding="utf-8").splitlines() if line[:2] in ("# ", "- ")
+        ]
+        found += [f"**[{title[2:]}](distances/{kept.name}/README.md)**\n", *said, ""]
+    if found:
+        replace(ROOT / "docs" / "distances.md", "distances-pages", "\n".join(found))
+
+
+def benchmarked(name: str) -> list[tuple[str, dict]]:
+    """Results of a benchmark by device."""
+    read = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(f"{name}-*.json"))]
+    return [(f"{each['device']}, {each['processor']}, torch {each['torch']}", each) for each in read]
+
+
 def table(rows: Sequence[Mapping[str, object]]) -> str:
     """Rows as Markdown, numbers with three digits."""
     cells = [[head.replace("|", "\\|") for head in rows[0]], ["---"] * len(rows[0])]
-    cells += [[f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
+    cells += [[written(value) for value in row.values()] for row in rows]
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
 
 
+def written(value: object) -> str:
+    """A cell."""
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 if __name__ == "__main__":
-    if Path(sys.argv[1]).exists():
-        update_demo(Path(sys.argv[1]))
+    if (RUNS / "demo-em").exists():
+        update_demo(RUNS / "demo-em")
     update_batchnorm()
+    update_distances(RUNS / "distances-em")

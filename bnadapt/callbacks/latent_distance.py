@@ -60,7 +60,7 @@ class LatentDistance(Callback):
     def __init__(
         self,
         tiles: int = 32,
-        places: int = 128,
+        places: int = 96,
         layers: list[str] | None = None,
         measures: list[str] | None = None,
     ) -> None:

@@ -1,7 +1,7 @@
 """Synthetic images: shapes filled with noise of one mean, on a background of another."""
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ from bnadapt.data.domain import Domain, Section
 from bnadapt.errors import InputError
 
 Shapes = Literal["blobs", "ellipses", "cells"]
+REMEMBERED = 64
 
 
 class Synthetic(Domain):
@@ -64,7 +65,6 @@ class Synthetic(Domain):
         self.images = images
         self.seed = seed
         self.label = label
-        self._mask = cache(self._make_mask)
 
     @property
     def name(self) -> str:
@@ -84,20 +84,31 @@ class Synthetic(Domain):
 
     def image(self, index: int) -> np.ndarray:
         """Image number `index`, (H, W) float32."""
-        noise = self._generator(index, stream=1).standard_normal(self.size)
-        if self.correlation:
-            noise = standardised(smoothed(noise, self.correlation))
+        noise = _noise(self.seed, index, self.size, self.correlation)
         mask = self._mask(index)
         mean, deviation = np.take(self.mean, 1 - mask), np.take(self.deviation, 1 - mask)
         return (mean + deviation * noise).astype(np.float32)
 
-    def _make_mask(self, index: int) -> np.ndarray:
+    def _mask(self, index: int) -> np.ndarray:
         """Mask number `index`, (H, W) uint8 of 0 and 1, with the foreground fraction asked for."""
-        height = RELIEFS[self.shapes](self._generator(index, stream=0), self.size, self.object_size)
+        height = _relief(self.shapes, self.seed, index, self.size, self.object_size)
         return (height > np.quantile(height, 1 - self.foreground)).astype(np.uint8)
 
-    def _generator(self, index: int, stream: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, index, stream])
+
+# domains of one seed share masks and noise, whatever their means, so that many of them are made at the cost of one
+
+
+@lru_cache(REMEMBERED)
+def _noise(seed: int, index: int, size: tuple[int, int], correlation: float) -> np.ndarray:
+    """White noise of deviation 1, smoothed if it is to be correlated."""
+    noise = np.random.default_rng([seed, index, 1]).standard_normal(size)
+    return standardised(smoothed(noise, correlation)) if correlation else noise
+
+
+@lru_cache(REMEMBERED)
+def _relief(shapes: Shapes, seed: int, index: int, size: tuple[int, int], object_size: float) -> np.ndarray:
+    """A height whose upper part is the foreground."""
+    return RELIEFS[shapes](np.random.default_rng([seed, index, 0]), size, object_size)
 
 
 def smoothed(image: np.ndarray, sigma: float) -> np.ndarray:

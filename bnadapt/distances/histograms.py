@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, distributed
@@ -114,6 +115,12 @@ class Histograms:
         counts = self.counts.double()
         return counts / counts.sum(2, keepdim=True)
 
+    @cached_property
+    def spread_quantiles(self) -> Tensor:
+        """Values (G, R, 512) at the levels that `wasserstein_by_row` takes."""
+        levels, _ = _spread_levels(self.low.device)
+        return self.quantiles(levels)
+
     def quantiles(self, levels: Tensor) -> Tensor:
         """Values (G, R, M) below which the shares `levels` (M,), rising, of a group's row lie."""
         shares = self.shares()
@@ -135,10 +142,8 @@ def wasserstein_by_row(source: Histograms, target: Histograms) -> Tensor:
     by the midpoint rule at 512 levels :math:`t = \sin^2(\theta)`, which stand closest at the tails.
     """
     check_same_width(len(source.low), len(target.low))
-    angles = torch.linspace(0, math.pi / 2, LEVELS + 1, dtype=torch.float64, device=source.low.device)
-    weights = torch.sin(angles).square().diff()
-    levels = torch.sin((angles[1:] + angles[:-1]) / 2).square()
-    difference = source.quantiles(levels) - target.quantiles(levels)
+    _, weights = _spread_levels(source.low.device)
+    difference = source.spread_quantiles - target.spread_quantiles
     return (difference.square() @ weights).sqrt()
 
 
@@ -168,6 +173,12 @@ def bhattacharyya_by_row(source: Histograms, target: Histograms) -> Tensor:
     one, other = (each.shares().unflatten(2, (-1, COARSE)).sum(3) for each in (source, target))
     least = (source.counts.double().sum(2) * target.counts.double().sum(2)).rsqrt()
     return -torch.maximum((one * other).sqrt().sum(2), least).clamp(max=1).log()
+
+
+def _spread_levels(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Levels (512,) between 0 and 1 that stand closest at both ends, and the share that each stands for."""
+    angles = torch.linspace(0, math.pi / 2, LEVELS + 1, dtype=torch.float64, device=device)
+    return torch.sin((angles[1:] + angles[:-1]) / 2).square(), torch.sin(angles).square().diff()
 
 
 def _window(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

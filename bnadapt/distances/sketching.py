@@ -45,7 +45,7 @@ class Sketching:
         self,
         network: Callable[[Tensor], Any],
         layers: Mapping[str, nn.Module],
-        places: int = 128,
+        places: int = 96,
         seed: int = 0,
     ) -> None:
         self.network = network
@@ -168,7 +168,7 @@ def sketch_latents(
     network: Callable[[Tensor], Any],
     layers: Mapping[str, nn.Module],
     batches: Iterable[Tensor],
-    places: int = 128,
+    places: int = 96,
     seed: int = 0,
 ) -> dict[str, Sketch]:
     """Sketch the latents of layers over batches of images (N, C, ...); see `Sketching`."""

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     options = asked[asked.subcommand]
     parser = _parser_of(STUDIES[asked.subcommand])
     folder = Path(options.output or ROOT / asked.subcommand)
-    study = parser.instantiate_classes(options).study
+    study = parser.instantiate(options).study
     command = shlex.join(["bnadapt", "study", *arguments])
     config = yaml.safe_load(parser.dump(options, skip_none=False))["study"]
     with written_whole(folder / "study.yaml") as partial:
@@ -89,7 +89,7 @@ def _stored(folder: Path) -> tuple[Study, Path, str]:
     try:
         stored: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         parser = _parser_of(STUDIES[stored["name"]])
-        study = parser.instantiate_classes(parser.parse_object({"study": stored["study"]})).study
+        study = parser.instantiate(parser.parse_object({"study": stored["study"]})).study
         return study, folder, stored["command"]
     except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
         raise InputError(f"{path}: is no config of a study ({error}); give the folder of one.") from error

@@ -75,9 +75,14 @@ class ImageShifts(Study):
                 shifted = [(shift, level, by) for shift in self._of(source) for level, by in self._levels(shift)]
                 for shift, level, severity in [(NONE, 0, 0.0), *shifted]:
                     labels = {"source": name, "shift": shift, "level": level, "severity": severity, "seed": seed}
-                    given = {"domain": source.domain, "shift": shift, "severity": severity, "seed": seed}
-                    given = given if level else given | {"shift": self.shifts[0]}  # severity 0 of any of them
-                    target = {"class_path": "Shifted", "init_args": given}
+                    named = shift if level else self.shifts[0]  # severity 0 of any of them
+                    target = {
+                        "class": "Shifted",
+                        "domain": source.domain,
+                        "shift": named,
+                        "severity": severity,
+                        "seed": seed,
+                    }
                     found.append(AdaptationCase(network, target, source.evaluation, labels))
         return found
 

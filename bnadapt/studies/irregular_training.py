@@ -192,7 +192,7 @@ class IrregularTraining(Study):
 
     def _case(self, name: str, source: Spec, kind: str, irregularity: Irregularity, seed: int) -> TrainingCase:
         training = replace(self.training, **(irregularity.training or {}))
-        seen = {**source, "init_args": {**source.get("init_args", {}), **(irregularity.domain or {})}}
+        seen = {**source, **(irregularity.domain or {})}
         labels = {"source": name, "irregularity": kind, "seed": seed}
         return TrainingCase(SourceNetwork(training, seen, seed), source, self.steps, self.evaluation, labels)
 

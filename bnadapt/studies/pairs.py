@@ -94,8 +94,8 @@ class Pairs(Study):
             said.append(
                 f"{intensity}: the mean IoU over {len(gains)} ordered pairs is {rows.iou_unadapted.mean():.3f} without"
                 f" and {rows.iou_adapted.mean():.3f} with adaptation, {rows.iou_target_trained.mean():.3f} with"
-                f" networks that were trained on the target; adaptation closes {rows.gain.mean() / gap:.0%} of that gap."
-                f" In {(clear['mean'] > 0).sum()} pairs it gains and in {(clear['mean'] < 0).sum()} it costs more than"
+                f" networks trained on the target; adaptation closes {rows.gain.mean() / gap:.0%} of that gap. In"
+                f" {(clear['mean'] > 0).sum()} pairs it gains and in {(clear['mean'] < 0).sum()} it costs more than"
                 f" {SPREAD} standard deviations over seeds."
             )
             said += [f"{intensity}: {each}" for each in _extremes(gains)]

@@ -134,7 +134,7 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[tuple[Client
     count = workers or torch.cuda.device_count() or max(1, cores // 2)
     with (
         LocalCluster(
-            n_workers=count, threads_per_worker=1, dashboard_address="localhost:0", silence_logs=logging.ERROR
+            n_workers=count, threads_per_worker=1, dashboard_address="localhost:0", silence_logs=logging.CRITICAL
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -13,20 +13,21 @@ Spec = Mapping[str, Any]
 
 
 def domain_of(spec: Spec) -> data.Domain:
-    """Make the domain that `{class_path: Synthetic, init_args: {...}}` describes.
+    """Make the domain that `{class: VNC, task: membrane}` describes: a class of `bnadapt.data` and its arguments.
 
     An argument may itself be such a domain, as that of `Shifted`.
 
     Raises:
         InputError: there is no such domain, or it does not take these arguments.
     """
-    name = spec.get("class_path")
+    name = spec.get("class")
     made = getattr(data, str(name), None)
     if not (isinstance(made, type) and issubclass(made, data.Domain)):
         raise InputError(f"there is no domain {name!r}; take one of bnadapt.data, such as Synthetic or VNC.")
     arguments = {
-        key: domain_of(value) if isinstance(value, Mapping) and "class_path" in value else value
-        for key, value in (spec.get("init_args") or {}).items()
+        key: domain_of(value) if isinstance(value, Mapping) and "class" in value else value
+        for key, value in spec.items()
+        if key != "class"
     }
     try:
         return made(**arguments)

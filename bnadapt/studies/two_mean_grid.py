@@ -133,7 +133,7 @@ class TwoMeanGrid(Study):
     def _domain(self, means: Sequence[float], seed: int, images: int, size: int, **changed: Any) -> dict[str, Any]:
         noise = {"mean": list(means), "deviation": [self.deviation] * 2}
         own = {"images": images, "size": size, "seed": seed}
-        return {"class_path": "Synthetic", "init_args": {**noise, **own, **changed}}
+        return {"class": "Synthetic", **noise, **own, **changed}
 
     def _target(self, means: Sequence[float], seed: int, **changed: Any) -> dict[str, Any]:
         own = {"split": [0.5, 0.0, 0.5], **changed}

@@ -1,0 +1,72 @@
+"""Configs as plain values: domains made from them, and keys that find results again."""
+
+from dataclasses import replace
+
+import pytest
+
+from bnadapt.data import Shifted, Synthetic
+from bnadapt.errors import InputError
+from bnadapt.studies.case import AdaptationCase
+from bnadapt.studies.evaluation import Evaluation
+from bnadapt.studies.networks import SourceNetwork, Training
+from bnadapt.studies.specs import domain_of
+
+
+def case(**changed):
+    source = {"class": "Synthetic", "mean": [0.7, 0.3]}
+    given = {
+        "network": SourceNetwork(Training(), source, 1),
+        "target": {"class": "Synthetic", "mean": [0.4, 0.1]},
+        "evaluation": Evaluation(),
+        "labels": {"target": "darker", "seed": 1},
+    }
+    return AdaptationCase(**{**given, **changed})
+
+
+def test_domains_are_made_from_plain_values():
+    domain = domain_of({"class": "Synthetic", "mean": [0.7, 0.3], "images": 3})
+    assert isinstance(domain, Synthetic)
+    assert len(domain.labelled()) == 3
+    nested = domain_of({"class": "Shifted", "domain": {"class": "Synthetic"}, "shift": "blur", "severity": 1})
+    assert isinstance(nested, Shifted)
+    assert isinstance(nested.domain, Synthetic)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"class": "Nosuch"}, "there is no domain 'Nosuch'"),
+        ({"mean": [1, 2]}, "there is no domain None"),
+        ({"class": "Section"}, "there is no domain 'Section'"),
+        ({"class": "Synthetic", "means": [1, 2]}, "domain Synthetic: .*unexpected keyword argument 'means'"),
+    ],
+)
+def test_what_is_no_domain_is_refused(spec, message):
+    with pytest.raises(InputError, match=message):
+        domain_of(spec)
+
+
+def test_a_key_is_a_function_of_what_a_config_says():
+    assert case() == case()
+    assert case().key == case(target={"mean": (0.4, 0.1), "class": "Synthetic"}).key
+    assert hash(case()) == hash(case())
+    assert len({case(), case()}) == 1
+
+
+def test_labels_are_no_part_of_the_key():
+    assert case(labels={"anything": 1}) == case()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"target": {"class": "Synthetic", "mean": [0.4, 0.2]}},
+        {"policy": {"source_weight": 0.5}},
+        {"evaluation": Evaluation(tiles=3)},
+        {"network": SourceNetwork(Training(), {"class": "Synthetic", "mean": [0.7, 0.3]}, 2)},
+        {"network": SourceNetwork(replace(Training(), steps=7), {"class": "Synthetic", "mean": [0.7, 0.3]}, 1)},
+        {"draw": 1},
+    ],
+)
+def test_everything_else_is(changed):
+    assert case(**changed) != case()
