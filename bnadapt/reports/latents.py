@@ -92,6 +92,8 @@ def sentences(findings: LatentFindings) -> list[str]:
     said.append(f"In {len(apart)} of {len(unadapted)} latent spaces they are clearly farther apart than those halves.")
     if findings.adapted:
         said += _removal(apart, [findings.of(measure, "adapted")[row.depth] for row in apart], floor, unit)
+    if findings.adapted and apart and len(findings.measures) > 1:
+        said.append(_by_measure(findings))
     return said
 
 
@@ -109,6 +111,21 @@ def _removal(before: Sequence[Row], after: Sequence[Row], floor: Sequence[Row], 
     ]
     remaining = sum(_above(row, floor[row.depth]) for row in after)
     said.append(f"After adaptation {remaining} of these {len(before)} spaces are still clearly apart.")
+    return said
+
+
+def _by_measure(findings: LatentFindings) -> str:
+    """How much adaptation removes in the median latent space, as every measure sees it."""
+    removed = {}
+    for measure in findings.measures:
+        pairs = zip(findings.of(measure, "unadapted"), findings.of(measure, "adapted"), strict=True)
+        left = [_known(after) / _known(before) for before, after in pairs if _known(before) > 0]
+        if left:
+            removed[measure] = 1 - median(left)
+    listed = ", ".join(f"{share:.0%} of {name}" for name, share in sorted(removed.items(), key=lambda each: -each[1]))
+    said = f"By measure, in the median of all latent spaces, adaptation removes {listed}."
+    if MAIN in removed:
+        said += f" ({MAIN} weighs directions in which the source hardly varies as much as all others.)"
     return said
 
 

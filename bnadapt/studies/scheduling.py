@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
+import dask
 import torch
 from dask.distributed import Client, Future, LocalCluster, as_completed, get_worker
 from rich.console import Console
@@ -48,14 +49,15 @@ def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, 
     Raises:
         InputError: cases failed; all others are measured.
     """
-    missing = {case: None for case in cases if folders.records.read(case) is None}
+    different = dict.fromkeys(cases)
+    missing = [case for case in different if folders.records.read(case) is None]
     console = Console(soft_wrap=True)
-    console.print(f"{len(cases)} cases, of which {len(cases) - len(missing)} are measured already.")
+    console.print(f"{len(different)} cases, of which {len(different) - len(missing)} are measured already.")
     if not missing:
         return
     with _client(scheduler, workers) as (client, threads):
         console.print(f"Dashboard: {client.dashboard_link}", highlight=False)
-        _follow(_submitted(client, list(missing), folders, threads))
+        _follow(_submitted(client, missing, folders, threads))
 
 
 def _submitted(
@@ -133,6 +135,8 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[tuple[Client
     cores = os.cpu_count() or 1
     count = workers or torch.cuda.device_count() or max(1, cores // 2)
     with (
+        # dask would have workers give memory back at once, which takes torch longer than to compute
+        dask.config.set({"distributed.nanny.pre-spawn-environ": {}}),
         LocalCluster(
             n_workers=count, threads_per_worker=1, dashboard_address="localhost:0", silence_logs=logging.CRITICAL
         ) as cluster,
