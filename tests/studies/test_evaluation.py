@@ -1,0 +1,114 @@
+"""A case gives what the command line gives, and leaves the network as it was."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bnadapt.batchnorm import Bank, SourcePrior, batchnorm_layers
+from bnadapt.cli import main
+from bnadapt.studies.case import AdaptationCase, Place
+from bnadapt.studies.evaluation import Evaluation, at_hand, policy_of
+from bnadapt.studies.networks import SourceNetwork, Training, fit, trained
+
+CPU = torch.device("cpu")
+SOURCE = {"class": "Synthetic", "size": 48, "images": 10, "object_size": 12}
+TARGET = {**SOURCE, "mean": [0.4, 0.1], "seed": 9}
+TRAINING = Training(network_args={"base_channels": 4}, crop_size=32, batch_size=4, steps=60, learning_rate=0.01)
+EVALUATION = Evaluation(tile_size=48, batch_size=4, tiles=None, latent_tiles=4)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studies")
+    return Place(folder / "networks", folder / "pictures", CPU)
+
+
+def case(**changed):
+    given = {"network": SourceNetwork(TRAINING, SOURCE, 1), "target": TARGET, "evaluation": EVALUATION, "labels": {}}
+    return AdaptationCase(**{**given, **changed})
+
+
+def test_a_case_gives_what_the_commands_give(place, tmp_path):
+    (row,) = case().measure(place)
+    checkpoint = str(trained(case().network, place.networks, CPU))
+    target = ["--data.target=Synthetic", "--data.target.size=48", "--data.target.images=10"]
+    target += ["--data.target.object_size=12", "--data.target.mean=[0.4, 0.1]", "--data.target.seed=9"]
+    options = [*target, "--data.tile_size=48", "--data.batch_size=4", "--data.adaptation_tiles=null"]
+    adapted = str(tmp_path / "adapted.ckpt")
+    main(["adapt", *options, "--ckpt_path", checkpoint, "--output", adapted])
+    scores = [
+        main(["test", *options, "--ckpt_path", path]).trainer.callback_metrics["test/target/iou"].item()
+        for path in (checkpoint, adapted)
+    ]
+    assert row["iou_unadapted"] == pytest.approx(scores[0], abs=1e-4)
+    assert row["iou_adapted"] == pytest.approx(scores[1], abs=1e-4)
+    assert row["gain"] > 0.2
+
+
+def test_distances_are_those_of_three_states(place):
+    found = case().measure(place)[0]["distances"]
+    assert list(found) == ["noise_floor", "unadapted", "adapted"]
+    assert len(found["adapted"]) == 27
+    energies = {state: sum(layer["energy"] for layer in layers.values()) for state, layers in found.items()}
+    assert energies["noise_floor"] < energies["unadapted"]
+    assert energies["adapted"] < energies["unadapted"] / 2
+    (itself,) = case(target=SOURCE).measure(place)
+    assert all(layer["energy"] == 0 for layer in itself["distances"]["unadapted"].values())
+
+
+def test_a_case_leaves_the_network_as_it_was(place):
+    evaluated = at_hand(case().network, place.networks, EVALUATION, CPU)
+    before = Bank.of(evaluated.network)
+    case(policy={"source_weight": 0.5}).measure(place)
+    shifts = before.compared(Bank.of(evaluated.network)).values()
+    assert max(shift.mean + shift.log_variance for shift in shifts) == 0
+
+
+def test_a_policy_and_the_tiles_count(place):
+    full = case().measure(place)[0]
+    none = case(policy={"source_weight": 1.0}).measure(place)[0]
+    assert none["iou_adapted"] == pytest.approx(none["iou_unadapted"], abs=1e-6)
+    assert none["iou_unadapted"] == full["iou_unadapted"]
+    few = replace(EVALUATION, tiles=1)
+    one, other = (case(evaluation=few, draw=draw).measure(place)[0] for draw in (0, 1))
+    assert one["tiles"] == other["tiles"] == 1
+    assert one["iou_adapted"] != other["iou_adapted"]
+    smaller = case(evaluation=replace(EVALUATION, adaptation_tile_size=32, tiles=6)).measure(place)[0]
+    assert smaller["tiles"] == 6
+    assert smaller["iou_unadapted"] == full["iou_unadapted"]
+
+
+def test_a_picture_is_kept_where_it_is_asked_for(place):
+    asked = case(pictured=True)
+    asked.measure(place)
+    assert (place.pictures / f"{asked.key}.png").stat().st_size > 5000
+
+
+def test_training_is_a_function_of_its_config(tmp_path):
+    network = SourceNetwork(replace(TRAINING, steps=6, momentum=0.5), SOURCE, 3)
+    one, other = (fit(network, CPU).network.state_dict() for _ in range(2))
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+    elsewhere = fit(SourceNetwork(network.training, SOURCE, 4), CPU).network.state_dict()
+    assert not all(torch.equal(value, elsewhere[key]) for key, value in one.items())
+    slow = fit(SourceNetwork(replace(network.training, momentum=0.001), SOURCE, 3), CPU).network
+    assert {layer.momentum for layer in batchnorm_layers(slow).values()} == {0.001}
+    assert (slow.state_dict()["encoder.0.norm1.running_var"] - 1).abs().max() < 0.05
+
+
+def test_a_network_is_trained_once(tmp_path):
+    network = SourceNetwork(replace(TRAINING, steps=2), SOURCE, 3)
+    path = trained(network, tmp_path, CPU)
+    written = path.stat().st_mtime_ns
+    assert trained(network, tmp_path, CPU) == path
+    assert path.stat().st_mtime_ns == written
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_policies_from_plain_values():
+    assert policy_of({}).source_weight == 0
+    assert policy_of({"source_weight": {"samples": 16}}).source_weight == SourcePrior(16)
+    assert policy_of({"layers": ["decoder*"], "depth": [-2, None]}).chosen(["a", "decoder.0", "decoder.1"]) == [
+        "decoder.0",
+        "decoder.1",
+    ]
