@@ -41,7 +41,7 @@ distances-em: $(READY) ## pages of latent distances on real images, flyem to vnc
 		$(BIN)/bnadapt adapt $$place adapt --ckpt_path $$found/fit/checkpoints/best.ckpt --output $$found/adapted.ckpt || exit 1; \
 	done
 
-readme: $(READY) ## put the results of the last demo-em and bench into README.md and docs/
+readme: $(READY) ## put the results of demo-em, distances-em, bench and studies into README.md and docs/
 	$(BIN)/python docs/update_readme.py
 
 fit: $(READY) ## train a network: make fit CONFIG=configs/synthetic.yaml

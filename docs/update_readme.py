@@ -1,4 +1,4 @@
-"""Put results into README.md and docs/: of the runs on real images, and of the benchmarks. `make readme`."""
+"""Put results into README.md and docs/: of runs on real images, of benchmarks and of studies. `make readme`."""
 
 import json
 import re
@@ -49,17 +49,35 @@ def update_distances(pages: Path) -> None:
             table(results["peers"]),
         ]
     replace(ROOT / "docs" / "distances.md", "distances-benchmark", "\n".join(parts))
-    found = []
-    for page in sorted(pages.glob("*/adapted-distances")):
-        kept = ROOT / "docs" / "distances" / page.parent.name
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(page, kept, ignore=shutil.ignore_patterns("index.html"))
-        title, *said = [
-            line for line in (kept / "README.md").read_text(encoding="utf-8").splitlines() if line[:2] in ("# ", "- ")
-        ]
-        found += [f"**[{title[2:]}](distances/{kept.name}/README.md)**\n", *said, ""]
+    found = [
+        said_on(keep(page, "distances", page.parent.name), "distances")
+        for page in sorted(pages.glob("*/adapted-distances"))
+    ]
     if found:
         replace(ROOT / "docs" / "distances.md", "distances-pages", "\n".join(found))
+
+
+def update_studies(studies: Path) -> None:
+    """Pages and tables of finished studies, and what they found."""
+    for table in sorted(studies.glob("*/table.parquet")):
+        kept = keep(table.parent, "studies", table.parent.name)
+        replace(ROOT / "docs" / "studies" / "README.md", kept.name, said_on(kept, "."))
+
+
+def keep(page: Path, kind: str, name: str) -> Path:
+    """A copy of the folder of a page in docs/, without what is large or can be made from the rest."""
+    kept = ROOT / "docs" / kind / name
+    shutil.rmtree(kept, ignore_errors=True)
+    left_out = shutil.ignore_patterns("index.html", "distances.parquet", "records", "tensorboard")
+    shutil.copytree(page, kept, ignore=left_out)
+    return kept
+
+
+def said_on(page: Path, folder: str) -> str:
+    """Title of a page, as a link by way of a folder, and its bullets."""
+    lines = (page / "README.md").read_text(encoding="utf-8").splitlines()
+    title, *said = [line for line in lines if line[:2] in ("# ", "- ")]
+    return "\n".join([f"**[{title[2:]}]({folder}/{page.name}/README.md)**\n", *said, ""])
 
 
 def benchmarked(name: str) -> list[tuple[str, dict]]:
@@ -87,3 +105,4 @@ if __name__ == "__main__":
         update_demo(RUNS / "demo-em")
     update_batchnorm()
     update_distances(RUNS / "distances-em")
+    update_studies(RUNS / "studies")

@@ -56,12 +56,11 @@ def _page(study: Study, tables: Tables, figures: Mapping[str, Shown], folder: Pa
         Code(command),
         Paragraph(
             f"{len(tables.table)} rows; seeds {_seeds(tables.table)}. Columns are explained in"
-            " bnadapt/studies/tables.py; the config is in study.yaml."
+            " bnadapt/studies/tables.py; the config is in study.yaml. Distances, where the study has them, are in"
+            " distances.parquet, which the command leaves in its folder."
         ),
         Link("table.parquet", "All numbers: table.parquet"),
     ]
-    if len(tables.distances):
-        parts.append(Link("distances.parquet", "All distances: distances.parquet"))
     return Document(study.title, parts)
 
 
