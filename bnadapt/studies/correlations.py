@@ -51,3 +51,15 @@ def interval(
         found.append(correlation(columns[drawn], score[drawn]))
     low, high = np.nanpercentile(np.stack(found), [2.5, 97.5], axis=0)
     return low, high
+
+
+def by_part(table: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Spearman's correlation with a score: distances (state, layer, measure) by parts."""
+    own = table[table["score"] == score]
+    return own.pivot_table("spearman", ["state", "layer", "measure"], "part", sort=False, observed=True)
+
+
+def transferred(known: pd.DataFrame) -> pd.DataFrame:
+    """Correlations of the distance that is best in the part of the row, in the part of the column."""
+    chosen = known.loc[list(known.abs().idxmax())]
+    return chosen.set_axis(known.columns, axis=0)

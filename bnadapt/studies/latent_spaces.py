@@ -6,17 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from bnadapt.distances import MEASURES
 from bnadapt.studies.case import Case
-from bnadapt.studies.correlations import interval, kendall, spearman
-from bnadapt.studies.plots import heat_map, panels
+from bnadapt.studies.correlations import by_part, interval, kendall, spearman, transferred
+from bnadapt.studies.latent_figures import SCORES, STATES, draw_map, draw_scatter, draw_transfer
 from bnadapt.studies.study import Shown, Study
 from bnadapt.studies.tables import Tables
-
-SCORES = {"iou_unadapted": "IoU without", "iou_adapted": "IoU with", "gain": "gain"}
-STATES = {"unadapted": "distance before", "adapted": "distance left after"}
 
 
 class LatentSpaces(Study):
@@ -69,25 +64,35 @@ class LatentSpaces(Study):
                     f" {best.layer}, {STATES[best.state]} adaptation: {_told(best)}. Before adaptation the closest is"
                     f" {limit.measure} in {limit.layer}: {_told(limit)}."
                 )
+        if tables.table["part"].nunique() > 1:
+            said += [_said_of_transfer(tables.table, score) for score in SCORES]
         return said
 
     def figures(self, tables: Tables) -> dict[str, Shown]:
-        """Maps of correlations for every part, the best measures along the network, and scatter plots."""
+        """Maps of correlations and scatter plots for every part, and how well the choice of a distance transfers."""
         figures = {}
+        if tables.table["part"].nunique() > 1:
+            figures["transfer"] = Shown(
+                "Chosen here, tested there",
+                "For every part, the distance (state, latent space and measure) that follows the score most closely"
+                " there, and Spearman's correlation of the same distance in all parts. On the diagonal the choice was"
+                " made with the scores in view; beside it, it was not.",
+                draw_transfer(tables.table),
+            )
         for part, own in tables.table.groupby("part", sort=False):
             figures[f"map-{_slug(part)}"] = Shown(
                 f"{part}: correlation by latent space and measure",
                 "Spearman's rank correlation over records. Top: with the distance before adaptation; bottom: with the"
                 " distance that is left after it. From left to right: with the IoU without adaptation, with the IoU"
                 " with it, and with the gain. Blue: the larger the distance, the lower the score.",
-                _draw_map(own),
+                draw_map(own),
             )
             points = tables.distances[tables.distances["part"] == part]
             figures[f"scatter-{_slug(part)}"] = Shown(
                 f"{part}: gain and adapted IoU against the distances that follow them most closely",
                 "One dot per record, coloured by the IoU without adaptation. These distances were chosen with the"
                 " scores in view, as the best of all, so their correlations are too good.",
-                _draw_scatter(points),
+                draw_scatter(points),
             )
         return figures
 
@@ -156,35 +161,20 @@ def _best_points(part: str, table: pd.DataFrame, distances: pd.DataFrame, found:
     return pd.concat(points)
 
 
-def _draw_map(own: pd.DataFrame) -> Figure:
-    figure, axes = panels(len(STATES) * len(SCORES), len(SCORES), (3.4, 4.6))
-    order = own.sort_values("depth")["layer"].drop_duplicates().tolist()[::-1]
-    places = ((state, score) for state in STATES for score in SCORES)
-    for panel, (state, score) in zip(axes, places, strict=True):
-        rows = own[(own["state"] == state) & (own["score"] == score)]
-        values = rows.pivot_table("spearman", "layer", "measure", observed=True).reindex(order)
-        values = values[[name for name in MEASURES if name in values]]
-        drawn = heat_map(panel, values, (-1, 1), "coolwarm")
-        panel.set_title(f"{STATES[state]}, {SCORES[score]}", fontsize=8)
-        panel.tick_params(axis="x", rotation=90, labelsize=6)
-        panel.tick_params(axis="y", labelsize=5)
-    figure.colorbar(drawn, ax=axes, shrink=0.4)
-    return figure
-
-
-def _draw_scatter(points: pd.DataFrame) -> Figure:
-    groups = list(points.groupby(["score", "state"], sort=False))
-    figure, axes = panels(len(groups), len(groups), (3.2, 2.8))
-    look = {"s": 6, "cmap": "viridis", "vmin": 0, "vmax": 1}
-    for panel, ((score, state), own) in zip(axes, groups, strict=True):
-        drawn = panel.scatter(own["distance"], own["value"], c=own["iou_unadapted"], **look)
-        panel.set_xlabel(f"{own['measure'].iloc[0]} in {own['layer'].iloc[0]}", fontsize=7)
-        panel.set_ylabel(SCORES[score], fontsize=7)
-        panel.set_title(STATES[state], fontsize=8)
-        panel.tick_params(labelsize=6)
-        panel.grid(alpha=0.3)
-    figure.colorbar(drawn, ax=axes).set_label("IoU without", fontsize=7)
-    return figure
+def _said_of_transfer(table: pd.DataFrame, score: str) -> str:
+    known = by_part(table, score)
+    chosen = transferred(known).to_numpy()
+    here = chosen.diagonal()
+    there = (chosen * np.sign(here)[:, None])[~np.eye(len(chosen), dtype=bool)]
+    state, layer, measure = known.dropna().mean(axis=1).abs().idxmax()
+    best = known.loc[(state, layer, measure)]
+    return (
+        f"Over parts: chosen in one and tested in the others, the distance that follows the {SCORES[score]} most"
+        f" closely keeps a correlation of {np.nanmedian(there):+.2f} in the median (from {np.nanmin(there):+.2f} to"
+        f" {np.nanmax(there):+.2f}; {np.abs(here).mean():.2f} in its own part; a minus means that it turns around). On"
+        f" average over all parts {measure} in {layer}, {STATES[state]} adaptation, follows it best: {best.mean():+.2f}"
+        f" (from {best.min():+.2f} to {best.max():+.2f})."
+    )
 
 
 def _told(row: pd.Series) -> str:

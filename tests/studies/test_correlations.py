@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from bnadapt.studies.correlations import interval, kendall, spearman
+from bnadapt.studies.correlations import by_part, interval, kendall, spearman, transferred
 
 
 def drawn(count=60, seed=0):
@@ -42,3 +42,15 @@ def test_records_that_belong_together_are_drawn_together():
     alone_low, alone_high = interval(spearman, columns, score, pd.Series(range(600)).astype(str))
     assert high[0] - low[0] > 3 * (alone_high[0] - alone_low[0])
     assert low[1] == pytest.approx(-1)
+
+
+def test_a_choice_is_tested_where_it_was_not_made():
+    """The distance that is best in a part, whatever its sign, is looked up in all parts."""
+    rows = [
+        {"score": "gain", "state": "adapted", "layer": layer, "measure": "energy", "part": part, "spearman": value}
+        for layer, values in {"a": (-0.9, 0.2), "b": (0.5, 0.6)}.items()
+        for part, value in zip(("one", "other"), values, strict=True)
+    ]
+    found = transferred(by_part(pd.DataFrame(rows), "gain"))
+    assert found.loc["one"].to_dict() == {"one": -0.9, "other": 0.2}
+    assert found.loc["other"].to_dict() == {"one": 0.5, "other": 0.6}

@@ -1,0 +1,61 @@
+"""How the correlations of latent distances with scores are drawn."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnadapt.distances import MEASURES
+from bnadapt.studies.correlations import by_part, transferred
+from bnadapt.studies.plots import heat_map, panels, write_in
+
+SCORES = {"iou_unadapted": "IoU without", "iou_adapted": "IoU with", "gain": "gain"}
+STATES = {"unadapted": "distance before", "adapted": "distance left after"}
+
+
+def draw_map(own: pd.DataFrame) -> Figure:
+    """A part's correlations by latent space and measure, one panel per state and score."""
+    figure, axes = panels(len(STATES) * len(SCORES), len(SCORES), (3.4, 4.6))
+    order = own.sort_values("depth")["layer"].drop_duplicates().tolist()[::-1]
+    places = ((state, score) for state in STATES for score in SCORES)
+    for panel, (state, score) in zip(axes, places, strict=True):
+        rows = own[(own["state"] == state) & (own["score"] == score)]
+        values = rows.pivot_table("spearman", "layer", "measure", observed=True).reindex(order)
+        values = values[[name for name in MEASURES if name in values]]
+        drawn = heat_map(panel, values, (-1, 1), "coolwarm")
+        panel.set_title(f"{STATES[state]}, {SCORES[score]}", fontsize=8)
+        panel.tick_params(axis="x", rotation=90, labelsize=6)
+        panel.tick_params(axis="y", labelsize=5)
+    figure.colorbar(drawn, ax=axes, shrink=0.4)
+    return figure
+
+
+def draw_transfer(table: pd.DataFrame) -> Figure:
+    """Correlations of the distance chosen in one part in all others, one panel per score."""
+    figure, axes = panels(len(SCORES), len(SCORES), (3.6, 3.4))
+    for panel, (score, title) in zip(axes, SCORES.items(), strict=True):
+        chosen = transferred(by_part(table, score))
+        drawn = heat_map(panel, chosen, (-1, 1), "coolwarm")
+        write_in(panel, chosen, (-1, 1))
+        panel.set_title(title, fontsize=9)
+        panel.set_xlabel("tested in", fontsize=8)
+        panel.tick_params(axis="x", rotation=90)
+    axes[0].set_ylabel("chosen in", fontsize=8)
+    for panel in axes[1:]:
+        panel.set_yticks([])
+    figure.colorbar(drawn, ax=axes, shrink=0.6)
+    return figure
+
+
+def draw_scatter(points: pd.DataFrame) -> Figure:
+    """The points of a part, one panel per score and state."""
+    groups = list(points.groupby(["score", "state"], sort=False))
+    figure, axes = panels(len(groups), len(groups), (3.2, 2.8))
+    look = {"s": 6, "cmap": "viridis", "vmin": 0, "vmax": 1}
+    for panel, ((score, state), own) in zip(axes, groups, strict=True):
+        drawn = panel.scatter(own["distance"], own["value"], c=own["iou_unadapted"], **look)
+        panel.set_xlabel(f"{own['measure'].iloc[0]} in {own['layer'].iloc[0]}", fontsize=7)
+        panel.set_ylabel(SCORES[score], fontsize=7)
+        panel.set_title(STATES[state], fontsize=8)
+        panel.tick_params(labelsize=6)
+        panel.grid(alpha=0.3)
+    figure.colorbar(drawn, ax=axes).set_label("IoU without", fontsize=7)
+    return figure
