@@ -58,26 +58,31 @@ def _of_image(change: Callable[[np.ndarray, float, np.random.Generator], np.ndar
     return lambda image, mask, severity, seed: (change(image, severity, np.random.default_rng(seed)), mask)
 
 
+def _smoothed(field: np.ndarray, sigmas: tuple[float, float]) -> np.ndarray:
+    """A periodic field (H, W) under a Gaussian filter; by Fourier transform, as filters here are as wide as images."""
+    from scipy.fft import irfft2, rfft2
+    from scipy.ndimage import fourier_gaussian
+
+    return irfft2(fourier_gaussian(rfft2(field), sigmas, n=field.shape[1]), s=field.shape)
+
+
 def charging(image: np.ndarray, severity: float, generator: np.random.Generator) -> np.ndarray:
     """Bright patches with streaks along the scan direction, as where an insulating sample charges up.
 
     Severity is the brightness that the brightest place gains.
     """
-    from scipy.ndimage import gaussian_filter
-
-    patches = gaussian_filter(generator.standard_normal(image.shape[:2]), image.shape[0] / 12, mode="reflect")
+    height, width = image.shape[:2]
+    patches = _smoothed(generator.standard_normal((height, width)), (height / 12, height / 12))
     patches = np.clip((patches - np.quantile(patches, 0.7)) / np.ptp(patches) * 2, 0, None)
-    streaks = gaussian_filter(patches, (0.5, image.shape[1] / 8), mode="reflect")
+    streaks = _smoothed(patches, (0.5, width / 8))
     glow = patches + streaks
     return image + severity * (glow / glow.max())[..., np.newaxis]
 
 
 def curtaining(image: np.ndarray, severity: float, generator: np.random.Generator) -> np.ndarray:
     """Vertical stripes, as an ion beam leaves them behind hard parts; severity is their deviation."""
-    from scipy.ndimage import gaussian_filter
-
-    stripes = generator.standard_normal(image.shape[:2])
-    stripes = gaussian_filter(stripes, (image.shape[0] / 4, 0.7), mode="reflect")
+    height, width = image.shape[:2]
+    stripes = _smoothed(generator.standard_normal((height, width)), (height / 4, 0.7))
     return image + severity * (stripes / stripes.std())[..., np.newaxis]
 
 
