@@ -44,10 +44,11 @@ class Tables(NamedTuple):
         """From cases and their rows."""
         rows, distances = [], []
         for case, measured_rows in measured:
+            key = case.key
             for row in measured_rows:
-                rows.append({**case.labels, **{k: v for k, v in row.items() if k != "distances"}, "record": case.key})
+                rows.append({**case.labels, **{k: v for k, v in row.items() if k != "distances"}, "record": key})
                 distances += [
-                    (case.key, state, layer, depth, measure, value)
+                    (key, state, layer, depth, measure, value)
                     for state, layers in row.get("distances", {}).items()
                     for depth, (layer, measures) in enumerate(layers.items())
                     for measure, value in measures.items()
