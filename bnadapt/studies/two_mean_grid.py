@@ -183,7 +183,7 @@ class TwoMeanGrid(Study):
             axes[place].set_ylabel("background mean", fontsize=7)
             axes[place].set_xlabel("foreground mean", fontsize=7)
             if place < 3:
-                figure.colorbar(drawn, ax=axes[place::3], location="bottom", shrink=0.8, aspect=30)
+                figure.colorbar(drawn, ax=axes[place::3], location="bottom", shrink=0.8, aspect=30, pad=0.01)
         return figure
 
     def _mark(self, panel: Axes, values: pd.DataFrame, source: Sequence[float]) -> None:
