@@ -13,7 +13,7 @@ from bnadapt.reports.document import Bullets, Code, Document, Heading, Link, Par
 from bnadapt.studies.study import Shown, Study
 from bnadapt.studies.tables import Tables
 
-SESSIONS = 200  # hyper-parameter sets in TensorBoard, each a folder of its own
+SESSIONS = 39  # hyper-parameter sets in TensorBoard, each a run of its own; of more than 40 runs it shows none at first
 
 
 def report(study: Study, folder: Path, command: str) -> Document:
