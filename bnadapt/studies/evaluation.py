@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bnadapt.batchnorm import Estimate, Policy, SourcePrior, estimate
+from bnadapt.batchnorm import Bank, Estimate, Policy, SourcePrior, estimate
 from bnadapt.batchnorm.propagation import PropagationName
 from bnadapt.data import DomainPair
 from bnadapt.data.masks import IGNORED
@@ -120,6 +120,7 @@ class Evaluated:
         task = SegmentationTask(**checkpoint["hyper_parameters"])
         task.load_state_dict(checkpoint["state_dict"])
         self.network: nn.Module = task.network.to(device).eval()
+        self.bank = Bank.of(self.network)
         self._on = lru_cache(DOMAINS_AT_HAND)(self._make_on)
 
     def on(self, domain: Spec) -> "OnDomain":
@@ -168,8 +169,10 @@ class Evaluated:
 
     @cached_property
     def source_sketches(self) -> dict[str, Sketch]:
-        """Latents of its own source."""
-        return self.sketches(self.source.images.unlabelled(self.evaluation.latent_tiles))
+        """Latents of its own source, with its own statistics, whatever it holds when they are asked for."""
+        tiles = self.source.images.unlabelled(self.evaluation.latent_tiles)
+        with self.bank.applied(self.network):
+            return self.sketches(tiles)
 
     @cached_property
     def source_distributions(self) -> dict[str, Distribution]:
@@ -220,12 +223,14 @@ class OnDomain:
     @cached_property
     def scores(self) -> Scores:
         """On the test block."""
-        return self.evaluated.scores(self.images)
+        with self.evaluated.bank.applied(self.evaluated.network):
+            return self.evaluated.scores(self.images)
 
     @cached_property
     def distances(self) -> Distances:
         """Of the source from the domain."""
-        return self.evaluated.distances(self.latent_tiles)
+        with self.evaluated.bank.applied(self.evaluated.network):
+            return self.evaluated.distances(self.latent_tiles)
 
 
 def policy_of(spec: Mapping[str, Any]) -> Policy:

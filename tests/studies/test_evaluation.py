@@ -52,9 +52,9 @@ def test_distances_are_those_of_three_states(place):
     assert len(found["adapted"]) == 27
     energies = {state: sum(layer["energy"] for layer in layers.values()) for state, layers in found.items()}
     assert energies["noise_floor"] < energies["unadapted"]
-    assert energies["adapted"] < 0.75 * energies["unadapted"]
+    assert energies["adapted"] < energies["unadapted"] / 2
     (itself,) = case(target=SOURCE).measure(place)
-    assert all(layer["energy"] == 0 for layer in itself["distances"]["unadapted"].values())
+    assert max(layer["energy"] for layer in itself["distances"]["unadapted"].values()) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_case_leaves_the_network_as_it_was(place):
