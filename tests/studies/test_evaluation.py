@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
@@ -44,6 +45,24 @@ def test_a_case_gives_what_the_commands_give(place, tmp_path):
     assert row["iou_unadapted"] == pytest.approx(scores[0], abs=1e-4)
     assert row["iou_adapted"] == pytest.approx(scores[1], abs=1e-4)
     assert row["gain"] > 0.2
+
+
+def test_distances_are_those_that_the_command_gives(place, tmp_path):
+    fresh = replace(EVALUATION, latent_tiles=5)  # a network at hand that has no source latents yet
+    (row,) = case(evaluation=fresh).measure(place)
+    checkpoint = str(trained(case().network, place.networks, CPU))
+    source = ["--data.source=Synthetic", "--data.source.size=48", "--data.source.images=10"]
+    source += ["--data.source.object_size=12"]
+    target = [each.replace("source", "target") for each in source]
+    target += ["--data.target.mean=[0.4, 0.1]", "--data.target.seed=9", "--data.tile_size=48", "--data.batch_size=4"]
+    adapted = str(tmp_path / "adapted.ckpt")
+    main(["adapt", *target, "--data.adaptation_tiles=null", "--ckpt_path", checkpoint, "--output", adapted])
+    main(["distances", *source, *target, "--tiles=5", "--ckpt_path", adapted, "--output", str(tmp_path / "distances")])
+    table = pd.read_csv(tmp_path / "distances" / "distances.csv").set_index(["state", "layer", "measure"])["value"]
+    for state, layers in row["distances"].items():
+        for layer, measures in layers.items():
+            told = {measure: table[state, layer, measure] for measure in measures}
+            assert measures == pytest.approx(told, rel=1e-3, abs=1e-4)
 
 
 def test_distances_are_those_of_three_states(place):
