@@ -9,19 +9,21 @@ from bnadapt.studies.plots import heat_map, panels, write_in
 
 SCORES = {"iou_unadapted": "IoU without", "iou_adapted": "IoU with", "gain": "gain"}
 STATES = {"unadapted": "distance before", "adapted": "distance left after"}
+CONTROL = {"noise_floor": "noise floor"}  # knows the source alone, so it cannot tell targets apart
 
 
 def draw_map(own: pd.DataFrame) -> Figure:
     """A part's correlations by latent space and measure, one panel per state and score."""
-    figure, axes = panels(len(STATES) * len(SCORES), len(SCORES), (3.4, 4.6))
+    states = {state: title for state, title in (STATES | CONTROL).items() if (own["state"] == state).any()}
+    figure, axes = panels(len(states) * len(SCORES), len(SCORES), (3.4, 4.6))
     order = own.sort_values("depth")["layer"].drop_duplicates().tolist()[::-1]
-    places = ((state, score) for state in STATES for score in SCORES)
+    places = ((state, score) for state in states for score in SCORES)
     for panel, (state, score) in zip(axes, places, strict=True):
         rows = own[(own["state"] == state) & (own["score"] == score)]
         values = rows.pivot_table("spearman", "layer", "measure", observed=True).reindex(order)
         values = values[[name for name in MEASURES if name in values]]
         drawn = heat_map(panel, values, (-1, 1), "coolwarm")
-        panel.set_title(f"{STATES[state]}, {SCORES[score]}", fontsize=8)
+        panel.set_title(f"{states[state]}, {SCORES[score]}", fontsize=8)
         panel.tick_params(axis="x", rotation=90, labelsize=6)
         panel.tick_params(axis="y", labelsize=5)
     figure.colorbar(drawn, ax=axes, shrink=0.4)
@@ -32,7 +34,7 @@ def draw_transfer(table: pd.DataFrame) -> Figure:
     """Correlations of the distance chosen in one part in all others, one panel per score."""
     figure, axes = panels(len(SCORES), len(SCORES), (3.6, 3.4))
     for panel, (score, title) in zip(axes, SCORES.items(), strict=True):
-        chosen = transferred(by_part(table, score))
+        chosen = transferred(by_part(table[table["state"].isin(STATES)], score))
         drawn = heat_map(panel, chosen, (-1, 1), "coolwarm")
         write_in(panel, chosen, (-1, 1))
         panel.set_title(title, fontsize=9)

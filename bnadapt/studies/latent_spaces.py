@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bnadapt.reports.document import Table
 from bnadapt.studies.case import Case
-from bnadapt.studies.correlations import by_part, interval, kendall, spearman, transferred
+from bnadapt.studies.correlations import interval, kendall, spearman
 from bnadapt.studies.latent_figures import SCORES, STATES, draw_map, draw_scatter, draw_transfer
+from bnadapt.studies.latent_findings import closest_distances, sentences
 from bnadapt.studies.study import Shown, Study
 from bnadapt.studies.tables import Tables
 
@@ -27,8 +29,8 @@ class LatentSpaces(Study):
     title = "Latent spaces: which distance tells what adaptation will do?"
     question = (
         "Every record of the other studies has distances between source and target in all latent spaces of the network:"
-        " in the source network, and what is left in the adapted one. Which of them follow the score without"
-        " adaptation, the score with it, and the gain?"
+        " in the source network, and what is left in the adapted one; and, as a noise floor, between two halves of the"
+        " source. Which of them follow the score without adaptation, the score with it, and the gain?"
     )
 
     def __init__(
@@ -52,21 +54,12 @@ class LatentSpaces(Study):
         return Tables(found, pd.concat([_best_points(part, *read, found) for part, read in parts.items()]))
 
     def findings(self, tables: Tables) -> list[str]:
-        """For every part, the distance that follows each score most closely."""
-        said = []
-        for part, own in tables.table.groupby("part", sort=False):
-            for score, title in SCORES.items():
-                best = own[own["score"] == score].sort_values("spearman", key=np.abs).iloc[-1]
-                before = own[(own["score"] == score) & (own["state"] == "unadapted")]
-                limit = before.loc[before["spearman"].abs().idxmax()]
-                said.append(
-                    f"{part} ({best.n} records): the {title} is followed most closely by {best.measure} in"
-                    f" {best.layer}, {STATES[best.state]} adaptation: {_told(best)}. Before adaptation the closest is"
-                    f" {limit.measure} in {limit.layer}: {_told(limit)}."
-                )
-        if tables.table["part"].nunique() > 1:
-            said += [_said_of_transfer(tables.table, score) for score in SCORES]
-        return said
+        """How closely distances follow every score, and how well the choice of a distance transfers."""
+        return sentences(tables.table)
+
+    def summary(self, tables: Tables) -> Table:
+        """The closest distance of every part, score and state."""
+        return closest_distances(tables.table)
 
     def figures(self, tables: Tables) -> dict[str, Shown]:
         """Maps of correlations and scatter plots for every part, and how well the choice of a distance transfers."""
@@ -82,9 +75,10 @@ class LatentSpaces(Study):
         for part, own in tables.table.groupby("part", sort=False):
             figures[f"map-{_slug(part)}"] = Shown(
                 f"{part}: correlation by latent space and measure",
-                "Spearman's rank correlation over records. Top: with the distance before adaptation; bottom: with the"
-                " distance that is left after it. From left to right: with the IoU without adaptation, with the IoU"
-                " with it, and with the gain. Blue: the larger the distance, the lower the score.",
+                "Spearman's rank correlation over records. Top: with the distance before adaptation; middle: with the"
+                " distance that is left after it; bottom, as a control: with the noise floor, the distance between two"
+                " halves of the source, which knows no target. From left to right: with the IoU without adaptation,"
+                " with the IoU with it, and with the gain. Blue: the larger the distance, the lower the score.",
                 draw_map(own),
             )
             points = tables.distances[tables.distances["part"] == part]
@@ -101,6 +95,7 @@ class LatentSpaces(Study):
         found = {}
         for name, folder in self.studies.items():
             table, distances = Tables.read(Path(folder))
+            distances = distances.dropna(subset="value")  # of too few tiles for a noise floor
             for column, value in self.only.get(name, {}).items():
                 table = table[table[column] == value]
             table = table[table["source"] != table["target"]] if "target" in table else table
@@ -114,8 +109,11 @@ class LatentSpaces(Study):
 def _correlations(part: str, table: pd.DataFrame, distances: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     clusters = table["source"].astype(str) + table["seed"].astype(str)
-    for state in STATES:
+    for state in distances["state"].drop_duplicates():
         wide = _wide(distances, state, table)
+        wide = wide.loc[:, wide.nunique() > 1]  # a single source network has a single noise floor
+        if wide.empty:
+            continue
         columns = wide.to_numpy(float)
         for score in SCORES:
             values = table[score].to_numpy(float)
@@ -144,7 +142,7 @@ def _wide(distances: pd.DataFrame, state: str, table: pd.DataFrame) -> pd.DataFr
     """Records, in the order of the table, by (depth, layer, measure)."""
     own = distances[distances["state"] == state]
     wide = own.pivot_table("value", "record", ["depth", "layer", "measure"], observed=True)
-    return wide.loc[table["record"]]
+    return wide.reindex(table["record"])
 
 
 def _best_points(part: str, table: pd.DataFrame, distances: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
@@ -159,29 +157,6 @@ def _best_points(part: str, table: pd.DataFrame, distances: pd.DataFrame, found:
             drawn = table[["record", "iou_unadapted"]].assign(value=table[score], distance=wide.to_numpy(), **named)
             points.append(drawn)
     return pd.concat(points)
-
-
-def _said_of_transfer(table: pd.DataFrame, score: str) -> str:
-    known = by_part(table, score)
-    chosen = transferred(known).to_numpy()
-    here = chosen.diagonal()
-    there = (chosen * np.sign(here)[:, None])[~np.eye(len(chosen), dtype=bool)]
-    state, layer, measure = known.dropna().mean(axis=1).abs().idxmax()
-    best = known.loc[(state, layer, measure)]
-    return (
-        f"Over parts: chosen in one and tested in the others, the distance that follows the {SCORES[score]} most"
-        f" closely keeps a correlation of {np.nanmedian(there):+.2f} in the median (from {np.nanmin(there):+.2f} to"
-        f" {np.nanmax(there):+.2f}; {np.abs(here).mean():.2f} in its own part; a minus means that it turns around). On"
-        f" average over all parts {measure} in {layer}, {STATES[state]} adaptation, follows it best: {best.mean():+.2f}"
-        f" (from {best.min():+.2f} to {best.max():+.2f})."
-    )
-
-
-def _told(row: pd.Series) -> str:
-    tau = f"Kendall {row.kendall:+.2f}"
-    if np.isfinite(row.kendall_low):
-        tau += f" [{row.kendall_low:+.2f}, {row.kendall_high:+.2f}]"
-    return f"Spearman {row.spearman:+.2f} [{row.low:+.2f}, {row.high:+.2f}], {tau}"
 
 
 def _slug(part: str) -> str:

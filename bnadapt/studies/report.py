@@ -40,6 +40,7 @@ def report(study: Study, folder: Path, command: str) -> Document:
 
 def _page(study: Study, tables: Tables, figures: Mapping[str, Shown], folder: Path, command: str) -> Document:
     parts: list[Part] = [Paragraph(study.question), Heading("What was found"), Bullets(study.findings(tables))]
+    parts += filter(None, [study.summary(tables)])
     for name, shown in figures.items():
         parts += [Heading(shown.title), Paragraph(shown.caption), Picture(f"figures/{name}.png", shown.title)]
     pictures = {

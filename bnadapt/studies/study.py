@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 
 from matplotlib.figure import Figure
 
+from bnadapt.reports.document import Table
 from bnadapt.studies.case import Case
 from bnadapt.studies.tables import Tables
 
@@ -44,6 +45,10 @@ class Study(ABC):
     @abstractmethod
     def findings(self, tables: Tables) -> list[str]:
         """What the tables say, in sentences with numbers."""
+
+    def summary(self, tables: Tables) -> Table | None:
+        """A table of what was found, for the page; none by default."""
+        return None
 
     @abstractmethod
     def figures(self, tables: Tables) -> Mapping[str, Shown]:

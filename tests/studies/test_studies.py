@@ -88,6 +88,7 @@ def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
     assert len(table) > 1
     if name == "latent-spaces":
         assert set(table["state"]) == {"unadapted", "adapted"}
+        assert "closest distance" in page
         assert "Chosen here, tested there" in page
         assert table["spearman"].abs().max() <= 1
         assert ((table["low"] <= table["spearman"] + 1e-9) & (table["spearman"] <= table["high"] + 1e-9)).mean() > 0.9

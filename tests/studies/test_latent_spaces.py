@@ -1,0 +1,60 @@
+"""What the study of latent spaces says of tables in which one distance was planted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnadapt.studies.latent_spaces import LatentSpaces
+from bnadapt.studies.tables import Tables
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """Writes tables of networks on 12 targets: the energy distance before adaptation in b falls as the score rises."""
+
+    def write(networks, floor=0.1):
+        generator = np.random.default_rng(0)
+        rows, distances = [], []
+        for network in range(networks):
+            for target in range(12):
+                record, without = f"{network}-{target}", generator.uniform()
+                scores = {"iou_unadapted": without, "iou_adapted": generator.uniform(), "gain": generator.uniform()}
+                rows.append({"source": "s", "target": str(target), "seed": network, **scores, "record": record})
+                for state in ("noise_floor", "unadapted", "adapted"):
+                    for depth, layer in enumerate("ab"):
+                        value = floor + network if state == "noise_floor" else generator.uniform()
+                        value = 1 - without**3 if (state, layer) == ("unadapted", "b") else value
+                        distances.append((record, state, layer, depth, "energy", value))
+        columns = ["record", "state", "layer", "depth", "measure", "value"]
+        Tables(pd.DataFrame(rows), pd.DataFrame(distances, columns=columns)).write(tmp_path)
+        return LatentSpaces({"planted": str(tmp_path)})
+
+    return write
+
+
+def closest(study):
+    """Rows of the summary by score and state."""
+    return {(row[1], row[2]): row[3:] for row in study.summary(study.tables([])).rows}
+
+
+def test_the_planted_distance_is_found(planted):
+    study = planted(networks=3)
+    found = closest(study)
+    assert found["IoU without", "distance before"] == ["energy in b", "-1.00 [-1.00, -1.00]", "-1.00 [-1.00, -1.00]"]
+    assert found["gain", "distance before"][1] != "-1.00 [-1.00, -1.00]"
+    assert (
+        "IoU without: the largest absolute rank correlation of a part is 1.00 (planted)"
+        in study.findings(study.tables([]))[0]
+    )
+
+
+def test_a_noise_floor_is_a_control_where_it_varies(planted):
+    assert ("gain", "noise floor") in closest(planted(networks=3))
+
+
+@pytest.mark.parametrize(("networks", "floor"), [(1, 0.1), (3, np.nan)])
+def test_a_noise_floor_that_says_nothing_is_left_out(planted, networks, floor):
+    study = planted(networks, floor)
+    tables = study.tables([])
+    assert set(tables.table["state"]) == {"unadapted", "adapted"}
+    assert set(study.figures(tables)) == {"map-planted", "scatter-planted"}
