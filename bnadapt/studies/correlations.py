@@ -63,3 +63,9 @@ def transferred(known: pd.DataFrame) -> pd.DataFrame:
     """Correlations of the distance that is best in the part of the row, in the part of the column."""
     chosen = known.loc[list(known.abs().idxmax())]
     return chosen.set_axis(known.columns, axis=0)
+
+
+def mean_over_parts(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a single part: the mean of Spearman's correlation over all parts."""
+    keys = ["state", "score", "depth", "layer", "measure"]
+    return table.groupby(keys, sort=False, observed=True)["spearman"].mean().reset_index()

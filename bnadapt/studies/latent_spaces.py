@@ -9,11 +9,18 @@ import pandas as pd
 
 from bnadapt.reports.document import Table
 from bnadapt.studies.case import Case
-from bnadapt.studies.correlations import interval, kendall, spearman
+from bnadapt.studies.correlations import interval, kendall, mean_over_parts, spearman
 from bnadapt.studies.latent_figures import SCORES, STATES, draw_map, draw_scatter, draw_transfer
 from bnadapt.studies.latent_findings import closest_distances, sentences
 from bnadapt.studies.study import Shown, Study
 from bnadapt.studies.tables import Tables
+
+MAP = (
+    "Spearman's rank correlation over records. Top: with the distance before adaptation; middle: with the distance that"
+    " is left after it; bottom, as a control: with the noise floor, the distance between two halves of the source,"
+    " which knows no target. From left to right: with the IoU without adaptation, with the IoU with it, and with the"
+    " gain. Blue: the larger the distance, the lower the score."
+)
 
 
 class LatentSpaces(Study):
@@ -72,13 +79,15 @@ class LatentSpaces(Study):
                 " made with the scores in view; beside it, it was not.",
                 draw_transfer(tables.table),
             )
+            figures["map"] = Shown(
+                "All parts: mean correlation by latent space and measure",
+                f"The mean over parts of {MAP}",
+                draw_map(mean_over_parts(tables.table)),
+            )
         for part, own in tables.table.groupby("part", sort=False):
             figures[f"map-{_slug(part)}"] = Shown(
                 f"{part}: correlation by latent space and measure",
-                "Spearman's rank correlation over records. Top: with the distance before adaptation; middle: with the"
-                " distance that is left after it; bottom, as a control: with the noise floor, the distance between two"
-                " halves of the source, which knows no target. From left to right: with the IoU without adaptation,"
-                " with the IoU with it, and with the gain. Blue: the larger the distance, the lower the score.",
+                MAP,
                 draw_map(own),
             )
             points = tables.distances[tables.distances["part"] == part]

@@ -12,7 +12,7 @@ from bnadapt.studies.tables import Tables
 def planted(tmp_path):
     """Writes tables of networks on 12 targets: the energy distance before adaptation in b falls as the score rises."""
 
-    def write(networks, floor=0.1):
+    def write(networks, floor=0.1, **more):
         generator = np.random.default_rng(0)
         rows, distances = [], []
         for network in range(networks):
@@ -27,7 +27,7 @@ def planted(tmp_path):
                         distances.append((record, state, layer, depth, "energy", value))
         columns = ["record", "state", "layer", "depth", "measure", "value"]
         Tables(pd.DataFrame(rows), pd.DataFrame(distances, columns=columns)).write(tmp_path)
-        return LatentSpaces({"planted": str(tmp_path)})
+        return LatentSpaces({"planted": str(tmp_path), **more})
 
     return write
 
@@ -58,3 +58,10 @@ def test_a_noise_floor_that_says_nothing_is_left_out(planted, networks, floor):
     tables = study.tables([])
     assert set(tables.table["state"]) == {"unadapted", "adapted"}
     assert set(study.figures(tables)) == {"map-planted", "scatter-planted"}
+
+
+def test_parts_are_compared_where_there_are_several(planted, tmp_path):
+    study = planted(networks=3, again=str(tmp_path))
+    tables = study.tables([])
+    assert {"transfer", "map"} <= set(study.figures(tables))
+    assert "keeps a correlation of +1.00 in the median" in " ".join(study.findings(tables))
