@@ -58,10 +58,13 @@ def update_distances(pages: Path) -> None:
 
 
 def update_studies(studies: Path) -> None:
-    """Pages and tables of finished studies, and what they found."""
-    for table in sorted(studies.glob("*/table.parquet")):
-        kept = keep(table.parent, "studies", table.parent.name)
-        replace(ROOT / "docs" / "studies" / "README.md", kept.name, said_on(kept, "."))
+    """Pages and tables of finished studies, what they found, and how long the targets of a grid take."""
+    page = ROOT / "docs" / "studies" / "README.md"
+    parts = [f"On {device}:\n\n{table(results['grid'])}" for device, results in benchmarked("grid")]
+    replace(page, "grid-benchmark", "\n".join(parts))
+    for path in sorted(studies.glob("*/table.parquet")):
+        kept = keep(path.parent, "studies", path.parent.name)
+        replace(page, kept.name, said_on(kept, "."))
 
 
 def keep(page: Path, kind: str, name: str) -> Path:

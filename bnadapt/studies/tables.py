@@ -14,6 +14,15 @@
 
 and whatever else the study's cases give. `distances.parquet` has `record`, `state` (`noise_floor`, `unadapted`,
 `adapted`), `layer`, `depth` (its place along the network), `measure` and `value`; see `bnadapt.distances`.
+
+The study of latent spaces has no records. Its `table.parquet` has a row per `part` (a study's records, or some of
+them), `state`, `layer`, `depth`, `measure` and `score` (`iou_unadapted`, `iou_adapted`, `gain`):
+
+| column | what |
+| --- | --- |
+| `n` | records |
+| `spearman`, `low`, `high` | rank correlation of distance and score, and its 95 % interval over source networks |
+| `kendall`, `kendall_low`, `kendall_high` | tau-b; intervals only of the dozen closest |
 """
 
 from collections.abc import Iterable, Sequence

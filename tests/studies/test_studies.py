@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from bnadapt.errors import InputError
+from bnadapt.studies import tables
 from bnadapt.studies.command import STUDIES, main
 from bnadapt.studies.tables import Tables
 
@@ -89,6 +90,7 @@ def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
     if name == "latent-spaces":
         assert set(table["state"]) == {"unadapted", "adapted"}
         assert "closest distance" in page
+        assert all(f"`{column}`" in tables.__doc__ for column in table)
         assert "Chosen here, tested there" in page
         assert table["spearman"].abs().max() <= 1
         assert ((table["low"] <= table["spearman"] + 1e-9) & (table["spearman"] <= table["high"] + 1e-9)).mean() > 0.9
@@ -228,7 +230,5 @@ def test_refusals(tmp_path, small):
 
 
 def test_the_table_is_documented():
-    from bnadapt.studies import tables
-
     for column in ("iou_source", "iou_unadapted", "iou_adapted", "gain", "foreground", "tiles", "seconds", "record"):
         assert f"`{column}`" in tables.__doc__
