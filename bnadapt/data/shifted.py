@@ -19,7 +19,8 @@ READ_AT_ONCE = 32
 class Shifted(Domain):
     """The images of another domain, and their masks, under a shift of some severity.
 
-    Intensities are divided by their data type's range and clipped to 0..1, before and after, also at severity 0.
+    Intensities are divided by their data type's range and clipped to 0..1, before and after, also at severity 0. A
+    shift that averages sections takes neighbours wherever they lie, also between the blocks.
 
     Args:
         domain: the images as they are.
@@ -55,9 +56,35 @@ class Shifted(Domain):
         """The domain's, shifted."""
         return self._changed(self.domain.unlabelled())
 
+    def block(self, which: str) -> list[Section]:
+        """The domain's, shifted.
+
+        Raises:
+            InputError: images of the train block would show sections of the test block, or the other way round.
+        """
+        sections = super().block(which)
+        if self.reach and self.split[0] > 0 and self.split[2] > 0:
+            self._check_apart()
+        return sections
+
     def writer(self, folder: Path) -> SectionWriter:
         """That of the domain."""
         return self.domain.writer(folder)
+
+    @property
+    def reach(self) -> int:
+        """Neighbours on either side that a section is averaged with."""
+        return int(self.severity) if self.shift.averages_sections else 0
+
+    def _check_apart(self) -> None:
+        places = {section.name: place for place, section in enumerate(self.domain.labelled())}
+        train, test = (self.domain.block(which) for which in ("train", "test"))
+        between = places[test[0].name] - places[train[-1].name] - 1
+        if self.reach > between:
+            raise InputError(
+                f"{self.name}: averages {self.reach} sections on either side, but only {between} lie between its train"
+                " and test blocks; give a lower severity, a larger gap or another split."
+            )
 
     def _changed(self, sections: Sequence[Section]) -> list[Section]:
         read = lru_cache(READ_AT_ONCE)(lambda index: by_data_type(sections[index].read_image()))
@@ -75,8 +102,7 @@ class Shifted(Domain):
         self, read: Callable[[int], np.ndarray], count: int, index: int, mask: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """A section and its mask under the shift; the image comes out the same with and without a mask."""
-        reach = int(self.severity) if self.shift.averages_sections else 0
-        near = range(max(0, index - reach), min(count, index + reach + 1))
+        near = range(max(0, index - self.reach), min(count, index + self.reach + 1))
         image = sum(read(each) for each in near) / len(near)
         return shifted(image, mask, self.shift_name, self.severity, self.seed * 100_003 + index)
 

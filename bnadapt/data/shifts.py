@@ -188,7 +188,7 @@ SHIFTS: dict[str, Shift] = {
     "thickness": Shift(
         _of_image(lambda image, by, _: image),
         "neighbouring sections on either side",
-        (1, 2, 3, 5, 8),
+        (1, 2, 3, 4, 5),
         averages_sections=True,
     ),
     "jpeg": Shift(

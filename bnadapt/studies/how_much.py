@@ -16,6 +16,10 @@ from bnadapt.studies.study import Shown, Study
 from bnadapt.studies.tables import Tables
 
 WEIGHT, TILES, LAYERS, TILE_SIZE, BATCH_SIZE = "source weight", "tiles", "layers", "tile size", "batch size"
+NOTES = {
+    TILES: " Where a target has fewer tiles, all of them. More tiles hold those that fewer do.",
+    TILE_SIZE: " Their number stays, so that smaller tiles hold fewer pixels.",
+}
 ALL = "all"
 LAYER_CHOICES: dict[str, Mapping[str, Any]] = {
     ALL: {},
@@ -108,7 +112,7 @@ class HowMuch(Study):
         tiles = _means(tables.table, TILES)
         said = []
         for name in self.transfers:
-            weight, layer = weights.loc[name], layers.loc[name]
+            weight, layer = (means.loc[name].round(3) for means in (weights, layers))  # of equals, the first
             said.append(
                 f"{name}: full replacement gains {weight['0.0']:+.3f}; the best source weight is {weight.idxmax()}"
                 f" ({weight.max():+.3f}), the best choice of layers {layer.idxmax()} ({layer.max():+.3f}), the worst"
@@ -123,7 +127,9 @@ class HowMuch(Study):
             f" ({layers[safest[LAYERS]].min():+.3f} at worst)."
         )
         listed = ", ".join(f"{count} for {name}" for name, count in enough.items())
-        said.append(f"Tiles from which on the mean gain is within 0.01 of that with {most}: {listed}.")
+        said.append(
+            f"Tiles from which on the mean gain is within 0.01 of that with {most}, or all there are: {listed}."
+        )
         return said
 
     def figures(self, tables: Tables) -> dict[str, Shown]:
@@ -132,8 +138,8 @@ class HowMuch(Study):
         for what in (WEIGHT, TILES, TILE_SIZE, BATCH_SIZE):
             figures[what.replace(" ", "-")] = Shown(
                 f"IoU over the {what}",
-                f"Foreground IoU on the target over the {what}, all else by default. Bands are one standard deviation"
-                " over seeds.",
+                f"Foreground IoU on the target over the {what}, all else by default.{NOTES.get(what, '')} Bands are one"
+                " standard deviation over seeds.",
                 self._draw_curves(tables.table, what),
             )
         figures[LAYERS] = Shown(

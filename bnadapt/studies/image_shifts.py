@@ -51,7 +51,8 @@ class ImageShifts(Study):
     question = (
         "Networks are trained on a source and meet the same source again under one transformation of growing severity:"
         " of brightness, of sharpness, of noise, of geometry, and as electron microscopes do it. Nothing else differs,"
-        " so what adaptation gains or loses is due to that transformation."
+        " so what adaptation gains or loses is due to that transformation. Adaptation reads the transformed images of"
+        " the training block, scores are of the test block."
     )
 
     def __init__(
@@ -103,8 +104,9 @@ class ImageShifts(Study):
         for source in self.sources:
             figures[f"curves-{source}"] = Shown(
                 f"{source}: IoU over severity",
-                "Foreground IoU on the shifted source; severities are in the unit named below. Bands are one standard"
-                " deviation over seeds.",
+                "Foreground IoU on the shifted source; severities are in the unit named below, and apply to"
+                " images as they are stored, before they are resampled to the network's pixel size. Bands are one"
+                " standard deviation over seeds.",
                 self._draw_curves(tables.table, source),
             )
         return figures

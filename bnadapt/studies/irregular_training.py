@@ -129,9 +129,9 @@ class IrregularTraining(Study):
     name = "irregular-training"
     title = "Irregular training: statistics that are off on the source itself"
     question = (
-        "Stopped early, trained in tiny batches, with a high or low momentum, another learning rate or a single image:"
-        " the running statistics of a network may be wrong for its own source. Does re-estimating them on the source's"
-        " training images repair it?"
+        "Stopped early, trained in tiny batches, with a high or low momentum, another learning rate or few images:"
+        " the running statistics of a network may be wrong for its own source. Does re-estimating them on tiles of"
+        " the source's training block repair it?"
     )
 
     def __init__(
@@ -183,12 +183,17 @@ class IrregularTraining(Study):
             f"steps-{source}": Shown(
                 f"{source}: IoU over training",
                 "Foreground IoU on the source's test block after some steps, with the network's running statistics"
-                " (red) and with statistics re-estimated on the source's training block (blue). Bands are one standard"
+                f" (red) and with statistics re-estimated on {self._tiles()} of the source's whole training block"
+                " (blue). Trainings that differ in nothing but momentum have the same weights. Bands are one standard"
                 " deviation over seeds.",
                 self._draw(tables.table[tables.table["source"] == source]),
             )
             for source in self.sources
         }
+
+    def _tiles(self) -> str:
+        count = self.evaluation.tiles
+        return f"{count} tiles" if count else "all tiles"
 
     def _case(self, name: str, source: Spec, kind: str, irregularity: Irregularity, seed: int) -> TrainingCase:
         training = replace(self.training, **(irregularity.training or {}))

@@ -49,7 +49,7 @@ def _page(study: Study, tables: Tables, figures: Mapping[str, Shown], folder: Pa
         if (folder / "pictures" / f"{record}.png").exists()
     }
     if pictures:
-        parts.append(Heading("Predictions"))
+        parts += [Heading("Predictions"), Paragraph("Of the first tile of the test block; IoU is of the whole block.")]
     for record, caption in pictures.items():
         parts += [Paragraph(caption), Picture(f"pictures/{record}.png", caption)]
     parts += [

@@ -106,7 +106,7 @@ class TwoMeanGrid(Study):
                 "The grid",
                 "Foreground IoU on the target, mean over seeds, by the target's means; a cross marks the source. Left"
                 " without adaptation, in the middle with it, on the right the difference: red is gained, blue lost. On"
-                " the diagonal both means are equal and nothing can be seen.",
+                " the diagonal both means are equal and there is nothing to see: what is scored there is chance.",
                 self._draw_grid(tables.table.query("part == 'grid'")),
             )
         }

@@ -135,6 +135,15 @@ def test_thickness_averages_neighbouring_sections():
     np.testing.assert_allclose(thick[0], np.mean(images[:2], 0), atol=1e-6)
 
 
+def test_thick_images_to_adapt_to_show_no_section_of_the_test_block():
+    plain = Synthetic(size=32, images=20, split=(0.6, 0.2, 0.2))
+    assert len(Shifted(plain, "thickness", 4).adaptation()) == 12
+    domain = Shifted(plain, "thickness", 5)
+    for read in (domain.adaptation, lambda: domain.block("test")):
+        with pytest.raises(InputError, match="averages 5 sections on either side, but only 4 lie between"):
+            read()
+
+
 def test_refusals():
     with pytest.raises(InputError, match="there is no shift 'nosuch'; take one of brightness"):
         Shifted(Synthetic(), "nosuch", 1)
