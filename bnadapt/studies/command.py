@@ -1,17 +1,16 @@
 """The command line of studies: `bnadapt study NAME --config FILE` and `bnadapt study report FOLDER`."""
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from bnadapt.errors import InputError
-from bnadapt.files import written_whole
 from bnadapt.reports.document import Bullets, Document
+from bnadapt.studies.config import ROOT, made, parser_of, read_config, write_config
 from bnadapt.studies.how_much import HowMuch
 from bnadapt.studies.image_shifts import ImageShifts
 from bnadapt.studies.irregular_training import IrregularTraining
@@ -25,7 +24,7 @@ from bnadapt.studies.two_mean_grid import TwoMeanGrid
 STUDIES: dict[str, type[Study]] = {
     each.name: each for each in (TwoMeanGrid, ImageShifts, Pairs, IrregularTraining, LatentSpaces, HowMuch)
 }
-ROOT = Path("lightning_logs") / "studies"
+INTERRUPTED = 130  # exit status, as of shells
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -40,23 +39,37 @@ def main(arguments: Sequence[str]) -> None:
     asked = _parser().parse_args(list(arguments))
     if asked.subcommand == "report":
         folder = Path(asked.report.folder)
-        _tell(folder, report(*_stored(folder)))
+        study, command = read_config(folder, STUDIES)
+        _tell(folder, report(study, folder, command))
         return
-    options = asked[asked.subcommand]
-    parser = _parser_of(STUDIES[asked.subcommand])
-    folder = Path(options.output or ROOT / asked.subcommand)
-    study = parser.instantiate(options).study
-    command = shlex.join(["bnadapt", "study", *arguments])
-    config = yaml.safe_load(parser.dump(options, skip_none=False))["study"]
-    with written_whole(folder / "study.yaml") as partial:
-        stored = {"name": study.name, "command": command, "study": config}
-        partial.write_text(yaml.safe_dump(stored, sort_keys=False), encoding="utf-8")
+    kind, options = STUDIES[asked.subcommand], asked[asked.subcommand]
+    study = made(kind, options)
+    folder = _folder(options.output or str(ROOT / study.name))
+    folders = Folders(folder, _folder(options.networks))
     cases = study.cases()
-    folders = Folders(folder, Path(options.networks))
-    measure_all(cases, folders, options.scheduler, options.workers)
-    measured = [(case, folders.records.read(case)) for case in cases]
-    study.tables(measured).write(folder)
+    try:
+        measure_all(cases, folders, options.scheduler, options.workers)
+    except KeyboardInterrupt:
+        print("bnadapt: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    tables = study.tables([(case, folders.records.read(case)) for case in cases])
+    command = shlex.join(["bnadapt", "study", *arguments])
+    tables.write(folder)
+    write_config(folder, kind, options, command)
     _tell(folder, report(study, folder, command))
+
+
+def _folder(path: str) -> Path:
+    """A folder that results can go to.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made a folder ({error.strerror}); give another one.") from error
+    return Path(path)
 
 
 def _parser() -> ArgumentParser:
@@ -64,35 +77,11 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="bnadapt study", description="Run an experiment, or draw its report again.")
     subcommands = parser.add_subcommands()
     for name, study in STUDIES.items():
-        subcommands.add_subcommand(name, _parser_of(study), help=study.title)
+        subcommands.add_subcommand(name, parser_of(study), help=study.title)
     again = ArgumentParser(description="Draw figures and page of a finished study again, from its tables alone.")
     again.add_argument("folder", help="folder of a study, with study.yaml and table.parquet")
     subcommands.add_subcommand("report", again, help="draw a report again")
     return parser
-
-
-def _parser_of(study: type[Study]) -> ArgumentParser:
-    """Of one study: its own arguments under `study`, and how it is run."""
-    parser = ArgumentParser(description=study.question)
-    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with these options")
-    parser.add_class_arguments(study, "study")
-    parser.add_argument("--output", type=str | None, help=f"folder of results; {ROOT}/{study.name} by default")
-    parser.add_argument("--networks", type=str, default=str(ROOT / "networks"), help="folder of trained networks")
-    parser.add_argument("--scheduler", type=str | None, help="address of a dask scheduler, such as tcp://host:8786")
-    parser.add_argument("--workers", type=int | None, help="processes on this machine; by default one per GPU or core")
-    return parser
-
-
-def _stored(folder: Path) -> tuple[Study, Path, str]:
-    """The study whose folder it is, the folder, and the command that made it."""
-    path = folder / "study.yaml"
-    try:
-        stored: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        parser = _parser_of(STUDIES[stored["name"]])
-        study = parser.instantiate(parser.parse_object({"study": stored["study"]})).study
-        return study, folder, stored["command"]
-    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: is no config of a study ({error}); give the folder of one.") from error
 
 
 def _tell(folder: Path, page: Document) -> None:

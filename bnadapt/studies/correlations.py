@@ -41,16 +41,25 @@ def interval(
         seed: of the draws.
 
     Returns:
-        Lower and upper ends (K,).
+        Lower and upper ends (K,); NaN where there is a single cluster, which tells nothing of the spread.
     """
     generator = np.random.default_rng(seed)
     members = list(clusters.groupby(clusters.to_numpy()).indices.values())
+    if len(members) < 2:
+        return np.full(columns.shape[1], np.nan), np.full(columns.shape[1], np.nan)
     found = []
     for _ in range(replicates):
         drawn = np.concatenate([members[each] for each in generator.integers(len(members), size=len(members))])
         found.append(correlation(columns[drawn], score[drawn]))
     low, high = np.nanpercentile(np.stack(found), [2.5, 97.5], axis=0)
     return low, high
+
+
+def closest(table: pd.DataFrame) -> pd.DataFrame:
+    """The distance that correlates most with every score, in every part and state: the first of equals."""
+    order = table["spearman"].abs().sort_values(ascending=False, kind="stable").index
+    found = table.loc[order].groupby(["part", "score", "state"], sort=False, observed=True).head(1)
+    return found.sort_index()
 
 
 def by_part(table: pd.DataFrame, score: str) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bnadapt.reports.document import Table
-from bnadapt.studies.correlations import by_part, transferred
+from bnadapt.studies.correlations import by_part, closest, transferred
 from bnadapt.studies.latent_figures import CONTROL, SCORES, STATES
 
 
@@ -25,23 +25,20 @@ def closest_distances(table: pd.DataFrame) -> Table:
             *(f"{row.part} ({row.n})", SCORES[row.score], states[row.state], f"{row.measure} in {row.layer}"),
             *(_told(row.spearman, row.low, row.high), _told(row.kendall, row.kendall_low, row.kendall_high)),
         ]
-        for row in _closest(table).itertuples()
+        for row in _in_reading_order(closest(table)).itertuples()
     ]
     return Table(header, rows)
 
 
-def _closest(table: pd.DataFrame) -> pd.DataFrame:
-    """The row with the largest correlation of every part, score and state."""
-    known = table.dropna(subset="spearman").sort_values("spearman", key=np.abs, kind="stable")
-    closest = known.groupby(["part", "score", "state"], sort=False, observed=True).tail(1)
-    order = {name: place for place, name in enumerate([*table["part"].unique(), *SCORES, *STATES, *CONTROL])}
-    return closest.sort_values(["part", "score", "state"], key=lambda column: column.map(order))
+def _in_reading_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """Part after part, in them score after score and state after state."""
+    order = {name: place for place, name in enumerate([*rows["part"].unique(), *SCORES, *STATES, *CONTROL])}
+    return rows.sort_values(["part", "score", "state"], key=lambda column: column.map(order))
 
 
 def _said_of_closest(table: pd.DataFrame, score: str) -> str:
-    closest = _closest(table[table["score"] == score])
     ranges = {}
-    for state, own in closest.groupby("state", sort=False, observed=True):
+    for state, own in closest(table[table["score"] == score]).groupby("state", sort=False, observed=True):
         size = own.set_index("part")["spearman"].abs()
         ends = [f"{size[part]:.2f} ({part})" for part in dict.fromkeys([size.idxmin(), size.idxmax()])]
         ranges[state] = " to ".join(ends)

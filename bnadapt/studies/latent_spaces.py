@@ -7,19 +7,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bnadapt.errors import InputError
 from bnadapt.reports.document import Table
 from bnadapt.studies.case import Case
-from bnadapt.studies.correlations import interval, kendall, mean_over_parts, spearman
+from bnadapt.studies.correlations import closest, interval, kendall, mean_over_parts, spearman
 from bnadapt.studies.latent_figures import SCORES, STATES, draw_map, draw_scatter, draw_transfer
 from bnadapt.studies.latent_findings import closest_distances, sentences
 from bnadapt.studies.study import Shown, Study
 from bnadapt.studies.tables import Tables
 
+FEWEST = 5  # records of a part
+DRAWN = ("gain", "iou_adapted")
 MAP = (
-    "Spearman's rank correlation over records. Top: with the distance before adaptation; middle: with the distance that"
-    " is left after it; bottom, as a control: with the noise floor, the distance between two halves of the source,"
-    " which knows no target. From left to right: with the IoU without adaptation, with the IoU with it, and with the"
-    " gain. Blue: the larger the distance, the lower the score."
+    "Spearman's rank correlation over records. From top to bottom: with the distance before adaptation; with the"
+    " distance that is left after it; and, where there is more than one source network, as a control with the noise"
+    " floor, the distance between two halves of the source, which knows no target. From left to right: with the IoU"
+    " without adaptation, with the IoU with it, and with the gain. Blue: the larger the distance, the lower the score."
 )
 
 
@@ -46,6 +49,9 @@ class LatentSpaces(Study):
         split_by: Mapping[str, str] | None = None,
         only: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
+        for option, given in (("split_by", split_by or {}), ("only", only or {})):
+            if unknown := set(given) - set(studies):
+                raise InputError(f"study.{option}: {min(unknown)} is none of study.studies ({', '.join(studies)}).")
         self.studies = studies
         self.split_by = split_by or {}
         self.only = only or {}
@@ -104,15 +110,29 @@ class LatentSpaces(Study):
         found = {}
         for name, folder in self.studies.items():
             table, distances = Tables.read(Path(folder))
-            distances = distances.dropna(subset="value")  # of too few tiles for a noise floor
-            for column, value in self.only.get(name, {}).items():
-                table = table[table[column] == value]
-            table = table[table["source"] != table["target"]] if "target" in table else table
+            table = self._chosen(name, table[table["record"].isin(distances["record"])])
             column = self.split_by.get(name)
-            for value, own in table.groupby(column, sort=False) if column else [("", table)]:
+            for value, own in table.groupby(column, sort=False, dropna=False) if column else [("", table)]:
                 part = f"{name}: {value}" if column else name
+                if len(own) < FEWEST:
+                    raise InputError(
+                        f"{folder}: {part} has {len(own)} records with distances, of which {FEWEST} are needed; measure"
+                        " more, or choose others by study.only and study.split_by."
+                    )
                 found[part] = own, distances[distances["record"].isin(own["record"])]
         return found
+
+    def _chosen(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Records of a study that are asked for; a source on itself is none of them."""
+        wanted = self.only.get(name, {})
+        for column in (*wanted, *filter(None, [self.split_by.get(name)])):
+            if column not in table:
+                raise InputError(
+                    f"{self.studies[name]}: has no column {column}; take one of {', '.join(table.columns)}."
+                )
+        for column, value in wanted.items():
+            table = table[table[column] == value]
+        return table[table["source"] != table["target"]] if "target" in table else table
 
 
 def _correlations(part: str, table: pd.DataFrame, distances: pd.DataFrame) -> list[dict[str, Any]]:
@@ -120,7 +140,8 @@ def _correlations(part: str, table: pd.DataFrame, distances: pd.DataFrame) -> li
     clusters = table["source"].astype(str) + table["seed"].astype(str)
     for state in distances["state"].drop_duplicates():
         wide = _wide(distances, state, table)
-        wide = wide.loc[:, wide.nunique() > 1]  # a single source network has a single noise floor
+        wide = wide.dropna(axis=1)  # too few tiles have no noise floor
+        wide = wide.loc[:, wide.nunique() > 1]  # a single source network has a single one
         if wide.empty:
             continue
         columns = wide.to_numpy(float)
@@ -157,14 +178,12 @@ def _wide(distances: pd.DataFrame, state: str, table: pd.DataFrame) -> pd.DataFr
 def _best_points(part: str, table: pd.DataFrame, distances: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     """Distances and scores of every record, for the distances that follow a score most closely."""
     points = []
-    for score in ("gain", "iou_adapted"):
-        own = found[(found["part"] == part) & (found["score"] == score)]
-        for state in STATES:
-            best = own[own["state"] == state].sort_values("spearman", key=np.abs).iloc[-1]
-            wide = _wide(distances, state, table)[(best.depth, best.layer, best.measure)]
-            named = {"part": part, "score": score, "state": state, "layer": best.layer, "measure": best.measure}
-            drawn = table[["record", "iou_unadapted"]].assign(value=table[score], distance=wide.to_numpy(), **named)
-            points.append(drawn)
+    own = found[(found["part"] == part) & found["state"].isin(STATES) & found["score"].isin(DRAWN)]
+    for best in closest(own).itertuples():
+        wide = _wide(distances, best.state, table)[(best.depth, best.layer, best.measure)]
+        named = {"part": part, "score": best.score, "state": best.state, "layer": best.layer, "measure": best.measure}
+        drawn = table[["record", "iou_unadapted"]].assign(value=table[best.score], distance=wide.to_numpy(), **named)
+        points.append(drawn)
     return pd.concat(points)
 
 

@@ -54,6 +54,8 @@ def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, 
     different = dict.fromkeys(cases)
     missing = [case for case in different if folders.records.read(case) is None]
     console = Console(soft_wrap=True)
+    if not different:
+        return
     console.print(f"{len(different)} cases, of which {len(different) - len(missing)} are measured already.")
     if not missing:
         return
@@ -97,8 +99,8 @@ def _follow(futures: dict[Future, list[Case] | SourceNetwork]) -> None:
                 errors.append(str(future.exception()))
     if errors:
         raise InputError(
-            f"{len(errors)} pieces of work failed, the first one because: {errors[0]} What is measured is kept; the"
-            " same command goes on with the rest."
+            f"{len(errors)} pieces of work failed, the first one because: {errors[0].rstrip('.')}. What is measured is"
+            " kept; once that is put right, the same command goes on with the rest."
         )
 
 

@@ -72,21 +72,23 @@ class Tables(NamedTuple):
         Raises:
             InputError: there is no such table, or it is broken.
         """
-        try:
-            table = pd.read_parquet(folder / "table.parquet")
-            path = folder / "distances.parquet"
-            distances = pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=DISTANCES)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{folder / 'table.parquet'}: cannot be read ({error}); run the study, or give the folder of one."
-            ) from error
-        return cls(table, distances)
+        table, distances = folder / "table.parquet", folder / "distances.parquet"
+        if not table.exists():
+            raise InputError(f"{table}: does not exist; run the study, or give the folder of one.")
+        return cls(_read(table), _read(distances) if distances.exists() else pd.DataFrame(columns=DISTANCES))
 
     def write(self, folder: Path) -> None:
         """As `table.parquet` and, if there are any, `distances.parquet`."""
         self.table.to_parquet(folder / "table.parquet", index=False)
         if len(self.distances):
             self.distances.to_parquet(folder / "distances.parquet", index=False, compression="zstd")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); run the study again.") from error
 
 
 def _categorical(distances: pd.DataFrame) -> pd.DataFrame:

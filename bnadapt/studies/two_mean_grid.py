@@ -1,5 +1,6 @@
 """Synthetic sources of two means against targets over a grid of them, and over what else may differ."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bnadapt.data import Synthetic
+from bnadapt.errors import InputError
 from bnadapt.studies.case import AdaptationCase
 from bnadapt.studies.evaluation import Evaluation
 from bnadapt.studies.networks import SourceNetwork, Training
@@ -65,6 +68,9 @@ class TwoMeanGrid(Study):
         self.levels = levels
         self.deviation = deviation
         self.variations = variations or {}
+        known = inspect.signature(Synthetic).parameters
+        if unknown := set(self.variations) - set(known):
+            raise InputError(f"study.variations: there is no {min(unknown)}; take one of {', '.join(known)}.")
         self.brighter = brighter
         self.pictured = [tuple(means) for means in pictured]
         self.images = images
@@ -94,7 +100,7 @@ class TwoMeanGrid(Study):
             f"Where the contrast is inverted ({_count(grid[~same])}), {_works(grid[~same], 'iou_unadapted')} do without"
             f" and {_works(grid[~same], 'iou_adapted')} with adaptation; the mean IoU with it is"
             f" {grid[~same].iou_adapted.mean():.3f}, the best {grid[~same].iou_adapted.max():.2f}.",
-            f"Adaptation costs more than {-HARM} IoU in {(grid.gain < HARM).mean():.0%} of the grid's records"
+            f"Adaptation costs more than {-HARM} IoU in {(grid.gain < HARM).mean():.0%} of these records"
             f" ({(grid[same].gain < HARM).mean():.0%} of those with the source's polarity).",
         ]
         return said + [self._said_of(name, tables.table) for name in self.variations]

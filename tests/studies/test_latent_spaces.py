@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bnadapt.errors import InputError
 from bnadapt.studies.latent_spaces import LatentSpaces
 from bnadapt.studies.tables import Tables
 
@@ -65,3 +66,41 @@ def test_parts_are_compared_where_there_are_several(planted, tmp_path):
     tables = study.tables([])
     assert {"transfer", "map"} <= set(study.figures(tables))
     assert "keeps a correlation of +1.00 in the median" in " ".join(study.findings(tables))
+
+
+def test_a_single_network_tells_nothing_of_the_spread(planted):
+    assert closest(planted(networks=1))["IoU without", "distance before"] == ["energy in b", "-1.00", "-1.00"]
+
+
+def test_a_distance_that_some_records_lack_is_left_out(planted, tmp_path):
+    study = planted(networks=3)
+    table, distances = Tables.read(tmp_path)
+    lacking = (distances["record"] == "0-3") & (distances["state"] == "unadapted") & (distances["layer"] == "b")
+    Tables(table, distances.assign(value=distances["value"].mask(lacking))).write(tmp_path)
+    tables = study.tables([])
+    assert set(tables.table.query("state == 'unadapted'")["layer"]) == {"a"}
+    assert not tables.distances["distance"].isna().any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split_by": {"planetd": "seed"}}, "study.split_by: planetd is none of study.studies .planted"),
+        ({"only": {"planetd": {"seed": 1}}}, "study.only: planetd is none of"),
+        ({"split_by": {"planted": "sead"}}, "has no column sead; take one of source, target, seed"),
+        ({"only": {"planted": {"sead": 1}}}, "has no column sead"),
+        ({"only": {"planted": {"seed": 99}}}, "planted has 0 records with distances, of which 5 are needed"),
+        ({"split_by": {"planted": "target"}}, "planted: 0 has 3 records"),
+    ],
+)
+def test_refusals(planted, tmp_path, options, message):
+    planted(networks=3)
+    with pytest.raises(InputError, match=message):
+        LatentSpaces({"planted": str(tmp_path)}, **options).tables([])
+
+
+def test_a_study_without_distances_is_refused(planted, tmp_path):
+    study = planted(networks=3)
+    (tmp_path / "distances.parquet").unlink()
+    with pytest.raises(InputError, match="planted has 0 records with distances"):
+        study.tables([])

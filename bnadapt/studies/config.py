@@ -1,0 +1,74 @@
+"""The options of a study: their parser, and `study.yaml`, which keeps them beside what they gave."""
+
+import inspect
+from collections.abc import Mapping, Sized
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
+
+from bnadapt.errors import InputError
+from bnadapt.files import written_whole
+from bnadapt.studies.study import Study
+
+ROOT = Path("lightning_logs") / "studies"
+
+
+def parser_of(study: type[Study], **options: Any) -> ArgumentParser:
+    """Of one study: its own arguments under `study`, and how it is run."""
+    parser = ArgumentParser(description=study.question, **options)
+    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with these options")
+    parser.add_class_arguments(study, "study")
+    parser.add_argument("--output", type=str | None, help=f"folder of results; {ROOT}/{study.name} by default")
+    parser.add_argument("--networks", type=str, default=str(ROOT / "networks"), help="folder of trained networks")
+    parser.add_argument("--scheduler", type=str | None, help="address of a dask scheduler, such as tcp://host:8786")
+    parser.add_argument("--workers", type=int | None, help="processes on this machine; by default one per GPU or core")
+    return parser
+
+
+def made(kind: type[Study], options: Namespace) -> Study:
+    """The study of parsed options.
+
+    Raises:
+        InputError: what it is to vary is empty, or the study refuses it.
+    """
+    _refuse_empty(kind, options.study)
+    return parser_of(kind).instantiate(options).study
+
+
+def write_config(folder: Path, kind: type[Study], options: Namespace, command: str) -> None:
+    """Keep the options of a study, and the command that they came by, as `study.yaml`."""
+    config = yaml.safe_load(parser_of(kind).dump(options, skip_none=False))["study"]
+    with written_whole(folder / "study.yaml") as partial:
+        stored = {"name": kind.name, "command": command, "study": config}
+        partial.write_text(yaml.safe_dump(stored, sort_keys=False), encoding="utf-8")
+
+
+def read_config(folder: Path, studies: Mapping[str, type[Study]]) -> tuple[Study, str]:
+    """The study whose folder it is, and the command that made it.
+
+    Raises:
+        InputError: `study.yaml` is missing, or says nothing that is a study.
+    """
+    path = folder / "study.yaml"
+    try:
+        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+        kind = studies[stored["name"]]
+        options = parser_of(kind, exit_on_error=False).parse_object({"study": stored["study"]})
+        return made(kind, options), stored["command"]
+    except InputError:
+        raise
+    except KeyError as error:
+        reason = f"there is no {error}"
+    except (OSError, ValueError, TypeError, yaml.YAMLError, ArgumentError) as error:
+        reason = " ".join(str(error).split())
+    raise InputError(f"{path}: is no config of a study ({reason}); give the folder of a finished one.")
+
+
+def _refuse_empty(kind: type[Study], options: Namespace) -> None:
+    """Refuse nothing at all where the study needs something to vary: where its default is not empty either."""
+    for name, parameter in inspect.signature(kind).parameters.items():
+        given = options.get(name)
+        if isinstance(given, Sized) and not len(given) and parameter.default not in (None, ()):
+            raise InputError(f"study.{name} is empty; give at least one.")
