@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import dask
 import torch
-from dask.distributed import Client, Future, LocalCluster, as_completed, get_worker
+from dask.distributed import Client, Future, LocalCluster, Worker, as_completed, get_worker
 from distributed.system import MEMORY_LIMIT
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -142,11 +143,20 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[tuple[Client
         # dask would have workers give memory back at once, which takes torch longer than to compute
         dask.config.set({"distributed.nanny.pre-spawn-environ": {}}),
         LocalCluster(
-            n_workers=count, threads_per_worker=1, dashboard_address="localhost:0", silence_logs=logging.CRITICAL
+            n_workers=count,
+            threads_per_worker=1,
+            dashboard_address="localhost:0",
+            silence_logs=logging.CRITICAL,
+            preload=__name__,
         ) as cluster,
         Client(cluster) as client,
     ):
         yield client, max(1, cores // count)
+
+
+def dask_setup(worker: Worker) -> None:
+    """Called by dask in every worker on this machine: leaves Ctrl-C to the process that started them, and ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _device() -> torch.device:

@@ -174,12 +174,14 @@ def test_an_interrupted_study_says_so_and_leaves_the_last_report_as_it_was(small
     before = (tmp_path / "out" / "study.yaml").read_text()
     levels = [round(0.05 * step, 2) for step in range(1, 19)]
     command = [sys.executable, "-m", "bnadapt", "study", *small(levels=levels)]
-    study = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    quiet = {"stdout": subprocess.DEVNULL, "start_new_session": True}
+    study = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **quiet)
     wait_for(lambda: len(records(tmp_path / "out")) > 12)
-    study.send_signal(signal.SIGINT)
+    os.killpg(study.pid, signal.SIGINT)  # as a terminal does, also to the workers
     _, told = study.communicate(timeout=100)
     assert study.returncode == 130, told
     assert "interrupted; the same command goes on where it stopped" in told
+    assert "Traceback" not in told
     assert (tmp_path / "out" / "study.yaml").read_text() == before
 
 
