@@ -10,6 +10,19 @@ from pathlib import Path
 from bnadapt.errors import InputError
 
 
+def made_folder(path: str) -> Path:
+    """A folder that results can go to, made if need be.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made a folder ({error.strerror}); give another one.") from error
+    return Path(path)
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a path to write to that becomes `path` when the block ends without an exception.

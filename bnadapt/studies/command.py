@@ -8,7 +8,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from bnadapt.errors import InputError
+from bnadapt.files import made_folder
 from bnadapt.reports.document import Bullets, Document
 from bnadapt.studies.config import ROOT, made, parser_of, read_config, write_config
 from bnadapt.studies.how_much import HowMuch
@@ -44,8 +44,8 @@ def main(arguments: Sequence[str]) -> None:
         return
     kind, options = STUDIES[asked.subcommand], asked[asked.subcommand]
     study = made(kind, options)
-    folder = _folder(options.output or str(ROOT / study.name))
-    folders = Folders(folder, _folder(options.networks))
+    folder = made_folder(options.output or str(ROOT / study.name))
+    folders = Folders(folder, made_folder(options.networks))
     cases = study.cases()
     try:
         measure_all(cases, folders, options.scheduler, options.workers)
@@ -57,19 +57,6 @@ def main(arguments: Sequence[str]) -> None:
     tables.write(folder)
     write_config(folder, kind, options, command)
     _tell(folder, report(study, folder, command))
-
-
-def _folder(path: str) -> Path:
-    """A folder that results can go to.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be made a folder ({error.strerror}); give another one.") from error
-    return Path(path)
 
 
 def _parser() -> ArgumentParser:

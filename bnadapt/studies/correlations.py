@@ -57,7 +57,7 @@ def interval(
 
 def closest(table: pd.DataFrame) -> pd.DataFrame:
     """The distance that correlates most with every score, in every part and state: the first of equals."""
-    order = table["spearman"].abs().sort_values(ascending=False, kind="stable").index
+    order = table["spearman"].dropna().abs().sort_values(ascending=False, kind="stable").index
     found = table.loc[order].groupby(["part", "score", "state"], sort=False, observed=True).head(1)
     return found.sort_index()
 

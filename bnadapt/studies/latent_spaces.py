@@ -42,6 +42,7 @@ class LatentSpaces(Study):
         " in the source network, and what is left in the adapted one; and, as a noise floor, between two halves of the"
         " source. Which of them follow the score without adaptation, the score with it, and the gain?"
     )
+    columns = ("part", "state", "score", "depth", "layer", "measure", "n", "spearman")
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bnadapt.errors import InputError
 from bnadapt.files import written_whole
 from bnadapt.reports.document import Bullets, Code, Document, Heading, Link, Paragraph, Part, Picture
 from bnadapt.studies.study import Shown, Study
@@ -23,10 +24,19 @@ def report(study: Study, folder: Path, command: str) -> Document:
         study: of this folder.
         folder: holds the tables.
         command: that made them, for the page.
+
+    Raises:
+        InputError: the tables are missing, broken or of something else.
     """
     tables = Tables.read(folder)
+    if missing := set(study.columns) - set(tables.table):
+        raise InputError(
+            f"{folder / 'table.parquet'}: is no table of {study.name}, it has no column {min(missing)}; run the study"
+            " again."
+        )
     figures = study.figures(tables)
-    (folder / "figures").mkdir(exist_ok=True)
+    shutil.rmtree(folder / "figures", ignore_errors=True)  # those of other options would stay
+    (folder / "figures").mkdir()
     for name, shown in figures.items():
         with written_whole(folder / "figures" / f"{name}.png") as partial:
             shown.figure.savefig(partial, dpi=80)

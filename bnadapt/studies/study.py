@@ -32,11 +32,13 @@ class Study(ABC):
         name: what the command line calls it.
         title: heading of its page.
         question: what it asks, in a sentence or two.
+        columns: that its table has, among others.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     question: ClassVar[str]
+    columns: ClassVar[Sequence[str]] = ("record", "iou_unadapted", "iou_adapted", "gain")
 
     @abstractmethod
     def cases(self) -> list[Case]:

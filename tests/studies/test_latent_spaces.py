@@ -99,6 +99,13 @@ def test_refusals(planted, tmp_path, options, message):
         LatentSpaces({"planted": str(tmp_path)}, **options).tables([])
 
 
+def test_a_score_that_does_not_vary_has_no_closest_distance(planted, tmp_path):
+    study = planted(networks=3)
+    table, distances = Tables.read(tmp_path)
+    Tables(table.assign(gain=0.0), distances).write(tmp_path)
+    assert {score for score, _ in closest(study)} == {"IoU without", "IoU with"}
+
+
 def test_a_study_without_distances_is_refused(planted, tmp_path):
     study = planted(networks=3)
     (tmp_path / "distances.parquet").unlink()
