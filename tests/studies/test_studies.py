@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -180,7 +181,8 @@ def test_an_interrupted_study_says_so_and_leaves_the_last_report_as_it_was(small
     levels = [round(0.05 * step, 2) for step in range(1, 19)]
     command = [sys.executable, "-m", "bnadapt", "study", *small(levels=levels)]
     quiet = {"stdout": subprocess.DEVNULL, "start_new_session": True}
-    study = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **quiet)
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where these tests ignore it, in a background
+    study = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeding, **quiet)
     wait_for(lambda: len(records(tmp_path / "out")) > 12)
     os.killpg(study.pid, signal.SIGINT)  # as a terminal does, also to the workers
     _, told = study.communicate(timeout=100)
