@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
-from bnadapt.batchnorm import Bank, UntilKnown, batchnorm_layers, estimate
+from bnadapt.batchnorm import Bank, UntilConverged, batchnorm_layers, estimate
 from bnadapt.cli import BnadaptCLI, main
 from bnadapt.networks import UNet
 from bnadapt.tasks.scores import segmentation_scores
@@ -216,7 +216,7 @@ def stopped(
         adapted,
         (tiles[chosen] for chosen in order.split(BATCH)),
         propagation=propagation,
-        until=UntilKnown(tolerance),
+        until=UntilConverged(tolerance),
     )
     found.bank.apply(adapted)
     synchronise()

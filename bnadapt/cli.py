@@ -5,74 +5,118 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import ArgsType, LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningCLI, SaveConfigCallback
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.callbacks import SegmentationPictures, TensorBoardOverview
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
-from bnadapt.tasks import SegmentationTask
+from bnadapt.parser import BnadaptParser
+from bnadapt.reports.console import print_adaptation, print_distances, print_prediction, print_scores
+from bnadapt.reports.distance_page import write_distances
+from bnadapt.tasks import AdaptableTask, SegmentationTask
+from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, check_trusted, read_checkpoint
 from bnadapt.trainer import AdaptationTrainer
-
-OWN_NETWORK = ("network", "network_args", "in_channels", "num_classes")
 
 
 class BnadaptCLI(LightningCLI):
-    """LightningCLI for a SegmentationTask and a DomainPair, with the subcommands `adapt` and `distances`."""
+    """LightningCLI for tasks and a DomainPair, with the subcommands `adapt` and `distances`.
+
+    The task is a SegmentationTask unless `--model` names another class.
+    """
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Lightning's, `adapt` and `distances`; each with the arguments that are not options."""
         return LightningCLI.subcommands() | {own: {"model", "datamodule"} for own in ("adapt", "distances")}
 
+    def add_arguments_to_parser(self, parser: BnadaptParser) -> None:
+        """The task that is meant where none is named."""
+        parser.set_defaults({"model": {"class_path": DEFAULT_TASK}})
+
     def parse_arguments(self, parser: Any, args: ArgsType) -> None:
-        """Parse, and refuse a checkpoint that is missing, broken or of another network than asked for."""
+        """Parse, and refuse a checkpoint that is missing, broken, foreign or of another network than asked for."""
         super().parse_arguments(parser, args)
         config = self.config[self.config.subcommand]
+        self.stored: StoredTask | None = None
         if config.ckpt_path is None:
             if self.config.subcommand != "fit":
                 raise InputError(f"{self.config.subcommand}: give the trained network by --ckpt_path.")
             return
-        stored = _network_in(Path(config.ckpt_path), to_resume=self.config.subcommand == "fit")
-        defaults = self._subcommand_parsers[self.config.subcommand].get_defaults().model
-        for key in OWN_NETWORK:
-            asked = config.model[key]
-            if asked not in (defaults[key], stored[key]):
+        self.stored = read_checkpoint(Path(config.ckpt_path))
+        if self.config.subcommand == "fit" and not self.stored.is_resumable:
+            raise InputError(
+                f"{config.ckpt_path}: holds an adapted network without the state of its training, so that it cannot be"
+                " resumed; take best.ckpt or last.ckpt."
+            )
+        asked = config.model.init_args
+        self._check_requested(asked)
+        check_trusted(self.stored, asked.get("network"))
+
+    def _check_requested(self, asked: Any) -> None:
+        """Refuse a checkpoint of another network than the command line or a config asks for."""
+        defaults = self._subcommand_parsers[self.config.subcommand].get_defaults().model.init_args
+        for name in NETWORK_PARAMETERS:
+            if asked.get(name) not in (defaults[name], self.stored.parameters[name]):
                 raise InputError(
-                    f"{config.ckpt_path}: holds a network with {key} {stored[key]}, --model.{key} asks for {asked};"
-                    f" leave out --model.{key}, or take another checkpoint."
+                    f"{self.stored.path}: holds a network with {name} {self.stored.parameters[name]}, --model.{name}"
+                    f" asks for {asked.get(name)}; leave out --model.{name}, or take another checkpoint."
                 )
 
+    def _parse_ckpt_path(self) -> None:
+        """Take the task's class and hyper-parameters from the checkpoint, of which nothing else is followed."""
+        if self.stored is None:
+            return
+        config = self.config[self.config.subcommand].model
+        if self.stored.task not in (DEFAULT_TASK, config.class_path) and not _is_ours(self.stored.task):
+            raise InputError(
+                f"{self.stored.path}: is of the task {self.stored.task}, code that would be imported and run; if you"
+                f" trust that code, name it yourself by --model {self.stored.task}."
+            )
+        parameters = {name: self.stored.parameters[name] for name in self.stored.parameters}
+        task = {"class_path": self.stored.task, "init_args": {**config.init_args.as_dict(), **parameters}}
+        self.config = self.parser.parse_object({self.config.subcommand: {"model": task}}, self.config)
 
-def _network_in(path: Path, to_resume: bool) -> dict[str, Any]:
-    """The network's hyper-parameters in a checkpoint of ours.
+    def after_test(self) -> None:
+        """Print the table of scores."""
+        if self.trainer.is_global_zero:
+            print_scores({tag: float(value) for tag, value in self.trainer.callback_metrics.items()})
 
-    Args:
-        path: the checkpoint.
-        to_resume: whether it must also hold the state of its training.
+    def after_predict(self) -> None:
+        """Say how much was segmented."""
+        sections = self.datamodule.to_predict.sections
+        blank = sum(section.is_blank for section in sections[: self.trainer.segmented])
+        output = Path(self.config.predict.output)
+        print_prediction(self.trainer.segmented, len(sections), blank, output)
 
-    Raises:
-        InputError: the file is missing, broken or no such checkpoint.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint; check --ckpt_path.")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        parameters = checkpoint["hyper_parameters"]
-        stored = {key: parameters[key] for key in OWN_NETWORK}
-    except Exception as error:
-        raise InputError(
-            f"{path}: is no checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged"
-            f" ({type(error).__name__}); give one, such as .../checkpoints/best.ckpt."
-        ) from error
-    if to_resume and "optimizer_states" not in checkpoint:
-        raise InputError(
-            f"{path}: holds an adapted network without the state of its training, so that it cannot be resumed; take"
-            " best.ckpt or last.ckpt."
-        )
-    return stored
+    def after_adapt(self) -> None:
+        """Say what was adapted, and write the page of the distances beside the checkpoint."""
+        if self.trainer.is_global_zero:
+            path = self.trainer.adapted_path
+            print_adaptation(self.model.adaptation, path)
+            self._write_distances(path.with_name(f"{path.stem}-distances"))
+
+    def after_distances(self) -> None:
+        """Write the page of the distances."""
+        if self.trainer.is_global_zero:
+            self._write_distances(Path(self.config.distances.output))
+
+    def _write_distances(self, folder: Path) -> None:
+        distance = self.trainer.latent_distance
+        if distance is not None and distance.findings is not None:
+            write_distances(distance.findings, distance.pictures, folder)
+            print_distances(distance.findings, folder / "index.html")
+
+
+class RunConfig(SaveConfigCallback):
+    """Keeps the config of a run in the folder of its logs; a run without logs has no folder, and keeps none."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save it, once."""
+        if trainer.loggers:
+            super().setup(trainer, pl_module, stage)
 
 
 def main(args: ArgsType = None) -> BnadaptCLI:
@@ -89,8 +133,9 @@ def main(args: ArgsType = None) -> BnadaptCLI:
     """
     _quiet()
     return BnadaptCLI(
-        SegmentationTask,
+        AdaptableTask,
         DomainPair,
+        save_config_callback=RunConfig,
         trainer_class=AdaptationTrainer,
         trainer_defaults={
             "logger": {
@@ -102,6 +147,8 @@ def main(args: ArgsType = None) -> BnadaptCLI:
             "devices": 1,
         },
         seed_everything_default=0,
+        parser_class=BnadaptParser,
+        subclass_mode_model=True,
         auto_configure_optimizers=False,
         save_config_kwargs={"overwrite": True},
         parser_kwargs={
@@ -109,6 +156,16 @@ def main(args: ArgsType = None) -> BnadaptCLI:
         },
         args=args,
     )
+
+
+def _is_ours(task: str) -> bool:
+    """Whether a class is one of bnadapt's own tasks, by its import path alone."""
+    return task in {f"{each.__module__}.{each.__qualname__}" for each in _subclasses(AdaptableTask)}
+
+
+def _subclasses(kind: type) -> set[type]:
+    own = {each for each in kind.__subclasses__() if each.__module__.startswith("bnadapt.")}
+    return own.union(*map(_subclasses, own)) if own else own
 
 
 def _callbacks() -> list[Any]:

@@ -1,71 +1,155 @@
-"""Outputs are written beside their place and renamed, so that nobody finds half a file."""
+"""Outputs are written beside their place and renamed, all or none, so that nobody finds half of them."""
 
+import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from bnadapt.errors import InputError
 
+REMEDIES = {
+    errno.ENOSPC: "the disk is full; free some space, or give a folder on another disk",
+    errno.EDQUOT: "your share of the disk is used up; free some space, or give a folder on another disk",
+    errno.ENAMETOOLONG: "the name is too long; give a shorter one",
+}
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EIO, *REMEDIES}
+NO_SPACE = ("no space left", "disk quota", "failed writing file", "unexpected pos")  # libraries have their own errors
 
-def made_folder(path: str) -> Path:
+
+def ensure_folder(path: str | Path) -> Path:
     """A folder that results can go to, made if need be.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: it cannot be made, or nothing can be written there.
     """
+    path = Path(path)
     try:
-        Path(path).mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
-        raise InputError(f"{path}: cannot be made a folder ({error.strerror}); give another one.") from error
-    return Path(path)
+        raise unwritable(path, error) from error
+    return path
+
+
+def unwritable(path: str | Path, error: OSError) -> InputError:
+    """The refusal of a place that cannot be written to."""
+    why = REMEDIES.get(error.errno, f"{error.strerror or error}; give another place")
+    return InputError(f"{path}: cannot be written, {why}.")
+
+
+def refusal_of_place(error: BaseException, path: str | Path | None = None) -> InputError | None:
+    """The refusal that an error stands for which an operating system, or a library, raises on writing.
+
+    Args:
+        error: any.
+        path: that was to be written; by default the one that the error names.
+
+    Returns:
+        None if the error is of another kind.
+    """
+    if any(words in str(error).lower() for words in NO_SPACE):
+        error = OSError(errno.ENOSPC, str(error), getattr(error, "filename", None))
+    if not isinstance(error, OSError) or error.errno not in REFUSED:
+        return None
+    path = path or error.filename2 or error.filename
+    return unwritable(path or "the output", error)
+
+
+def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
+    """Refuse to replace earlier results, unless asked to.
+
+    Raises:
+        InputError: some are there.
+    """
+    there = [path for path in paths if path.exists()]
+    if there and not overwrite:
+        others = f", and {len(there) - 1} more" if len(there) > 1 else ""
+        raise InputError(
+            f"{there[0]}: is there already{others}; give another --output, or --overwrite true to replace it."
+        )
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path to write to that becomes `path` when the block ends without an exception.
 
-    The stand-in lies in the same folder and has the same ending. After an exception it is gone
+    The stand-in lies in the same folder and has the same extension. After an exception it is gone
     and `path` is as it was.
 
     Raises:
-        InputError: `path` is a folder.
+        InputError: `path` is a folder, or cannot be written.
     """
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the path of a file.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
-    try:
-        yield folder / path.name
-        os.replace(folder / path.name, path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with atomic_folder(path.parent, [path.name]) as partial:
+        yield partial / path.name
 
 
 @contextmanager
-def filled_whole(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, names: Sequence[str] = ()) -> Iterator[Path]:
     """Give an empty folder whose entries move into `folder` when the block ends without an exception.
 
+    All of them do, or none; what they replace comes back if one cannot be moved.
+
+    Args:
+        folder: made if need be.
+        names: of entries to come, which are tried at once; messages name the first.
+
     Raises:
-        InputError: `folder` is a file.
+        InputError: `folder` is a file, or cannot be written.
     """
+    output = folder / names[0] if names else folder
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; give a folder to write into.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+        raise InputError(f"{output}: cannot be written, {folder} is a file; give a folder to write into.")
+    partial = _partial_folder(folder, names, output)
     try:
         yield partial
         folder.mkdir(exist_ok=True)
-        for entry in sorted(partial.iterdir()):
-            _replace(entry, folder / entry.name)
+        _move_all(partial, folder)
+    except Exception as error:
+        if refusal := refusal_of_place(error, output):
+            raise refusal from error
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _replace(made: Path, path: Path) -> None:
-    """Rename `made` to `path`; a folder (a Zarr store) that is there already goes first."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    os.replace(made, path)
+def _partial_folder(folder: Path, names: Sequence[str], output: Path) -> Path:
+    """A new folder beside the entries of `folder`, or beside `folder` itself, in which entries of these names can be."""
+    above = folder if folder.is_dir() else folder.parent
+    partial: Path | None = None
+    try:
+        above.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=above))
+        for name in filter(None, (*names, folder.name)):
+            (partial / name).touch()
+            (partial / name).unlink()
+    except OSError as error:
+        if partial:
+            shutil.rmtree(partial, ignore_errors=True)
+        raise unwritable(output, error) from error
+    return partial
+
+
+def _move_all(partial: Path, folder: Path) -> None:
+    """Rename all entries of a folder into another one; what they replace is put aside until all have moved."""
+    replaced = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+    moved: list[str] = []
+    try:
+        for entry in sorted(partial.iterdir()):
+            moved.append(entry.name)
+            if (folder / entry.name).exists():
+                os.replace(folder / entry.name, replaced / entry.name)
+            os.replace(entry, folder / entry.name)
+    except BaseException:
+        for name in moved:
+            if (folder / name).exists() and not (partial / name).exists():
+                os.replace(folder / name, partial / name)
+            if (replaced / name).exists():
+                os.replace(replaced / name, folder / name)
+        raise
+    finally:
+        shutil.rmtree(replaced, ignore_errors=True)

@@ -1,33 +1,60 @@
-"""What the user can put right ends a command with a sentence, not with a traceback."""
+"""What the user can put right ends a command with a sentence, not with a traceback; so does a signal to end."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
-
-from bnadapt.batchnorm import BatchNormError
-from bnadapt.distances import DistanceError
 from bnadapt.errors import InputError
+from bnadapt.files import refusal_of_place
 
-REFUSALS = (InputError, BatchNormError, DistanceError, MisconfigurationException)
+ENDING = (signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else (signal.SIGTERM,)
+SIGNALLED = 128  # exit statuses of processes that a signal ends begin there
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """End the process with a sentence and exit status 2 on what the user can put right."""
+    """End the process with a sentence and exit status 2 on what the user can put right.
+
+    SIGTERM and SIGHUP raise SystemExit meanwhile, so that nothing is left half-written.
+    """
+    for each in ENDING:
+        signal.signal(each, _end)
     try:
         yield
     except Exception as error:
         refusal = _refusal(error)
         if refusal is None:
             raise
-        print(f"bnadapt: error: {refusal}", file=sys.stderr)
+        sentence = " ".join(str(refusal).split())
+        print(f"bnadapt: error: {sentence}", file=sys.stderr)
         sys.exit(2)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    print(f"bnadapt: ended by {signal.Signals(number).name}.", file=sys.stderr)
+    sys.exit(SIGNALLED + number)
 
 
 def _refusal(error: BaseException | None) -> BaseException | None:
     """What the user can put right, in an error or what caused it (jsonargparse wraps what constructors raise)."""
-    while error is not None and not isinstance(error, REFUSALS):
-        error = error.__cause__
+    kinds = _kinds()
+    while error is not None and not isinstance(error, kinds):
+        if (of_place := refusal_of_place(error)) is not None:
+            return of_place
+        error = error.__cause__ or error.__context__
     return error
+
+
+def _kinds() -> tuple[type[BaseException], ...]:
+    """The exceptions that are sentences; those of modules that nobody has imported cannot have been raised."""
+    kinds: list[type[BaseException]] = [InputError]
+    for module, name in (
+        ("bnadapt.batchnorm", "BatchNormError"),
+        ("bnadapt.distances", "DistanceError"),
+        ("lightning.pytorch.utilities.exceptions", "MisconfigurationException"),
+    ):
+        if module in sys.modules:
+            kinds.append(getattr(sys.modules[module], name))
+    return tuple(kinds)

@@ -1,37 +1,43 @@
 """The Lightning Trainer with `adapt` and `distances` beside fit, validate, test and predict."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from torch.utils.data import IterableDataset
 
-from bnadapt.batchnorm import Policy, PropagationName, UntilKnown
+from bnadapt.adaptation import Recipe
+from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
 from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, PredictionFiles, SegmentationPictures
-from bnadapt.callbacks.batchnorm_adaptation import save_adapted
+from bnadapt.callbacks.batchnorm_adaptation import adapted_files, save_adapted
 from bnadapt.errors import InputError
-from bnadapt.files import filled_whole
-from bnadapt.reports.console import print_adaptation, print_distances, print_prediction, print_scores
-from bnadapt.reports.distance_page import write_distances
-
-KINDS = (BatchNormAdaptation, LatentDistance, SegmentationPictures)
+from bnadapt.files import atomic_folder, refuse_existing
+from bnadapt.reports.latents import LatentFindings
 
 
 class AdaptationTrainer(Trainer):
     """A Lightning Trainer that can also adapt a trained network to a target, and measure how far it is.
 
     Attributes:
-        command: which of the commands that Lightning does not know runs.
+        adapted_path: of the checkpoint that `adapt` has written.
+        latent_distance: what `adapt` or `distances` has measured, on the first process.
+        segmented: how many images `predict` has segmented.
     """
 
-    command: Literal["adapt", "distances"] | None = None
+    adapted_path: Path | None = None
+    latent_distance: LatentDistance | None = None
+    segmented: int = 0
 
     def test(
         self,
         model: LightningModule | None = None,
         dataloaders: Any = None,
-        verbose: bool = True,
+        verbose: bool = False,
         datamodule: LightningDataModule | None = None,
         ckpt_path: str | None = None,
         bank: str | None = None,
@@ -41,17 +47,14 @@ class AdaptationTrainer(Trainer):
         Args:
             model: the task.
             dataloaders: not used; the data module has the test sets.
-            verbose: whether to print the table of scores.
+            verbose: whether Lightning prints its own table of scores.
             datamodule: its test sets are scored.
             ckpt_path: checkpoint of the trained or adapted network.
             bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
         """
         self._check_one_process("test")
         with self._with([*_applied(bank), *self.callbacks]):
-            results = super().test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)
-        if verbose and self.is_global_zero:
-            print_scores(results[0])
-        return results
+            return super().test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=verbose)
 
     def predict(
         self,
@@ -60,6 +63,7 @@ class AdaptationTrainer(Trainer):
         datamodule: LightningDataModule | None = None,
         ckpt_path: str | None = None,
         output: str = "predictions",
+        overwrite: bool = False,
         bank: str | None = None,
     ) -> None:
         """Segment all images of the target: one mask and one probability image each.
@@ -69,17 +73,20 @@ class AdaptationTrainer(Trainer):
             dataloaders: not used; the data module has the images.
             datamodule: its target is segmented.
             ckpt_path: checkpoint of the trained or adapted network.
-            output: folder for the images; files of the same names are replaced, and nothing is written if
-                one image cannot be segmented.
+            output: folder for the images; nothing is written if one image cannot be segmented.
+            overwrite: whether to replace files of the same names.
             bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
         """
         self._check_one_process("predict")
-        with (
-            filled_whole(Path(output)) as folder,
-            self._with([*_applied(bank), *self.callbacks, PredictionFiles(folder)]),
-        ):
-            super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
-        print_prediction(len(datamodule.to_predict), Path(output))
+        if datamodule.target is None:
+            raise InputError("predict: there is no target; give --data.target.")
+        folder, names = Path(output), [section.name for section in datamodule.target.to_predict()]
+        refuse_existing(datamodule.target.writer(folder).paths(names), overwrite)
+        with atomic_folder(folder) as partial:
+            files = PredictionFiles(datamodule.target.writer(partial))
+            with self._with([*_applied(bank), *self.callbacks, files]):
+                super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
+        self.segmented = files.written
 
     def adapt(
         self,
@@ -87,9 +94,10 @@ class AdaptationTrainer(Trainer):
         datamodule: LightningDataModule,
         ckpt_path: str | None = None,
         output: str | None = None,
-        policy: Policy = Policy(),  # noqa: B008 (immutable)
-        propagation: PropagationName = "one_pass",
-        until: UntilKnown | None = None,
+        overwrite: bool = False,
+        policy: Policy | None = None,
+        propagation: PropagationName | None = None,
+        until: UntilConverged | None = None,
     ) -> None:
         """Re-estimate the BatchNorm statistics on images of the target and write an adapted checkpoint.
 
@@ -97,27 +105,29 @@ class AdaptationTrainer(Trainer):
             model: the task.
             datamodule: its target is adapted to; with a source, latent distances are measured.
             ckpt_path: checkpoint of the trained network.
-            output: the adapted checkpoint; by default CKPT_PATH with `-adapted` before its ending. Beside it are
+            output: the adapted checkpoint; by default CKPT_PATH with `-adapted` before its extension. Beside it are
                 written its bank of statistics (.safetensors) and a record of what was done (.json).
-            policy: how much of the source's statistics stays, and in which layers.
+            overwrite: whether to replace what an earlier run has written there.
+            policy: how much of the source's statistics stays, and in which layers. By default that of a
+                BatchNormAdaptation among the callbacks, else full replacement of all.
             propagation: `one_pass` (every layer normalises by the batch at hand), or `layer_consistent` (by its
-                statistics over all tiles; exact, holds all tiles in memory).
-            until: standard error of the statistics at which to stop reading; by default, and at most, the data's
-                `adaptation_tiles` are read.
+                statistics over all tiles; exact, holds all tiles in memory). By default as with `policy`, `one_pass`.
+            until: standard error of the statistics at which to stop reading. By default as with `policy`, and at most,
+                the data's `adaptation_tiles` are read.
         """
-        if output is None and ckpt_path is None:
-            raise InputError("adapt: without --ckpt_path there is nothing to name the output after; give --output.")
-        path = Path(output) if output else Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-adapted.ckpt")
-        if path.suffix != ".ckpt" or path.is_dir():
-            raise InputError(f"{path}: is no name for a checkpoint; give --output a file that ends in .ckpt.")
-        callbacks = self._adaptation_callbacks(BatchNormAdaptation(policy, propagation, until))
-        self._run_command("adapt", callbacks, model, datamodule, ckpt_path)
-        if model.target_bank is None:
-            raise InputError("adapt: no tile was read; leave out --trainer.limit_predict_batches.")
+        path = _adapted_path(output, ckpt_path)
+        refuse_existing(adapted_files(path), overwrite)
+        adaptation = self._own(BatchNormAdaptation) or BatchNormAdaptation()
+        asked = {"policy": policy, "propagation": propagation, "until": until}
+        recipe = replace(adaptation.recipe, **{name: value for name, value in asked.items() if value is not None})
+
+        def work() -> None:
+            self._adapt(model, recipe)
+
+        with atomic_folder(path.parent, [each.name for each in adapted_files(path)]):
+            self._do(work, model, datamodule, ckpt_path)
         save_adapted(self, model, path)
-        if self.is_global_zero:
-            print_adaptation(model.adaptation, path)
-            self._write_distances(callbacks, path.with_name(f"{path.stem}-distances"))
+        self.adapted_path = path
 
     def distances(
         self,
@@ -125,9 +135,10 @@ class AdaptationTrainer(Trainer):
         datamodule: LightningDataModule,
         ckpt_path: str | None = None,
         output: str = "distances",
+        overwrite: bool = False,
         bank: str | None = None,
         tiles: int = 32,
-        places: int = 96,
+        positions_per_tile: int = 96,
         layers: list[str] | None = None,
         measures: list[str] | None = None,
     ) -> None:
@@ -138,10 +149,11 @@ class AdaptationTrainer(Trainer):
             datamodule: its source and target are compared, without masks.
             ckpt_path: checkpoint of a network; of an adapted one, what adaptation leaves is measured too.
             output: folder for a picture page and the table `distances.csv`.
+            overwrite: whether to replace what an earlier run has written there.
             bank: BatchNorm statistics of the adapted network, as `adapt` writes them beside its checkpoint; then
                 CKPT_PATH may be that of the source network.
             tiles: of source and of target, drawn at random.
-            places: latents that are taken at random from every layer of a tile.
+            positions_per_tile: latents that are taken at random from every layer of a tile.
             layers: names of the modules whose outputs are measured, `*` stands for anything; by default all BatchNorm
                 layers and the modules that they stand in, such as the stages of the U-Net.
             measures: some of normalised_wasserstein, gaussian_wasserstein, diagonal_wasserstein, channel_wasserstein,
@@ -151,47 +163,49 @@ class AdaptationTrainer(Trainer):
         for which in ("source", "target"):
             if getattr(datamodule, which) is None:
                 raise InputError(f"distances: there is no {which}; give --data.{which}.")
-        others = [callback for callback in self.callbacks if not isinstance(callback, KINDS)]
-        callbacks = [*_applied(bank), *others, LatentDistance(tiles, places, layers, measures)]
-        self._run_command("distances", callbacks, model, datamodule, ckpt_path)
-        if self.is_global_zero:
-            self._write_distances(callbacks, Path(output))
+        refuse_existing([Path(output) / "distances.csv"], overwrite)
+        distance = LatentDistance(tiles, positions_per_tile, layers, measures)
+        with atomic_folder(Path(output)):
+            self._do(
+                lambda: distance.measure(self, model), model, datamodule, ckpt_path, [*_applied(bank), *self.callbacks]
+            )
+        self.latent_distance = distance
 
-    def _run_command(
+    def _adapt(self, task: LightningModule, recipe: Recipe) -> None:
+        """Adapt, measure and draw, once the checkpoint is restored and all is on its device."""
+        limit = self.limit_predict_batches
+        shown = _progress(self)
+        adaptation = BatchNormAdaptation(recipe.policy, recipe.propagation, recipe.until)
+        adaptation.adapt(self, task, lambda batches: islice(shown(batches), limit if isinstance(limit, int) else None))
+        if self.datamodule.source is not None:
+            self.latent_distance = self._own(LatentDistance) or LatentDistance()
+            self.latent_distance.measure(self, task)
+        for pictures in (each for each in self.callbacks if isinstance(each, SegmentationPictures)):
+            pictures.draw_target(self, task)
+
+    def _do(
         self,
-        command: Literal["adapt", "distances"],
-        callbacks: list[Callback],
+        work: Callable[[], None],
         model: LightningModule,
         datamodule: LightningDataModule,
         ckpt_path: str | None,
+        callbacks: list[Callback] | None = None,
     ) -> None:
-        """Do a command of ours in Lightning's predict loop."""
-        self.command = command
-        try:
-            with self._with(callbacks):
-                super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
-        finally:
-            self.command = None
+        """Do something where Lightning would predict: with checkpoint, device, precision and processes set up."""
+        others = [each for each in callbacks or self.callbacks if not isinstance(each, ProgressBar)]
+        self.datamodule, datamodule.trainer = datamodule, self
+        with self._with([*others, _WhenReady(work)]):
+            super().predict(model, dataloaders=_NoBatches(), ckpt_path=ckpt_path, return_predictions=False)
 
-    def _write_distances(self, callbacks: list[Callback], folder: Path) -> None:
-        for callback in callbacks:
-            if isinstance(callback, LatentDistance) and callback.findings:
-                write_distances(callback.findings, callback.pictures, folder)
-                print_distances(callback.findings, folder / "index.html")
+    def _own(self, kind: type[Callback]) -> Any:
+        """The callback of a kind among the configured ones."""
+        return next((each for each in self.callbacks if isinstance(each, kind)), None)
 
     def _check_one_process(self, command: str) -> None:
         if self.world_size > 1:
             raise InputError(
-                f"{command}: runs in one process and not in {self.world_size}; set --trainer.devices 1 and"
-                " --trainer.num_nodes 1."
+                f"{command}: runs in one process, {self.world_size} were asked for; set --trainer.devices 1."
             )
-
-    def _adaptation_callbacks(self, adaptation: BatchNormAdaptation) -> list[Callback]:
-        """The Trainer's own, with exactly one adaptation, followed by the distances and pictures."""
-        others = [callback for callback in self.callbacks if not isinstance(callback, KINDS)]
-        own = [callback for callback in self.callbacks if isinstance(callback, KINDS[1:])]
-        distance = [] if any(isinstance(callback, LatentDistance) for callback in own) else [LatentDistance()]
-        return [*others, adaptation, *own, *distance]
 
     @contextmanager
     def _with(self, callbacks: list[Callback]) -> Iterator[None]:
@@ -203,5 +217,40 @@ class AdaptationTrainer(Trainer):
             self.callbacks = own
 
 
+class _NoBatches(IterableDataset):
+    """Lets Lightning's predict loop end at once."""
+
+    def __iter__(self) -> Iterator[None]:
+        return iter(())
+
+
+class _WhenReady(Callback):
+    """Works once the checkpoint is restored and the task is on its device."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.work()
+
+
 def _applied(bank: str | None) -> list[Callback]:
     return [] if bank is None else [AppliedBank(bank)]
+
+
+def _adapted_path(output: str | None, ckpt_path: str | None) -> Path:
+    if output is None and ckpt_path is None:
+        raise InputError("adapt: without --ckpt_path there is nothing to name the output after; give --output.")
+    path = Path(output) if output else Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-adapted.ckpt")
+    if path.suffix != ".ckpt" or path.is_dir():
+        raise InputError(f"{path}: is no name for a checkpoint; give --output a file that ends in .ckpt.")
+    return path
+
+
+def _progress(trainer: Trainer) -> Callable[[Iterable], Iterable]:
+    """Shows the batches that are read, where the Trainer shows progress at all."""
+    if trainer.progress_bar_callback is None or not trainer.is_global_zero:
+        return iter
+    from rich.progress import track
+
+    return lambda batches: track(batches, description="Adapting", transient=True)

@@ -1,14 +1,15 @@
 """BatchNorm statistics: estimate them on a new domain, keep them as a bank. Plain torch."""
 
 from bnadapt.batchnorm.bank import Bank, BankMismatchError, LayerShift
+from bnadapt.batchnorm.bank_table import bank_table
 from bnadapt.batchnorm.domain_banks import DomainBanks
-from bnadapt.batchnorm.estimate import adapt, estimate
-from bnadapt.batchnorm.estimation import Estimate, Estimation
+from bnadapt.batchnorm.estimator import Estimate, Estimator
+from bnadapt.batchnorm.functional import adapt, estimate
 from bnadapt.batchnorm.layers import BatchNormError, NoBatchNormError, StatisticsError, batchnorm_layers
 from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import DECODER, ENCODER, DecayingMomentum, Policy, SourcePrior, SourceWeight
 from bnadapt.batchnorm.propagation import PropagationName
-from bnadapt.batchnorm.stopping import Convergence, UntilKnown
+from bnadapt.batchnorm.stopping import Convergence, UntilConverged
 from bnadapt.batchnorm.volume import VolumeTiles
 
 __all__ = [
@@ -21,7 +22,7 @@ __all__ = [
     "DecayingMomentum",
     "DomainBanks",
     "Estimate",
-    "Estimation",
+    "Estimator",
     "LayerShift",
     "Moments",
     "NoBatchNormError",
@@ -30,9 +31,10 @@ __all__ = [
     "SourcePrior",
     "SourceWeight",
     "StatisticsError",
-    "UntilKnown",
+    "UntilConverged",
     "VolumeTiles",
     "adapt",
+    "bank_table",
     "batchnorm_layers",
     "estimate",
 ]

@@ -1,7 +1,5 @@
 """The BatchNorm statistics of a network as an object of its own."""
 
-import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from bnadapt.batchnorm.bank_file import read_bank, write_bank
 from bnadapt.batchnorm.layers import BatchNormError, batchnorm_layers
 from bnadapt.batchnorm.mixture import mixed
 from bnadapt.batchnorm.moments import Moments
@@ -42,6 +41,18 @@ class Bank:
         variance: (C,) float64 by layer name.
         count: values per channel that a layer's statistics rest on, by layer name; 0 if unknown.
         provenance: where a layer's statistics come from, in words, by layer name.
+
+    Example:
+        >>> network = nn.Sequential(nn.BatchNorm2d(2))
+        >>> source = Bank.of(network)
+        >>> target = Bank({"0": torch.ones(2)}, {"0": torch.ones(2)}, {"0": 100})
+        >>> with target.applied(network):
+        ...     network[0].running_mean.tolist()
+        [1.0, 1.0]
+        >>> network[0].running_mean.tolist()
+        [0.0, 0.0]
+        >>> target.compared(source, eps=0)["0"].mean
+        1.0
     """
 
     mean: Mapping[str, Tensor]
@@ -132,7 +143,7 @@ class Bank:
         for name, mean in self.mean.items():
             variances = self.variance[name] + eps, reference.variance[name] + eps
             shift = (mean - reference.mean[name]) / variances[1].sqrt()
-            shifts[name] = LayerShift(_rms(shift), _rms((variances[0] / variances[1]).log()))
+            shifts[name] = LayerShift(rms(shift), rms((variances[0] / variances[1]).log()))
         return shifts
 
     def blended(self, source: "Bank", source_weight: float) -> "Bank":
@@ -164,45 +175,22 @@ class Bank:
             },
         )
 
-    def save(self, path: Path) -> None:
-        """Write the bank as safetensors; a file that is there is replaced when all is written."""
-        from safetensors.torch import save_file
+    def save(self, path: str | Path) -> None:
+        """Write the bank as safetensors; a file that is there is replaced when all is written.
 
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        tensors = {f"{name}/mean": mean.contiguous() for name, mean in self.mean.items()}
-        tensors |= {f"{name}/variance": variance.contiguous() for name, variance in self.variance.items()}
-        tensors |= {f"{name}/count": torch.tensor(count) for name, count in self.count.items()}
-        told = {name: self.provenance.get(name, "unknown") for name in self.mean}
-        try:
-            save_file(tensors, partial, metadata={"provenance": json.dumps(told)})
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        Raises:
+            OSError: the file cannot be written.
+        """
+        write_bank(path, **self.state_dict())
 
     @classmethod
-    def load(cls, path: Path) -> "Bank":
+    def load(cls, path: str | Path) -> "Bank":
         """Read what `save` wrote.
 
         Raises:
-            BatchNormError: the file is missing or broken.
+            BatchNormError: the file is missing, broken or of something else.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-                provenance = json.loads((file.metadata() or {})["provenance"])
-            names = list(provenance)  # safetensors sorts its keys, the network's order is here
-            return cls(
-                {name: tensors[f"{name}/mean"] for name in names},
-                {name: tensors[f"{name}/variance"] for name in names},
-                {name: int(tensors[f"{name}/count"]) for name in names},
-                provenance,
-            )
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise BatchNormError(f"{path}: cannot be read as a bank ({error}); check the path.") from error
+        return cls(**read_bank(path))
 
     def state_dict(self) -> dict[str, dict]:
         """Plain dictionaries of tensors, integers and strings, for a checkpoint."""
@@ -212,31 +200,6 @@ class Bank:
             "count": dict(self.count),
             "provenance": dict(self.provenance),
         }
-
-    def table(self, reference: "Bank | None" = None) -> str:
-        """A line per layer: channels, values per channel, typical mean and deviation, provenance.
-
-        Args:
-            reference: a bank to compare with; adds the shift of mean (in its deviations) and log-variance.
-
-        Raises:
-            BankMismatchError: it is of another network.
-        """
-        shifts = self.compared(reference) if reference else {}
-        heads = ["layer", "channels", "values", "|mean|", "deviation", *(["shift", "log-var"] if shifts else [])]
-        rows = [[*heads, "provenance"]]
-        for name, mean in self.mean.items():
-            numbers = [_rms(mean), self.variance[name].mean().sqrt().item()]
-            numbers += [shifts[name].mean, shifts[name].log_variance] if shifts else []
-            values = str(self.count[name] or "?")
-            told = self.provenance.get(name, "unknown")
-            rows.append([name, str(len(mean)), values, *(f"{number:.3g}" for number in numbers), told])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-        return "\n".join(lines)
-
-    def __str__(self) -> str:
-        return self.table()
 
     def require_fit(self, other: "Bank") -> None:
         """Refuse a bank of another network.
@@ -262,13 +225,13 @@ class Bank:
     def _differing(self, channels: Mapping[str, int]) -> list[str]:
         """What differs from a network, or another bank, with these layers of so many channels."""
         missing = [f"{name} is not in the bank" for name in channels if name not in self.mean]
-        strange = [f"{name} is only in the bank" for name in self.mean if name not in channels]
+        surplus = [f"{name} is only in the bank" for name in self.mean if name not in channels]
         shapes = [
             f"{name} has {count} channels, in the bank {len(self.mean[name])}"
             for name, count in channels.items()
             if name in self.mean and len(self.mean[name]) != count
         ]
-        return missing + strange + shapes
+        return missing + surplus + shapes
 
 
 def _copied(statistics: Tensor) -> Tensor:
@@ -287,5 +250,6 @@ def _restore(network: nn.Module, statistics: Mapping[str, tuple[Tensor, Tensor]]
         layer.running_var.copy_(statistics[name][1])
 
 
-def _rms(values: Tensor) -> float:
+def rms(values: Tensor) -> float:
+    """Root mean square."""
     return values.square().mean().sqrt().item()

@@ -6,34 +6,43 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from bnadapt.batchnorm.layers import batchnorm_layers
+from bnadapt.batchnorm.layers import named_modules
 
 
 @contextmanager
 def isolated(network: nn.Module) -> Iterator[None]:
-    """Every module in eval mode, and running statistics that may be exchanged; afterwards all is as before.
+    """Every module in eval mode, and buffers that may be written to; afterwards all is as before.
 
-    Also after an exception or an interrupt. The original tensors of the statistics are put aside and
-    are never written to. The random states of torch, numpy and Python come back too.
+    Also after an exception or an interrupt. Buffers are exchanged for copies meanwhile, so that whatever the network
+    counts or observes in eval mode, too, ends up in those; parameters are untouched. The random states of torch,
+    numpy and Python come back too.
     """
     modes = {module: module.training for module in network.modules()}
-    statistics = {
-        layer: (layer._buffers["running_mean"], layer._buffers["running_var"])
-        for layer in batchnorm_layers(network).values()
-    }
-    device = next(iter(statistics.values()))[0].device
+    buffers = {module: dict(module._buffers) for module in modes if isinstance(module._buffers, dict)}
+    device = next((each.device for _, module in named_modules(network) for each in module.parameters(False)), None)
     states = np.random.get_state(), random.getstate()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    copies: dict[int, Tensor] = {}
+    with torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else []):
         try:
             for module in modes:
                 module.training = False
+            for module, own in buffers.items():
+                module._buffers.update({name: _copied(buffer, copies) for name, buffer in own.items()})
             yield
         finally:
-            for layer, (mean, variance) in statistics.items():
-                layer._buffers["running_mean"], layer._buffers["running_var"] = mean, variance
+            for module, own in buffers.items():
+                module._buffers.clear()
+                module._buffers.update(own)
             for module, mode in modes.items():
                 module.training = mode
             np.random.set_state(states[0])  # noqa: NPY002
             random.setstate(states[1])
+
+
+def _copied(buffer: Tensor | None, copies: dict[int, Tensor]) -> Tensor | None:
+    """A copy; the same one for a buffer that several modules share."""
+    if buffer is None or nn.parameter.is_lazy(buffer):
+        return buffer
+    return copies.setdefault(id(buffer), buffer.clone())

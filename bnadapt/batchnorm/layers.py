@@ -1,5 +1,7 @@
 """Find the BatchNorm layers of a network, wherever they are."""
 
+from collections.abc import Iterator
+
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -19,39 +21,74 @@ class StatisticsError(BatchNormError):
 
 
 def batchnorm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
-    """The BatchNorm layers (1d, 2d, 3d, Sync), by name, in order of definition.
+    """The BatchNorm layers (1d, 2d, 3d, Sync) by name, in order of definition.
+
+    Names are those of the plain network, also where it, or a part of it, is wrapped by `torch.compile`,
+    DataParallel or DistributedDataParallel.
 
     Raises:
         NoBatchNormError: the network has none, and the sentence says what it has instead; or one that keeps
             no running statistics, or has no shape yet.
+
+    Example:
+        >>> list(batchnorm_layers(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))))
+        ['1']
     """
-    network = unwrapped(network)
-    found = {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
-    if lazy := [name for name, each in found.items() if nn.parameter.is_lazy(each.running_mean)]:
+    modules = dict(named_modules(network))
+    layers = {name: module for name, module in modules.items() if isinstance(module, _BatchNorm)}
+    if lazy := [name for name, layer in layers.items() if nn.parameter.is_lazy(layer.running_mean)]:
         raise NoBatchNormError(f"The BatchNorm layer {lazy[0]} has no shape yet; run the network once on a batch.")
-    untracked = [name for name, module in found.items() if module.running_mean is None]
+    untracked = [name for name, layer in layers.items() if layer.running_mean is None]
     if untracked:
         raise NoBatchNormError(
-            f"{len(untracked)} of the {len(found)} BatchNorm layers of this {type(network).__name__} keep no running"
+            f"{len(untracked)} of the {len(layers)} BatchNorm layers of this {type(network).__name__} keep no running"
             f" statistics (track_running_stats=False), such as {untracked[0] or 'itself'}: they normalise by the"
             " batch at hand and there is nothing to re-estimate. Build them with track_running_stats=True."
         )
-    if found:
-        return found
-    others = sorted({type(module).__name__ for module in network.modules() if isinstance(module, OTHER_NORMS)})
-    raise NoBatchNormError(
-        f"This {type(network).__name__} has no BatchNorm layer"
-        + (
-            f", it normalises with {', '.join(others)}, which keeps no statistics of its training data"
-            if others
-            else ""
-        )
-        + "; take a network with BatchNorm."
-    )
+    if not layers:
+        raise NoBatchNormError(f"This {type(network).__name__} has no BatchNorm layer{_instead(modules.values())}")
+    return layers
+
+
+def named_modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """As `torch.nn.Module.named_modules`, with the names of a network without wrappers.
+
+    A module inside of `torch.compile`, DataParallel or DistributedDataParallel has the name of its wrapper.
+    """
+    seen: set[nn.Module] = set()
+    waiting = [("", network)]
+    while waiting:
+        name, module = waiting.pop()
+        module = unwrapped(module)
+        if module in seen:
+            continue
+        seen.add(module)
+        yield name, module
+        children = [(f"{name}.{child}" if name else child, each) for child, each in module._modules.items()]
+        waiting += [(path, each) for path, each in reversed(children) if each is not None]
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
-    """The network inside of torch.compile, DataParallel and DistributedDataParallel, whose names have no prefix."""
+    """The module inside of `torch.compile`, DataParallel and DistributedDataParallel."""
     while isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)) or hasattr(network, "_orig_mod"):
         network = network._orig_mod if hasattr(network, "_orig_mod") else network.module
     return network
+
+
+def _instead(modules: Iterator[nn.Module]) -> str:
+    """How the sentence goes on that says that there is no BatchNorm layer: what there is instead, and what to do."""
+    kinds = {getattr(module, "original_name", type(module).__name__): module for module in modules}
+    normalising = sorted(name for name in kinds if "BatchNorm" in name)
+    if scripted := [name for name in normalising if hasattr(kinds[name], "original_name")]:
+        return f" but {scripted[0]} in TorchScript, which cannot be watched; give the network it was scripted from."
+    if normalising:
+        return (
+            f" of torch's own but {', '.join(normalising)}, whose statistics are constants; build the network with"
+            " torch.nn.BatchNorm2d, and load the same weights into it."
+        )
+    if others := sorted(name for name, each in kinds.items() if isinstance(each, OTHER_NORMS)):
+        return (
+            f", it normalises with {', '.join(others)}, which keeps no statistics of its training data; take a network"
+            " with BatchNorm."
+        )
+    return "; take a network with BatchNorm."

@@ -1,4 +1,4 @@
-"""Forward passes that go through a network side by side and wait for each other at given places."""
+"""Forward passes that go through a network side by side and wait for each other at given layers."""
 
 import contextvars
 import threading
@@ -21,13 +21,13 @@ class ForwardPass(threading.Thread):
         device_type: of the tensors, for autocast.
 
     Attributes:
-        place: what the pass waits at, None before the start and after the end.
+        layer: name of the layer that the pass waits at, None before the start and after the end.
         value: what it brought there.
     """
 
     def __init__(self, forward: Callable[[], Any], device_type: str) -> None:
         super().__init__(daemon=True, name="bnadapt forward pass")
-        self.place: Any = None
+        self.layer: str | None = None
         self.value: Any = None
         self._forward = forward
         self._surroundings = _surroundings(device_type)
@@ -49,21 +49,21 @@ class ForwardPass(threading.Thread):
         except BaseException as error:  # goes on in `advance`
             self._error = error
         finally:
-            self.place = self.value = self._forward = None
+            self.layer = self.value = self._forward = None
             self._halted.release()
 
     def advance(self) -> None:
-        """Go on to the next place or the end; an exception of the forward pass is raised here."""
+        """Go on to the next layer or the end; an exception of the forward pass is raised here."""
         self._go.release()
         self._halted.acquire()
         if self._error is not None:
             raise self._error
 
-    def halt(self, place: Any, value: Any) -> None:
-        """Wait at a place until `advance` is called; called from within the forward pass."""
+    def halt(self, layer: str, value: Any) -> None:
+        """Wait at a layer until `advance` is called; called from within the forward pass."""
         if self._cancelled:  # the network has caught the first one
             raise _Cancelled
-        self.place, self.value = place, value
+        self.layer, self.value = layer, value
         self._halted.release()
         self._go.acquire()
         if self._cancelled:
@@ -77,7 +77,7 @@ class ForwardPass(threading.Thread):
 
 @contextmanager
 def side_by_side(forwards: Sequence[Callable[[], Any]], device_type: str) -> Iterator[list[ForwardPass]]:
-    """Start forward passes, each to its first place or its end; on leaving, all that still wait are ended."""
+    """Start forward passes, each to its first layer or its end; on leaving, all that still wait are ended."""
     passes = [ForwardPass(forward, device_type) for forward in forwards]
     try:
         for each in passes:

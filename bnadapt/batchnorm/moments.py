@@ -21,6 +21,13 @@ class Moments:
         variance: (C,), the mean squared deviation from `mean`.
         spread: (3, C), over tiles, weighted by their values: variance of the tile's mean m, covariance
             of m and q, variance of q, where q is the tile's mean squared deviation from `mean`.
+
+    Example:
+        >>> features = torch.arange(8.0).reshape(4, 1, 2)
+        >>> one, other = (Moments.of(part) for part in features.split([1, 3]))
+        >>> both = one.merged(other)
+        >>> both.mean.item(), both.variance.item(), both.tiles
+        (3.5, 5.25, 4)
     """
 
     count: int
@@ -69,23 +76,23 @@ class Moments:
         spread = spread + share * (1 - share) * torch.stack([between.square(), between * gap, gap.square()])
         return Moments(count, self.tiles + other.tiles, mean, variance, spread)
 
-    def standard_errors(self, floor: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Standard errors of the mean, in deviations, and of the logarithm of the variance.
+    def standard_errors(self, eps: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Standard errors of the mean, in standard deviations, and of the logarithm of the variance.
 
         Tiles are the unit, because neighbouring pixels correlate, and are taken as equally large and
         independently drawn: SE(mean)^2 = Var(m) / (K - 1) for K tiles, and to first order
         SE(log variance)^2 = Var(q) / (K - 1) / variance^2.
 
         Args:
-            floor: added to the variance in both denominators, such as a layer's `eps`, so that channels
-                without signal do not count.
+            eps: added to the variance in both denominators, such as a layer's own, so that channels without signal
+                do not count.
 
         Returns:
             Two (C,) tensors, infinite for a single tile.
         """
         if self.tiles < 2:
             return torch.full_like(self.mean, torch.inf), torch.full_like(self.mean, torch.inf)
-        variance = self.variance + floor
+        variance = self.variance + eps
         return (
             (self.spread[0] / (self.tiles - 1) / variance).sqrt(),
             (self.spread[2].clamp(min=0) / (self.tiles - 1)).sqrt() / variance,

@@ -116,6 +116,12 @@ class Policy:
 
     Raises:
         BatchNormError: a value is out of range.
+
+    Example:
+        >>> Policy(SourcePrior(16), layers=ENCODER).chosen(["encoder.0.norm1", "decoder.0.norm1"])
+        ['encoder.0.norm1']
+        >>> Policy(SourcePrior(16)).weight(tiles=48)
+        0.25
     """
 
     source_weight: float | SourceWeight = 0.0

@@ -26,11 +26,11 @@ class Processes:
         own = next(iter(layers.values())).running_mean.device
         self.device = own if group and "nccl" in distributed.get_backend(group) else torch.device("cpu")
 
-    def each(self, number: int) -> list[int]:
-        """The number that every process gives."""
+    def gathered(self, number: int) -> list[int]:
+        """What every process gives, by rank."""
         if self.group is None:
             return [number]
-        return [int(other) for other in self._gathered(torch.tensor(number, dtype=torch.float64))]
+        return [int(other) for other in self._all_gathered(torch.tensor(number, dtype=torch.float64))]
 
     def pooled(self, moments: Mapping[str, Moments], names: Collection[str]) -> dict[str, Moments]:
         """The moments of all processes together, the same in each.
@@ -42,7 +42,7 @@ class Processes:
         if self.group is None:
             return dict(moments)
         pooled: dict[str, Moments] = {}
-        for packed in self._gathered(self._packed(moments, names)):
+        for packed in self._all_gathered(self._packed(moments, names)):
             for name, part in self._unpacked(packed, names).items():
                 pooled[name] = pooled[name].merged(part) if name in pooled else part
         return pooled
@@ -59,16 +59,16 @@ class Processes:
         return torch.cat(parts)
 
     def _unpacked(self, packed: Tensor, names: Collection[str]) -> dict[str, Moments]:
-        found = {}
+        moments = {}
         lengths = [2 + STATISTICS * self.layers[name].num_features for name in names]
         for name, part in zip(names, packed.split(lengths), strict=True):
             count, tiles = part[:2].long().tolist()
             mean, variance, *spread = part[2:].view(STATISTICS, -1)
             if count:
-                found[name] = Moments(count, tiles, mean, variance, torch.stack(spread))
-        return found
+                moments[name] = Moments(count, tiles, mean, variance, torch.stack(spread))
+        return moments
 
-    def _gathered(self, values: Tensor) -> list[Tensor]:
+    def _all_gathered(self, values: Tensor) -> list[Tensor]:
         values = values.to(self.device)
         gathered = [torch.empty_like(values) for _ in range(distributed.get_world_size(self.group))]
         distributed.all_gather(gathered, values, group=self.group)

@@ -1,10 +1,11 @@
-"""What a BatchNorm layer normalises by while the statistics of the layers behind it are estimated."""
+"""What a BatchNorm layer normalises by while the statistics of the layers downstream are estimated."""
 
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial, reduce
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -20,8 +21,12 @@ from bnadapt.batchnorm.tile_moments import as_one_tile, tile_moments
 Forward = Callable[[Tensor], Any]
 
 
-class _Enough(BaseException):
+class _PastLastLayer(BaseException):
     """Ends a forward pass behind the last layer; no `except Exception` of the network catches it."""
+
+
+class _SingleValue(BaseException):
+    """Ends a forward pass at a layer that gets one value per channel, which has no variance."""
 
 
 class Propagation(ABC):
@@ -41,7 +46,7 @@ class Propagation(ABC):
     """
 
     growth: int
-    """Factor by which the number of tiles must have grown before another `settled` is worth its cost."""
+    """Factor by which the number of tiles must have grown before another `compute` is worth its cost."""
 
     def __init__(self, network: nn.Module, forward: Forward, policy: Policy, by_tile: bool) -> None:
         layers = batchnorm_layers(network)
@@ -52,11 +57,11 @@ class Propagation(ABC):
         self.by_tile = by_tile
 
     @abstractmethod
-    def add(self, images: Tensor) -> None:
+    def update(self, images: Tensor) -> None:
         """Take a batch."""
 
     @abstractmethod
-    def settled(self, processes: Processes) -> dict[str, Moments]:
+    def compute(self, processes: Processes) -> dict[str, Moments]:
         """Moments of all batches so far, in all processes (a collective)."""
 
     def normalise_by(self, name: str, mean: Tensor, variance: Tensor, tiles: int) -> None:
@@ -95,6 +100,10 @@ class OnePass(Propagation):
     the first layer are exact; those of later ones are of features that were normalised batch by
     batch, which approximates the adapted network the better, the larger the batches. A policy whose
     source weight depends on the number of tiles is propagated with the number so far.
+
+    A batch of which a layer gets a single value per channel, such as a last one of one tile where a layer follows a
+    global pooling, is passed together with the next batch of its size, else normalised there by what was pooled
+    before.
     """
 
     growth = 1
@@ -103,53 +112,111 @@ class OnePass(Propagation):
         super().__init__(network, forward, policy, by_tile)
         self._whole: list[str] | None = None  # what a forward pass calls that calls all layers, in order
         self._images = 0
-        self._streams: dict[_Way, Moments] = {}
+        self._streams: dict[_ExecutionPath, Moments] = {}
+        self._held: Tensor | None = None
 
-    def add(self, images: Tensor) -> None:
+    def update(self, images: Tensor) -> None:
         """Run the batch and merge its moments."""
-        called: list[str] = []
-        found: list[tuple[Tensor, Tensor, int]] = []
+        if self._held is not None and self._held.shape[1:] == images.shape[1:]:
+            images, self._held = torch.cat([self._held, images]), None
+        try:
+            self._run(images, None)
+        except _SingleValue:
+            self._run_held()
+            self._held = images.clone()
+
+    def compute(self, processes: Processes) -> dict[str, Moments]:
+        """The merged moments."""
+        self._run_held()
+        return processes.pooled(self._moments(), self.layers)
+
+    def _run_held(self) -> None:
+        """Run a batch with a single value per channel somewhere after all others; normalised there by theirs."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._run(held, self._moments())
+
+    def _run(self, images: Tensor, pooled: Mapping[str, Moments] | None) -> None:
+        """Run a batch.
+
+        Args:
+            images: the batch.
+            pooled: what layers with a single value per channel normalise by; without it they end the run by
+                `_SingleValue`.
+        """
+        inputs: list[_LayerInput] = []
+        tiles = self._images + len(images)
 
         def record(name: str, features: Tensor) -> None:
             units = self.units(features)
-            means, variances = tile_moments(units)
-            pixels = units[0, 0].numel()
-            _check_variance(name, len(units) * pixels)
-            found.append((means, variances, pixels))
-            called.append(name)
-            if called == self._whole:
-                raise _Enough
-            mean = means.mean(0)
-            variance = (variances + (means - mean).square()).mean(0)
-            self.normalise_by(name, mean, variance, self._images)
+            own = _LayerInput(name, *tile_moments(units), units[0, 0].numel())
+            mean, variance = own.pooled() if own.count > 1 else _with_others(own, pooled)
+            inputs.append(own)
+            if [each.layer for each in inputs] == self._whole:
+                raise _PastLastLayer
+            self.normalise_by(name, mean, variance, tiles)
 
-        self._images += len(images)
-        with self.watched(record), suppress(_Enough):
+        with self.watched(record), suppress(_PastLastLayer):
             self.forward(images)
+            called = [each.layer for each in inputs]
             self._whole = called if set(called) == set(self.layers) else None
-        if called:
-            self._merge(called, *zip(*found, strict=True))
+        self._images = tiles
+        for _, group in groupby(sorted(inputs, key=_units), key=_units):
+            self._merge(list(group))
 
-    def _merge(self, called: list[str], means: Sequence[Tensor], variances: Sequence[Tensor], pixels: tuple) -> None:
-        """Merge a batch's moments of all layers at once: what goes the same way at the same size lies side by side."""
-        way = _Way(tuple(called), pixels)
-        batch = Moments.of_tiles(torch.cat(means, 1), torch.cat(variances, 1), 1)
-        self._streams[way] = self._streams[way].merged(batch) if way in self._streams else batch
+    def _merge(self, inputs: Sequence["_LayerInput"]) -> None:
+        """Merge a batch's moments of many layers at once: those of one execution path and size lie side by side."""
+        path = _ExecutionPath(tuple(each.layer for each in inputs), tuple(each.pixels for each in inputs))
+        means, variances = (torch.cat([each[part] for each in inputs], 1) for part in (1, 2))
+        batch = Moments.of_tiles(means, variances, 1)
+        self._streams[path] = self._streams[path].merged(batch) if path in self._streams else batch
 
-    def settled(self, processes: Processes) -> dict[str, Moments]:
-        """The merged moments."""
+    def _moments(self) -> dict[str, Moments]:
         moments: dict[str, Moments] = {}
-        for way, stream in self._streams.items():
-            channels = [self.layers[name].num_features for name in way.called]
-            for name, part in zip(way.called, stream.split(channels, way.pixels), strict=True):
+        for path, stream in self._streams.items():
+            channels = [self.layers[name].num_features for name in path.layers]
+            for name, part in zip(path.layers, stream.split(channels, path.pixels), strict=True):
                 moments[name] = moments[name].merged(part) if name in moments else part
-        return processes.pooled(moments, self.layers)
+        return moments
 
 
-class _Way(NamedTuple):
-    """The layers that a batch calls, in order, and the values per tile and channel in each."""
+class _LayerInput(NamedTuple):
+    """What a layer got of a batch: means and variances (units, C), and the values per unit and channel."""
 
-    called: tuple[str, ...]
+    layer: str
+    means: Tensor
+    variances: Tensor
+    pixels: int
+
+    @property
+    def count(self) -> int:
+        """Values per channel."""
+        return len(self.means) * self.pixels
+
+    def pooled(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance (C,) of all units together."""
+        mean = self.means.mean(0)
+        return mean, (self.variances + (self.means - mean).square()).mean(0)
+
+
+def _with_others(single: _LayerInput, pooled: Mapping[str, Moments] | None) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a single value per channel and all that was pooled of its layer before."""
+    if pooled is None:
+        raise _SingleValue
+    if single.layer not in pooled:
+        raise StatisticsError(_no_variance(single.layer))
+    moments = pooled[single.layer].merged(Moments.of_tiles(single.means, single.variances, single.pixels))
+    return moments.mean, moments.variance
+
+
+def _units(layer_input: _LayerInput) -> int:
+    return len(layer_input.means)
+
+
+class _ExecutionPath(NamedTuple):
+    """The layers that a batch calls, in order, and the values per unit and channel in each."""
+
+    layers: tuple[str, ...]
     pixels: tuple[int, ...]
 
 
@@ -161,7 +228,7 @@ class LayerConsistent(Propagation):
     batches go through the network side by side, wait at every BatchNorm layer until the last one is
     there, and go on normalised by their pooled moments. The cost is one forward pass over the tiles,
     whatever the depth, and memory for what all of them hold between two layers (skip connections
-    included). Memory grows with the tiles, so draw them: few are enough, and `UntilKnown` tells how many.
+    included). Memory grows with the tiles, so draw them: few are enough, and `UntilConverged` tells how many.
     Every check of it runs all tiles again, at least twice as many as at the last one, so that all checks
     together cost less than three passes over the tiles that were read. There is a thread, with torch's threads
     of its own, for every batch: with many cores make the batches large.
@@ -173,35 +240,36 @@ class LayerConsistent(Propagation):
         super().__init__(network, forward, policy, by_tile)
         self.batches: list[Tensor] = []
 
-    def add(self, images: Tensor) -> None:
+    def update(self, images: Tensor) -> None:
         """Keep a copy of the batch."""
         self.batches.append(images.clone())
 
-    def settled(self, processes: Processes) -> dict[str, Moments]:
+    def compute(self, processes: Processes) -> dict[str, Moments]:
         """Run all batches breadth first.
 
         Raises:
-            StatisticsError: a process has no batch, batches take different ways through the network, or a
-                layer is called twice in a pass, so that no single statistics can be right for both.
+            StatisticsError: a process has no batch, batches take different execution paths, or a layer is called
+                twice in a pass, so that no single statistics can be right for both.
         """
-        if 0 in processes.each(len(self.batches)):
+        if 0 in processes.gathered(len(self.batches)):
             raise StatisticsError("No image came to one of the processes; give at least one batch to each.")
-        images = sum(processes.each(sum(map(len, self.batches))))
-        settled: dict[str, Moments] = {}
+        images = sum(processes.gathered(sum(map(len, self.batches))))
+        pooled: dict[str, Moments] = {}
         forwards = [partial(self.forward, batch) for batch in self.batches]
         with self.watched(self._halt), side_by_side(forwards, self.batches[0].device.type) as passes:
-            while (name := _common_place(passes)) is not None:
+            while (name := _common_layer(passes)) is not None:
                 own = {name: reduce(Moments.merged, (each.value for each in passes))}
-                settled |= processes.pooled(own, [name])
-                _check_variance(name, settled[name].count)
-                self.normalise_by(name, settled[name].mean, settled[name].variance, images)
-                going_on = passes if len(settled) < len(self.layers) else passes[:1]
+                pooled |= processes.pooled(own, [name])
+                if pooled[name].count == 1:
+                    raise StatisticsError(_no_variance(name))
+                self.normalise_by(name, pooled[name].mean, pooled[name].variance, images)
+                going_on = passes if len(pooled) < len(self.layers) else passes[:1]
                 for each in going_on:
                     each.advance()
-                _check_once(going_on[0].place, settled)
+                _check_once(going_on[0].layer, pooled)
                 if going_on is not passes:
                     break
-        return settled
+        return pooled
 
     def _halt(self, name: str, features: Tensor) -> None:
         """Bring the layer's moments to where all passes wait."""
@@ -214,20 +282,21 @@ class LayerConsistent(Propagation):
         this.halt(name, Moments.of(self.units(features)))
 
 
-def _common_place(passes: Sequence[ForwardPass]) -> str | None:
-    places = {each.place for each in passes}
-    if len(places) > 1:
-        apart = " and ".join(sorted(place or "the end" for place in places))
+def _common_layer(passes: Sequence[ForwardPass]) -> str | None:
+    layers = {each.layer for each in passes}
+    if len(layers) > 1:
+        listed = " and ".join(sorted(layer or "the end" for layer in layers))
         raise StatisticsError(
-            f"Batches take different ways through the network: they are at {apart}. Take the propagation 'one_pass'."
+            f"Batches take different execution paths through the network: they are at {listed}. Take the propagation"
+            " 'one_pass'."
         )
-    return places.pop()
+    return layers.pop()
 
 
-def _check_once(place: str | None, settled: Mapping[str, Moments]) -> None:
-    if place in settled:
+def _check_once(layer: str | None, pooled: Mapping[str, Moments]) -> None:
+    if layer in pooled:
         raise StatisticsError(
-            f"The BatchNorm layer {place} is called twice in a forward pass, so that no statistics are those of both"
+            f"The BatchNorm layer {layer} is called twice in a forward pass, so that no statistics are those of both"
             " its inputs in the adapted network. Take the propagation 'one_pass'."
         )
 
@@ -237,12 +306,11 @@ def _in_float64(layer: nn.Module) -> tuple[Tensor, Tensor]:
     return tuple(each.cpu().double() if each.device.type == "mps" else each.double() for each in statistics)
 
 
-def _check_variance(name: str, count: int) -> None:
-    if count == 1:
-        raise StatisticsError(
-            f"The BatchNorm layer {name} got one value per channel, which has no variance; give larger images or more"
-            " of them in a batch, or take the propagation 'layer_consistent', which pools all batches."
-        )
+def _no_variance(layer: str) -> str:
+    return (
+        f"The BatchNorm layer {layer} got one value per channel, which has no variance; give larger images or more of"
+        " them in a batch, or take the propagation 'layer_consistent', which pools all batches."
+    )
 
 
 PROPAGATIONS = {"one_pass": OnePass, "layer_consistent": LayerConsistent}

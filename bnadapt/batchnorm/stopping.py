@@ -1,4 +1,4 @@
-"""Stop when the statistics are known."""
+"""Stop when the statistics have converged."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,37 +11,41 @@ from bnadapt.batchnorm.moments import Moments
 
 
 @dataclass(frozen=True)
-class UntilKnown:
-    """Read tiles until every layer's statistics are known to a tolerance.
+class UntilConverged:
+    """Read tiles until the standard errors of every layer's statistics are within a tolerance.
 
-    A layer's error is the root mean square over its channels of the standard error of the mean, in
+    A layer's error is the root mean square over its channels of the standard error of the mean, in standard
     deviations, or of the log-variance, whichever is larger; tiles are the unit (`Moments.standard_errors`).
     It is a promise only if tiles come in random order.
 
     Args:
         tolerance: standard error of the worst layer at which to stop.
-        floor: tiles to read at least; fewer are refused.
-        ceiling: tiles from which on no further batch is read; none means all there are.
+        min_tiles: to read at least; fewer are refused.
+        max_tiles: from which on no further batch is read; none means all there are.
 
     Raises:
         BatchNormError: a value is out of range.
+
+    Example:
+        >>> UntilConverged(0.1, min_tiles=8, max_tiles=64).exhausted(64)
+        True
     """
 
     tolerance: float = 0.1
-    floor: int = 8
-    ceiling: int | None = None
+    min_tiles: int = 8
+    max_tiles: int | None = None
 
     def __post_init__(self) -> None:
         if not self.tolerance > 0:
             raise BatchNormError(f"tolerance is {self.tolerance}; give a standard error above 0, such as 0.1.")
-        if self.floor < 2:
-            raise BatchNormError(f"floor is {self.floor}; a standard error needs at least 2 tiles.")
-        if self.ceiling is not None and self.ceiling < self.floor:
-            raise BatchNormError(f"ceiling is {self.ceiling}, below the floor of {self.floor} tiles; raise it.")
+        if self.min_tiles < 2:
+            raise BatchNormError(f"min_tiles is {self.min_tiles}; a standard error needs at least 2 tiles.")
+        if self.max_tiles is not None and self.max_tiles < self.min_tiles:
+            raise BatchNormError(f"max_tiles is {self.max_tiles}, below min_tiles, {self.min_tiles}; raise it.")
 
-    def reached(self, tiles: int) -> bool:
+    def exhausted(self, tiles: int) -> bool:
         """Whether no more tiles may be read."""
-        return self.ceiling is not None and tiles >= self.ceiling
+        return self.max_tiles is not None and tiles >= self.max_tiles
 
 
 @dataclass
@@ -50,7 +54,7 @@ class Convergence:
 
     Attributes:
         tiles: how many were read at every check.
-        mean: per layer the standard error of the mean in deviations at every check, RMS over channels.
+        mean: per layer the standard error of the mean in standard deviations at every check, RMS over channels.
         log_variance: per layer that of the log-variance.
     """
 
@@ -58,7 +62,7 @@ class Convergence:
     mean: dict[str, list[float]] = field(default_factory=dict)
     log_variance: dict[str, list[float]] = field(default_factory=dict)
 
-    def add(self, tiles: int, layers: Mapping[str, nn.Module], moments: Mapping[str, Moments]) -> float:
+    def append(self, tiles: int, layers: Mapping[str, nn.Module], moments: Mapping[str, Moments]) -> float:
         """Put down a check.
 
         Args:
@@ -71,7 +75,7 @@ class Convergence:
         """
         self.tiles.append(tiles)
         for name, each in moments.items():
-            errors = each.standard_errors(floor=layers[name].eps)
+            errors = each.standard_errors(eps=layers[name].eps)
             for curve, error in zip((self.mean, self.log_variance), errors, strict=True):
                 curve.setdefault(name, []).append(float(torch.sqrt(error.square().mean())))
         return max(curve[name][-1] for curve in (self.mean, self.log_variance) for name in moments)

@@ -8,7 +8,7 @@ from torch import Tensor
 from bnadapt.batchnorm.mixture import mixed
 
 ROWS = 256  # values that are added up in the features' own precision; the rest is float64
-CANCELS = 16.0  # |mean| / deviation from which on float32 cannot tell the mean precisely
+CANCELLATION = 16.0  # |mean| / standard deviation from which on float32 cannot tell the mean precisely
 
 
 def tile_moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,7 +33,7 @@ def tile_moments(features: Tensor) -> tuple[Tensor, Tensor]:
             mean, variance = mean.cpu(), variance.cpu()
         return mean.double(), variance.double()
     mean, variance = _moments(features)
-    far = mean.square() > CANCELS**2 * variance
+    far = mean.square() > CANCELLATION**2 * variance
     if far.any():
         channels = far.any(0)
         chosen = features[:, channels]
@@ -46,7 +46,7 @@ def tile_moments(features: Tensor) -> tuple[Tensor, Tensor]:
 def as_one_tile(features: Tensor) -> Tensor:
     """Features (N, C, ...) of a batch as those of one tile, (1, C, N P), if that is a view: if channels come last."""
     flat = features.flatten(2) if features.ndim > 2 else features.unsqueeze(2)
-    if flat.stride(1) >= flat.stride(2):
+    if flat.shape[2] > 1 and flat.stride(1) >= flat.stride(2):
         return flat
     return flat.transpose(1, 2).reshape(1, -1, flat.shape[1]).transpose(1, 2)
 
@@ -77,16 +77,16 @@ def _dealt_rows(features: Tensor, parts: int) -> tuple[Tensor, Tensor]:
     tiles, channels, pixels = features.shape
     rows = features.transpose(1, 2).reshape(tiles, pixels // parts, parts * channels)
     means, variances = zip(*(torch.batch_norm_update_stats(tile, None, None, 0.0) for tile in rows), strict=True)
-    found = torch.stack([*means, *variances]).double().view(2, tiles, parts, channels)
-    return _pooled(found[0], found[1], 1)
+    both = torch.stack([*means, *variances]).double().view(2, tiles, parts, channels)
+    return _pooled(both[0], both[1], 1)
 
 
 def _dealt_columns(features: Tensor, parts: int) -> tuple[Tensor, Tensor]:
     """Where the pixels of a channel lie next to each other."""
     tiles, channels, pixels = features.shape
     columns = features.reshape(1, tiles * channels * parts, pixels // parts)
-    found = torch.batch_norm_update_stats(columns, None, None, 0.0)
-    return _pooled(*(each.double().view(tiles, channels, parts) for each in found), 2)
+    both = torch.batch_norm_update_stats(columns, None, None, 0.0)
+    return _pooled(*(each.double().view(tiles, channels, parts) for each in both), 2)
 
 
 def _pooled(means: Tensor, variances: Tensor, axis: int) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bnadapt.batchnorm.layers import StatisticsError
+from bnadapt.batchnorm.tiling import tile_starts
 
 DRAWN_AT_ONCE = 64
 
@@ -37,6 +38,11 @@ class VolumeTiles:
 
     Raises:
         StatisticsError: a volume is smaller than a tile or has another number of axes.
+
+    Example:
+        >>> tiles = VolumeTiles(np.zeros((10, 100, 100), np.uint8), tile_size=50)
+        >>> len(tiles), next(iter(tiles)).shape
+        (40, torch.Size([1, 50, 50]))
     """
 
     def __init__(
@@ -93,17 +99,16 @@ class VolumeTiles:
 
     def _index_at(self, point: Sequence[float]) -> int:
         """The tile at a point of the unit cube: which section of all, how far down, how far right."""
-        place = point[0] * len(self)
-        which = int(np.searchsorted(self._ends, place, side="right"))
+        position = point[0] * len(self)
+        which = int(np.searchsorted(self._ends, position, side="right"))
         start = int(self._ends[which - 1]) if which else 0
         depth, rows, columns = self._grids[which]
-        section = min(int((place - start) / (len(rows) * len(columns))), depth - 1)
+        section = min(int((position - start) / (len(rows) * len(columns))), depth - 1)
         row, column = int(point[1] * len(rows)), int(point[2] * len(columns))
         return start + int(np.ravel_multi_index((section, row, column), (depth, len(rows), len(columns))))
 
 
 def _grid(shape: Sequence[int], tile_size: int) -> tuple[int, list[int], list[int]]:
     """Number of sections, first rows and first columns of the tiles."""
-    depth, *sides = shape
-    starts = [np.linspace(0, side - tile_size, -(-side // tile_size)).round().astype(int).tolist() for side in sides]
-    return (depth, *starts)
+    depth, height, width = shape
+    return depth, tile_starts(height, tile_size), tile_starts(width, tile_size)

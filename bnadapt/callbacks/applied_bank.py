@@ -16,12 +16,12 @@ class AppliedBank(Callback):
         path: of the bank, safetensors.
 
     Raises:
-        BatchNormError: at the start of `test` and `predict`, if the file is missing or broken, or of
-            another network.
+        BatchNormError: if the file is missing or broken; at the start of `test` and `predict`, if it is of another
+            network.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path) -> None:
+        self.bank = Bank.load(path)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._apply(pl_module)
@@ -31,5 +31,5 @@ class AppliedBank(Callback):
 
     def _apply(self, task: LightningModule) -> None:
         own = task.source_bank or Bank.of(task.network)
-        Bank.load(self.path).apply(task.network)
+        self.bank.apply(task.network)
         task.source_bank = own

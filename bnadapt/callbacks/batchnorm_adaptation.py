@@ -3,41 +3,38 @@
 import json
 import math
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import distributed
+from torch.utils.data import DataLoader
 
+from bnadapt.adaptation import Recipe
 from bnadapt.batchnorm import (
-    Bank,
     Convergence,
     Estimate,
-    Estimation,
     Policy,
     PropagationName,
     SourceWeight,
-    UntilKnown,
+    UntilConverged,
     batchnorm_layers,
 )
-from bnadapt.callbacks.inference import logits_of
+from bnadapt.callbacks.inference import adaptation_pass, shard
 from bnadapt.callbacks.tensorboard import writer_of
+from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.errors import InputError
-from bnadapt.files import written_whole
-from bnadapt.stage import is_adapting
+from bnadapt.files import atomic_folder
 
 
 class BatchNormAdaptation(Callback):
     """Re-estimates the running statistics of BatchNorm layers on images of the target.
 
-    At the end of `fit` it reads the data module's `adaptation_dataloader`, which gives no masks,
-    and writes the adapted network as a checkpoint of its own; best and last checkpoint stay
-    unadapted. In `bnadapt adapt` it takes what the predict loop reads. With several processes
-    each reads its share, and all hold the same statistics. All weights, and all buffers other than the
-    running statistics, stay bit-identical.
+    At the end of `fit` it reads tiles of the target, without masks, and writes the adapted network as a checkpoint of
+    its own; best and last checkpoint stay unadapted. `bnadapt adapt` does the same with `adapt`. With several
+    processes each passes its share through the network, and all hold the same statistics. All weights, and all buffers
+    other than the running statistics, stay bit-identical.
 
     Afterwards the task holds the source's statistics as `source_bank` and the record as `adaptation`. A
     network that was adapted before keeps its first source. TensorBoard gets the standard errors of the
@@ -62,31 +59,19 @@ class BatchNormAdaptation(Callback):
         self,
         policy: Policy | None = None,
         propagation: PropagationName = "one_pass",
-        until: UntilKnown | None = None,
+        until: UntilConverged | None = None,
         output: str = "adapted.ckpt",
     ) -> None:
-        self.policy = policy or Policy()
-        self.propagation = propagation
-        self.until = until
+        self.recipe = Recipe(policy or Policy(), propagation, until)
         self.output = output
-        self._estimation: Estimation | None = None
-        self._stack = ExitStack()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.policy.chosen(list(batchnorm_layers(pl_module.network)))
+        self.recipe.policy.chosen(list(batchnorm_layers(pl_module.network)))
         if trainer.datamodule.target is None:
             raise InputError("BatchNormAdaptation: there is no target to adapt to; give --data.target.")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        try:
-            self._begin(pl_module)
-            for batch in trainer.datamodule.adaptation_dataloader():
-                if self._estimation.add(batch["image"].to(pl_module.device)):
-                    break
-            estimate = self._estimation.result()
-        finally:
-            self._end(pl_module)
-        self._adapt(trainer, pl_module, estimate)
+        self.adapt(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.fast_dev_run:
@@ -94,65 +79,54 @@ class BatchNormAdaptation(Callback):
         folder = getattr(trainer.checkpoint_callback, "dirpath", None) or trainer.default_root_dir
         save_adapted(trainer, pl_module, Path(folder) / self.output)
 
-    def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if is_adapting(trainer):
-            self._begin(pl_module)
+    def adapt(
+        self, trainer: Trainer, task: LightningModule, progress: Callable[[Iterable], Iterable] = iter
+    ) -> Estimate:
+        """Adapt the task's network to the target of the Trainer's data module, and record how it came about.
 
-    def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if is_adapting(trainer) and outputs:
-            raise StopIteration  # how Lightning's predict loop is told that it has seen enough
+        Args:
+            trainer: whose data, device, precision and processes are used.
+            task: to adapt.
+            progress: wraps the batches, to show how far it is.
 
-    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if is_adapting(trainer):
-            try:
-                estimate = self._estimation.result()
-            finally:
-                self._end(pl_module)
-            self._adapt(trainer, pl_module, estimate)
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._end(pl_module)
-
-    def _begin(self, task: LightningModule) -> None:
-        self._started = time.perf_counter()
-        group = distributed.group.WORLD if distributed.is_available() and distributed.is_initialized() else None
-        if task.source_bank is not None:
-            self._stack.enter_context(task.source_bank.applied(task.network))
-        forward = partial(logits_of, task)
-        estimation = Estimation(task.network, self.propagation, self.policy, self.until, forward, group)
-        self._estimation = task.estimation = self._stack.enter_context(estimation)
-
-    def _end(self, task: LightningModule) -> None:
-        self._stack.close()
-        task.estimation = self._estimation = None
-
-    def _adapt(self, trainer: Trainer, task: LightningModule, estimate: Estimate) -> None:
-        """Apply the estimate and record how it came about."""
-        task.source_bank = task.source_bank or Bank.of(task.network)
-        task.target_bank = estimate.bank
-        task.target_bank.apply(task.network)
+        Raises:
+            InputError: there is no target, or its images cannot be used.
+            BatchNormError: the statistics cannot be estimated.
+        """
+        started = time.perf_counter()
         datamodule = trainer.datamodule
-        task.adaptation = {
+        tiles = datamodule.unlabelled_tiles("target", datamodule.adaptation_tiles, shard(trainer))
+        runs = adaptation_pass(trainer, task)
+        estimate = runs.estimate(progress(DataLoader(tiles, batch_size=datamodule.batch_size)), self.recipe)
+        estimate.bank.apply(task.network)
+        task.source_bank, task.target_bank = runs.source_bank, estimate.bank
+        task.adaptation = self._record(datamodule, tiles, estimate)
+        task.adaptation["seconds"] = round(time.perf_counter() - started, 3)
+        log_convergence(trainer, estimate.convergence)
+        return estimate
+
+    def _record(self, datamodule: Any, tiles: DrawnTiles, estimate: Estimate) -> dict[str, Any]:
+        policy, until = self.recipe.policy, self.recipe.until
+        return {
             "target": datamodule.target.name,
             "tiles": estimate.tiles,
             "pixels": estimate.pixels,
+            "blank_sections": sorted(tiles.blank_sections),
+            "blank_tiles": len(tiles.blank_tiles),
             "intensity": datamodule.intensity,
+            "intensity_ranges": datamodule.scalings.state_dict()["ranges"],
             "pixel_size_nm": datamodule.pixel_size_nm,
-            "propagation": self.propagation,
-            "policy": described(self.policy),
-            "source_weight": self.policy.weight(estimate.tiles),
-            "until": asdict(self.until) if self.until else None,
-            "known": estimate.known,
-            "convergence": readable(estimate.convergence),
+            "propagation": self.recipe.propagation,
+            "policy": policy_record(policy),
+            "source_weight": policy.weight(estimate.tiles),
+            "until": asdict(until) if until else None,
+            "converged": estimate.converged,
+            "convergence": convergence_record(estimate.convergence),
             "batchnorm_layers": len(estimate.bank.mean),
-            "seconds": round(time.perf_counter() - self._started, 3),
         }
-        log_convergence(trainer, estimate.convergence)
 
 
-def described(policy: Policy) -> dict[str, Any]:
+def policy_record(policy: Policy) -> dict[str, Any]:
     """A policy in plain types, with the name of its rule."""
     fields = asdict(policy) | {"layers": list(policy.layers), "depth": list(policy.depth)}
     if isinstance(policy.source_weight, SourceWeight):
@@ -160,8 +134,8 @@ def described(policy: Policy) -> dict[str, Any]:
     return fields
 
 
-def readable(convergence: Convergence) -> dict[str, Any]:
-    """Curves in plain types; None where one tile has told nothing (JSON has no infinity)."""
+def convergence_record(convergence: Convergence) -> dict[str, Any]:
+    """Curves in plain types; None for the infinite error of a single tile (JSON has no infinity)."""
     curves = asdict(convergence)
     for which in ("mean", "log_variance"):
         for layer, errors in curves[which].items():
@@ -178,16 +152,25 @@ def log_convergence(trainer: Trainer, convergence: Convergence) -> None:
                 writer.add_scalar(f"convergence/{which}/{layer}", error, tiles)
 
 
+def adapted_files(path: Path) -> list[Path]:
+    """What `save_adapted` writes: the checkpoint, its bank of statistics, the record of the adaptation."""
+    return [path, path.with_suffix(".safetensors"), path.with_suffix(".json")]
+
+
 def save_adapted(trainer: Trainer, task: LightningModule, path: Path) -> None:
     """Write the adapted network as a checkpoint; beside it its bank, and the record of its adaptation as JSON.
 
-    All processes must call it; the first one writes.
+    All three appear together or not at all. All processes must call it; the first one writes.
+
+    Raises:
+        InputError: they cannot be written.
     """
     if not trainer.is_global_zero:
         trainer.save_checkpoint(path, weights_only=True)
         return
-    with written_whole(path) as partial:
-        trainer.save_checkpoint(partial, weights_only=True)
-    task.target_bank.save(path.with_suffix(".safetensors"))
-    with written_whole(path.with_suffix(".json")) as partial:
-        partial.write_text(json.dumps(task.adaptation, indent=2) + "\n")
+    names = [each.name for each in adapted_files(path)]
+    with atomic_folder(path.parent, names) as partial:
+        checkpoint, bank, record = (partial / name for name in names)
+        trainer.save_checkpoint(checkpoint, weights_only=True)
+        task.target_bank.save(bank)
+        record.write_text(json.dumps(task.adaptation, indent=2) + "\n", encoding="utf-8")

@@ -8,14 +8,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from bnadapt.batchnorm.isolation import isolated
 from bnadapt.callbacks.inference import logits_of
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.data.masks import IGNORED
-from bnadapt.stage import is_adapting
 
 
 class SegmentationPictures(Callback):
-    """Draws a few tiles at the end of `fit`, `test` and `adapt`.
+    """Draws a few tiles at the end of `fit` and `test`; `bnadapt adapt` lets it `draw_target`.
 
     Tags are `picture/STAGE/DOMAIN/NUMBER`. Masks are drawn where the stage has them: never in `adapt`.
 
@@ -27,17 +27,18 @@ class SegmentationPictures(Callback):
         self.count = count
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        tiles = trainer.val_dataloaders.dataset
-        self._draw(trainer, pl_module, "val/source", map(tiles.uncut, self._chosen(len(tiles))))
+        if trainer.val_dataloaders is not None:
+            tiles = trainer.val_dataloaders.dataset
+            self._draw(trainer, pl_module, "val/source", map(tiles.uncut, self._chosen(len(tiles))))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for name, loader in zip(pl_module.test_names, _listed(trainer.test_dataloaders), strict=True):
             chosen = self._chosen(len(loader.dataset))
             self._draw(trainer, pl_module, f"test/{name}", map(loader.dataset.uncut, chosen))
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if is_adapting(trainer):
-            self._draw(trainer, pl_module, "adapt/target", trainer.datamodule.unlabelled_tiles("target", self.count))
+    def draw_target(self, trainer: Trainer, task: LightningModule) -> None:
+        """Draw tiles of the target, drawn at random, without masks."""
+        self._draw(trainer, task, "adapt/target", trainer.datamodule.unlabelled_tiles("target", self.count))
 
     def _chosen(self, count: int) -> list[int]:
         return sorted(set(np.linspace(0, count - 1, self.count).astype(int).tolist()))
@@ -52,24 +53,21 @@ class SegmentationPictures(Callback):
 
 def predictions_by_state(task: LightningModule, images: Tensor) -> dict[str, Tensor]:
     """Predicted classes (H, W) of one image (1, C, H, W), without and, in an adapted network, with adaptation."""
-    was_training = task.network.training
-    task.network.eval()
-    try:
+    with isolated(task.network):
+        own = logits_of(task, images).argmax(1)[0].cpu()
         if task.source_bank is None:
-            return {"prediction": logits_of(task, images).argmax(1)[0].cpu()}
+            return {"prediction": own}
         with task.source_bank.applied(task.network):
             unadapted = logits_of(task, images).argmax(1)[0].cpu()
-        return {"without adaptation": unadapted, "with adaptation": logits_of(task, images).argmax(1)[0].cpu()}
-    finally:
-        task.network.train(was_training)
+    return {"without adaptation": unadapted, "with adaptation": own}
 
 
 def comparison(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> Figure:
     """One row of panels: image, mask if there is one, predictions, and where two predictions differ."""
     panels = {"image": (item["image"][0].numpy(), "gray")}
     if "mask" in item:
-        panels["mask"] = (_shown(item["mask"].numpy()), "viridis")
-    panels |= {name: (_shown(classes.numpy()), "viridis") for name, classes in predictions.items()}
+        panels["mask"] = (_with_gaps(item["mask"].numpy()), "viridis")
+    panels |= {name: (_with_gaps(classes.numpy()), "viridis") for name, classes in predictions.items()}
     if len(predictions) == 2:
         before, after = (classes.numpy() for classes in predictions.values())
         panels["gained (+), lost (-)"] = ((after > 0).astype(int) - (before > 0).astype(int), "coolwarm")
@@ -95,6 +93,6 @@ def _listed(loaders: object) -> list:
     return loaders if isinstance(loaders, list) else [loaders]
 
 
-def _shown(classes: np.ndarray) -> np.ndarray:
+def _with_gaps(classes: np.ndarray) -> np.ndarray:
     """Class indices as numbers to draw; ignored pixels stay empty."""
     return np.where(classes == IGNORED, np.nan, classes)

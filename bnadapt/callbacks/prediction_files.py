@@ -1,44 +1,56 @@
 """Write what `bnadapt predict` segments."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from bnadapt.data.masks import as_stored
 from bnadapt.data.prepare import resampled
-from bnadapt.data.writers import stored_probability
+from bnadapt.data.writers import SectionWriter, stored_probability
 
 
-class PredictionFiles(Callback):
+class PredictionFiles(BasePredictionWriter):
     """Writes one mask and one probability image per section of the target, in its format and size.
 
     The probability is that of no background; masks of two classes hold 0 and 255, those of more the
     class index.
 
     Args:
-        folder: where to.
+        writer: takes them.
+
+    Attributes:
+        written: how many sections it has taken.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, writer: SectionWriter) -> None:
+        super().__init__("batch")
+        self.writer = writer
+        self.written = 0
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.writer = trainer.datamodule.target.writer(self.folder)
-
-    def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Tensor, batch: Any, batch_idx: int
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Tensor,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
     ) -> None:
+        """Put a section together from its tiles, and write it."""
         sections = trainer.datamodule.to_predict
         section = sections.sections[batch["section"]]
-        probabilities = sections.stitched(batch["section"], outputs.cpu()).numpy()
+        probabilities = sections.stitched(batch["section"], prediction.cpu()).numpy()
         if section.size != section.original_size:
             probabilities = resampled(probabilities, section.original_size)
         mask = as_stored(probabilities.argmax(0), len(probabilities))
         foreground = np.clip(1 - probabilities[0], 0, 1)
         self.writer.write(section.name, mask, stored_probability(foreground, section.dtype))
+        self.written += 1
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.writer.close()

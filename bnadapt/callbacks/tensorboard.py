@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers.logger import DummyLogger
 
 from bnadapt.distances import MEASURES
 
@@ -24,17 +25,10 @@ LAYOUT = {
         measure.title: ["Multiline", [f"depth/{name}"]] for name, measure in MEASURES.items()
     },
     "4 How many tiles?": {
-        "standard error of the mean, in deviations": ["Multiline", [r"convergence/mean/.*"]],
+        "standard error of the mean, in standard deviations": ["Multiline", [r"convergence/mean/.*"]],
         "standard error of the log-variance": ["Multiline", [r"convergence/log_variance/.*"]],
     },
 }
-
-
-class _Silent:
-    """Takes what a SummaryWriter takes, where there is no TensorBoard logger."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: None
 
 
 def tensorboard_logger(trainer: Trainer) -> TensorBoardLogger | None:
@@ -47,7 +41,7 @@ def tensorboard_logger(trainer: Trainer) -> TensorBoardLogger | None:
 def writer_of(trainer: Trainer) -> Any:
     """The run's SummaryWriter; without one, something that takes the same calls."""
     logger = tensorboard_logger(trainer)
-    return logger.experiment if logger else _Silent()
+    return logger.experiment if logger else DummyLogger().experiment
 
 
 @contextmanager
@@ -55,7 +49,7 @@ def state_writer(trainer: Trainer, state: str) -> Iterator[Any]:
     """A SummaryWriter of the sub-run `state` (`unadapted`, `adapted`), so that charts overlay the states."""
     logger = tensorboard_logger(trainer)
     if logger is None:
-        yield _Silent()
+        yield DummyLogger().experiment
         return
     from torch.utils.tensorboard import SummaryWriter
 

@@ -4,7 +4,7 @@ from bnadapt.data.datamodule import DomainPair
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.em import ISBI2012, VNC, AxonDeepSeg, CDeep3M, FlyEM
 from bnadapt.data.folder import Folder
-from bnadapt.data.shifted import Shifted
+from bnadapt.data.shifted_domain import Shifted
 from bnadapt.data.stack import Stack
 from bnadapt.data.synthetic import Synthetic
 

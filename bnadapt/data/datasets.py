@@ -1,21 +1,16 @@
-"""torch data sets over prepared sections: random crops to learn from, tiles to test on, sections to segment."""
+"""torch data sets over prepared sections: random crops to learn from, tiles to score, sections to segment."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from itertools import count as counted
-from itertools import islice
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, DistributedSampler, IterableDataset
+from torch.utils.data import Dataset, DistributedSampler
 
 from bnadapt.data.masks import IGNORED
-from bnadapt.data.prepare import PreparedSection, check_channels
+from bnadapt.data.prepare import PreparedSection
 from bnadapt.data.tiles import tiles_of
 from bnadapt.errors import InputError
-
-SECTIONS_IN_MEMORY = 32
 
 
 class RandomCrops(Dataset):
@@ -23,19 +18,29 @@ class RandomCrops(Dataset):
 
     Item i is a function of seed and i alone, whatever process asks for it. Together with
     `EpochSampler`, whose indices go on from epoch to epoch, a resumed training sees what an
-    uninterrupted one would.
+    uninterrupted one would. An item is `image` (C, h, w) float32 and, if the sections have masks, `mask` (h, w) int64.
 
     Args:
-        sections: with masks.
+        sections: all with masks, or all without.
         crop_size: side of a crop in pixels.
         length: crops per epoch.
         seed: of all randomness.
+        name: of the domain.
+        classes: what the mask values mean.
 
     Raises:
         InputError: a section is smaller than a crop.
     """
 
-    def __init__(self, sections: Sequence[PreparedSection], crop_size: int, length: int, seed: int) -> None:
+    def __init__(
+        self,
+        sections: Sequence[PreparedSection],
+        crop_size: int,
+        length: int,
+        seed: int,
+        name: str = "source",
+        classes: Sequence[str] = (),
+    ) -> None:
         for section in sections:
             if min(section.size) < crop_size:
                 raise InputError(
@@ -45,6 +50,8 @@ class RandomCrops(Dataset):
         self.sections = sections
         self.length = length
         self.seed = seed
+        self.name = name
+        self.classes = classes
         self.augment = _augmentation(crop_size)
         areas = np.array([np.prod(section.size) for section in sections], dtype=float)
         self.shares = areas / areas.sum()
@@ -56,12 +63,13 @@ class RandomCrops(Dataset):
         generator = np.random.default_rng([self.seed, index])
         section = self.sections[generator.choice(len(self.sections), p=self.shares)]
         self.augment.set_random_seed(int(generator.integers(2**31)))
-        crop = self.augment(image=np.moveaxis(section.image, 0, -1), mask=section.mask)
+        masks = {} if section.mask is None else {"mask": section.mask}
+        crop = self.augment(image=np.moveaxis(section.image, 0, -1), **masks)
         image = crop["image"].reshape(*crop["image"].shape[:2], -1)
-        return {
-            "image": torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))),
-            "mask": torch.from_numpy(np.ascontiguousarray(crop["mask"])).long(),
-        }
+        item = {"image": torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)))}
+        if masks:
+            item["mask"] = torch.from_numpy(np.ascontiguousarray(crop["mask"])).long()
+        return item
 
 
 def _augmentation(crop_size: int) -> "albumentations.Compose":  # noqa: F821
@@ -88,7 +96,7 @@ class EpochSampler(DistributedSampler):
             shuffle=False,
         )
 
-    def __iter__(self):  # noqa: ANN204
+    def __iter__(self) -> Iterator[int]:
         return (self.epoch * len(self.dataset) + index for index in super().__iter__())
 
 
@@ -97,109 +105,57 @@ class Tiles(Dataset):
 
     So every pixel counts once. An item is `image` (C, h, w) float32 and, if the section has one,
     `mask` (h, w) int64.
+
+    Args:
+        sections: all with masks, or all without.
+        tile_size: side of a tile.
+        overlap: pixels that neighbouring tiles share at least.
+        name: of the domain.
+        classes: what the mask values mean.
+        multiple: the number of items is one of this; the last tile stands in with a mask of ignored pixels. So
+            several processes have as many items each, and every pixel still counts once.
     """
 
-    def __init__(self, sections: Sequence[PreparedSection], tile_size: int, overlap: int) -> None:
-        self.items = [
+    def __init__(
+        self,
+        sections: Sequence[PreparedSection],
+        tile_size: int,
+        overlap: int,
+        name: str = "source",
+        classes: Sequence[str] = (),
+        multiple: int = 1,
+    ) -> None:
+        self.tiles = [
             (section, tile) for section in sections for tile in tiles_of(section.size, tile_size, overlap, section.name)
         ]
+        self.name = name
+        self.classes = classes
+        self.surplus = -len(self.tiles) % multiple
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.tiles) + self.surplus
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
+        counts = index < len(self.tiles)
         item = self.uncut(index)
         if "mask" in item:
-            tile = self.items[index][1]
             others = torch.ones_like(item["mask"], dtype=torch.bool)
-            others[tile.own_inside] = False
+            if counts:
+                others[self.tiles[index][1].own_inside] = False
             item["mask"][others] = IGNORED
         return item
 
     def uncut(self, index: int) -> dict[str, Tensor]:
         """The item with all of its mask, to look at."""
-        section, tile = self.items[index]
+        section, tile = self.tiles[min(index, len(self.tiles) - 1)]
         item = {"image": torch.from_numpy(section.image[:, *tile.area].copy())}
         if section.mask is not None:
             item["mask"] = torch.from_numpy(section.mask[tile.area].astype(np.int64))
         return item
 
 
-class DrawnTiles(IterableDataset):
-    """Tiles without masks in random order, stratified: one of every section, then a second one of each, and so on.
-
-    A section is read when a tile of it is due, so whoever stops early reads only what was drawn, and a process
-    only its share. A few dozen sections are kept in memory. The order is the same in every iteration and process;
-    beside its `image` an item has its `number` in it.
-
-    Args:
-        sections: in random order; each reads its section.
-        place: name of their domain, for messages.
-        tile_size: side of a tile.
-        overlap: pixels that neighbouring tiles share at least.
-        count: tiles to draw; None draws all.
-        share: this process takes batch `share[0]` of every `share[1]`, as do all others.
-        batch_size: tiles in a batch.
-        seed: of the order of tiles within sections.
-
-    Raises:
-        InputError: while iterating, if a section cannot be used.
-    """
-
-    def __init__(
-        self,
-        sections: Sequence[Callable[[], PreparedSection]],
-        place: str,
-        tile_size: int,
-        overlap: int,
-        count: int | None,
-        share: tuple[int, int] = (0, 1),
-        batch_size: int = 1,
-        seed: int = 0,
-    ) -> None:
-        self.sections = sections
-        self.place = place
-        self.tile_size = tile_size
-        self.overlap = overlap
-        self.count = count
-        self.share = share
-        self.batch_size = batch_size
-        self.seed = seed
-        self._first: PreparedSection | None = None
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        own, processes = self.share
-        opened = lru_cache(SECTIONS_IN_MEMORY)(self._opened)
-        for number, (section, turn) in enumerate(islice(self._draws(opened), self.count)):
-            if number // self.batch_size % processes == own:
-                tiles = opened(section)
-                yield {**tiles[self._order(section, len(tiles))[turn]], "number": number}
-
-    def _draws(self, opened: Callable[[int], "Tiles"]) -> Iterator[tuple[int, int]]:
-        """Every section in turn, as long as it has tiles; that it has a first one is known without reading it."""
-        left = list(range(len(self.sections)))
-        for turn in counted():
-            still: list[int] = []
-            for section in left:
-                if turn == 0 or turn < len(opened(section)):
-                    still.append(section)
-                    yield section, turn
-            if not still:
-                return
-            left = still
-
-    def _opened(self, section: int) -> "Tiles":
-        prepared = self.sections[section]()
-        self._first = self._first or prepared
-        check_channels(prepared, self._first, self.place)
-        return Tiles([prepared], self.tile_size, self.overlap)
-
-    def _order(self, section: int, tiles: int) -> list[int]:
-        return np.random.default_rng([self.seed, section]).permutation(tiles).tolist()
-
-
 class TiledSections(Dataset):
-    """Whole sections as bags of tiles: `image` (tiles, C, h, w) and the index of the section."""
+    """Whole sections as bags of tiles: `image` (tiles, C, h, w), none for a blank one, and the index of the section."""
 
     def __init__(self, sections: Sequence[PreparedSection], tile_size: int, overlap: int) -> None:
         self.sections = sections
@@ -209,12 +165,21 @@ class TiledSections(Dataset):
         return len(self.sections)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        image = torch.from_numpy(self.sections[index].image)
-        return {"image": torch.stack([image[:, *tile.area] for tile in self.tiles[index]]), "section": index}
+        section = self.sections[index]
+        image = torch.from_numpy(section.image)
+        tiles = [image[:, *tile.area] for tile in self.tiles[index]]
+        bag = tiles[0].new_zeros(0, *tiles[0].shape) if section.is_blank else torch.stack(tiles)
+        return {"image": bag, "section": index}
 
     def stitched(self, index: int, maps: Tensor) -> Tensor:
-        """Put maps (tiles, K, h, w) of the section together to (K, H, W), from each tile what is its own."""
+        """Put probabilities (tiles, K, h, w) of a section together to (K, H, W), from each tile what is its own.
+
+        A blank section is background.
+        """
         whole = maps.new_zeros(maps.shape[1], *self.sections[index].size)
+        if self.sections[index].is_blank:
+            whole[0] = 1
+            return whole
         for tile, part in zip(self.tiles[index], maps, strict=True):
             whole[:, *tile.own] = part[:, *tile.own_inside]
         return whole

@@ -1,6 +1,8 @@
 """A user's own images: a folder of PNG or TIFF files, with or without masks."""
 
+import logging
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -9,19 +11,26 @@ import numpy as np
 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.masks import as_classes
-from bnadapt.data.readers import IMAGE_ENDINGS, read_image
+from bnadapt.data.readers import IMAGE_EXTENSIONS, read_image, read_mask_values
 from bnadapt.errors import InputError
+
+log = logging.getLogger(__name__)
+
+MASK_WORDS = {
+    "mask", "masks", "label", "labels", "seg", "segmentation", "gt", "groundtruth", "annotation", "probability"
+}  # fmt: skip
 
 
 class Folder(Domain):
     """Images of a folder, in the order of their names (2 before 10), and their masks of the same names.
 
-    A mask belongs to the image whose name without ending it shares (`a.tif` and `a.png`). Images
-    without a mask count as unlabelled.
+    A mask belongs to the image whose name without extension it shares (`a.tif` and `a.png`), or shares but for
+    `mask_suffix`. Images without a mask count as unlabelled. Hidden files are left out.
 
     Args:
         images: folder of the images, PNG or TIFF, 8 or 16 bit (TIFF: also float).
-        masks: folder of the masks; none means that nothing is labelled.
+        masks: folder of the masks, which may be that of the images; none means that nothing is labelled.
+        mask_suffix: what the names of masks have behind those of their images, such as `_mask`.
         pixel_size_nm: side of a pixel in nanometres, if known.
         classes: what the mask values 0, 1, ... mean. Two classes may also be stored as 0 and 255.
         ignored: mask value of pixels without a label, such as 255; by default there are none.
@@ -30,13 +39,14 @@ class Folder(Domain):
         label: what tables and tags call the domain; the folder's path by default.
 
     Raises:
-        InputError: the folder is missing or holds no images, or a mask belongs to none of them.
+        InputError: the folder is missing or holds no images, holds masks among its images, or a mask belongs to none.
     """
 
     def __init__(
         self,
         images: str,
         masks: str | None = None,
+        mask_suffix: str = "",
         pixel_size_nm: float | None = None,
         classes: Sequence[str] = ("background", "foreground"),
         ignored: int | None = None,
@@ -47,6 +57,7 @@ class Folder(Domain):
         super().__init__(split, gap)
         self.images = Path(images)
         self.masks = Path(masks) if masks else None
+        self.mask_suffix = mask_suffix
         self.pixel_size_nm = pixel_size_nm
         self.classes = tuple(classes)
         self.ignored = ignored
@@ -67,44 +78,89 @@ class Folder(Domain):
         return [section for section in self._sections if not section.read_mask]
 
     def _paired(self) -> list[Section]:
-        masks = _by_stem(self.masks) if self.masks else {}
-        images = _by_stem(self.images)
-        if strange := sorted(masks.keys() - images.keys()):
+        masks = self._mask_files()
+        images = {stem: path for stem, path in _image_files(self.images).items() if path not in set(masks.values())}
+        if not images:
+            raise InputError(f"{self.images}: holds nothing but masks; give the folder of their images.")
+        self._check_no_masks(images)
+        if surplus := sorted(masks.keys() - images.keys()):
             raise InputError(
-                f"{masks[strange[0]]}: no image of that name in {self.images}; give masks the names of their images."
+                f"{masks[surplus[0]]}: no image of that name in {self.images}; give masks the names of their images"
+                f"{f' and {self.mask_suffix}' if self.mask_suffix else ', or say by mask_suffix what they add to it'}."
             )
-        return [
-            Section(
-                name=path.name,
-                read_image=partial(read_image, path),
-                read_mask=partial(_read_mask, masks[stem], len(self.classes), self.ignored) if stem in masks else None,
-                pixel_size_nm=self.pixel_size_nm,
+        if masks and (alone := [path.name for stem, path in images.items() if stem not in masks]):
+            log.warning(
+                "%s: %d of %d images have no mask, such as %s; they count as unlabelled, so that nothing is trained or"
+                " scored on them.",
+                self.name,
+                len(alone),
+                len(images),
+                alone[0],
             )
-            for stem, path in images.items()
-        ]
+        return [self._section(path, masks.get(stem)) for stem, path in images.items()]
+
+    def _section(self, image: Path, mask: Path | None) -> Section:
+        read_mask = partial(_read_mask, mask, len(self.classes), self.ignored) if mask else None
+        return Section(image.name, partial(read_image, image), read_mask, self.pixel_size_nm)
+
+    def _mask_files(self) -> dict[str, Path]:
+        """The masks by the names of their images without extension."""
+        if self.masks is None:
+            return {}
+        ending = _composed(self.mask_suffix)
+        masks = {
+            stem.removesuffix(ending): path for stem, path in _image_files(self.masks).items() if stem.endswith(ending)
+        }
+        if not masks:
+            raise InputError(f"{self.masks}: holds no masks whose names end in {ending!r}; check mask_suffix.")
+        if self.masks.resolve() == self.images.resolve() and not ending:
+            raise InputError(
+                f"{self.masks}: holds both images and masks, so say by mask_suffix, such as _mask, which are masks."
+            )
+        return masks
+
+    def _check_no_masks(self, images: dict[str, Path]) -> None:
+        """Refuse images of which some, but not all, are named as masks are."""
+        named = [path.name for stem, path in images.items() if MASK_WORDS & set(re.split(r"[^a-z]+", stem.lower()))]
+        if named and len(named) < len(images):
+            raise InputError(
+                f"{self.images}: {len(named)} of {len(images)} images are named like masks, such as {named[0]}; move"
+                " them to a folder of their own, or give masks: the same folder, and mask_suffix: what their names have"
+                " behind those of their images, such as _mask."
+            )
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    """The image files of a folder by their name without ending, sorted."""
+def _image_files(folder: Path) -> dict[str, Path]:
+    """The image files of a folder by their name without extension, sorted; hidden ones are left out."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; check the path.")
-    images = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS)
+    try:
+        entries = [path for path in folder.iterdir() if not path.name.startswith((".", "~"))]
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be listed ({error.strerror}); check its permissions.") from error
+    images = (path for path in entries if path.suffix.lower() in IMAGE_EXTENSIONS and not path.is_dir())
     paths = sorted(images, key=_natural)
     if not paths:
         raise InputError(f"{folder}: holds no images; put PNG or TIFF files there or give another folder.")
-    found: dict[str, Path] = {}
+    by_stem: dict[str, Path] = {}
     for path in paths:
-        if path.stem in found:
-            raise InputError(f"{path}: {found[path.stem].name} has the same name; rename one of the two.")
-        found[path.stem] = path
-    return found
+        stem = _composed(path.stem.removesuffix(".ome"))
+        if stem in by_stem:
+            raise InputError(f"{path}: {by_stem[stem].name} has the same name; rename one of the two.")
+        by_stem[stem] = path
+    return by_stem
+
+
+def _composed(name: str) -> str:
+    """The name in Unicode's composed form, for some systems decompose letters with accents."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
     """Numbers in a name count as numbers, so that neighbouring sections stay neighbours."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    parts = re.split(r"([0-9]+)", _composed(path.name))
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _read_mask(path: Path, num_classes: int, ignored: int | None) -> np.ndarray:
-    return as_classes(read_image(path), num_classes, ignored, str(path))
+    return as_classes(read_mask_values(path), num_classes, ignored, str(path))

@@ -1,30 +1,82 @@
 """Scale the intensities of an image before a network sees it, by a named choice."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from bnadapt.errors import InputError
 
-IntensityName = Literal["dtype", "zscore", "percentile", "histogram"]
+IntensityName = Literal["dataset", "dtype", "zscore", "percentile", "histogram"]
+Scaling = Callable[[np.ndarray], np.ndarray]
 
 PERCENTILES = (0.5, 99.5)
 REFERENCE_QUANTILES = 1024
+ALIKE = 0.25  # of a range's width, by which both its ends may differ from another's
+
+
+@dataclass(frozen=True)
+class IntensityRange:
+    """What intensities a domain occupies, in units of its data type's range.
+
+    Attributes:
+        low: by channel, the 0.5th percentile of pixels of many tiles.
+        high: by channel, the 99.5th.
+    """
+
+    low: Sequence[float]
+    high: Sequence[float]
+
+    @classmethod
+    def of(cls, images: Sequence[np.ndarray]) -> "IntensityRange":
+        """The range of images (C, h, w), data-type scaled."""
+        pixels = np.concatenate([image.reshape(len(image), -1) for image in images], axis=1)
+        low, high = np.percentile(pixels, PERCENTILES, axis=1)
+        return cls(low.tolist(), high.tolist())
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """In plain types."""
+        return asdict(self)
+
+    def like(self, other: "IntensityRange") -> bool:
+        """Whether images of this range may have been those of the other: in number, and in both ends."""
+        if len(self.low) != len(other.low):
+            return False
+        own, others = (np.stack([each.low, each.high]) for each in (self, other))
+        return bool((np.abs(own - others) <= ALIKE * (others[1] - others[0])).all())
+
+    def comparable(self, other: "IntensityRange", factor: float = 4.0) -> bool:
+        """Whether the two ranges are of one order of size: the wider one at most so many times the other."""
+        widths = [np.maximum(np.subtract(each.high, each.low), 1e-12).max() for each in (self, other)]
+        centres = [np.add(each.high, each.low).mean() / 2 for each in (self, other)]
+        return max(widths) <= factor * min(widths) and abs(centres[0] - centres[1]) <= factor * max(widths)
+
+    def __str__(self) -> str:
+        ends = (f"{low:.4g} to {high:.4g}" for low, high in zip(self.low, self.high, strict=True))
+        return ", ".join(ends)
 
 
 def by_data_type(image: np.ndarray) -> np.ndarray:
-    """Divide integers by their type's greatest value; floating point stays. (C, H, W) -> float32."""
-    if np.issubdtype(image.dtype, np.integer):
-        return (image / np.float32(np.iinfo(image.dtype).max)).astype(np.float32)
-    return image.astype(np.float32)
+    """Divide integers by their type's greatest value; floating point stays. (C, H, W) -> float32 or float64."""
+    if image.dtype.kind in "iu":
+        image = image / np.float32(np.iinfo(image.dtype).max)
+    return image.astype(np.promote_types(image.dtype, np.float32).newbyteorder("="), copy=False)
+
+
+def by_data_set(image: np.ndarray, occupied: IntensityRange) -> np.ndarray:
+    """The range of the data set to -1 and 1, by the same numbers in every image; not clipped. (C, H, W) -> float32."""
+    if len(image) != len(occupied.low):
+        raise InputError(f"an image has {len(image)} channels, the others {len(occupied.low)}; convert it.")
+    low, high = (np.asarray(ends)[:, None, None] for ends in (occupied.low, occupied.high))
+    return (2 * (image - low) / np.maximum(high - low, 1e-12) - 1).astype(np.float32)
 
 
 def by_zscore(image: np.ndarray) -> np.ndarray:
-    """Mean 0 and deviation 1 of every channel of this image. (C, H, W) -> float32."""
+    """Mean 0 and standard deviation 1 of every channel of this image. (C, H, W) -> float32."""
     wide = image.astype(np.float64)
-    mean, deviation = wide.mean((1, 2), keepdims=True), wide.std((1, 2), keepdims=True)
-    return ((wide - mean) / np.maximum(deviation, 1e-12)).astype(np.float32)
+    mean, std = wide.mean((1, 2), keepdims=True), wide.std((1, 2), keepdims=True)
+    return ((wide - mean) / np.maximum(std, 1e-12)).astype(np.float32)
 
 
 def by_percentiles(image: np.ndarray) -> np.ndarray:
@@ -61,10 +113,3 @@ def reference_quantiles(images: Sequence[np.ndarray]) -> list[list[float]]:
     """
     pixels = np.concatenate([by_data_type(image).reshape(len(image), -1) for image in images], axis=1)
     return np.quantile(pixels, np.linspace(0, 1, REFERENCE_QUANTILES), axis=1).T.tolist()
-
-
-def scaling(name: IntensityName, reference: Sequence[Sequence[float]] | None) -> Callable[[np.ndarray], np.ndarray]:
-    """The scaling of that name; `histogram` needs the source's reference quantiles."""
-    if name == "histogram":
-        return lambda image: by_histogram(image, reference)
-    return {"dtype": by_data_type, "zscore": by_zscore, "percentile": by_percentiles}[name]

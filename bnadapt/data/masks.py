@@ -7,33 +7,41 @@ from bnadapt.errors import InputError
 IGNORED = 255
 
 
-def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, place: str) -> np.ndarray:
+def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context: str) -> np.ndarray:
     """Class indices of a stored mask.
 
     Args:
-        mask: (H, W); values 0 to K - 1. With two classes a mask of 0 and 255 alone means background
-            and foreground.
+        mask: (H, W); values 0 to K - 1. With two classes a mask of 0 and 255 alone, or of 0 and its type's
+            greatest value, means background and foreground.
         num_classes: K.
         ignored: value of pixels without a label, if there are such.
-        place: file (and section) that messages name.
+        context: file (and section) that messages name.
 
     Returns:
         (H, W) uint8, 255 where ignored.
 
     Raises:
         InputError: another shape, or values that mean no class.
+
+    Example:
+        >>> as_classes(np.array([[0, 255], [255, 0]]), 2, None, "mask.png")
+        array([[0, 1],
+               [1, 0]], dtype=uint8)
     """
     if mask.ndim != 2:
-        raise InputError(f"{place}: a mask of shape {mask.shape}; a mask has one channel of class indices.")
+        raise InputError(
+            f"{context}: is a mask in colours, of shape {mask.shape}; save it with one channel of class indices."
+        )
     labelled = mask != ignored if ignored is not None else np.ones(mask.shape, dtype=bool)
     values = set(np.unique(mask[labelled]).tolist())
-    if num_classes == 2 and values <= {0, 255}:
+    greatest = np.iinfo(mask.dtype).max if mask.dtype.kind in "iu" else 1
+    if num_classes == 2 and (values <= {0, 255} or values <= {0, greatest}):
         return np.where(labelled, mask > 0, IGNORED).astype(np.uint8)
-    if strange := sorted(values - set(range(num_classes))):
+    if surplus := sorted(values - set(range(num_classes))):
         raise InputError(
-            f"{place}: mask value {strange[0]} is no class; with {num_classes} classes values go from 0 to"
+            f"{context}: mask value {surplus[0]} is no class; with {num_classes} classes values go from 0 to"
             f" {num_classes - 1}{' (or 0 and 255 alone)' if num_classes == 2 else ''}. Relabel the mask, name more"
-            f" classes, or set `ignored` to {strange[0]} if such pixels have no label."
+            f" classes, or set `ignored` to {surplus[0]} if such pixels have no label."
         )
     return np.where(labelled, mask, IGNORED).astype(np.uint8)
 

@@ -1,12 +1,12 @@
 """From a section of a domain to the array that a network sees."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bnadapt.data.domain import Section
-from bnadapt.data.intensity import by_data_type
+from bnadapt.data.intensity import Scaling, by_data_type
 from bnadapt.errors import InputError
 
 
@@ -20,6 +20,7 @@ class PreparedSection:
         mask: (H, W) uint8 class indices, or None.
         original_size: height and width in the file.
         dtype: of the file.
+        is_blank: whether there is nothing to see: every pixel is the same, or none is a number.
     """
 
     name: str
@@ -27,6 +28,7 @@ class PreparedSection:
     mask: np.ndarray | None
     original_size: tuple[int, int]
     dtype: np.dtype
+    is_blank: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -34,17 +36,12 @@ class PreparedSection:
         return self.image.shape[1:]
 
 
-def prepare(
-    section: Section,
-    place: str,
-    pixel_size_nm: float | None,
-    scale: Callable[[np.ndarray], np.ndarray],
-) -> PreparedSection:
+def prepare(section: Section, context: str, pixel_size_nm: float | None, scale: Scaling) -> PreparedSection:
     """Read a section, check it, resample it to a pixel size and scale its intensities.
 
     Args:
         section: what to read.
-        place: name of its domain, for messages.
+        context: name of its domain, for messages.
         pixel_size_nm: to resample to; None leaves the pixels as they are, as does a section
             whose own pixel size is not known.
         scale: (C, H, W) data-type scaled -> (C, H, W) float32.
@@ -52,52 +49,53 @@ def prepare(
     Raises:
         InputError: the image cannot be used, or the mask does not fit it.
     """
-    image = read_channels(section, place)
+    image = read_channels(section, context)
     mask = section.read_mask() if section.read_mask else None
     size = image.shape[1:]
     if mask is not None and mask.shape != size:
         raise InputError(
-            f"{place}/{section.name}: the image has {size[0]} x {size[1]} pixels, its mask {mask.shape[0]} x"
+            f"{context}/{section.name}: the image has {size[0]} x {size[1]} pixels, its mask {mask.shape[0]} x"
             f" {mask.shape[1]}; give a mask of the image's size."
         )
-    dtype = image.dtype
-    image = by_data_type(image)
+    dtype, blank = image.dtype, is_blank(image)
+    image = np.zeros(image.shape, np.float32) if blank else by_data_type(image)
     if pixel_size_nm and section.pixel_size_nm and pixel_size_nm != section.pixel_size_nm:
         new_size = tuple(max(1, round(side * section.pixel_size_nm / pixel_size_nm)) for side in size)
         image, mask = resampled(image, new_size), None if mask is None else resampled_mask(mask, new_size)
-    return PreparedSection(section.name, scale(image), mask, size, dtype)
+    return PreparedSection(section.name, image if blank else scale(image), mask, size, dtype, blank)
 
 
-def read_channels(section: Section, place: str) -> np.ndarray:
+def read_channels(section: Section, context: str) -> np.ndarray:
     """The image of a section as (C, H, W) in the file's type.
 
     Raises:
-        InputError: pixels that are no finite numbers, or all the same.
+        InputError: there are no pixels, or some, but not all, that are no finite numbers.
     """
     image = section.read_image()
     image = image[np.newaxis] if image.ndim == 2 else np.moveaxis(image, 2, 0)
-    if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
-        count = int((~np.isfinite(image)).sum())
+    if image.size == 0:
+        raise InputError(f"{context}/{section.name}: has no pixels; leave it out.")
+    if image.dtype.kind == "f" and 0 < (count := int((~np.isfinite(image)).sum())) < image.size:
         raise InputError(
-            f"{place}/{section.name}: {count} pixels are NaN or infinite; replace them or leave the image out."
-        )
-    if image.size == 0 or image.min() == image.max():
-        raise InputError(
-            f"{place}/{section.name}: every pixel is {image.flat[0] if image.size else 'missing'}; a constant image"
-            " has nothing to segment or adapt to, leave it out."
+            f"{context}/{section.name}: {count} pixels are NaN or infinite; replace them or leave the image out."
         )
     return image
 
 
-def check_channels(section: PreparedSection, first: PreparedSection, place: str) -> None:
-    """Refuse sections of one domain that differ in their number of channels.
+def is_blank(image: np.ndarray) -> bool:
+    """Whether every pixel of every channel is the same, or no finite number."""
+    return not image.size or not np.isfinite(image.flat[0]) or bool((image == image[:, :1, :1]).all())
+
+
+def check_channels(section: PreparedSection, first: PreparedSection, context: str) -> None:
+    """Refuse sections of one domain that differ in their number of channels, blank ones apart.
 
     Raises:
         InputError: they do.
     """
-    if len(section.image) != len(first.image):
+    if len(section.image) != len(first.image) and not (section.is_blank or first.is_blank):
         raise InputError(
-            f"{place}/{section.name}: has {len(section.image)} channels, {first.name} {len(first.image)}; convert all"
+            f"{context}/{section.name}: has {len(section.image)} channels, {first.name} {len(first.image)}; convert all"
             " images to the same."
         )
 
@@ -106,7 +104,7 @@ def resampled(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """Linear resampling of (C, H, W) to another (H, W), smoothed first where it shrinks."""
     from skimage.transform import resize
 
-    return resize(image, (len(image), *size), order=1, anti_aliasing=True, preserve_range=True).astype(np.float32)
+    return resize(image, (len(image), *size), order=1, anti_aliasing=True, preserve_range=True).astype(image.dtype)
 
 
 def resampled_mask(mask: np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A user's own volume: a stack of sections in one TIFF, HDF5 or Zarr file."""
+"""A user's own volume: a stack of sections in one TIFF, HDF5, Zarr, NumPy or MRC file."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,19 +8,23 @@ import numpy as np
 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.masks import as_classes
-from bnadapt.data.readers import HDF5_ENDINGS, open_stack
+from bnadapt.data.readers import Sections, open_stack
 from bnadapt.data.writers import SectionWriter, StackFile
 from bnadapt.errors import InputError
 
 
 class Stack(Domain):
-    """The sections of a stack, along its first axis, and those of a stack of masks.
+    """The sections of a stack, and those of a stack of masks.
+
+    Sections lie along the first axis, or the one that OME or ImageJ metadata name Z (or T). Axes of length one count
+    for nothing, so that OME-Zarr of one time and channel, (1, 1, Z, Y, X), is a stack too.
 
     Args:
-        images: multi-page TIFF, HDF5 file or Zarr folder, (sections, H, W) or (sections, H, W, C).
+        images: multi-page TIFF, HDF5, .npy or .mrc file, folder or zip file of a Zarr store; (sections, H, W) or
+            (sections, H, W, C).
         masks: the same for the masks, (sections, H, W); none means that nothing is labelled. May be
             the same file under another key.
-        images_key: path of the images inside an HDF5 file or Zarr group.
+        images_key: path of the images inside an HDF5 file or Zarr group; of OME-Zarr the full resolution by default.
         masks_key: path of the masks inside theirs.
         pixel_size_nm: side of a pixel in nanometres, if known.
         classes: what the mask values 0, 1, ... mean. Two classes may also be stored as 0 and 255.
@@ -54,7 +58,7 @@ class Stack(Domain):
         self.ignored = ignored
         self.label = label
         self._images = open_stack(self.path, images_key)
-        self._masks = open_stack(Path(masks), masks_key) if masks else None
+        self._masks = open_stack(Path(masks), masks_key, as_shown=False) if masks else None
         if self._masks is not None and self._masks.shape != self._images.shape[:3]:
             raise InputError(
                 f"{masks}: masks of shape {tuple(self._masks.shape)} for images of shape"
@@ -63,7 +67,7 @@ class Stack(Domain):
 
     @property
     def name(self) -> str:
-        """The given label or the file's name without ending."""
+        """The given label or the file's name without extension."""
         return self.label or self.path.stem
 
     def labelled(self) -> list[Section]:
@@ -76,33 +80,23 @@ class Stack(Domain):
 
     def writer(self, folder: Path) -> SectionWriter:
         """Writes two stacks in the format of the images."""
-        return StackFile(folder, self.path, self._stored_key())
-
-    def _stored_key(self) -> str | None:
-        return (self.images_key or "data") if self.path.suffix.lower() in HDF5_ENDINGS else self.images_key
+        return StackFile(folder, self.path, self.images_key)
 
     def _sections(self) -> list[Section]:
         return [
             Section(
                 name=f"{self.path.name}[{index}]",
-                read_image=partial(self._read_image, index),
+                read_image=partial(_read, self._images, index),
                 read_mask=partial(self._read_mask, index) if self._masks is not None else None,
                 pixel_size_nm=self.pixel_size_nm,
             )
-            for index in range(self._images.shape[0])
+            for index in range(len(self._images))
         ]
 
-    def _read_image(self, index: int) -> np.ndarray:
-        return self._section(self._images, index)
-
     def _read_mask(self, index: int) -> np.ndarray:
-        place = f"{self.name}, mask of section {index}"
-        return as_classes(self._section(self._masks, index), len(self.classes), self.ignored, place)
+        context = f"{self.name}, mask of section {index}"
+        return as_classes(self._masks[index], len(self.classes), self.ignored, context)
 
-    def _section(self, stack: np.ndarray, index: int) -> np.ndarray:
-        try:
-            return np.asarray(stack[index])
-        except Exception as error:
-            raise InputError(
-                f"{self.path}: section {index} cannot be read ({error}); copy the file again from its origin."
-            ) from error
+
+def _read(sections: Sections, index: int) -> np.ndarray:
+    return sections[index]

@@ -10,19 +10,19 @@ from bnadapt.data.domain import Domain, Section
 from bnadapt.errors import InputError
 
 Shapes = Literal["blobs", "ellipses", "cells"]
-REMEMBERED = 64
+CACHED_IMAGES = 64
 
 
 class Synthetic(Domain):
-    """Images made on the fly from a seed: a random mask, and noise whose mean and deviation it selects.
+    """Images made on the fly from a seed: a random mask, and noise whose mean and standard deviation it selects.
 
     Args:
         shapes: `blobs` (thresholded smooth noise), `ellipses`, or `cells` (membranes between cells).
         foreground: fraction of foreground pixels, in every image.
         mean: of foreground and background.
-        deviation: of the noise in foreground and background.
+        std: standard deviation of the noise in foreground and background.
         correlation: standard deviation in pixels of the Gaussian that the noise is smoothed with;
-            0 leaves it white. The noise keeps its deviation.
+            0 leaves it white. The noise keeps its `std`.
         object_size: size of blobs, ellipses and cells in pixels.
         size: side of an image, or height and width, in pixels.
         images: how many there are.
@@ -31,7 +31,7 @@ class Synthetic(Domain):
         label: what tables and tags call the domain.
 
     Raises:
-        InputError: a fraction outside 0..1, a size below 1 or a negative deviation.
+        InputError: a fraction outside 0..1, a size below 1 or a negative standard deviation.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Synthetic(Domain):
         shapes: Shapes = "blobs",
         foreground: float = 0.3,
         mean: tuple[float, float] = (0.7, 0.3),
-        deviation: tuple[float, float] = (0.1, 0.1),
+        std: tuple[float, float] = (0.1, 0.1),
         correlation: float = 0.0,
         object_size: float = 24.0,
         size: int | tuple[int, int] = 256,
@@ -52,14 +52,14 @@ class Synthetic(Domain):
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         _check(
             (0 < foreground < 1, f"foreground is {foreground}; give a fraction between 0 and 1"),
-            (min(deviation) >= 0, f"deviation is {list(deviation)}; give none below 0"),
+            (min(std) >= 0, f"std is {list(std)}; give no standard deviation below 0"),
             (min(*self.size, images) >= 1, f"size is {size}, images is {images}; give at least 1"),
             (object_size > 0 and correlation >= 0, "object_size must be above 0, correlation not below 0"),
         )
         self.shapes = shapes
         self.foreground = foreground
         self.mean = tuple(mean)
-        self.deviation = tuple(deviation)
+        self.std = tuple(std)
         self.correlation = correlation
         self.object_size = object_size
         self.images = images
@@ -86,8 +86,8 @@ class Synthetic(Domain):
         """Image number `index`, (H, W) float32."""
         noise = _noise(self.seed, index, self.size, self.correlation)
         mask = self._mask(index)
-        mean, deviation = np.take(self.mean, 1 - mask), np.take(self.deviation, 1 - mask)
-        return (mean + deviation * noise).astype(np.float32)
+        mean, std = np.take(self.mean, 1 - mask), np.take(self.std, 1 - mask)
+        return (mean + std * noise).astype(np.float32)
 
     def _mask(self, index: int) -> np.ndarray:
         """Mask number `index`, (H, W) uint8 of 0 and 1, with the foreground fraction asked for."""
@@ -98,14 +98,14 @@ class Synthetic(Domain):
 # domains of one seed share masks and noise, whatever their means, so that many of them are made at the cost of one
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED_IMAGES)
 def _noise(seed: int, index: int, size: tuple[int, int], correlation: float) -> np.ndarray:
-    """White noise of deviation 1, smoothed if it is to be correlated."""
+    """White noise of standard deviation 1, smoothed if it is to be correlated."""
     noise = np.random.default_rng([seed, index, 1]).standard_normal(size)
     return standardised(smoothed(noise, correlation)) if correlation else noise
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED_IMAGES)
 def _relief(shapes: Shapes, seed: int, index: int, size: tuple[int, int], object_size: float) -> np.ndarray:
     """A height whose upper part is the foreground."""
     return RELIEFS[shapes](np.random.default_rng([seed, index, 0]), size, object_size)
@@ -119,7 +119,7 @@ def smoothed(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def standardised(image: np.ndarray) -> np.ndarray:
-    """Mean 0, deviation 1."""
+    """Mean 0, standard deviation 1."""
     return (image - image.mean()) / image.std()
 
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 
-import numpy as np
-
+from bnadapt.batchnorm.tiling import tile_starts
 from bnadapt.errors import InputError
 
 
@@ -30,21 +29,21 @@ class Tile:
         )
 
 
-def tiles_of(size: Sequence[int], tile_size: int, overlap: int, place: str) -> list[Tile]:
+def tiles_of(size: Sequence[int], tile_size: int, overlap: int, context: str) -> list[Tile]:
     """The tiles of an image of `size` = (H, W).
 
     Args:
         size: of the image in pixels.
         tile_size: side of a tile.
         overlap: pixels that neighbouring tiles share at least.
-        place: image that messages name.
+        context: image that messages name.
 
     Raises:
         InputError: the image is smaller than a tile, or the overlap leaves no way forward.
     """
     if min(size) < tile_size:
         raise InputError(
-            f"{place}: {size[0]} x {size[1]} pixels (after resampling) are less than a tile of {tile_size}; set"
+            f"{context}: {size[0]} x {size[1]} pixels (after resampling) are less than a tile of {tile_size}; set"
             f" --data.tile_size to {min(size) // 16 * 16 or min(size)} or less, or leave the image out."
         )
     if not 0 <= overlap < tile_size:
@@ -57,8 +56,7 @@ def tiles_of(size: Sequence[int], tile_size: int, overlap: int, place: str) -> l
 
 def _intervals(side: int, tile_size: int, overlap: int) -> list[tuple[slice, slice]]:
     """Evenly spread intervals of `tile_size` along one side, each with the part that is its own."""
-    count = -(-(side - overlap) // (tile_size - overlap)) if side > tile_size else 1
-    starts = [round(start) for start in np.linspace(0, side - tile_size, count)]
+    starts = tile_starts(side, tile_size, overlap)
     borders = [(before + tile_size + after) // 2 for before, after in pairwise(starts)]
     borders = [0, *borders, side]
     return [

@@ -1,11 +1,15 @@
 """Write predicted masks and probabilities in the format of the images they belong to."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from bnadapt.data.readers import HDF5_ENDINGS
+from bnadapt.data.readers.stacks import HDF5_EXTENSIONS, MRC_EXTENSIONS
+from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
+
+KINDS = ("mask", "probability")
 
 
 class SectionWriter(ABC):
@@ -18,27 +22,37 @@ class SectionWriter(ABC):
         Args:
             name: the section's name, as the domain gave it.
             mask: (H, W) uint8, as it shall stand in the file.
-            probability: (H, W) in the type of the input image, 0 to the type's greatest value
-                (floating point: 0 to 1).
+            probability: (H, W), as `stored_probability` gives it.
+
+        Raises:
+            OSError: it cannot be written.
         """
 
+    @abstractmethod
+    def paths(self, names: Sequence[str]) -> list[Path]:
+        """The files that sections of these names are written to."""
+
     def close(self) -> None:  # noqa: B027  (most writers are done with each section)
-        """Write what needs all sections at hand."""
+        """Write what needs all sections together."""
 
 
 class ImageFiles(SectionWriter):
-    """`NAME_mask` and `NAME_probability` beside each other, in the ending of each image's name."""
+    """`NAME_mask` and `NAME_probability` beside each other, with the extension of each image's name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def write(self, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write both images at once; see `SectionWriter.write`."""
-        stem, ending = Path(name).stem, Path(name).suffix.lower()
-        if ending == ".png" and np.issubdtype(probability.dtype, np.floating):
+        paths = self.paths([name])
+        if paths[0].suffix == ".png" and np.issubdtype(probability.dtype, np.floating):
             probability = stored_probability(probability, np.dtype(np.uint16))
-        for kind, image in (("mask", mask), ("probability", probability)):
-            write_image(self.folder / f"{stem}_{kind}{ending}", image)
+        for path, image in zip(paths, (mask, probability), strict=True):
+            write_image(path, image)
+
+    def paths(self, names: Sequence[str]) -> list[Path]:
+        """Two for every name."""
+        return [self.folder / f"{_stem(name)}_{kind}{Path(name).suffix.lower()}" for name in names for kind in KINDS]
 
 
 class StackFile(SectionWriter):
@@ -52,20 +66,25 @@ class StackFile(SectionWriter):
         self.probabilities: list[np.ndarray] = []
 
     def write(self, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
-        """Keep the section until all are there; see `SectionWriter.write`."""
+        """Keep the section until all have come; see `SectionWriter.write`."""
         self.masks.append(mask)
         self.probabilities.append(probability)
 
     def close(self) -> None:
         """Write both stacks."""
-        for kind, sections in (("mask", self.masks), ("probability", self.probabilities)):
-            path = self.folder / f"{self.path.stem}_{kind}{self.path.suffix}"
-            _write_stack(path, np.stack(sections), self.key)
+        for path, sections in zip(self.paths([]), (self.masks, self.probabilities), strict=True):
+            if sections:
+                _write_stack(path, np.stack(sections), self.key)
+
+    def paths(self, names: Sequence[str]) -> list[Path]:
+        """Two, whatever sections there are."""
+        extension = ".zarr" if self.path.suffix.lower() == ".zip" else self.path.suffix
+        return [self.folder / f"{_stem(self.path.name)}_{kind}{extension}" for kind in KINDS]
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write one image as PNG or TIFF, by the ending of `path`; PNG takes 8 and 16 bit only."""
-    if path.suffix in (".tif", ".tiff"):
+    """Write one image as PNG or TIFF, by the extension of `path`; PNG takes 8 and 16 bit only."""
+    if path.suffix in TIFF_EXTENSIONS:
         import tifffile
 
         tifffile.imwrite(path, image, photometric="minisblack", compression="zlib")
@@ -76,26 +95,49 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 def stored_probability(probability: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Scale a probability in 0..1 to the full range of an integer type; float types keep 0..1."""
-    if np.issubdtype(dtype, np.integer):
-        return np.rint(probability * np.iinfo(dtype).max).astype(dtype)
-    return probability.astype(dtype)
+    """A probability in 0..1 in a type as fine as that of the image.
+
+    Args:
+        probability: of the foreground.
+        dtype: of the image: of 8 bits (or truth values), uint8 with 255 for 1; of more, uint16 with 65,535 for 1; of
+            floating point, float32 with 1.
+    """
+    if np.issubdtype(dtype, np.floating):
+        return probability.astype(np.float32)
+    stored = np.dtype(np.uint8 if dtype.itemsize == 1 else np.uint16)
+    return np.rint(probability * np.iinfo(stored).max).astype(stored)
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem.removesuffix(".ome")
 
 
 def _write_stack(path: Path, stack: np.ndarray, key: str | None) -> None:
-    if path.suffix.lower() in HDF5_ENDINGS:
+    extension = path.suffix.lower()
+    if extension in HDF5_EXTENSIONS:
         import h5py
 
         with h5py.File(path, "w") as store:
             store.create_dataset(key, data=stack, compression="gzip")
-    elif path.suffix.lower() in (".tif", ".tiff"):
+    elif extension in TIFF_EXTENSIONS:
         import tifffile
 
         tifffile.imwrite(path, stack, photometric="minisblack", compression="zlib")
-    else:
-        import zarr
+    elif extension == ".npy":
+        np.save(path, stack)
+    elif extension in MRC_EXTENSIONS:
+        import mrcfile
 
-        if key is None:
-            zarr.save_array(path, stack)
-        else:
-            zarr.save_group(path, **{key: stack})
+        with mrcfile.new(path) as file:
+            file.set_data(stack)
+    else:
+        _write_zarr(path, stack, key)
+
+
+def _write_zarr(path: Path, stack: np.ndarray, key: str | None) -> None:
+    import zarr
+
+    if key is None:
+        zarr.save_array(path, stack)
+    else:
+        zarr.save_group(path, **{key: stack})

@@ -2,14 +2,14 @@
 
 from bnadapt.distances import clouds, gaussian
 from bnadapt.distances.comparison import Distance, compare, noise_floor
-from bnadapt.distances.errors import DistanceError
 from bnadapt.distances.gaussian import Gaussian
 from bnadapt.distances.histograms import Histograms
+from bnadapt.distances.latents import DistanceError
 from bnadapt.distances.measures import MEASURES, Measure, distances_between
 from bnadapt.distances.sketch import Distribution, Sketch
 from bnadapt.distances.sketching import Sketching, sketch_latents
 from bnadapt.distances.spaces import latent_spaces
-from bnadapt.distances.states import LatentStates, Row
+from bnadapt.distances.states import LatentStates, LayerDistance
 
 __all__ = [
     "MEASURES",
@@ -19,8 +19,8 @@ __all__ = [
     "Gaussian",
     "Histograms",
     "LatentStates",
+    "LayerDistance",
     "Measure",
-    "Row",
     "Sketch",
     "Sketching",
     "clouds",

@@ -1,9 +1,13 @@
-"""Distances between two clouds of latents (samples, channels) in memory, differentiable in both."""
+"""Distances between two clouds of latents (samples, channels) in memory, differentiable in both.
+
+Where the clouds are the same, and a distance has no derivative, the gradient is zero. All refuse by DistanceError what
+is no cloud of finite numbers, or of another width.
+"""
 
 import torch
 from torch import Tensor
 
-from bnadapt.distances.errors import check_same_width
+from bnadapt.distances.latents import as_latents, check_same_width, safe_sqrt
 
 PROJECTIONS = 64
 
@@ -32,7 +36,7 @@ def channel_wasserstein(source: Tensor, target: Tensor) -> Tensor:
         source: (n, C).
         target: (m, C).
     """
-    return _lines(source, target).mean().sqrt()
+    return safe_sqrt(_lines(source, target).mean())
 
 
 def sliced_wasserstein(source: Tensor, target: Tensor, projections: Tensor | None = None) -> Tensor:
@@ -45,7 +49,7 @@ def sliced_wasserstein(source: Tensor, target: Tensor, projections: Tensor | Non
         target: (m, C).
         projections: (C, P) unit vectors; by default 64 of `directions`.
     """
-    return _lines(*_projected(source, target, projections)).mean().sqrt()
+    return safe_sqrt(_lines(*_projected(source, target, projections)).mean())
 
 
 def max_sliced_wasserstein(source: Tensor, target: Tensor, projections: Tensor | None = None) -> Tensor:
@@ -59,7 +63,7 @@ def max_sliced_wasserstein(source: Tensor, target: Tensor, projections: Tensor |
         projections: (C, P) unit vectors; by default 64 of `directions`.
     """
     along = _lines(*_projected(source, target, projections))
-    return torch.cat([along, _lines(source, target)]).max().sqrt()
+    return safe_sqrt(torch.cat([along, _lines(source, target)]).max())
 
 
 def energy_distance(source: Tensor, target: Tensor) -> Tensor:
@@ -73,18 +77,18 @@ def energy_distance(source: Tensor, target: Tensor) -> Tensor:
         source: (n, C).
         target: (m, C).
     """
-    check_same_width(source.shape[1], target.shape[1])
+    source, target = _comparable(source, target)
     between, in_source, in_target = (
         torch.cdist(*pair, compute_mode="donot_use_mm_for_euclid_dist").mean()
         for pair in ((source, target), (source, source), (target, target))
     )
-    return (2 * between - in_source - in_target).clamp(min=0).sqrt()
+    return safe_sqrt(2 * between - in_source - in_target)
 
 
 def _projected(source: Tensor, target: Tensor, projections: Tensor | None) -> tuple[Tensor, Tensor]:
+    source, target = _comparable(source, target)
     if projections is None:
         projections = directions(source.shape[1])
-    check_same_width(source.shape[1], target.shape[1])
     return source @ projections.to(source), target @ projections.to(target)
 
 
@@ -92,5 +96,11 @@ def _lines(source: Tensor, target: Tensor) -> Tensor:
     """Squared 2-Wasserstein distance of every column."""
     import ot
 
+    return ot.wasserstein_1d(*_comparable(source, target), p=2)
+
+
+def _comparable(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    source, target = as_latents(source), as_latents(target)
     check_same_width(source.shape[1], target.shape[1])
-    return ot.wasserstein_1d(source, target, p=2)
+    dtype = torch.promote_types(source.dtype, target.dtype)
+    return source.to(dtype), target.to(dtype)

@@ -17,7 +17,7 @@ class Distance:
 
     Attributes:
         value: between the samples; two samples of one distribution are apart too, so it is too large.
-        corrected: with the first order of this bias taken away, not below zero; of a `Measure.is_root` through
+        bias_corrected: with the first order of this bias taken away, not below zero; of a `Measure.is_root` through
             its square.
         standard_error: of `value`, from tile to tile.
 
@@ -25,7 +25,7 @@ class Distance:
     """
 
     value: float
-    corrected: float
+    bias_corrected: float
     standard_error: float
 
 
@@ -33,10 +33,10 @@ def compare(source: Sketch, target: Sketch, measures: Mapping[str, Measure] = ME
     r"""Distances between two sketches by measure.
 
     Bias and standard error are those of the delete-a-group jackknife (Quenouille 1956; Kott 2001), whose units are
-    groups of tiles, because the places of a tile resemble each other. With g groups, and :math:`d_{-i}` without
+    groups of tiles, because the positions of a tile resemble each other. With g groups, and :math:`d_{-i}` without
     the i-th group of the source and of the target,
 
-    .. math:: \mathrm{corrected} = g d - (g - 1) \bar d, \quad
+    .. math:: \mathrm{bias\ corrected} = g d - (g - 1) \bar d, \quad
               SE^2 = \frac{g - 1}{g} \sum_i (d_{-i} - \bar d)^2
 
     where g is the smaller number of groups of the two; the other's are joined to as many. It takes the
@@ -75,10 +75,10 @@ def _compared(
 def _left_out(groups: Sequence[int], count: int) -> Tensor:
     """Choices (1 + count, 8): of all groups, and of all but one of `count` parts of them; one part is all there is."""
     chosen = torch.zeros(1 + count if count > 1 else 1, GROUPS)
-    for place, group in enumerate(groups):
+    for number, group in enumerate(groups):
         chosen[:, group] = 1
         if count > 1:
-            chosen[1 + place % count, group] = 0
+            chosen[1 + number % count, group] = 0
     return chosen
 
 

@@ -31,16 +31,16 @@ class Covariances:
     @classmethod
     def of(cls, latents: Tensor, groups: Tensor, count: int) -> "Covariances":
         """Of latents (n, C) in groups (n,) below `count`."""
-        found = cls.empty(count, latents.shape[1], latents.device)
+        covariances = cls.empty(count, latents.shape[1], latents.device)
         numbers = torch.bincount(groups, minlength=count)
         sorted_latents = latents[groups.argsort()].double()
         for group, own in enumerate(sorted_latents.split(numbers.tolist())):
             if len(own):
-                found.mean[group] = own.mean(0)
-                deviations = own - found.mean[group]
-                torch.mm(deviations.T, deviations, out=found.scatter[group])
-        found.count.copy_(numbers)
-        return found
+                covariances.mean[group] = own.mean(0)
+                centred = own - covariances.mean[group]
+                torch.mm(centred.T, centred, out=covariances.scatter[group])
+        covariances.count.copy_(numbers)
+        return covariances
 
     def merged(self, other: "Covariances") -> "Covariances":
         """Of the latents of both, by the pairwise update of Chan, Golub and LeVeque (1983)."""
@@ -73,9 +73,9 @@ class Covariances:
         count = chosen @ self.count
         mean = (chosen * self.count) @ self.mean / count.clamp(min=1).unsqueeze(1)
         scatter = (chosen @ self.scatter.flatten(1)).view(-1, *self.scatter.shape[1:])
-        deviations = self.mean - mean.unsqueeze(1)
-        weighted = deviations * (chosen * self.count).unsqueeze(2)
-        return Covariances(count, mean, scatter + weighted.mT @ deviations)
+        centred = self.mean - mean.unsqueeze(1)
+        weighted = centred * (chosen * self.count).unsqueeze(2)
+        return Covariances(count, mean, scatter + weighted.mT @ centred)
 
     def gaussian(self) -> Gaussian:
         """The Gaussian of the latents of every group, see `Gaussian.estimated`."""

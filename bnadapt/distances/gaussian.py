@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bnadapt.distances.latents import as_latents, safe_sqrt
+
 RIDGE = 1e-2
 SMALLEST_VARIANCE = 1e-12
 
@@ -23,12 +25,16 @@ class Gaussian:
 
     @classmethod
     def of(cls, latents: Tensor) -> "Gaussian":
-        """The Gaussian with mean and covariance of latents (..., n, C), n >= 1; see `estimated`."""
-        latents = latents.double()
+        """The Gaussian with mean and covariance of latents (..., n, C), n >= 1; see `estimated`.
+
+        Raises:
+            DistanceError: there are no latents, or such as are not finite.
+        """
+        latents = as_latents(latents).double()
         samples = latents.shape[-2]
         mean = latents.mean(-2)
-        deviations = latents - mean.unsqueeze(-2)
-        return cls.estimated(mean, deviations.mT @ deviations / samples, latents.new_tensor(samples))
+        centred = latents - mean.unsqueeze(-2)
+        return cls.estimated(mean, centred.mT @ centred / samples, latents.new_tensor(samples))
 
     @classmethod
     def estimated(cls, mean: Tensor, covariance: Tensor, samples: Tensor) -> "Gaussian":
@@ -39,7 +45,7 @@ class Gaussian:
         .. math:: \rho = \min\left(1, \frac{(1 - 2 / C)\, \mathrm{tr}(S^2) + \mathrm{tr}(S)^2}
                   {(n + 1 - 2 / C)(\mathrm{tr}(S^2) - \mathrm{tr}(S)^2 / C)}\right)
 
-        (Chen, Wiesel, Eldar and Hero 2010). Its n are independent samples, which neighbouring places of an
+        (Chen, Wiesel, Eldar and Hero 2010). Its n are independent samples, which neighbouring positions of an
         image are not, so that the shrinkage is rather too small.
 
         Args:
@@ -59,8 +65,8 @@ class Gaussian:
         return cls(mean, (1 - share) * covariance + share * sphere)
 
     @property
-    def deviations(self) -> Tensor:
-        """(..., C) deviations of the channels, whose variances have 1e-2 of their mean, and 1e-12, added.
+    def std(self) -> Tensor:
+        """(..., C) standard deviations of the channels, whose variances have 1e-2 of their mean, and 1e-12, added.
 
         So they are above zero in dead channels too.
         """
@@ -68,8 +74,8 @@ class Gaussian:
         return (variance + _ridge(variance)).sqrt()
 
     def standardised_by(self, other: "Gaussian") -> "Gaussian":
-        """This Gaussian after every channel was standardised by mean and `deviations` of another."""
-        scale = 1 / other.deviations
+        """This Gaussian after every channel was standardised by mean and `std` of another."""
+        scale = 1 / other.std
         covariance = self.covariance * scale.unsqueeze(-2) * scale.unsqueeze(-1)
         return Gaussian((self.mean - other.mean) * scale, covariance)
 
@@ -83,7 +89,7 @@ def wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
     with :math:`C_s = L L^T`, so that no matrix root is formed. A Cholesky factor, two products and
     eigenvalues: O(C^3). Singular covariances are right, but have no gradient.
     """
-    return _root(_squared_wasserstein(source, target))
+    return safe_sqrt(_squared_wasserstein(source, target))
 
 
 def diagonal_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
@@ -91,16 +97,16 @@ def diagonal_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
 
     .. math:: W_2^2 = \sum_c (m_{s,c} - m_{t,c})^2 + (\sigma_{s,c} - \sigma_{t,c})^2
     """
-    one, other = (_root(_diagonal(each.covariance)) for each in (source, target))
-    return _root(((source.mean - target.mean).square() + (one - other).square()).sum(-1))
+    one, other = (safe_sqrt(_diagonal(each.covariance)) for each in (source, target))
+    return safe_sqrt(((source.mean - target.mean).square() + (one - other).square()).sum(-1))
 
 
 def normalised_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
-    r"""Source-normalised 2-Wasserstein distance, in source deviations, root mean square over directions.
+    r"""Source-normalised 2-Wasserstein distance, in source standard deviations, root mean square over directions.
 
     The 2-Wasserstein distance whose ground distance is the source's Mahalanobis distance
     :math:`|C_s^{-1/2} (x - y)|`, over :math:`\sqrt C`, so that layers of different width compare: 1 means that
-    the latents have moved, or spread, by one deviation of the source in every direction. (After Stenger et
+    the latents have moved, or spread, by one standard deviation of the source in every direction. (After Stenger et
     al., ISBI 2023, who normalise by the source.) With :math:`C_s = L L^T` and :math:`M = L^{-1} C_t L^{-T}`:
 
     .. math:: d^2 = \frac1C \left(|L^{-1} (m_t - m_s)|^2 + \mathrm{tr}(M) + C - 2\, \mathrm{tr} M^{1/2}\right)
@@ -114,8 +120,8 @@ def normalised_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
     shift = torch.linalg.solve_triangular(factor, (target.mean - source.mean).unsqueeze(-1), upper=False)
     half = torch.linalg.solve_triangular(factor, _ridged(target.covariance, ridge), upper=False)
     whitened = torch.linalg.solve_triangular(factor, half.mT, upper=False)
-    roots = _root(torch.linalg.eigvalsh((whitened + whitened.mT) / 2))
-    return _root(shift.square().mean((-2, -1)) + (roots - 1).square().mean(-1))
+    roots = safe_sqrt(torch.linalg.eigvalsh((whitened + whitened.mT) / 2))
+    return safe_sqrt(shift.square().mean((-2, -1)) + (roots - 1).square().mean(-1))
 
 
 def frechet(source: Gaussian, target: Gaussian) -> Tensor:
@@ -162,7 +168,7 @@ def diagonal_bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
 
 def _squared_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
     factor = _factor(source.covariance)
-    cross = _root(torch.linalg.eigvalsh(factor.mT @ target.covariance @ factor)).sum(-1)
+    cross = safe_sqrt(torch.linalg.eigvalsh(factor.mT @ target.covariance @ factor)).sum(-1)
     traces = (_diagonal(source.covariance) + _diagonal(target.covariance)).sum(-1)
     return ((source.mean - target.mean).square().sum(-1) + traces - 2 * cross).clamp(min=0)
 
@@ -173,7 +179,7 @@ def _factor(covariance: Tensor) -> Tensor:
     if not failed.any():
         return factor
     values, vectors = torch.linalg.eigh(covariance)
-    return vectors * _root(values).unsqueeze(-2)
+    return vectors * safe_sqrt(values).unsqueeze(-2)
 
 
 def _diagonal(matrices: Tensor) -> Tensor:
@@ -187,9 +193,3 @@ def _ridge(variances: Tensor) -> Tensor:
 
 def _ridged(covariance: Tensor, ridge: Tensor) -> Tensor:
     return covariance + torch.diag_embed(ridge.expand(covariance.shape[:-1]))
-
-
-def _root(values: Tensor) -> Tensor:
-    """Square root of what is not below zero but for rounding; with gradient zero there, not infinity."""
-    positive = values > 0
-    return torch.where(positive, torch.where(positive, values, 1).sqrt(), 0)

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, distributed
 
-from bnadapt.distances.errors import check_same_width
+from bnadapt.distances.latents import as_latents, check_same_width
 
 BINS = 512
 HALF = BINS // 2
@@ -48,18 +48,22 @@ class Histograms:
         """Histograms of values.
 
         Args:
-            values: (n, R) float32 or float64, n >= 1.
+            values: (n, R), finite numbers of any real type, n >= 1.
             groups: (n,) group of every value, below `count`; by default all are of one.
             count: of groups.
+
+        Raises:
+            DistanceError: there are no values, or such as are not finite.
         """
+        values = as_latents(values)
         low, high = (each.double() for each in values.aminmax(dim=0))
         exponent, first = _window(low, high)
         rows = values.shape[1]
         start = (torch.arange(rows, device=values.device) * BINS - first).int()
-        place = (values * torch.exp2(-exponent.to(values.dtype))).floor_().int() + start
+        position = (values * torch.exp2(-exponent.to(values.dtype))).floor_().int() + start
         if groups is not None:
-            place += (groups * (rows * BINS)).int().unsqueeze(1)
-        counts = torch.bincount(place.flatten(), minlength=count * rows * BINS).int()
+            position += (groups * (rows * BINS)).int().unsqueeze(1)
+        counts = torch.bincount(position.flatten(), minlength=count * rows * BINS).int()
         return cls(low, high, counts.view(count, rows, BINS))
 
     def merged(self, other: "Histograms") -> "Histograms":
@@ -75,11 +79,11 @@ class Histograms:
             return Histograms(low, high, self.counts)
         bins = torch.arange(BINS, device=low.device)
         shifts = wanted[0] - own[0]
-        places = ((own[1].unsqueeze(1) + bins) >> shifts.unsqueeze(1)) - wanted[1].unsqueeze(1)
-        places = places[moved].clamp(0, BINS - 1)  # bins that no value is in may lie outside
+        there = ((own[1].unsqueeze(1) + bins) >> shifts.unsqueeze(1)) - wanted[1].unsqueeze(1)
+        there = there[moved].clamp(0, BINS - 1)  # bins that no value is in may lie outside
         counts = self.counts.clone()
         parts = self.counts[:, moved]
-        counts[:, moved] = torch.zeros_like(parts).scatter_add_(2, places.expand_as(parts), parts)
+        counts[:, moved] = torch.zeros_like(parts).scatter_add_(2, there.expand_as(parts), parts)
         return Histograms(low, high, counts)
 
     def pooled(self, group: distributed.ProcessGroup) -> "Histograms":
@@ -130,8 +134,8 @@ class Histograms:
         bins = torch.searchsorted(reached, wanted).clamp(max=BINS - 1)
         inside = 1 - (reached.gather(2, bins) - wanted) / shares.gather(2, bins).clamp(min=torch.finfo().tiny)
         exponent, first = _window(self.low, self.high)
-        found = (first.unsqueeze(1) + bins + inside.clamp(0, 1)) * torch.exp2(exponent.double()).unsqueeze(1)
-        return torch.minimum(torch.maximum(found, self.low.unsqueeze(1)), self.high.unsqueeze(1))
+        values = (first.unsqueeze(1) + bins + inside.clamp(0, 1)) * torch.exp2(exponent.double()).unsqueeze(1)
+        return torch.minimum(torch.maximum(values, self.low.unsqueeze(1)), self.high.unsqueeze(1))
 
 
 def wasserstein_by_row(source: Histograms, target: Histograms) -> Tensor:

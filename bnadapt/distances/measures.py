@@ -8,8 +8,8 @@ from functools import cached_property
 from torch import Tensor
 
 from bnadapt.distances import gaussian
-from bnadapt.distances.errors import check_same_width
 from bnadapt.distances.histograms import bhattacharyya_by_row, energy_by_row, wasserstein_by_row
+from bnadapt.distances.latents import check_same_width
 from bnadapt.distances.sketch import Distribution
 
 
@@ -101,10 +101,14 @@ def _of_gaussians(measure: Callable[[gaussian.Gaussian, gaussian.Gaussian], Tens
 
 
 LATENT = "latents"
+SOURCE_STD = "source standard deviations"
 NONE = "none"
 MEASURES: dict[str, Measure] = {
     "normalised_wasserstein": Measure(
-        _of_gaussians(gaussian.normalised_wasserstein), "source-normalised Wasserstein", "source deviations", True
+        _of_gaussians(gaussian.normalised_wasserstein),
+        "source-normalised Wasserstein",
+        "source standard deviations",
+        True,
     ),
     "gaussian_wasserstein": Measure(_of_gaussians(gaussian.wasserstein), "Gaussian Wasserstein", LATENT, True),
     "diagonal_wasserstein": Measure(

@@ -10,6 +10,7 @@ from bnadapt.distances.clouds import directions
 from bnadapt.distances.covariances import Covariances
 from bnadapt.distances.gaussian import Gaussian
 from bnadapt.distances.histograms import Histograms
+from bnadapt.distances.latents import as_latents
 
 GROUPS = 8
 
@@ -28,7 +29,18 @@ class Distribution:
 
     @classmethod
     def of(cls, latents: Tensor) -> "Distribution":
-        """Of one sample of latents (n, C)."""
+        """Of one sample of latents (n, C), finite numbers of any real type, n >= 1.
+
+        Raises:
+            DistanceError: there are no latents, or such as are not finite.
+
+        Example:
+            >>> from bnadapt.distances import distances_between
+            >>> source, target = (Distribution.of(torch.arange(100.0)[:, None] + shift) for shift in (0, 5))
+            >>> round(distances_between(source, target)["channel_wasserstein"].item(), 3)
+            5.0
+        """
+        latents = as_latents(latents)
         return Sketch.of(latents, torch.zeros(len(latents), dtype=torch.int64, device=latents.device)).distribution()
 
     @property
@@ -65,7 +77,12 @@ class Sketch:
 
     @classmethod
     def of(cls, latents: Tensor, numbers: Tensor) -> "Sketch":
-        """Of latents (n, C) float32 or float64, finite, n >= 1, from tiles of these numbers (n,)."""
+        """Of latents (n, C), finite numbers of any real type, n >= 1, from tiles of these numbers (n,).
+
+        Raises:
+            DistanceError: there are no latents, or such as are not finite.
+        """
+        latents = as_latents(latents)
         groups = numbers % GROUPS
         projected = latents @ _directions(latents.shape[1], latents.dtype, latents.device)
         along = torch.cat([latents, projected], 1)

@@ -1,72 +1,75 @@
 """Run a network over tiles, and sketch the latents of its layers."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from functools import partial
-from math import isfinite
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
-from bnadapt.distances.errors import DistanceError
+from bnadapt.distances.latents import DistanceError
 from bnadapt.distances.sketch import Sketch
 
 WAITING = 8192  # latents of a layer that are sketched at once
-SHOWN_TILES, SHOWN_PLACES = 32, 16
+EXAMPLE_TILES, EXAMPLE_POSITIONS = 32, 16
 
 
 class Sketching:
     """Sketches the outputs of layers while a network runs; a context, in which the layers have hooks.
 
-    From every tile the same number of places is taken, at random: at the same relative positions in all layers, as
+    From every tile the same number of positions is taken, at random: at the same relative positions in all layers, as
     a function of seed and number of the tile alone. So the sketches do not depend on how tiles come in batches. A
-    layer with no more places than that gives all of them.
+    layer with no more positions than that gives all of them.
 
     Args:
         network: takes a batch and runs the layers, in the mode and precision that it is in: put it into eval mode
             before. It may be wrapped in a function.
         layers: modules of the network by name, each with an output (N, C, ...); those with other outputs are left
             out.
-        places: per tile.
-        seed: of the places.
+        positions_per_tile: at most.
+        seed: of the positions.
 
     Attributes:
-        shown: some latents (up to 512, C) of every layer, float32 on the CPU, to look at.
+        examples: some latents (up to 512, C) of every layer, float32 on the CPU, to look at.
 
     Example:
         with Sketching(network, latent_spaces(network)) as sketching:
             for images in batches:
-                sketching.add(images)
-        sketches = sketching.sketches()
+                sketching.update(images)
+        sketches = sketching.compute()
     """
 
     def __init__(
         self,
         network: Callable[[Tensor], Any],
         layers: Mapping[str, nn.Module],
-        places: int = 96,
+        positions_per_tile: int = 96,
         seed: int = 0,
     ) -> None:
         self.network = network
         self.layers = layers
-        self.places = places
+        self.positions_per_tile = positions_per_tile
         self.seed = seed
         self.tiles = 0
-        self._shown: dict[str, list[Tensor]] = {}
+        self._examples: dict[str, list[Tensor]] = {}
         self._waiting: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._sketches: dict[str, Sketch] = {}
         self._hooks: list[Any] = []
+        self._stack = ExitStack()
 
     def __enter__(self) -> "Sketching":
+        self._stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code knows no new hooks
         self._hooks = [layer.register_forward_hook(partial(self._take, name)) for name, layer in self.layers.items()]
         return self
 
     def __exit__(self, *exception: object) -> None:
         for hook in self._hooks:
             hook.remove()
+        self._stack.close()
 
-    def add(self, images: Tensor, numbers: Tensor | None = None) -> None:
+    def update(self, images: Tensor, numbers: Tensor | None = None) -> None:
         """Run a batch.
 
         Args:
@@ -84,7 +87,7 @@ class Sketching:
         with torch.no_grad():
             self.network(images)
 
-    def sketches(self, group: distributed.ProcessGroup | None = None) -> dict[str, Sketch]:
+    def compute(self, group: distributed.ProcessGroup | None = None) -> dict[str, Sketch]:
         """Of all tiles so far, by layer in the order in which the network first called them.
 
         Args:
@@ -95,15 +98,15 @@ class Sketching:
         """
         for name in list(self._waiting):
             self._flush(name)
-        found = self._sketches if group is None else self._pooled(group)
-        if not found:
+        sketches = self._sketches if group is None else self._pooled(group)
+        if not sketches:
             raise DistanceError("No latents were seen; give at least one tile, and layers whose output is a tensor.")
-        return dict(found)
+        return dict(sketches)
 
     @property
-    def shown(self) -> dict[str, Tensor]:
+    def examples(self) -> dict[str, Tensor]:
         """Latents of this process's first tiles."""
-        return {name: torch.cat(parts) for name, parts in self._shown.items()}
+        return {name: torch.cat(parts) for name, parts in self._examples.items()}
 
     def _take(self, name: str, layer: nn.Module, inputs: object, output: Any) -> None:
         if not isinstance(output, Tensor) or output.ndim < 2:
@@ -114,40 +117,39 @@ class Sketching:
             )
         latents = self._taken(output.detach())
         numbers = self._numbers.repeat_interleave(latents.shape[1]).to(output.device)
-        chosen = self._numbers < SHOWN_TILES
+        chosen = self._numbers < EXAMPLE_TILES
         if chosen.any():
-            few = latents[chosen.to(output.device), :: -(-latents.shape[1] // SHOWN_PLACES)]
-            self._shown.setdefault(name, []).append(few.flatten(0, 1).float().cpu())
+            few = latents[chosen.to(output.device), :: -(-latents.shape[1] // EXAMPLE_POSITIONS)]
+            self._examples.setdefault(name, []).append(few.flatten(0, 1).float().cpu())
         waiting = self._waiting.setdefault(name, [])
         waiting.append((latents.flatten(0, 1).float(), numbers))
         if sum(len(each) for each, _ in waiting) >= WAITING:
             self._flush(name)
 
     def _taken(self, output: Tensor) -> Tensor:
-        """Latents (N, n, C) at the places of an output (N, C, ...)."""
+        """Latents (N, n, C) at the positions of an output (N, C, ...)."""
         size = tuple(output.shape[2:])
         flat = output.flatten(2) if size else output.unsqueeze(2)
-        if flat.shape[2] <= self.places:
+        if flat.shape[2] <= self.positions_per_tile:
             return flat.transpose(1, 2).clone()  # an activation in place may follow
         if size not in self._flat:
-            self._flat[size] = _flat_places(self._positions, size).to(output.device)
+            self._flat[size] = _flat_positions(self._positions, size).to(output.device)
         tiles = torch.arange(len(flat), device=flat.device).unsqueeze(1)
         return flat.transpose(1, 2)[tiles, self._flat[size]]
 
     def _drawn(self, number: int) -> Tensor:
-        """Relative positions (places, 3) of a tile, in [0, 1)."""
-        return torch.from_numpy(np.random.default_rng([self.seed, number]).random((self.places, 3)))
+        """Relative positions (n, 3) of a tile, in [0, 1)."""
+        return torch.from_numpy(np.random.default_rng([self.seed, number]).random((self.positions_per_tile, 3)))
 
     def _flush(self, name: str) -> None:
         waiting = self._waiting.pop(name)
         latents, numbers = (torch.cat(parts) for parts in zip(*waiting, strict=True))
         if latents.device.type == "mps":  # it has no float64
             latents, numbers = latents.cpu(), numbers.cpu()
-        if not all(map(isfinite, torch.stack(latents.aminmax()).tolist())):
-            raise DistanceError(
-                f"Layer {name} gives NaN or infinite latents; look at the images, the weights and the precision."
-            )
-        sketch = Sketch.of(latents, numbers)
+        try:
+            sketch = Sketch.of(latents, numbers)
+        except DistanceError as error:
+            raise DistanceError(f"Layer {name}: {error}") from error
         self._sketches[name] = self._sketches[name].merged(sketch) if name in self._sketches else sketch
 
     def _pooled(self, group: distributed.ProcessGroup) -> dict[str, Sketch]:
@@ -168,18 +170,18 @@ def sketch_latents(
     network: Callable[[Tensor], Any],
     layers: Mapping[str, nn.Module],
     batches: Iterable[Tensor],
-    places: int = 96,
+    positions_per_tile: int = 96,
     seed: int = 0,
 ) -> dict[str, Sketch]:
     """Sketch the latents of layers over batches of images (N, C, ...); see `Sketching`."""
-    with Sketching(network, layers, places, seed) as sketching:
+    with Sketching(network, layers, positions_per_tile, seed) as sketching:
         for images in batches:
-            sketching.add(images)
-    return sketching.sketches()
+            sketching.update(images)
+    return sketching.compute()
 
 
-def _flat_places(positions: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Indices (N, places) into the flattened axes of a size, of relative positions (N, places, 3)."""
+def _flat_positions(positions: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Indices (N, n) into the flattened axes of a size, of relative positions (N, n, 3)."""
     flat = torch.zeros(positions.shape[:2], dtype=torch.int64)
     for axis, length in enumerate(size):
         flat = flat * length + (positions[:, :, axis] * length).long()

@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bnadapt.distances.errors import DistanceError
+from bnadapt.batchnorm.layers import named_modules
+from bnadapt.distances.latents import DistanceError
 
 
 def latent_spaces(network: nn.Module, patterns: Sequence[str] | None = None) -> dict[str, nn.Module]:
@@ -14,7 +15,8 @@ def latent_spaces(network: nn.Module, patterns: Sequence[str] | None = None) -> 
 
     Args:
         network: any module.
-        patterns: names as in `named_modules`, `*` and `?` stand for anything. By default all BatchNorm layers, and
+        patterns: names as in `torch.nn.Module.named_modules` of the network without wrappers such as that of
+            `torch.compile`; `*` and `?` stand for anything. By default all BatchNorm layers, and
             the modules that they stand in: the stages of a U-Net, the blocks of a ResNet.
 
     Returns:
@@ -22,8 +24,13 @@ def latent_spaces(network: nn.Module, patterns: Sequence[str] | None = None) -> 
 
     Raises:
         DistanceError: a pattern fits no module, or without patterns, there is no BatchNorm layer.
+
+    Example:
+        >>> network = nn.Sequential(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)), nn.ReLU())
+        >>> list(latent_spaces(network))
+        ['0', '0.1']
     """
-    modules = {name: module for name, module in network.named_modules() if name}
+    modules = {name: module for name, module in named_modules(network) if name}
     if patterns is None:
         normalising = [name for name, module in modules.items() if isinstance(module, _BatchNorm)]
         if not normalising:

@@ -12,19 +12,19 @@ State = Literal["noise_floor", "unadapted", "adapted"]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One distance: a row of the table.
+class LayerDistance:
+    """A distance in one layer and state: a row of the table.
 
     Attributes:
         layer: name of the latent space.
-        depth: its place in the order in which the network calls them.
+        depth: its index in the order in which the network calls them.
         channels: its width.
         state: `noise_floor` (source against source), `unadapted` (source against target in the source network),
             `adapted` (source in the source network against target in the adapted one: the residual shift).
         measure: name of the measure.
         unit: of the three values.
         value: see `Distance`, as the next two.
-        corrected: without the bias of finite samples.
+        bias_corrected: without the bias of finite samples.
         standard_error: of `value`.
         source_samples: latents of the source.
         target_samples: latents of what it is compared with.
@@ -37,7 +37,7 @@ class Row:
     measure: str
     unit: str
     value: float
-    corrected: float
+    bias_corrected: float
     standard_error: float
     source_samples: int
     target_samples: int
@@ -57,13 +57,13 @@ class LatentStates:
     target: Mapping[str, Sketch]
     adapted: Mapping[str, Sketch] | None = None
 
-    def rows(self, measures: Mapping[str, Measure] = MEASURES) -> list[Row]:
+    def rows(self, measures: Mapping[str, Measure] = MEASURES) -> list[LayerDistance]:
         """The distances of every layer, in all states."""
         return [
             row
             for depth, layer in enumerate(self.source)
-            for state, (found, samples) in self._distances(layer, measures).items()
-            for row in self._rows(layer, depth, state, found, samples, measures)
+            for state, (distances, samples) in self._distances(layer, measures).items()
+            for row in self._rows(layer, depth, state, distances, samples, measures)
         ]
 
     def _distances(
@@ -72,25 +72,25 @@ class LatentStates:
         """Distances and numbers of latents by state."""
         source = self.source[layer]
         half = source.samples // 2
-        found = {"noise_floor": (noise_floor(source, measures), (half, source.samples - half))}
+        distances = {"noise_floor": (noise_floor(source, measures), (half, source.samples - half))}
         others = {"unadapted": self.target} | ({"adapted": self.adapted} if self.adapted else {})
         for state, sketches in others.items():
             target = sketches[layer]
-            found[state] = compare(source, target, measures), (source.samples, target.samples)
-        return found
+            distances[state] = compare(source, target, measures), (source.samples, target.samples)
+        return distances
 
     def _rows(
         self,
         layer: str,
         depth: int,
         state: State,
-        found: Mapping[str, Distance],
+        distances: Mapping[str, Distance],
         samples: tuple[int, int],
         measures: Mapping[str, Measure],
-    ) -> list[Row]:
+    ) -> list[LayerDistance]:
         channels = self.source[layer].width
         return [
-            Row(
+            LayerDistance(
                 layer,
                 depth,
                 channels,
@@ -98,9 +98,9 @@ class LatentStates:
                 name,
                 measures[name].unit,
                 distance.value,
-                distance.corrected,
+                distance.bias_corrected,
                 distance.standard_error,
                 *samples,
             )
-            for name, distance in found.items()
+            for name, distance in distances.items()
         ]

@@ -1,7 +1,7 @@
 """Segmentation networks: the U-Net, and those of segmentation-models-pytorch by name."""
 
-from bnadapt.networks.build import build_network
+from bnadapt.networks.registry import build_network, register_network
 from bnadapt.networks.smp import SegmentationModel
 from bnadapt.networks.unet import UNet
 
-__all__ = ["SegmentationModel", "UNet", "build_network"]
+__all__ = ["SegmentationModel", "UNet", "build_network", "register_network"]

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from bnadapt.reports.latents import LatentFindings, by_state, sentences
 
+ORDER = ("iou", "dice", "precision", "recall")
+
 
 def print_scores(scores: Mapping[str, float]) -> None:
     """A row per test set (and class), a column per score.
@@ -21,7 +23,7 @@ def print_scores(scores: Mapping[str, float]) -> None:
     for tag, value in scores.items():
         _, name, measure, *label = tag.split("/")
         rows.setdefault(" / ".join([name, *label]), {})[measure] = value
-    measures = list(next(iter(rows.values())))
+    measures = [name for name in ORDER if name in next(iter(rows.values()))]
     table = Table("test set", *measures)
     for name, values in rows.items():
         table.add_row(name, *(f"{values[measure]:.4f}" for measure in measures))
@@ -40,11 +42,14 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
         f"Adapted {record['batchnorm_layers']} BatchNorm layers to {record['target']}: {record['tiles']} tiles,"
         f" {record['pixels'] / 1e6:.1f} Mpixel, {record['seconds']:.1f} s."
     )
+    for what, count in (("image", len(record["blank_sections"])), ("tile", record["blank_tiles"])):
+        if count:
+            console.print(f"{count} blank {what}{'s' if count > 1 else ''} left out: every pixel is the same.")
     if record["until"]:
-        told = "known to" if record["known"] else "NOT known to"
-        console.print(f"The statistics are {told} a standard error of {record['until']['tolerance']}.")
-    for kind, ending in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):
-        console.print(f"{kind}: {path.with_suffix(ending)}", highlight=False)
+        reached = "converged" if record["converged"] else "NOT converged"
+        console.print(f"The statistics have {reached} to a standard error of {record['until']['tolerance']}.")
+    for kind, extension in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):
+        console.print(f"{kind}: {path.with_suffix(extension)}", highlight=False)
 
 
 def print_distances(findings: LatentFindings, page: Path) -> None:
@@ -64,9 +69,13 @@ def print_distances(findings: LatentFindings, page: Path) -> None:
     console.print(f"Page: {page}", highlight=False)
 
 
-def print_prediction(count: int, folder: Path) -> None:
-    """How much was segmented, and where it is."""
-    _console().print(f"Segmented {count} images: masks and probabilities are in {folder}", highlight=False)
+def print_prediction(count: int, total: int, blank: int, folder: Path) -> None:
+    """How much of the images was segmented, how many of them were blank, and where the result is."""
+    of_all = f" of {total}" if count < total else ""
+    of_these = f", of which {blank} {'was' if blank == 1 else 'were'} blank and so background" if blank else ""
+    _console().print(
+        f"Segmented {count}{of_all} images{of_these}: masks and probabilities are in {folder}", highlight=False
+    )
 
 
 def _console() -> Console:

@@ -80,8 +80,8 @@ def density_figure(findings: LatentFindings) -> Figure:
     axes = figure.subplots(math.ceil(len(moved) / columns), columns, squeeze=False)
     domains = {"source": findings.states.source, "unadapted": findings.states.target}
     domains |= {"adapted": findings.states.adapted} if findings.adapted else {}
-    for panel, (layer, channel, deviations) in zip(axes.flat, moved, strict=False):
-        panel.set_title(f"{layer}, channel {channel}: {deviations:.1f} deviations", fontsize=9)
+    for panel, (layer, channel, distance) in zip(axes.flat, moved, strict=False):
+        panel.set_title(f"{layer}, channel {channel}: {distance:.1f} standard deviations", fontsize=9)
         _draw_densities(panel, {state: sketches[layer] for state, sketches in domains.items()}, channel)
         panel.set_yticks([])
         panel.tick_params(labelsize=7)
@@ -93,14 +93,14 @@ def density_figure(findings: LatentFindings) -> Figure:
 
 def view_figure(findings: LatentFindings) -> Figure:
     """Latents of the widest layer in the plane in which they vary most, before and after."""
-    clouds = {state: latents[findings.widest] for state, latents in findings.shown.items()}
-    places = principal_components(clouds, 2)
+    clouds = {state: latents[findings.widest] for state, latents in findings.examples.items()}
+    positions = principal_components(clouds, 2)
     panels = {"unadapted": "target"} | ({"adapted": "adapted"} if findings.adapted else {})
     figure = Figure(figsize=(0.6 + 4.4 * len(panels), 4.4), layout="constrained")
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for panel, (state, which) in zip(axes, panels.items(), strict=True):
-        panel.scatter(*places["source"].T, s=6, alpha=0.5, color=COLOURS["source"], label=findings.source)
-        panel.scatter(*places[which].T, s=6, alpha=0.5, color=COLOURS[state], label=findings.target)
+        panel.scatter(*positions["source"].T, s=6, alpha=0.5, color=COLOURS["source"], label=findings.source)
+        panel.scatter(*positions[which].T, s=6, alpha=0.5, color=COLOURS[state], label=findings.target)
         panel.set_title(f"{findings.widest}, {LABELS[state]}", fontsize=10)
         panel.set_xlabel("first principal axis")
         panel.legend(fontsize=8)
@@ -187,13 +187,13 @@ def _density(channels: Histograms, channel: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _moved_most(findings: LatentFindings) -> list[tuple[str, int, float]]:
-    """Layer, channel and its distance in source deviations, one channel a layer, the greatest first."""
-    found = []
+    """Layer, channel and its distance in the source's standard deviations, one channel a layer, the greatest first."""
+    moved = []
     for layer in findings.layers:
         source, target = (each[layer].distribution() for each in (findings.states.source, findings.states.target))
-        distances = wasserstein_by_row(source.channels, target.channels)[0] / source.gaussian.deviations[0]
-        found.append((layer, int(distances.argmax()), float(distances.max())))
-    return sorted(found, key=lambda each: -each[2])[:MOVED]
+        distances = wasserstein_by_row(source.channels, target.channels)[0] / source.gaussian.std[0]
+        moved.append((layer, int(distances.argmax()), float(distances.max())))
+    return sorted(moved, key=lambda each: -each[2])[:MOVED]
 
 
 def _table(findings: LatentFindings, state: str) -> np.ndarray:

@@ -8,8 +8,8 @@ from pathlib import Path
 import imageio.v3
 import numpy as np
 
-from bnadapt.distances import Row
-from bnadapt.files import filled_whole
+from bnadapt.distances import LayerDistance
+from bnadapt.files import atomic_folder
 from bnadapt.reports.document import Bullets, Document, Heading, Link, Paragraph, Picture, Table
 from bnadapt.reports.latents import LatentFindings, sentences
 
@@ -30,11 +30,11 @@ CAPTIONS = {
         "What moves",
         "In the layers that moved most, the channel that moved most: the density of its values in the source, and in"
         " the target without and with adaptation. The number is the Wasserstein distance before adaptation, in"
-        " deviations of the source.",
+        " standard deviations of the source.",
     ),
     "view": (
         "The widest latent space",
-        "Latents of both domains in the plane in which all of them together vary most. A dot is one place in one tile.",
+        "Latents of both domains in the plane in which all of them together vary most. A dot is one position in one tile.",
     ),
     "agreement": (
         "Do the measures agree?",
@@ -51,9 +51,9 @@ def write_distances(findings: LatentFindings, pictures: Mapping[str, np.ndarray]
         pictures: see `distance_figures.pictures`.
         folder: made if need be; files of these names are replaced.
     """
-    with filled_whole(folder) as partial:
+    with atomic_folder(folder) as partial:
         with (partial / "distances.csv").open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, [field.name for field in fields(Row)])
+            writer = csv.DictWriter(stream, [field.name for field in fields(LayerDistance)])
             writer.writeheader()
             writer.writerows(asdict(row) for row in findings.rows)
         for name, drawn in pictures.items():
@@ -69,7 +69,7 @@ def document(findings: LatentFindings, pictures: Sequence[str]) -> Document:
         f"Measured on {findings.tiles['source']} tiles of {findings.source} and {findings.tiles['target']} of"
         f" {findings.target}, without labels."
     )
-    shown = [
+    illustrated = [
         part
         for name in pictures
         for title, caption in [CAPTIONS[name]]
@@ -80,7 +80,7 @@ def document(findings: LatentFindings, pictures: Sequence[str]) -> Document:
         [
             Bullets(sentences(findings)),
             Paragraph(measured),
-            *shown,
+            *illustrated,
             Heading(f"{findings.main_measure()} by layer"),
             summary_table(findings),
             Link("distances.csv", "All distances: distances.csv"),
@@ -100,5 +100,5 @@ def summary_table(findings: LatentFindings) -> Table:
     return Table(["latent space", "channels", *states], rows)
 
 
-def _value(row: Row) -> str:
+def _value(row: LayerDistance) -> str:
     return f"{row.value:.3f} ± {row.standard_error:.3f}"

@@ -1,5 +1,6 @@
-"""A plain document of headings, text, tables and pictures, as HTML and as Markdown."""
+"""A plain document of headings, text, tables and pictures, as Markdown and, rendered from that, as HTML."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +18,6 @@ class Part(ABC):
     """A part of a document."""
 
     @abstractmethod
-    def html(self) -> str:
-        """As HTML."""
-
-    @abstractmethod
     def markdown(self) -> str:
         """As Markdown, without a line break at the end."""
 
@@ -31,11 +28,8 @@ class Heading(Part):
 
     text: str
 
-    def html(self) -> str:
-        return f"<h2>{escape(self.text)}</h2>"
-
     def markdown(self) -> str:
-        return f"## {self.text}"
+        return f"## {_plain(self.text)}"
 
 
 @dataclass(frozen=True)
@@ -44,11 +38,8 @@ class Paragraph(Part):
 
     text: str
 
-    def html(self) -> str:
-        return f"<p>{escape(self.text)}</p>"
-
     def markdown(self) -> str:
-        return self.text
+        return _plain(self.text)
 
 
 @dataclass(frozen=True)
@@ -56,9 +47,6 @@ class Code(Part):
     """A command, as it is typed."""
 
     text: str
-
-    def html(self) -> str:
-        return f"<p><code>{escape(self.text)}</code></p>"
 
     def markdown(self) -> str:
         return f"    {self.text}"
@@ -70,11 +58,8 @@ class Bullets(Part):
 
     items: Sequence[str]
 
-    def html(self) -> str:
-        return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in self.items)}</ul>"
-
     def markdown(self) -> str:
-        return "\n".join(f"- {item}" for item in self.items)
+        return "\n".join(f"- {_plain(item)}" for item in self.items)
 
 
 @dataclass(frozen=True)
@@ -84,11 +69,8 @@ class Picture(Part):
     path: str
     title: str
 
-    def html(self) -> str:
-        return f"<img src='{escape(self.path)}' alt='{escape(self.title)}'>"
-
     def markdown(self) -> str:
-        return f"![{self.title}]({self.path})"
+        return f"![{_plain(self.title)}]({_target(self.path)})"
 
 
 @dataclass(frozen=True)
@@ -98,11 +80,8 @@ class Link(Part):
     path: str
     text: str
 
-    def html(self) -> str:
-        return f"<p><a href='{escape(self.path)}'>{escape(self.text)}</a></p>"
-
     def markdown(self) -> str:
-        return f"[{self.text}]({self.path})"
+        return f"[{_plain(self.text)}]({_target(self.path)})"
 
 
 @dataclass(frozen=True)
@@ -112,15 +91,11 @@ class Table(Part):
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
-    def html(self) -> str:
-        head = "".join(f"<th>{escape(name)}</th>" for name in self.header)
-        cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
-        return f"<table><tr>{head}</tr>{cells}</table>"
-
     def markdown(self) -> str:
         """Columns aligned."""
-        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
-        lines = [self.header, ["-" * width for width in widths], *self.rows]
+        cells = [[_plain(cell).replace("|", "\\|") for cell in row] for row in (self.header, *self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [cells[0], ["-" * width for width in widths], *cells[1:]]
         return "\n".join(
             f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |" for line in lines
         )
@@ -133,13 +108,25 @@ class Document:
     title: str
     parts: Sequence[Part]
 
-    def html(self) -> str:
-        """A whole page."""
-        return (
-            f"<!doctype html><meta charset='utf-8'><title>{escape(self.title)}</title><style>{STYLE}</style>"
-            f"<h1>{escape(self.title)}</h1>{''.join(part.html() for part in self.parts)}\n"
-        )
-
     def markdown(self) -> str:
         """A whole file."""
-        return "\n\n".join([f"# {self.title}", *(part.markdown() for part in self.parts)]) + "\n"
+        return "\n\n".join([f"# {_plain(self.title)}", *(part.markdown() for part in self.parts)]) + "\n"
+
+    def html(self) -> str:
+        """A whole page."""
+        from markdown_it import MarkdownIt
+
+        body = MarkdownIt("commonmark", {"html": False}).enable("table").render(self.markdown())
+        return (
+            f"<!doctype html><meta charset='utf-8'><title>{escape(self.title)}</title><style>{STYLE}</style>\n{body}"
+        )
+
+
+def _plain(text: str) -> str:
+    """Text of which Markdown makes nothing but itself."""
+    return re.sub(r"([\\`*<])", r"\\\1", text)
+
+
+def _target(path: str) -> str:
+    """A path as the target of a link; spaces and brackets would end it."""
+    return f"<{path}>" if re.search(r"[\s()]", path) else path

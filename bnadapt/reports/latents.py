@@ -7,7 +7,7 @@ from statistics import median
 
 from torch import Tensor
 
-from bnadapt.distances import LatentStates, Row
+from bnadapt.distances import LatentStates, LayerDistance
 
 MAIN = "normalised_wasserstein"
 CLEARLY = 2  # standard errors
@@ -23,15 +23,15 @@ class LatentFindings:
         tiles: that were read, by `source`, `target` and `adapted`.
         states: the sketches.
         rows: the distances.
-        shown: some latents (n, C) by `source`, `target` and `adapted`, and by layer.
+        examples: some latents (n, C) by `source`, `target` and `adapted`, and by layer.
     """
 
     source: str
     target: str
     tiles: Mapping[str, int]
     states: LatentStates
-    rows: Sequence[Row]
-    shown: Mapping[str, Mapping[str, Tensor]]
+    rows: Sequence[LayerDistance]
+    examples: Mapping[str, Mapping[str, Tensor]]
 
     @property
     def layers(self) -> list[str]:
@@ -58,7 +58,7 @@ class LatentFindings:
         """The last of the layers with the most channels: the bottleneck of a U-Net."""
         return max(reversed(self.layers), key=lambda layer: self.states.source[layer].width)
 
-    def of(self, measure: str, state: str) -> list[Row]:
+    def of(self, measure: str, state: str) -> list[LayerDistance]:
         """Rows of a measure and a state, in the order of the layers."""
         return [row for row in self.rows if (row.measure, row.state) == (measure, state)]
 
@@ -67,12 +67,12 @@ class LatentFindings:
         return MAIN if MAIN in self.measures else self.measures[0]
 
 
-def by_state(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:
+def by_state(rows: Sequence[LayerDistance]) -> dict[str, dict[str, dict[str, float]]]:
     """Values by state, layer and measure, in plain types."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    values: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:
-        found.setdefault(row.state, {}).setdefault(row.layer, {})[row.measure] = row.value
-    return found
+        values.setdefault(row.state, {}).setdefault(row.layer, {})[row.measure] = row.value
+    return values
 
 
 def sentences(findings: LatentFindings) -> list[str]:
@@ -80,38 +80,38 @@ def sentences(findings: LatentFindings) -> list[str]:
     measure = findings.main_measure()
     unadapted, floor = findings.of(measure, "unadapted"), findings.of(measure, "noise_floor")
     unit = "" if unadapted[0].unit == "none" else f" {unadapted[0].unit}"
-    worst = max(unadapted, key=lambda row: _known(row))
-    said = [
-        f"{findings.source} and {findings.target} lie farthest apart in {worst.layer}: {_known(worst):.2f}{unit}"
+    worst = max(unadapted, key=_unbiased)
+    lines = [
+        f"{findings.source} and {findings.target} lie farthest apart in {worst.layer}: {_unbiased(worst):.2f}{unit}"
         f" ({measure})."
     ]
     if not findings.has_noise_floor:
-        return [*said, f"More tiles of {findings.source} are needed to tell what of it is chance."]
-    said[0] = f"{said[0][:-2]}; two halves of {findings.source} lie {floor[worst.depth].value:.2f} apart there)."
+        return [*lines, f"More tiles of {findings.source} are needed to tell what of it is chance."]
+    lines[0] = f"{lines[0][:-2]}; two halves of {findings.source} lie {floor[worst.depth].value:.2f} apart there)."
     apart = [row for row, noise in zip(unadapted, floor, strict=True) if _above(row, noise)]
-    said.append(f"In {len(apart)} of {len(unadapted)} latent spaces they are clearly farther apart than those halves.")
+    lines.append(f"In {len(apart)} of {len(unadapted)} latent spaces they are clearly farther apart than those halves.")
     if findings.adapted:
-        said += _removal(apart, [findings.of(measure, "adapted")[row.depth] for row in apart], floor, unit)
+        lines += _removal(apart, [findings.of(measure, "adapted")[row.depth] for row in apart], floor, unit)
     if findings.adapted and apart and len(findings.measures) > 1:
-        said.append(_by_measure(findings))
-    return said
+        lines.append(_by_measure(findings))
+    return lines
 
 
-def _removal(before: Sequence[Row], after: Sequence[Row], floor: Sequence[Row], unit: str) -> list[str]:
+def _removal(before: Sequence[LayerDistance], after: Sequence[LayerDistance], floor: Sequence[LayerDistance], unit: str) -> list[str]:
     if not before:
         return ["There is no shift that adaptation could remove."]
-    left = [_known(row) / _known(old) for row, old in zip(after, before, strict=True)]
+    left = [_unbiased(row) / _unbiased(old) for row, old in zip(after, before, strict=True)]
     order = sorted(range(len(left)), key=left.__getitem__)
     most, least = order[0], order[-1]
-    largest = max(after, key=_known)
-    said = [
+    largest = max(after, key=_unbiased)
+    lines = [
         f"There adaptation {_removed(median(left))} of the distance in the median space; it {_removed(left[most])} in"
         f" {before[most].layer} and {_removed(left[least])} in {before[least].layer}.",
-        f"What it leaves is largest in {largest.layer}: {_known(largest):.2f}{unit}.",
+        f"What it leaves is largest in {largest.layer}: {_unbiased(largest):.2f}{unit}.",
     ]
     remaining = sum(_above(row, floor[row.depth]) for row in after)
-    said.append(f"After adaptation {remaining} of these {len(before)} spaces are still clearly apart.")
-    return said
+    lines.append(f"After adaptation {remaining} of these {len(before)} spaces are still clearly apart.")
+    return lines
 
 
 def _by_measure(findings: LatentFindings) -> str:
@@ -119,27 +119,27 @@ def _by_measure(findings: LatentFindings) -> str:
     removed = {}
     for measure in findings.measures:
         pairs = zip(findings.of(measure, "unadapted"), findings.of(measure, "adapted"), strict=True)
-        left = [_known(after) / _known(before) for before, after in pairs if _known(before) > 0]
+        left = [_unbiased(after) / _unbiased(before) for before, after in pairs if _unbiased(before) > 0]
         if left:
             removed[measure] = 1 - median(left)
     listed = ", ".join(f"{share:.0%} of {name}" for name, share in sorted(removed.items(), key=lambda each: -each[1]))
-    said = f"By measure, in the median of all latent spaces, adaptation removes {listed}."
+    sentence = f"By measure, in the median of all latent spaces, adaptation removes {listed}."
     if MAIN in removed:
-        said += f" ({MAIN} weighs directions in which the source hardly varies as much as all others.)"
-    return said
+        sentence += f" ({MAIN} weighs directions in which the source hardly varies as much as all others.)"
+    return sentence
 
 
 def _removed(left: float) -> str:
     return f"removes {1 - left:.0%}" if left <= 1 else f"adds {left - 1:.0%}"
 
 
-def _above(row: Row, noise: Row) -> bool:
+def _above(row: LayerDistance, noise: LayerDistance) -> bool:
     """Whether a distance is above that of two halves of the source by more than the standard errors of both."""
     errors = [0 if math.isnan(each.standard_error) else each.standard_error for each in (row, noise)]
     floor = 0 if math.isnan(noise.value) else noise.value
-    return _known(row) > 0 and row.value - floor > CLEARLY * math.hypot(*errors)
+    return _unbiased(row) > 0 and row.value - floor > CLEARLY * math.hypot(*errors)
 
 
-def _known(row: Row) -> float:
+def _unbiased(row: LayerDistance) -> float:
     """The distance without bias, where there is more than one group of tiles."""
-    return row.value if math.isnan(row.corrected) else row.corrected
+    return row.value if math.isnan(row.bias_corrected) else row.bias_corrected

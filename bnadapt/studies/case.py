@@ -11,7 +11,7 @@ import torch
 
 from bnadapt.batchnorm import Bank
 from bnadapt.callbacks.pictures import comparison
-from bnadapt.files import written_whole
+from bnadapt.files import atomic_write
 from bnadapt.studies.evaluation import Evaluated, Evaluation, Images, at_hand
 from bnadapt.studies.networks import SourceNetwork
 from bnadapt.studies.specs import Keyed, Spec
@@ -127,5 +127,5 @@ class AdaptationCase(Case):
         with bank.applied(evaluated.network):
             predictions["with adaptation"] = evaluated.forward(batch[:1]).argmax(1)[0].cpu()
         figure = comparison({"image": batch[0], "mask": masks[0]}, predictions)
-        with written_whole(path) as partial:
+        with atomic_write(path) as partial:
             figure.savefig(partial, dpi=80)

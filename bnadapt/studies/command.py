@@ -8,7 +8,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from bnadapt.files import made_folder
+from bnadapt.files import ensure_folder
 from bnadapt.reports.document import Bullets, Document
 from bnadapt.studies.config import ROOT, made, parser_of, read_config, write_config
 from bnadapt.studies.how_much import HowMuch
@@ -44,8 +44,8 @@ def main(arguments: Sequence[str]) -> None:
         return
     kind, options = STUDIES[asked.subcommand], asked[asked.subcommand]
     study = made(kind, options)
-    folder = made_folder(options.output or str(ROOT / study.name))
-    folders = Folders(folder, made_folder(options.networks))
+    folder = ensure_folder(options.output or str(ROOT / study.name))
+    folders = Folders(folder, ensure_folder(options.networks))
     cases = study.cases()
     try:
         measure_all(cases, folders, options.scheduler, options.workers)

@@ -9,7 +9,7 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 
 from bnadapt.errors import InputError
-from bnadapt.files import written_whole
+from bnadapt.files import atomic_write
 from bnadapt.studies.study import Study
 
 ROOT = Path("lightning_logs") / "studies"
@@ -40,7 +40,7 @@ def made(kind: type[Study], options: Namespace) -> Study:
 def write_config(folder: Path, kind: type[Study], options: Namespace, command: str) -> None:
     """Keep the options of a study, and the command that they came by, as `study.yaml`."""
     config = yaml.safe_load(parser_of(kind).dump(options, skip_none=False))["study"]
-    with written_whole(folder / "study.yaml") as partial:
+    with atomic_write(folder / "study.yaml") as partial:
         stored = {"name": kind.name, "command": command, "study": config}
         partial.write_text(yaml.safe_dump(stored, sort_keys=False), encoding="utf-8")
 

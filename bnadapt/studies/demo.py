@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from bnadapt.callbacks.pictures import comparison, predictions_by_state
 from bnadapt.cli import BnadaptCLI, main
 from bnadapt.errors import InputError
-from bnadapt.files import written_whole
+from bnadapt.files import atomic_write
 from bnadapt.refusals import refusals
 from bnadapt.studies.demo_page import write_page
 
@@ -131,7 +131,7 @@ def run_cases(cases: list[Case], output: Path) -> Iterator[Record]:
         print(f"\n[{number}/{len(cases)}] {case.name}", flush=True)
         record, picture = run_case(case, output / case.name)
         picture.savefig(output / f"{case.name}.png", dpi=110)
-        with written_whole(finished) as partial:
+        with atomic_write(finished) as partial:
             partial.write_text(json.dumps(asdict(record)), encoding="utf-8")
         yield record
 
@@ -144,7 +144,7 @@ def demo(cases: list[Case], output: Path) -> None:
         shutil.rmtree(output, ignore_errors=True)
     records = [asdict(record) for record in run_cases(cases, output)]
     command = shlex.join(["python", "-m", "bnadapt.studies.demo", *sys.argv[1:]])
-    with written_whole(output / "results.json") as partial:
+    with atomic_write(output / "results.json") as partial:
         partial.write_text(json.dumps({"command": command, "records": records}, indent=2) + "\n", encoding="utf-8")
     print(write_page(output))
     shutil.rmtree(output / "unfinished-run")

@@ -123,14 +123,14 @@ class Evaluated:
         self.bank = Bank.of(self.network)
         self._on = lru_cache(DOMAINS_AT_HAND)(self._make_on)
 
-    def on(self, domain: Spec) -> "OnDomain":
+    def on(self, domain: Spec) -> "DomainEvaluation":
         """The network on a domain; the last few are kept."""
         return self._on(canonical(domain))
 
-    def _make_on(self, domain: str) -> "OnDomain":
+    def _make_on(self, domain: str) -> "DomainEvaluation":
         size = self.evaluation.tile_size
         pairs = [self._pair(json.loads(domain), each) for each in (size, self.evaluation.adaptation_tile_size or size)]
-        return OnDomain(self, Images(*pairs))
+        return DomainEvaluation(self, Images(*pairs))
 
     def _pair(self, domain: Spec, tile_size: int) -> DomainPair:
         pair = pair_of(self.spec.training, target=domain, tile_size=tile_size, batch_size=self.evaluation.batch_size)
@@ -163,7 +163,7 @@ class Evaluated:
         return sketch_latents(self.forward, latent_spaces(self.network), tiles.split(self.evaluation.batch_size))
 
     @cached_property
-    def source(self) -> "OnDomain":
+    def source(self) -> "DomainEvaluation":
         """The network on its own source."""
         return self.on(self.spec.source)
 
@@ -203,7 +203,7 @@ class Evaluated:
         return torch.autocast(self.device.type, torch.bfloat16)
 
 
-class OnDomain:
+class DomainEvaluation:
     """A network on a domain, with its own statistics: what is measured once, whatever is tried there.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnadapt.data.shifts import SHIFTS, named_shift
+from bnadapt.data.image_shifts import SHIFTS, named_shift
 from bnadapt.studies.case import AdaptationCase
 from bnadapt.studies.evaluation import Evaluation
 from bnadapt.studies.networks import SourceNetwork, Training
@@ -41,7 +41,7 @@ class ImageShifts(Study):
 
     Args:
         sources: by name.
-        shifts: names, see `bnadapt.data.shifts.SHIFTS`; all that need no colour by default.
+        shifts: names, see `bnadapt.data.image_shifts.SHIFTS`; all that need no colour by default.
         severities: of shifts by name, where they are not to be those of `SHIFTS`.
         seeds: of training and of what is random in a shift.
     """

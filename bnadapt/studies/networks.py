@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, seed_everything
 from bnadapt.batchnorm import batchnorm_layers
 from bnadapt.data import DomainPair
 from bnadapt.data.intensity import IntensityName
-from bnadapt.files import written_whole
+from bnadapt.files import atomic_write
 from bnadapt.studies.specs import Keyed, Spec, domain_of
 from bnadapt.tasks import SegmentationTask
 from bnadapt.trainer import AdaptationTrainer
@@ -68,7 +68,7 @@ def trained(network: SourceNetwork, folder: Path, device: torch.device) -> Path:
     path = network.path(folder)
     if not path.exists():
         task = fit(network, device)
-        with written_whole(path) as partial_path:
+        with atomic_write(path) as partial_path:
             task.trainer.save_checkpoint(partial_path, weights_only=True)
     return path
 

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from bnadapt.files import written_whole
+from bnadapt.files import atomic_write
 from bnadapt.studies.case import Case, Row
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Records:
     def write(self, case: Case, rows: list[Row]) -> None:
         """Keep the rows of a case."""
         record = json.dumps({"case": case.config, "rows": _plain(rows)}, allow_nan=False)
-        with written_whole(self._path(case)) as partial:
+        with atomic_write(self._path(case)) as partial:
             partial.write_text(record, encoding="utf-8")
 
     def _path(self, case: Case) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bnadapt.errors import InputError
-from bnadapt.files import written_whole
+from bnadapt.files import atomic_write
 from bnadapt.reports.document import Bullets, Code, Document, Heading, Link, Paragraph, Part, Picture
 from bnadapt.studies.study import Shown, Study
 from bnadapt.studies.tables import Tables
@@ -38,11 +38,11 @@ def report(study: Study, folder: Path, command: str) -> Document:
     shutil.rmtree(folder / "figures", ignore_errors=True)  # those of other options would stay
     (folder / "figures").mkdir()
     for name, shown in figures.items():
-        with written_whole(folder / "figures" / f"{name}.png") as partial:
+        with atomic_write(folder / "figures" / f"{name}.png") as partial:
             shown.figure.savefig(partial, dpi=80)
     page = _page(study, tables, figures, folder, command)
     for name, text in (("index.html", page.html()), ("README.md", page.markdown())):
-        with written_whole(folder / name) as partial:
+        with atomic_write(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
     _log(study, tables, figures, folder / "tensorboard")
     return page

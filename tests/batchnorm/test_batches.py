@@ -8,7 +8,7 @@ import zarr
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from bnadapt.batchnorm import StatisticsError, UntilKnown, VolumeTiles, estimate
+from bnadapt.batchnorm import StatisticsError, UntilConverged, VolumeTiles, estimate
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ class Endless:
 
 def test_of_a_terabyte_only_the_drawn_tiles_are_read(net):
     volume = Endless()
-    found = estimate(net, VolumeTiles(volume, tile_size=64), until=UntilKnown(0.05))
-    assert found.known
+    found = estimate(net, VolumeTiles(volume, tile_size=64), until=UntilConverged(0.05))
+    assert found.converged
     assert len(volume.read) == found.tiles < 100
 
 

@@ -92,7 +92,7 @@ def test_values_far_from_zero_do_not_cancel():
 def test_a_constant_channel_has_no_variance_and_no_error():
     moments = Moments.of(torch.full((4, 2, 8, 8), 0.1))
     assert (moments.variance < 1e-15).all()
-    errors = moments.standard_errors(floor=1e-5)
+    errors = moments.standard_errors(eps=1e-5)
     assert all((error < 1e-4).all() for error in errors)
 
 

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from bnadapt.batchnorm import StatisticsError, UntilKnown, estimate
+from bnadapt.batchnorm import StatisticsError, UntilConverged, estimate
 from bnadapt.networks import UNet
 
 CASES = {
     "one pass": {},
     "layer consistent": {"propagation": "layer_consistent"},
-    "until known": {"until": UntilKnown(0.02, floor=4)},
-    "layer consistent until known": {"propagation": "layer_consistent", "until": UntilKnown(0.02, floor=4)},
-    "until the ceiling": {"until": UntilKnown(1e-6, floor=4, ceiling=12)},
+    "until known": {"until": UntilConverged(0.02, min_tiles=4)},
+    "layer consistent until known": {"propagation": "layer_consistent", "until": UntilConverged(0.02, min_tiles=4)},
+    "until the ceiling": {"until": UntilConverged(1e-6, min_tiles=4, max_tiles=12)},
 }
 
 
@@ -59,11 +59,11 @@ def test_two_processes_get_the_statistics_of_one(shared, case):
 def test_two_processes_stop_together_with_the_same_statistics(shared, case):
     one, other = (found[case] for found in shared)
     assert one.tiles == other.tiles
-    assert one.known == other.known
+    assert one.converged == other.converged
     assert one.convergence == other.convergence
     assert all(torch.equal(mean, other.bank.mean[name]) for name, mean in one.bank.mean.items())
     if case == "until the ceiling":
-        assert (one.tiles, one.known) == (16, False)
+        assert (one.tiles, one.converged) == (16, False)
 
 
 def test_layer_consistency_needs_a_batch_in_each_process(shared):

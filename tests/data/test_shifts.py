@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bnadapt.data import DomainPair, Shifted, Synthetic
-from bnadapt.data.shifts import SHIFTS, shifted
+from bnadapt.data.image_shifts import SHIFTS, shifted
 from bnadapt.errors import InputError
 
 GREY = [name for name, shift in SHIFTS.items() if not shift.needs_colour]

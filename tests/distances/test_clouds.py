@@ -68,3 +68,44 @@ def test_properties_and_gradients(measure):
     assert torch.autograd.gradcheck(lambda target: measure(one[:8, :2], target), other[:6, :2].requires_grad_())
     with pytest.raises(DistanceError, match="compare the same layer"):
         measure(one, other[:, :3])
+
+
+CLOUDS = [
+    channel_wasserstein,
+    sliced_wasserstein,
+    max_sliced_wasserstein,
+    energy_distance,
+]
+
+
+@pytest.mark.parametrize("distance", CLOUDS)
+def test_the_gradient_at_identical_clouds_is_finite(distance):
+    cloud = torch.randn(50, 4, requires_grad=True)
+    distance(cloud, cloud.detach()).backward()
+    assert torch.isfinite(cloud.grad).all()
+    assert cloud.grad.abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("distance", CLOUDS)
+def test_integers_and_half_precision_are_compared_as_the_numbers_that_they_are(distance):
+    one, other = torch.randint(0, 50, (200, 3)), torch.randint(30, 80, (150, 3))
+    expected = distance(one.double(), other.double())
+    assert distance(one, other).item() == pytest.approx(expected.item(), rel=1e-9)
+    assert distance(one.to(torch.uint8), other.half()).item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("distance", CLOUDS)
+@pytest.mark.parametrize(
+    ("cloud", "words"),
+    [
+        (torch.full((9, 3), torch.nan), "NaN or infinite"),
+        (torch.full((9, 3), torch.inf, dtype=torch.float16), "NaN or infinite"),
+        (torch.zeros(0, 3), r"shape \(0, 3\)"),
+        (torch.zeros(9), r"shape \(9,\)"),
+        (torch.zeros(9, 3, dtype=torch.complex64), "type torch.complex64"),
+        ([[1.0, 2.0]], "type list"),
+    ],
+)
+def test_what_is_no_cloud_of_numbers_is_refused(distance, cloud, words):
+    with pytest.raises(DistanceError, match=words):
+        distance(torch.randn(9, 3), cloud)

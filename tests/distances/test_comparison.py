@@ -11,12 +11,12 @@ from bnadapt.distances import MEASURES, Distance, Distribution, Sketch, compare,
 TRIALS = 60
 
 
-def sketch(seed, tiles=32, shift=0.0, places=30, channels=4):
-    """Of tiles with a brightness of their own: neighbouring places are far from independent."""
+def sketch(seed, tiles=32, shift=0.0, positions=30, channels=4):
+    """Of tiles with a brightness of their own: neighbouring positions are far from independent."""
     generator = torch.Generator().manual_seed(seed)
     brightness = torch.randn(tiles, 1, 1, generator=generator)
-    cloud = brightness + torch.randn(tiles, places, channels, generator=generator) + shift
-    return Sketch.of(cloud.flatten(0, 1), torch.arange(tiles).repeat_interleave(places))
+    cloud = brightness + torch.randn(tiles, positions, channels, generator=generator) + shift
+    return Sketch.of(cloud.flatten(0, 1), torch.arange(tiles).repeat_interleave(positions))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_values_of_like_domains_are_too_large_and_corrected_ones_far_less_so(tri
     power = 2 if MEASURES[name].is_root else 1
     found = [trial[name] for trial in trials[0.0]]
     assert mean(each.value**power for each in found) > 0
-    assert mean(each.corrected**power for each in found) < 0.75 * mean(each.value**power for each in found)
+    assert mean(each.bias_corrected**power for each in found) < 0.75 * mean(each.value**power for each in found)
 
 
 def test_the_bias_of_a_known_distance_is_removed(trials):
@@ -50,7 +50,7 @@ def test_the_bias_of_a_known_distance_is_removed(trials):
     2 * 5 / 64, that of the difference of two deviations along the diagonal, where the variance is 5.
     """
     squares = [trial["gaussian_wasserstein"].value ** 2 for trial in trials[2.0]]
-    corrected = [trial["gaussian_wasserstein"].corrected ** 2 for trial in trials[2.0]]
+    corrected = [trial["gaussian_wasserstein"].bias_corrected ** 2 for trial in trials[2.0]]
     spread = stdev(squares) / TRIALS**0.5
     assert mean(corrected) == pytest.approx(16, abs=4 * spread)
     assert mean(squares) - mean(corrected) == pytest.approx(1 / 4 + 10 / 64, rel=0.3)
@@ -80,7 +80,7 @@ def test_a_domain_of_one_tile_has_a_distance_and_no_error():
     for found in compare(one, alone).values():
         assert math.isfinite(found.value)
         assert math.isnan(found.standard_error)
-        assert math.isnan(found.corrected)
+        assert math.isnan(found.bias_corrected)
     assert all(math.isnan(found.value) for found in noise_floor(alone).values())
 
 

@@ -5,19 +5,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnadapt.distances import MEASURES, Distribution, Sketch, compare, distances_between
+from bnadapt.distances import (
+    MEASURES,
+    DistanceError,
+    Distribution,
+    Gaussian,
+    Histograms,
+    Sketch,
+    compare,
+    distances_between,
+)
 
 
-def latents(tiles=24, places=20, channels=3, seed=0, shift=0.0):
+def latents(tiles=24, positions=20, channels=3, seed=0, shift=0.0):
     """Latents of tiles with a brightness of their own, and the number of each one's tile."""
     generator = torch.Generator().manual_seed(seed)
     brightness = torch.randn(tiles, 1, 1, generator=generator) / 2
-    drawn = brightness + torch.randn(tiles, places, channels, generator=generator) + shift
-    return drawn.flatten(0, 1), torch.arange(tiles).repeat_interleave(places)
+    drawn = brightness + torch.randn(tiles, positions, channels, generator=generator) + shift
+    return drawn.flatten(0, 1), torch.arange(tiles).repeat_interleave(positions)
 
 
 def values(found):
-    return {name: (each.value, each.corrected, each.standard_error) for name, each in found.items()}
+    return {name: (each.value, each.bias_corrected, each.standard_error) for name, each in found.items()}
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.sampled_from([0.0, 1e3]), st.randoms())
@@ -63,3 +72,28 @@ def test_an_empty_sketch_changes_nothing():
     for merged in (sketch.merged(empty), empty.merged(sketch)):
         assert torch.equal(merged.axes.counts, sketch.axes.counts)
         torch.testing.assert_close(merged.covariances.scatter, sketch.covariances.scatter)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.float16, torch.bfloat16])
+def test_numbers_of_any_type_are_those_numbers(dtype):
+    samples = [torch.randint(low, low + 50, (500, 3)).to(dtype) for low in (0, 30)]
+    found = distances_between(*map(Distribution.of, samples))
+    expected = distances_between(*(Distribution.of(sample.double()) for sample in samples))
+    for name, distance in expected.items():
+        torch.testing.assert_close(found[name], distance, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [Distribution.of, Gaussian.of, Histograms.of])
+@pytest.mark.parametrize(
+    "latents",
+    [
+        torch.full((9, 3), torch.nan),
+        torch.full((9, 3), -torch.inf),
+        torch.zeros(0, 3),
+        torch.zeros(9, 0),
+        torch.zeros(9, 3, dtype=torch.complex64),
+    ],
+)
+def test_what_are_no_latents_is_refused(make, latents):
+    with pytest.raises(DistanceError, match="^Latents (are|have)"):
+        make(latents)

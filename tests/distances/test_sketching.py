@@ -43,10 +43,10 @@ def test_places_are_a_function_of_seed_and_number_alone():
     tiles = numbers.view(10, 1, 1, 1).expand(10, 1, 40, 40).float()
 
     def places(batches, seed=0):
-        with Sketching(net, {"0": net[0]}, places=16, seed=seed) as sketching:
+        with Sketching(net, {"0": net[0]}, positions_per_tile=16, seed=seed) as sketching:
             for tile, number in batches:
-                sketching.add(tile, number)
-        return sketching.shown["0"]
+                sketching.update(tile, number)
+        return sketching.examples["0"]
 
     one = places([(tiles, numbers)])
     assert one.shape == (160, 3)
@@ -71,7 +71,7 @@ def test_layers_of_all_shapes_and_what_is_no_latent():
             return self.scalar(self.vector(features.mean((2, 3, 4))))
 
     net = Mixed()
-    found = sketch_latents(net, dict(net.named_children()), torch.randn(4, 1, 6, 7, 8).split(2), places=50)
+    found = sketch_latents(net, dict(net.named_children()), torch.randn(4, 1, 6, 7, 8).split(2), positions_per_tile=50)
     assert {name: sketch.samples for name, sketch in found.items()} == {"volume": 200, "vector": 4}
 
 
@@ -111,8 +111,8 @@ def test_latents_that_are_not_finite_are_refused_by_layer():
     net = network()
     tiles = images()
     tiles[3, 0, 5, 5] = torch.nan
-    with pytest.raises(DistanceError, match=r"Layer encoder\.0\.norm1 gives NaN or infinite latents"):
-        sketch_latents(net, latent_spaces(net), [tiles], places=2304)
+    with pytest.raises(DistanceError, match=r"Layer encoder\.0\.norm1: Latents are NaN or infinite"):
+        sketch_latents(net, latent_spaces(net), [tiles], positions_per_tile=2304)
 
 
 def test_nothing_seen_is_refused():
@@ -148,8 +148,8 @@ def work(rank, address, folder):
     shares = [slice(0, 7), slice(7, 10), slice(10, 10)]  # the last process sees nothing
     with Sketching(net, latent_spaces(net, ["encoder.*", "bottleneck"])) as sketching:
         if len(numbers[shares[rank]]):
-            sketching.add(tiles[shares[rank]], numbers[shares[rank]])
-        torch.save(sketching.sketches(distributed.group.WORLD), f"{folder}/{rank}.pt")
+            sketching.update(tiles[shares[rank]], numbers[shares[rank]])
+        torch.save(sketching.compute(distributed.group.WORLD), f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
 

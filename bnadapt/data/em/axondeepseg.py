@@ -10,7 +10,7 @@ import numpy as np
 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.em.origin import origin
-from bnadapt.data.readers import read_image
+from bnadapt.data.readers import read_image, read_mask_values
 from bnadapt.errors import InputError
 
 LABEL_RULES = {
@@ -81,4 +81,4 @@ class AxonDeepSeg(Domain):
 
 
 def _read_mask(path: Path, task: str) -> np.ndarray:
-    return LABEL_RULES[task](read_image(path)).astype(np.uint8)
+    return LABEL_RULES[task](read_mask_values(path)).astype(np.uint8)

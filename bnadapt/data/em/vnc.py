@@ -9,7 +9,7 @@ import numpy as np
 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.em.origin import origin
-from bnadapt.data.readers import read_image
+from bnadapt.data.readers import read_image, read_mask_values
 
 LABEL_RULES = {
     "membrane": lambda label: label <= 159,
@@ -68,4 +68,4 @@ def _section(image: Path, read_mask: partial | None) -> Section:
 
 
 def _read_mask(path: Path, task: str) -> np.ndarray:
-    return LABEL_RULES[task](read_image(path)).astype(np.uint8)
+    return LABEL_RULES[task](read_mask_values(path)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The estimation of BatchNorm statistics, batch by batch."""
+"""Estimate BatchNorm statistics batch by batch."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,7 +15,7 @@ from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
 from bnadapt.batchnorm.propagation import PROPAGATIONS, PropagationName
-from bnadapt.batchnorm.stopping import Convergence, UntilKnown
+from bnadapt.batchnorm.stopping import Convergence, UntilConverged
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Estimate:
             reached, have the source's.
         tiles: images that were read.
         pixels: of these images.
-        known: whether the tolerance was met; None without one.
+        converged: whether the tolerance was met; None without one.
         convergence: standard errors after ever more tiles; without a tolerance one check at the end, in which
             batches may count as tiles.
     """
@@ -35,12 +35,12 @@ class Estimate:
     bank: Bank
     tiles: int
     pixels: int
-    known: bool | None
+    converged: bool | None
     convergence: Convergence
 
 
-class Estimation:
-    """An estimation that batches are given to one by one, for loops that are not one's own.
+class Estimator:
+    """Takes batches one by one, for loops that are not one's own, and computes the statistics of all of them.
 
     While it is entered, the network is in its hands: all modules are in eval mode, and running
     statistics change from batch to batch. On leaving, also by an exception, all is as before.
@@ -54,12 +54,15 @@ class Estimation:
         group: of processes.
 
     Example:
-        with Estimation(network) as estimation:
-            for batch in batches:
-                if estimation.add(batch):
-                    break
-            bank = estimation.result().bank
-        bank.apply(network)
+        >>> network = nn.Sequential(nn.BatchNorm2d(1))
+        >>> with Estimator(network, until=UntilConverged(0.2)) as estimator:
+        ...     for batch in torch.randn(100, 1, 32, 32).split(10):
+        ...         if estimator.update(batch):
+        ...             break
+        ...     estimate = estimator.compute()
+        >>> estimate.bank.apply(network)
+        >>> estimate.converged, estimate.tiles
+        (True, 10)
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Estimation:
         network: nn.Module,
         propagation: PropagationName = "one_pass",
         policy: Policy | None = None,
-        until: UntilKnown | None = None,
+        until: UntilConverged | None = None,
         forward: Callable[[Tensor], Any] | None = None,
         group: distributed.ProcessGroup | None = None,
     ) -> None:
@@ -77,18 +80,18 @@ class Estimation:
         self.propagation = propagation
         self.policy = policy or Policy()
         self.until = until
-        self._process = PROPAGATIONS[propagation](network, forward or network, self.policy, until is not None)
-        self._processes = Processes(group, self._process.layers)
+        self._propagation = PROPAGATIONS[propagation](network, forward or network, self.policy, until is not None)
+        self._processes = Processes(group, self._propagation.layers)
         self._source = Bank.of(network)
         self._tiles = self._pixels = 0
         self._total = self._next_check = 0
         self._moments: dict[str, Moments] = {}
-        self._known = False
+        self._converged = False
         self._convergence = Convergence()
         self._stack = ExitStack()
         self._entered = False
 
-    def __enter__(self) -> "Estimation":
+    def __enter__(self) -> "Estimator":
         self._stack.enter_context(isolated(self.network))
         self._stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code knows no new hooks
         self._entered = True
@@ -98,7 +101,7 @@ class Estimation:
         self._entered = False
         self._stack.close()
 
-    def add(self, images: Tensor) -> bool:
+    def update(self, images: Tensor) -> bool:
         """Take a batch (N, C, ...) on the network's device.
 
         Returns:
@@ -106,7 +109,7 @@ class Estimation:
         """
         self._require_entered()
         with torch.no_grad():
-            self._process.add(images)
+            self._propagation.update(images)
             self._tiles += len(images)
             self._pixels += images[:, 0].numel()
             if self.until is None:
@@ -114,49 +117,49 @@ class Estimation:
             self._meet(more=True)
             return self._finished()
 
-    def result(self) -> Estimate:
+    def compute(self) -> Estimate:
         """The estimate from all batches, of all processes.
 
         Raises:
-            StatisticsError: there was no batch, fewer tiles than the floor, or features that are not finite.
+            StatisticsError: there was no batch, fewer tiles than `min_tiles`, or features that are not finite.
         """
         self._require_entered()
         with torch.no_grad():
             while self.until is not None and not self._finished() and self._meet(more=False):
                 pass  # other processes still have batches
-            self._total, pixels = (sum(self._processes.each(number)) for number in (self._tiles, self._pixels))
+            self._total, pixels = (sum(self._processes.gathered(number)) for number in (self._tiles, self._pixels))
             if self._total == 0:
                 raise StatisticsError("No image was given, so there is nothing to estimate from; give at least one.")
-            if self.until and self._total < self.until.floor:
+            if self.until and self._total < self.until.min_tiles:
                 raise StatisticsError(
-                    f"There are {self._total} tiles, fewer than the floor of {self.until.floor}; give more, smaller"
-                    " tiles, or a lower floor."
+                    f"There are {self._total} tiles, fewer than min_tiles, {self.until.min_tiles}; give more, smaller"
+                    " tiles, or a lower min_tiles."
                 )
             if self._convergence.tiles[-1:] != [self._total]:
                 self._check()
         bank = self._source.adapted(self._moments, self.policy, self._total, self.propagation)
-        return Estimate(bank, self._total, pixels, self._known if self.until else None, self._convergence)
+        return Estimate(bank, self._total, pixels, self._converged if self.until else None, self._convergence)
 
     def _require_entered(self) -> None:
         if not self._entered:
             raise StatisticsError(
-                "The estimation is not entered; call it inside of `with Estimation(...) as estimation:`."
+                "The estimator is not entered; call it inside of `with Estimator(...) as estimator:`."
             )
 
     def _finished(self) -> bool:
-        return self._known or self.until.reached(self._total)
+        return self._converged or self.until.exhausted(self._total)
 
     def _meet(self, more: bool) -> bool:
         """Count the tiles of all processes, and check if enough have come; whether any process has more."""
-        someone = any(self._processes.each(int(more)))
-        self._total = sum(self._processes.each(self._tiles))
-        if someone and self._total >= max(self.until.floor, self._next_check):
+        someone = any(self._processes.gathered(int(more)))
+        self._total = sum(self._processes.gathered(self._tiles))
+        if someone and self._total >= max(self.until.min_tiles, self._next_check):
             self._check()
         return someone
 
     def _check(self) -> None:
-        """Settle the moments of what was read, and put their standard errors down."""
-        self._moments = self._process.settled(self._processes)
+        """Compute the moments of what was read, and put their standard errors down."""
+        self._moments = self._propagation.compute(self._processes)
         if not self._moments:
             raise StatisticsError("No image reached a BatchNorm layer that the policy chooses; choose others.")
         for name, each in self._moments.items():
@@ -165,6 +168,6 @@ class Estimation:
                     f"The input of the BatchNorm layer {name} is NaN or infinite; look at the images, at the weights in"
                     " front of it, and at the precision."
                 )
-        error = self._convergence.add(self._total, self._process.layers, self._moments)
-        self._known = self.until is not None and error <= self.until.tolerance
-        self._next_check = self._process.growth * self._total
+        error = self._convergence.append(self._total, self._propagation.layers, self._moments)
+        self._converged = self.until is not None and error <= self.until.tolerance
+        self._next_check = self._propagation.growth * self._total

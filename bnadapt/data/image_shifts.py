@@ -12,7 +12,7 @@ import numpy as np
 
 from bnadapt.errors import InputError
 
-Change = Callable[[np.ndarray, np.ndarray | None, float, int], tuple[np.ndarray, np.ndarray | None]]
+Transformation = Callable[[np.ndarray, np.ndarray | None, float, int], tuple[np.ndarray, np.ndarray | None]]
 
 
 @dataclass(frozen=True)
@@ -20,25 +20,25 @@ class Shift:
     """A transformation of images.
 
     Attributes:
-        change: image, mask or None, severity and seed -> image and mask.
+        transform: image, mask or None, severity and seed -> image and mask.
         unit: what severity measures.
         severities: five, growing, from slight to strong.
         needs_colour: whether it takes three channels.
-        averages_sections: whether, before the change, a section is averaged with as many neighbours on either side as
+        averages_sections: whether, before the transformation, a section is averaged with as many neighbours on either side as
             the severity says.
     """
 
-    change: Change
+    transform: Transformation
     unit: str
     severities: tuple[float, ...]
     needs_colour: bool = False
     averages_sections: bool = False
 
 
-def _by_albumentations(make: Callable[[Any, float], Any]) -> Change:
-    """A change by an albumentations transform that `make` gives for its module and a severity."""
+def _by_albumentations(make: Callable[[Any, float], Any]) -> Transformation:
+    """A transformation by albumentations that `make` gives for its module and a severity."""
 
-    def change(
+    def transformation(
         image: np.ndarray, mask: np.ndarray | None, severity: float, seed: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
         import albumentations
@@ -47,15 +47,15 @@ def _by_albumentations(make: Callable[[Any, float], Any]) -> Change:
         transform.set_random_seed(seed)
         if mask is None:
             return transform(image=image)["image"], None
-        changed = transform(image=image, mask=mask)
-        return changed["image"], changed["mask"].astype(mask.dtype)
+        both = transform(image=image, mask=mask)
+        return both["image"], both["mask"].astype(mask.dtype)
 
-    return change
+    return transformation
 
 
-def _of_image(change: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]) -> Change:
-    """A change that leaves the mask alone."""
-    return lambda image, mask, severity, seed: (change(image, severity, np.random.default_rng(seed)), mask)
+def _of_image(transform: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]) -> Transformation:
+    """A transformation that leaves the mask alone."""
+    return lambda image, mask, severity, seed: (transform(image, severity, np.random.default_rng(seed)), mask)
 
 
 def _smoothed(field: np.ndarray, sigmas: tuple[float, float]) -> np.ndarray:
@@ -80,7 +80,7 @@ def charging(image: np.ndarray, severity: float, generator: np.random.Generator)
 
 
 def curtaining(image: np.ndarray, severity: float, generator: np.random.Generator) -> np.ndarray:
-    """Vertical stripes, as an ion beam leaves them behind hard parts; severity is their deviation."""
+    """Vertical stripes, as an ion beam leaves them behind hard parts; severity is their standard deviation."""
     height, width = image.shape[:2]
     stripes = _smoothed(generator.standard_normal((height, width)), (height / 4, 0.7))
     return image + severity * (stripes / stripes.std())[..., np.newaxis]
@@ -95,12 +95,15 @@ def illumination(image: np.ndarray, severity: float, generator: np.random.Genera
 
 
 def contrast(image: np.ndarray, severity: float, generator: np.random.Generator) -> np.ndarray:
-    """Deviations from the image's mean, less a share of `severity`."""
+    """Differences from the image's mean, reduced by a share of `severity`."""
     return image.mean() + (1 - severity) * (image - image.mean())
 
 
 def poisson(image: np.ndarray, severity: float, generator: np.random.Generator) -> np.ndarray:
-    """Counting noise at 1 / severity^2 electrons per pixel of full brightness: its deviation there is `severity`."""
+    """Counting noise at 1 / severity^2 electrons per pixel of full brightness.
+
+    Its standard deviation there is `severity`.
+    """
     electrons = severity**-2
     return generator.poisson(image * electrons) / electrons
 
@@ -159,10 +162,10 @@ SHIFTS: dict[str, Shift] = {
     ),
     "white noise": Shift(
         _of_image(lambda image, by, generator: image + by * generator.standard_normal(image.shape)),
-        "deviation",
+        "standard deviation",
         (0.03, 0.06, 0.12, 0.2, 0.3),
     ),
-    "poisson noise": Shift(_of_image(poisson), "deviation at full brightness", (0.05, 0.1, 0.2, 0.3, 0.5)),
+    "poisson noise": Shift(_of_image(poisson), "standard deviation at full brightness", (0.05, 0.1, 0.2, 0.3, 0.5)),
     "crop": Shift(crop, "share of the side cut away", (0.1, 0.2, 0.35, 0.5, 0.65)),
     "scale": Shift(scale, "share of the size lost", (0.1, 0.2, 0.35, 0.5, 0.65)),
     "rotation": Shift(
@@ -183,7 +186,7 @@ SHIFTS: dict[str, Shift] = {
         (10, 25, 50, 100, 200),
     ),
     "charging": Shift(_of_image(charging), "brightness at most added", (0.1, 0.25, 0.5, 0.75, 1.0)),
-    "curtaining": Shift(_of_image(curtaining), "deviation", (0.02, 0.05, 0.1, 0.15, 0.2)),
+    "curtaining": Shift(_of_image(curtaining), "standard deviation", (0.02, 0.05, 0.1, 0.15, 0.2)),
     "illumination": Shift(_of_image(illumination), "ramp from end to end", (0.1, 0.2, 0.4, 0.6, 0.8)),
     "thickness": Shift(
         _of_image(lambda image, by, _: image),
@@ -221,8 +224,8 @@ def shifted(
     if severity == 0:
         return clipped, mask
     deep = clipped if clipped.ndim == 3 else clipped[..., np.newaxis]
-    changed, mask = shift.change(deep, mask, severity, seed)
-    return np.clip(changed, 0, 1).astype(np.float32).reshape(image.shape), mask
+    transformed, mask = shift.transform(deep, mask, severity, seed)
+    return np.clip(transformed, 0, 1).astype(np.float32).reshape(image.shape), mask
 
 
 def named_shift(name: str) -> Shift:

@@ -7,11 +7,11 @@ from torch import Tensor, distributed, nn
 
 from bnadapt.batchnorm.bank import Bank
 from bnadapt.batchnorm.batches import Pick, batches_of
-from bnadapt.batchnorm.estimation import Estimate, Estimation
+from bnadapt.batchnorm.estimator import Estimate, Estimator
 from bnadapt.batchnorm.layers import batchnorm_layers
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.propagation import PropagationName
-from bnadapt.batchnorm.stopping import UntilKnown
+from bnadapt.batchnorm.stopping import UntilConverged
 
 
 def estimate(
@@ -22,7 +22,7 @@ def estimate(
     batch_size: int = 8,
     propagation: PropagationName = "one_pass",
     policy: Policy | None = None,
-    until: UntilKnown | None = None,
+    until: UntilConverged | None = None,
     forward: Callable[[Tensor], Any] | None = None,
     group: distributed.ProcessGroup | None = None,
 ) -> Estimate:
@@ -51,34 +51,75 @@ def estimate(
 
     Raises:
         NoBatchNormError: the network has no such layers.
-        StatisticsError: there are no images, or fewer than the floor, a layer sees a single value per channel,
-            pixels or features are not finite, or the propagation cannot be done in this network.
+        StatisticsError: there are no images, or fewer than `until.min_tiles`, a layer sees a single value per
+            channel, pixels or features are not finite, or the propagation cannot be done in this network.
         BatchNormError: the policy chooses no layer.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+        >>> found = estimate(network, torch.randn(20, 1, 32, 32), propagation="layer_consistent")
+        >>> found.tiles, found.bank.count
+        (20, {'1': 18000})
     """
     device = next(iter(batchnorm_layers(network).values())).running_mean.device
-    with Estimation(network, propagation, policy, until, forward, group) as estimation:
+    with Estimator(network, propagation, policy, until, forward, group) as estimator:
         for batch in batches_of(images, pick, batch_size):
-            if estimation.add(batch.to(device, non_blocking=True)):
+            if estimator.update(batch.to(device, non_blocking=True)):
                 break
-        return estimation.result()
+        return estimator.compute()
 
 
-def adapt(network: nn.Module, images: Any, **options: Any) -> Bank:
+def adapt(
+    network: nn.Module,
+    images: Any,
+    *,
+    pick: Pick | None = None,
+    batch_size: int = 8,
+    propagation: PropagationName = "one_pass",
+    policy: Policy | None = None,
+    until: UntilConverged | None = None,
+    forward: Callable[[Tensor], Any] | None = None,
+    group: distributed.ProcessGroup | None = None,
+) -> Bank:
     """Re-estimate the BatchNorm statistics of a network on images, and apply them.
 
     Only running means and variances change; after an exception or Ctrl-C they are the old ones.
 
     Args:
-        network: any module with BatchNorm layers that keep running statistics.
+        network: any module with BatchNorm layers that keep running statistics; for this and the others see `estimate`.
         images: of the new domain.
-        **options: `pick`, `batch_size`, `propagation`, `policy`, `until`, `forward`, `group` of `estimate`.
+        pick: what of a batch is the images.
+        batch_size: of tensors, arrays and volumes.
+        propagation: `one_pass` or `layer_consistent`.
+        policy: how source and target are combined.
+        until: when to stop reading.
+        forward: runs the network on a batch.
+        group: of processes.
 
     Returns:
         The bank that the network now holds.
 
     Raises:
         BatchNormError: as `estimate`.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Sequential(nn.BatchNorm2d(1))
+        >>> bank = adapt(network, torch.full((4, 1, 8, 8), 3.0), policy=Policy(source_weight=0.5))
+        >>> network[0].running_mean
+        tensor([1.5000])
     """
-    bank = estimate(network, images, **options).bank
+    bank = estimate(
+        network,
+        images,
+        pick=pick,
+        batch_size=batch_size,
+        propagation=propagation,
+        policy=policy,
+        until=until,
+        forward=forward,
+        group=group,
+    ).bank
     bank.apply(network)
     return bank

@@ -1,4 +1,4 @@
-"""Segmentation scores, accumulated over all pixels of a set."""
+"""Segmentation metrics, accumulated over all pixels of a set."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from torchmetrics.classification import (
 
 from bnadapt.data.masks import IGNORED
 
-MEASURES = {
+METRICS = {
     "iou": MulticlassJaccardIndex,
     "dice": MulticlassF1Score,
     "precision": MulticlassPrecision,
@@ -21,15 +21,15 @@ MEASURES = {
 }
 
 
-def segmentation_scores(num_classes: int) -> MetricCollection:
+def segmentation_metrics(num_classes: int) -> MetricCollection:
     """IoU, Dice, precision and recall of every class, over all pixels but those of class 255.
 
     Takes predicted and true class indices (N, H, W).
     """
     return MetricCollection(
         {
-            name: measure(num_classes=num_classes, average="none", ignore_index=IGNORED, validate_args=False)
-            for name, measure in MEASURES.items()
+            name: metric(num_classes=num_classes, average="none", ignore_index=IGNORED, validate_args=False)
+            for name, metric in METRICS.items()
         }
     )
 
@@ -40,7 +40,7 @@ def named_scores(scores: dict[str, Tensor], classes: Sequence[str], prefix: str)
     A class that occurs neither in masks nor in predictions has score 0.
 
     Args:
-        scores: (K,) for every measure, as `segmentation_scores` computes them.
+        scores: (K,) for every metric, as `segmentation_metrics` computes them.
         classes: names of the K classes, background first.
         prefix: stage and domain, such as `test/target`.
     """

@@ -9,11 +9,11 @@ import numpy as np
 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.intensity import by_data_type
-from bnadapt.data.shifts import named_shift, shifted
+from bnadapt.data.image_shifts import named_shift, shifted
 from bnadapt.data.writers import SectionWriter
 from bnadapt.errors import InputError
 
-READ_AT_ONCE = 32
+SECTIONS_IN_MEMORY = 32
 
 
 class Shifted(Domain):
@@ -24,7 +24,7 @@ class Shifted(Domain):
 
     Args:
         domain: the images as they are.
-        shift: name of the shift, see `bnadapt.data.shifts.SHIFTS`.
+        shift: name of the shift, see `bnadapt.data.image_shifts.SHIFTS`.
         severity: how strong, in the shift's own unit; 0 is no shift.
         seed: of what is random in it; every image has its own part of it.
 
@@ -50,11 +50,11 @@ class Shifted(Domain):
 
     def labelled(self) -> list[Section]:
         """The domain's, shifted."""
-        return self._changed(self.domain.labelled())
+        return self._shifted(self.domain.labelled())
 
     def unlabelled(self) -> list[Section]:
         """The domain's, shifted."""
-        return self._changed(self.domain.unlabelled())
+        return self._shifted(self.domain.unlabelled())
 
     def block(self, which: str) -> list[Section]:
         """The domain's, shifted.
@@ -77,28 +77,28 @@ class Shifted(Domain):
         return int(self.severity) if self.shift.averages_sections else 0
 
     def _check_apart(self) -> None:
-        places = {section.name: place for place, section in enumerate(self.domain.labelled())}
+        positions = {section.name: position for position, section in enumerate(self.domain.labelled())}
         train, test = (self.domain.block(which) for which in ("train", "test"))
-        between = places[test[0].name] - places[train[-1].name] - 1
+        between = positions[test[0].name] - positions[train[-1].name] - 1
         if self.reach > between:
             raise InputError(
                 f"{self.name}: averages {self.reach} sections on either side, but only {between} lie between its train"
                 " and test blocks; give a lower severity, a larger gap or another split."
             )
 
-    def _changed(self, sections: Sequence[Section]) -> list[Section]:
-        read = lru_cache(READ_AT_ONCE)(lambda index: by_data_type(sections[index].read_image()))
-        change = partial(self._change, read, len(sections))
+    def _shifted(self, sections: Sequence[Section]) -> list[Section]:
+        read = lru_cache(SECTIONS_IN_MEMORY)(lambda index: by_data_type(sections[index].read_image()))
+        shift = partial(self._shift, read, len(sections))
         return [
             replace(
                 section,
-                read_image=partial(_image, change, index),
-                read_mask=partial(_mask, change, index, section.read_mask) if section.read_mask else None,
+                read_image=partial(_image, shift, index),
+                read_mask=partial(_mask, shift, index, section.read_mask) if section.read_mask else None,
             )
             for index, section in enumerate(sections)
         ]
 
-    def _change(
+    def _shift(
         self, read: Callable[[int], np.ndarray], count: int, index: int, mask: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """A section and its mask under the shift; the image comes out the same with and without a mask."""
@@ -107,12 +107,12 @@ class Shifted(Domain):
         return shifted(image, mask, self.shift_name, self.severity, self.seed * 100_003 + index)
 
 
-Change = Callable[[int, np.ndarray | None], tuple[np.ndarray, np.ndarray | None]]
+ShiftSection = Callable[[int, np.ndarray | None], tuple[np.ndarray, np.ndarray | None]]
 
 
-def _image(change: Change, index: int) -> np.ndarray:
-    return change(index, None)[0]
+def _image(shift: ShiftSection, index: int) -> np.ndarray:
+    return shift(index, None)[0]
 
 
-def _mask(change: Change, index: int, read_mask: Callable[[], np.ndarray]) -> np.ndarray:
-    return change(index, read_mask())[1]
+def _mask(shift: ShiftSection, index: int, read_mask: Callable[[], np.ndarray]) -> np.ndarray:
+    return shift(index, read_mask())[1]

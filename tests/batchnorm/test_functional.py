@@ -13,12 +13,12 @@ from torch import nn
 
 from bnadapt.batchnorm import (
     Bank,
-    Estimation,
+    Estimator,
     NoBatchNormError,
     Policy,
     SourcePrior,
     StatisticsError,
-    UntilKnown,
+    UntilConverged,
     adapt,
     batchnorm_layers,
     estimate,
@@ -304,7 +304,7 @@ def test_layer_consistency_is_refused_where_it_cannot_be(images):
         def forward(self, batch):
             return self.first(batch) if batch.mean() > 0 else self.second(batch)
 
-    with pytest.raises(StatisticsError, match="different ways.*one_pass"):
+    with pytest.raises(StatisticsError, match="different execution paths.*one_pass"):
         estimate(Branching(), [images, -images], propagation="layer_consistent")
     bank = estimate(Branching(), [images, -images]).bank
     assert bank.count["first"] == bank.count["second"] == images[:, 0].numel()
@@ -357,11 +357,11 @@ def test_tiles_stop_when_the_statistics_are_known():
     tiles = torch.randn(400, 1, 32, 32) + torch.randn(400, 1, 1, 1)
     exact = estimate(net, tiles, propagation="layer_consistent", batch_size=50).bank
     for propagation in PROPAGATIONS:
-        until = UntilKnown(0.15, floor=8)
+        until = UntilConverged(0.15, min_tiles=8)
         found = estimate(net, tiles, batch_size=4, propagation=propagation, until=until)
         curve = found.convergence
         last = [errors[-1] for errors in [*curve.mean.values(), *curve.log_variance.values()]]
-        assert found.known
+        assert found.converged
         assert 8 <= found.tiles < 200
         assert max(last) <= 0.15
         assert curve.tiles[-1] == found.tiles
@@ -370,31 +370,31 @@ def test_tiles_stop_when_the_statistics_are_known():
 
 
 def test_floor_and_ceiling_bound_the_tiles(network, images):
-    loose, strict = UntilKnown(10.0, floor=6), UntilKnown(1e-9, floor=2, ceiling=7)
+    loose, strict = UntilConverged(10.0, min_tiles=6), UntilConverged(1e-9, min_tiles=2, max_tiles=7)
     assert estimate(network(), images, batch_size=2, until=loose).tiles == 6
     bounded = estimate(network(), images, batch_size=2, until=strict)
-    assert (bounded.tiles, bounded.known) == (8, False)
-    with pytest.raises(StatisticsError, match="11 tiles, fewer than the floor of 12"):
-        estimate(network(), images, until=UntilKnown(0.1, floor=12))
+    assert (bounded.tiles, bounded.converged) == (8, False)
+    with pytest.raises(StatisticsError, match="11 tiles, fewer than min_tiles, 12"):
+        estimate(network(), images, until=UntilConverged(0.1, min_tiles=12))
 
 
 def test_an_estimation_is_fed_batch_by_batch(network, images):
     net = network()
-    with Estimation(net) as estimation:
+    with Estimator(net) as estimator:
         for batch in images.split(4):
-            assert not estimation.add(batch)
-        bank = estimation.result().bank
+            assert not estimator.update(batch)
+        bank = estimator.compute().bank
     assert torch.equal(bank.mean["1"], estimate(net, images.split(4)).bank.mean["1"])
 
 
 def test_an_estimation_that_is_not_entered_refuses(network, images):
-    estimation = Estimation(network(), "layer_consistent")
+    estimator = Estimator(network(), "layer_consistent")
     with pytest.raises(StatisticsError, match="not entered"):
-        estimation.add(images)
-    with estimation:
-        estimation.add(images)
+        estimator.update(images)
+    with estimator:
+        estimator.update(images)
     with pytest.raises(StatisticsError, match="not entered"):
-        estimation.result()
+        estimator.compute()
 
 
 def test_a_buffer_that_the_loader_refills_is_copied(network, images):

@@ -1,0 +1,156 @@
+"""Adapt a network to tiles of a target, and measure its latents before and after; plain torch.
+
+All that adapts or measures goes through `AdaptationPass`: the commands `adapt` and `distances`, the callbacks at the end
+of `fit`, and the experiments.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from bnadapt.batchnorm import Bank, Estimate, Estimator, Policy, PropagationName, UntilConverged
+from bnadapt.batchnorm.isolation import isolated
+from bnadapt.distances import LatentStates, Sketch, Sketching, latent_spaces
+
+Batches = Iterable[Mapping[str, Tensor]]
+"""Batches with `image` (N, C, H, W) and, to tell apart what several processes see, `number` (N,) of every tile."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How BatchNorm statistics are re-estimated; see `bnadapt.batchnorm.estimate`.
+
+    Args:
+        policy: how much of the source's statistics stays, and in which layers; full replacement by default.
+        propagation: `one_pass` or `layer_consistent`.
+        until: standard error at which to stop reading; by default all tiles are read.
+    """
+
+    policy: Policy = field(default_factory=Policy)
+    propagation: PropagationName = "one_pass"
+    until: UntilConverged | None = None
+
+
+@dataclass(frozen=True)
+class DomainSketch:
+    """The latents of a domain in one state of a network.
+
+    Attributes:
+        sketches: by layer, in the order in which the network calls them, of all processes.
+        examples: some latents (n, C) by layer, of this process.
+        tiles: that all processes have read.
+    """
+
+    sketches: Mapping[str, Sketch]
+    examples: Mapping[str, Tensor]
+    tiles: int
+
+
+class AdaptationPass:
+    """What a network does on tiles of source and target, with one bank of statistics or another.
+
+    The network is left as it was, buffers, modes and random states included.
+
+    Args:
+        network: any module with BatchNorm layers.
+        forward: runs it on a batch; the network itself by default.
+        source_bank: the source's statistics; by default those that the network holds.
+        positions_per_tile: latents that are taken at random from every layer of a tile.
+        layers: names of the modules whose outputs are sketched, see `bnadapt.distances.latent_spaces`.
+        group: of processes, each of which gives its share of the tiles.
+
+    Example:
+        >>> network = nn.Sequential(nn.BatchNorm2d(1))
+        >>> adaptation = AdaptationPass(network)
+        >>> target = [{"image": torch.randn(8, 1, 32, 32) + 3}]
+        >>> bank = adaptation.estimate(target, Recipe()).bank
+        >>> after = adaptation.sketch(target, bank)
+        >>> after.sketches["0"].distribution().gaussian.mean.abs().item() < 1e-3
+        True
+        >>> network[0].running_mean.item()
+        0.0
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        forward: Callable[[Tensor], Any] | None = None,
+        source_bank: Bank | None = None,
+        positions_per_tile: int = 96,
+        layers: Sequence[str] | None = None,
+        group: distributed.ProcessGroup | None = None,
+    ) -> None:
+        self.network = network
+        self.forward = forward or network
+        self.source_bank = source_bank or Bank.of(network)
+        self.positions_per_tile = positions_per_tile
+        self.layers = layers
+        self.group = group
+
+    def estimate(self, target: Batches, recipe: Recipe) -> Estimate:
+        """Estimate the statistics of the target, from the source's on.
+
+        Raises:
+            BatchNormError: as `bnadapt.batchnorm.estimate`.
+        """
+        device = self._device()
+        with (
+            self.source_bank.applied(self.network),
+            Estimator(
+                self.network, recipe.propagation, recipe.policy, recipe.until, self.forward, self.group
+            ) as estimator,
+        ):
+            for batch in target:
+                if estimator.update(batch["image"].to(device, non_blocking=True)):
+                    break
+            return estimator.compute()
+
+    def sketch(self, tiles: Batches, bank: Bank | None = None) -> DomainSketch:
+        """Sketch the latents of tiles under a bank, the source's by default.
+
+        Raises:
+            DistanceError: there are no tiles, latents are not finite, or a name of `layers` fits no layer.
+        """
+        device = self._device()
+        spaces = latent_spaces(self.network, self.layers)
+        with (
+            isolated(self.network),
+            (bank or self.source_bank).applied(self.network),
+            Sketching(self.forward, spaces, self.positions_per_tile) as sketching,
+        ):
+            for batch in tiles:
+                sketching.update(batch["image"].to(device, non_blocking=True), batch.get("number"))
+        return DomainSketch(sketching.compute(self.group), sketching.examples, self._total(sketching.tiles))
+
+    def latent_states(
+        self, source: DomainSketch | Batches, target: Batches, adapted: Bank | None = None
+    ) -> tuple[LatentStates, dict[str, DomainSketch]]:
+        """Sketch source and target in the source network, and the target in the adapted one.
+
+        Args:
+            source: tiles, or their sketch.
+            target: tiles.
+            adapted: the adapted bank, if there is one.
+
+        Returns:
+            The states, whose distances can be taken, and the sketches by `source`, `target` and `adapted`.
+        """
+        tiles = list(target)
+        sketched = {"source": source if isinstance(source, DomainSketch) else self.sketch(source)}
+        sketched["target"] = self.sketch(tiles)
+        if adapted is not None:
+            sketched["adapted"] = self.sketch(tiles, adapted)
+        return LatentStates(**{name: each.sketches for name, each in sketched.items()}), sketched
+
+    def _device(self) -> torch.device:
+        return next(self.network.parameters(), torch.zeros(0)).device
+
+    def _total(self, tiles: int) -> int:
+        if self.group is None:
+            return tiles
+        total = torch.tensor(tiles, device=self._device())
+        distributed.all_reduce(total, group=self.group)
+        return int(total)

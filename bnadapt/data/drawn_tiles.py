@@ -1,0 +1,126 @@
+"""Tiles drawn at random for what needs no masks: adaptation, latents, pictures."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from bnadapt.data.datasets import Tiles
+from bnadapt.data.prepare import PreparedSection, check_channels, is_blank
+
+SECTIONS_IN_MEMORY = 32
+
+
+class DrawnTiles(IterableDataset):
+    """Tiles without masks in random order, stratified: of every section about as many as of any other.
+
+    Sections give their tiles in turn, one of each, then a second one of each, and so on, a few dozen sections at a
+    time, which are kept in memory. So a section is read once, when its first tile is due (and once more where others
+    have too few tiles), and whoever stops early reads only what was drawn. Tiles with nothing to see in them are left
+    out and counted. The order is the same in every iteration and process; beside its `image` an item has its `number`
+    in it.
+
+    Args:
+        sections: in random order; each reads its section.
+        context: name of their domain, for messages.
+        tile_size: side of a tile.
+        overlap: pixels that neighbouring tiles share at least.
+        count: tiles to draw; None draws all.
+        shard: this process takes batch `shard[0]` of every `shard[1]`, as do all others.
+        batch_size: tiles in a batch.
+        seed: of the order of tiles within sections.
+
+    Attributes:
+        blank_sections: names of those that the last iteration found to be blank.
+        blank_tiles: of other sections, by section and number.
+
+    Raises:
+        InputError: while iterating, if a section cannot be used.
+    """
+
+    def __init__(
+        self,
+        sections: Sequence[Callable[[], PreparedSection]],
+        context: str,
+        tile_size: int,
+        overlap: int,
+        count: int | None,
+        shard: tuple[int, int] = (0, 1),
+        batch_size: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.sections = sections
+        self.context = context
+        self.tile_size = tile_size
+        self.overlap = overlap
+        self.count = count
+        self.shard = shard
+        self.batch_size = batch_size
+        self.seed = seed
+        self.blank_sections: set[str] = set()
+        self.blank_tiles: set[tuple[int, int]] = set()
+        self._first: PreparedSection | None = None
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        own, processes = self.shard
+        self.blank_sections, self.blank_tiles = set(), set()
+        for number, tile in enumerate(self._drawn()):
+            if number // self.batch_size % processes == own:
+                yield {**tile, "number": number}
+
+    def _drawn(self) -> Iterator[dict[str, Tensor]]:
+        """The tiles, in sweeps over the sections: in each as many of every section as are still wanted on average."""
+        taken = dict.fromkeys(range(len(self.sections)), 0)
+        left = sys.maxsize if self.count is None else self.count
+        while quotas := _shared_out(left, list(taken)):
+            for group in _groups(list(quotas), SECTIONS_IN_MEMORY):
+                streams = {section: islice(self._tiles(section, taken[section]), quotas[section]) for section in group}
+                for section, tile in _in_turn(streams):
+                    taken[section] += 1
+                    quotas[section] -= 1
+                    left -= 1
+                    yield tile
+            taken = {section: count for section, count in taken.items() if not quotas.get(section)}
+
+    def _tiles(self, section: int, start: int) -> Iterator[dict[str, Tensor]]:
+        """The tiles of a section that are not blank, in random order, without the first `start`."""
+        prepared = self.sections[section]()
+        self._first = self._first or prepared
+        check_channels(prepared, self._first, self.context)
+        if prepared.is_blank:
+            self.blank_sections.add(prepared.name)
+            return
+        tiles = Tiles([prepared], self.tile_size, self.overlap)
+        seen = 0
+        for number in np.random.default_rng([self.seed, section]).permutation(len(tiles)).tolist():
+            tile = tiles[number]
+            if is_blank(tile["image"].numpy()):
+                self.blank_tiles.add((section, number))
+                continue
+            seen += 1
+            if seen > start:
+                yield tile
+
+
+def _shared_out(count: int, sections: list[int]) -> dict[int, int]:
+    """How many tiles each section is to give; those that are to give none are left out."""
+    share, rest = divmod(count, len(sections)) if sections else (0, 0)
+    return {section: share + (number < rest) for number, section in enumerate(sections) if share or number < rest}
+
+
+def _groups(sections: list[int], size: int) -> Iterator[list[int]]:
+    return (sections[start : start + size] for start in range(0, len(sections), size))
+
+
+def _in_turn(streams: dict[int, Iterator[Any]]) -> Iterator[tuple[int, Any]]:
+    """One of every stream, a second one of each, and so on, until all have ended."""
+    while streams:
+        for key in list(streams):
+            try:
+                yield key, next(streams[key])
+            except StopIteration:
+                del streams[key]

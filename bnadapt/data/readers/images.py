@@ -1,0 +1,63 @@
+"""Single images and masks: PNG and TIFF files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bnadapt.data.readers.axes import MOST_CHANNELS, layout, single_channel
+from bnadapt.data.readers.files import existing
+from bnadapt.data.readers.png import read_png
+from bnadapt.data.readers.tiff import TIFF_EXTENSIONS, read_tiff
+from bnadapt.errors import InputError
+
+IMAGE_EXTENSIONS = (".png", ".tif", ".tiff")
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read one PNG or TIFF image, as a viewer shows it.
+
+    Colour maps are applied, white stored as zero is inverted, turned images are put upright, and an alpha channel is
+    dropped; equal colour channels become one.
+
+    Returns:
+        (H, W) or (H, W, C) in the file's type; truth values as 0 and 255.
+
+    Raises:
+        InputError: the file is missing, empty, truncated or holds something else than one image.
+    """
+    return _read(existing(path), as_shown=True)
+
+
+def read_mask_values(path: str | Path) -> np.ndarray:
+    """Read the values of one PNG or TIFF mask, such as class indices, also where they index a colour map.
+
+    Returns:
+        (H, W) in the file's type, (H, W, C) only for a mask in colours.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    return _read(existing(path), as_shown=False)
+
+
+def _read(path: Path, as_shown: bool) -> np.ndarray:
+    read = read_tiff if path.suffix.lower() in TIFF_EXTENSIONS else read_png
+    return single_channel(_one_image(*read(path, as_shown), path))
+
+
+def _one_image(pixels: np.ndarray, axes: str, path: Path) -> np.ndarray:
+    """(H, W) or (H, W, C)."""
+    found = layout(axes, pixels.shape, str(path))
+    if found.sections is not None:
+        raise InputError(
+            f"{path}: holds an array of shape {pixels.shape}, {pixels.shape[found.sections]} sections and not one"
+            " image; give a stack to the domain `Stack`."
+        )
+    order = [found.rows, found.columns, *([] if found.channels is None else [found.channels])]
+    image = pixels.transpose(*order, *found.dropped).reshape([pixels.shape[axis] for axis in order])
+    if image.ndim == 3 and image.shape[2] > MOST_CHANNELS:
+        raise InputError(
+            f"{path}: has {image.shape[2]} channels, of which at most {MOST_CHANNELS} are read; save those that are"
+            " meant as an image of their own."
+        )
+    return image

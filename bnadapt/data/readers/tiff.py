@@ -1,0 +1,133 @@
+"""TIFF files: pixels as a viewer shows them, or the values of a mask."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bnadapt.data.readers.files import check_numbers, reason
+from bnadapt.data.readers.orientation import ORIENTATION, upright
+from bnadapt.errors import InputError
+
+TIFF_EXTENSIONS = (".tif", ".tiff", ".btf", ".tf8")
+DAMAGED = ("page offset", "corrupt", "truncated", "missing data", "incomplete")
+
+
+def read_tiff(path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
+    """The only series of a TIFF file.
+
+    Args:
+        path: the file.
+        as_shown: whether to give pixels as a viewer shows them: colour maps applied, and few bits stretched to the
+            range of their type. Otherwise values as they are stored, such as the class indices of a mask. White
+            stored as zero, and turned images, are put right in both cases.
+
+    Returns:
+        The array, and a letter for each of its axes, as tifffile names them; S are samples of a pixel.
+
+    Raises:
+        InputError: the file is damaged, has several series, or a kind of pixels that is not read.
+    """
+    import tifffile
+
+    try:
+        with _refusing_damage(path), tifffile.TiffFile(path) as file:
+            series = _only_series(file, path)
+            page = series.keyframe
+            pixels, axes = series.asarray(), series.axes
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{path}: cannot be read as an image ({reason(error)}); copy it again from its origin or leave it out."
+        ) from error
+    check_numbers(pixels.dtype, str(path))
+    pixels, axes = _without_alpha(pixels, axes, page)
+    pixels = _black_is_zero(pixels, page, path)
+    if as_shown:
+        pixels, axes = _in_colour(pixels, axes, page, path)
+        pixels = _in_full_range(pixels, page)
+    tag = page.tags.get(ORIENTATION)
+    return upright(pixels, int(tag.value) if tag else 1, axes.index("Y"), axes.index("X")), axes
+
+
+@contextmanager
+def _refusing_damage(path: Path) -> Iterator[None]:
+    """Refuse a file of which tifffile logs that parts of it are missing; it would give the rest without an error."""
+    messages: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger("tifffile")
+    passed_on, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = passed_on
+    for message in messages:
+        if any(word in message for word in DAMAGED):
+            raise InputError(
+                f"{path}: is incomplete or damaged ({message.rpartition('> ')[2]}); copy it again from its origin or"
+                " leave it out."
+            )
+
+
+def _only_series(file: Any, path: Path) -> Any:
+    if len(file.series) > 1:
+        listed = ", ".join(f"{each.name or number} {each.shape}" for number, each in enumerate(file.series))
+        raise InputError(
+            f"{path}: holds {len(file.series)} series ({listed}); save the one that is meant as a file of its own."
+        )
+    return file.series[0]
+
+
+def _without_alpha(pixels: np.ndarray, axes: str, page: Any) -> tuple[np.ndarray, str]:
+    """Without samples that say how transparent a pixel is."""
+    if "S" not in axes or not page.extrasamples:
+        return pixels, axes
+    first = pixels.shape[axes.index("S")] - len(page.extrasamples)
+    alpha = [first + number for number, kind in enumerate(page.extrasamples) if int(kind) in (1, 2)]
+    return np.delete(pixels, alpha, axes.index("S")), axes
+
+
+def _black_is_zero(pixels: np.ndarray, page: Any, path: Path) -> np.ndarray:
+    """Values that grow with brightness."""
+    if page.photometric.name != "MINISWHITE":
+        return pixels
+    if pixels.dtype == bool:
+        return ~pixels
+    if pixels.dtype.kind == "f":
+        raise InputError(f"{path}: stores floating point numbers with white as zero; save them with black as zero.")
+    if pixels.dtype.kind == "i":
+        return -1 - pixels
+    return pixels.dtype.type(2**page.bitspersample - 1) - pixels
+
+
+def _in_colour(pixels: np.ndarray, axes: str, page: Any, path: Path) -> tuple[np.ndarray, str]:
+    """Colours of a colour map; other ways to store colours than RGB are refused."""
+    name = page.photometric.name
+    if name == "PALETTE" and page.colormap is not None:
+        colours = page.colormap.T
+        if not (colours % 257).any():
+            colours = (colours // 257).astype(np.uint8)
+        return colours[pixels], f"{axes}S"
+    if name == "YCBCR" and "JPEG" in page.compression.name:  # tifffile has made RGB of it
+        return pixels, axes
+    if name not in ("MINISWHITE", "MINISBLACK", "RGB"):
+        raise InputError(f"{path}: stores pixels as {name}; convert it to grey values or RGB.")
+    return pixels, axes
+
+
+def _in_full_range(pixels: np.ndarray, page: Any) -> np.ndarray:
+    """Integers of few bits, stretched to the range of the type that holds them."""
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8) * 255
+    bits = page.bitspersample
+    if pixels.dtype.kind != "u" or bits >= 8 * pixels.dtype.itemsize or page.photometric.name == "PALETTE":
+        return pixels
+    factor = np.iinfo(pixels.dtype).max / (2**bits - 1)
+    return np.rint(pixels * factor).astype(pixels.dtype)

@@ -1,0 +1,70 @@
+"""Zarr and OME-Zarr stores."""
+
+from pathlib import Path
+from typing import Any
+
+from bnadapt.data.readers.containers import array_of, warn_of_missing_chunks
+from bnadapt.data.readers.files import reason
+from bnadapt.errors import InputError
+
+METADATA = (".zarray", ".zgroup", "zarr.json")
+MOST_CHUNKS = 100_000  # to count the stored ones means to list their files
+
+
+def open_zarr(path: Path, key: str | None) -> tuple[Any, str | None]:
+    """An array of a Zarr store, read on indexing.
+
+    Args:
+        path: folder, or zip file, of the store.
+        key: path of the array inside a group; of an image of OME-Zarr (0.4 and 0.5) the full resolution by default.
+
+    Returns:
+        The array, and a letter for each of its axes where OME metadata name them.
+
+    Raises:
+        InputError: the store is none or is broken, or has no such array.
+    """
+    import zarr
+
+    _check_format(path)
+    try:
+        store = zarr.open(zarr.storage.ZipStore(path, mode="r") if path.is_file() else path, mode="r")
+    except Exception as error:
+        raise InputError(
+            f"{path}: cannot be read as Zarr ({reason(error)}); give the folder, or zip file, of a Zarr store."
+        ) from error
+    if hasattr(store, "shape"):
+        if key is not None:
+            raise InputError(f"{path}: holds a single array, so the key {key!r} means nothing; leave it out.")
+        array, axes = store, None
+    else:
+        levels = _levels(store)
+        key = next(iter(levels), None) if key is None else key
+        array = array_of(store, path, key)
+        axes = levels.get(key.strip("/"))
+    if array.nchunks <= MOST_CHUNKS:
+        context = f"{path}" if key is None else f"{path}:{key}"
+        warn_of_missing_chunks(context, array.nchunks_initialized, array.nchunks, array.fill_value)
+    return array, axes if axes and len(axes) == array.ndim else None
+
+
+def _check_format(path: Path) -> None:
+    if path.is_file():
+        return
+    attributes = path / "attributes.json"
+    if path.suffix.lower() == ".n5" or (attributes.is_file() and '"n5"' in attributes.read_text(errors="replace")):
+        raise InputError(f"{path}: is an N5 container, which is not read; convert it to Zarr, HDF5 or TIFF.")
+    if not any((path / name).exists() for name in METADATA):
+        raise InputError(
+            f"{path}: is a folder, but no Zarr store; give the store itself, or a folder of images to the domain"
+            " `Folder`."
+        )
+
+
+def _levels(group: Any) -> dict[str, str]:
+    """Axes of the resolution levels of an OME-Zarr image, by their keys, the finest first."""
+    attributes = group.attrs.asdict()
+    images = attributes.get("ome", attributes).get("multiscales") or [{}]
+    names = [axis["name"] if isinstance(axis, dict) else axis for axis in images[0].get("axes", [])]
+    axes = "".join(str(name)[:1] for name in names)
+    return {level["path"].strip("/"): axes.upper() for level in images[0].get("datasets", [])}

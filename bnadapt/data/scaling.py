@@ -1,0 +1,160 @@
+"""The scaling of intensities of every domain, and the numbers that belong to it."""
+
+import logging
+from collections.abc import Mapping
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from bnadapt.data.domain import Domain
+from bnadapt.data.intensity import (
+    IntensityName,
+    IntensityRange,
+    Scaling,
+    by_data_set,
+    by_data_type,
+    by_histogram,
+    by_percentiles,
+    by_zscore,
+    reference_quantiles,
+)
+from bnadapt.data.prepare import PreparedSection, prepare, read_channels
+from bnadapt.errors import InputError
+
+log = logging.getLogger(__name__)
+
+SECTIONS, PIXELS = 16, 2**16  # drawn of a domain, and of each of its sections, to find the range that it occupies
+PADDING = 0.05  # share of pixels with the least or greatest value from which on they are taken for padding
+
+
+class Scalings:
+    """The scaling of intensities of every domain.
+
+    With `dataset` a domain is scaled by the range that its images occupy together, by the same numbers whatever tile
+    or section it is. They are estimated once, on sections drawn at random, and stored; stored numbers hold for later
+    images that occupy about the same range. So a picture is segmented alike however its numbers are stored.
+
+    Args:
+        name: of the scaling.
+        pixel_size_nm: that images are resampled to before.
+        source: which `histogram` matches to.
+        restored: what `state_dict` gave in an earlier run.
+    """
+
+    def __init__(
+        self, name: IntensityName, pixel_size_nm: float | None, source: Domain | None, restored: Mapping[str, Any]
+    ) -> None:
+        self.name = name
+        self.pixel_size_nm = pixel_size_nm
+        self.source = source
+        self.restored = restored
+        self.ranges: dict[str, IntensityRange] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types: the ranges of the domains that were scaled, and what `histogram` matches to."""
+        ranges = {key: each for key, each in self._restored_ranges.items() if key not in self.ranges} | self.ranges
+        return {
+            "reference": self.reference if self.name == "histogram" else None,
+            "ranges": {key: each.state_dict() for key, each in ranges.items()},
+        }
+
+    def of(self, key: str, domain: Domain) -> Scaling:
+        """What maps images (C, H, W) of a domain, data-type scaled, to float32.
+
+        Args:
+            key: `source`, `target`, or the name of a test set.
+            domain: which.
+
+        Raises:
+            InputError: nothing can be seen in any of its images.
+        """
+        if self.name in ("dataset", "dtype") and key not in self.ranges:
+            self.ranges[key] = self._range(key, domain)
+        return {
+            "dataset": partial(by_data_set, occupied=self.ranges.get(key)),
+            "dtype": _as_float32,
+            "zscore": by_zscore,
+            "percentile": by_percentiles,
+            "histogram": partial(by_histogram, reference=self.reference if self.name == "histogram" else ()),
+        }[self.name]
+
+    @cached_property
+    def reference(self) -> list[list[float]]:
+        """Quantiles of the source's train block, for `histogram`."""
+        if restored := self.restored.get("reference"):
+            return restored
+        if self.source is None:
+            raise InputError("histogram: there is no source to match to; give --data.source.")
+        return reference_quantiles([read_channels(each, self.source.name) for each in self.source.block("train")])
+
+    @cached_property
+    def _restored_ranges(self) -> dict[str, IntensityRange]:
+        return {key: IntensityRange(**ends) for key, ends in self.restored.get("ranges", {}).items()}
+
+    def _range(self, key: str, domain: Domain) -> IntensityRange:
+        """The range of a domain; the stored one where its images fit that."""
+        own = self._estimated(domain)
+        stored = self._restored_ranges.get(key)
+        if self.name == "dataset":
+            if stored is None or own.like(stored):
+                return stored or own
+            log.warning(
+                "%s: occupies %s of its data type's range, the images that the network was trained on or adapted to"
+                " %s; it is scaled by its own range.",
+                domain.name,
+                own,
+                stored,
+            )
+        elif (trained := self._restored_ranges.get("source")) is not None and not own.comparable(trained):
+            log.warning(
+                "%s: occupies %s of its data type's range, the images that the network was trained on %s, so that"
+                " what it sees is another picture. If both are stored in different ways, take a network that was"
+                " trained with --data.intensity dataset, or store the images as those of the source.",
+                domain.name,
+                own,
+                trained,
+            )
+        return own
+
+    def _estimated(self, domain: Domain) -> IntensityRange:
+        """The range of pixels drawn from a domain's sections."""
+        try:
+            sections = domain.adaptation()
+        except InputError:  # all of it is for testing
+            sections = domain.to_predict()
+        generator = np.random.default_rng(0)
+        drawn: list[np.ndarray] = []
+        for index in generator.permutation(len(sections)):
+            prepared = prepare(sections[index], domain.name, self.pixel_size_nm, _unchanged)
+            if not prepared.is_blank:
+                drawn.append(_drawn_pixels(prepared, generator))
+            if len(drawn) == SECTIONS:
+                break
+        if not drawn:
+            raise InputError(
+                f"{domain.name}: in each of its {len(sections)} images every pixel is the same; give images with"
+                " something to see."
+            )
+        if len({len(pixels) for pixels in drawn}) > 1:
+            raise InputError(f"{domain.name}: its images differ in their number of channels; convert all to the same.")
+        return IntensityRange.of(drawn)
+
+
+def _as_float32(image: np.ndarray) -> np.ndarray:
+    return image.astype(np.float32, copy=False)
+
+
+def _unchanged(image: np.ndarray) -> np.ndarray:
+    return image
+
+
+def _drawn_pixels(section: PreparedSection, generator: np.random.Generator) -> np.ndarray:
+    """Pixels (C, n) of a section at random; without what looks like padding of the image."""
+    pixels = by_data_type(section.image).reshape(len(section.image), -1)
+    padding = np.zeros(pixels.shape[1], bool)
+    for end in (pixels.min(1, keepdims=True), pixels.max(1, keepdims=True)):
+        at_end = (pixels == end).all(0)
+        padding |= at_end if at_end.mean() > PADDING else False
+    seen = pixels[:, ~padding] if not padding.all() else pixels
+    return seen[:, generator.integers(seen.shape[1], size=PIXELS)]

@@ -1,0 +1,93 @@
+"""Networks by name."""
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import nn
+
+from bnadapt.errors import InputError
+from bnadapt.networks.smp import SegmentationModel
+from bnadapt.networks.unet import UNet
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"unet": UNet}
+SMP = "smp/"
+LAZY_BATCH = 2, 64  # images, and pixels of a side, that give lazy layers their shape
+
+
+def register_network(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    """Decorate a class or function of `in_channels` and `num_classes`, so that it is known by a name."""
+
+    def register(make: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        NETWORKS[name] = make
+        return make
+
+    return register
+
+
+def is_import_path(name: str) -> bool:
+    """Whether a network's name is one that Python imports, and not one that is registered here."""
+    return name not in NETWORKS and not name.startswith(SMP)
+
+
+def build_network(name: str, in_channels: int, num_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
+    """Build a network that maps images (N, C, H, W) to logits (N, K, H, W).
+
+    Args:
+        name: `unet`, or another one that is registered; `smp/ARCHITECTURE` for one of segmentation-models-pytorch,
+            such as `smp/fpn`; or the import path of a class of your own, such as `my_package.MyNetwork`,
+            that takes `in_channels` and `num_classes` by keyword.
+        in_channels: C.
+        num_classes: K.
+        arguments: further keyword arguments.
+
+    Raises:
+        InputError: there is no such network, or it does not take these arguments.
+
+    Example:
+        >>> network = build_network("unet", 1, 2, {"base_channels": 4})
+        >>> network(torch.zeros(1, 1, 50, 70)).shape
+        torch.Size([1, 2, 50, 70])
+    """
+    make = _maker(name)
+    try:
+        network = make(in_channels=in_channels, num_classes=num_classes, **arguments)
+        _give_shape(network, in_channels)
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(
+            f"network {name} cannot be built with {dict(arguments)}: {' '.join(str(error).split())}. Check"
+            " --model.network and --model.network_args."
+        ) from error
+    return network
+
+
+def _maker(name: str) -> Callable[..., nn.Module]:
+    if name in NETWORKS:
+        return NETWORKS[name]
+    if name.startswith(SMP):
+        return partial(SegmentationModel, name.removeprefix(SMP))
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        near = get_close_matches(name, [*NETWORKS, "smp/unet", "smp/unetplusplus", "smp/fpn"], 1)
+        raise InputError(
+            f"network {name}: not found ({error}). "
+            + (f"Did you mean {near[0]}? Else give" if near else "Give")
+            + " `unet`, `smp/ARCHITECTURE` such as `smp/unetplusplus`, or the import path of a class of your own."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise InputError(f"network {name}: is no class of torch.nn.Module; give the import path of one.")
+    return found
+
+
+@torch.no_grad()
+def _give_shape(network: nn.Module, in_channels: int) -> None:
+    """Run a network with lazy layers once, which then have their shapes."""
+    if any(nn.parameter.is_lazy(each) for each in network.parameters()):
+        images, side = LAZY_BATCH
+        network.eval()(torch.zeros(images, in_channels, side, side))
+        network.train()

@@ -1,0 +1,183 @@
+"""What every task has: a network, its scores, its adapted state, its checkpoint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchmetrics import MetricCollection
+
+from bnadapt.batchnorm import Bank
+from bnadapt.errors import InputError
+from bnadapt.networks import build_network
+from bnadapt.networks.trust import signature
+from bnadapt.tasks.checkpoints import check_trusted, check_weights, read_checkpoint
+from bnadapt.tasks.metrics import named_scores, segmentation_metrics
+
+TILES_AT_ONCE = 16
+
+
+class AdaptableTask(LightningModule):
+    """Scores, runs and keeps a network that maps images (N, C, H, W) to logits (N, K, H, W).
+
+    The base of all tasks: a method of training adds its training step and optimizers. Network, its arguments, channels
+    and classes are stored in the checkpoint, so that later commands need only the checkpoint; how it was trained is not
+    part of it. Names of data sets and classes come with the data loaders: their data sets have `name` and `classes`.
+
+    Args:
+        network: `unet`, `smp/ARCHITECTURE` of segmentation-models-pytorch, or the import path of your own.
+        network_args: its further arguments, such as `base_channels` of `unet` or `encoder_name` of `smp/...`.
+        in_channels: image channels C.
+        num_classes: classes K, background included.
+
+    Attributes:
+        source_bank: BatchNorm statistics before adaptation, in an adapted network.
+        target_bank: the adapted ones, in a network that this run has adapted.
+        adaptation: record of the adaptation, in an adapted network.
+
+    Raises:
+        InputError: the network cannot be built.
+    """
+
+    def __init__(
+        self,
+        network: str = "unet",
+        network_args: dict[str, Any] | None = None,
+        in_channels: int = 1,
+        num_classes: int = 2,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters("network", "network_args", "in_channels", "num_classes")
+        built = build_network(network, in_channels, num_classes, network_args or {})
+        self.network = built.to(memory_format=torch.channels_last)
+        self.source_bank: Bank | None = None
+        self.target_bank: Bank | None = None
+        self.adaptation: dict[str, Any] | None = None
+        self.strict_loading = False  # a loss may hold tensors of its own; the network's are checked on loading
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, **options: Any) -> "AdaptableTask":
+        """Load a task as Lightning does; a network of one's own must be named, see `bnadapt.networks.trust`.
+
+        Args:
+            checkpoint_path: of `fit` or `adapt`.
+            **options: of Lightning, and arguments of the task, such as `network`.
+
+        Raises:
+            InputError: the file is no such checkpoint, or names a network that it must not run.
+        """
+        check_trusted(read_checkpoint(Path(checkpoint_path)), options.get("network"))
+        return super().load_from_checkpoint(checkpoint_path, **options)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images.contiguous(memory_format=torch.channels_last))
+
+    def on_validation_start(self) -> None:
+        """Set up the scores of the validation set."""
+        dataset = _datasets(self.trainer.val_dataloaders)[0]
+        self.val_classes = self.checked_classes(dataset)
+        self.val_metrics = segmentation_metrics(self.hparams.num_classes).to(self.device)
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        self.val_metrics.update(self.logits(batch).argmax(1), batch["mask"])
+
+    def on_validation_epoch_end(self) -> None:
+        scores = _computed(self.val_metrics, self.val_classes, "val/source")
+        self.log_dict(scores)
+        self.log("iou", scores["val/source/iou"], prog_bar=True, logger=False)
+
+    def on_test_start(self) -> None:
+        """Set up the scores of every test set."""
+        datasets = _datasets(self.trainer.test_dataloaders)
+        self.test_names = [getattr(dataset, "name", f"set{number}") for number, dataset in enumerate(datasets)]
+        self.test_classes = [self.checked_classes(dataset) for dataset in datasets]
+        metrics = (segmentation_metrics(self.hparams.num_classes) for _ in datasets)
+        self.test_metrics = nn.ModuleList(metrics).to(self.device)
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.test_metrics[dataloader_idx].update(self.logits(batch).argmax(1), batch["mask"])
+
+    def on_test_epoch_end(self) -> None:
+        for name, classes, metrics in zip(self.test_names, self.test_classes, self.test_metrics, strict=True):
+            self.log_dict(_computed(metrics, classes, f"test/{name}"))
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Class probabilities (N, K, H, W)."""
+        images = batch["image"]
+        if not len(images):
+            return images.new_zeros(0, self.hparams.num_classes, *images.shape[2:])
+        parts = images.split(TILES_AT_ONCE)
+        return torch.cat([self.logits({"image": part}).float().softmax(1) for part in parts])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        kind = type(self)
+        checkpoint["task"] = f"{kind.__module__}.{kind.__qualname__}"
+        checkpoint["signature"] = signature(self.hparams)
+        if self.source_bank is not None:
+            checkpoint["source_bank"] = self.source_bank.state_dict()
+            checkpoint["adaptation"] = self.adaptation
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the record of an adaptation; refuse weights of another network."""
+        check_weights(self.state_dict(), checkpoint["state_dict"], self.hparams.network)
+        if "source_bank" in checkpoint:
+            self.source_bank = Bank(**checkpoint["source_bank"])
+            self.adaptation = checkpoint["adaptation"]
+
+    def logits(self, batch: dict[str, Tensor]) -> Tensor:
+        """Logits (N, K, H, W) of a batch, whose images fit the network.
+
+        Raises:
+            InputError: they do not, or the network gives something else.
+        """
+        images = batch["image"]
+        if images.shape[1] != self.hparams.in_channels:
+            raise InputError(
+                f"the images have {images.shape[1]} channels, the network takes {self.hparams.in_channels}; convert"
+                f" the images, or train a network with --model.in_channels {images.shape[1]}."
+            )
+        logits = self(images)
+        _check_logits(logits, (len(images), self.hparams.num_classes, *images.shape[2:]), self.hparams.network)
+        return logits
+
+    def checked_classes(self, dataset: object) -> tuple[str, ...]:
+        """Names of the classes of a data set, as many as the network has.
+
+        Raises:
+            InputError: it has others.
+        """
+        classes = tuple(getattr(dataset, "classes", ())) or tuple(map(str, range(self.hparams.num_classes)))
+        if len(classes) != self.hparams.num_classes:
+            raise InputError(
+                f"the network has {self.hparams.num_classes} classes, the data {len(classes)}"
+                f" ({', '.join(classes)}); train a network with --model.num_classes {len(classes)}."
+            )
+        return classes
+
+
+def _datasets(loaders: DataLoader | Sequence[DataLoader]) -> list[object]:
+    """Lightning gives one loader bare, several as a list."""
+    return [loader.dataset for loader in (loaders if isinstance(loaders, (list, tuple)) else [loaders])]
+
+
+def _computed(metrics: MetricCollection, classes: Sequence[str], prefix: str) -> dict[str, Tensor]:
+    scores = named_scores(metrics.compute(), classes, prefix)
+    metrics.reset()
+    return scores
+
+
+def _check_logits(logits: object, expected: tuple[int, ...], network: str) -> None:
+    if not isinstance(logits, Tensor):
+        content = f" with {', '.join(map(repr, logits))}" if isinstance(logits, dict) else ""
+        raise InputError(
+            f"network {network}: returns a {type(logits).__name__}{content}, and not logits alone; wrap it in a module"
+            " whose forward returns the tensor of logits (N, K, H, W)."
+        )
+    if tuple(logits.shape) != expected:
+        raise InputError(
+            f"network {network}: returns logits of shape {tuple(logits.shape)}, expected are {expected}: as many images,"
+            f" {expected[1]} classes, and the images' height and width."
+        )
