@@ -1,7 +1,7 @@
 """Adapt a network to tiles of a target, and measure its latents before and after; plain torch.
 
-All that adapts or measures goes through `AdaptationPass`: the commands `adapt` and `distances`, the callbacks at the end
-of `fit`, and the experiments.
+All that adapts or measures goes through `AdaptationPass`: the commands `adapt` and `distances`, the callbacks at the
+end of `fit`, and the experiments.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -8,15 +8,16 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.callbacks import SegmentationPictures, TensorBoardOverview
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
-from bnadapt.parser import BnadaptParser
+from bnadapt.parser import CommandParser
 from bnadapt.reports.console import print_adaptation, print_distances, print_prediction, print_scores
 from bnadapt.reports.distance_page import write_distances
-from bnadapt.tasks import AdaptableTask, SegmentationTask
+from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, check_trusted, read_checkpoint
 from bnadapt.trainer import AdaptationTrainer
 
@@ -32,7 +33,7 @@ class BnadaptCLI(LightningCLI):
         """Lightning's, `adapt` and `distances`; each with the arguments that are not options."""
         return LightningCLI.subcommands() | {own: {"model", "datamodule"} for own in ("adapt", "distances")}
 
-    def add_arguments_to_parser(self, parser: BnadaptParser) -> None:
+    def add_arguments_to_parser(self, parser: CommandParser) -> None:
         """The task that is meant where none is named."""
         parser.set_defaults({"model": {"class_path": DEFAULT_TASK}})
 
@@ -78,6 +79,15 @@ class BnadaptCLI(LightningCLI):
         parameters = {name: self.stored.parameters[name] for name in self.stored.parameters}
         task = {"class_path": self.stored.task, "init_args": {**config.init_args.as_dict(), **parameters}}
         self.config = self.parser.parse_object({self.config.subcommand: {"model": task}}, self.config)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Lightning's, whose refusals become a sentence."""
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except InputError:
+            raise
+        except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+            raise InputError(f"--trainer: {error}") from error
 
     def after_test(self) -> None:
         """Print the table of scores."""
@@ -147,7 +157,7 @@ def main(args: ArgsType = None) -> BnadaptCLI:
             "devices": 1,
         },
         seed_everything_default=0,
-        parser_class=BnadaptParser,
+        parser_class=CommandParser,
         subclass_mode_model=True,
         auto_configure_optimizers=False,
         save_config_kwargs={"overwrite": True},
@@ -180,6 +190,7 @@ def _callbacks() -> list[Any]:
 def _quiet() -> None:
     """Drop the messages that tell a user of bnadapt nothing."""
     warnings.filterwarnings("ignore", ".*does not have many workers which may be a bottleneck.*")
+    warnings.filterwarnings("ignore", ".*infer the batch indices fetched from your dataloader.*")
     warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended to run from within Python.*")

@@ -118,7 +118,7 @@ def atomic_folder(folder: Path, names: Sequence[str] = ()) -> Iterator[Path]:
 
 
 def _partial_folder(folder: Path, names: Sequence[str], output: Path) -> Path:
-    """A new folder beside the entries of `folder`, or beside `folder` itself, in which entries of these names can be."""
+    """A new folder in `folder`, or beside it where it is yet to come, in which entries of these names can be."""
     above = folder if folder.is_dir() else folder.parent
     partial: Path | None = None
     try:

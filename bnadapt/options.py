@@ -5,13 +5,14 @@ Lightning's, so that they are those of the installed versions.
 """
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from bnadapt.errors import InputError
+from bnadapt.studies import STUDIES
 
 COMMANDS = {
     "fit": "train a network on the source",
@@ -29,6 +30,7 @@ EXAMPLES = """\
       --data.target Folder --data.target.images target/images --output adapted.ckpt
   bnadapt predict --ckpt_path adapted.ckpt --data.target Folder --data.target.images target/images"""
 OF_ALL = ("config", "c", "help", "print_config", "print_shtab", "seed_everything", "trainer", "model", "data")
+OF_STUDY = ("config", "help", "print_config", "study", "output", "networks", "scheduler", "workers")
 OF_COMMAND = ("ckpt_path", "verbose", "weights_only", "return_predictions")
 
 
@@ -56,30 +58,59 @@ def check_options(arguments: Sequence[str]) -> None:
     if command.startswith("-"):  # options in front of the command are rare
         return
     if command not in COMMANDS:
-        near = get_close_matches(command, COMMANDS, 1)
-        remedy = f"did you mean {near[0]}" if near else f"take one of {', '.join(COMMANDS)}"
-        raise InputError(f"there is no command {command!r}; {remedy}.")
-    for argument in arguments[1:]:
-        if argument.startswith("--"):
-            _check_option(command, argument[2:].partition("=")[0].rstrip("+"))
+        raise InputError(f"there is no command {command!r}; {_nearest(command, COMMANDS)}.")
+    for option in _options(arguments[1:]):
+        if refusal := refusal_of_option(command, option):
+            raise InputError(f"{command}: {refusal}.")
 
 
-def _check_option(command: str, option: str) -> None:
+def check_study_options(name: str, arguments: Sequence[str]) -> None:
+    """The same for `bnadapt study NAME`."""
+    if name not in STUDIES:
+        raise InputError(f"there is no study {name!r}; {_nearest(name, [*STUDIES, 'report'])}.")
+    module, _, kind = STUDIES[name].path.partition(":")
+    path = _ours("/".join(module.split(".")[1:]) + ".py")
+    for option in _options(arguments):
+        first, _, rest = option.partition(".")
+        if first not in OF_STUDY:
+            raise InputError(f"study {name}: {_no_option(option, first, OF_STUDY, '')}.")
+        own = _parameters(path, kind, "__init__")
+        if first == "study" and rest and own and rest.partition(".")[0] not in (*own, "help"):
+            raise InputError(f"study {name}: {_no_option(option, rest.partition('.')[0], own, 'study.')}.")
+
+
+def refusal_of_option(command: str, option: str) -> str | None:
+    """Why there is no such option, with the nearest one; None if names alone do not tell.
+
+    Args:
+        command: such as `fit`.
+        option: such as `trainer.max_epochs`.
+    """
     first, _, rest = option.partition(".")
     known = [*OF_ALL, *OF_COMMAND, *_parameters(_ours("trainer.py"), "AdaptationTrainer", command)]
     if first not in known:
-        raise InputError(f"{command}: there is no option --{option}; {_or_help(first, known, command)}.")
+        return _no_option(option, first, known, "")
     members = {"trainer": _trainer, "data": _data}.get(first)
-    if members is None or not rest:
-        return
     second = rest.partition(".")[0]
-    if second not in (names := members()) and second not in ("help", "class_path", "init_args"):
-        raise InputError(f"{command}: there is no option --{option}; {_or_help(second, names, command, f'{first}.')}.")
+    if members is None or second in ("", "help", "class_path", "init_args") or second in (names := members()):
+        return None
+    return _no_option(option, second, names, f"{first}.")
 
 
-def _or_help(name: str, known: Sequence[str], command: str, prefix: str = "") -> str:
-    near = get_close_matches(name, known, 1, cutoff=0.6)
-    return f"did you mean --{prefix}{near[0]}" if near else f"`bnadapt {command} --help` lists what there is"
+def _options(arguments: Sequence[str]) -> Iterator[str]:
+    """Names of the options among arguments."""
+    return (each[2:].partition("=")[0].rstrip("+") for each in arguments if each.startswith("--") and len(each) > 2)
+
+
+def _no_option(option: str, name: str, known: Sequence[str], prefix: str) -> str:
+    near = get_close_matches(name, known, 1)
+    remedy = f"did you mean --{prefix}{near[0]}" if near else "--help lists what there is"
+    return f"there is no option --{option}; {remedy}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), 1)
+    return f"did you mean {near[0]}" if near else f"take one of {', '.join(known)}"
 
 
 def _trainer() -> list[str]:

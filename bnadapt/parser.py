@@ -1,12 +1,187 @@
-"""The argument parser, whose refusals are one sentence."""
+"""Argument parsers that refuse in one sentence, with the nearest right name."""
 
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from importlib import import_module
 from typing import Any, NoReturn
 
+from jsonargparse import ArgumentParser
 from lightning.pytorch.cli import LightningArgumentParser
 
+from bnadapt.errors import InputError
+from bnadapt.options import refusal_of_option
 
-class BnadaptParser(LightningArgumentParser):
-    """LightningArgumentParser."""
+NOISE = (
+    "Does not validate against any of the Union subtypes",
+    "Subtypes:",
+    "Errors:",
+    "Expected a <class 'NoneType'>",
+    "Given value type:",
+    "Given value:",
+    "Expected a path but",
+    "Problem with given class_path",
+)
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "dict": "a mapping of names to values",
+    "list": "a list",
+    "tuple": "a list",
+}
+CLASSES = {  # where the classes are that options of these names take, and what they are subclasses of
+    "source": ("bnadapt.data", "bnadapt.data.Domain"),
+    "target": ("bnadapt.data", "bnadapt.data.Domain"),
+    "test": ("bnadapt.data", "bnadapt.data.Domain"),
+    "domain": ("bnadapt.data", "bnadapt.data.Domain"),
+    "optimizer": ("torch.optim", "torch.optim.Optimizer"),
+    "lr_scheduler": ("torch.optim.lr_scheduler", "torch.optim.lr_scheduler.LRScheduler"),
+    "callbacks": ("bnadapt.callbacks", "lightning.pytorch.Callback"),
+    "logger": ("lightning.pytorch.loggers", "lightning.pytorch.loggers.Logger"),
+    "source_weight": ("bnadapt.batchnorm", "bnadapt.batchnorm.SourceWeight"),
+    "model": ("bnadapt.tasks", "bnadapt.tasks.AdaptableTask"),
+}
+
+
+class OneSentence:
+    """A parser whose refusals are the sentence of an InputError."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        super().error(message, ex)
+        """Refuse, with what the message says in one sentence."""
+        cause = ex
+        while cause is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__
+        if cause is not None:
+            raise cause
+        if not self.exit_on_error:
+            super().error(message, ex)
+        raise InputError(one_sentence(message)) from ex
+
+
+class CommandParser(OneSentence, LightningArgumentParser):
+    """Of the commands that are LightningCLI's."""
+
+
+class StudyParser(OneSentence, ArgumentParser):
+    """Of a study."""
+
+
+def one_sentence(message: str) -> str:
+    r"""What a message of jsonargparse says, with the nearest right name where a name is wrong.
+
+    Example:
+        >>> one_sentence('Parser key "data.crop_size":\n  Expected a <class \'int\'>. Got value: abc')
+        '--data.crop_size: abc is not a whole number.'
+    """
+    keys = re.findall(r'Parser key "([^"]+)"', message)
+    nested = re.search(r"NestedArg\(key='([^']+)'", message)
+    option = "--" + ".".join(keys) if keys else ""
+    for pattern, told in RULES:
+        if found := re.search(pattern, message, re.DOTALL):
+            sentence = told(found, ".".join([*keys, *([nested[1]] if nested else [])]), message)
+            return f"{option}: {sentence}." if option and not sentence.startswith("--") else f"{sentence}."
+    lines = [re.sub(r'Parser key "[^"]+":', "", line).strip(" -") for line in message.splitlines()]
+    rest = [line for line in lines if line and not line.startswith(NOISE)]
+    sentence = "; ".join(dict.fromkeys(rest)) or f"{_value(message)} does not fit"
+    return f"{option}: {sentence.rstrip('.')}." if option else f"{sentence.rstrip('.')}."
+
+
+def _no_option(found: re.Match, key: str, message: str) -> str:
+    name = found[1]
+    classes = re.findall(r"class_path[= ]'([\w.]+)'", message[: found.end() + 200])
+    kind = _imported(classes[-1]) if classes else None
+    if kind is not None and kind in [_imported(base) for _, base in CLASSES.values()]:
+        return _abstract(found, key, message)
+    known = [each for each in inspect.signature(kind).parameters if each != "self"] if kind else []
+    where = classes[-1].rpartition(".")[2] if classes else "it"
+    return f"{where} has no option {name!r}{_nearest(name, known)}"
+
+
+def _no_class(found: re.Match, key: str, message: str) -> str:
+    return f"there is no class {found[1]!r}{_nearest(found[1], _short_names(key))}"
+
+
+def _no_attribute(found: re.Match, key: str, message: str) -> str:
+    names = [each for each in dir(import_module(found[1])) if not each.startswith("_")]
+    return f"{found[1]} has no {found[2]!r}{_nearest(found[2], names)}"
+
+
+def _no_choice(found: re.Match, key: str, message: str) -> str:
+    choices = [choice.strip(" '") for choice in found[1].split(",")]
+    given = _value(message)
+    return f"{given!r} is none of {', '.join(choices)}{_nearest(given, choices, say_all=False)}"
+
+
+def _wrong_kind(found: re.Match, key: str, message: str) -> str:
+    return f"{_value(message)} is not {KINDS[found[1]]}"
+
+
+def _missing(found: re.Match, key: str, message: str) -> str:
+    prefix = re.search(r'Parser key "([^"]+)"', message)
+    options = ", ".join(
+        f"--{prefix[1]}.{name.strip()}" if prefix else f"--{name.strip()}" for name in found[1].split(",")
+    )
+    classes = re.findall(r"class_path[= ]'([\w.]+)'", message)
+    return f"{classes[0].rpartition('.')[2] if classes else 'this'} needs {options}"
+
+
+def _abstract(found: re.Match, key: str, message: str) -> str:
+    names = _short_names(key)
+    return f"say first which class it is, one of {', '.join(names)}" if names else "say first which class it is"
+
+
+def _not_expected(found: re.Match, key: str, message: str) -> str:
+    command = re.search(r"Subcommand '(\w+)'", message)
+    if command and (sentence := refusal_of_option(command[1], found[1])):
+        return sentence
+    return f"there is no option {found[1]!r}; check its spelling and where it stands"
+
+
+Told = Callable[[re.Match, str, str], str]
+RULES: Sequence[tuple[str, Told]] = (
+    (r"the following arguments are required: ([\w., ]+)", _missing),
+    (r"Option '([^']+)' is not accepted", _no_option),
+    (r"module '([\w.]+)' has no attribute '(\w+)'", _no_attribute),
+    (r"Expected a dot import path string: (\S+)", _no_class),
+    (r"Expected a typing\.Literal\[([^\]]*)\]", _no_choice),
+    (r"Expected an instantiatable class, but", _abstract),
+    (rf"Expected a <class '({'|'.join(KINDS)})'>", _wrong_kind),
+    (r"[Kk]ey ['\"]([\w.]+)['\"] is not expected", _not_expected),
+    (r"does not accept option '([\w.]+)'", _not_expected),
+    (r"Unrecognized arguments: (.*)", _not_expected),
+)
+
+
+def _value(message: str) -> str:
+    """The value that is refused."""
+    values = re.findall(r"NestedArg\(key='[^']+', val='([^']*)'|Got value: ([^\n]*)|Given value: ([^\n]*)", message)
+    return next((next(filter(None, each)).strip() for each in values if any(each)), "this value")
+
+
+def _nearest(name: str, known: Iterable[str], say_all: bool = True) -> str:
+    known = list(known)
+    if near := get_close_matches(name.rpartition(".")[2], known, 1):
+        return f"; did you mean {near[0]}"
+    return f"; there are {', '.join(known)}" if say_all and 0 < len(known) <= 20 else ""
+
+
+def _short_names(key: str) -> list[str]:
+    """Classes that an option takes by their short names."""
+    chosen = next((CLASSES[part] for part in reversed(key.split(".")[-2:]) if part in CLASSES), None)
+    if chosen is None:
+        return []
+    module, base = import_module(chosen[0]), _imported(chosen[1])
+    named = {name: getattr(module, name) for name in getattr(module, "__all__", dir(module))}
+    subclasses = {name: each for name, each in named.items() if inspect.isclass(each) and issubclass(each, base)}
+    return [name for name, each in subclasses.items() if each is not base and not inspect.isabstract(each)]
+
+
+def _imported(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        return None

@@ -17,7 +17,6 @@ from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, 
 from bnadapt.callbacks.batchnorm_adaptation import adapted_files, save_adapted
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, refuse_existing
-from bnadapt.reports.latents import LatentFindings
 
 
 class AdaptationTrainer(Trainer):

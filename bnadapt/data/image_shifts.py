@@ -24,8 +24,8 @@ class Shift:
         unit: what severity measures.
         severities: five, growing, from slight to strong.
         needs_colour: whether it takes three channels.
-        averages_sections: whether, before the transformation, a section is averaged with as many neighbours on either side as
-            the severity says.
+        averages_sections: whether, before the transformation, a section is averaged with as many neighbours on either
+            side as the severity says.
     """
 
     transform: Transformation

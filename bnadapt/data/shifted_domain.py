@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.domain import Domain, Section
-from bnadapt.data.intensity import by_data_type
 from bnadapt.data.image_shifts import named_shift, shifted
+from bnadapt.data.intensity import by_data_type
 from bnadapt.data.writers import SectionWriter
 from bnadapt.errors import InputError
 

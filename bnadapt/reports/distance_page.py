@@ -34,7 +34,8 @@ CAPTIONS = {
     ),
     "view": (
         "The widest latent space",
-        "Latents of both domains in the plane in which all of them together vary most. A dot is one position in one tile.",
+        "Latents of both domains in the plane in which all of them together vary most. A dot is one position in"
+        " one tile.",
     ),
     "agreement": (
         "Do the measures agree?",

@@ -117,9 +117,7 @@ class Document:
         from markdown_it import MarkdownIt
 
         body = MarkdownIt("commonmark", {"html": False}).enable("table").render(self.markdown())
-        return (
-            f"<!doctype html><meta charset='utf-8'><title>{escape(self.title)}</title><style>{STYLE}</style>\n{body}"
-        )
+        return f"<!doctype html><meta charset='utf-8'><title>{escape(self.title)}</title><style>{STYLE}</style>\n{body}"
 
 
 def _plain(text: str) -> str:

@@ -97,7 +97,9 @@ def sentences(findings: LatentFindings) -> list[str]:
     return lines
 
 
-def _removal(before: Sequence[LayerDistance], after: Sequence[LayerDistance], floor: Sequence[LayerDistance], unit: str) -> list[str]:
+def _removal(
+    before: Sequence[LayerDistance], after: Sequence[LayerDistance], floor: Sequence[LayerDistance], unit: str
+) -> list[str]:
     if not before:
         return ["There is no shift that adaptation could remove."]
     left = [_unbiased(row) / _unbiased(old) for row, old in zip(after, before, strict=True)]

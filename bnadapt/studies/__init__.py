@@ -1,1 +1,34 @@
-"""Experiments that a person reruns by one command."""
+"""Experiments that a person reruns by one command; this list of them loads nothing else."""
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """A study, and where its class is.
+
+    Attributes:
+        path: module and class, as `module:class`.
+        about: what it does, in a line.
+    """
+
+    path: str
+    about: str
+
+
+STUDIES = {
+    "demo": Entry("bnadapt.studies.demo.study:Demo", "train, test, adapt and test again, by the commands"),
+    "two-mean-grid": Entry(
+        "bnadapt.studies.two_mean_grid:TwoMeanGrid", "synthetic sources against targets of other intensities"
+    ),
+    "image-shifts": Entry("bnadapt.studies.image_shifts:ImageShifts", "a source against itself under image shifts"),
+    "pairs": Entry("bnadapt.studies.pairs:Pairs", "real EM data sets on each other"),
+    "irregular-training": Entry(
+        "bnadapt.studies.irregular_training:IrregularTraining", "networks whose running statistics are off"
+    ),
+    "latent-spaces": Entry(
+        "bnadapt.studies.latent_spaces.study:LatentSpaces", "which latent distance tells what adaptation will do"
+    ),
+    "how-much": Entry(
+        "bnadapt.studies.how_much:HowMuch", "how much of the source to keep, where, and from how many tiles"
+    ),
+}

@@ -4,27 +4,31 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser
-from rich.console import Console
+from bnadapt.errors import InputError
+from bnadapt.options import check_study_options
+from bnadapt.studies import STUDIES
 
-from bnadapt.files import ensure_folder
-from bnadapt.reports.document import Bullets, Document
-from bnadapt.studies.config import ROOT, made, parser_of, read_config, write_config
-from bnadapt.studies.how_much import HowMuch
-from bnadapt.studies.image_shifts import ImageShifts
-from bnadapt.studies.irregular_training import IrregularTraining
-from bnadapt.studies.latent_spaces import LatentSpaces
-from bnadapt.studies.pairs import Pairs
-from bnadapt.studies.report import report
-from bnadapt.studies.scheduling import Folders, measure_all
-from bnadapt.studies.study import Study
-from bnadapt.studies.two_mean_grid import TwoMeanGrid
+if TYPE_CHECKING:
+    from bnadapt.experiments.study import Study
+    from bnadapt.reports.document import Document
 
-STUDIES: dict[str, type[Study]] = {
-    each.name: each for each in (TwoMeanGrid, ImageShifts, Pairs, IrregularTraining, LatentSpaces, HowMuch)
-}
+FEW_ROWS = 12  # of a table that is also printed
 INTERRUPTED = 130  # exit status, as of shells
+USAGE = """\
+usage: bnadapt study NAME --config FILE [OPTIONS]
+       bnadapt study report FOLDER
+
+Run an experiment, or draw the report of a finished one again.
+
+studies:
+{studies}
+
+example:
+  bnadapt study two-mean-grid --config configs/studies/quick/two-mean-grid.yaml
+
+`bnadapt study NAME --help` lists the options of a study."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -36,14 +40,43 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         InputError: the study cannot be done.
     """
-    asked = _parser().parse_args(list(arguments))
-    if asked.subcommand == "report":
-        folder = Path(asked.report.folder)
-        study, command = read_config(folder, STUDIES)
-        _tell(folder, report(study, folder, command))
-        return
-    kind, options = STUDIES[asked.subcommand], asked[asked.subcommand]
-    study = made(kind, options)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE.format(studies="\n".join(f"  {name:20}{entry.about}" for name, entry in STUDIES.items())))
+    elif arguments[0] == "report":
+        if len(arguments) != 2 or arguments[1].startswith("-"):
+            raise InputError("study report: give the folder of a finished study, and nothing else.")
+        _report(Path(arguments[1]))
+    else:
+        name, *options = arguments
+        check_study_options(name, options)
+        _run(name, options)
+
+
+def study_class(name: str) -> "type[Study]":
+    """The class of a study."""
+    from importlib import import_module
+
+    module, _, kind = STUDIES[name].path.partition(":")
+    return getattr(import_module(module), kind)
+
+
+def _report(folder: Path) -> None:
+    from bnadapt.experiments.config import read_config
+    from bnadapt.experiments.report import report
+
+    study, command = read_config(folder, study_class)
+    _tell(folder, report(study, folder, command))
+
+
+def _run(name: str, arguments: Sequence[str]) -> None:
+    from bnadapt.experiments.config import ROOT, build, parser_of, write_config
+    from bnadapt.experiments.report import report
+    from bnadapt.experiments.scheduling import Folders, measure_all
+    from bnadapt.files import ensure_folder
+
+    kind = study_class(name)
+    options = parser_of(kind, prog=f"bnadapt study {name}").parse_args(list(arguments))
+    study = build(kind, options)
     folder = ensure_folder(options.output or str(ROOT / study.name))
     folders = Folders(folder, ensure_folder(options.networks))
     cases = study.cases()
@@ -53,29 +86,21 @@ def main(arguments: Sequence[str]) -> None:
         print("bnadapt: interrupted; the same command goes on where it stopped.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     tables = study.tables([(case, folders.records.read(case)) for case in cases])
-    command = shlex.join(["bnadapt", "study", *arguments])
+    command = shlex.join(["bnadapt", "study", name, *arguments])
     tables.write(folder)
     write_config(folder, kind, options, command)
     _tell(folder, report(study, folder, command))
 
 
-def _parser() -> ArgumentParser:
-    """Of all studies, and of `report`."""
-    parser = ArgumentParser(prog="bnadapt study", description="Run an experiment, or draw its report again.")
-    subcommands = parser.add_subcommands()
-    for name, study in STUDIES.items():
-        subcommands.add_subcommand(name, parser_of(study), help=study.title)
-    again = ArgumentParser(description="Draw figures and page of a finished study again, from its tables alone.")
-    again.add_argument("folder", help="folder of a study, with study.yaml and table.parquet")
-    subcommands.add_subcommand("report", again, help="draw a report again")
-    return parser
-
-
-def _tell(folder: Path, page: Document) -> None:
+def _tell(folder: Path, page: "Document") -> None:
     """Print what was found, and where the page is."""
+    from rich.console import Console
+
+    from bnadapt.reports.document import Bullets, Table
+
     console = Console(soft_wrap=True, markup=False)
     console.print(f"\n{page.title}", style="bold")
     for part in page.parts:
-        if isinstance(part, Bullets):
+        if isinstance(part, Bullets) or (isinstance(part, Table) and len(part.rows) <= FEW_ROWS):
             console.print(part.markdown(), highlight=False)
     console.print(f"Page: {folder / 'index.html'}", highlight=False)

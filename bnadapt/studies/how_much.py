@@ -7,13 +7,13 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnadapt.studies.case import AdaptationCase
-from bnadapt.studies.evaluation import Evaluation
-from bnadapt.studies.networks import SourceNetwork, Training
-from bnadapt.studies.plots import before_and_after, heat_map, legend, panels, write_in
-from bnadapt.studies.specs import Spec
-from bnadapt.studies.study import Shown, Study
-from bnadapt.studies.tables import Tables
+from bnadapt.experiments.case import AdaptationCase
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.networks import SourceNetwork, Training
+from bnadapt.experiments.plots import before_and_after, heat_map, legend, panels, write_in
+from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.study import Study, StudyFigure
+from bnadapt.experiments.tables import Tables
 
 WEIGHT, TILES, LAYERS, TILE_SIZE, BATCH_SIZE = "source weight", "tiles", "layers", "tile size", "batch size"
 NOTES = {
@@ -83,7 +83,7 @@ class HowMuch(Study):
     ) -> None:
         self.transfers = transfers
         self.varied: dict[str, Sequence[Any]] = {
-            WEIGHT: [float(weight) for weight in source_weights],
+            WEIGHT: sorted(float(weight) for weight in source_weights),
             TILES: tiles,
             LAYERS: layers,
             TILE_SIZE: tile_sizes,
@@ -110,39 +110,41 @@ class HowMuch(Study):
         """The best source weight and layers for each transfer, the safest ones, and how many tiles are enough."""
         weights, layers = (_means(tables.table, what) for what in (WEIGHT, LAYERS))
         tiles = _means(tables.table, TILES)
-        said = []
+        sentences = []
         for name in self.transfers:
             weight, layer = (means.loc[name].round(3) for means in (weights, layers))  # of equals, the first
-            said.append(
-                f"{name}: full replacement gains {weight['0.0']:+.3f}; the best source weight is {weight.idxmax()}"
+            least = weight.index[0]
+            replaced = "full replacement" if float(least) == 0 else f"a source weight of {least}"
+            sentences.append(
+                f"{name}: {replaced} gains {weight[least]:+.3f}; the best source weight is {weight.idxmax()}"
                 f" ({weight.max():+.3f}), the best choice of layers {layer.idxmax()} ({layer.max():+.3f}), the worst"
                 f" {layer.idxmin()} ({layer.min():+.3f})."
             )
         safest = {what: means.min().idxmax() for what, means in ((WEIGHT, weights), (LAYERS, layers))}
         most = tiles.columns[-1]
         enough = {name: _enough(tiles.loc[name]) for name in self.transfers}
-        said.append(
+        sentences.append(
             f"With the smallest gain over all transfers in mind, the safest source weight is {safest[WEIGHT]}"
             f" ({weights[safest[WEIGHT]].min():+.3f} at worst), the safest layers are {safest[LAYERS]}"
             f" ({layers[safest[LAYERS]].min():+.3f} at worst)."
         )
         listed = ", ".join(f"{count} for {name}" for name, count in enough.items())
-        said.append(
+        sentences.append(
             f"Tiles from which on the mean gain is within 0.01 of that with {most}, or all there are: {listed}."
         )
-        return said
+        return sentences
 
-    def figures(self, tables: Tables) -> dict[str, Shown]:
+    def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """Curves over every choice, and a map over layers."""
         figures = {}
         for what in (WEIGHT, TILES, TILE_SIZE, BATCH_SIZE):
-            figures[what.replace(" ", "-")] = Shown(
+            figures[what.replace(" ", "-")] = StudyFigure(
                 f"IoU over the {what}",
                 f"Foreground IoU on the target over the {what}, all else by default.{NOTES.get(what, '')} Bands are one"
                 " standard deviation over seeds.",
                 self._draw_curves(tables.table, what),
             )
-        figures[LAYERS] = Shown(
+        figures[LAYERS] = StudyFigure(
             "Which layers",
             "Gain in IoU, mean over seeds, where only some layers, or only means or variances, adapt.",
             self._draw_layers(tables.table),

@@ -7,13 +7,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnadapt.data.image_shifts import SHIFTS, named_shift
-from bnadapt.studies.case import AdaptationCase
-from bnadapt.studies.evaluation import Evaluation
-from bnadapt.studies.networks import SourceNetwork, Training
-from bnadapt.studies.plots import before_and_after, heat_map, legend, panels, write_in
-from bnadapt.studies.specs import Spec
-from bnadapt.studies.study import Shown, Study
-from bnadapt.studies.tables import Tables
+from bnadapt.errors import InputError
+from bnadapt.experiments.case import AdaptationCase
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.networks import SourceNetwork, Training
+from bnadapt.experiments.plots import before_and_after, heat_map, legend, panels, write_in
+from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.study import Study, StudyFigure
+from bnadapt.experiments.tables import Tables
 
 NONE = "none"
 CLEAR = 0.05
@@ -44,6 +45,9 @@ class ImageShifts(Study):
         shifts: names, see `bnadapt.data.image_shifts.SHIFTS`; all that need no colour by default.
         severities: of shifts by name, where they are not to be those of `SHIFTS`.
         seeds: of training and of what is random in a shift.
+
+    Raises:
+        InputError: a shift is not known, has no severity, or a source leaves out all of them.
     """
 
     name = "image-shifts"
@@ -66,6 +70,7 @@ class ImageShifts(Study):
         self.shifts = shifts or [name for name, shift in SHIFTS.items() if not shift.needs_colour]
         self.severities = {name: (severities or {}).get(name, named_shift(name).severities) for name in self.shifts}
         self.seeds = seeds
+        self._check(severities or {})
 
     def cases(self) -> list[AdaptationCase]:
         """Every source without a shift, and under every shift in every severity, with every seed."""
@@ -76,7 +81,7 @@ class ImageShifts(Study):
                 shifted = [(shift, level, by) for shift in self._of(source) for level, by in self._levels(shift)]
                 for shift, level, severity in [(NONE, 0, 0.0), *shifted]:
                     labels = {"source": name, "shift": shift, "level": level, "severity": severity, "seed": seed}
-                    named = shift if level else self.shifts[0]  # severity 0 of any of them
+                    named = shift if level else self._of(source)[0]  # severity 0 of any of them
                     target = {
                         "class": "Shifted",
                         "domain": source.domain,
@@ -89,12 +94,12 @@ class ImageShifts(Study):
 
     def findings(self, tables: Tables) -> list[str]:
         """Per source, which shifts adaptation corrects, which it does not, and where it harms."""
-        return [sentence for source in self.sources for sentence in self._said_of(source, tables.table)]
+        return [sentence for source in self.sources for sentence in self._sentences(source, tables.table)]
 
-    def figures(self, tables: Tables) -> dict[str, Shown]:
+    def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """A map of gains over all shifts, and curves over severity for every source."""
         figures = {
-            "gain": Shown(
+            "gain": StudyFigure(
                 "The gain",
                 "IoU with minus without adaptation, mean over seeds, for every shift from slight (1) to strong (5)."
                 " Level 0 is the source as it is.",
@@ -102,7 +107,7 @@ class ImageShifts(Study):
             )
         }
         for source in self.sources:
-            figures[f"curves-{source}"] = Shown(
+            figures[f"curves-{source}"] = StudyFigure(
                 f"{source}: IoU over severity",
                 "Foreground IoU on the shifted source; severities are in the unit named below, and apply to"
                 " images as they are stored, before they are resampled to the network's pixel size. Bands are one"
@@ -110,6 +115,14 @@ class ImageShifts(Study):
                 self._draw_curves(tables.table, source),
             )
         return figures
+
+    def _check(self, severities: Mapping[str, Sequence[float]]) -> None:
+        for name in (*severities, *(each for source in self.sources.values() for each in source.without)):
+            named_shift(name)
+        if empty := [name for name, levels in self.severities.items() if not len(levels)]:
+            raise InputError(f"study.severities: {empty[0]} has none; give at least one, or leave the shift out.")
+        if bare := [name for name, source in self.sources.items() if not self._of(source)]:
+            raise InputError(f"study.sources: {bare[0]} leaves out every shift of study.shifts; keep at least one.")
 
     def _of(self, source: ShiftedSource) -> list[str]:
         return [shift for shift in self.shifts if shift not in source.without]
@@ -143,7 +156,7 @@ class ImageShifts(Study):
         legend(figure, axes[0])
         return figure
 
-    def _said_of(self, source: str, table: pd.DataFrame) -> list[str]:
+    def _sentences(self, source: str, table: pd.DataFrame) -> list[str]:
         own = table[table["source"] == source]
         plain, shifted = own[own["shift"] == NONE], own[own["shift"] != NONE]
         means = shifted.groupby("shift")[["iou_unadapted", "iou_adapted", "gain"]].mean().sort_values("gain")

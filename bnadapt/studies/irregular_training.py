@@ -8,16 +8,15 @@ import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from bnadapt.batchnorm import estimate
-from bnadapt.studies.case import Case, Place, Row
-from bnadapt.studies.evaluation import Evaluation, Images, Scores, scored
-from bnadapt.studies.networks import SourceNetwork, Training, fit, pair_of
-from bnadapt.studies.plots import before_and_after, legend, panels
-from bnadapt.studies.specs import Spec
-from bnadapt.studies.study import Shown, Study
-from bnadapt.studies.tables import Tables
+from bnadapt.errors import InputError
+from bnadapt.experiments.case import Case, RunLocation, TableRow, adaptation_row
+from bnadapt.experiments.evaluation import DomainTiles, Evaluation, NetworkEvaluation, tiles_of
+from bnadapt.experiments.networks import SourceNetwork, Training, fit
+from bnadapt.experiments.plots import before_and_after, legend, panels
+from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.study import Study, StudyFigure
+from bnadapt.experiments.tables import Tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,23 +42,20 @@ class TrainingCase(Case):
     def needs(self) -> None:
         """It trains its own network."""
 
-    def measure(self, place: Place) -> list[Row]:
+    def measure(self, location: RunLocation) -> list[TableRow]:
         """A row for every step."""
         probe = Probe(self)
-        fit(self.network, place.device, [probe])
-        return probe.rows
+        fit(self.network, location.device, [probe])
+        return [{**row, "network": self.network.key} for row in probe.rows]
 
 
 class Probe(Callback):
-    """Scores a network in training with its running statistics, and with re-estimated ones."""
+    """Measures a network in training with its running statistics, and with re-estimated ones."""
 
     def __init__(self, case: TrainingCase) -> None:
         self.case = case
-        self.rows: list[Row] = []
-        training, evaluation = case.network.training, case.evaluation
-        options = {"tile_size": evaluation.tile_size, "batch_size": evaluation.batch_size}
-        pair = pair_of(training, target=case.whole, **options)
-        self.images = Images(pair, pair)
+        self.rows: list[TableRow] = []
+        self.tiles = tiles_of(case.network, case.evaluation)(case.whole)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -70,35 +66,16 @@ class Probe(Callback):
                 self._look(trainer.global_step, pl_module)
 
     def _look(self, step: int, task: LightningModule) -> None:
-        network = task.network
+        was_training = task.network.training
+        task.network.eval()
+        network = NetworkEvaluation(task.network, self.case.whole, self.case.evaluation, self._whole)
+        row, _ = adaptation_row(network.source, {})
+        task.network.train(was_training)
+        self.rows.append({"step": step, **row})
 
-        @torch.no_grad()
-        def forward(images: Tensor) -> Tensor:
-            return task(images.to(task.device)).float()
-
-        tiles = self.images.unlabelled(self.case.evaluation.tiles)
-        was_training = network.training
-        network.eval()
-        before = scored(forward, self.images.labelled)
-        found = estimate(network, tiles, batch_size=self.case.evaluation.batch_size, forward=forward)
-        with found.bank.applied(network):
-            after = scored(forward, self.images.labelled)
-        network.train(was_training)
-        self.rows.append(_row(step, before, after, found.tiles))
-
-
-def _row(step: int, before: Scores, after: Scores, tiles: int) -> Row:
-    return {
-        "step": step,
-        "iou_source": before.iou,
-        "iou_unadapted": before.iou,
-        "iou_adapted": after.iou,
-        "gain": after.iou - before.iou,
-        "foreground": after.true,
-        "foreground_unadapted": before.predicted,
-        "foreground_adapted": after.predicted,
-        "tiles": tiles,
-    }
+    def _whole(self, domain: Spec) -> DomainTiles:
+        """Tiles of the whole source, which are read once for all steps."""
+        return self.tiles
 
 
 @dataclass(frozen=True)
@@ -124,6 +101,9 @@ class IrregularTraining(Study):
         steps: after which to look.
         evaluation: of the networks.
         seeds: of training.
+
+    Raises:
+        InputError: a training ends before the first of the steps.
     """
 
     name = "irregular-training"
@@ -146,9 +126,16 @@ class IrregularTraining(Study):
         self.sources = sources
         self.training = training
         self.irregularities = {"regular": Irregularity(), **irregularities}
-        self.steps = steps
+        self.steps = sorted(steps)
         self.evaluation = evaluation or Evaluation()
         self.seeds = seeds
+        for kind, irregularity in self.irregularities.items():
+            end = (irregularity.training or {}).get("steps", training.steps)
+            if not 1 <= min(steps) <= end:
+                raise InputError(
+                    f"study.steps is {list(steps)}, but the training {kind} ends after {end} steps; give steps to look"
+                    " after from 1 on, one of them before its end."
+                )
 
     def cases(self) -> list[TrainingCase]:
         """Every source with every irregularity and seed."""
@@ -161,26 +148,25 @@ class IrregularTraining(Study):
 
     def findings(self, tables: Tables) -> list[str]:
         """What re-estimation does early, at the end, and for which irregularity most."""
-        table = tables.table
-        said = []
-        for source, own in table.groupby("source", sort=False):
-            first, last = own["step"].min(), own["step"].max()
+        sentences = []
+        for source, own in tables.table.groupby("source", sort=False):
             gains = own.groupby(["irregularity", "step"], sort=False)["gain"].mean()
-            early, late = gains.xs(first, level="step"), gains.xs(last, level="step")
+            regular = gains["regular"]
+            late = gains.groupby("irregularity", sort=False).tail(1)
             best, worst = gains.idxmax(), gains.idxmin()
-            listed = ", ".join(f"{kind} {gain:+.3f}" for kind, gain in late.items())
-            said += [
-                f"{source}: after {first} steps of a regular training re-estimation changes the IoU by"
-                f" {early['regular']:+.3f}. At the end ({last} steps) it changes it by: {listed}.",
+            listed = ", ".join(f"{kind} {gain:+.3f}" for (kind, _), gain in late.items())
+            sentences += [
+                f"{source}: after {regular.index[0]} steps of a regular training re-estimation changes the IoU by"
+                f" {regular.iloc[0]:+.3f}. At the end ({regular.index[-1]} steps) it changes it by: {listed}.",
                 f"{source}: most is repaired in the training called {best[0]} after {best[1]} steps"
                 f" ({gains.max():+.3f}); the largest loss is {worst[0]} after {worst[1]} steps ({gains.min():+.3f}).",
             ]
-        return said
+        return sentences
 
-    def figures(self, tables: Tables) -> dict[str, Shown]:
+    def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """IoU over steps for every source and irregularity."""
         return {
-            f"steps-{source}": Shown(
+            f"steps-{source}": StudyFigure(
                 f"{source}: IoU over training",
                 "Foreground IoU on the source's test block after some steps, with the network's running statistics"
                 f" (red) and with statistics re-estimated on {self._tiles()} of the source's whole training block"

@@ -7,23 +7,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnadapt.data.intensity import IntensityName
-from bnadapt.studies.case import AdaptationCase
-from bnadapt.studies.evaluation import Evaluation
-from bnadapt.studies.networks import SourceNetwork, Training
-from bnadapt.studies.plots import WITH, WITHOUT, bars, legend, panels
-from bnadapt.studies.specs import Spec
-from bnadapt.studies.study import Shown, Study
-from bnadapt.studies.tables import Tables
+from bnadapt.errors import InputError
+from bnadapt.experiments.case import AdaptationCase
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.networks import SourceNetwork, Training
+from bnadapt.experiments.plots import WITH, WITHOUT, bars, legend, panels
+from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.study import Study, StudyFigure
+from bnadapt.experiments.tables import Tables
+from bnadapt.reports.document import Table
 
 SPREAD = 2  # standard deviations over seeds that a gain must exceed to count
 
 
 @dataclass(frozen=True)
-class Task:
+class DataSetGroup:
     """Data sets that share a task, and how networks are trained and evaluated on it.
 
     Args:
-        sets: domains by name.
+        sets: domains by name, at least two.
         training: of the networks; its intensity is one of the study's.
         evaluation: of them.
     """
@@ -38,10 +40,13 @@ class Pairs(Study):
 
     Args:
         tasks: by name.
-        intensities: scalings of intensities, each with networks of its own; per-image z-score is the easier fix that
-            adaptation must be compared with.
+        intensities: scalings of intensities, each with networks of its own; easier fixes that adaptation must be
+            compared with.
         seeds: of training.
         pictured: whether to show predictions of the first seed.
+
+    Raises:
+        InputError: a task has a single data set.
     """
 
     name = "pairs"
@@ -54,11 +59,14 @@ class Pairs(Study):
 
     def __init__(
         self,
-        tasks: Mapping[str, Task],
-        intensities: Sequence[IntensityName] = ("dtype", "zscore"),
+        tasks: Mapping[str, DataSetGroup],
+        intensities: Sequence[IntensityName] = ("dataset", "dtype", "zscore"),
         seeds: Sequence[int] = (1, 2, 3),
         pictured: bool = True,
     ) -> None:
+        for name, group in tasks.items():
+            if len(group.sets) < 2:
+                raise InputError(f"study.tasks: {name} has {len(group.sets)} data sets; a pair needs two.")
         self.tasks = tasks
         self.intensities = intensities
         self.seeds = seeds
@@ -67,12 +75,12 @@ class Pairs(Study):
     def cases(self) -> list[AdaptationCase]:
         """Every source on every target of its task, itself included, for every scaling and seed."""
         return [
-            self._case(name, task, intensity, source, target, seed)
-            for name, task in self.tasks.items()
+            self._case(name, group, intensity, source, target, seed)
+            for name, group in self.tasks.items()
             for intensity in self.intensities
             for seed in self.seeds
-            for source in task.sets
-            for target in task.sets
+            for source in group.sets
+            for target in group.sets
         ]
 
     def tables(self, measured: Sequence) -> Tables:
@@ -85,27 +93,27 @@ class Pairs(Study):
 
     def findings(self, tables: Tables) -> list[str]:
         """How many pairs gain or lose, how much of the gap to a target-trained network closes, and how asymmetric."""
-        across = _across(tables.table)
-        said = []
-        for intensity, rows in across.groupby("intensity", sort=False):
+        sentences = []
+        for intensity, rows in _across(tables.table).groupby("intensity", sort=False):
             gains = _gains(rows)
-            clear = gains[gains["mean"].abs() > SPREAD * gains["std"].fillna(0)]
-            gap = (rows["iou_target_trained"] - rows["iou_unadapted"]).mean()
-            said.append(
-                f"{intensity}: the mean IoU over {len(gains)} ordered pairs is {rows.iou_unadapted.mean():.3f} without"
-                f" and {rows.iou_adapted.mean():.3f} with adaptation, {rows.iou_target_trained.mean():.3f} with"
-                f" networks trained on the target; adaptation closes {rows.gain.mean() / gap:.0%} of that gap. In"
-                f" {(clear['mean'] > 0).sum()} pairs it gains and in {(clear['mean'] < 0).sum()} it costs more than"
-                f" {SPREAD} standard deviations over seeds."
-            )
-            said += [f"{intensity}: {each}" for each in _extremes(gains)]
-            said.append(f"{intensity}: {_asymmetry(gains)}")
-        return said
+            sentences += [f"{intensity}: {_means(rows, len(gains))}{_counts(gains)}"]
+            sentences += [f"{intensity}: {each}" for each in (*_extremes(gains), _asymmetry(gains))]
+        return sentences
 
-    def figures(self, tables: Tables) -> dict[str, Shown]:
+    def summary(self, tables: Tables) -> Table:
+        """IoU of every scaling over all pairs: mean, and standard deviation over seeds of that mean."""
+        across = _across(tables.table)
+        columns = {"iou_unadapted": "without", "iou_adapted": "with adaptation", "iou_target_trained": "target-trained"}
+        rows = [
+            [intensity, *(_spread(own.groupby("seed")[column].mean()) for column in columns)]
+            for intensity, own in across.groupby("intensity", sort=False)
+        ]
+        return Table(["intensity", *columns.values()], rows)
+
+    def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """Bars for every ordered pair, by task and scaling."""
         return {
-            "pairs": Shown(
+            "pairs": StudyFigure(
                 "Every ordered pair",
                 "Foreground IoU on the target's test block; whiskers are one standard deviation over seeds. The last"
                 " bar is a network that was trained on the target.",
@@ -123,21 +131,21 @@ class Pairs(Study):
         }
 
     def _case(
-        self, name: str, task: Task, intensity: IntensityName, source: str, target: str, seed: int
+        self, name: str, group: DataSetGroup, intensity: IntensityName, source: str, target: str, seed: int
     ) -> AdaptationCase:
-        training = replace(task.training, intensity=intensity)
+        training = replace(group.training, intensity=intensity)
         labels = {"task": name, "intensity": intensity, "source": source, "target": target, "seed": seed}
-        network = SourceNetwork(training, task.sets[source], seed)
+        network = SourceNetwork(training, group.sets[source], seed)
         pictured = self.pictured and seed == self.seeds[0] and source != target
-        return AdaptationCase(network, task.sets[target], task.evaluation, labels, pictured=pictured)
+        return AdaptationCase(network, group.sets[target], group.evaluation, labels, pictured=pictured)
 
     def _draw(self, table: pd.DataFrame) -> Figure:
         across = _across(table)
-        places = [(task, intensity) for task in self.tasks for intensity in self.intensities]
+        keys = [(task, intensity) for task in self.tasks for intensity in self.intensities]
         columns = {"without": ("iou_unadapted", WITHOUT), "with adaptation": ("iou_adapted", WITH)}
         columns |= {"target-trained": ("iou_target_trained", "#aaaaaa")}
-        figure, axes = panels(len(places), len(self.intensities), (5.2, 2.6))
-        for panel, (task, intensity) in zip(axes, places, strict=True):
+        figure, axes = panels(len(keys), len(self.intensities), (5.2, 2.6))
+        for panel, (task, intensity) in zip(axes, keys, strict=True):
             own = across[(across["task"] == task) & (across["intensity"] == intensity)]
             grouped = own.groupby(["source", "target"], sort=False)
             series = {
@@ -157,15 +165,36 @@ def _across(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _gains(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean and deviation over seeds by task, source and target."""
+    """Mean and standard deviation over seeds by task, source and target; NaN for a single seed."""
     return rows.groupby(["task", "source", "target"], sort=False)["gain"].agg(["mean", "std"])
+
+
+def _means(rows: pd.DataFrame, pairs: int) -> str:
+    gap = (rows["iou_target_trained"] - rows["iou_unadapted"]).mean()
+    closed = f"; adaptation closes {rows.gain.mean() / gap:.0%} of that gap" if gap > 0 else ""
+    return (
+        f"the mean IoU over {pairs} ordered pairs is {rows.iou_unadapted.mean():.3f} without and"
+        f" {rows.iou_adapted.mean():.3f} with adaptation, {rows.iou_target_trained.mean():.3f} with networks trained on"
+        f" the target{closed}."
+    )
+
+
+def _counts(gains: pd.DataFrame) -> str:
+    """In how many pairs adaptation gains or costs clearly; nothing where a single seed has no spread."""
+    if gains["std"].isna().all():
+        return " A single seed does not tell which gains are clear."
+    clear = gains[gains["mean"].abs() > SPREAD * gains["std"]]
+    return (
+        f" In {(clear['mean'] > 0).sum()} pairs it gains and in {(clear['mean'] < 0).sum()} it costs more than"
+        f" {SPREAD} standard deviations over seeds."
+    )
 
 
 def _extremes(gains: pd.DataFrame) -> list[str]:
     best, worst = gains["mean"].idxmax(), gains["mean"].idxmin()
     named = {"largest gain": best, "smallest gain, or largest cost": worst}
     return [
-        f"{what}: {pair[1]} -> {pair[2]} ({pair[0]}), {gains['mean'][pair]:+.3f} ± {gains['std'].fillna(0)[pair]:.3f}."
+        f"{what}: {pair[1]} -> {pair[2]} ({pair[0]}), {_signed(gains['mean'][pair], gains['std'][pair])}."
         for what, pair in named.items()
     ]
 
@@ -180,3 +209,11 @@ def _asymmetry(gains: pd.DataFrame) -> str:
         f"the two directions differ most between {pair[1]} and {pair[2]} ({pair[0]}): {means[pair]:+.3f} one way,"
         f" {back:+.3f} back."
     )
+
+
+def _signed(mean: float, std: float) -> str:
+    return f"{mean:+.3f}" if pd.isna(std) else f"{mean:+.3f} ± {std:.3f}"
+
+
+def _spread(values: pd.Series) -> str:
+    return f"{values.mean():.3f}" if len(values) < 2 else f"{values.mean():.3f} ± {values.std():.3f}"

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 
 from bnadapt.data import Synthetic
 from bnadapt.errors import InputError
-from bnadapt.studies.case import AdaptationCase
-from bnadapt.studies.evaluation import Evaluation
-from bnadapt.studies.networks import SourceNetwork, Training
-from bnadapt.studies.plots import IOU, before_and_after, heat_map, legend, panels
-from bnadapt.studies.study import Shown, Study
-from bnadapt.studies.tables import Tables
+from bnadapt.experiments.case import AdaptationCase
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.networks import SourceNetwork, Training
+from bnadapt.experiments.plots import IOU, before_and_after, heat_map, legend, panels
+from bnadapt.experiments.study import Study, StudyFigure
+from bnadapt.experiments.tables import Tables
 
 HARM, WORKS = -0.05, 0.9
 SOURCE_VALUES = {"foreground": 0.3, "object_size": 24.0, "correlation": 0.0}  # the defaults of Synthetic
@@ -31,8 +31,8 @@ class TwoMeanGrid(Study):
     Args:
         sources: means of foreground and background, one source network each.
         levels: means of the targets, for foreground and background.
-        deviation: of the noise, in all domains.
-        variations: values of other properties of targets: `deviation`, `foreground`, `object_size`, `shapes`.
+        std: standard deviation of the noise, in all domains.
+        variations: values of other properties of targets: `std`, `foreground`, `object_size`, `shapes`.
         brighter: what is added to both means of the varied targets in the second row.
         pictured: targets of which the first source's predictions are shown.
         images: of a target; half of them is for adaptation, half for the test.
@@ -54,7 +54,7 @@ class TwoMeanGrid(Study):
         self,
         sources: Sequence[tuple[float, float]] = ((0.3, 0.7), (0.7, 0.3)),
         levels: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
-        deviation: float = 0.1,
+        std: float = 0.1,
         variations: Mapping[str, Sequence[Any]] | None = None,
         brighter: float = 0.2,
         pictured: Sequence[tuple[float, float]] = (),
@@ -66,7 +66,7 @@ class TwoMeanGrid(Study):
     ) -> None:
         self.sources = [tuple(means) for means in sources]
         self.levels = levels
-        self.deviation = deviation
+        self.std = std
         self.variations = variations or {}
         known = inspect.signature(Synthetic).parameters
         if unknown := set(self.variations) - set(known):
@@ -78,6 +78,10 @@ class TwoMeanGrid(Study):
         self.seeds = seeds
         self.training = training or Training()
         self.evaluation = evaluation or Evaluation(tile_size=size, tiles=None)
+        if len(set(levels)) < 2:
+            raise InputError(f"study.levels is {list(levels)}; give at least two, for a grid of different means.")
+        if flat := [means for means in self.sources if means[0] == means[1]]:
+            raise InputError(f"study.sources: the means {list(flat[0])} are equal, so that there is nothing to see.")
 
     def cases(self) -> list[AdaptationCase]:
         """Every source on every target of the grid and of the variations, with every seed."""
@@ -92,7 +96,7 @@ class TwoMeanGrid(Study):
         """How many targets of which polarity work, and what the other properties do."""
         grid = tables.table.query("part == 'grid' and mean_1 != mean_2")
         same = grid["same_polarity"].astype(bool)
-        said = [
+        sentences = [
             f"Of the targets whose foreground is on the source's side of the background ({_count(grid[same])}),"
             f" {_works(grid[same], 'iou_unadapted')} reach an IoU of {WORKS} without adaptation and"
             f" {_works(grid[same], 'iou_adapted')} with it (mean IoU {grid[same].iou_unadapted.mean():.2f} and"
@@ -103,12 +107,12 @@ class TwoMeanGrid(Study):
             f"Adaptation costs more than {-HARM} IoU in {(grid.gain < HARM).mean():.0%} of these records"
             f" ({(grid[same].gain < HARM).mean():.0%} of those with the source's polarity).",
         ]
-        return said + [self._said_of(name, tables.table) for name in self.variations]
+        return sentences + [self._sentence_on(name, tables.table) for name in self.variations]
 
-    def figures(self, tables: Tables) -> dict[str, Shown]:
+    def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """Heat maps of the grid, and curves over the other properties."""
         figures = {
-            "grid": Shown(
+            "grid": StudyFigure(
                 "The grid",
                 "Foreground IoU on the target, mean over seeds, by the target's means; a cross marks the source. Left"
                 " without adaptation, in the middle with it, on the right the difference: red is gained, blue lost. On"
@@ -117,7 +121,7 @@ class TwoMeanGrid(Study):
             )
         }
         if self.variations:
-            figures["variations"] = Shown(
+            figures["variations"] = StudyFigure(
                 "What else may differ",
                 "IoU against one property of the target, with the source's means (top) and with both means brighter by"
                 f" {self.brighter:g} (bottom); the dotted line is the source. Bands are one standard deviation over"
@@ -137,7 +141,7 @@ class TwoMeanGrid(Study):
         }
 
     def _domain(self, means: Sequence[float], seed: int, images: int, size: int, **changed: Any) -> dict[str, Any]:
-        noise = {"mean": list(means), "deviation": [self.deviation] * 2}
+        noise = {"mean": list(means), "std": [self.std] * 2}
         own = {"images": images, "size": size, "seed": seed}
         return {"class": "Synthetic", **noise, **own, **changed}
 
@@ -165,7 +169,7 @@ class TwoMeanGrid(Study):
             for value in values:
                 for added in (0.0, self.brighter):
                     means = [round(mean + added, 6) for mean in source]
-                    given = [value, value] if name == "deviation" else value
+                    given = [value, value] if name == "std" else value
                     labels = self._labels(name, source, seed) | {"mean_1": means[0], "mean_2": means[1]}
                     labels |= {"same_polarity": True, "pictured": False, "value": str(value), "brighter": added}
                     target = self._target(means, seed, **{name: given})
@@ -179,17 +183,17 @@ class TwoMeanGrid(Study):
         sources = list(dict.fromkeys(grid["source"]))
         figure, axes = panels(3 * len(sources), 3, (3.0, 2.7))
         columns = {**{column: label for column, (label, _) in IOU.items()}, "gain": "difference"}
-        for place, (source, column) in enumerate((source, column) for source in sources for column in columns):
+        for number, (source, column) in enumerate((source, column) for source in sources for column in columns):
             own = grid[grid["source"] == source]
             values = own.pivot_table(column, index="mean_2", columns="mean_1", aggfunc="mean")
             is_gain = column == "gain"
-            drawn = heat_map(axes[place], values, (-1, 1) if is_gain else (0, 1), "coolwarm" if is_gain else "viridis")
-            self._mark(axes[place], values, [float(mean) for mean in source.split(",")])
-            axes[place].set_title(f"source ({source}): {columns[column]}", fontsize=8)
-            axes[place].set_ylabel("background mean", fontsize=7)
-            axes[place].set_xlabel("foreground mean", fontsize=7)
-            if place < 3:
-                figure.colorbar(drawn, ax=axes[place::3], location="bottom", shrink=0.8, aspect=30, pad=0.01)
+            drawn = heat_map(axes[number], values, (-1, 1) if is_gain else (0, 1), "coolwarm" if is_gain else "viridis")
+            self._mark(axes[number], values, [float(mean) for mean in source.split(",")])
+            axes[number].set_title(f"source ({source}): {columns[column]}", fontsize=8)
+            axes[number].set_ylabel("background mean", fontsize=7)
+            axes[number].set_xlabel("foreground mean", fontsize=7)
+            if number < 3:
+                figure.colorbar(drawn, ax=axes[number::3], location="bottom", shrink=0.8, aspect=30, pad=0.01)
         return figure
 
     def _mark(self, panel: Axes, values: pd.DataFrame, source: Sequence[float]) -> None:
@@ -203,19 +207,19 @@ class TwoMeanGrid(Study):
     def _draw_variations(self, table: pd.DataFrame) -> Figure:
         names = list(self.variations)
         figure, axes = panels(2 * len(names), len(names), (3.2, 2.4))
-        for place, (added, name) in enumerate((added, name) for added in (0.0, self.brighter) for name in names):
+        for number, (added, name) in enumerate((added, name) for added in (0.0, self.brighter) for name in names):
             own = table[(table["part"] == name) & (table["brighter"] == added)]
             numbers = pd.to_numeric(own["value"], errors="coerce")
             is_number = bool(numbers.notna().all())
-            before_and_after(axes[place], own.assign(value=numbers) if is_number else own, "value", even=not is_number)
-            axes[place].set_title(f"{name.replace('_', ' ')}, means + {added:g}", fontsize=8)
-            if is_number and name in SOURCE_VALUES | {"deviation": 0}:
-                like = self.deviation if name == "deviation" else SOURCE_VALUES[name]
-                axes[place].axvline(like, color="black", linestyle=":", linewidth=1)
+            before_and_after(axes[number], own.assign(value=numbers) if is_number else own, "value", even=not is_number)
+            axes[number].set_title(f"{name.replace('_', ' ')}, means + {added:g}", fontsize=8)
+            if is_number and name in SOURCE_VALUES | {"std": 0}:
+                like = self.std if name == "std" else SOURCE_VALUES[name]
+                axes[number].axvline(like, color="black", linestyle=":", linewidth=1)
         legend(figure, axes[0])
         return figure
 
-    def _said_of(self, name: str, table: pd.DataFrame) -> str:
+    def _sentence_on(self, name: str, table: pd.DataFrame) -> str:
         own = table[table["part"] == name]
         means = own.groupby(["brighter", "value"])[list(IOU)].mean()
         plain, brighter = means.xs(0.0), means.xs(self.brighter)

@@ -178,6 +178,6 @@ def _check_logits(logits: object, expected: tuple[int, ...], network: str) -> No
         )
     if tuple(logits.shape) != expected:
         raise InputError(
-            f"network {network}: returns logits of shape {tuple(logits.shape)}, expected are {expected}: as many images,"
-            f" {expected[1]} classes, and the images' height and width."
+            f"network {network}: returns logits of shape {tuple(logits.shape)}, expected are {expected}: as many"
+            f" images, {expected[1]} classes, and the images' height and width."
         )

@@ -84,8 +84,8 @@ def guessed_axes(shape: Sequence[int], context: str) -> str:
         )
     if not 2 <= len(rest) <= 4:
         raise InputError(
-            f"{context}: has the shape {tuple(shape)}; a stack is (sections, height, width) or (sections, height, width,"
-            " channels)."
+            f"{context}: has the shape {tuple(shape)}; a stack is (sections, height, width) or (sections, height,"
+            " width, channels)."
         )
     return "T" * front + {2: "YX", 3: "ZYX", 4: "ZYXC"}[len(rest)]
 

@@ -59,7 +59,7 @@ class Sections:
             pixels = np.asarray(self.array[tuple(where)])
         except Exception as error:
             raise InputError(
-                f"{self.context}: section {index} cannot be read ({reason(error)}); copy the file again from its origin."
+                f"{self.context}: section {index} cannot be read ({reason(error)}); copy the file again."
             ) from error
         rest = [axis for axis in range(pixels.ndim) if axis not in self._order]
         section = pixels.transpose(*self._order, *rest).reshape(self.shape[1:])

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from bnadapt.errors import InputError
-from bnadapt.studies.case import Case, Place
-from bnadapt.studies.networks import SourceNetwork, trained
-from bnadapt.studies.records import Records
+from bnadapt.experiments.case import Case, RunLocation
+from bnadapt.experiments.networks import SourceNetwork, quiet, trained
+from bnadapt.experiments.records import Records
 
 AT_ONCE = 4  # cases that a worker is given together
 MEMORY_OF_A_WORKER = 4 * 2**30  # bytes; there are fewer workers than cores where they would not find as much
@@ -36,6 +36,7 @@ class Folders:
         self.study = study.absolute()
         self.networks = networks.absolute()
         self.pictures = self.study / "pictures"
+        self.runs = self.study / "runs"
         self.records = Records(self.study / "records")
 
 
@@ -60,7 +61,7 @@ def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, 
     console.print(f"{len(different)} cases, of which {len(different) - len(missing)} are measured already.")
     if not missing:
         return
-    with _client(scheduler, workers) as (client, threads):
+    with _client(scheduler, workers, _pieces(missing)) as (client, threads):
         console.print(f"Dashboard: {client.dashboard_link}", highlight=False)
         _follow(_submitted(client, missing, folders, threads))
 
@@ -109,6 +110,11 @@ def _by_network(case: Case) -> str:
     return case.needs.key if case.needs else ""
 
 
+def _pieces(cases: Sequence[Case]) -> int:
+    """How many workers can be busy at a time: one for each network, or case that needs none."""
+    return len({case.needs.key if case.needs else case.key for case in cases})
+
+
 def _train(network: SourceNetwork, folder: Path, threads: int | None) -> None:
     with _threads(threads):
         trained(network, folder, _device())
@@ -116,16 +122,16 @@ def _train(network: SourceNetwork, folder: Path, threads: int | None) -> None:
 
 def _measure(cases: Sequence[Case], folders: Folders, threads: int | None, network: None) -> None:
     """Measure cases; `network` is there to wait for its training."""
-    place = Place(folders.networks, folders.pictures, _device())
-    with _threads(threads):
+    location = RunLocation(folders.networks, folders.pictures, folders.runs, _device())
+    with _threads(threads), quiet():
         for case in cases:
             if folders.records.read(case) is None:
-                folders.records.write(case, case.measure(place))
+                folders.records.write(case, case.measure(location))
 
 
 @contextmanager
-def _client(scheduler: str | None, workers: int | None) -> Iterator[tuple[Client, int | None]]:
-    """A client, and how many threads torch may take in a worker, if that is ours to say."""
+def _client(scheduler: str | None, workers: int | None, pieces: int) -> Iterator[tuple[Client, int | None]]:
+    """A client of at most so many workers as pieces of work, and the threads of each, if that is ours to say."""
     if scheduler:
         try:
             client = Client(scheduler, timeout=10)
@@ -138,7 +144,8 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[tuple[Client
             yield client, None
         return
     cores = os.cpu_count() or 1
-    count = workers or torch.cuda.device_count() or max(1, min(cores, int(MEMORY_LIMIT // MEMORY_OF_A_WORKER)))
+    affordable = torch.cuda.device_count() or max(1, min(cores, int(MEMORY_LIMIT // MEMORY_OF_A_WORKER)))
+    count = workers or min(affordable, pieces)
     with (
         # dask would have workers give memory back at once, which takes torch longer than to compute
         dask.config.set({"distributed.nanny.pre-spawn-environ": {}}),

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bnadapt.errors import InputError
+from bnadapt.experiments.study import Study, StudyFigure
+from bnadapt.experiments.tables import Tables
 from bnadapt.files import atomic_write
 from bnadapt.reports.document import Bullets, Code, Document, Heading, Link, Paragraph, Part, Picture
-from bnadapt.studies.study import Shown, Study
-from bnadapt.studies.tables import Tables
 
 SESSIONS = 39  # hyper-parameter sets in TensorBoard, each a run of its own; of more than 40 runs it shows none at first
 
@@ -37,9 +37,9 @@ def report(study: Study, folder: Path, command: str) -> Document:
     figures = study.figures(tables)
     shutil.rmtree(folder / "figures", ignore_errors=True)  # those of other options would stay
     (folder / "figures").mkdir()
-    for name, shown in figures.items():
+    for name, each in figures.items():
         with atomic_write(folder / "figures" / f"{name}.png") as partial:
-            shown.figure.savefig(partial, dpi=80)
+            each.figure.savefig(partial, dpi=80)
     page = _page(study, tables, figures, folder, command)
     for name, text in (("index.html", page.html()), ("README.md", page.markdown())):
         with atomic_write(folder / name) as partial:
@@ -48,11 +48,11 @@ def report(study: Study, folder: Path, command: str) -> Document:
     return page
 
 
-def _page(study: Study, tables: Tables, figures: Mapping[str, Shown], folder: Path, command: str) -> Document:
+def _page(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], folder: Path, command: str) -> Document:
     parts: list[Part] = [Paragraph(study.question), Heading("What was found"), Bullets(study.findings(tables))]
     parts += filter(None, [study.summary(tables)])
-    for name, shown in figures.items():
-        parts += [Heading(shown.title), Paragraph(shown.caption), Picture(f"figures/{name}.png", shown.title)]
+    for name, each in figures.items():
+        parts += [Heading(each.title), Paragraph(each.caption), Picture(f"figures/{name}.png", each.title)]
     pictures = {
         record: caption
         for record, caption in study.pictures(tables).items()
@@ -67,7 +67,7 @@ def _page(study: Study, tables: Tables, figures: Mapping[str, Shown], folder: Pa
         Code(command),
         Paragraph(
             f"{len(tables.table)} rows; seeds {_seeds(tables.table)}. Columns are explained in"
-            " bnadapt/studies/tables.py; the config is in study.yaml. Distances, where the study has them, are in"
+            " bnadapt/experiments/tables.py; the config is in study.yaml. Distances, where the study has them, are in"
             " distances.parquet, which the command leaves in its folder."
         ),
         Link("table.parquet", "All numbers: table.parquet"),
@@ -79,14 +79,14 @@ def _seeds(table: pd.DataFrame) -> str:
     return ", ".join(map(str, sorted(table["seed"].unique()))) if "seed" in table else "of the studies that it reads"
 
 
-def _log(study: Study, tables: Tables, figures: Mapping[str, Shown], folder: Path) -> None:
+def _log(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], folder: Path) -> None:
     """Figures as images, and labels against gain as hyper-parameters."""
     from torch.utils.tensorboard import SummaryWriter
 
     shutil.rmtree(folder, ignore_errors=True)
     with SummaryWriter(folder) as writer:
-        for name, shown in figures.items():
-            writer.add_figure(f"{study.name}/{name}", shown.figure)
+        for name, each in figures.items():
+            writer.add_figure(f"{study.name}/{name}", each.figure)
         writer.add_text(f"{study.name}/findings", "\n".join(f"- {each}" for each in study.findings(tables)))
         if "gain" in tables.table:
             for labels, scores in _sessions(tables.table):

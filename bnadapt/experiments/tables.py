@@ -10,10 +10,11 @@
 | `foreground_source`, `foreground` | share of foreground pixels in the test blocks of source and target |
 | `foreground_unadapted`, `foreground_adapted` | share of the target's pixels that are predicted as foreground |
 | `tiles`, `seconds` | that adaptation read, and took |
+| `network` | key of the source network, which records of one network share |
 | `record` | key of the record |
 
 and whatever else the study's cases give. `distances.parquet` has `record`, `state` (`noise_floor`, `unadapted`,
-`adapted`), `layer`, `depth` (its place along the network), `measure` and `value`; see `bnadapt.distances`.
+`adapted`), `layer`, `depth` (its index along the network), `measure` and `value`; see `bnadapt.distances`.
 
 The study of latent spaces has no records. Its `table.parquet` has a row per `part` (a study's records, or some of
 them), `state`, `layer`, `depth`, `measure` and `score` (`iou_unadapted`, `iou_adapted`, `gain`):
@@ -32,7 +33,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from bnadapt.errors import InputError
-from bnadapt.studies.case import Case, Row
+from bnadapt.experiments.case import Case, TableRow
 
 DISTANCES = ["record", "state", "layer", "depth", "measure", "value"]
 
@@ -49,7 +50,7 @@ class Tables(NamedTuple):
     distances: pd.DataFrame
 
     @classmethod
-    def of(cls, measured: Iterable[tuple[Case, Sequence[Row]]]) -> "Tables":
+    def of(cls, measured: Iterable[tuple[Case, Sequence[TableRow]]]) -> "Tables":
         """From cases and their rows."""
         rows, distances = [], []
         for case, measured_rows in measured:
@@ -62,8 +63,8 @@ class Tables(NamedTuple):
                     for depth, (layer, measures) in enumerate(layers.items())
                     for measure, value in measures.items()
                 ]
-        found = pd.DataFrame(distances, columns=DISTANCES).astype({"value": "float32", "depth": "int16"})
-        return cls(pd.DataFrame(rows), _categorical(found))
+        long = pd.DataFrame(distances, columns=DISTANCES).astype({"value": "float32", "depth": "int16"})
+        return cls(pd.DataFrame(rows), _categorical(long))
 
     @classmethod
     def read(cls, folder: Path) -> "Tables":

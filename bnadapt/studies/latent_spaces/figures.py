@@ -4,8 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnadapt.distances import MEASURES
-from bnadapt.studies.correlations import by_part, transferred
-from bnadapt.studies.plots import heat_map, panels, write_in
+from bnadapt.experiments.plots import heat_map, panels, write_in
+from bnadapt.studies.latent_spaces.correlations import by_part, transferred
 
 SCORES = {"iou_unadapted": "IoU without", "iou_adapted": "IoU with", "gain": "gain"}
 STATES = {"unadapted": "distance before", "adapted": "distance left after"}
@@ -17,8 +17,8 @@ def draw_map(own: pd.DataFrame) -> Figure:
     states = {state: title for state, title in (STATES | CONTROL).items() if (own["state"] == state).any()}
     figure, axes = panels(len(states) * len(SCORES), len(SCORES), (3.4, 4.6))
     order = own.sort_values("depth")["layer"].drop_duplicates().tolist()[::-1]
-    places = ((state, score) for state in states for score in SCORES)
-    for panel, (state, score) in zip(axes, places, strict=True):
+    keys = ((state, score) for state in states for score in SCORES)
+    for panel, (state, score) in zip(axes, keys, strict=True):
         rows = own[(own["state"] == state) & (own["score"] == score)]
         values = rows.pivot_table("spearman", "layer", "measure", observed=True).reindex(order)
         values = values[[name for name in MEASURES if name in values]]

@@ -4,22 +4,19 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau, rankdata
 
 REPLICATES = 200
 
 
 def spearman(columns: np.ndarray, score: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation of every column (n, K) with a score (n,); NaN for one that does not vary."""
-    ranks, target = rankdata(columns, axis=0), rankdata(score)
-    ranks, target = ranks - ranks.mean(0), target - target.mean()
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (ranks.T @ target) / np.sqrt((ranks**2).sum(0) * (target**2).sum())
+        return pd.DataFrame(columns).rank().corrwith(pd.Series(score).rank()).to_numpy()
 
 
 def kendall(columns: np.ndarray, score: np.ndarray) -> np.ndarray:
     """Kendall's tau-b of every column (n, K) with a score (n,)."""
-    return np.array([kendalltau(column, score).statistic for column in columns.T])
+    return pd.DataFrame(columns).corrwith(pd.Series(score), method="kendall").to_numpy()
 
 
 def interval(
@@ -47,19 +44,19 @@ def interval(
     members = list(clusters.groupby(clusters.to_numpy()).indices.values())
     if len(members) < 2:
         return np.full(columns.shape[1], np.nan), np.full(columns.shape[1], np.nan)
-    found = []
+    correlations = []
     for _ in range(replicates):
         drawn = np.concatenate([members[each] for each in generator.integers(len(members), size=len(members))])
-        found.append(correlation(columns[drawn], score[drawn]))
-    low, high = np.nanpercentile(np.stack(found), [2.5, 97.5], axis=0)
+        correlations.append(correlation(columns[drawn], score[drawn]))
+    low, high = np.nanpercentile(np.stack(correlations), [2.5, 97.5], axis=0)
     return low, high
 
 
 def closest(table: pd.DataFrame) -> pd.DataFrame:
     """The distance that correlates most with every score, in every part and state: the first of equals."""
     order = table["spearman"].dropna().abs().sort_values(ascending=False, kind="stable").index
-    found = table.loc[order].groupby(["part", "score", "state"], sort=False, observed=True).head(1)
-    return found.sort_index()
+    first = table.loc[order].groupby(["part", "score", "state"], sort=False, observed=True).head(1)
+    return first.sort_index()
 
 
 def by_part(table: pd.DataFrame, score: str) -> pd.DataFrame:

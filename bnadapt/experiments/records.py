@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from bnadapt.experiments.case import Case, TableRow
 from bnadapt.files import atomic_write
-from bnadapt.studies.case import Case, Row
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def read(self, case: Case) -> list[Row] | None:
+    def read(self, case: Case) -> list[TableRow] | None:
         """The rows of a case; None if it has not been measured, or its record is broken, which is reported."""
         path = self._path(case)
         try:
@@ -39,7 +39,7 @@ class Records:
             return None
         return rows
 
-    def write(self, case: Case, rows: list[Row]) -> None:
+    def write(self, case: Case, rows: list[TableRow]) -> None:
         """Keep the rows of a case."""
         record = json.dumps({"case": case.config, "rows": _plain(rows)}, allow_nan=False)
         with atomic_write(self._path(case)) as partial:

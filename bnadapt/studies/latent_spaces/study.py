@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from bnadapt.errors import InputError
+from bnadapt.experiments.case import Case
+from bnadapt.experiments.study import Study, StudyFigure
+from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
-from bnadapt.studies.case import Case
-from bnadapt.studies.correlations import closest, interval, kendall, mean_over_parts, spearman
-from bnadapt.studies.latent_figures import SCORES, STATES, draw_map, draw_scatter, draw_transfer
-from bnadapt.studies.latent_findings import closest_distances, sentences
-from bnadapt.studies.study import Shown, Study
-from bnadapt.studies.tables import Tables
+from bnadapt.studies.latent_spaces.correlations import closest, interval, kendall, mean_over_parts, spearman
+from bnadapt.studies.latent_spaces.figures import SCORES, STATES, draw_map, draw_scatter, draw_transfer
+from bnadapt.studies.latent_spaces.findings import closest_distances, sentences
 
 FEWEST = 5  # records of a part
 DRAWN = ("gain", "iou_adapted")
@@ -75,30 +75,30 @@ class LatentSpaces(Study):
         """The closest distance of every part, score and state."""
         return closest_distances(tables.table)
 
-    def figures(self, tables: Tables) -> dict[str, Shown]:
+    def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """Maps of correlations and scatter plots for every part, and how well the choice of a distance transfers."""
         figures = {}
         if tables.table["part"].nunique() > 1:
-            figures["transfer"] = Shown(
+            figures["transfer"] = StudyFigure(
                 "Chosen here, tested there",
                 "For every part, the distance (state, latent space and measure) that follows the score most closely"
                 " there, and Spearman's correlation of the same distance in all parts. On the diagonal the choice was"
                 " made with the scores in view; beside it, it was not.",
                 draw_transfer(tables.table),
             )
-            figures["map"] = Shown(
+            figures["map"] = StudyFigure(
                 "All parts: mean correlation by latent space and measure",
                 f"The mean over parts of {MAP}",
                 draw_map(mean_over_parts(tables.table)),
             )
         for part, own in tables.table.groupby("part", sort=False):
-            figures[f"map-{_slug(part)}"] = Shown(
+            figures[f"map-{_slug(part)}"] = StudyFigure(
                 f"{part}: correlation by latent space and measure",
                 MAP,
                 draw_map(own),
             )
             points = tables.distances[tables.distances["part"] == part]
-            figures[f"scatter-{_slug(part)}"] = Shown(
+            figures[f"scatter-{_slug(part)}"] = StudyFigure(
                 f"{part}: gain and adapted IoU against the distances that follow them most closely",
                 "One dot per record, coloured by the IoU without adaptation. These distances were chosen with the"
                 " scores in view, as the best of all, so their correlations are too good.",
@@ -108,9 +108,11 @@ class LatentSpaces(Study):
 
     def _parts(self) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
         """Table and distances of every part."""
-        found = {}
+        parts = {}
         for name, folder in self.studies.items():
             table, distances = Tables.read(Path(folder))
+            if "network" not in table:
+                raise InputError(f"{folder}: its table does not tell networks apart; run that study again.")
             table = self._chosen(name, table[table["record"].isin(distances["record"])])
             column = self.split_by.get(name)
             for value, own in table.groupby(column, sort=False, dropna=False) if column else [("", table)]:
@@ -120,8 +122,8 @@ class LatentSpaces(Study):
                         f"{folder}: {part} has {len(own)} records with distances, of which {FEWEST} are needed; measure"
                         " more, or choose others by study.only and study.split_by."
                     )
-                found[part] = own, distances[distances["record"].isin(own["record"])]
-        return found
+                parts[part] = own, distances[distances["record"].isin(own["record"])]
+        return parts
 
     def _chosen(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
         """Records of a study that are asked for; a source on itself is none of them."""
@@ -138,7 +140,6 @@ class LatentSpaces(Study):
 
 def _correlations(part: str, table: pd.DataFrame, distances: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
-    clusters = table["source"].astype(str) + table["seed"].astype(str)
     for state in distances["state"].drop_duplicates():
         wide = _wide(distances, state, table)
         wide = wide.dropna(axis=1)  # too few tiles have no noise floor
@@ -149,9 +150,9 @@ def _correlations(part: str, table: pd.DataFrame, distances: pd.DataFrame) -> li
         for score in SCORES:
             values = table[score].to_numpy(float)
             found = pd.DataFrame({"spearman": spearman(columns, values), "kendall": kendall(columns, values)})
-            low, high = interval(spearman, columns, values, clusters)
+            low, high = interval(spearman, columns, values, table["network"])
             found["low"], found["high"] = low, high
-            kendall_low, kendall_high = _kendall_intervals(found, columns, values, clusters)
+            kendall_low, kendall_high = _kendall_intervals(found, columns, values, table["network"])
             found["kendall_low"], found["kendall_high"] = kendall_low, kendall_high
             keys = [dict(zip(("depth", "layer", "measure"), key, strict=True)) for key in wide.columns]
             common = {"part": part, "state": state, "score": score, "n": len(table)}

@@ -4,16 +4,16 @@ import numpy as np
 import pandas as pd
 
 from bnadapt.reports.document import Table
-from bnadapt.studies.correlations import by_part, closest, transferred
-from bnadapt.studies.latent_figures import CONTROL, SCORES, STATES
+from bnadapt.studies.latent_spaces.correlations import by_part, closest, transferred
+from bnadapt.studies.latent_spaces.figures import CONTROL, SCORES, STATES
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
     """How closely distances follow every score, and how well the choice of a distance transfers between parts."""
-    said = [_said_of_closest(table, score) for score in SCORES]
+    lines = [_sentence_on_closest(table, score) for score in SCORES]
     if table["part"].nunique() > 1:
-        said += [_said_of_transfer(table, score) for score in SCORES]
-    return said
+        lines += [_sentence_on_transfer(table, score) for score in SCORES]
+    return lines
 
 
 def closest_distances(table: pd.DataFrame) -> Table:
@@ -23,7 +23,10 @@ def closest_distances(table: pd.DataFrame) -> Table:
     rows = [
         [
             *(f"{row.part} ({row.n})", SCORES[row.score], states[row.state], f"{row.measure} in {row.layer}"),
-            *(_told(row.spearman, row.low, row.high), _told(row.kendall, row.kendall_low, row.kendall_high)),
+            *(
+                _with_interval(row.spearman, row.low, row.high),
+                _with_interval(row.kendall, row.kendall_low, row.kendall_high),
+            ),
         ]
         for row in _in_reading_order(closest(table)).itertuples()
     ]
@@ -32,11 +35,11 @@ def closest_distances(table: pd.DataFrame) -> Table:
 
 def _in_reading_order(rows: pd.DataFrame) -> pd.DataFrame:
     """Part after part, in them score after score and state after state."""
-    order = {name: place for place, name in enumerate([*rows["part"].unique(), *SCORES, *STATES, *CONTROL])}
+    order = {name: number for number, name in enumerate([*rows["part"].unique(), *SCORES, *STATES, *CONTROL])}
     return rows.sort_values(["part", "score", "state"], key=lambda column: column.map(order))
 
 
-def _said_of_closest(table: pd.DataFrame, score: str) -> str:
+def _sentence_on_closest(table: pd.DataFrame, score: str) -> str:
     ranges = {}
     for state, own in closest(table[table["score"] == score]).groupby("state", sort=False, observed=True):
         size = own.set_index("part")["spearman"].abs()
@@ -47,11 +50,11 @@ def _said_of_closest(table: pd.DataFrame, score: str) -> str:
         "adapted": "for distances left after it",
         "noise_floor": "for noise floors, which know no target",
     }
-    told = ", ".join(f"{ranges[state]} {name}" for state, name in named.items() if state in ranges)
-    return f"{SCORES[score]}: the largest absolute rank correlation of a part is {told}."
+    listed = ", ".join(f"{ranges[state]} {name}" for state, name in named.items() if state in ranges)
+    return f"{SCORES[score]}: the largest absolute rank correlation of a part is {listed}."
 
 
-def _said_of_transfer(table: pd.DataFrame, score: str) -> str:
+def _sentence_on_transfer(table: pd.DataFrame, score: str) -> str:
     known = by_part(table[table["state"].isin(STATES)], score)
     chosen = transferred(known).to_numpy()
     here = chosen.diagonal()
@@ -67,5 +70,5 @@ def _said_of_transfer(table: pd.DataFrame, score: str) -> str:
     )
 
 
-def _told(value: float, low: float, high: float) -> str:
+def _with_interval(value: float, low: float, high: float) -> str:
     return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]" if np.isfinite(low) else f"{value:+.2f}"

@@ -1,7 +1,7 @@
 """The options of a study: their parser, and `study.yaml`, which keeps them beside what they gave."""
 
 import inspect
-from collections.abc import Mapping, Sized
+from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,16 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 
 from bnadapt.errors import InputError
+from bnadapt.experiments.study import Study
 from bnadapt.files import atomic_write
-from bnadapt.studies.study import Study
+from bnadapt.parser import StudyParser
 
 ROOT = Path("lightning_logs") / "studies"
 
 
 def parser_of(study: type[Study], **options: Any) -> ArgumentParser:
     """Of one study: its own arguments under `study`, and how it is run."""
-    parser = ArgumentParser(description=study.question, **options)
+    parser = StudyParser(description=study.question, **options)
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with these options")
     parser.add_class_arguments(study, "study")
     parser.add_argument("--output", type=str | None, help=f"folder of results; {ROOT}/{study.name} by default")
@@ -27,7 +28,7 @@ def parser_of(study: type[Study], **options: Any) -> ArgumentParser:
     return parser
 
 
-def made(kind: type[Study], options: Namespace) -> Study:
+def build(kind: type[Study], options: Namespace) -> Study:
     """The study of parsed options.
 
     Raises:
@@ -45,8 +46,12 @@ def write_config(folder: Path, kind: type[Study], options: Namespace, command: s
         partial.write_text(yaml.safe_dump(stored, sort_keys=False), encoding="utf-8")
 
 
-def read_config(folder: Path, studies: Mapping[str, type[Study]]) -> tuple[Study, str]:
+def read_config(folder: Path, study_class: Callable[[str], type[Study]]) -> tuple[Study, str]:
     """The study whose folder it is, and the command that made it.
+
+    Args:
+        folder: of a finished study.
+        study_class: gives the class of a study by its name.
 
     Raises:
         InputError: `study.yaml` is missing, or says nothing that is a study.
@@ -54,9 +59,9 @@ def read_config(folder: Path, studies: Mapping[str, type[Study]]) -> tuple[Study
     path = folder / "study.yaml"
     try:
         stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-        kind = studies[stored["name"]]
+        kind = study_class(stored["name"])
         options = parser_of(kind, exit_on_error=False).parse_object({"study": stored["study"]})
-        return made(kind, options), stored["command"]
+        return build(kind, options), stored["command"]
     except InputError:
         raise
     except KeyError as error:

@@ -6,12 +6,12 @@ from typing import ClassVar, NamedTuple
 
 from matplotlib.figure import Figure
 
+from bnadapt.experiments.case import Case
+from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
-from bnadapt.studies.case import Case
-from bnadapt.studies.tables import Tables
 
 
-class Shown(NamedTuple):
+class StudyFigure(NamedTuple):
     """A figure of a study.
 
     Attributes:
@@ -53,7 +53,7 @@ class Study(ABC):
         return None
 
     @abstractmethod
-    def figures(self, tables: Tables) -> Mapping[str, Shown]:
+    def figures(self, tables: Tables) -> Mapping[str, StudyFigure]:
         """Figures of the tables, by file name without ending."""
 
     def pictures(self, tables: Tables) -> Mapping[str, str]:

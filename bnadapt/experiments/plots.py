@@ -52,12 +52,12 @@ def spread(panel: Axes, table: pd.DataFrame, x: str, y: str, label: str, colour:
         even: whether to space the values of x evenly.
     """
     grouped = table.groupby(x, sort=True)[y]
-    means, deviations = grouped.mean(), grouped.std().fillna(0)
-    places = np.arange(len(means)) if even else means.index.to_numpy(float)
-    panel.plot(places, means, color=colour, marker="o", markersize=3, label=label)
-    panel.fill_between(places, means - deviations, means + deviations, color=colour, alpha=0.2, lw=0)
+    means, stds = grouped.mean(), grouped.std().fillna(0)
+    positions = np.arange(len(means)) if even else means.index.to_numpy(float)
+    panel.plot(positions, means, color=colour, marker="o", markersize=3, label=label)
+    panel.fill_between(positions, means - stds, means + stds, color=colour, alpha=0.2, lw=0)
     if even:
-        panel.set_xticks(places, [_short(value) for value in means.index])
+        panel.set_xticks(positions, [_short(value) for value in means.index])
 
 
 def before_and_after(panel: Axes, table: pd.DataFrame, x: str, even: bool = False) -> None:
@@ -79,11 +79,11 @@ Series = tuple[Sequence[float], Sequence[float], str]
 
 
 def bars(panel: Axes, groups: Sequence[str], series: Mapping[str, Series]) -> None:
-    """Bars side by side in every group, with their deviations; by label come means, deviations and colour."""
+    """Bars side by side in every group; by label come means, standard deviations and colour."""
     width = 0.8 / len(series)
-    for number, (label, (means, deviations, colour)) in enumerate(series.items()):
-        places = np.arange(len(groups)) + (number - (len(series) - 1) / 2) * width
-        panel.bar(places, means, width, yerr=np.nan_to_num(deviations), color=colour, label=label, capsize=2)
+    for number, (label, (means, stds, colour)) in enumerate(series.items()):
+        positions = np.arange(len(groups)) + (number - (len(series) - 1) / 2) * width
+        panel.bar(positions, means, width, yerr=np.nan_to_num(stds), color=colour, label=label, capsize=2)
     panel.set_xticks(range(len(groups)), groups, fontsize=8)
     panel.grid(alpha=0.3, axis="y")
 

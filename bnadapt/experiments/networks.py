@@ -1,11 +1,13 @@
 """Source networks: trained once, and found again by their config."""
 
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ from lightning.pytorch import Callback, seed_everything
 from bnadapt.batchnorm import batchnorm_layers
 from bnadapt.data import DomainPair
 from bnadapt.data.intensity import IntensityName
+from bnadapt.errors import InputError
+from bnadapt.experiments.specs import Keyed, Spec, domain_of
 from bnadapt.files import atomic_write
-from bnadapt.studies.specs import Keyed, Spec, domain_of
-from bnadapt.tasks import SegmentationTask
+from bnadapt.networks.registry import NETWORKS
+from bnadapt.tasks import AdaptableTask
+from bnadapt.tasks.checkpoints import DEFAULT_TASK
 from bnadapt.trainer import AdaptationTrainer
 
 
@@ -36,6 +41,8 @@ class Training(Keyed):
         pixel_size_nm: pixel size that images are resampled to; none leaves them as they are.
         momentum: of BatchNorm layers, the weight of a batch in the running statistics.
         precision: of Lightning's Trainer; `bf16-mixed` is faster where the processor knows it.
+        task: import path of the task's class.
+        task_args: its further arguments.
     """
 
     network: str = "unet"
@@ -48,15 +55,48 @@ class Training(Keyed):
     pixel_size_nm: float | None = None
     momentum: float = 0.1
     precision: str = "32-true"
+    task: str = DEFAULT_TASK
+    task_args: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """With the defaults of the network and of the task."""
+        config = super().config
+        config["network_args"] = {**_defaults(NETWORKS.get(self.network)), **config["network_args"]}
+        config["task_args"] = {**_defaults(self.task_class()), **config["task_args"]}
+        return config
+
+    def task_class(self) -> type[AdaptableTask]:
+        """The class of the task.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+        module, _, name = self.task.rpartition(".")
+        try:
+            kind = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise InputError(f"task {self.task}: not found ({error}); give the import path of a task.") from error
+        if not (isinstance(kind, type) and issubclass(kind, AdaptableTask)):
+            raise InputError(f"task {self.task}: is no AdaptableTask; give the import path of one.")
+        return kind
 
 
 @dataclass(frozen=True, eq=False)
 class SourceNetwork(Keyed):
-    """Which network: how it is trained, on what, from which seed."""
+    """Which network: how it is trained, on what, from which seed.
+
+    Args:
+        training: how.
+        source: domain with masks.
+        seed: of weights and crops.
+        target: domain whose images the task learns from too, without masks; none by default.
+    """
 
     training: Training
     source: Spec
     seed: int
+    target: Spec | None = None
 
     def path(self, folder: Path) -> Path:
         """Its checkpoint in a folder of networks."""
@@ -73,7 +113,7 @@ def trained(network: SourceNetwork, folder: Path, device: torch.device) -> Path:
     return path
 
 
-def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callback] = ()) -> SegmentationTask:
+def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callback] = ()) -> AdaptableTask:
     """Train a network.
 
     Args:
@@ -87,12 +127,14 @@ def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callba
     training = network.training
     with quiet():
         seed_everything(network.seed, verbose=False)
-        data = pair_of(training, source=network.source, crops_per_epoch=training.steps * training.batch_size)
-        task = SegmentationTask(
-            training.network,
-            dict(training.network_args),
-            optimizer=partial(torch.optim.AdamW, lr=training.learning_rate),
+        data = domain_pair(
+            training,
+            source=network.source,
+            target=network.target,
+            crops_per_epoch=training.steps * training.batch_size,
+            target_crops=network.target is not None,
         )
+        task = build_task(training, optimizer=partial(torch.optim.AdamW, lr=training.learning_rate))
         for layer in batchnorm_layers(task.network).values():
             layer.momentum = training.momentum
         trainer = AdaptationTrainer(
@@ -111,7 +153,15 @@ def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callba
     return task
 
 
-def pair_of(training: Training, source: Spec | None = None, target: Spec | None = None, **options: Any) -> DomainPair:
+def build_task(training: Training, **options: Any) -> AdaptableTask:
+    """The task of a training, with new weights."""
+    arguments = {**training.task_args, **options}
+    return training.task_class()(training.network, dict(training.network_args), **arguments)
+
+
+def domain_pair(
+    training: Training, source: Spec | None = None, target: Spec | None = None, **options: Any
+) -> DomainPair:
     """The data of a network that was trained so."""
     return DomainPair(
         source=domain_of(source) if source else None,
@@ -126,11 +176,11 @@ def pair_of(training: Training, source: Spec | None = None, target: Spec | None 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Lightning tells nothing but warnings meanwhile."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    """Lightning and the data modules tell nothing but errors meanwhile."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "bnadapt.data")]
     levels = [each.level for each in loggers]
     for each in loggers:
-        each.setLevel(logging.WARNING)
+        each.setLevel(logging.ERROR if each.name == "bnadapt.data" else logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
@@ -138,3 +188,11 @@ def quiet() -> Iterator[None]:
     finally:
         for each, level in zip(loggers, levels, strict=True):
             each.setLevel(level)
+
+
+def _defaults(kind: Any) -> dict[str, Any]:
+    """Parameters of a class that have plain defaults."""
+    if kind is None:
+        return {}
+    parameters = inspect.signature(kind).parameters.values()
+    return {each.name: each.default for each in parameters if isinstance(each.default, str | int | float | bool)}

@@ -1,0 +1,156 @@
+"""A case: one thing to measure, as a function of its config alone."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bnadapt.batchnorm import Bank
+from bnadapt.callbacks.batchnorm_adaptation import policy_record
+from bnadapt.callbacks.pictures import comparison
+from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_network, policy_of
+from bnadapt.experiments.networks import SourceNetwork
+from bnadapt.experiments.specs import Keyed, Spec
+from bnadapt.files import atomic_write
+
+TableRow = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunLocation:
+    """Where a case is measured.
+
+    Attributes:
+        networks: folder of trained networks.
+        pictures: folder for pictures.
+        runs: folder for whatever else a case leaves.
+        device: to run on.
+    """
+
+    networks: Path
+    pictures: Path
+    runs: Path
+    device: torch.device
+
+
+class Case(Keyed, ABC):
+    """Something to measure; a dataclass of plain values.
+
+    Attributes:
+        labels: columns of the table that tell the case apart from the others of its study; they follow from the
+            config and are no part of its key.
+    """
+
+    labels: Mapping[str, Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All but the labels, and what kind of case it is."""
+        config = {key: value for key, value in super().config.items() if key != "labels"}
+        return {"kind": type(self).__name__, **config}
+
+    @property
+    @abstractmethod
+    def needs(self) -> SourceNetwork | None:
+        """The network that must be trained before, if there is one; cases of one network go to one process."""
+
+    @abstractmethod
+    def measure(self, location: RunLocation) -> list[TableRow]:
+        """The rows of the table that it gives."""
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptationCase(Case):
+    """A source network on a target, without and with adaptation.
+
+    Args:
+        network: the source network.
+        target: the domain.
+        evaluation: how to adapt and score.
+        labels: see `Case`.
+        policy: how source and target statistics are combined, as plain values.
+        pictured: whether to keep a picture of the first test tile.
+        draw: seed of which tiles adaptation reads.
+    """
+
+    network: SourceNetwork
+    target: Spec
+    evaluation: Evaluation
+    labels: Mapping[str, Any]
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    pictured: bool = False
+    draw: int = 0
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """With the defaults of the policy."""
+        return {**super().config, "policy": policy_record(policy_of(self.policy))}
+
+    @property
+    def needs(self) -> SourceNetwork:
+        """The source network."""
+        return self.network
+
+    def measure(self, location: RunLocation) -> list[TableRow]:
+        """One row, see `adaptation_row`, with the key of the network."""
+        network = cached_network(self.network, location.networks, self.evaluation, location.device)
+        target = network.on(self.target)
+        row, bank = adaptation_row(target, self.policy, self.draw)
+        if self.pictured:
+            _draw(target, bank, location.pictures / f"{self.key}.png")
+        return [{**row, "network": self.network.key}]
+
+
+def adaptation_row(target: DomainEvaluation, policy: Mapping[str, Any], draw: int = 0) -> tuple[TableRow, Bank]:
+    """Adapt a network to a domain, and measure what comes of it.
+
+    Args:
+        target: a network on the domain.
+        policy: how source and target statistics are combined, as plain values.
+        draw: seed of which tiles adaptation reads.
+
+    Returns:
+        Scores, gain, and, where they are asked for, distances by state, layer and measure; and the adapted bank.
+    """
+    network, evaluation = target.network, target.network.evaluation
+    tiles = target.tiles.unlabelled(evaluation.tiles, draw)
+    started = time.perf_counter()
+    estimate = network.adapted(tiles, policy)
+    seconds = time.perf_counter() - started
+    after = network.scores(target.tiles, estimate.bank)
+    row: TableRow = {
+        "iou_source": network.source.scores.iou,
+        "iou_unadapted": target.scores.iou,
+        "iou_adapted": after.iou,
+        "gain": after.iou - target.scores.iou,
+        "foreground_source": network.source.scores.true,
+        "foreground": after.true,
+        "foreground_unadapted": target.scores.predicted,
+        "foreground_adapted": after.predicted,
+        "tiles": estimate.tiles,
+        "seconds": round(seconds, 3),
+    }
+    if evaluation.latent_tiles:
+        row["distances"] = {
+            "noise_floor": network.noise_floor,
+            "unadapted": target.distances,
+            "adapted": network.distances(target.latent_tiles, estimate.bank),
+        }
+    return row, estimate.bank
+
+
+def _draw(target: DomainEvaluation, bank: Bank, path: Path) -> None:
+    """Image, mask, predictions without and with adaptation, and their difference, of the first test tile."""
+    network = target.network
+    images, masks = target.tiles.labelled[0]
+    predictions = {}
+    for name, statistics in (("without adaptation", network.bank), ("with adaptation", bank)):
+        with statistics.applied(network.network):
+            predictions[name] = network.forward(images[:1]).argmax(1)[0].cpu()
+    figure = comparison({"image": images[0], "mask": masks[0]}, predictions)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=80)

@@ -1,0 +1,264 @@
+"""What a network does on a domain, without and with adaptation: scores, statistics and latents, outside of loops."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bnadapt.adaptation import AdaptationPass, DomainSketch, Recipe
+from bnadapt.batchnorm import Bank, Estimate, Policy, PropagationName, SourcePrior
+from bnadapt.data import DomainPair
+from bnadapt.data.masks import IGNORED
+from bnadapt.distances import Distribution, distances_between, noise_floor
+from bnadapt.experiments.networks import SourceNetwork, build_task, domain_pair, quiet, trained
+from bnadapt.experiments.specs import Keyed, Spec, canonical
+from bnadapt.tasks.metrics import segmentation_metrics
+
+CACHED_DOMAINS, CACHED_NETWORKS = 3, 2
+Distances = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(Keyed):
+    """How a network is adapted and scored.
+
+    Args:
+        tile_size: side of the tiles that are scored, in pixels.
+        adaptation_tile_size: side of those that adaptation reads; the same by default.
+        batch_size: tiles in a batch.
+        tiles: of the target that adaptation reads, drawn at random; none means all.
+        propagation: see `bnadapt.batchnorm.estimate`.
+        latent_tiles: of either domain that latents are taken from; 0 leaves the distances out.
+        precision: of forward passes.
+    """
+
+    tile_size: int = 128
+    adaptation_tile_size: int | None = None
+    batch_size: int = 8
+    tiles: int | None = 16
+    propagation: PropagationName = "one_pass"
+    latent_tiles: int = 16
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of the foreground, over all pixels of a set.
+
+    Attributes:
+        iou: intersection over union.
+        predicted: share of the pixels that are predicted as foreground.
+        true: share of the pixels that are.
+    """
+
+    iou: float
+    predicted: float
+    true: float
+
+
+class DomainTiles:
+    """Tiles of a domain, as a network sees them; each kind is read once.
+
+    Args:
+        scored: data module with the domain as its target, in tiles to score.
+        read: the same in tiles for adaptation and latents.
+    """
+
+    def __init__(self, scored: DomainPair, read: DomainPair) -> None:
+        self.scored = scored
+        self.read = read
+        self.unlabelled = lru_cache(4)(self._unlabelled)
+
+    @cached_property
+    def labelled(self) -> list[tuple[Tensor, Tensor]]:
+        """Batches of tiles (N, C, h, w) and masks (N, h, w) of the test block."""
+        (loader,) = self.scored.test_dataloader()
+        return [(batch["image"], batch["mask"]) for batch in loader]
+
+    def _unlabelled(self, count: int | None, seed: int = 0) -> Tensor:
+        """`count` tiles (n, C, h, w), drawn at random from what adaptation may read."""
+        return torch.stack([item["image"] for item in self.read.unlabelled_tiles("target", count, seed=seed)])
+
+
+class NetworkEvaluation:
+    """A network on its device, and what was already measured of it.
+
+    Args:
+        network: in which the source's statistics are.
+        source: the domain that it was trained on.
+        evaluation: how to adapt and score it.
+        tiles: gives the tiles of a domain.
+    """
+
+    def __init__(
+        self, network: nn.Module, source: Spec, evaluation: Evaluation, tiles: Callable[[Spec], DomainTiles]
+    ) -> None:
+        self.network = network
+        self.spec = source
+        self.evaluation = evaluation
+        self.device = next(network.parameters()).device
+        self.bank = Bank.of(network)
+        self.runs = AdaptationPass(network, self.forward, self.bank)
+        self._on = lru_cache(CACHED_DOMAINS)(lambda domain: DomainEvaluation(self, tiles(json.loads(domain))))
+
+    def on(self, domain: Spec) -> "DomainEvaluation":
+        """The network on a domain; the last few are kept."""
+        return self._on(canonical(domain))
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of a batch (N, C, h, w)."""
+        with self._precision():
+            return self.network(images.to(self.device).contiguous(memory_format=torch.channels_last)).float()
+
+    def scores(self, tiles: DomainTiles, bank: Bank | None = None) -> Scores:
+        """On the test block under a bank, the source's by default."""
+        with (bank or self.bank).applied(self.network):
+            return scored(self.forward, tiles.labelled)
+
+    def adapted(self, tiles: Tensor, policy: Mapping[str, Any]) -> Estimate:
+        """Statistics of tiles (n, C, h, w) under a policy; the network keeps its own."""
+        return self.runs.estimate(self._batches(tiles), Recipe(policy_of(policy), self.evaluation.propagation))
+
+    def distances(self, tiles: Tensor, bank: Bank | None = None) -> Distances:
+        """Distances of the source from tiles (n, C, h, w) under a bank, the source's by default."""
+        sketched = self.runs.sketch(self._batches(tiles), bank)
+        return {
+            layer: {
+                name: float(value)
+                for name, value in distances_between(self.source_distributions[layer], sketch.distribution()).items()
+            }
+            for layer, sketch in sketched.sketches.items()
+        }
+
+    @cached_property
+    def source(self) -> "DomainEvaluation":
+        """The network on its own source."""
+        return self.on(self.spec)
+
+    @cached_property
+    def source_sketch(self) -> DomainSketch:
+        """Latents of its own source, with its own statistics."""
+        return self.runs.sketch(self._batches(self.source.latent_tiles))
+
+    @cached_property
+    def source_distributions(self) -> dict[str, Distribution]:
+        """Of the latents of its own source."""
+        return {layer: sketch.distribution() for layer, sketch in self.source_sketch.sketches.items()}
+
+    @cached_property
+    def noise_floor(self) -> Distances:
+        """Distances of one half of the source's tiles from the other, by layer and measure."""
+        return {
+            layer: {name: distance.value for name, distance in noise_floor(sketch).items()}
+            for layer, sketch in self.source_sketch.sketches.items()
+        }
+
+    def _batches(self, tiles: Tensor) -> list[dict[str, Tensor]]:
+        return [{"image": part} for part in tiles.split(self.evaluation.batch_size)]
+
+    def _precision(self) -> AbstractContextManager:
+        if self.evaluation.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+
+class DomainEvaluation:
+    """A network on a domain, with its own statistics: what is measured once, whatever is tried there.
+
+    Args:
+        network: evaluated.
+        tiles: the domain's.
+    """
+
+    def __init__(self, network: NetworkEvaluation, tiles: DomainTiles) -> None:
+        self.network = network
+        self.tiles = tiles
+
+    @property
+    def latent_tiles(self) -> Tensor:
+        """Those that latents are taken from."""
+        return self.tiles.unlabelled(self.network.evaluation.latent_tiles)
+
+    @cached_property
+    def scores(self) -> Scores:
+        """On the test block."""
+        return self.network.scores(self.tiles)
+
+    @cached_property
+    def distances(self) -> Distances:
+        """Of the source from the domain."""
+        return self.network.distances(self.latent_tiles)
+
+
+def scored(forward: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> Scores:
+    """Scores of what a network gives for batches of images and masks."""
+    metrics = segmentation_metrics(2)
+    counts = torch.zeros(3, dtype=torch.int64)
+    for images, masks in batches:
+        predicted = forward(images).argmax(1).cpu()
+        metrics.update(predicted, masks)
+        known = masks != IGNORED
+        counts += torch.stack([known.sum(), (predicted[known] == 1).sum(), (masks[known] == 1).sum()])
+    total, foreground, true = counts.tolist()
+    return Scores(float(metrics.compute()["iou"][1]), foreground / total, true / total)
+
+
+def policy_of(spec: Mapping[str, Any]) -> Policy:
+    """The policy of plain values; a `source_weight` of `{samples: 16}` is a SourcePrior."""
+    weight = spec.get("source_weight", 0.0)
+    rule = SourcePrior(**weight) if isinstance(weight, Mapping) else weight
+    return Policy(**{**spec, "source_weight": rule})
+
+
+@lru_cache(CACHED_NETWORKS)
+def cached_network(
+    network: SourceNetwork, folder: Path, evaluation: Evaluation, device: torch.device
+) -> NetworkEvaluation:
+    """A trained network that this process keeps loaded, with what was measured of it.
+
+    Args:
+        network: which.
+        folder: of trained networks; it is trained first if it is not there.
+        evaluation: how to adapt and score it.
+        device: to run it on.
+    """
+    with quiet():
+        checkpoint = torch.load(trained(network, folder, device), map_location="cpu", weights_only=True)
+        task = build_task(network.training)  # by its config; the file names nothing that is run
+        task.load_state_dict(checkpoint["state_dict"])
+        restored = checkpoint[DomainPair.__qualname__]
+        return NetworkEvaluation(
+            task.network.to(device).eval(), network.source, evaluation, tiles_of(network, evaluation, restored)
+        )
+
+
+def tiles_of(
+    network: SourceNetwork, evaluation: Evaluation, restored: Mapping[str, Any] | None = None
+) -> Callable[[Spec], DomainTiles]:
+    """What gives the tiles of a domain as a network sees them.
+
+    Args:
+        network: which.
+        evaluation: with the sizes of tiles and batches.
+        restored: state of the data module that the network was trained with.
+    """
+
+    def pair(domain: Spec, tile_size: int) -> DomainPair:
+        options = {"tile_size": tile_size, "batch_size": evaluation.batch_size}
+        data = domain_pair(network.training, target=domain, **options)
+        if restored is not None:
+            data.load_state_dict(dict(restored))
+        return data
+
+    def tiles(domain: Spec) -> DomainTiles:
+        size = evaluation.tile_size
+        return DomainTiles(pair(domain, size), pair(domain, evaluation.adaptation_tile_size or size))
+
+    return tiles

@@ -1,0 +1,90 @@
+"""Configs as plain values: domains made from them, and the key that a config is found again by."""
+
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from hashlib import sha256
+from typing import Any
+
+from bnadapt import data
+from bnadapt.errors import InputError
+
+SCHEMA = 2  # to be raised whenever the same config gives other results, so that no earlier record is taken for it
+
+Spec = Mapping[str, Any]
+
+
+def domain_of(spec: Spec) -> data.Domain:
+    """Make the domain that `{class: VNC, task: membrane}` describes: a class of `bnadapt.data` and its arguments.
+
+    An argument may itself be such a domain, as that of `Shifted`.
+
+    Raises:
+        InputError: there is no such domain, or it does not take these arguments.
+    """
+    kind = _class_of(spec)
+    arguments = {key: domain_of(value) if _is_domain(value) else value for key, value in spec.items() if key != "class"}
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise InputError(f"domain {spec['class']}: {error}.") from error
+
+
+def resolved(spec: Spec) -> dict[str, Any]:
+    """A domain's config with all its arguments, those that are the class's defaults included.
+
+    Raises:
+        InputError: there is no such domain.
+    """
+    parameters = inspect.signature(_class_of(spec)).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+    return {key: resolved(value) if _is_domain(value) else value for key, value in {**defaults, **spec}.items()}
+
+
+def canonical(value: Any) -> str:
+    """A plain value as JSON that does not depend on the order of keys, nor on whether lists are tuples."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+class Keyed:
+    """A dataclass that is equal to another by what it says, and found again by its key."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Everything that the result is a function of, in plain values; defaults of the code included."""
+        return json.loads(canonical({field.name: _plain(getattr(self, field.name)) for field in fields(self)}))
+
+    @property
+    def key(self) -> str:
+        """A hash of `config` and of the schema's number."""
+        return sha256(canonical({"schema": SCHEMA, **self.config}).encode()).hexdigest()[:16]
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Keyed):
+        return value.config
+    if isinstance(value, Mapping):
+        return resolved(value) if _is_domain(value) else {key: _plain(each) for key, each in value.items()}
+    return value
+
+
+def _is_domain(value: Any) -> bool:
+    return isinstance(value, Mapping) and "class" in value
+
+
+def _class_of(spec: Spec) -> type[data.Domain]:
+    name = str(spec.get("class"))
+    kind = getattr(data, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, data.Domain)):
+        near = get_close_matches(name, data.__all__, 1)
+        remedy = f"did you mean {near[0]}?" if near else "take one of bnadapt.data, such as Synthetic or VNC."
+        raise InputError(f"there is no domain {spec.get('class')!r}; {remedy}")
+    return kind

@@ -1,0 +1,224 @@
+"""The main job from end to end: train on a source, test, adapt to a target, test again, by the commands."""
+
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnadapt.callbacks.pictures import comparison, predictions_by_state
+from bnadapt.cli import BnadaptCLI, main
+from bnadapt.errors import InputError
+from bnadapt.experiments.case import Case, RunLocation, TableRow
+from bnadapt.experiments.plots import WITH, WITHOUT, bars, legend, panels
+from bnadapt.experiments.study import Study, StudyFigure
+from bnadapt.experiments.tables import Tables
+from bnadapt.files import atomic_write
+from bnadapt.reports.document import Table
+
+COLUMNS = {
+    "iou_source": "source IoU",
+    "iou_unadapted": "target IoU without",
+    "iou_adapted": "target IoU with adaptation",
+    "gain": "gain",
+    "iou_source_adapted": "source IoU after adaptation",
+}
+KEYS = ["transfer", "intensity"]
+
+
+@dataclass(frozen=True, eq=False)
+class DemoCase(Case):
+    """One training and adaptation by the commands.
+
+    Args:
+        config_text: content of a config of bnadapt with source and target.
+        intensity: scaling of intensities.
+        seed: of training.
+        options: further options of all commands.
+        labels: see `Case`.
+    """
+
+    config_text: str
+    intensity: str
+    seed: int
+    options: Sequence[str]
+    labels: Mapping[str, Any]
+
+    @property
+    def needs(self) -> None:
+        """It trains its own network."""
+
+    def measure(self, location: RunLocation) -> list[TableRow]:
+        """Do the four commands as a user would type them; what they print goes into a file beside their logs."""
+        folder = location.runs / f"{self.labels['transfer']}-{self.intensity}-seed{self.seed}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        config = folder / "commands.yaml"
+        config.write_text(self.config_text, encoding="utf-8")
+        with _printing_to(folder / "commands.log"):
+            row, figure = self._run(config, folder)
+        with atomic_write(location.pictures / f"{self.key}.png") as partial:
+            figure.savefig(partial, dpi=110)
+        return [row]
+
+    def _run(self, config: Path, folder: Path) -> tuple[TableRow, Figure]:
+        logger = ["--trainer.logger.save_dir", str(folder.parent), "--trainer.logger.name", folder.name]
+        common = ["--config", str(config), "--data.intensity", self.intensity, *self.options, *logger]
+        common += ["--trainer.enable_progress_bar", "false", "--trainer.logger.version"]
+        best, adapted = (str(folder / "fit" / "checkpoints" / name) for name in ("best.ckpt", "adapted.ckpt"))
+        fit = ["--trainer.enable_model_summary", "false", "--seed_everything", str(self.seed)]
+        _command("fit", *common, "fit", *fit)
+        before = _command("test", *common, "test-unadapted", "--ckpt_path", best)
+        adaptation = _command("adapt", *common, "adapt", "--ckpt_path", best, "--output", adapted).model.adaptation
+        after = _command("test", *common, "test-adapted", "--ckpt_path", adapted)
+        unadapted, reached = (
+            {name: cli.trainer.callback_metrics[f"test/{name}/iou"].item() for name in ("source", "target")}
+            for cli in (before, after)
+        )
+        row = {
+            "iou_source": unadapted["source"],
+            "iou_unadapted": unadapted["target"],
+            "iou_adapted": reached["target"],
+            "gain": reached["target"] - unadapted["target"],
+            "iou_source_adapted": reached["source"],
+            "tiles": adaptation["tiles"],
+            "seconds": adaptation["seconds"],
+        }
+        return row, _target_picture(after)
+
+
+class Demo(Study):
+    """Runs `fit`, `test`, `adapt` and `test` for every config, scaling of intensities and seed.
+
+    Args:
+        configs: files of bnadapt with source and target.
+        intensities: scalings of intensities to compare.
+        seeds: of training.
+        options: further options of all commands, such as `--trainer.max_epochs=1`.
+
+    Raises:
+        InputError: a config is missing.
+    """
+
+    name = "demo"
+    title = "BatchNorm adaptation, before and after"
+    question = (
+        "A network is trained on the source. Adaptation re-estimates its BatchNorm statistics on images of the target,"
+        " without masks; every weight stays. IoU of the foreground on test blocks that neither training nor adaptation"
+        " has read."
+    )
+
+    def __init__(
+        self,
+        configs: Sequence[str],
+        intensities: Sequence[str] = ("dataset",),
+        seeds: Sequence[int] = (1,),
+        options: Sequence[str] = (),
+    ) -> None:
+        if missing := [path for path in configs if not Path(path).is_file()]:
+            raise InputError(f"{missing[0]}: no such config; check study.configs.")
+        self.configs = [Path(path) for path in configs]
+        self.intensities = intensities
+        self.seeds = seeds
+        self.options = options
+
+    def cases(self) -> list[DemoCase]:
+        """Every config with every scaling and seed."""
+        return [
+            DemoCase(
+                config.read_text(encoding="utf-8"),
+                intensity,
+                seed,
+                list(self.options),
+                {"transfer": config.stem, "intensity": intensity, "seed": seed},
+            )
+            for seed in self.seeds
+            for config in self.configs
+            for intensity in self.intensities
+        ]
+
+    def findings(self, tables: Tables) -> list[str]:
+        """What adaptation changes on the target, and what it costs on the source."""
+        return [
+            f"{transfer}, {intensity}: the target's IoU is {own.iou_unadapted.mean():.3f} without and"
+            f" {own.iou_adapted.mean():.3f} with adaptation ({_spread(own.gain, signed=True)}), which took"
+            f" {own.seconds.mean():.1f} s; on the source it changes from {own.iou_source.mean():.3f} to"
+            f" {own.iou_source_adapted.mean():.3f}."
+            for (transfer, intensity), own in tables.table.groupby(KEYS, sort=False)
+        ]
+
+    def summary(self, tables: Tables) -> Table:
+        """A row per config and scaling: mean, and standard deviation over seeds where there are more."""
+        rows = [
+            [
+                *key,
+                *(_spread(own[column], signed=column == "gain") for column in COLUMNS),
+                f"{own.seconds.mean():.1f}",
+                str(own["seed"].nunique()),
+            ]
+            for key, own in tables.table.groupby(KEYS, sort=False)
+        ]
+        return Table([*KEYS, *COLUMNS.values(), "seconds to adapt", "seeds"], rows)
+
+    def figures(self, tables: Tables) -> dict[str, StudyFigure]:
+        """Bars for every config and scaling."""
+        return {
+            "iou": StudyFigure(
+                "Target IoU",
+                "Foreground IoU on the target's test block, without and with adaptation; whiskers are one standard"
+                " deviation over seeds.",
+                self._draw(tables.table),
+            )
+        }
+
+    def pictures(self, tables: Tables) -> dict[str, str]:
+        """The first test tile of the target of every record."""
+        return {
+            row.record: f"{row.transfer}, {row.intensity}, seed {row.seed}: target IoU {row.iou_unadapted:.3f} without,"
+            f" {row.iou_adapted:.3f} with adaptation. Red pixels are foreground only with adaptation, blue ones only"
+            " without."
+            for row in tables.table.itertuples()
+        }
+
+    def _draw(self, table: pd.DataFrame) -> Figure:
+        grouped = table.groupby(KEYS, sort=False)
+        series = {
+            label: (grouped[column].mean(), grouped[column].std(), colour)
+            for label, column, colour in (("without", "iou_unadapted", WITHOUT), ("with", "iou_adapted", WITH))
+        }
+        figure, (panel,) = panels(1, 1, (1.4 * len(grouped) + 2, 2.6))
+        bars(panel, [f"{transfer}\n{intensity}" for transfer, intensity in grouped.groups], series)
+        panel.set_ylim(0, 1)
+        legend(figure, panel)
+        return figure
+
+
+def _command(*arguments: str) -> BnadaptCLI:
+    """Print a command of bnadapt, and do it."""
+    print(f"\n$ bnadapt {shlex.join(arguments)}", flush=True)
+    return main(list(arguments))
+
+
+def _target_picture(tested: BnadaptCLI) -> Figure:
+    """Image, mask, predictions and their difference for the first test tile of the target."""
+    which = tested.model.test_names.index("target")
+    item = tested.datamodule.test_dataloader()[which].dataset.uncut(0)
+    return comparison(item, predictions_by_state(tested.model, item["image"][None]))
+
+
+@contextmanager
+def _printing_to(path: Path) -> Iterator[None]:
+    """What is printed meanwhile goes into a file."""
+    with path.open("w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        yield
+
+
+def _spread(values: pd.Series, signed: bool = False) -> str:
+    """Mean and, of several values, sample standard deviation."""
+    mean = f"{values.mean():+.3f}" if signed else f"{values.mean():.3f}"
+    return f"{mean} ± {values.std():.3f}" if len(values) > 1 else mean

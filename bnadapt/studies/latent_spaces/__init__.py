@@ -1,0 +1,1 @@
+"""Which latent distance, in which latent space, tells what adaptation will do."""
