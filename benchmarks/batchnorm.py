@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from bnadapt.batchnorm import Bank, UntilConverged, batchnorm_layers, estimate
 from bnadapt.cli import BnadaptCLI, main
 from bnadapt.networks import UNet
-from bnadapt.tasks.scores import segmentation_scores
+from bnadapt.tasks.metrics import segmentation_metrics
 
 RESULTS = results_path("batchnorm")
 BATCH, MANY = 8, 1000
@@ -160,7 +160,7 @@ def errors(network: nn.Module, tiles: Tensor) -> list[dict[str, str | float]]:
 
 
 def iou(network: nn.Module, test: DataLoader) -> float:
-    scores = segmentation_scores(2)
+    scores = segmentation_metrics(2)
     network.eval()
     with torch.no_grad():
         for batch in test:

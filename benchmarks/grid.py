@@ -9,8 +9,8 @@ from pathlib import Path
 
 from common import DEVICE, MACHINE, printed, results_path, save, synchronise
 
-from bnadapt.studies.case import AdaptationCase, Place
-from bnadapt.studies.evaluation import Evaluation, at_hand
+from bnadapt.experiments.case import AdaptationCase, RunLocation
+from bnadapt.experiments.evaluation import Evaluation, cached_network
 from bnadapt.studies.two_mean_grid import TwoMeanGrid
 
 RESULTS = results_path("grid")
@@ -27,7 +27,7 @@ def cases(precision: str, latent_tiles: int) -> list[AdaptationCase]:
 
 def seconds(grid: Sequence[AdaptationCase], place: Place) -> float:
     """To measure all cases; the network is loaded before."""
-    at_hand(grid[0].network, place.networks, grid[0].evaluation, place.device).source.scores  # noqa: B018
+    cached_network(grid[0].network, place.networks, grid[0].evaluation, place.device).source.scores  # noqa: B018
     synchronise()
     started = time.perf_counter()
     for case in grid:
@@ -38,7 +38,7 @@ def seconds(grid: Sequence[AdaptationCase], place: Place) -> float:
 
 def bare(grid: Sequence[AdaptationCase], place: Place) -> float:
     """Of the forward passes that cannot be avoided: once over the tiles to adapt to, twice over those to score."""
-    evaluated = at_hand(grid[0].network, place.networks, grid[0].evaluation, place.device)
+    evaluated = cached_network(grid[0].network, place.networks, grid[0].evaluation, place.device)
     images = evaluated.on(grid[0].target).images
     tiles = images.unlabelled(None).split(8)
     synchronise()

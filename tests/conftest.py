@@ -2,14 +2,17 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import imageio.v3
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="bnadapt-tests-")  # the key of checkpoints is not the user's
 
 from bnadapt.__main__ import run
 from bnadapt.cli import main
@@ -42,6 +45,7 @@ DOMAINS = [
     "--data.target.object_size=12",
     "--data.target.mean=[0.4, 0.1]",
     "--data.target.seed=9",
+    "--data.intensity=dtype",
 ]
 
 
@@ -56,18 +60,34 @@ def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def once(tmp_path_factory, name, make):
+    """A folder that `make` fills once, whatever number of processes run the tests."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root
+    folder = root / name
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "done").exists():
+            folder.mkdir()
+            make(folder)
+            (folder / "done").touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A finished `bnadapt fit` on synthetic images: its checkpoint folder."""
-    folder = tmp_path_factory.mktemp("trained")
     longer = [
         "--data.crops_per_epoch=120",
         "--trainer.max_epochs=3",
         "--model.optimizer=AdamW",
         "--model.optimizer.lr=0.01",
     ]
-    main(["fit", *SMALL, *DOMAINS, *longer, f"--trainer.logger.save_dir={folder}"])
-    return folder / "default" / "version_0" / "checkpoints"
+
+
+    def fit(folder):
+        main(["fit", *SMALL, *DOMAINS, *longer, f"--trainer.logger.save_dir={folder}"])
+
+    return once(tmp_path_factory, "trained", fit) / "default" / "version_0" / "checkpoints"
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +115,7 @@ def refused(monkeypatch, capsys):
 
 def write_images(folder: Path, count=6, size=48, ending=".png", dtype=np.uint8, seed=0):
     """A folder with `images` and `masks` of bright blobs, as a user would have it."""
-    domain = Synthetic(size=size, images=count, object_size=12, deviation=(0.1, 0.1), seed=seed)
+    domain = Synthetic(size=size, images=count, object_size=12, std=(0.1, 0.1), seed=seed)
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)
     for index, section in enumerate(domain.labelled()):
@@ -113,13 +133,12 @@ def images(tmp_path):
     return write_images(tmp_path / "mine")
 
 
-def network_without_batchnorm(in_channels, num_classes):
-    """What `--model.network` may name: a function of one's own."""
-    return torch.nn.Sequential(
-        torch.nn.Conv2d(in_channels, 4, 3, padding=1),
-        torch.nn.GroupNorm(1, 4),
-        torch.nn.Conv2d(4, num_classes, 1),
-    )
+class NetworkWithoutBatchNorm(torch.nn.Sequential):
+    """What `--model.network` may name: a class of one's own."""
+
+    def __init__(self, in_channels, num_classes):
+        convolutions = [torch.nn.Conv2d(in_channels, 4, 3, padding=1), torch.nn.Conv2d(4, num_classes, 1)]
+        super().__init__(convolutions[0], torch.nn.GroupNorm(1, 4), convolutions[1])
 
 
 @pytest.fixture(autouse=True)

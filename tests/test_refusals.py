@@ -157,7 +157,7 @@ def test_checkpoints_that_are_missing_broken_or_of_something_else(refused, best,
 
 
 def test_a_network_without_batchnorm_statistics(refused, tmp_path):
-    network = "--model.network=tests.conftest.network_without_batchnorm"
+    network = "--model.network=tests.conftest.NetworkWithoutBatchNorm"
     main(
         [
             "fit",

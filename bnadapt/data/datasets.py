@@ -136,6 +136,8 @@ class Tiles(Dataset):
         return len(self.tiles) + self.surplus
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         counts = index < len(self.tiles)
         item = self.uncut(index)
         if "mask" in item:

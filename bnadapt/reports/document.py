@@ -122,7 +122,7 @@ class Document:
 
 def _plain(text: str) -> str:
     """Text of which Markdown makes nothing but itself."""
-    return re.sub(r"([\\`*<])", r"\\\1", text)
+    return re.sub(r"([\\`*<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def _target(path: str) -> str:

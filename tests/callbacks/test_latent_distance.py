@@ -67,7 +67,7 @@ def test_adapt_writes_the_page_beside_the_checkpoint(adapted):
 
 
 def test_layers_measures_and_numbers_of_tiles_are_as_asked(best, tmp_path):
-    asked = ['--layers=["encoder.?", "head"]', '--measures=["energy"]', "--tiles=3", "--places=10"]
+    asked = ['--layers=["encoder.?", "head"]', '--measures=["energy"]', "--tiles=3", "--positions_per_tile=10"]
     main(["distances", *LOADING, "--ckpt_path", str(best), "--output", str(tmp_path / "page"), *asked])
     rows = table(tmp_path / "page")
     assert [layer for layer, state, _ in rows if state == "unadapted"] == [f"encoder.{n}" for n in range(4)] + ["head"]

@@ -47,7 +47,7 @@ def test_synthetic_masks_have_the_foreground_asked_for(shapes, foreground):
 
 @pytest.mark.parametrize("correlation", [0.0, 2.0])
 def test_synthetic_intensities_have_the_means_and_deviations_asked_for(correlation):
-    domain = Synthetic(mean=(0.8, 0.2), deviation=(0.05, 0.2), correlation=correlation, images=1)
+    domain = Synthetic(mean=(0.8, 0.2), std=(0.05, 0.2), correlation=correlation, images=1)
     section = domain.labelled()[0]
     image, mask = section.read_image(), section.read_mask()
     assert image[mask == 1].mean() == pytest.approx(0.8, abs=0.03)
@@ -173,7 +173,7 @@ def test_stacks_of_other_shapes_are_refused(tmp_path, volume):
     tifffile.imwrite(tmp_path / "flat.tif", volume[0][0])
     tifffile.imwrite(tmp_path / "short.tif", volume[1][:4])
     tifffile.imwrite(tmp_path / "images.tif", volume[0])
-    with pytest.raises(InputError, match=r"flat.tif: has shape"):
+    with pytest.raises(InputError, match=r"flat.tif: has the shape \(32, 32\), one image"):
         Stack(str(tmp_path / "flat.tif"))
     with pytest.raises(InputError, match="every section needs one mask"):
         Stack(str(tmp_path / "images.tif"), str(tmp_path / "short.tif"))

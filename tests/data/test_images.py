@@ -6,9 +6,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from bnadapt.data import DomainPair, Synthetic
-from bnadapt.data.datasets import DrawnTiles, EpochSampler, RandomCrops, TiledSections, Tiles
+from bnadapt.data.datasets import EpochSampler, RandomCrops, TiledSections, Tiles
 from bnadapt.data.domain import Section
-from bnadapt.data.intensity import by_data_type, by_percentiles, by_zscore, reference_quantiles, scaling
+from bnadapt.data.drawn_tiles import DrawnTiles
+from bnadapt.data.intensity import by_data_type, by_histogram, by_percentiles, by_zscore, reference_quantiles
 from bnadapt.data.prepare import PreparedSection, prepare
 from bnadapt.data.tiles import tiles_of
 from bnadapt.errors import InputError
@@ -98,7 +99,7 @@ def test_histogram_matching_gives_the_source_histogram():
     generator = np.random.default_rng(0)
     source = generator.normal(0.7, 0.05, (1, 64, 64)).astype(np.float32)
     target = generator.uniform(0, 0.3, (1, 64, 64)).astype(np.float32)
-    matched = scaling("histogram", reference_quantiles([source]))(target)
+    matched = by_histogram(target, reference_quantiles([source]))
     assert matched.mean() == pytest.approx(source.mean(), abs=1e-3)
     assert matched.std() == pytest.approx(source.std(), rel=0.02)
     order = np.argsort(target.flatten())
@@ -127,7 +128,7 @@ def test_source_and_target_meet_at_the_coarser_pixel_size():
 
     pair = DomainPair(Sized(4.0), Sized(8.0), tile_size=32)
     assert pair.pixel_size_nm == 8.0
-    tested = [loader.dataset.items[0][0].size for loader in pair.test_dataloader()]
+    tested = [loader.dataset.tiles[0][0].size for loader in pair.test_dataloader()]
     assert tested == [(32, 32), (64, 64)]
 
 
@@ -136,17 +137,17 @@ def test_a_checkpoint_brings_scaling_and_pixel_size_unless_the_run_asks_otherwis
     later = DomainPair(target=Synthetic())
     later.load_state_dict(trained.state_dict())
     assert later.intensity == "histogram"
-    assert later.reference == trained.reference
+    assert later.scalings.reference == trained.scalings.reference
     asked = DomainPair(target=Synthetic(), intensity="zscore")
     asked.load_state_dict(trained.state_dict())
     assert asked.intensity == "zscore"
 
 
 def test_adaptation_tiles_are_images_alone():
-    pair = DomainPair(Synthetic(), Synthetic(size=64), tile_size=32, adaptation_tiles=5)
-    batches = list(pair.adaptation_dataloader())
-    assert all(set(batch) == {"image", "number"} for batch in batches)
-    assert sum(len(batch["image"]) for batch in batches) == 5
+    pair = DomainPair(Synthetic(), Synthetic(size=64), tile_size=32)
+    tiles = list(pair.unlabelled_tiles("target", 5))
+    assert all(set(tile) == {"image", "number"} for tile in tiles)
+    assert [tile["number"] for tile in tiles] == [0, 1, 2, 3, 4]
 
 
 def drawn(sizes, count=None, **options):
@@ -183,6 +184,48 @@ def test_drawn_tiles_come_once_each_and_the_same_again():
 
 def test_processes_share_drawn_tiles_batch_by_batch():
     everything, _ = drawn([64] * 5, count=11)
-    one, two = (drawn([64] * 5, count=11, share=(rank, 2), batch_size=4)[0] for rank in (0, 1))
+    one, two = (drawn([64] * 5, count=11, shard=(rank, 2), batch_size=4)[0] for rank in (0, 1))
     assert one == everything[:4] + everything[8:11]
     assert two == everything[4:8]
+
+
+@pytest.mark.parametrize("count", [None, 33, 40, 70, 200])
+@pytest.mark.parametrize("sections", [1, 20, 33, 100])
+def test_a_section_is_read_once_however_many_tiles_are_drawn(sections, count):
+    tiles, read = drawn([64] * sections, count)
+    assert len(tiles) == len(set(tiles)) == min(count or np.inf, 8 * sections)
+    assert len(read) == len(set(read)) == min(sections, len(tiles))
+    given = np.bincount([int(tile[0]) for tile in tiles], minlength=sections)
+    assert given.max() - given.min() <= 1
+
+
+def test_more_tiles_hold_those_that_fewer_do():
+    few, some, many = (set(drawn([64] * 40, count)[0]) for count in (12, 50, 90))
+    assert few < some < many
+
+
+def test_other_sections_make_up_for_small_ones():
+    tiles, read = drawn([16, 96, 16], count=12)
+    assert np.bincount([int(tile[0]) for tile in tiles]).tolist() == [2, 8, 2]
+    assert len(read) <= 4
+
+
+def test_blank_sections_and_tiles_are_left_out_and_counted():
+    def reader(number):
+        def prepared():
+            image = np.random.default_rng(number).random((1, 32, 32), dtype=np.float32)
+            if number == 1:
+                image[:] = 0.5
+            if number == 2:
+                image[:, :16, :16] = 0
+            return PreparedSection(str(number), image, None, (32, 32), np.dtype("uint8"), is_blank=number == 1)
+
+        return prepared
+
+    tiles = DrawnTiles([reader(number) for number in range(4)], "made", 16, 0, None)
+    for _ in range(2):
+        assert len(list(tiles)) == 4 + 3 + 4
+        assert tiles.blank_sections == {"1"}
+        assert [section for section, _ in tiles.blank_tiles] == [2]
+    few = DrawnTiles(tiles.sections, "made", 16, 0, 8)
+    assert len(list(few)) == 8

@@ -13,7 +13,7 @@ GEOMETRIC = ("crop", "scale", "rotation", "shear", "elastic")
 
 def image(colour=False):
     """Blobs at 0.65 on 0.35, with their mask."""
-    domain = Synthetic(size=96, mean=(0.65, 0.35), deviation=(0.05, 0.05))
+    domain = Synthetic(size=96, mean=(0.65, 0.35), std=(0.05, 0.05))
     grey = domain.image(0)
     return np.stack([grey, grey * 0.8, grey * 0.5], -1) if colour else grey, domain._mask(0)
 
@@ -128,7 +128,7 @@ def test_images_of_a_shifted_domain_are_read_without_masks(monkeypatch):
 
 
 def test_thickness_averages_neighbouring_sections():
-    plain = Synthetic(size=32, images=6, mean=(0.6, 0.4), deviation=(0.02, 0.02))
+    plain = Synthetic(size=32, images=6, mean=(0.6, 0.4), std=(0.02, 0.02))
     images = [np.clip(section.read_image(), 0, 1) for section in plain.labelled()]
     thick = [section.read_image() for section in Shifted(plain, "thickness", 1).labelled()]
     np.testing.assert_allclose(thick[2], np.mean(images[1:4], 0), atol=1e-6)

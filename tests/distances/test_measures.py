@@ -11,10 +11,10 @@ SYMMETRIC = [name for name in MEASURES if name not in ("normalised_wasserstein",
 IN_LATENTS = [name for name, measure in MEASURES.items() if measure.unit == "latents"]
 
 
-def cloud(mean=0.0, deviation=1.0, count=4000, channels=6, seed=0):
+def cloud(mean=0.0, std=1.0, count=4000, channels=6, seed=0):
     generator = torch.Generator().manual_seed(seed)
     mixing = torch.randn(channels, channels, generator=torch.Generator().manual_seed(9)) / channels**0.5
-    return torch.randn(count, channels, generator=generator) @ mixing * deviation + mean
+    return torch.randn(count, channels, generator=generator) @ mixing * std + mean
 
 
 def between(one, other):
@@ -22,9 +22,9 @@ def between(one, other):
     return {name: value.item() for name, value in found.items()}
 
 
-@pytest.mark.parametrize(("mean", "deviation"), [(0.5, 1.0), (0.0, 2.0), (1.0, 0.3)])
-def test_sketched_distances_are_those_of_the_samples(mean, deviation):
-    one, other = cloud(), cloud(mean, deviation, seed=1)
+@pytest.mark.parametrize(("mean", "std"), [(0.5, 1.0), (0.0, 2.0), (1.0, 0.3)])
+def test_sketched_distances_are_those_of_the_samples(mean, std):
+    one, other = cloud(), cloud(mean, std, seed=1)
     found = between(one, other)
     gaussians = Gaussian.of(one), Gaussian.of(other)
     for name, exact in {

@@ -1,4 +1,4 @@
-"""What is said of distances follows from them, and the page holds all of it."""
+"""Sentences on distances follow from them, and the page holds all of it."""
 
 import csv
 import re
@@ -27,7 +27,7 @@ def sketches(shifts, seed):
 def findings(target, adapted=None, measures=MEASURES):
     """Of a source without a shift, and a target with shifts by layer, without and with adaptation."""
     states = LatentStates(sketches({}, 0), sketches(target, 1), None if adapted is None else sketches(adapted, 2))
-    shown = {layer: torch.randn(50, channels) for layer, channels in LAYERS.items()}
+    examples = {layer: torch.randn(50, channels) for layer, channels in LAYERS.items()}
     domains = ["source", "target"] + (["adapted"] if adapted is not None else [])
     return LatentFindings(
         source="here",
@@ -35,7 +35,7 @@ def findings(target, adapted=None, measures=MEASURES):
         tiles=dict.fromkeys(domains, 16),
         states=states,
         rows=states.rows(measures),
-        shown=dict.fromkeys(domains, shown),
+        examples=dict.fromkeys(domains, examples),
     )
 
 
@@ -53,27 +53,27 @@ def test_rows_are_every_layer_state_and_measure_in_order():
 
 
 def test_sentences_name_the_layer_that_moved_and_what_adaptation_did():
-    said = " ".join(sentences(findings({"middle": 2.0, "last": 1.0}, {"last": 1.5})))
-    assert "here and there lie farthest apart in middle: 1.9" in said
-    assert "In 2 of 3 latent spaces they are clearly farther apart" in said
-    removed = int(re.search(r"removes (\d+)% in middle", said)[1])
+    text = " ".join(sentences(findings({"middle": 2.0, "last": 1.0}, {"last": 1.5})))
+    assert "here and there lie farthest apart in middle: 1.9" in text
+    assert "In 2 of 3 latent spaces they are clearly farther apart" in text
+    removed = int(re.search(r"removes (\d+)% in middle", text)[1])
     assert removed > 90
-    assert "adds 5" in said
-    assert "largest in last: 1.4" in said
-    assert "After adaptation 1 of these 2 spaces are still clearly apart" in said
+    assert "adds 5" in text
+    assert "largest in last: 1.4" in text
+    assert "After adaptation 1 of these 2 spaces are still clearly apart" in text
 
 
 def test_sentences_without_adaptation_and_without_a_shift():
-    said = sentences(findings({"first": 2.0}))
-    assert len(said) == 2
+    text = sentences(findings({"first": 2.0}))
+    assert len(text) == 2
     same = " ".join(sentences(findings({}, {})))
     assert "In 0 of 3 latent spaces" in same
     assert "no shift that adaptation could remove" in same
 
 
 def test_sentences_are_about_the_measure_that_was_taken():
-    said = " ".join(sentences(findings({"first": 2.0}, measures={"energy": MEASURES["energy"]})))
-    assert "root of latents (energy;" in said
+    text = " ".join(sentences(findings({"first": 2.0}, measures={"energy": MEASURES["energy"]})))
+    assert "root of latents (energy;" in text
 
 
 @pytest.mark.parametrize("adapted", [None, {}])
@@ -85,7 +85,7 @@ def test_the_page_holds_sentences_pictures_and_all_numbers(tmp_path, adapted, na
     write_distances(found, drawn, tmp_path / "page")
     page = (tmp_path / "page" / "index.html").read_text()
     for name in ("depth", "map", "densities", "view", "agreement"):
-        assert f"src='{name}.png'" in page
+        assert f'src="{name}.png"' in page
         assert (tmp_path / "page" / f"{name}.png").stat().st_size > 1000
     assert all(sentence in page for sentence in sentences(found))
     rows = list(csv.DictReader((tmp_path / "page" / "distances.csv").open()))
@@ -97,8 +97,8 @@ def test_one_tile_a_domain_still_gives_a_page(tmp_path):
     cloud, numbers = torch.randn(40, 3), torch.zeros(40, dtype=torch.int64)
     sketch = {"only": Sketch.of(cloud, numbers)}
     states = LatentStates(sketch, {"only": Sketch.of(cloud + 1, numbers)})
-    tiles, shown = {"source": 1, "target": 1}, {"source": {"only": cloud}, "target": {"only": cloud + 1}}
-    found = LatentFindings("here", "there", tiles, states, states.rows(), shown)
+    tiles, examples = {"source": 1, "target": 1}, {"source": {"only": cloud}, "target": {"only": cloud + 1}}
+    found = LatentFindings("here", "there", tiles, states, states.rows(), examples)
     drawn = pictures(found)
     assert list(drawn) == ["depth", "densities", "view"]
     write_distances(found, drawn, tmp_path / "page")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from bnadapt.studies.correlations import by_part, interval, kendall, spearman, transferred
+from bnadapt.studies.latent_spaces.correlations import by_part, interval, kendall, spearman, transferred
 
 
 def drawn(count=60, seed=0):

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from bnadapt.errors import InputError
-from bnadapt.studies.latent_spaces import LatentSpaces
-from bnadapt.studies.tables import Tables
+from bnadapt.experiments.tables import Tables
+from bnadapt.studies.latent_spaces.study import LatentSpaces
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def planted(tmp_path):
             for target in range(12):
                 record, without = f"{network}-{target}", generator.uniform()
                 scores = {"iou_unadapted": without, "iou_adapted": generator.uniform(), "gain": generator.uniform()}
-                rows.append({"source": "s", "target": str(target), "seed": network, **scores, "record": record})
+                labels = {"source": "s", "target": str(target), "seed": network}
+                rows.append({**labels, **scores, "network": str(network), "record": record})
                 for state in ("noise_floor", "unadapted", "adapted"):
                     for depth, layer in enumerate("ab"):
                         value = floor + network if state == "noise_floor" else generator.uniform()

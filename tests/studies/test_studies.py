@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from bnadapt.errors import InputError
-from bnadapt.studies import tables
+from bnadapt.experiments import tables
 from bnadapt.studies.command import STUDIES, main
-from bnadapt.studies.tables import Tables
+from bnadapt.experiments.tables import Tables
 
 QUICK = Path(__file__).parents[2] / "configs" / "studies" / "quick"
 FULL = sorted((Path(__file__).parents[2] / "configs" / "studies").glob("*.yaml"))

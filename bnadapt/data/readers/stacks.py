@@ -105,6 +105,8 @@ def _tiff(path: Path, key: str | None, as_shown: bool) -> tuple[np.ndarray, str]
     pixels, axes = _alone(path, key, partial(read_tiff, as_shown=as_shown))
     if axes == "SYX":  # how three or four sections come out that were written without saying what they are
         axes = "ZYX"
+    if not set(axes) - set("YXS"):
+        raise InputError(f"{path}: has the shape {pixels.shape}, one image; give single images to the domain `Folder`.")
     return pixels, axes
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from bnadapt.data import Shifted, Synthetic
 from bnadapt.errors import InputError
-from bnadapt.studies.case import AdaptationCase
-from bnadapt.studies.evaluation import Evaluation
-from bnadapt.studies.networks import SourceNetwork, Training
-from bnadapt.studies.specs import domain_of
+from bnadapt.experiments.case import AdaptationCase
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.networks import SourceNetwork, Training
+from bnadapt.experiments.specs import domain_of
 
 
 def case(**changed):

@@ -8,9 +8,9 @@ import torch
 
 from bnadapt.batchnorm import Bank, SourcePrior, batchnorm_layers
 from bnadapt.cli import main
-from bnadapt.studies.case import AdaptationCase, Place
-from bnadapt.studies.evaluation import Evaluation, at_hand, policy_of
-from bnadapt.studies.networks import SourceNetwork, Training, fit, trained
+from bnadapt.experiments.case import AdaptationCase, RunLocation
+from bnadapt.experiments.evaluation import Evaluation, cached_network, policy_of
+from bnadapt.experiments.networks import SourceNetwork, Training, fit, trained
 
 CPU = torch.device("cpu")
 SOURCE = {"class": "Synthetic", "size": 48, "images": 10, "object_size": 12}
@@ -20,9 +20,9 @@ EVALUATION = Evaluation(tile_size=48, batch_size=4, tiles=None, latent_tiles=4)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def location(tmp_path_factory):
     folder = tmp_path_factory.mktemp("studies")
-    return Place(folder / "networks", folder / "pictures", CPU)
+    return RunLocation(folder / "networks", folder / "pictures", folder / "runs", CPU)
 
 
 def case(**changed):
@@ -30,9 +30,9 @@ def case(**changed):
     return AdaptationCase(**{**given, **changed})
 
 
-def test_a_case_gives_what_the_commands_give(place, tmp_path):
-    (row,) = case().measure(place)
-    checkpoint = str(trained(case().network, place.networks, CPU))
+def test_a_case_gives_what_the_commands_give(location, tmp_path):
+    (row,) = case().measure(location)
+    checkpoint = str(trained(case().network, location.networks, CPU))
     target = ["--data.target=Synthetic", "--data.target.size=48", "--data.target.images=10"]
     target += ["--data.target.object_size=12", "--data.target.mean=[0.4, 0.1]", "--data.target.seed=9"]
     options = [*target, "--data.tile_size=48", "--data.batch_size=4", "--data.adaptation_tiles=null"]
@@ -47,10 +47,10 @@ def test_a_case_gives_what_the_commands_give(place, tmp_path):
     assert row["gain"] > 0.2
 
 
-def test_distances_are_those_that_the_command_gives(place, tmp_path):
+def test_distances_are_those_that_the_command_gives(location, tmp_path):
     fresh = replace(EVALUATION, latent_tiles=5)  # a network at hand that has no source latents yet
-    (row,) = case(evaluation=fresh).measure(place)
-    checkpoint = str(trained(case().network, place.networks, CPU))
+    (row,) = case(evaluation=fresh).measure(location)
+    checkpoint = str(trained(case().network, location.networks, CPU))
     source = ["--data.source=Synthetic", "--data.source.size=48", "--data.source.images=10"]
     source += ["--data.source.object_size=12"]
     target = [each.replace("source", "target") for each in source]
@@ -65,43 +65,43 @@ def test_distances_are_those_that_the_command_gives(place, tmp_path):
             assert measures == pytest.approx(told, rel=1e-3, abs=1e-4)
 
 
-def test_distances_are_those_of_three_states(place):
-    found = case().measure(place)[0]["distances"]
+def test_distances_are_those_of_three_states(location):
+    found = case().measure(location)[0]["distances"]
     assert list(found) == ["noise_floor", "unadapted", "adapted"]
     assert len(found["adapted"]) == 27
     energies = {state: sum(layer["energy"] for layer in layers.values()) for state, layers in found.items()}
     assert energies["noise_floor"] < energies["unadapted"]
     assert energies["adapted"] < energies["unadapted"] / 2
-    (itself,) = case(target=SOURCE).measure(place)
+    (itself,) = case(target=SOURCE).measure(location)
     assert max(layer["energy"] for layer in itself["distances"]["unadapted"].values()) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_case_leaves_the_network_as_it_was(place):
-    evaluated = at_hand(case().network, place.networks, EVALUATION, CPU)
+def test_a_case_leaves_the_network_as_it_was(location):
+    evaluated = cached_network(case().network, location.networks, EVALUATION, CPU)
     before = Bank.of(evaluated.network)
-    case(policy={"source_weight": 0.5}).measure(place)
+    case(policy={"source_weight": 0.5}).measure(location)
     shifts = before.compared(Bank.of(evaluated.network)).values()
     assert max(shift.mean + shift.log_variance for shift in shifts) == 0
 
 
-def test_a_policy_and_the_tiles_count(place):
-    full = case().measure(place)[0]
-    none = case(policy={"source_weight": 1.0}).measure(place)[0]
+def test_a_policy_and_the_tiles_count(location):
+    full = case().measure(location)[0]
+    none = case(policy={"source_weight": 1.0}).measure(location)[0]
     assert none["iou_adapted"] == pytest.approx(none["iou_unadapted"], abs=1e-6)
     assert none["iou_unadapted"] == full["iou_unadapted"]
     few = replace(EVALUATION, tiles=1)
-    one, other = (case(evaluation=few, draw=draw).measure(place)[0] for draw in (0, 1))
+    one, other = (case(evaluation=few, draw=draw).measure(location)[0] for draw in (0, 1))
     assert one["tiles"] == other["tiles"] == 1
     assert one["iou_adapted"] != other["iou_adapted"]
-    smaller = case(evaluation=replace(EVALUATION, adaptation_tile_size=32, tiles=6)).measure(place)[0]
+    smaller = case(evaluation=replace(EVALUATION, adaptation_tile_size=32, tiles=6)).measure(location)[0]
     assert smaller["tiles"] == 6
     assert smaller["iou_unadapted"] == full["iou_unadapted"]
 
 
-def test_a_picture_is_kept_where_it_is_asked_for(place):
+def test_a_picture_is_kept_where_it_is_asked_for(location):
     asked = case(pictured=True)
-    asked.measure(place)
-    assert (place.pictures / f"{asked.key}.png").stat().st_size > 5000
+    asked.measure(location)
+    assert (location.pictures / f"{asked.key}.png").stat().st_size > 5000
 
 
 def test_training_is_a_function_of_its_config(tmp_path):

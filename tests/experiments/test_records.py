@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
-from bnadapt.studies.records import Records
-from bnadapt.studies.tables import Tables
-from tests.studies.test_specs import case
+from bnadapt.experiments.records import Records
+from bnadapt.experiments.tables import Tables
+from tests.experiments.test_specs import case
 
 ROWS = [{"iou_adapted": 0.5, "distances": {"adapted": {"layer": {"energy": float("nan")}}}}]
 
