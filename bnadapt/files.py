@@ -68,7 +68,7 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
     if there and not overwrite:
         others = f", and {len(there) - 1} more" if len(there) > 1 else ""
         raise InputError(
-            f"{there[0]}: is there already{others}; give another --output, or --overwrite true to replace it."
+            f"{there[0]}: is there already{others}; give another --output, or --overwrite to replace it."
         )
 
 

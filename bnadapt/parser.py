@@ -62,7 +62,15 @@ class OneSentence:
 
 
 class CommandParser(OneSentence, LightningArgumentParser):
-    """Of the commands that are LightningCLI's."""
+    """Of the commands that are LightningCLI's; an option that is true or false may stand alone for true."""
+
+    def add_method_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Add the parameters of a method as options."""
+        names = super().add_method_arguments(*args, **kwargs)
+        for action in self._actions:
+            if action.dest in names and getattr(action, "_typehint", None) is bool:
+                action.nargs, action.const = "?", True
+        return names
 
 
 class StudyParser(OneSentence, ArgumentParser):

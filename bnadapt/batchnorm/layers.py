@@ -77,7 +77,7 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 def _instead(modules: Iterator[nn.Module]) -> str:
     """How the sentence goes on that says that there is no BatchNorm layer: what there is instead, and what to do."""
-    kinds = {getattr(module, "original_name", type(module).__name__): module for module in modules}
+    kinds = {getattr(each, "original_name", type(each).__name__): each for each in modules if not each._modules}
     normalising = sorted(name for name in kinds if "BatchNorm" in name)
     if scripted := [name for name in normalising if hasattr(kinds[name], "original_name")]:
         return f" but {scripted[0]} in TorchScript, which cannot be watched; give the network it was scripted from."

@@ -11,6 +11,7 @@ from torch.utils.data import IterableDataset
 
 from bnadapt.data.datasets import Tiles
 from bnadapt.data.prepare import PreparedSection, check_channels, is_blank
+from bnadapt.errors import InputError
 
 SECTIONS_IN_MEMORY = 32
 
@@ -39,7 +40,7 @@ class DrawnTiles(IterableDataset):
         blank_tiles: of other sections, by section and number.
 
     Raises:
-        InputError: while iterating, if a section cannot be used.
+        InputError: while iterating, if a section cannot be used, or there is nothing to see in any.
     """
 
     def __init__(
@@ -68,9 +69,15 @@ class DrawnTiles(IterableDataset):
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         own, processes = self.shard
         self.blank_sections, self.blank_tiles = set(), set()
+        number = -1
         for number, tile in enumerate(self._drawn()):
             if number // self.batch_size % processes == own:
                 yield {**tile, "number": number}
+        if number < 0:
+            raise InputError(
+                f"{self.context}: in each of its {len(self.sections)} images every pixel is the same; give images with"
+                " something to see."
+            )
 
     def _drawn(self) -> Iterator[dict[str, Tensor]]:
         """The tiles, in sweeps over the sections: in each as many of every section as are still wanted on average."""

@@ -19,7 +19,7 @@ from bnadapt.data.intensity import (
     by_zscore,
     reference_quantiles,
 )
-from bnadapt.data.prepare import PreparedSection, prepare, read_channels
+from bnadapt.data.prepare import PreparedSection, check_channels, prepare, read_channels
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -124,21 +124,21 @@ class Scalings:
         except InputError:  # all of it is for testing
             sections = domain.to_predict()
         generator = np.random.default_rng(0)
-        drawn: list[np.ndarray] = []
-        for index in generator.permutation(len(sections)):
-            prepared = prepare(sections[index], domain.name, self.pixel_size_nm, _unchanged)
-            if not prepared.is_blank:
-                drawn.append(_drawn_pixels(prepared, generator))
-            if len(drawn) == SECTIONS:
+        order = generator.permutation(len(sections)).tolist()
+        seen: list[PreparedSection] = []
+        for index in (*sorted(order[:SECTIONS]), *order[SECTIONS:]):
+            section = prepare(sections[index], domain.name, self.pixel_size_nm, _unchanged)
+            if not section.is_blank:
+                seen.append(section)
+                check_channels(section, seen[0], domain.name)
+            if len(seen) == SECTIONS:
                 break
-        if not drawn:
+        if not seen:
             raise InputError(
                 f"{domain.name}: in each of its {len(sections)} images every pixel is the same; give images with"
                 " something to see."
             )
-        if len({len(pixels) for pixels in drawn}) > 1:
-            raise InputError(f"{domain.name}: its images differ in their number of channels; convert all to the same.")
-        return IntensityRange.of(drawn)
+        return IntensityRange.of([_drawn_pixels(section, generator) for section in seen])
 
 
 def _as_float32(image: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import torch
 from dask.distributed import Client, Future, LocalCluster, Worker, as_completed, get_worker
 from distributed.system import MEMORY_LIMIT
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, track
 
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation
@@ -48,7 +48,7 @@ def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, 
         folders: of its files.
         scheduler: address of a dask scheduler; by default a cluster on this machine, with one worker per GPU or
             core: fewer workers with more threads took 1.3 times as long.
-        workers: of the cluster on this machine.
+        workers: of the cluster on this machine; 0 does all in this process, one case after the other.
 
     Raises:
         InputError: cases failed; all others are measured.
@@ -61,9 +61,25 @@ def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, 
     console.print(f"{len(different)} cases, of which {len(different) - len(missing)} are measured already.")
     if not missing:
         return
+    if workers == 0 and scheduler is None:
+        _measure_here(missing, folders, console)
+        return
     with _client(scheduler, workers, _pieces(missing)) as (client, threads):
         console.print(f"Dashboard: {client.dashboard_link}", highlight=False)
         _follow(_submitted(client, missing, folders, threads))
+
+
+def _measure_here(cases: Sequence[Case], folders: Folders, console: Console) -> None:
+    """Measure cases in this process; those that fail do not stop the others."""
+    errors: list[Exception] = []
+    for case in track(sorted(cases, key=_by_network), "cases", console=console):
+        try:
+            if case.needs:
+                _train(case.needs, folders.networks, None)
+            _measure([case], folders, None, None)
+        except Exception as error:
+            errors.append(error)
+    _refuse_failures(errors)
 
 
 def _submitted(
@@ -88,7 +104,7 @@ def _follow(futures: dict[Future, list[Case] | SourceNetwork]) -> None:
     """Show progress until all is done; then tell what failed."""
     networks = [each for each in futures.values() if isinstance(each, SourceNetwork)]
     cases = sum(len(each) for each in futures.values() if isinstance(each, list))
-    errors: list[str] = []
+    errors: list[BaseException] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         bars: dict[type, TaskID] = {list: progress.add_task("cases", total=cases)}
@@ -98,12 +114,16 @@ def _follow(futures: dict[Future, list[Case] | SourceNetwork]) -> None:
             work = futures[future]
             progress.advance(bars[type(work)], len(work) if isinstance(work, list) else 1)
             if future.status == "error":
-                errors.append(str(future.exception()))
+                errors.append(future.exception())
+    _refuse_failures(errors)
+
+
+def _refuse_failures(errors: Sequence[BaseException]) -> None:
     if errors:
         raise InputError(
-            f"{len(errors)} pieces of work failed, the first one because: {errors[0].rstrip('.')}. What is measured is"
-            " kept; once that is put right, the same command goes on with the rest."
-        )
+            f"{len(errors)} pieces of work failed, the first one because: {str(errors[0]).rstrip('.')}. What is measured"
+            " is kept; once that is put right, the same command goes on with the rest."
+        ) from errors[0]
 
 
 def _by_network(case: Case) -> str:
@@ -170,7 +190,10 @@ def _device() -> torch.device:
     """A GPU of the worker's own where there are any."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    name = str(get_worker().name)
+    try:
+        name = str(get_worker().name)
+    except ValueError:  # this process is no worker
+        name = ""
     return torch.device("cuda", int(name) % torch.cuda.device_count() if name.isdigit() else 0)
 
 

@@ -17,7 +17,7 @@ LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]
 
 def adapt(best, folder, *options):
     output = folder / "adapted.ckpt"
-    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(output), *options])
+    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(output), "--overwrite", *options])
     return json.loads(output.with_suffix(".json").read_text())
 
 
@@ -25,18 +25,18 @@ def weights(path):
     return torch.load(path, weights_only=True)["state_dict"]
 
 
-def test_tiles_are_read_until_the_statistics_are_known(best, tmp_path, capfd):
+def test_tiles_are_read_until_the_statistics_have_converged(best, tmp_path, capfd):
     everything = adapt(best, tmp_path)
     assert (everything["until"], everything["converged"]) == (None, None)
     record = adapt(best, tmp_path, "--until.tolerance=0.5", "--until.min_tiles=4")
     assert record["converged"]
     assert record["tiles"] < everything["tiles"]
     assert record["convergence"]["tiles"][-1] == record["tiles"]
-    assert "known to a standard error of 0.5" in capfd.readouterr().out
+    assert "have converged to a standard error of 0.5" in capfd.readouterr().out
     strict = adapt(best, tmp_path, "--until.tolerance=1e-6")
     assert not strict["converged"]
     assert strict["tiles"] == everything["tiles"]
-    assert "NOT known" in capfd.readouterr().out
+    assert "NOT converged" in capfd.readouterr().out
 
 
 def test_the_convergence_is_in_tensorboard(best, tmp_path):
@@ -91,7 +91,7 @@ def test_a_missing_bank_and_a_policy_without_layers_are_refused(refused, best, t
     )
     asked = ("adapt", *LOADING, "--ckpt_path", best, "--output", tmp_path / "a.ckpt")
     assert "No BatchNorm layer is chosen" in refused(*asked, '--policy.layers=["nosuch*"]')
-    assert "fewer than the floor of 1000" in refused(*asked, "--until.min_tiles=1000")
+    assert "fewer than min_tiles, 1000" in refused(*asked, "--until.min_tiles=1000")
     assert not (tmp_path / "a.ckpt").exists()
 
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
-import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bnadapt.callbacks import LatentDistance
@@ -135,7 +135,14 @@ def test_refusals(refused, best, tmp_path):
 
 
 def test_images_that_are_not_finite_are_refused(refused, best, tmp_path, monkeypatch):
-    monkeypatch.setattr(Synthetic, "image", lambda self, index: torch.full((48, 48), torch.nan).numpy())
+    plain = Synthetic.image
+
+    def broken(self, index):
+        image = plain(self, index)
+        image[0, 0] = np.nan
+        return image
+
+    monkeypatch.setattr(Synthetic, "image", broken)
     message = refused("distances", *LOADING, "--ckpt_path", best, "--output", tmp_path / "page")
     assert "NaN" in message
     assert not (tmp_path / "page").exists()

@@ -1,25 +1,21 @@
-"""Studies from end to end: every quick config, interruptions, several machines, reports from tables."""
+"""Running an experiment: only what is missing, interruptions, several machines, failures, refusals."""
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 import yaml
 
 from bnadapt.errors import InputError
 from bnadapt.experiments import tables
-from bnadapt.studies.command import STUDIES, main
 from bnadapt.experiments.tables import Tables
+from bnadapt.studies.command import main, study_class
 
-QUICK = Path(__file__).parents[2] / "configs" / "studies" / "quick"
-FULL = sorted((Path(__file__).parents[2] / "configs" / "studies").glob("*.yaml"))
 SMALL = {
     "sources": [[0.7, 0.3]],
     "levels": [0.1, 0.4, 0.7],
@@ -29,6 +25,7 @@ SMALL = {
     "training": {"network_args": {"base_channels": 4}, "crop_size": 32, "steps": 10},
     "evaluation": {"tile_size": 64, "tiles": None, "latent_tiles": 0},
 }
+HERE = ["--workers", "0"]
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +41,8 @@ def small(tmp_path, networks):
     def arguments(**changed):
         config = tmp_path / "small.yaml"
         config.write_text(yaml.safe_dump({"study": {**SMALL, **changed}}))
-        place = ["--output", str(tmp_path / "out"), "--networks", str(networks)]
-        return ["two-mean-grid", "--config", str(config), *place]
+        folders = ["--output", str(tmp_path / "out"), "--networks", str(networks)]
+        return ["two-mean-grid", "--config", str(config), *folders]
 
     return arguments
 
@@ -55,104 +52,17 @@ def records(folder):
     return {path.name: path.stat().st_mtime_ns for path in (folder / "records").glob("*.json")}
 
 
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory, networks):
-    """Runs a quick config once, and gives its folder; `latent-spaces` reads the folders of two others."""
-    root, ran = tmp_path_factory.mktemp("quick"), {}
-
-    def run(name):
-        if name not in ran:
-            inputs = []
-            if name == "latent-spaces":
-                read = {other: str(run(other)) for other in ("two-mean-grid", "image-shifts")}
-                inputs = ["--study.studies", json.dumps(read)]
-            place = ["--output", str(root / name), "--networks", str(networks)]
-            main([name, "--config", str(QUICK / f"{name}.yaml"), *inputs, *place])
-            ran[name] = root / name
-        return ran[name]
-
-    return run
-
-
-def test_every_study_has_a_full_and_a_quick_config():
-    assert {path.stem for path in FULL} == {path.stem for path in QUICK.glob("*.yaml")} == set(STUDIES)
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
-    folder = quick(name)
-    table, distances = Tables.read(folder)
-    page = (folder / "README.md").read_text()
-    figures = list((folder / "figures").glob("*.png"))
-    assert figures
-    assert all(path.stat().st_size > 3000 and f"figures/{path.name}" in page for path in figures)
-    assert f"bnadapt study {name} --config" in page
-    assert len(table) > 1
-    if name == "latent-spaces":
-        assert set(table["state"]) == {"unadapted", "adapted"}
-        assert "closest distance" in page
-        assert all(f"`{column}`" in tables.__doc__ for column in table)
-        assert "Chosen here, tested there" in page
-        assert table["spearman"].abs().max() <= 1
-        return
-    assert (table["iou_adapted"] - table["iou_unadapted"] - table["gain"]).abs().max() < 1e-9
-    assert table[["iou_source", "iou_unadapted", "iou_adapted"]].stack().between(0, 1).all()
-    assert (len(distances) > 0) == (name in ("two-mean-grid", "image-shifts", "pairs"))
-    assert list((folder / "tensorboard").rglob("events*"))
-
-
-def test_the_grid_finds_what_is_known(quick):
-    """Adaptation corrects brightness where the polarity is the source's, and never where it is not."""
-    table = Tables.read(quick("two-mean-grid")).table.query("part == 'grid' and mean_1 != mean_2")
-    same = table["same_polarity"].astype(bool)
-    assert table[same]["iou_adapted"].min() > 0.9
-    assert table[same]["gain"].max() > 0.3
-    assert table[~same]["iou_adapted"].max() < 0.1
-
-
-def test_pairs_know_the_network_that_was_trained_on_the_target(quick):
-    table = Tables.read(quick("pairs")).table
-    for row in table.itertuples():
-        own = table[(table["source"] == row.target) & (table["target"] == row.target)]
-        assert row.iou_target_trained == own["iou_unadapted"].item()
-
-
-def test_re_estimation_repairs_slow_statistics(quick):
-    table = Tables.read(quick("irregular-training")).table
-    assert set(table["step"]) == {5, 20, 40}
-    slow = table[(table["irregularity"] == "momentum 0.003") & (table["step"] == 40)]
-    assert slow["gain"].item() > 0.1
-
-
-def test_a_report_is_drawn_again_from_the_tables_alone(quick, tmp_path, capfd):
-    folder = shutil.copytree(quick("two-mean-grid"), tmp_path / "copy")
-    before = (folder / "README.md").read_text()
-    for name in ("records", "figures", "tensorboard"):
-        shutil.rmtree(folder / name)
-    (folder / "figures").mkdir()
-    (folder / "figures" / "of-other-options.png").touch()
-    (folder / "README.md").unlink()
-    main(["report", str(folder)])
-    assert (folder / "README.md").read_text() == before
-    assert {path.name for path in (folder / "figures").iterdir()} == {"grid.png", "variations.png"}
-    (folder / "table.parquet").write_bytes((quick("latent-spaces") / "table.parquet").read_bytes())
-    with pytest.raises(InputError, match="is no table of two-mean-grid, it has no column gain"):
-        main(["report", str(folder)])
-    assert "Where the contrast is inverted" in capfd.readouterr().out
-
-
-def test_only_what_is_new_or_broken_is_measured(small, tmp_path, capfd):
-    main(small())
+def test_only_what_is_new_or_broken_is_measured(small, tmp_path, capfd, caplog):
+    main([*small(), *HERE])
     first = records(tmp_path / "out")
     assert len(first) == 9
     lost, broken, *_ = sorted(first)
     (tmp_path / "out" / "records" / lost).unlink()
     (tmp_path / "out" / "records" / broken).write_text("{")
     capfd.readouterr()
-    main(small(levels=[0.1, 0.4, 0.7, 0.9]))
-    told = capfd.readouterr()
-    assert "16 cases, of which 7 are measured already" in told.out
-    assert f"{broken}: is no record" in told.err
+    main([*small(levels=[0.1, 0.4, 0.7, 0.9]), *HERE])
+    assert "16 cases, of which 7 are measured already" in capfd.readouterr().out
+    assert f"{broken}: is no record" in caplog.text
     second = records(tmp_path / "out")
     assert len(second) == 16
     changed = {name for name, written in first.items() if second[name] != written}
@@ -169,14 +79,14 @@ def test_a_killed_study_goes_on_where_it_stopped(small, tmp_path):
     killed.wait()
     first = records(tmp_path / "out")
     assert len(first) < len(levels) ** 2
-    main(small(levels=levels))
+    main([*small(levels=levels), *HERE])
     second = records(tmp_path / "out")
     assert len(second) == len(levels) ** 2
     assert all(second[name] == written for name, written in first.items())
 
 
 def test_an_interrupted_study_says_so_and_leaves_the_last_report_as_it_was(small, tmp_path):
-    main(small())
+    main([*small(), *HERE])
     before = (tmp_path / "out" / "study.yaml").read_text()
     levels = [round(0.05 * step, 2) for step in range(1, 19)]
     command = [sys.executable, "-m", "bnadapt", "study", *small(levels=levels)]
@@ -185,10 +95,10 @@ def test_an_interrupted_study_says_so_and_leaves_the_last_report_as_it_was(small
     study = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeding, **quiet)
     wait_for(lambda: len(records(tmp_path / "out")) > 12)
     os.killpg(study.pid, signal.SIGINT)  # as a terminal does, also to the workers
-    _, told = study.communicate(timeout=100)
-    assert study.returncode == 130, told
-    assert "interrupted; the same command goes on where it stopped" in told
-    assert "Traceback" not in told
+    _, errors = study.communicate(timeout=100)
+    assert study.returncode == 130, errors
+    assert "interrupted; the same command goes on where it stopped" in errors
+    assert "Traceback" not in errors
     assert (tmp_path / "out" / "study.yaml").read_text() == before
 
 
@@ -223,7 +133,7 @@ def test_workers_of_a_scheduler_elsewhere_do_it_and_one_may_be_killed(small, tmp
     assert len(Tables.read(tmp_path / "out").table) == len(levels) ** 2
 
 
-def test_a_case_that_fails_is_told_and_the_others_are_kept(tmp_path, networks):
+def test_a_case_that_fails_is_reported_and_the_others_are_kept(tmp_path, networks):
     sources = {
         "good": {"domain": {"class": "Synthetic", "size": 64, "images": 6}},
         "bad": {"domain": {"class": "Synthetic", "size": 16, "images": 6}},
@@ -233,7 +143,7 @@ def test_a_case_that_fails_is_told_and_the_others_are_kept(tmp_path, networks):
     config = tmp_path / "shifts.yaml"
     config.write_text(yaml.safe_dump({"study": {"sources": sources, "shifts": ["blur"], "seeds": [1]}}))
     with pytest.raises(InputError, match="the first one because: .*are less than a crop of 32"):
-        main(["image-shifts", "--config", str(config), "--output", str(tmp_path / "out"), "--networks", str(networks)])
+        main(["image-shifts", "--config", str(config), "--output", str(tmp_path / "out"), "--networks", str(networks), *HERE])
     assert len(records(tmp_path / "out")) == 6
 
 
@@ -252,7 +162,7 @@ def test_refusals(tmp_path, small):
         main(["report", str(tmp_path)])
     (tmp_path / "file").touch()
     for option in ("--output", "--networks"):
-        with pytest.raises(InputError, match=r"file: cannot be made a folder \(File exists\); give another one"):
+        with pytest.raises(InputError, match=r"file: cannot be written, File exists; give another place"):
             main([*small(), option, str(tmp_path / "file")])
     for name in ("levels", "seeds", "sources"):
         with pytest.raises(InputError, match=f"study.{name} is empty; give at least one"):
@@ -261,10 +171,12 @@ def test_refusals(tmp_path, small):
         main(small(variations={"foregruond": [0.1]}))
     with pytest.raises(InputError, match="no dask scheduler answers there"):
         main([*small(), "--scheduler", "tcp://127.0.0.1:9"])
-    with pytest.raises(SystemExit):
-        main(["nosuch"])
+    with pytest.raises(InputError, match="there is no study 'pears'; did you mean pairs"):
+        main(["pears"])
+    with pytest.raises(InputError, match="there is no option --study.level; did you mean --study.levels"):
+        main(["two-mean-grid", "--study.level", "[0.1]"])
     with pytest.raises(InputError, match="there is no shift 'nosuch'"):
-        STUDIES["image-shifts"](sources={}, shifts=["nosuch"])
+        study_class("image-shifts")(sources={}, shifts=["nosuch"])
 
 
 def test_the_table_is_documented():

@@ -1,0 +1,106 @@
+"""Every study's quick config from end to end, and what is known of the results."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bnadapt.errors import InputError
+from bnadapt.experiments import tables
+from bnadapt.experiments.tables import Tables
+from bnadapt.studies import STUDIES
+from bnadapt.studies.command import main
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+QUICK = CONFIGS / "studies" / "quick"
+FULL = sorted((CONFIGS / "studies").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """Runs a quick config once, and gives its folder; `latent-spaces` reads the folders of two others."""
+    root, ran = tmp_path_factory.mktemp("quick"), {}
+    folders = ["--networks", str(root / "networks"), "--workers", "0"]
+
+    def run(name):
+        if name not in ran:
+            inputs = []
+            if name == "latent-spaces":
+                read = {other: str(run(other)) for other in ("two-mean-grid", "image-shifts")}
+                inputs = ["--study.studies", json.dumps(read)]
+            if name == "demo":
+                inputs = ["--study.configs", json.dumps([str(CONFIGS / "synthetic.yaml")])]
+            main([name, "--config", str(QUICK / f"{name}.yaml"), *inputs, "--output", str(root / name), *folders])
+            ran[name] = root / name
+        return ran[name]
+
+    return run
+
+
+def test_every_study_has_a_full_and_a_quick_config():
+    assert {path.stem for path in QUICK.glob("*.yaml")} == set(STUDIES)
+    assert {path.stem for path in FULL} == {*STUDIES, "demo-em"}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
+    folder = quick(name)
+    table, distances = Tables.read(folder)
+    page = (folder / "README.md").read_text()
+    figures = list((folder / "figures").glob("*.png"))
+    assert figures
+    assert all(path.stat().st_size > 3000 and f"figures/{path.name}" in page for path in figures)
+    assert f"bnadapt study {name} --config" in page
+    assert len(table) > (name != "demo")
+    if name == "latent-spaces":
+        assert set(table["state"]) == {"unadapted", "adapted"}
+        assert "closest distance" in page
+        assert all(f"`{column}`" in tables.__doc__ for column in table)
+        assert "Chosen here, tested there" in page
+        assert table["spearman"].abs().max() <= 1
+        return
+    assert (table["iou_adapted"] - table["iou_unadapted"] - table["gain"]).abs().max() < 1e-9
+    assert table[["iou_source", "iou_unadapted", "iou_adapted"]].stack().between(0, 1).all()
+    assert (len(distances) > 0) == (name in ("two-mean-grid", "image-shifts", "pairs"))
+    assert list((folder / "tensorboard").rglob("events*"))
+
+
+def test_the_grid_finds_what_is_known(quick):
+    """Adaptation corrects brightness where the polarity is the source's, and never where it is not."""
+    table = Tables.read(quick("two-mean-grid")).table.query("part == 'grid' and mean_1 != mean_2")
+    same = table["same_polarity"].astype(bool)
+    assert table[same]["iou_adapted"].min() > 0.9
+    assert table[same]["gain"].max() > 0.3
+    assert table[~same]["iou_adapted"].max() < 0.1
+
+
+def test_pairs_know_the_network_that_was_trained_on_the_target(quick):
+    table = Tables.read(quick("pairs")).table
+    for row in table.itertuples():
+        own = table[(table["source"] == row.target) & (table["target"] == row.target)]
+        assert row.iou_target_trained == own["iou_unadapted"].item()
+
+
+def test_re_estimation_repairs_slow_statistics(quick):
+    table = Tables.read(quick("irregular-training")).table
+    assert set(table["step"]) == {5, 20, 40}
+    slow = table[(table["irregularity"] == "momentum 0.003") & (table["step"] == 40)]
+    assert slow["gain"].item() > 0.1
+
+
+def test_a_report_is_drawn_again_from_the_tables_alone(quick, tmp_path, capfd):
+    folder = shutil.copytree(quick("two-mean-grid"), tmp_path / "copy")
+    before = (folder / "README.md").read_text()
+    for name in ("records", "figures", "tensorboard"):
+        shutil.rmtree(folder / name)
+    (folder / "figures").mkdir()
+    (folder / "figures" / "of-other-options.png").touch()
+    (folder / "README.md").unlink()
+    main(["report", str(folder)])
+    assert (folder / "README.md").read_text() == before
+    assert {path.name for path in (folder / "figures").iterdir()} == {"grid.png", "variations.png"}
+    (folder / "table.parquet").write_bytes((quick("latent-spaces") / "table.parquet").read_bytes())
+    with pytest.raises(InputError, match="is no table of two-mean-grid, it has no column gain"):
+        main(["report", str(folder)])
+    assert "Where the contrast is inverted" in capfd.readouterr().out
