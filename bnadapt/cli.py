@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -71,23 +71,31 @@ class BnadaptCLI(LightningCLI):
         if self.stored is None:
             return
         config = self.config[self.config.subcommand].model
-        if self.stored.task not in (DEFAULT_TASK, config.class_path) and not _is_ours(self.stored.task):
+        known = {_path_of(kind): kind for kind in _subclasses(AdaptableTask)}
+        if self.stored.task not in known:
             raise InputError(
                 f"{self.stored.path}: is of the task {self.stored.task}, code that would be imported and run; if you"
                 f" trust that code, name it yourself by --model {self.stored.task}."
             )
-        parameters = {name: self.stored.parameters[name] for name in self.stored.parameters}
+        names = known[self.stored.task].stored_parameters
+        parameters = {name: self.stored.parameters[name] for name in names if name in self.stored.parameters}
         task = {"class_path": self.stored.task, "init_args": {**config.init_args.as_dict(), **parameters}}
         self.config = self.parser.parse_object({self.config.subcommand: {"model": task}}, self.config)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Lightning's, whose refusals become a sentence."""
         try:
-            return super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(**kwargs)
         except InputError:
             raise
         except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
             raise InputError(f"--trainer: {error}") from error
+        if any(isinstance(callback, LearningRateFinder) for callback in trainer.callbacks):
+            raise InputError(
+                "LearningRateFinder changes a learning rate of the task itself, and here it is the optimizer's; set it"
+                " by --model.optimizer AdamW --model.optimizer.lr RATE."
+            )
+        return trainer
 
     def after_test(self) -> None:
         """Print the table of scores."""
@@ -168,14 +176,14 @@ def main(args: ArgsType = None) -> BnadaptCLI:
     )
 
 
-def _is_ours(task: str) -> bool:
-    """Whether a class is one of bnadapt's own tasks, by its import path alone."""
-    return task in {f"{each.__module__}.{each.__qualname__}" for each in _subclasses(AdaptableTask)}
+def _path_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _subclasses(kind: type) -> set[type]:
-    own = {each for each in kind.__subclasses__() if each.__module__.startswith("bnadapt.")}
-    return own.union(*map(_subclasses, own)) if own else own
+    """All subclasses that are imported: those of bnadapt, and what the user has named."""
+    own = set(kind.__subclasses__())
+    return own.union(*map(_subclasses, own))
 
 
 def _callbacks() -> list[Any]:

@@ -120,8 +120,12 @@ class AdaptationTrainer(Trainer):
         asked = {"policy": policy, "propagation": propagation, "until": until}
         recipe = replace(adaptation.recipe, **{name: value for name, value in asked.items() if value is not None})
 
+        limit = self.limit_predict_batches if isinstance(self.limit_predict_batches, int) else None
+        if limit == 0:
+            raise InputError("adapt: --trainer.limit_predict_batches 0 leaves no tile to read; leave it out.")
+
         def work() -> None:
-            self._adapt(model, recipe)
+            self._adapt(model, recipe, limit)
 
         with atomic_folder(path.parent, [each.name for each in adapted_files(path)]):
             self._do(work, model, datamodule, ckpt_path)
@@ -170,12 +174,11 @@ class AdaptationTrainer(Trainer):
             )
         self.latent_distance = distance
 
-    def _adapt(self, task: LightningModule, recipe: Recipe) -> None:
+    def _adapt(self, task: LightningModule, recipe: Recipe, limit: int | None) -> None:
         """Adapt, measure and draw, once the checkpoint is restored and all is on its device."""
-        limit = self.limit_predict_batches
         shown = _progress(self)
         adaptation = BatchNormAdaptation(recipe.policy, recipe.propagation, recipe.until)
-        adaptation.adapt(self, task, lambda batches: islice(shown(batches), limit if isinstance(limit, int) else None))
+        adaptation.adapt(self, task, lambda batches: islice(shown(batches), limit))
         if self.datamodule.source is not None:
             self.latent_distance = self._own(LatentDistance) or LatentDistance()
             self.latent_distance.measure(self, task)
@@ -193,8 +196,12 @@ class AdaptationTrainer(Trainer):
         """Do something where Lightning would predict: with checkpoint, device, precision and processes set up."""
         others = [each for each in callbacks or self.callbacks if not isinstance(each, ProgressBar)]
         self.datamodule, datamodule.trainer = datamodule, self
-        with self._with([*others, _WhenReady(work)]):
-            super().predict(model, dataloaders=_NoBatches(), ckpt_path=ckpt_path, return_predictions=False)
+        limit, self.limit_predict_batches = self.limit_predict_batches, 1.0  # not of these batches
+        try:
+            with self._with([*others, _WhenReady(work)]):
+                super().predict(model, dataloaders=_NoBatches(), ckpt_path=ckpt_path, return_predictions=False)
+        finally:
+            self.limit_predict_batches = limit
 
     def _own(self, kind: type[Callback]) -> Any:
         """The callback of a kind among the configured ones."""

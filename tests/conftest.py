@@ -83,7 +83,6 @@ def trained(tmp_path_factory):
         "--model.optimizer.lr=0.01",
     ]
 
-
     def fit(folder):
         main(["fit", *SMALL, *DOMAINS, *longer, f"--trainer.logger.save_dir={folder}"])
 

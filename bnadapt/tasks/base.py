@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -14,7 +14,7 @@ from bnadapt.batchnorm import Bank
 from bnadapt.errors import InputError
 from bnadapt.networks import build_network
 from bnadapt.networks.trust import signature
-from bnadapt.tasks.checkpoints import check_trusted, check_weights, read_checkpoint
+from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS, check_trusted, check_weights, read_checkpoint
 from bnadapt.tasks.metrics import named_scores, segmentation_metrics
 
 TILES_AT_ONCE = 16
@@ -42,6 +42,9 @@ class AdaptableTask(LightningModule):
         InputError: the network cannot be built.
     """
 
+    stored_parameters: ClassVar[Sequence[str]] = NETWORK_PARAMETERS
+    """Names of the parameters that a checkpoint keeps, and later commands take from it."""
+
     def __init__(
         self,
         network: str = "unet",
@@ -50,7 +53,7 @@ class AdaptableTask(LightningModule):
         num_classes: int = 2,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters("network", "network_args", "in_channels", "num_classes")
+        self.save_hyperparameters(*self.stored_parameters)
         built = build_network(network, in_channels, num_classes, network_args or {})
         self.network = built.to(memory_format=torch.channels_last)
         self.source_bank: Bank | None = None

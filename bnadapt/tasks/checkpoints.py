@@ -43,18 +43,21 @@ def read_checkpoint(path: Path) -> StoredTask:
         raise InputError(f"{path}: no such checkpoint; check --ckpt_path.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        parameters = checkpoint["hyper_parameters"]
-        own = {key: parameters[key] for key in NETWORK_PARAMETERS}
-        own |= {key: value for key, value in parameters.items() if not key.startswith("_")}
-        if not isinstance(own["network"], str) or not isinstance(own["network_args"], dict | None):
+        parameters = {key: value for key, value in checkpoint["hyper_parameters"].items() if not key.startswith("_")}
+        if not isinstance(parameters["network"], str) or not isinstance(parameters["network_args"], dict | None):
             raise TypeError("its network is not named")
+        if missing := set(NETWORK_PARAMETERS) - set(parameters):
+            raise KeyError(min(missing))
         task = str(checkpoint.get("task", DEFAULT_TASK))
-        return StoredTask(path, task, own, checkpoint.get("signature"), "optimizer_states" in checkpoint)
+        stored = StoredTask(path, task, parameters, checkpoint.get("signature"), "optimizer_states" in checkpoint)
     except Exception as error:
         raise InputError(
             f"{path}: is no checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged"
             f" ({type(error).__name__}); give one, such as .../checkpoints/best.ckpt."
         ) from error
+    if _names_a_class(parameters):
+        raise InputError(f"{path}: names classes among its parameters, which no checkpoint of ours does; take another.")
+    return stored
 
 
 def check_trusted(stored: StoredTask, requested: str | None) -> None:
@@ -96,3 +99,10 @@ def check_weights(network: dict[str, Tensor], checkpoint: dict[str, Tensor], nam
             f" differ, the first is {differing[0]}. Take a checkpoint of this network, or leave out --model.network and"
             " --model.network_args so that the checkpoint's hold."
         )
+
+
+def _names_a_class(value: object) -> bool:
+    """Whether there is anything in plain values that a parser would import."""
+    if isinstance(value, dict):
+        return "class_path" in value or any(map(_names_a_class, value.values()))
+    return isinstance(value, list | tuple) and any(map(_names_a_class, value))

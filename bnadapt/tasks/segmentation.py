@@ -48,6 +48,7 @@ class SegmentationTask(AdaptableTask):
         self.lr_scheduler = lr_scheduler
         self.loss = loss
         self.val_loss = MeanMetric()
+        self._seed: int | None = None
 
     def setup(self, stage: str) -> None:
         if stage in ("fit", "validate") and self.loss is None:
@@ -58,7 +59,10 @@ class SegmentationTask(AdaptableTask):
 
     def on_train_start(self) -> None:
         """Refuse data of other classes, and to resume beyond the end of a one-cycle schedule."""
-        self.checked_classes(self.trainer.train_dataloader.dataset)
+        loader = self.trainer.train_dataloader
+        if isinstance(loader, dict):
+            raise InputError("SegmentationTask learns from the source alone; leave out --data.target_crops.")
+        self.checked_classes(loader.dataset)
         scheduler = self.lr_schedulers()
         steps = self.trainer.estimated_stepping_batches
         if self.trainer.ckpt_path and isinstance(scheduler, OneCycleLR) and scheduler.total_steps < steps:
@@ -69,6 +73,7 @@ class SegmentationTask(AdaptableTask):
 
     def on_train_epoch_start(self) -> None:
         """Seed torch by run and epoch, so that a resumed run draws what an uninterrupted one would."""
+        self._seed = torch.initial_seed() if self._seed is None else self._seed
         torch.manual_seed(self._seed + self.current_epoch)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:

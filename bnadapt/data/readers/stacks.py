@@ -95,8 +95,9 @@ def open_stack(path: str | Path, key: str | None = None, as_shown: bool = True) 
     else:
         raise InputError(f"{path}: is of a format that is not read; convert it to one of {FORMATS}.")
     check_numbers(array.dtype, context)
-    if not array.shape or 0 in array.shape:
-        raise InputError(f"{context}: has the shape {tuple(array.shape)} and so no pixels; give another one.")
+    shape = tuple(array.shape or ())
+    if not shape or 0 in shape:
+        raise InputError(f"{context}: has the shape {shape} and so no pixels; give another one.")
     axes = axes or guessed_axes(array.shape, context)
     return Sections(array, layout(axes, array.shape, context), context)
 

@@ -22,8 +22,9 @@ def read_tiff(path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
     Args:
         path: the file.
         as_shown: whether to give pixels as a viewer shows them: colour maps applied, and few bits stretched to the
-            range of their type. Otherwise values as they are stored, such as the class indices of a mask. White
-            stored as zero, and turned images, are put right in both cases.
+            range of their type. Otherwise values as they are stored, such as the class indices of a mask.
+            Turned images are put right in both cases, and so is white that is stored as zero; only in masks of 1 bit
+            or by ImageJ objects are black then, and keep their values.
 
     Returns:
         The array, and a letter for each of its axes, as tifffile names them; S are samples of a pixel.
@@ -38,6 +39,7 @@ def read_tiff(path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
             series = _only_series(file, path)
             page = series.keyframe
             pixels, axes = series.asarray(), series.axes
+            objects_are_black = pixels.dtype == bool or file.is_imagej
     except InputError:
         raise
     except Exception as error:
@@ -46,7 +48,8 @@ def read_tiff(path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
         ) from error
     check_numbers(pixels.dtype, str(path))
     pixels, axes = _without_alpha(pixels, axes, page)
-    pixels = _black_is_zero(pixels, page, path)
+    if as_shown or not objects_are_black:
+        pixels = _black_is_zero(pixels, page, path)
     if as_shown:
         pixels, axes = _in_colour(pixels, axes, page, path)
         pixels = _in_full_range(pixels, page)
