@@ -14,6 +14,7 @@ import bnadapt.data  # noqa: F401  (so that domains are known by their short nam
 from bnadapt.callbacks import SegmentationPictures, TensorBoardOverview
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
+from bnadapt.files import ensure_folder
 from bnadapt.parser import CommandParser
 from bnadapt.reports.console import print_adaptation, print_distances, print_prediction, print_scores
 from bnadapt.reports.distance_page import write_distances
@@ -90,6 +91,9 @@ class BnadaptCLI(LightningCLI):
             raise
         except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
             raise InputError(f"--trainer: {error}") from error
+        for logger in trainer.loggers:
+            if logger.save_dir is not None:
+                ensure_folder(logger.save_dir)
         if any(isinstance(callback, LearningRateFinder) for callback in trainer.callbacks):
             raise InputError(
                 "LearningRateFinder changes a learning rate of the task itself, and here it is the optimizer's; set it"

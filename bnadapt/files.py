@@ -16,7 +16,13 @@ REMEDIES = {
     errno.ENAMETOOLONG: "the name is too long; give a shorter one",
 }
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EIO, *REMEDIES}
-NO_SPACE = ("no space left", "disk quota", "failed writing file", "unexpected pos")  # libraries have their own errors
+NO_SPACE = (
+    "no space left",
+    "disk quota",
+    "failed writing file",
+    "unexpected pos",
+    "requested and",
+)  # libraries have their own errors
 
 
 def ensure_folder(path: str | Path) -> Path:
@@ -67,9 +73,7 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         others = f", and {len(there) - 1} more" if len(there) > 1 else ""
-        raise InputError(
-            f"{there[0]}: is there already{others}; give another --output, or --overwrite to replace it."
-        )
+        raise InputError(f"{there[0]}: is there already{others}; give another --output, or --overwrite to replace it.")
 
 
 @contextmanager
@@ -102,8 +106,6 @@ def atomic_folder(folder: Path, names: Sequence[str] = ()) -> Iterator[Path]:
         InputError: `folder` is a file, or cannot be written.
     """
     output = folder / names[0] if names else folder
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{output}: cannot be written, {folder} is a file; give a folder to write into.")
     partial = _partial_folder(folder, names, output)
     try:
         yield partial
@@ -117,8 +119,19 @@ def atomic_folder(folder: Path, names: Sequence[str] = ()) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def try_place(folder: Path, names: Sequence[str] = ()) -> None:
+    """Find out whether `atomic_folder` can do its work, before any other work is done; nothing is left behind.
+
+    Raises:
+        InputError: as there.
+    """
+    shutil.rmtree(_partial_folder(folder, names, folder / names[0] if names else folder), ignore_errors=True)
+
+
 def _partial_folder(folder: Path, names: Sequence[str], output: Path) -> Path:
     """A new folder in `folder`, or beside it where it is yet to come, in which entries of these names can be."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{output}: cannot be written, {folder} is a file; give a folder to write into.")
     above = folder if folder.is_dir() else folder.parent
     partial: Path | None = None
     try:

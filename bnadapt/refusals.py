@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -21,6 +22,7 @@ def refusals() -> Iterator[None]:
     """
     for each in ENDING:
         signal.signal(each, _end)
+    threading.excepthook = _report
     try:
         yield
     except Exception as error:
@@ -35,6 +37,12 @@ def refusals() -> Iterator[None]:
 def _end(number: int, frame: FrameType | None) -> None:
     print(f"bnadapt: ended by {signal.Signals(number).name}.", file=sys.stderr)
     sys.exit(SIGNALLED + number)
+
+
+def _report(failure: threading.ExceptHookArgs) -> None:
+    """Print what a thread failed with, unless it is what the process will refuse, such as a full disk."""
+    if failure.exc_value is None or _refusal(failure.exc_value) is None:
+        threading.__excepthook__(failure)
 
 
 def _refusal(error: BaseException | None) -> BaseException | None:

@@ -16,7 +16,7 @@ from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
 from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, PredictionFiles, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import adapted_files, save_adapted
 from bnadapt.errors import InputError
-from bnadapt.files import atomic_folder, refuse_existing
+from bnadapt.files import atomic_folder, refuse_existing, try_place
 
 
 class AdaptationTrainer(Trainer):
@@ -127,8 +127,8 @@ class AdaptationTrainer(Trainer):
         def work() -> None:
             self._adapt(model, recipe, limit)
 
-        with atomic_folder(path.parent, [each.name for each in adapted_files(path)]):
-            self._do(work, model, datamodule, ckpt_path)
+        try_place(path.parent, [each.name for each in adapted_files(path)])
+        self._do(work, model, datamodule, ckpt_path)
         save_adapted(self, model, path)
         self.adapted_path = path
 
@@ -168,10 +168,10 @@ class AdaptationTrainer(Trainer):
                 raise InputError(f"distances: there is no {which}; give --data.{which}.")
         refuse_existing([Path(output) / "distances.csv"], overwrite)
         distance = LatentDistance(tiles, positions_per_tile, layers, measures)
-        with atomic_folder(Path(output)):
-            self._do(
-                lambda: distance.measure(self, model), model, datamodule, ckpt_path, [*_applied(bank), *self.callbacks]
-            )
+        try_place(Path(output))
+        self._do(
+            lambda: distance.measure(self, model), model, datamodule, ckpt_path, [*_applied(bank), *self.callbacks]
+        )
         self.latent_distance = distance
 
     def _adapt(self, task: LightningModule, recipe: Recipe, limit: int | None) -> None:

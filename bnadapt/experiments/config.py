@@ -24,7 +24,11 @@ def parser_of(study: type[Study], **options: Any) -> ArgumentParser:
     parser.add_argument("--output", type=str | None, help=f"folder of results; {ROOT}/{study.name} by default")
     parser.add_argument("--networks", type=str, default=str(ROOT / "networks"), help="folder of trained networks")
     parser.add_argument("--scheduler", type=str | None, help="address of a dask scheduler, such as tcp://host:8786")
-    parser.add_argument("--workers", type=int | None, help="processes on this machine, 0 for this one alone; by default one per GPU or core")
+    parser.add_argument(
+        "--workers",
+        type=int | None,
+        help="processes on this machine, 0 for this one alone; by default one per GPU or core",
+    )
     return parser
 
 

@@ -120,9 +120,10 @@ def _follow(futures: dict[Future, list[Case] | SourceNetwork]) -> None:
 
 def _refuse_failures(errors: Sequence[BaseException]) -> None:
     if errors:
+        first = str(errors[0]).rstrip(".")
         raise InputError(
-            f"{len(errors)} pieces of work failed, the first one because: {str(errors[0]).rstrip('.')}. What is measured"
-            " is kept; once that is put right, the same command goes on with the rest."
+            f"{len(errors)} pieces of work failed, the first one because: {first}. What is measured is kept; once that"
+            " is put right, the same command goes on with the rest."
         ) from errors[0]
 
 

@@ -72,7 +72,7 @@ def _run(name: str, arguments: Sequence[str]) -> None:
     from bnadapt.experiments.config import ROOT, build, parser_of, write_config
     from bnadapt.experiments.report import report
     from bnadapt.experiments.scheduling import Folders, measure_all
-    from bnadapt.files import ensure_folder
+    from bnadapt.files import ensure_folder, refusal_of_place
 
     kind = study_class(name)
     options = parser_of(kind, prog=f"bnadapt study {name}").parse_args(list(arguments))
@@ -85,11 +85,14 @@ def _run(name: str, arguments: Sequence[str]) -> None:
     except KeyboardInterrupt:
         print("bnadapt: interrupted; the same command goes on where it stopped.", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    tables = study.tables([(case, folders.records.read(case)) for case in cases])
     command = shlex.join(["bnadapt", "study", name, *arguments])
-    tables.write(folder)
-    write_config(folder, kind, options, command)
-    _tell(folder, report(study, folder, command))
+    try:
+        study.tables([(case, folders.records.read(case)) for case in cases]).write(folder)
+        write_config(folder, kind, options, command)
+        page = report(study, folder, command)
+    except OSError as error:
+        raise refusal_of_place(error, folder) or error from error
+    _tell(folder, page)
 
 
 def _tell(folder: Path, page: "Document") -> None:
