@@ -25,21 +25,21 @@ def cases(precision: str, latent_tiles: int) -> list[AdaptationCase]:
     return study.cases()
 
 
-def seconds(grid: Sequence[AdaptationCase], place: Place) -> float:
+def seconds(grid: Sequence[AdaptationCase], location: RunLocation) -> float:
     """To measure all cases; the network is loaded before."""
-    cached_network(grid[0].network, place.networks, grid[0].evaluation, place.device).source.scores  # noqa: B018
+    cached_network(grid[0].network, location.networks, grid[0].evaluation, location.device).source.scores  # noqa: B018
     synchronise()
     started = time.perf_counter()
     for case in grid:
-        case.measure(place)
+        case.measure(location)
     synchronise()
     return time.perf_counter() - started
 
 
-def bare(grid: Sequence[AdaptationCase], place: Place) -> float:
+def bare(grid: Sequence[AdaptationCase], location: RunLocation) -> float:
     """Of the forward passes that cannot be avoided: once over the tiles to adapt to, twice over those to score."""
-    evaluated = cached_network(grid[0].network, place.networks, grid[0].evaluation, place.device)
-    images = evaluated.on(grid[0].target).images
+    evaluated = cached_network(grid[0].network, location.networks, grid[0].evaluation, location.device)
+    images = evaluated.on(grid[0].target).tiles
     tiles = images.unlabelled(None).split(8)
     synchronise()
     started = time.perf_counter()
@@ -51,11 +51,11 @@ def bare(grid: Sequence[AdaptationCase], place: Place) -> float:
 
 
 def main() -> None:
-    place = Place(FOLDER / "networks", FOLDER / "pictures", DEVICE)
+    location = RunLocation(FOLDER / "networks", FOLDER / "pictures", FOLDER / "runs", DEVICE)
     rows = []
     for precision, latent_tiles in (("float32", 0), ("bfloat16", 0), ("bfloat16", 12)):
         grid = cases(precision, latent_tiles)
-        spent, least = seconds(grid, place), bare(grid, place)
+        spent, least = seconds(grid, location), bare(grid, location)
         rows.append(
             {
                 "targets": len(grid),

@@ -11,6 +11,7 @@ from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namesp
 from bnadapt.errors import InputError
 from bnadapt.experiments.study import Study
 from bnadapt.files import atomic_write
+from bnadapt.networks.trust import names_a_class
 from bnadapt.parser import StudyParser
 
 ROOT = Path("lightning_logs") / "studies"
@@ -63,6 +64,8 @@ def read_config(folder: Path, study_class: Callable[[str], type[Study]]) -> tupl
     path = folder / "study.yaml"
     try:
         stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if names_a_class(stored):
+            raise ValueError("it names classes, and code that a file names is not run")
         kind = study_class(stored["name"])
         options = parser_of(kind, exit_on_error=False).parse_object({"study": stored["study"]})
         return build(kind, options), stored["command"]

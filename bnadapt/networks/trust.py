@@ -49,6 +49,13 @@ def may_run(parameters: Mapping[str, Any], signed: object, requested: str | None
     return own is not None and isinstance(signed, str) and hmac.compare_digest(own, signed)
 
 
+def names_a_class(value: object) -> bool:
+    """Whether there is anything in plain values that a parser would import."""
+    if isinstance(value, dict):
+        return "class_path" in value or any(map(names_a_class, value.values()))
+    return isinstance(value, list | tuple) and any(map(names_a_class, value))
+
+
 def _key() -> bytes | None:
     """The key of this account, made on first use; readable by nobody else."""
     path = _data_folder() / "checkpoint-key"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bnadapt.errors import InputError
-from bnadapt.networks.trust import may_run
+from bnadapt.networks.trust import may_run, names_a_class
 
 NETWORK_PARAMETERS = ("network", "network_args", "in_channels", "num_classes")
 DEFAULT_TASK = "bnadapt.tasks.segmentation.SegmentationTask"
@@ -55,7 +55,7 @@ def read_checkpoint(path: Path) -> StoredTask:
             f"{path}: is no checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged"
             f" ({type(error).__name__}); give one, such as .../checkpoints/best.ckpt."
         ) from error
-    if _names_a_class(parameters):
+    if names_a_class(parameters):
         raise InputError(f"{path}: names classes among its parameters, which no checkpoint of ours does; take another.")
     return stored
 
@@ -99,10 +99,3 @@ def check_weights(network: dict[str, Tensor], checkpoint: dict[str, Tensor], nam
             f" differ, the first is {differing[0]}. Take a checkpoint of this network, or leave out --model.network and"
             " --model.network_args so that the checkpoint's hold."
         )
-
-
-def _names_a_class(value: object) -> bool:
-    """Whether there is anything in plain values that a parser would import."""
-    if isinstance(value, dict):
-        return "class_path" in value or any(map(_names_a_class, value.values()))
-    return isinstance(value, list | tuple) and any(map(_names_a_class, value))
