@@ -4,7 +4,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/synthetic.yaml
 CKPT ?= lightning_logs/default/version_0/checkpoints/best.ckpt
-SEEDS ?= 1
 ARGS ?=
 READY := $(VENV)/.ready
 
@@ -15,7 +14,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
-	@echo "  variables: CONFIG, CKPT, SEEDS, ARGS (further options of bnadapt), PYTHON, VENV"
+	@echo "  variables: CONFIG, CKPT, ARGS (further options of bnadapt), PYTHON, VENV"
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -26,19 +25,19 @@ $(READY): pyproject.toml
 install: $(READY) ## create the environment and install bnadapt into it
 
 demo: $(READY) ## train, adapt and test on synthetic images; prints a table and a picture page (3 minutes)
-	$(BIN)/python -m bnadapt.studies.demo --configs configs/synthetic.yaml --seeds $(SEEDS) --output lightning_logs/demo
+	$(BIN)/bnadapt study demo --config configs/studies/demo.yaml --output lightning_logs/demo $(ARGS)
 
-demo-em: $(READY) ## the same on real images, flyem and vnc in both directions (12 minutes a seed; SEEDS=3 for more)
-	$(BIN)/python -m bnadapt.studies.demo --configs configs/flyem-to-vnc.yaml configs/vnc-to-flyem.yaml \
-		--intensities dtype zscore --seeds $(SEEDS) --output lightning_logs/demo-em
+demo-em: $(READY) ## the same on real images, flyem and vnc in both directions, three scalings of intensities, three seeds (1 hour)
+	$(BIN)/bnadapt study demo --config configs/studies/demo-em.yaml --output lightning_logs/demo-em $(ARGS)
 
 distances-em: $(READY) ## pages of latent distances on real images, flyem to vnc and vnc to cdeep3m (15 minutes)
 	for each in flyem-to-vnc vnc-to-cdeep3m; do \
-		place="--config configs/$$each.yaml --trainer.logger.save_dir lightning_logs/distances-em" && \
-		place="$$place --trainer.logger.name $$each --trainer.logger.version" && \
-		found=lightning_logs/distances-em/$$each && \
-		$(BIN)/bnadapt fit $$place fit $(ARGS) && \
-		$(BIN)/bnadapt adapt $$place adapt --ckpt_path $$found/fit/checkpoints/best.ckpt --output $$found/adapted.ckpt || exit 1; \
+		logger="--trainer.logger.save_dir lightning_logs/distances-em --trainer.logger.name $$each" && \
+		common="--config configs/$$each.yaml $$logger --trainer.logger.version" && \
+		folder=lightning_logs/distances-em/$$each && \
+		$(BIN)/bnadapt fit $$common fit $(ARGS) && \
+		$(BIN)/bnadapt adapt $$common adapt --ckpt_path $$folder/fit/checkpoints/best.ckpt \
+			--output $$folder/adapted.ckpt --overwrite || exit 1; \
 	done
 
 readme: $(READY) ## put the results of demo-em, distances-em, bench and studies into README.md and docs/
@@ -59,11 +58,11 @@ predict: $(READY) ## segment the config's target: make predict CONFIG=... CKPT=.
 tensorboard: $(READY) ## open all runs in TensorBoard
 	$(BIN)/tensorboard --logdir lightning_logs
 
-test: $(READY) ## run the tests
-	$(BIN)/python -m pytest -m "not slow"
+test: $(READY) ## run the tests, in as many processes as there are cores
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal
 
 test-slow: $(READY) ## run the long tests too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check .

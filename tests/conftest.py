@@ -12,6 +12,9 @@ import torch
 from filelock import FileLock
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each process of tests, and for those that it starts
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="bnadapt-tests-")  # the key of checkpoints is not the user's
 
 from bnadapt.__main__ import run

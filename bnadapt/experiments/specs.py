@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any
@@ -48,6 +48,7 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+@dataclass(frozen=True, eq=False)
 class Keyed:
     """A dataclass that is equal to another by what it says, and found again by its key."""
 
