@@ -291,7 +291,7 @@ def test_networks_of_segmentation_models_from_fit_to_adapt(tmp_path):
         ]
     )
     path = "lightning_logs/default/version_0/checkpoints/best.ckpt"
-    main(["adapt", *LOADING, "--ckpt_path", path, "--output", str(tmp_path / "a.ckpt")])
+    main(["adapt", *without(LOADING, "--data.source"), "--ckpt_path", path, "--output", str(tmp_path / "a.ckpt")])
     assert json.loads((tmp_path / "a.json").read_text())["batchnorm_layers"] == 20
 
 

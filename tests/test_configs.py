@@ -20,6 +20,7 @@ SHORT = [
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
 ]
+MEASURED = ("synthetic", "flyem-to-vnc")  # those whose distances are measured too
 EM = ("FlyEM", "VNC", "ISBI2012", "CDeep3M", "AxonDeepSeg")
 
 
@@ -46,16 +47,6 @@ def test_config_fits_tests_and_adapts(path, tmp_path):
     main(["fit", "--config", str(path), *SHORT])
     best = next(tmp_path.rglob("last.ckpt"))
     main(["test", "--config", str(path), *SHORT, "--ckpt_path", str(best)])
-    main(
-        [
-            "adapt",
-            "--config",
-            str(path),
-            *SHORT,
-            "--ckpt_path",
-            str(best),
-            "--output",
-            str(tmp_path / "a.ckpt"),
-        ]
-    )
-    assert (tmp_path / "a.json").exists()
+    measured = [] if path.stem in MEASURED else ["--data.source=null"]
+    main(["adapt", "--config", str(path), *SHORT, *measured, "--ckpt_path", str(best), "--output", "adapted.ckpt"])
+    assert (tmp_path / "adapted.json").exists()

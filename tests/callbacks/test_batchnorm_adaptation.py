@@ -12,7 +12,7 @@ from bnadapt.batchnorm import Bank
 from bnadapt.cli import main
 from tests.conftest import DOMAINS, SMALL, without
 
-LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]
+LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *without(DOMAINS, "--data.source")]
 
 
 def adapt(best, folder, *options):
