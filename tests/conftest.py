@@ -57,6 +57,10 @@ def without(options, *prefixes):
     return [option for option in options if not option.startswith(prefixes)]
 
 
+LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]  # of commands that take a checkpoint
+TARGET_ALONE = without(LOADING, "--data.source")  # the same where no distances are to be measured
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
     """Logs and outputs of a test land in its own folder."""
@@ -96,6 +100,23 @@ def trained(tmp_path_factory):
 def best(trained):
     """Its best checkpoint."""
     return trained / "best.ckpt"
+
+
+@pytest.fixture(scope="session")
+def adapted_once(tmp_path_factory, best):
+    """A folder of `bnadapt adapt` on synthetic images: checkpoint, bank, record and page, and its log in `default`."""
+
+    def adapt(folder):
+        logger = [f"--trainer.logger.save_dir={folder}", "--trainer.logger.version=adapt"]
+        main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(folder / "adapted.ckpt"), *logger])
+
+    return once(tmp_path_factory, "adapted", adapt)
+
+
+@pytest.fixture
+def adapted(adapted_once):
+    """The adapted checkpoint; bank, record and page are beside it."""
+    return adapted_once / "adapted.ckpt"
 
 
 @pytest.fixture

@@ -13,20 +13,11 @@ import torch
 from bnadapt.batchnorm import Bank
 from bnadapt.cli import main
 from bnadapt.data import Synthetic
-from tests.conftest import DOMAINS, SMALL, without, write_images
-
-LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]
+from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE, without, write_images
 
 
 def weights(path):
     return torch.load(path, weights_only=True)["state_dict"]
-
-
-@pytest.fixture
-def adapted(best, tmp_path):
-    path = tmp_path / "adapted.ckpt"
-    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(path)])
-    return path
 
 
 def test_fit_writes_best_and_last_checkpoint(trained):
@@ -69,7 +60,7 @@ def test_adapt_never_reads_a_mask(best, tmp_path, monkeypatch):
         raise AssertionError("a mask was read")
 
     monkeypatch.setattr(Synthetic, "labelled", lambda self: _sections(self, forbidden))
-    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt")])
+    main(["adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt")])
     assert (tmp_path / "a.ckpt").exists()
     with pytest.raises(AssertionError, match="a mask was read"):
         main(["test", *LOADING, "--ckpt_path", str(best)])
@@ -97,7 +88,7 @@ def test_adapt_needs_no_source_and_no_config(best, images, tmp_path, capfd):
 
 def test_source_weight_one_keeps_the_source(best, tmp_path):
     output = tmp_path / "a.ckpt"
-    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(output), "--policy.source_weight=1"])
+    main(["adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(output), "--policy.source_weight=1"])
     before, after = weights(best), weights(output)
     for key in before:
         torch.testing.assert_close(before[key], after[key])
@@ -108,16 +99,8 @@ def test_fit_with_the_callback_adapts_as_adapt_does(tmp_path):
     options = [f"--trainer.callbacks+=bnadapt.callbacks.{name}" for name in callbacks]
     main(["fit", *SMALL, *DOMAINS, *options])
     folder = tmp_path / "lightning_logs/default/version_0/checkpoints"
-    main(
-        [
-            "adapt",
-            *LOADING,
-            "--ckpt_path",
-            str(folder / "last.ckpt"),
-            "--output",
-            str(tmp_path / "later.ckpt"),
-        ]
-    )
+    last = str(folder / "last.ckpt")
+    main(["adapt", *TARGET_ALONE, "--ckpt_path", last, "--output", str(tmp_path / "later.ckpt")])
     at_once, later, unadapted = (
         weights(path) for path in (folder / "adapted.ckpt", tmp_path / "later.ckpt", folder / "last.ckpt")
     )
@@ -291,7 +274,7 @@ def test_networks_of_segmentation_models_from_fit_to_adapt(tmp_path):
         ]
     )
     path = "lightning_logs/default/version_0/checkpoints/best.ckpt"
-    main(["adapt", *without(LOADING, "--data.source"), "--ckpt_path", path, "--output", str(tmp_path / "a.ckpt")])
+    main(["adapt", *TARGET_ALONE, "--ckpt_path", path, "--output", str(tmp_path / "a.ckpt")])
     assert json.loads((tmp_path / "a.json").read_text())["batchnorm_layers"] == 20
 
 
@@ -310,7 +293,7 @@ def test_validate_scores_the_source(best):
 
 
 def test_adapting_twice_still_knows_the_source(best, adapted, tmp_path):
-    main(["adapt", *LOADING, "--ckpt_path", str(adapted), "--output", str(tmp_path / "twice.ckpt")])
+    main(["adapt", *TARGET_ALONE, "--ckpt_path", str(adapted), "--output", str(tmp_path / "twice.ckpt")])
     once, twice = (torch.load(path, weights_only=True) for path in (adapted, tmp_path / "twice.ckpt"))
     for name, mean in once["source_bank"]["mean"].items():
         assert torch.equal(mean, twice["source_bank"]["mean"][name])

@@ -11,9 +11,10 @@ from bnadapt.cli import main
 from bnadapt.errors import InputError
 from bnadapt.networks import trust
 from bnadapt.tasks import SegmentationTask
+from tests import conftest
 from tests.conftest import DOMAINS, SMALL, without
 
-LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS, "--trainer.logger=false"]
+LOADING = [*conftest.LOADING, "--trainer.logger=false"]
 TRACE = """
 import pathlib
 pathlib.Path({trace!r}).write_text("code ran")

@@ -10,14 +10,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bnadapt.batchnorm import Bank
 from bnadapt.cli import main
-from tests.conftest import DOMAINS, SMALL, without
-
-LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *without(DOMAINS, "--data.source")]
+from tests.conftest import TARGET_ALONE
 
 
 def adapt(best, folder, *options):
     output = folder / "adapted.ckpt"
-    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(output), "--overwrite", *options])
+    main(["adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(output), "--overwrite", *options])
     return json.loads(output.with_suffix(".json").read_text())
 
 
@@ -73,13 +71,15 @@ def test_a_bank_does_for_test_and_predict_what_the_adapted_checkpoint_does(best,
     adapt(best, tmp_path)
     bank = ["--bank", str(tmp_path / "adapted.safetensors")]
     scores = [
-        main(["test", *LOADING, "--ckpt_path", str(path), *more]).trainer.callback_metrics["test/target/iou"].item()
+        main(["test", *TARGET_ALONE, "--ckpt_path", str(path), *more])
+        .trainer.callback_metrics["test/target/iou"]
+        .item()
         for path, more in [(best, []), (best, bank), (tmp_path / "adapted.ckpt", [])]
     ]
     assert scores[1] == pytest.approx(scores[2], abs=1e-4)
     assert scores[0] != pytest.approx(scores[1], abs=1e-2)
     for path, more, name in [(best, bank, "a"), (tmp_path / "adapted.ckpt", [], "b")]:
-        main(["predict", *LOADING, "--ckpt_path", str(path), "--output", str(tmp_path / name), *more])
+        main(["predict", *TARGET_ALONE, "--ckpt_path", str(path), "--output", str(tmp_path / name), *more])
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert files
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in files)
@@ -87,9 +87,9 @@ def test_a_bank_does_for_test_and_predict_what_the_adapted_checkpoint_does(best,
 
 def test_a_missing_bank_and_a_policy_without_layers_are_refused(refused, best, tmp_path):
     assert "nosuch.safetensors: cannot be read as a bank" in refused(
-        "test", *LOADING, "--ckpt_path", best, "--bank", "nosuch.safetensors"
+        "test", *TARGET_ALONE, "--ckpt_path", best, "--bank", "nosuch.safetensors"
     )
-    asked = ("adapt", *LOADING, "--ckpt_path", best, "--output", tmp_path / "a.ckpt")
+    asked = ("adapt", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "a.ckpt")
     assert "No BatchNorm layer is chosen" in refused(*asked, '--policy.layers=["nosuch*"]')
     assert "fewer than min_tiles, 1000" in refused(*asked, "--until.min_tiles=1000")
     assert not (tmp_path / "a.ckpt").exists()
@@ -101,7 +101,7 @@ def test_two_processes_write_the_bank_of_one(best, tmp_path, options):
     alone = adapt(best, tmp_path, *options)
     one = Bank.load(tmp_path / "adapted.safetensors")
     both = tmp_path / "both.ckpt"
-    command = [sys.executable, "-m", "bnadapt", "adapt", *LOADING, "--ckpt_path", str(best), "--output", str(both)]
+    command = [sys.executable, "-m", "bnadapt", "adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(both)]
     two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
     done = subprocess.run([*command, *two, *options], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr

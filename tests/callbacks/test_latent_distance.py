@@ -13,23 +13,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bnadapt.callbacks import LatentDistance
 from bnadapt.cli import main
 from bnadapt.data import Synthetic
-from tests.conftest import DOMAINS, SMALL, without
-
-LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]
+from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE
 
 
 def table(folder):
     """Rows of distances.csv by layer, state and measure."""
     rows = csv.DictReader((folder / "distances.csv").open())
     return {(row["layer"], row["state"], row["measure"]): row for row in rows}
-
-
-@pytest.fixture(scope="module")
-def adapted(best, tmp_path_factory):
-    """An adapted checkpoint, its bank and its record."""
-    path = tmp_path_factory.mktemp("adapted") / "adapted.ckpt"
-    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(path), "--trainer.logger=false"])
-    return path
 
 
 def test_distances_measures_without_adapting_or_training(best, tmp_path, capfd):
@@ -123,9 +113,7 @@ def test_refusals(refused, best, tmp_path):
     assert "No layer is named 'nosuch'" in refused(*asked, '--layers=["nosuch"]')
     assert "There is no measure 'nosuch'; take some of normalised" in refused(*asked, '--measures=["nosuch"]')
     assert "give at least 1 of both" in refused(*asked, "--tiles=0")
-    assert "there is no source; give --data.source" in refused(
-        "distances", *without(LOADING, "--data.source"), "--ckpt_path", best
-    )
+    assert "there is no source; give --data.source" in refused("distances", *TARGET_ALONE, "--ckpt_path", best)
     (tmp_path / "file").write_text("mine")
     assert "is a file; give a folder" in refused(
         "distances", *LOADING, "--ckpt_path", best, "--output", tmp_path / "file"

@@ -7,9 +7,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from bnadapt.callbacks import LatentDistance
 from bnadapt.cli import main
-from tests.conftest import DOMAINS, SMALL, without
-
-LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]
+from tests.conftest import DOMAINS, LOADING, SMALL, once
 
 
 def events(folder):
@@ -19,13 +17,15 @@ def events(folder):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, best):
+def runs(tmp_path_factory, adapted_once):
     """Folders of an adaptation and of a test of what it wrote."""
-    folder = tmp_path_factory.mktemp("runs")
-    logger = [f"--trainer.logger.save_dir={folder}", "--trainer.logger.version"]
-    main(["adapt", *LOADING, "--ckpt_path", str(best), "--output", str(folder / "a.ckpt"), *logger, "adapt"])
-    main(["test", *LOADING, "--ckpt_path", str(folder / "a.ckpt"), *logger, "test"])
-    return folder / "default"
+    logger = [f"--trainer.logger.save_dir={adapted_once}", "--trainer.logger.version=test"]
+
+    def test(folder):
+        main(["test", *LOADING, "--ckpt_path", str(adapted_once / "adapted.ckpt"), *logger])
+
+    once(tmp_path_factory, "tested", test)
+    return adapted_once / "default"
 
 
 def test_training_logs_loss_scores_and_learning_rate_by_domain_and_stage(trained):
