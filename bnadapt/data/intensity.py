@@ -46,12 +46,6 @@ class IntensityRange:
         own, others = (np.stack([each.low, each.high]) for each in (self, other))
         return bool((np.abs(own - others) <= ALIKE * (others[1] - others[0])).all())
 
-    def comparable(self, other: "IntensityRange", factor: float = 4.0) -> bool:
-        """Whether the two ranges are of one order of size: the wider one at most so many times the other."""
-        widths = [np.maximum(np.subtract(each.high, each.low), 1e-12).max() for each in (self, other)]
-        centres = [np.add(each.high, each.low).mean() / 2 for each in (self, other)]
-        return max(widths) <= factor * min(widths) and abs(centres[0] - centres[1]) <= factor * max(widths)
-
     def __str__(self) -> str:
         ends = (f"{low:.4g} to {high:.4g}" for low, high in zip(self.low, self.high, strict=True))
         return ", ".join(ends)

@@ -106,11 +106,11 @@ class Scalings:
                 own,
                 stored,
             )
-        elif (trained := self._restored_ranges.get("source")) is not None and not own.comparable(trained):
+        elif (trained := self._restored_ranges.get("source")) is not None and not own.like(trained):
             log.warning(
-                "%s: occupies %s of its data type's range, the images that the network was trained on %s, so that"
-                " what it sees is another picture. If both are stored in different ways, take a network that was"
-                " trained with --data.intensity dataset, or store the images as those of the source.",
+                "%s: occupies %s of its data type's range, the images that the network was trained on %s, and with the"
+                " scaling `dtype` the network sees this difference. Where it comes from how the images are stored, take"
+                " a network that was trained with --data.intensity dataset, or store them as those of the source.",
                 domain.name,
                 own,
                 trained,

@@ -1,5 +1,7 @@
 """Every shift: nothing at severity 0, more with severity, the same with the seed, masks where they belong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -151,3 +153,16 @@ def test_refusals():
         Shifted(Synthetic(), "blur", -1)
     with pytest.raises(InputError, match="needs three channels"):
         shifted(image()[0], None, "hue", 10, 0)
+
+
+@pytest.mark.parametrize("shift", ["white noise", "poisson noise"])
+def test_images_alike_get_noise_of_their_own(shift):
+    class Alike(Synthetic):
+        def labelled(self):
+            first, *others = super().labelled()
+            return [first, *(replace(first, name=each.name) for each in others)]
+
+    sections = Shifted(Alike(size=32, images=2), shift, 0.2).labelled()
+    one, other = (section.read_image().astype(float) for section in sections)
+    noise = [image - Shifted(Alike(size=32, images=2), shift, 0).labelled()[0].read_image() for image in (one, other)]
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.2

@@ -1,0 +1,174 @@
+"""What every study says of tables that were made by hand, whose numbers are known."""
+
+import pandas as pd
+import pytest
+
+from bnadapt.experiments.networks import Training
+from bnadapt.experiments.tables import Tables
+from bnadapt.studies.demo import Demo
+from bnadapt.studies.how_much import LAYERS, TILES, WEIGHT, HowMuch, Transfer
+from bnadapt.studies.image_shifts import NONE, ImageShifts, ShiftedSource
+from bnadapt.studies.irregular_training import Irregularity, IrregularTraining
+from bnadapt.studies.pairs import DataSetGroup, Pairs
+from bnadapt.studies.two_mean_grid import TwoMeanGrid
+from tests.test_configs import FOLDER as CONFIGS
+
+SYNTHETIC = {"class": "Synthetic"}
+
+
+def tables(rows):
+    """Tables of rows, each with what adaptation changes and a name for its record."""
+    table = pd.DataFrame(rows)
+    table["gain"] = table["iou_adapted"] - table["iou_unadapted"]
+    return Tables(table.assign(record=[str(number) for number in range(len(table))]), pd.DataFrame())
+
+
+# Pairs: three data sets; means over seeds are what is written here, and seeds differ by twice `spread`
+PAIRS = {
+    ("a", "b"): (0.20, 0.50, 0.01),  # gains 0.3, clearly
+    ("a", "c"): (0.40, 0.45, 0.10),  # gains 0.05, less than the spread
+    ("b", "a"): (0.50, 0.40, 0.01),  # costs 0.1, clearly
+    ("b", "c"): (0.30, 0.35, 0.01),  # gains 0.05, clearly
+    ("c", "a"): (0.50, 0.515, 0.01),  # gains 0.015, 1.5 standard deviations
+    ("c", "b"): (0.40, 0.42, 0.20),  # gains 0.02, less than the spread
+}
+
+
+def pairs(seeds):
+    rows = []
+    for seed in range(seeds):
+        for (source, target), (without, adapted, spread) in PAIRS.items():
+            sign = {0: -1, 1: 1}.get(seed, 0) if seeds > 1 else 0
+            scores = {"iou_unadapted": without, "iou_adapted": adapted + sign * spread, "iou_target_trained": 0.8}
+            labels = {"task": "t", "intensity": "dtype", "source": source, "target": target, "seed": seed}
+            rows.append({**labels, **scores})
+        own = {"iou_unadapted": 0.8, "iou_adapted": 0.8, "iou_target_trained": 0.8}
+        rows += [{"task": "t", "intensity": "dtype", "source": s, "target": s, "seed": seed, **own} for s in "abc"]
+    return tables(rows)
+
+
+@pytest.fixture
+def of_pairs():
+    return Pairs({"t": DataSetGroup(dict.fromkeys("abc", SYNTHETIC))}, ["dtype"], pictured=False)
+
+
+def test_pairs_count_clear_gains_and_costs_apart(of_pairs):
+    first, best, worst, asymmetry = of_pairs.findings(pairs(seeds=3))
+    assert "over 6 ordered pairs is 0.383 without and 0.439 with adaptation, 0.800 with networks trained on" in first
+    assert "adaptation closes 14% of that gap" in first
+    assert "In 2 pairs it gains and in 1 it costs more than 2 standard deviations over seeds." in first
+    assert "largest gain: a -> b (t), +0.300 ± 0.010" in best
+    assert "largest cost: b -> a (t), -0.100 ± 0.010" in worst
+    assert "between a and b (t): +0.300 one way, -0.100 back" in asymmetry
+
+
+def test_pairs_of_a_single_seed_count_nothing_as_clear(of_pairs):
+    first, best, *_ = of_pairs.findings(pairs(seeds=1))
+    assert "standard deviations" not in first
+    assert "A single seed does not tell which gains are clear." in first
+    assert best.endswith("+0.300.")
+
+
+def test_the_summary_of_pairs_has_the_spread_over_seeds_of_the_mean_over_pairs(of_pairs):
+    summary = of_pairs.summary(pairs(seeds=3))
+    assert summary.rows == [["dtype", "0.383 ± 0.000", "0.439 ± 0.057", "0.800 ± 0.000"]]
+    assert of_pairs.summary(pairs(seeds=1)).rows == [["dtype", "0.383", "0.439", "0.800"]]
+
+
+def test_the_demo_gives_means_over_seeds_and_names_what_it_costs_the_source():
+    study = Demo([str(CONFIGS / "synthetic.yaml")], ["dtype"], [1, 2])
+    rows = [
+        {
+            **{"transfer": "synthetic", "intensity": "dtype", "seed": seed, "seconds": 2.0},
+            **{"iou_source": 0.9, "iou_unadapted": 0.2, "iou_adapted": 0.7 + sign * 0.1, "iou_source_adapted": 0.3},
+        }
+        for seed, sign in ((1, -1), (2, 1))
+    ]
+    (sentence,) = study.findings(tables(rows))
+    assert "target's IoU is 0.200 without and 0.700 with adaptation (+0.500 ± 0.141), which took 2.0 s" in sentence
+    assert "on the source it changes from 0.900 to 0.300" in sentence
+    summary = study.summary(tables(rows)).rows[0]
+    assert summary[2:6] == [
+        "0.900 ± 0.000",
+        "0.200 ± 0.000",
+        "0.700 ± 0.141",
+        "+0.500 ± 0.141",
+    ]
+
+
+def test_image_shifts_list_what_helps_and_what_harms_apart():
+    study = ImageShifts({"s": ShiftedSource(SYNTHETIC)}, ["blur", "brightness", "inversion"])
+    gains = {"blur": (0.0, -0.02), "brightness": (0.2, 0.4), "inversion": (-0.3, -0.1)}
+    rows = [{"source": "s", "shift": NONE, "level": 0, "severity": 0.0, "iou_unadapted": 0.9, "iou_adapted": 0.85}]
+    for shift, levels in gains.items():
+        for level, gain in enumerate(levels, start=1):
+            scores = {"iou_unadapted": 0.5, "iou_adapted": 0.5 + gain}
+            rows.append({"source": "s", "shift": shift, "level": level, "severity": level / 10, **scores})
+    means, cells = study.findings(tables(rows))
+    assert "without a shift the IoU is 0.90, and 0.85 after adaptation to the source itself" in means
+    assert "under brightness (+0.30); it costs as much under inversion (-0.20)." in means
+    assert "gains most under brightness at level 2 (+0.40) and costs most under inversion at level 1 (-0.30)" in cells
+
+
+def test_irregular_training_names_repair_and_loss():
+    irregular = {"slow": Irregularity({"momentum": 0.001}), "hasty": Irregularity({"momentum": 0.9})}
+    study = IrregularTraining({"s": SYNTHETIC}, Training(steps=20), irregular, steps=[5, 20])
+    gains = {("regular", 5): 0.1, ("regular", 20): 0.0, ("slow", 5): 0.3, ("slow", 20): 0.2}
+    gains |= {("hasty", 5): -0.05, ("hasty", 20): -0.2}
+    rows = [
+        {"source": "s", "irregularity": kind, "step": step, "seed": 1, "iou_unadapted": 0.5, "iou_adapted": 0.5 + gain}
+        for (kind, step), gain in gains.items()
+    ]
+    early, most = study.findings(tables(rows))
+    assert "after 5 steps of a regular training re-estimation changes the IoU by +0.100" in early
+    assert "At the end (20 steps) it changes it by: regular +0.000, slow +0.200, hasty -0.200." in early
+    assert "most is repaired in the training called slow after 5 steps (+0.300)" in most
+    assert "the largest loss is hasty after 20 steps (-0.200)" in most
+
+
+def test_how_much_tells_best_worst_safest_and_enough():
+    study = HowMuch({"one": Transfer(SYNTHETIC, SYNTHETIC), "two": Transfer(SYNTHETIC, SYNTHETIC)})
+    gains = {
+        ("one", WEIGHT): {"0.0": 0.30, "0.5": 0.20, "0.9": 0.10},
+        ("two", WEIGHT): {"0.0": -0.10, "0.5": 0.05, "0.9": 0.02},
+        ("one", LAYERS): {"all": 0.30, "encoder": 0.32, "decoder": -0.05},
+        ("two", LAYERS): {"all": -0.10, "encoder": -0.02, "decoder": 0.01},
+        ("one", TILES): {"1": 0.10, "2": 0.295, "4": 0.20, "8": 0.305, "16": 0.30},
+        ("two", TILES): {"1": -0.10, "2": -0.1, "4": -0.1, "8": -0.1, "16": -0.1},
+    }
+    rows = [
+        {"transfer": name, "varied": what, "value": value, "seed": 1, "iou_unadapted": 0.5, "iou_adapted": 0.5 + gain}
+        for (name, what), values in gains.items()
+        for value, gain in values.items()
+    ]
+    one, two, safe, enough = study.findings(tables(rows))
+    assert "one: full replacement gains +0.300; the best source weight is 0.0 (+0.300)" in one
+    assert "the best choice of layers encoder (+0.320), the worst decoder (-0.050)" in one
+    assert "two: full replacement gains -0.100; the best source weight is 0.5 (+0.050)" in two
+    assert "the safest source weight is 0.5 (+0.050 at worst), the safest layers are encoder (-0.020 at worst)" in safe
+    assert enough.endswith("with 16, or all there are: 8 for one, 1 for two.")
+
+
+def test_the_grid_tells_kept_and_inverted_contrast_apart():
+    study = TwoMeanGrid(sources=[(0.7, 0.3)], levels=[0.1, 0.9], variations={"foreground": [0.1, 0.3]})
+    grid = [
+        {"mean_1": 0.9, "mean_2": 0.1, "same_polarity": True, "iou_unadapted": 0.95, "iou_adapted": 0.97},
+        {"mean_1": 0.5, "mean_2": 0.1, "same_polarity": True, "iou_unadapted": 0.05, "iou_adapted": 0.93},
+        {"mean_1": 0.1, "mean_2": 0.9, "same_polarity": False, "iou_unadapted": 0.10, "iou_adapted": 0.02},
+        {"mean_1": 0.5, "mean_2": 0.9, "same_polarity": False, "iou_unadapted": 0.04, "iou_adapted": 0.00},
+        {"mean_1": 0.9, "mean_2": 0.9, "same_polarity": False, "iou_unadapted": 0.30, "iou_adapted": 0.99},
+    ]
+    varied = [
+        {"brighter": 0.0, "value": "0.1", "iou_unadapted": 0.97, "iou_adapted": 0.31},
+        {"brighter": 0.0, "value": "0.3", "iou_unadapted": 0.98, "iou_adapted": 0.97},
+        {"brighter": 0.2, "value": "0.1", "iou_unadapted": 0.30, "iou_adapted": 0.35},
+        {"brighter": 0.2, "value": "0.3", "iou_unadapted": 0.20, "iou_adapted": 0.96},
+    ]
+    rows = [{"part": "grid", **row} for row in grid] + [{"part": "foreground", **row} for row in varied]
+    same, inverted, harm, foreground = study.findings(tables(rows))
+    assert "(2 records), 50% reach an IoU of 0.9 without adaptation and 100% with it" in same
+    assert "mean IoU 0.50 and 0.95" in same
+    assert "inverted (2 records), 0% do without and 0% with adaptation; the mean IoU with it is 0.010" in inverted
+    assert "in 25% of these records (0% of those with the source's polarity)" in harm
+    assert "worst with adaptation at 0.1, IoU 0.97 without and 0.31 with it" in foreground
+    assert "gains most at 0.3, 0.20 to 0.96" in foreground
