@@ -59,10 +59,8 @@ class SegmentationTask(AdaptableTask):
 
     def on_train_start(self) -> None:
         """Refuse data of other classes, and to resume beyond the end of a one-cycle schedule."""
-        loader = self.trainer.train_dataloader
-        if isinstance(loader, dict):
-            raise InputError("SegmentationTask learns from the source alone; leave out --data.target_crops.")
-        self.checked_classes(loader.dataset)
+        loaders = self.trainer.train_dataloader
+        self.checked_classes((loaders["source"] if isinstance(loaders, dict) else loaders).dataset)
         scheduler = self.lr_schedulers()
         steps = self.trainer.estimated_stepping_batches
         if self.trainer.ckpt_path and isinstance(scheduler, OneCycleLR) and scheduler.total_steps < steps:
@@ -77,6 +75,8 @@ class SegmentationTask(AdaptableTask):
         torch.manual_seed(self._seed + self.current_epoch)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        if "mask" not in batch:
+            raise InputError(f"{type(self).__name__} learns from the source alone; leave out --data.target_crops.")
         loss = self.loss(self.logits(batch), batch["mask"])
         self.log("train/source/loss", loss, prog_bar=True)
         self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"])

@@ -11,6 +11,9 @@ from bnadapt.cli import main
 from bnadapt.experiments.case import AdaptationCase, RunLocation
 from bnadapt.experiments.evaluation import Evaluation, cached_network, policy_of
 from bnadapt.experiments.networks import SourceNetwork, Training, fit, trained
+from bnadapt.studies.irregular_training import TrainingCase
+from bnadapt.tasks import SegmentationTask
+from tests.conftest import DOMAINS, LOADING, SMALL
 
 CPU = torch.device("cpu")
 SOURCE = {"class": "Synthetic", "size": 48, "images": 10, "object_size": 12}
@@ -131,3 +134,46 @@ def test_policies_from_plain_values():
         "decoder.0",
         "decoder.1",
     ]
+
+
+def test_a_training_on_a_part_is_scored_on_the_whole_source(location, tmp_path):
+    part = {**SOURCE, "images": 4, "mean": [0.8, 0.2]}
+    network = SourceNetwork(TRAINING, part, 1)
+    (row,) = TrainingCase(network, SOURCE, [60], EVALUATION, {}).measure(location)
+    checkpoint = str(trained(network, location.networks, CPU))
+    whole = ["--data.source=Synthetic", "--data.source.size=48", "--data.source.images=10"]
+    options = [*whole, "--data.source.object_size=12", "--data.tile_size=48", "--trainer.logger=false"]
+    metrics = main(["test", *options, "--ckpt_path", checkpoint]).trainer.callback_metrics
+    assert row["iou_unadapted"] == pytest.approx(metrics["test/source/iou"].item(), abs=1e-4)
+    assert row["step"] == 60
+
+
+class LearnsFromBoth(SegmentationTask):
+    """A task that also sees the target: it pulls the mean logit on it towards zero."""
+
+    def training_step(self, batch, batch_idx):
+        assert "mask" not in batch["target"]
+        self.seen = batch["target"]["image"].mean().item()
+        return super().training_step(batch["source"], batch_idx) + self.logits(batch["target"]).mean().square()
+
+
+def test_a_network_may_learn_from_source_and_target(tmp_path):
+    """The base of methods that train on both: their task by import path, the target in the network's key."""
+    training = replace(TRAINING, steps=2, task="tests.experiments.test_evaluation.LearnsFromBoth")
+    network = SourceNetwork(training, SOURCE, 1, {**TARGET, "mean": [0.2, 0.1], "std": [0.01, 0.01]})
+    task = fit(network, CPU)
+    assert type(task).__name__ == "LearnsFromBoth"
+    assert 0.1 < task.seen < 0.2
+    trained(network, tmp_path, CPU)
+    found = cached_network(network, tmp_path, EVALUATION, CPU)
+    assert found.on(TARGET).scores.iou >= 0
+
+
+def test_any_task_by_its_class_on_the_command_line(tmp_path):
+    model = "--model=tests.experiments.test_evaluation.LearnsFromBoth"
+    small = [option for option in SMALL if not option.startswith("--trainer.max_epochs")]
+    main(["fit", model, *small, *DOMAINS, "--data.target_crops=true", "--trainer.max_epochs=1"])
+    path = str(next(tmp_path.rglob("last.ckpt")))
+    assert torch.load(path, weights_only=True)["task"].endswith("LearnsFromBoth")
+    cli = main(["test", model, *LOADING, "--ckpt_path", path])
+    assert isinstance(cli.model, LearnsFromBoth)

@@ -6,10 +6,12 @@ import pytest
 
 from bnadapt.data import Shifted, Synthetic
 from bnadapt.errors import InputError
+from bnadapt.experiments import specs
 from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
 from bnadapt.experiments.specs import domain_of
+from bnadapt.networks import UNet
 
 
 def case(**changed):
@@ -70,3 +72,33 @@ def test_labels_are_no_part_of_the_key():
 )
 def test_everything_else_is(changed):
     assert case(**changed) != case()
+
+
+def test_a_key_knows_the_defaults_of_the_code(monkeypatch):
+    """So that no record of an older default is taken for one of the newer."""
+    assert case(target={"class": "Synthetic", "mean": [0.4, 0.1], "std": [0.1, 0.1], "foreground": 0.3}) == case()
+    before, of_network = case().key, case().network.key
+    monkeypatch.setattr(Synthetic.__init__, "__defaults__", (*Synthetic.__init__.__defaults__[:-1], "another"))
+    assert case().key != before
+    assert case().network.key != of_network
+
+
+def test_a_key_knows_the_defaults_of_the_network(monkeypatch):
+    plain = SourceNetwork(Training(network_args={}), {"class": "Synthetic"}, 1)
+    assert plain == SourceNetwork(Training(network_args={"base_channels": 64}), {"class": "Synthetic"}, 1)
+    before = plain.key
+    monkeypatch.setattr(UNet.__init__, "__defaults__", (*UNet.__init__.__defaults__[:-1], 32))
+    assert plain.key != before
+
+
+def test_a_key_knows_the_number_of_the_schema(monkeypatch):
+    before = case().key
+    monkeypatch.setattr(specs, "SCHEMA", specs.SCHEMA + 1)
+    assert case().key != before
+
+
+def test_a_network_that_learned_from_a_target_too_is_another():
+    source, target = {"class": "Synthetic"}, {"class": "Synthetic", "mean": [0.4, 0.1]}
+    assert SourceNetwork(Training(), source, 1, target).key != SourceNetwork(Training(), source, 1).key
+    darker = {**target, "mean": [0.3, 0.1]}
+    assert SourceNetwork(Training(), source, 1, target).key != SourceNetwork(Training(), source, 1, darker).key
