@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bnadapt.errors import InputError
@@ -13,6 +13,7 @@ from bnadapt.errors import InputError
 REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space, or give a folder on another disk",
     errno.EDQUOT: "your share of the disk is used up; free some space, or give a folder on another disk",
+    errno.EFBIG: "it is larger than files may be there; give a folder on another disk",
     errno.ENAMETOOLONG: "the name is too long; give a shorter one",
 }
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EIO, *REMEDIES}
@@ -159,10 +160,17 @@ def _move_all(partial: Path, folder: Path) -> None:
             os.replace(entry, folder / entry.name)
     except BaseException:
         for name in moved:
-            if (folder / name).exists() and not (partial / name).exists():
-                os.replace(folder / name, partial / name)
-            if (replaced / name).exists():
-                os.replace(replaced / name, folder / name)
+            _put_back(folder / name, partial / name, replaced / name)
+        with suppress(OSError):
+            replaced.rmdir()  # unless something could not be put back
         raise
-    finally:
-        shutil.rmtree(replaced, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _put_back(path: Path, new: Path, old: Path) -> None:
+    """Undo what was done of a replacement, as far as the disk allows."""
+    with suppress(OSError):
+        if path.exists() and not new.exists():
+            os.replace(path, new)
+        if old.exists():
+            os.replace(old, path)

@@ -194,7 +194,8 @@ def test_a_failed_adapt_leaves_the_earlier_output_alone(images, refused, best, t
     output.write_text("precious")
     (images / "images" / "04.png").write_bytes(b"")
     target = folder_options("target", images, masks=False)
-    refused("adapt", "--ckpt_path", best, *target, *TILES, "--output", output)
+    sentence = refused("adapt", "--ckpt_path", best, *target, *TILES, "--output", output, "--overwrite")
+    assert "04.png: is empty" in sentence
     assert output.read_text() == "precious"
     assert not list(tmp_path.glob(".partial*"))
 
