@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from jsonargparse import ArgumentParser
 from lightning.pytorch.cli import LightningArgumentParser
@@ -31,6 +31,8 @@ KINDS = {
     "dict": "a mapping of names to values",
     "list": "a list",
     "tuple": "a list",
+    "collections.abc.Sequence": "a list",
+    "collections.abc.Mapping": "a mapping of names to values",
 }
 CLASSES = {  # where the classes are that options of these names take, and what they are subclasses of
     "source": ("bnadapt.data", "bnadapt.data.Domain"),
@@ -41,6 +43,7 @@ CLASSES = {  # where the classes are that options of these names take, and what 
     "lr_scheduler": ("torch.optim.lr_scheduler", "torch.optim.lr_scheduler.LRScheduler"),
     "callbacks": ("bnadapt.callbacks", "lightning.pytorch.Callback"),
     "logger": ("lightning.pytorch.loggers", "lightning.pytorch.loggers.Logger"),
+    "loss": ("torch.nn", "torch.nn.modules.loss._Loss"),
     "source_weight": ("bnadapt.batchnorm", "bnadapt.batchnorm.SourceWeight"),
     "model": ("bnadapt.tasks", "bnadapt.tasks.AdaptableTask"),
 }
@@ -58,7 +61,7 @@ class OneSentence:
             raise cause
         if not self.exit_on_error:
             super().error(message, ex)
-        raise InputError(one_sentence(message)) from ex
+        raise InputError(one_sentence(message, [action.dest for action in self._actions])) from ex
 
 
 class CommandParser(OneSentence, LightningArgumentParser):
@@ -77,8 +80,23 @@ class StudyParser(OneSentence, ArgumentParser):
     """Of a study."""
 
 
-def one_sentence(message: str) -> str:
+class Refused(NamedTuple):
+    """What a parser refuses."""
+
+    message: str
+    """Of jsonargparse."""
+    key: str
+    """Dotted name of the option; empty where the message gives none."""
+    options: Sequence[str]
+    """Dotted names of the parser's own options."""
+
+
+def one_sentence(message: str, options: Sequence[str] = ()) -> str:
     r"""What a message of jsonargparse says, with the nearest right name where a name is wrong.
+
+    Args:
+        message: of jsonargparse.
+        options: dotted names of the options that there are.
 
     Example:
         >>> one_sentence('Parser key "data.crop_size":\n  Expected a <class \'int\'>. Got value: abc')
@@ -89,7 +107,8 @@ def one_sentence(message: str) -> str:
     option = "--" + ".".join(keys) if keys else ""
     for pattern, told in RULES:
         if found := re.search(pattern, message, re.DOTALL):
-            sentence = told(found, ".".join([*keys, *([nested[1]] if nested else [])]), message)
+            key = ".".join([*keys, *([nested[1]] if nested else [])])
+            sentence = told(found, Refused(message, key, options))
             return f"{option}: {sentence}." if option and not sentence.startswith("--") else f"{sentence}."
     lines = [re.sub(r'Parser key "[^"]+":', "", line).strip(" -") for line in message.splitlines()]
     rest = [line for line in lines if line and not line.startswith(NOISE)]
@@ -97,58 +116,61 @@ def one_sentence(message: str) -> str:
     return f"{option}: {sentence.rstrip('.')}." if option else f"{sentence.rstrip('.')}."
 
 
-def _no_option(found: re.Match, key: str, message: str) -> str:
+def _no_option(found: re.Match, refused: Refused) -> str:
     name = found[1]
-    classes = re.findall(r"class_path[= ]'([\w.]+)'", message[: found.end() + 200])
+    classes = re.findall(r"class_path[= ]'([\w.]+)'", refused.message[: found.end() + 200])
     kind = _imported(classes[-1]) if classes else None
-    if kind is not None and kind in [_imported(base) for _, base in CLASSES.values()]:
-        return _abstract(found, key, message)
+    if kind is not None and any(issubclass(_imported(base), kind) for _, base in CLASSES.values()):
+        return _abstract(found, refused)
     known = [each for each in inspect.signature(kind).parameters if each != "self"] if kind else []
     where = classes[-1].rpartition(".")[2] if classes else "it"
     return f"{where} has no option {name!r}{_nearest(name, known)}"
 
 
-def _no_class(found: re.Match, key: str, message: str) -> str:
-    return f"there is no class {found[1]!r}{_nearest(found[1], _short_names(key))}"
+def _no_class(found: re.Match, refused: Refused) -> str:
+    return f"there is no class {found[1]!r}{_nearest(found[1], _short_names(refused.key))}"
 
 
-def _no_attribute(found: re.Match, key: str, message: str) -> str:
+def _no_attribute(found: re.Match, refused: Refused) -> str:
     names = [each for each in dir(import_module(found[1])) if not each.startswith("_")]
     return f"{found[1]} has no {found[2]!r}{_nearest(found[2], names)}"
 
 
-def _no_choice(found: re.Match, key: str, message: str) -> str:
-    choices = [choice.strip(" '") for choice in found[1].split(",")]
-    given = _value(message)
-    return f"{given!r} is none of {', '.join(choices)}{_nearest(given, choices, say_all=False)}"
+def _no_choice(found: re.Match, refused: Refused) -> str:
+    literals = re.findall(r"Expected a typing\.Literal\[([^\]]*)\]", refused.message)
+    choices = [choice.strip(" '") for literal in literals for choice in literal.split(",")]
+    given = _value(refused.message)
+    return f"{given!r} is none of {', '.join(dict.fromkeys(choices))}{_nearest(given, choices, say_all=False)}"
 
 
-def _wrong_kind(found: re.Match, key: str, message: str) -> str:
-    return f"{_value(message)} is not {KINDS[found[1]]}"
+def _wrong_kind(found: re.Match, refused: Refused) -> str:
+    return f"{_value(refused.message)} is not {KINDS[found[1]]}"
 
 
-def _missing(found: re.Match, key: str, message: str) -> str:
-    prefix = re.search(r'Parser key "([^"]+)"', message)
+def _missing(found: re.Match, refused: Refused) -> str:
+    prefix = re.search(r'Parser key "([^"]+)"', refused.message)
     options = ", ".join(
         f"--{prefix[1]}.{name.strip()}" if prefix else f"--{name.strip()}" for name in found[1].split(",")
     )
-    classes = re.findall(r"class_path[= ]'([\w.]+)'", message)
+    classes = re.findall(r"class_path[= ]'([\w.]+)'", refused.message)
     return f"{classes[0].rpartition('.')[2] if classes else 'this'} needs {options}"
 
 
-def _abstract(found: re.Match, key: str, message: str) -> str:
-    names = _short_names(key)
+def _abstract(found: re.Match, refused: Refused) -> str:
+    names = _short_names(refused.key)
     return f"say first which class it is, one of {', '.join(names)}" if names else "say first which class it is"
 
 
-def _not_expected(found: re.Match, key: str, message: str) -> str:
-    command = re.search(r"Subcommand '(\w+)'", message)
+def _not_expected(found: re.Match, refused: Refused) -> str:
+    command = re.search(r"Subcommand '(\w+)'", refused.message)
     if command and (sentence := refusal_of_option(command[1], found[1])):
         return sentence
-    return f"there is no option {found[1]!r}; check its spelling and where it stands"
+    near = get_close_matches(found[1], [name.rpartition(".")[2] for name in refused.options], 1)
+    remedy = f"did you mean {near[0]}" if near else "check its spelling and where it stands"
+    return f"there is no option {found[1]!r}; {remedy}"
 
 
-Told = Callable[[re.Match, str, str], str]
+Told = Callable[[re.Match, Refused], str]
 RULES: Sequence[tuple[str, Told]] = (
     (r"the following arguments are required: ([\w., ]+)", _missing),
     (r"Option '([^']+)' is not accepted", _no_option),

@@ -1,6 +1,7 @@
 """The command line from end to end, and every refusal."""
 
 import json
+import subprocess
 import sys
 
 import h5py
@@ -312,3 +313,22 @@ def test_fit_with_adaptation_in_half_precision(precision, tmp_path):
 def test_a_run_without_a_logger(best, tmp_path):
     main(["adapt", *LOADING, "--trainer.logger=false", "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt")])
     assert (tmp_path / "a.json").exists()
+
+
+def test_two_processes_choose_the_best_checkpoint_by_the_exact_score(tmp_path):
+    """Three tiles to validate on, so that one of two processes has one less."""
+    domains = [*DOMAINS, "--data.source.size=32", "--data.source.images=15"]
+    longer = ["--data.crops_per_epoch=120", "--model.optimizer=AdamW", "--model.optimizer.lr=0.01"]
+    options = [*SMALL, *domains, *longer, f"--trainer.logger.save_dir={tmp_path}"]
+    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bnadapt", "fit", *options, *two], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    checkpoint = next(tmp_path.rglob("best.ckpt"))
+    callbacks = torch.load(checkpoint, weights_only=True)["callbacks"]
+    (score,) = [state["best_model_score"] for state in callbacks.values() if state.get("monitor") == "val/source/iou"]
+    alone = main(["validate", *without(options, "--model"), "--ckpt_path", str(checkpoint)])
+    assert len(alone.datamodule.val_dataloader().dataset) == 3
+    assert score.item() == pytest.approx(alone.trainer.callback_metrics["val/source/iou"].item(), abs=1e-6)
+    assert 0.4 < score.item() < 1

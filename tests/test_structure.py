@@ -1,0 +1,111 @@
+"""Imports point one way, the two packages for one's own code stand alone, and help needs no torch."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import bnadapt
+
+ROOT = Path(bnadapt.__file__).parent
+LAYERS = (
+    ("errors", "studies/__init__"),
+    ("files",),
+    ("options", "refusals"),
+    ("parser",),
+    ("batchnorm",),
+    ("distances",),
+    ("data", "networks"),
+    ("adaptation", "reports"),
+    ("callbacks", "tasks"),
+    ("trainer",),
+    ("experiments",),
+    ("cli",),
+    ("studies",),
+    ("__main__",),
+)
+RANKS = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
+ALONE = {"batchnorm": {"batchnorm"}, "distances": {"batchnorm", "distances"}}
+
+
+def imported(path):
+    """The modules of bnadapt that a file imports, as paths without suffix, wherever in the file it does."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "bnadapt":
+            for alias in node.names:
+                yield module_of([*node.module.split(".")[1:], alias.name])
+        elif isinstance(node, ast.Import):
+            yield from (
+                module_of(each.name.split(".")[1:]) for each in node.names if each.name.split(".")[0] == "bnadapt"
+            )
+
+
+def module_of(parts):
+    """The file of a dotted name, of which the last part may be a name in the file."""
+    for length in (len(parts), len(parts) - 1):
+        path = ROOT.joinpath(*parts[:length])
+        if path.with_suffix(".py").is_file():
+            return "/".join(parts[:length])
+        if (path / "__init__.py").is_file():
+            return "/".join([*parts[:length], "__init__"])
+    raise AssertionError(f"no module bnadapt.{'.'.join(parts)}")
+
+
+def unit_of(module):
+    """What the order of imports knows a module by: its folder, or itself at the top."""
+    return module if module in RANKS else module.split("/")[0]
+
+
+GRAPH = {
+    "/".join(path.relative_to(ROOT).with_suffix("").parts): set(imported(path)) for path in sorted(ROOT.rglob("*.py"))
+}
+
+
+def test_every_module_has_a_place_in_the_order():
+    assert {unit_of(module) for module in GRAPH} - {"__init__"} == set(RANKS)
+
+
+@pytest.mark.parametrize("module", [module for module in GRAPH if module != "__init__"])
+def test_imports_point_one_way(module):
+    unit = unit_of(module)
+    others = {each for each in GRAPH[module] if each != "__init__" and unit_of(each) != unit}
+    assert [each for each in others if RANKS[unit_of(each)] >= RANKS[unit]] == []
+
+
+def test_no_modules_import_each_other():
+    tuple(TopologicalSorter(GRAPH).static_order())  # CycleError names the modules
+
+
+@pytest.mark.parametrize("unit", ALONE)
+def test_what_is_for_code_of_ones_own_needs_nothing_else_of_bnadapt(unit):
+    used = {unit_of(each) for module in GRAPH if unit_of(module) == unit for each in GRAPH[module]}
+    assert used <= ALONE[unit]
+    loaded = f"import sys, bnadapt.{unit}; print(*[name for name in sys.modules if name.startswith('lightning')])"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--help",
+        "--version",
+        "study --help",
+        "fitt",
+        "study pears",
+        "fit --data.crop_sise 3",
+        "adapt --trainer.max_epoch 3",
+        "study pairs --study.sed 3",
+        "study report",
+    ],
+)
+def test_help_and_refusals_come_without_torch(arguments):
+    script = (
+        "import sys\nfrom bnadapt.__main__ import run\ntry:\n    run()\nfinally:\n"
+        "    print({'torch', 'lightning', 'numpy', 'jsonargparse'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments.split()], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "set()"
+    assert done.returncode in (0, 2)
