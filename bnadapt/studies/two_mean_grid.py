@@ -71,6 +71,8 @@ class TwoMeanGrid(Study):
         known = inspect.signature(Synthetic).parameters
         if unknown := set(self.variations) - set(known):
             raise InputError(f"study.variations: there is no {min(unknown)}; take one of {', '.join(known)}.")
+        if empty := [name for name, values in self.variations.items() if not len(values)]:
+            raise InputError(f"study.variations: {empty[0]} has no values; give at least one, or leave it out.")
         self.brighter = brighter
         self.pictured = [tuple(means) for means in pictured]
         self.images = images

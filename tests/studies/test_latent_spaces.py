@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from bnadapt.errors import InputError
+from bnadapt.experiments.report import report
 from bnadapt.experiments.tables import Tables
 from bnadapt.studies.latent_spaces.study import LatentSpaces
 
@@ -20,7 +21,7 @@ def planted(tmp_path):
             for target in range(12):
                 record, without = f"{network}-{target}", generator.uniform()
                 scores = {"iou_unadapted": without, "iou_adapted": generator.uniform(), "gain": generator.uniform()}
-                labels = {"source": "s", "target": str(target), "seed": network}
+                labels = {"source": "s", "target": str(target), "seed": 1}  # as of another task
                 rows.append({**labels, **scores, "network": str(network), "record": record})
                 for state in ("noise_floor", "unadapted", "adapted"):
                     for depth, layer in enumerate("ab"):
@@ -112,3 +113,12 @@ def test_a_study_without_distances_is_refused(planted, tmp_path):
     (tmp_path / "distances.parquet").unlink()
     with pytest.raises(InputError, match="planted has 0 records with distances"):
         study.tables([])
+
+
+def test_a_report_without_the_distances_is_refused(planted, tmp_path):
+    study = planted(networks=3)
+    study.tables([]).write(tmp_path)
+    report(study, tmp_path, "command")
+    (tmp_path / "distances.parquet").unlink()
+    with pytest.raises(InputError, match=r"distances.parquet: does not exist; run the study again"):
+        report(study, tmp_path, "command")

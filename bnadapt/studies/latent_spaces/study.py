@@ -43,6 +43,7 @@ class LatentSpaces(Study):
         " source. Which of them follow the score without adaptation, the score with it, and the gain?"
     )
     columns = ("part", "state", "score", "depth", "layer", "measure", "n", "spearman")
+    distance_columns = ("part",)
 
     def __init__(
         self,

@@ -1,0 +1,67 @@
+"""Reports of studies whose options leave out whatever may be left out, on tables of made-up scores."""
+
+import numpy as np
+import pytest
+import yaml
+from matplotlib import pyplot
+
+from bnadapt.errors import InputError
+from bnadapt.experiments.config import build, parser_of
+from bnadapt.studies import STUDIES
+from bnadapt.studies.command import study_class
+from tests.test_configs import FOLDER
+
+SCORES = ["iou_source", "iou_unadapted", "iou_adapted", "iou_source_adapted", "foreground_source", "foreground"]
+SCORES += ["foreground_unadapted", "foreground_adapted", "seconds"]
+MEASURED = [name for name in STUDIES if name != "latent-spaces"]  # that one reads the tables of others
+ELSEWHERE = {"demo": FOLDER.parent}  # its config names files, relative to where the repository lies
+
+
+def options_of(name):
+    return yaml.safe_load((FOLDER / "studies" / "quick" / f"{name}.yaml").read_text())["study"]
+
+
+def subsets():
+    """Every option that holds several values with its first alone, its last alone, and none."""
+    for name in MEASURED:
+        yield pytest.param(name, {}, id=f"{name}-as it is")
+        for option, given in options_of(name).items():
+            if isinstance(given, dict):
+                keys = list(given)
+                parts = [{key: given[key]} for key in keys] if len(keys) > 1 else []
+                parts += [{}]
+            elif isinstance(given, list):
+                parts = [[given[0]], [given[-1]], []] if len(given) > 1 else [[]]
+            else:
+                continue
+            yield from (
+                pytest.param(name, {option: part}, id=f"{name}-{option}-{number}") for number, part in enumerate(parts)
+            )
+
+
+def made_up(case, generator):
+    """Rows as the case would give, with random scores."""
+    steps = [step for step in case.steps if step <= case.network.training.steps] if hasattr(case, "steps") else [None]
+    for step in steps:
+        row = dict(zip(SCORES, generator.random(len(SCORES)).tolist(), strict=True))
+        row["gain"] = row["iou_adapted"] - row["iou_unadapted"]
+        yield {**row, "tiles": 8, "network": case.labels.get("source", ""), **({"step": step} if step else {})}
+
+
+@pytest.mark.parametrize(("name", "changed"), list(subsets()))
+def test_what_is_left_out_is_refused_or_not_missed(name, changed, monkeypatch):
+    monkeypatch.chdir(ELSEWHERE.get(name, "."))
+    kind = study_class(name)
+    try:
+        study = build(kind, parser_of(kind).parse_object({"study": {**options_of(name), **changed}}))
+    except InputError:
+        assert not all(changed.values()) or "levels" in changed  # a grid needs two; else only nothing may be refused
+        return
+    generator = np.random.default_rng(0)
+    tables = study.tables([(case, list(made_up(case, generator))) for case in study.cases()])
+    assert set(study.columns) <= set(tables.table)
+    assert all(sentence.endswith(".") and "nan" not in sentence for sentence in study.findings(tables))
+    study.summary(tables)
+    study.pictures(tables)
+    assert study.figures(tables)
+    pyplot.close("all")
