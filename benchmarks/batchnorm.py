@@ -170,7 +170,7 @@ def iou(network: nn.Module, test: DataLoader) -> float:
 
 
 def needed(network: nn.Module, tiles: Tensor, test: DataLoader, case: Case) -> list[dict[str, float | str]]:
-    """Tiles, seconds and IoU: all tiles by the peers, and by us until known, mean and worst over several orders."""
+    """Tiles, seconds and IoU: all tiles by the peers, and by us until converged, mean and worst over several orders."""
     rows = []
     for name, method in {**PEERS, "bnadapt one_pass": one_pass}.items():
         adapted = copy.deepcopy(network)
@@ -279,7 +279,7 @@ def measured(case: Case) -> Iterator[tuple[str, list[dict]]]:
     pass_times = times(network, drawn(cli, case.timed_tiles, 240), case.repeats)
     yield "seconds per pass", [{"method": name, **values} for name, values in pass_times.items()]
     yield "error of the statistics", errors(network, drawn(cli, 20, 96))
-    yield "tiles until known", needed(network, drawn(cli, MANY, 96, overlap=60), test, case)
+    yield "tiles until converged", needed(network, drawn(cli, MANY, 96, overlap=60), test, case)
 
 
 def run(cases: list[Case]) -> None:

@@ -8,14 +8,20 @@ import pytest
     [
         ("fitt", "there is no command 'fitt'; did you mean fit."),
         ("fit --data.crop_sise 3", "fit: there is no option --data.crop_sise; did you mean --data.crop_size."),
-        ("fit --trainer.max_epoch 3", "fit: there is no option --trainer.max_epoch; did you mean --trainer.max_epochs."),
+        (
+            "fit --trainer.max_epoch 3",
+            "fit: there is no option --trainer.max_epoch; did you mean --trainer.max_epochs.",
+        ),
         ("adapt --polcy.depth 3", "adapt: there is no option --polcy.depth; did you mean --policy."),
         ("fit --data.source Foldr", "--data.source: there is no class 'Foldr'; did you mean Folder."),
         (
             "fit --data.source Folder --data.source.imags x",
             "--data.source: Folder has no option 'imags'; did you mean images.",
         ),
-        ("fit --model.network_arg 3", "--model: SegmentationTask has no option 'network_arg'; did you mean network_args."),
+        (
+            "fit --model.network_arg 3",
+            "--model: SegmentationTask has no option 'network_arg'; did you mean network_args.",
+        ),
         ("fit --model.optimizer Adm", "--model.optimizer: there is no class 'Adm'; did you mean Adam."),
         ("fit --model.loss MSELos", "--model.loss: there is no class 'MSELos'; did you mean MSELoss."),
         ("fit --model.loss.x 3", "--model.loss: say first which class it is, one of BCELoss"),

@@ -107,7 +107,7 @@ MEASURES: dict[str, Measure] = {
     "normalised_wasserstein": Measure(
         _of_gaussians(gaussian.normalised_wasserstein),
         "source-normalised Wasserstein",
-        "source standard deviations",
+        SOURCE_STD,
         True,
     ),
     "gaussian_wasserstein": Measure(_of_gaussians(gaussian.wasserstein), "Gaussian Wasserstein", LATENT, True),

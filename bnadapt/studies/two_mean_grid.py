@@ -214,7 +214,7 @@ class TwoMeanGrid(Study):
             numbers = pd.to_numeric(own["value"], errors="coerce")
             is_number = bool(numbers.notna().all())
             before_and_after(axes[number], own.assign(value=numbers) if is_number else own, "value", even=not is_number)
-            axes[number].set_title(f"{name.replace('_', ' ')}, means + {added:g}", fontsize=8)
+            axes[number].set_title(f"{_words(name)}, means + {added:g}", fontsize=8)
             if is_number and name in SOURCE_VALUES | {"std": 0}:
                 like = self.std if name == "std" else SOURCE_VALUES[name]
                 axes[number].axvline(like, color="black", linestyle=":", linewidth=1)
@@ -227,11 +227,16 @@ class TwoMeanGrid(Study):
         plain, brighter = means.xs(0.0), means.xs(self.brighter)
         worst, helped = plain["iou_adapted"].idxmin(), (brighter["iou_adapted"] - brighter["iou_unadapted"]).idxmax()
         return (
-            f"{name.replace('_', ' ').capitalize()}, with the source's means: worst with adaptation at {worst}, IoU"
+            f"{_words(name).capitalize()}, with the source's means: worst with adaptation at {worst}, IoU"
             f" {plain.iou_unadapted[worst]:.2f} without and {plain.iou_adapted[worst]:.2f} with it. With brighter means"
             f" adaptation gains most at {helped}, {brighter.iou_unadapted[helped]:.2f} to"
             f" {brighter.iou_adapted[helped]:.2f}."
         )
+
+
+def _words(name: str) -> str:
+    """What a parameter of Synthetic is called."""
+    return {"std": "standard deviation"}.get(name, name.replace("_", " "))
 
 
 def _count(rows: pd.DataFrame) -> str:
