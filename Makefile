@@ -40,7 +40,7 @@ distances-em: $(READY) ## pages of latent distances on real images, flyem to vnc
 			--output $$folder/adapted.ckpt --overwrite || exit 1; \
 	done
 
-readme: $(READY) ## put the results of demo-em, distances-em, bench and studies into README.md and docs/
+readme: $(READY) ## put the results of studies, distances-em and bench into README.md and docs//
 	$(BIN)/python docs/update_readme.py
 
 fit: $(READY) ## train a network: make fit CONFIG=configs/synthetic.yaml

@@ -1,4 +1,4 @@
-"""Put results into README.md and docs/: of runs on real images, of benchmarks and of studies. `make readme`."""
+"""Put results into README.md and docs/: of studies, of runs on real images and of benchmarks. `make readme`."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "lightning_logs"
 RESULTS = ROOT / "benchmarks" / "results"
-PICTURE = "flyem-to-vnc-dtype-seed1.png"
+PICTURED = "membranes, dataset: flyem -> vnc"
 
 
 def replace(page: Path, mark: str, content: str) -> None:
@@ -17,15 +17,6 @@ def replace(page: Path, mark: str, content: str) -> None:
     marked = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
     text = page.read_text(encoding="utf-8")
     page.write_text(marked.sub(lambda marks: f"{marks[1]}{content}{marks[2]}", text), encoding="utf-8")
-
-
-def update_demo(results: Path) -> None:
-    """Copy results.json and the README's picture into docs/demo-em, and the table into README.md."""
-    kept = ROOT / "docs" / "demo-em"
-    kept.mkdir(exist_ok=True)
-    for name in ("results.json", PICTURE):
-        shutil.copy(results / name, kept / name)
-    replace(ROOT / "README.md", "demo-em", (results / "table.md").read_text(encoding="utf-8"))
 
 
 def update_batchnorm() -> None:
@@ -65,6 +56,16 @@ def update_studies(studies: Path) -> None:
     for path in sorted(studies.glob("*/table.parquet")):
         kept = keep(path.parent, "studies", path.parent.name)
         replace(page, kept.name, said_on(kept, "."))
+    update_front(ROOT / "docs" / "studies" / "pairs")
+
+
+def update_front(pairs: Path) -> None:
+    """README.md's picture and table of scalings, from the page of the study of pairs."""
+    page = (pairs / "README.md").read_text(encoding="utf-8")
+    first_table = re.search(r"(^\|.*\n)+", page, re.MULTILINE)
+    replace(ROOT / "README.md", "scalings", first_table[0])
+    caption, picture = re.search(rf"^({PICTURED}.*)\n\n!\[.*\]\((.*)\)$", page, re.MULTILINE).groups()
+    replace(ROOT / "README.md", "picture", f"![{caption}](docs/studies/pairs/{picture})\n")
 
 
 def keep(page: Path, kind: str, name: str) -> Path:
@@ -104,8 +105,6 @@ def written(value: object) -> str:
 
 
 if __name__ == "__main__":
-    if (RUNS / "demo-em").exists():
-        update_demo(RUNS / "demo-em")
     update_batchnorm()
     update_distances(RUNS / "distances-em")
     update_studies(RUNS / "studies")
