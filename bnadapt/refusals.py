@@ -1,11 +1,13 @@
 """What the user can put right ends a command with a sentence, not with a traceback; so does a signal to end."""
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
 
 from bnadapt.errors import InputError
 from bnadapt.files import refusal_of_place
@@ -18,14 +20,18 @@ SIGNALLED = 128  # exit statuses of processes that a signal ends begin there
 def refusals() -> Iterator[None]:
     """End the process with a sentence and exit status 2 on what the user can put right.
 
-    SIGTERM and SIGHUP raise SystemExit meanwhile, so that nothing is left half-written.
+    SIGTERM and SIGHUP raise SystemExit meanwhile, so that nothing is left half-written. Where nobody reads the output
+    any more, as in `bnadapt --help | head -1`, the process ends without a word.
     """
     for each in ENDING:
         signal.signal(each, _end)
     threading.excepthook = _report
     try:
         yield
+        sys.stdout.flush()
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and not _is_read(sys.stdout):
+            sys.exit(SIGNALLED + signal.SIGPIPE)
         refusal = _refusal(error)
         if refusal is None:
             raise
@@ -43,6 +49,16 @@ def _report(failure: threading.ExceptHookArgs) -> None:
     """Print what a thread failed with, unless it is what the process will refuse, such as a full disk."""
     if failure.exc_value is None or _refusal(failure.exc_value) is None:
         threading.__excepthook__(failure)
+
+
+def _is_read(stream: TextIO) -> bool:
+    """Whether what is written still arrives; if not, the rest is dropped."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True
 
 
 def _refusal(error: BaseException | None) -> BaseException | None:

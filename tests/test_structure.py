@@ -1,6 +1,7 @@
 """Imports point one way, the two packages for one's own code stand alone, and help needs no torch."""
 
 import ast
+import os
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -109,3 +110,13 @@ def test_help_and_refusals_come_without_torch(arguments):
     done = subprocess.run([sys.executable, "-c", script, *arguments.split()], capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == "set()"
     assert done.returncode in (0, 2)
+
+
+@pytest.mark.parametrize("arguments", ["--help", "study --help"])
+def test_nobody_reads_the_output_to_its_end(arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "bnadapt", *arguments.split()]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
