@@ -27,8 +27,10 @@ def refusals() -> Iterator[None]:
         signal.signal(each, _end)
     threading.excepthook = _report
     try:
-        yield
-        sys.stdout.flush()
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except Exception as error:
         if isinstance(error, BrokenPipeError) and not _is_read(sys.stdout):
             sys.exit(SIGNALLED + signal.SIGPIPE)
@@ -54,7 +56,7 @@ def _report(failure: threading.ExceptHookArgs) -> None:
 def _is_read(stream: TextIO) -> bool:
     """Whether what is written still arrives; if not, the rest is dropped."""
     try:
-        stream.flush()
+        print(file=stream, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return False
