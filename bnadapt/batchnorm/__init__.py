@@ -2,6 +2,8 @@
 
 from bnadapt.batchnorm.bank import Bank, BankMismatchError, LayerShift
 from bnadapt.batchnorm.bank_table import bank_table
+from bnadapt.batchnorm.class_estimation import measure_class_moments
+from bnadapt.batchnorm.class_moments import ClassMoments, ProportionCorrection
 from bnadapt.batchnorm.domain_banks import DomainBanks
 from bnadapt.batchnorm.estimator import Estimate, Estimator
 from bnadapt.batchnorm.functional import adapt, estimate
@@ -9,6 +11,7 @@ from bnadapt.batchnorm.layers import BatchNormError, NoBatchNormError, Statistic
 from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import DECODER, ENCODER, DecayingMomentum, Policy, SourcePrior, SourceWeight
 from bnadapt.batchnorm.propagation import PropagationName
+from bnadapt.batchnorm.proportions import ProportionCandidate, ProportionScan, estimate_proportions
 from bnadapt.batchnorm.stopping import Convergence, UntilConverged
 from bnadapt.batchnorm.volume import VolumeTiles
 
@@ -18,6 +21,7 @@ __all__ = [
     "Bank",
     "BankMismatchError",
     "BatchNormError",
+    "ClassMoments",
     "Convergence",
     "DecayingMomentum",
     "DomainBanks",
@@ -28,6 +32,9 @@ __all__ = [
     "NoBatchNormError",
     "Policy",
     "PropagationName",
+    "ProportionCandidate",
+    "ProportionCorrection",
+    "ProportionScan",
     "SourcePrior",
     "SourceWeight",
     "StatisticsError",
@@ -37,4 +44,6 @@ __all__ = [
     "bank_table",
     "batchnorm_layers",
     "estimate",
+    "estimate_proportions",
+    "measure_class_moments",
 ]

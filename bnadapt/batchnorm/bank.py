@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bnadapt.batchnorm.bank_file import read_bank, write_bank
+from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.layers import BatchNormError, batchnorm_layers
 from bnadapt.batchnorm.mixture import mixed
 from bnadapt.batchnorm.moments import Moments
@@ -71,7 +72,14 @@ class Bank:
             dict.fromkeys(layers, "source"),
         )
 
-    def adapted(self, target: Mapping[str, Moments], policy: Policy, tiles: int, propagation: str) -> "Bank":
+    def adapted(
+        self,
+        target: Mapping[str, Moments],
+        policy: Policy,
+        tiles: int,
+        propagation: str,
+        correction: ProportionCorrection | None = None,
+    ) -> "Bank":
         """This source bank, adapted to moments of a target.
 
         Args:
@@ -79,18 +87,22 @@ class Bank:
             policy: which of them to use, and how much of the source stays.
             tiles: of the target that were seen.
             propagation: how they were measured, for the provenance.
+            correction: of the target's statistics for its class proportions.
         """
         bank = Bank(dict(self.mean), dict(self.variance), dict(self.count), dict(self.provenance))
         for name in policy.chosen(list(self.mean)):
             if name not in target:
                 continue
             moments = target[name]
-            bank.mean[name], bank.variance[name] = policy.combined(
-                (self.mean[name], self.variance[name]), (moments.mean.cpu(), moments.variance.cpu()), tiles
-            )
+            statistics = moments.mean.cpu(), moments.variance.cpu()
+            if correction is not None:
+                statistics = correction.corrected(name, *statistics)
+            source = self.mean[name], self.variance[name]
+            bank.mean[name], bank.variance[name] = policy.combined(source, statistics, tiles)
             bank.count[name] = moments.count
             bank.provenance[name] = (
                 f"{policy.statistics} of {tiles} tiles, {propagation}, source weight {policy.weight(tiles):.3g}"
+                f"{f', {correction}' if correction else ''}"
             )
         return bank
 

@@ -1,7 +1,5 @@
-"""The file format of banks: safetensors with `LAYER/mean`, `LAYER/variance`, `LAYER/count`, provenance as JSON."""
+"""The file format of banks: `LAYER/mean`, `LAYER/variance` and `LAYER/count`, with the provenance of every layer."""
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bnadapt.batchnorm.layers import BatchNormError
+from bnadapt.batchnorm.tensor_file import read_tensors, write_tensors
 
 
 def write_bank(
@@ -24,20 +23,10 @@ def write_bank(
     Raises:
         OSError: the file cannot be written.
     """
-    from safetensors.torch import save
-
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    tensors = {f"{name}/mean": each.contiguous() for name, each in mean.items()}
-    tensors |= {f"{name}/variance": each.contiguous() for name, each in variance.items()}
+    tensors = {f"{name}/mean": each for name, each in mean.items()}
+    tensors |= {f"{name}/variance": each for name, each in variance.items()}
     tensors |= {f"{name}/count": torch.tensor(each) for name, each in count.items()}
-    sources = {name: provenance.get(name, "unknown") for name in mean}
-    try:
-        partial.write_bytes(save(tensors, metadata={"provenance": json.dumps(sources)}))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_tensors(path, tensors, {"provenance": {name: provenance.get(name, "unknown") for name in mean}})
 
 
 def read_bank(path: str | Path) -> dict[str, Any]:
@@ -46,12 +35,9 @@ def read_bank(path: str | Path) -> dict[str, Any]:
     Raises:
         BatchNormError: the file is missing, broken or of something else.
     """
-    from safetensors import SafetensorError, safe_open
-
+    tensors, metadata = read_tensors(path, "a bank")
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-            provenance = json.loads((file.metadata() or {})["provenance"])
+        provenance = metadata["provenance"]
         names = list(provenance)  # safetensors sorts its keys, the network's order is here
         bank = {
             "mean": {name: _channels(tensors[f"{name}/mean"]) for name in names},
@@ -59,7 +45,7 @@ def read_bank(path: str | Path) -> dict[str, Any]:
             "count": {name: int(tensors[f"{name}/count"]) for name in names},
             "provenance": {name: str(source) for name, source in provenance.items()},
         }
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise BatchNormError(f"{path}: cannot be read as a bank ({error}); check the path.") from error
     if not names:
         raise BatchNormError(f"{path}: is a bank of no layer; write it again.")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from bnadapt.batchnorm.bank import Bank
+from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import StatisticsError
 from bnadapt.batchnorm.moments import Moments
@@ -52,6 +53,7 @@ class Estimator:
         until: when to stop.
         forward: runs the network on a batch.
         group: of processes.
+        correction: for class proportions.
 
     Example:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
@@ -73,6 +75,7 @@ class Estimator:
         until: UntilConverged | None = None,
         forward: Callable[[Tensor], Any] | None = None,
         group: distributed.ProcessGroup | None = None,
+        correction: ProportionCorrection | None = None,
     ) -> None:
         if propagation not in PROPAGATIONS:
             raise StatisticsError(f"propagation is {propagation!r}; take one of {', '.join(PROPAGATIONS)}.")
@@ -80,7 +83,9 @@ class Estimator:
         self.propagation = propagation
         self.policy = policy or Policy()
         self.until = until
-        self._propagation = PROPAGATIONS[propagation](network, forward or network, self.policy, until is not None)
+        self.correction = correction
+        rule = PROPAGATIONS[propagation]
+        self._propagation = rule(network, forward or network, self.policy, until is not None, correction)
         self._processes = Processes(group, self._propagation.layers)
         self._source = Bank.of(network)
         self._tiles = self._pixels = 0
@@ -137,7 +142,7 @@ class Estimator:
                 )
             if self._convergence.tiles[-1:] != [self._total]:
                 self._check()
-        bank = self._source.adapted(self._moments, self.policy, self._total, self.propagation)
+        bank = self._source.adapted(self._moments, self.policy, self._total, self.propagation, self.correction)
         return Estimate(bank, self._total, pixels, self._converged if self.until else None, self._convergence)
 
     def _require_entered(self) -> None:

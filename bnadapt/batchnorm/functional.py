@@ -7,6 +7,7 @@ from torch import Tensor, distributed, nn
 
 from bnadapt.batchnorm.bank import Bank
 from bnadapt.batchnorm.batches import Pick, batches_of
+from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.estimator import Estimate, Estimator
 from bnadapt.batchnorm.layers import batchnorm_layers
 from bnadapt.batchnorm.policy import Policy
@@ -25,6 +26,7 @@ def estimate(
     until: UntilConverged | None = None,
     forward: Callable[[Tensor], Any] | None = None,
     group: distributed.ProcessGroup | None = None,
+    correction: ProportionCorrection | None = None,
 ) -> Estimate:
     """Estimate the BatchNorm statistics of a network on images, and change nothing.
 
@@ -45,6 +47,7 @@ def estimate(
         forward: runs the network on a batch; the network itself by default.
         group: of torch.distributed, such as `torch.distributed.group.WORLD`: every process gives its share of
             the images and gets the estimate from all. By default this process alone.
+        correction: for the class proportions of the images, where they differ from the source's.
 
     Returns:
         The bank and how it came about.
@@ -63,7 +66,7 @@ def estimate(
         (20, {'1': 18000})
     """
     device = next(iter(batchnorm_layers(network).values())).running_mean.device
-    with Estimator(network, propagation, policy, until, forward, group) as estimator:
+    with Estimator(network, propagation, policy, until, forward, group, correction) as estimator:
         for batch in batches_of(images, pick, batch_size):
             if estimator.update(batch.to(device, non_blocking=True)):
                 break
@@ -81,6 +84,7 @@ def adapt(
     until: UntilConverged | None = None,
     forward: Callable[[Tensor], Any] | None = None,
     group: distributed.ProcessGroup | None = None,
+    correction: ProportionCorrection | None = None,
 ) -> Bank:
     """Re-estimate the BatchNorm statistics of a network on images, and apply them.
 
@@ -96,6 +100,7 @@ def adapt(
         until: when to stop reading.
         forward: runs the network on a batch.
         group: of processes.
+        correction: for class proportions.
 
     Returns:
         The bank that the network now holds.
@@ -120,6 +125,7 @@ def adapt(
         until=until,
         forward=forward,
         group=group,
+        correction=correction,
     ).bank
     bank.apply(network)
     return bank

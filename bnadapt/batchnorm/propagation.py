@@ -2,8 +2,8 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial, reduce
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
@@ -11,12 +11,14 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
 from bnadapt.batchnorm.lockstep import ForwardPass, side_by_side
 from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
 from bnadapt.batchnorm.tile_moments import as_one_tile, tile_moments
+from bnadapt.batchnorm.watching import watched
 
 Forward = Callable[[Tensor], Any]
 
@@ -40,6 +42,7 @@ class Propagation(ABC):
         forward: runs it on a batch; the network itself, or something around it.
         policy: which layers to look at, and what they normalise by; the others keep the source's statistics.
         by_tile: whether tiles, and not batches, are the units of standard errors; they cost a little more.
+        correction: of the target's statistics for its class proportions.
 
     Attributes:
         layers: the chosen ones by name, in the order of the network's definition.
@@ -48,13 +51,21 @@ class Propagation(ABC):
     growth: int
     """Factor by which the number of tiles must have grown before another `compute` is worth its cost."""
 
-    def __init__(self, network: nn.Module, forward: Forward, policy: Policy, by_tile: bool) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        forward: Forward,
+        policy: Policy,
+        by_tile: bool,
+        correction: ProportionCorrection | None = None,
+    ) -> None:
         layers = batchnorm_layers(network)
         self.layers = {name: layers[name] for name in policy.chosen(list(layers))}
         self.source = {name: _in_float64(layer) for name, layer in self.layers.items()}
         self.forward = forward
         self.policy = policy
         self.by_tile = by_tile
+        self.correction = correction
 
     @abstractmethod
     def update(self, images: Tensor) -> None:
@@ -67,6 +78,8 @@ class Propagation(ABC):
     def normalise_by(self, name: str, mean: Tensor, variance: Tensor, tiles: int) -> None:
         """Set what a layer normalises by, from the target's statistics (C,) of so many tiles."""
         layer, source = self.layers[name], self.source[name]
+        if self.correction is not None:
+            mean, variance = self.correction.corrected(name, mean, variance)
         adapted = self.policy.combined(source, (mean, variance), tiles)
         for buffer, value in zip(("running_mean", "running_var"), adapted, strict=True):
             layer._buffers[buffer] = value.to(layer._buffers[buffer])
@@ -74,23 +87,6 @@ class Propagation(ABC):
     def units(self, features: Tensor) -> Tensor:
         """Features whose first axis counts the units of standard errors."""
         return features if self.by_tile else as_one_tile(features)
-
-    @contextmanager
-    def watched(self, seen: Callable[[str, Tensor], None]) -> Iterator[None]:
-        """Meanwhile `seen` gets name and input (N, C, ...) of every chosen layer that is called."""
-
-        def call(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
-            seen(name, (inputs[0] if inputs else named["input"]).detach())
-
-        hooks = [
-            layer.register_forward_pre_hook(partial(call, name), with_kwargs=True)
-            for name, layer in self.layers.items()
-        ]
-        try:
-            yield
-        finally:
-            for each in hooks:
-                each.remove()
 
 
 class OnePass(Propagation):
@@ -108,8 +104,8 @@ class OnePass(Propagation):
 
     growth = 1
 
-    def __init__(self, network: nn.Module, forward: Forward, policy: Policy, by_tile: bool) -> None:
-        super().__init__(network, forward, policy, by_tile)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self._whole: list[str] | None = None  # what a forward pass calls that calls all layers, in order
         self._images = 0
         self._streams: dict[_ExecutionPath, Moments] = {}
@@ -156,7 +152,7 @@ class OnePass(Propagation):
                 raise _PastLastLayer
             self.normalise_by(name, mean, variance, tiles)
 
-        with self.watched(record), suppress(_PastLastLayer):
+        with watched(self.layers, record), suppress(_PastLastLayer):
             self.forward(images)
             called = [each.layer for each in inputs]
             self._whole = called if set(called) == set(self.layers) else None
@@ -236,8 +232,8 @@ class LayerConsistent(Propagation):
 
     growth = 2
 
-    def __init__(self, network: nn.Module, forward: Forward, policy: Policy, by_tile: bool) -> None:
-        super().__init__(network, forward, policy, by_tile)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.batches: list[Tensor] = []
 
     def update(self, images: Tensor) -> None:
@@ -256,7 +252,7 @@ class LayerConsistent(Propagation):
         images = sum(processes.gathered(sum(map(len, self.batches))))
         pooled: dict[str, Moments] = {}
         forwards = [partial(self.forward, batch) for batch in self.batches]
-        with self.watched(self._halt), side_by_side(forwards, self.batches[0].device.type) as passes:
+        with watched(self.layers, self._halt), side_by_side(forwards, self.batches[0].device.type) as passes:
             while (name := _common_layer(passes)) is not None:
                 own = {name: reduce(Moments.merged, (each.value for each in passes))}
                 pooled |= processes.pooled(own, [name])

@@ -1,0 +1,140 @@
+"""Measure the class moments of a source."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+
+from bnadapt.batchnorm.class_moments import ClassMoments
+from bnadapt.batchnorm.isolation import isolated
+from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
+from bnadapt.batchnorm.watching import watched
+
+POOLINGS = {1: functional.adaptive_avg_pool1d, 2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
+
+
+def measure_class_moments(
+    network: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    classes: int = 2,
+    *,
+    ignored: int = 255,
+    forward: Callable[[Tensor], Any] | None = None,
+    group: distributed.ProcessGroup | None = None,
+) -> ClassMoments:
+    """Measure mean and variance of every BatchNorm layer's input class by class, in eval mode; nothing changes.
+
+    Every position counts for each class by the class's share in the part of the mask that it covers, without ignored
+    pixels. Sums are in float64 and merged by the law of total variance, whatever the batches.
+
+    Args:
+        network: with BatchNorm layers that hold the source's statistics.
+        batches: images (N, C, ...) and masks (N, ...) of class indices, as the network was trained on.
+        classes: how many there are.
+        ignored: mask value of pixels without a label.
+        forward: runs the network on a batch; the network itself by default.
+        group: of processes, each of which gives its share of the batches.
+
+    Raises:
+        NoBatchNormError: the network has no BatchNorm statistics.
+        StatisticsError: there is no labelled pixel, a class has none, features are not finite, or a layer's input has
+            no place in the mask.
+
+    Example:
+        >>> network = nn.Sequential(nn.BatchNorm2d(1))
+        >>> masks = torch.arange(2).repeat(4, 8, 4)
+        >>> found = measure_class_moments(network, [(masks.unsqueeze(1) * 3.0, masks)])
+        >>> found.mean["0"].tolist(), found.proportions.tolist()
+        ([[0.0], [3.0]], [0.5, 0.5])
+    """
+    layers = batchnorm_layers(network)
+    device = next(iter(layers.values())).running_mean.device
+    parts: list[ClassMoments] = []
+    with isolated(network), torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        for images, masks in batches:
+            seen = _Batch(masks, classes, ignored)
+            with watched(layers, seen.take):
+                (forward or network)(images.to(device, non_blocking=True))
+            parts = [reduce(ClassMoments.merged, [*parts, seen.moments()])]
+    found = _of_all_processes(parts, group)
+    if not found:
+        raise StatisticsError("No labelled image was given, so there are no class moments; give images with masks.")
+    moments = reduce(ClassMoments.merged, found)
+    _check(moments, layers)
+    return moments
+
+
+class _Batch:
+    """What the layers get of one batch, class by class."""
+
+    def __init__(self, masks: Tensor, classes: int, ignored: int) -> None:
+        labelled = masks != ignored
+        if labelled.any() and not 0 <= masks[labelled].min() <= masks[labelled].max() < classes:
+            raise StatisticsError(
+                f"The masks hold values from {masks[labelled].min()} to {masks[labelled].max()}; give classes 0 to"
+                f" {classes - 1}, or {ignored} for ignored pixels."
+            )
+        each = torch.arange(classes, device=masks.device).view(-1, *[1] * (masks.ndim - 1))
+        self.shares = (masks.unsqueeze(1) == each).double()
+        self.pooled: dict[tuple[int, ...], Tensor] = {}
+        self.found: list[tuple[str, Tensor, Tensor, Tensor]] = []
+
+    def take(self, layer: str, features: Tensor) -> None:
+        """The input (N, C, ...) of a layer."""
+        shares = self._shares_of(layer, features).flatten(2)
+        values = features.flatten(2) if features.ndim > 2 else features.unsqueeze(2)
+        values = (values.cpu() if values.device.type == "mps" else values).double()
+        shares = shares.to(values.device)
+        weight = shares.sum((0, 2))
+        divisor = weight.clamp(min=torch.finfo(torch.float64).tiny).unsqueeze(1)
+        centre = values.mean((0, 2))
+        values = values - centre.unsqueeze(1)
+        mean = torch.einsum("nkp,ncp->kc", shares, values) / divisor
+        squares = torch.einsum("nkp,ncp->kc", shares, values.square()) / divisor
+        self.found.append((layer, (mean + centre).cpu(), (squares - mean.square()).clamp(min=0).cpu(), weight.cpu()))
+
+    def moments(self) -> ClassMoments:
+        """Of the whole batch; a layer that is called several times counts as often."""
+        pixels = self.shares.sum((0, *range(2, self.shares.ndim))).cpu()
+        none = torch.zeros_like(pixels)
+        calls = [ClassMoments({layer: m}, {layer: v}, {layer: w}, none) for layer, m, v, w in self.found]
+        return reduce(ClassMoments.merged, calls, ClassMoments({}, {}, {}, pixels))
+
+    def _shares_of(self, layer: str, features: Tensor) -> Tensor:
+        """Share (N, K, ...) of every class at every position of the features."""
+        size = tuple(features.shape[2:])
+        if len(features) != len(self.shares) or (size and len(size) != self.shares.ndim - 2):
+            raise StatisticsError(
+                f"The BatchNorm layer {layer} gets an input of shape {tuple(features.shape)}, whose positions have no"
+                f" place in masks of shape {(len(self.shares), *self.shares.shape[2:])}; class moments cannot be"
+                " measured in this network."
+            )
+        if size not in self.pooled:
+            pool = POOLINGS[len(size)] if size else lambda shares, _: shares.flatten(2).mean(2)
+            self.pooled[size] = pool(self.shares, size)
+        return self.pooled[size]
+
+
+def _of_all_processes(parts: list[ClassMoments], group: distributed.ProcessGroup | None) -> list[ClassMoments]:
+    if group is None:
+        return parts
+    gathered: list[list[ClassMoments]] = [[] for _ in range(distributed.get_world_size(group))]
+    distributed.all_gather_object(gathered, parts, group=group)
+    return [part for own in gathered for part in own]
+
+
+def _check(moments: ClassMoments, layers: Mapping[str, nn.Module]) -> None:
+    if not moments.pixels.all():
+        missing = [str(index) for index, pixels in enumerate(moments.pixels.tolist()) if not pixels]
+        raise StatisticsError(
+            f"The source has no pixel of class {', '.join(missing)}, so that it has no moments; give tiles of all"
+            " classes."
+        )
+    if broken := [layer for layer in moments.mean if not torch.isfinite(moments.variance[layer]).all()]:
+        raise StatisticsError(
+            f"The input of the BatchNorm layer {broken[0]} is NaN or infinite; look at the images, and at the weights"
+            " in front of it."
+        )

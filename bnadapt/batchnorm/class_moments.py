@@ -1,0 +1,191 @@
+"""Moments of the input of every BatchNorm layer by class, and what they correct.
+
+Re-estimated statistics are those of the target's mixture of classes. Where its class proportions differ from the
+source's, they carry that difference, too, and move the decision threshold.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bnadapt.batchnorm.layers import BatchNormError
+from bnadapt.batchnorm.mixture import mixed
+from bnadapt.batchnorm.tensor_file import read_tensors, write_tensors
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMoments:
+    """Mean and variance of every channel in front of every BatchNorm layer, class by class.
+
+    A position of a layer counts for each class by that class's share in the part of the mask that it covers.
+
+    Attributes:
+        mean: (K, C) float64 by layer name.
+        variance: (K, C) float64 by layer name.
+        weight: (K,) float64 by layer name, how many positions they rest on.
+        pixels: (K,) float64, labelled pixels of every class.
+
+    Example:
+        >>> ones, one = torch.ones(2, 3), torch.ones(2)
+        >>> moments = ClassMoments({"0": torch.tensor([[0.0], [1.0]])}, {"0": ones[:, :1]}, {"0": one}, one)
+        >>> [each.item() for each in moments.mixture("0", torch.tensor([0.5, 0.5]))]
+        [0.5, 1.25]
+    """
+
+    mean: Mapping[str, Tensor]
+    variance: Mapping[str, Tensor]
+    weight: Mapping[str, Tensor]
+    pixels: Tensor
+
+    @property
+    def proportions(self) -> Tensor:
+        """(K,) share of every class among the labelled pixels."""
+        return self.pixels / self.pixels.sum()
+
+    def mixture(self, layer: str, proportions: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance (C,) of a layer's input at given class proportions.
+
+        M(p) = sum_k p_k m_k and V(p) = sum_k p_k (v_k + (m_k - M(p))^2).
+
+        Args:
+            layer: its name.
+            proportions: p (K,), which sum up to 1.
+        """
+        shares = proportions.to(self.mean[layer]).unsqueeze(1)
+        mean = (shares * self.mean[layer]).sum(0)
+        return mean, (shares * (self.variance[layer] + (self.mean[layer] - mean).square())).sum(0)
+
+    def merged(self, other: "ClassMoments") -> "ClassMoments":
+        """Moments of both together, by the law of total variance (see `Moments.merged`) class by class."""
+        mean, variance, weight = {}, {}, {}
+        for layer in dict.fromkeys((*self.mean, *other.mean)):
+            sides = [each for each in (self, other) if layer in each.mean]
+            if len(sides) == 1:
+                mean[layer], variance[layer], weight[layer] = sides[0]._of(layer)
+                continue
+            (mean1, variance1, weight1), (mean2, variance2, weight2) = (each._of(layer) for each in sides)
+            weight[layer] = weight1 + weight2
+            share = (weight1 / weight[layer].clamp(min=torch.finfo(torch.float64).tiny)).unsqueeze(1)
+            mean[layer], variance[layer] = mixed(mean1, variance1, mean2, variance2, share)
+        return ClassMoments(mean, variance, weight, self.pixels + other.pixels)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain dictionaries of tensors, for a checkpoint; float32, which is half as large and exact enough."""
+        return {
+            "mean": {layer: each.float() for layer, each in self.mean.items()},
+            "variance": {layer: each.float() for layer, each in self.variance.items()},
+            "weight": dict(self.weight),
+            "pixels": self.pixels,
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> "ClassMoments":
+        """What `state_dict` gave."""
+        parts = ({layer: each.double() for layer, each in state[part].items()} for part in ("mean", "variance"))
+        return cls(*parts, dict(state["weight"]), state["pixels"])
+
+    def save(self, path: str | Path) -> None:
+        """Write as safetensors; a file that is there is replaced once all is written.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        state = self.state_dict()
+        tensors = {f"{layer}/{part}": each for part in PARTS for layer, each in state[part].items()}
+        write_tensors(path, {**tensors, "pixels": self.pixels}, {"layers": list(self.mean)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ClassMoments":
+        """Read what `save` wrote.
+
+        Raises:
+            BatchNormError: the file is missing, broken or of something else.
+        """
+        tensors, metadata = read_tensors(path, "class moments")
+        try:
+            layers = metadata["layers"]
+            state = {part: {layer: tensors[f"{layer}/{part}"] for layer in layers} for part in PARTS}
+            return cls.from_state_dict({**state, "pixels": tensors["pixels"]})
+        except (KeyError, TypeError) as error:
+            raise BatchNormError(f"{path}: cannot be read as class moments ({error}); check the path.") from error
+
+    def require_fit(self, channels: Mapping[str, int]) -> None:
+        """Refuse moments of another network.
+
+        Args:
+            channels: of the network's BatchNorm layers by name.
+
+        Raises:
+            BatchNormError: layers or channels differ.
+        """
+        own = {layer: each.shape[1] for layer, each in self.mean.items()}
+        if differing := [layer for layer in own if own[layer] != channels.get(layer)]:
+            raise BatchNormError(
+                f"The class moments are of another network: {differing[0]} has {own[differing[0]]} channels there,"
+                f" {channels.get(differing[0], 'none')} here. Measure them with this network."
+            )
+
+    def _of(self, layer: str) -> tuple[Tensor, Tensor, Tensor]:
+        return self.mean[layer], self.variance[layer], self.weight[layer]
+
+
+PARTS = ("mean", "variance", "weight")
+
+
+@dataclass(frozen=True, eq=False)
+class ProportionCorrection:
+    """Takes the difference in class proportions out of the statistics of a target.
+
+    If the target's features are the source's up to an affine map of every channel, which is what BatchNorm can undo,
+    and its class proportions are q, then its pooled moments mu and s^2 would be, at the source's proportions p,
+
+        mu* = mu + a (M(p) - M(q)),  s*^2 = s^2 V(p) / V(q),  a = sqrt(s^2 / V(q)),
+
+    with M and V of the source's class moments (`ClassMoments.mixture`). With q = p nothing changes.
+
+    Args:
+        moments: of the source.
+        proportions: q (K,), the target's class proportions.
+
+    Raises:
+        BatchNormError: they are no proportions, or not as many as the source has classes.
+
+    Example:
+        >>> one = torch.ones(2)
+        >>> moments = ClassMoments({"0": torch.tensor([[0.0], [1.0]])}, {"0": torch.ones(2, 1)}, {"0": one}, one)
+        >>> target = moments.mixture("0", torch.tensor([0.9, 0.1]))  # the same features in other proportions
+        >>> correction = ProportionCorrection(moments, (0.9, 0.1))
+        >>> [round(each.item(), 6) for each in correction.corrected("0", *target)]
+        [0.5, 1.25]
+    """
+
+    moments: ClassMoments
+    proportions: Sequence[float]
+
+    def __post_init__(self) -> None:
+        given, classes = list(self.proportions), len(self.moments.pixels)
+        if len(given) != classes:
+            raise BatchNormError(f"proportions are {given}; give one for each of the {classes} classes.")
+        if not (all(0 <= share <= 1 for share in given) and abs(sum(given) - 1) < 1e-6):
+            raise BatchNormError(f"proportions are {given}; give shares of the classes, 0 to 1, that sum up to 1.")
+
+    def __str__(self) -> str:
+        return f"class proportions {', '.join(f'{share:.3g}' for share in self.proportions)}"
+
+    def corrected(self, layer: str, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """The target's mean and variance (C,) as they would be at the source's class proportions."""
+        target = torch.tensor(self.proportions, dtype=torch.float64)
+        source = self.moments.proportions
+        if layer not in self.moments.mean or torch.equal(target, source):
+            return mean, variance
+        source_mean, source_variance = self.moments.mixture(layer, source)
+        target_mean, target_variance = self.moments.mixture(layer, target)
+        alive = (target_variance > 0) & (source_variance > 0)
+        divisor = torch.where(alive, target_variance, 1.0)
+        ratio = torch.where(alive, source_variance / divisor, 1.0).to(mean)
+        shift = torch.where(alive, (source_mean - target_mean) / divisor.sqrt(), 0.0).to(mean)
+        return mean + variance.sqrt() * shift, variance * ratio
