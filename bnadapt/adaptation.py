@@ -6,17 +6,31 @@ end of `fit`, and the experiments.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, distributed, nn
 
-from bnadapt.batchnorm import Bank, Estimate, Estimator, Policy, PropagationName, UntilConverged
+from bnadapt.batchnorm import (
+    Bank,
+    ClassMoments,
+    Estimate,
+    Estimator,
+    Policy,
+    PropagationName,
+    ProportionCorrection,
+    ProportionScan,
+    UntilConverged,
+    estimate_proportions,
+    measure_class_moments,
+)
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.distances import LatentStates, Sketch, Sketching, latent_spaces
 
 Batches = Iterable[Mapping[str, Tensor]]
 """Batches with `image` (N, C, H, W) and, to tell apart what several processes see, `number` (N,) of every tile."""
+ClassProportions = Literal["source", "estimated"] | list[float]
+"""Those that the target has: the source's, estimated ones, or these shares of the classes."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +41,13 @@ class Recipe:
         policy: how much of the source's statistics stays, and in which layers; full replacement by default.
         propagation: `one_pass` or `layer_consistent`.
         until: standard error at which to stop reading; by default all tiles are read.
+        class_proportions: of the target. With others than the source's, statistics are corrected for the difference.
     """
 
     policy: Policy = field(default_factory=Policy)
     propagation: PropagationName = "one_pass"
     until: UntilConverged | None = None
+    class_proportions: ClassProportions = "source"
 
 
 @dataclass(frozen=True)
@@ -90,8 +106,13 @@ class AdaptationPass:
         self.layers = layers
         self.group = group
 
-    def estimate(self, target: Batches, recipe: Recipe) -> Estimate:
+    def estimate(self, target: Batches, recipe: Recipe, correction: ProportionCorrection | None = None) -> Estimate:
         """Estimate the statistics of the target, from the source's on.
+
+        Args:
+            target: tiles.
+            recipe: how; its class proportions are what `correction` is for.
+            correction: see `correction`.
 
         Raises:
             BatchNormError: as `bnadapt.batchnorm.estimate`.
@@ -100,13 +121,51 @@ class AdaptationPass:
         with (
             self.source_bank.applied(self.network),
             Estimator(
-                self.network, recipe.propagation, recipe.policy, recipe.until, self.forward, self.group
+                self.network, recipe.propagation, recipe.policy, recipe.until, self.forward, self.group, correction
             ) as estimator,
         ):
             for batch in target:
                 if estimator.update(batch["image"].to(device, non_blocking=True)):
                     break
             return estimator.compute()
+
+    def class_moments(self, labelled: Iterable[Mapping[str, Tensor]], classes: int) -> ClassMoments:
+        """Class moments of the source under its own statistics, of batches with `image` and `mask` (N, H, W).
+
+        Raises:
+            BatchNormError: as `bnadapt.batchnorm.measure_class_moments`.
+        """
+        pairs = ((batch["image"], batch["mask"]) for batch in labelled)
+        with self.source_bank.applied(self.network):
+            return measure_class_moments(self.network, pairs, classes, forward=self.forward, group=self.group)
+
+    def correction(
+        self, target: Batches, recipe: Recipe, moments: ClassMoments
+    ) -> tuple[ProportionCorrection, ProportionScan | None]:
+        """What takes the difference in class proportions out of the target's statistics.
+
+        Args:
+            target: some tiles, to estimate the proportions where the recipe wants them estimated.
+            recipe: of the adaptation.
+            moments: class moments of the source.
+
+        Returns:
+            The correction, and the scan that it comes from.
+
+        Raises:
+            BatchNormError: as `bnadapt.batchnorm.estimate_proportions` and `ProportionCorrection`.
+        """
+        if recipe.class_proportions == "source":
+            return ProportionCorrection(moments, moments.proportions.tolist()), None
+        if recipe.class_proportions != "estimated":
+            return ProportionCorrection(moments, recipe.class_proportions), None
+        device = self._device()
+        images = (batch["image"].to(device) for batch in target)
+        with self.source_bank.applied(self.network):
+            scan = estimate_proportions(
+                self.network, images, moments, policy=recipe.policy, forward=self.forward, group=self.group
+            )
+        return ProportionCorrection(moments, scan.chosen.proportions), scan
 
     def sketch(self, tiles: Batches, bank: Bank | None = None) -> DomainSketch:
         """Sketch the latents of tiles under a bank, the source's by default.

@@ -11,7 +11,7 @@ from lightning.pytorch.cli import ArgsType, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
-from bnadapt.callbacks import SegmentationPictures, TensorBoardOverview
+from bnadapt.callbacks import SegmentationPictures, SourceClassMoments, TensorBoardOverview
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
 from bnadapt.files import ensure_folder
@@ -194,6 +194,7 @@ def _callbacks() -> list[Any]:
     return [
         ModelCheckpoint(monitor="val/source/iou", mode="max", filename="best", enable_version_counter=False),
         ModelCheckpoint(filename="last", enable_version_counter=False),
+        SourceClassMoments(),
         SegmentationPictures(),
         TensorBoardOverview(),
     ]

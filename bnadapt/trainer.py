@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import ProgressBar
 from torch.utils.data import IterableDataset
 
-from bnadapt.adaptation import Recipe
+from bnadapt.adaptation import ClassProportions, Recipe
 from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
 from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, PredictionFiles, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import adapted_files, save_adapted
@@ -97,6 +97,7 @@ class AdaptationTrainer(Trainer):
         policy: Policy | None = None,
         propagation: PropagationName | None = None,
         until: UntilConverged | None = None,
+        class_proportions: ClassProportions | None = None,
     ) -> None:
         """Re-estimate the BatchNorm statistics on images of the target and write an adapted checkpoint.
 
@@ -113,11 +114,14 @@ class AdaptationTrainer(Trainer):
                 statistics over all tiles; exact, holds all tiles in memory). By default as with `policy`, `one_pass`.
             until: standard error of the statistics at which to stop reading. By default as with `policy`, and at most,
                 the data's `adaptation_tiles` are read.
+            class_proportions: of the target: `source` if they are the source's, `estimated`, or shares of the classes,
+                such as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default as with
+                `policy`, `source`.
         """
         path = _adapted_path(output, ckpt_path)
         refuse_existing(adapted_files(path), overwrite)
         adaptation = self._own(BatchNormAdaptation) or BatchNormAdaptation()
-        asked = {"policy": policy, "propagation": propagation, "until": until}
+        asked = {"policy": policy, "propagation": propagation, "until": until, "class_proportions": class_proportions}
         recipe = replace(adaptation.recipe, **{name: value for name, value in asked.items() if value is not None})
 
         limit = self.limit_predict_batches if isinstance(self.limit_predict_batches, int) else None
@@ -177,7 +181,7 @@ class AdaptationTrainer(Trainer):
     def _adapt(self, task: LightningModule, recipe: Recipe, limit: int | None) -> None:
         """Adapt, measure and draw, once the checkpoint is restored and all is on its device."""
         shown = _progress(self)
-        adaptation = BatchNormAdaptation(recipe.policy, recipe.propagation, recipe.until)
+        adaptation = BatchNormAdaptation(recipe.policy, recipe.propagation, recipe.until, recipe.class_proportions)
         adaptation.adapt(self, task, lambda batches: islice(shown(batches), limit))
         if self.datamodule.source is not None:
             self.latent_distance = self._own(LatentDistance) or LatentDistance()

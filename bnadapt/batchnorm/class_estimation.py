@@ -1,5 +1,6 @@
 """Measure the class moments of a source."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from typing import Any
@@ -57,8 +58,8 @@ def measure_class_moments(
         for images, masks in batches:
             seen = _Batch(masks, classes, ignored)
             with watched(layers, seen.take):
-                (forward or network)(images.to(device, non_blocking=True))
-            parts = [reduce(ClassMoments.merged, [*parts, seen.moments()])]
+                logits = (forward or network)(images.to(device, non_blocking=True))
+            parts = [reduce(ClassMoments.merged, [*parts, seen.moments(logits)])]
     found = _of_all_processes(parts, group)
     if not found:
         raise StatisticsError("No labelled image was given, so there are no class moments; give images with masks.")
@@ -96,12 +97,23 @@ class _Batch:
         squares = torch.einsum("nkp,ncp->kc", shares, values.square()) / divisor
         self.found.append((layer, (mean + centre).cpu(), (squares - mean.square()).clamp(min=0).cpu(), weight.cpu()))
 
-    def moments(self) -> ClassMoments:
-        """Of the whole batch; a layer that is called several times counts as often."""
+    def moments(self, logits: Any) -> ClassMoments:
+        """Of the whole batch; a layer that is called several times counts as often.
+
+        Args:
+            logits: what the network gives for the batch; of other things there is no margin.
+        """
         pixels = self.shares.sum((0, *range(2, self.shares.ndim))).cpu()
         none = torch.zeros_like(pixels)
         calls = [ClassMoments({layer: m}, {layer: v}, {layer: w}, none) for layer, m, v, w in self.found]
-        return reduce(ClassMoments.merged, calls, ClassMoments({}, {}, {}, pixels))
+        return reduce(ClassMoments.merged, calls, ClassMoments({}, {}, {}, pixels, self._margin(logits)))
+
+    def _margin(self, logits: Any) -> float:
+        """Mean over labelled pixels of the difference between the greatest two logits."""
+        if not isinstance(logits, Tensor) or logits.shape != self.shares.shape:
+            return math.nan
+        known = self.shares.sum(1).to(logits.device) > 0
+        return float(margins(logits)[known].double().mean())
 
     def _shares_of(self, layer: str, features: Tensor) -> Tensor:
         """Share (N, K, ...) of every class at every position of the features."""
@@ -116,6 +128,12 @@ class _Batch:
             pool = POOLINGS[len(size)] if size else lambda shares, _: shares.flatten(2).mean(2)
             self.pooled[size] = pool(self.shares, size)
         return self.pooled[size]
+
+
+def margins(logits: Tensor) -> Tensor:
+    """Difference between the greatest two of the logits (N, K, ...), which no temperature but scales: (N, ...)."""
+    first, second = logits.float().topk(2, dim=1).values.unbind(1)
+    return first - second
 
 
 def _of_all_processes(parts: list[ClassMoments], group: distributed.ProcessGroup | None) -> list[ClassMoments]:

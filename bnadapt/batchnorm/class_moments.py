@@ -4,6 +4,7 @@ Re-estimated statistics are those of the target's mixture of classes. Where its 
 source's, they carry that difference, too, and move the decision threshold.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ class ClassMoments:
         variance: (K, C) float64 by layer name.
         weight: (K,) float64 by layer name, how many positions they rest on.
         pixels: (K,) float64, labelled pixels of every class.
+        margin: mean difference between the greatest two logits over these pixels, which tells how sharp the network is;
+            NaN if it gives no logits.
 
     Example:
         >>> ones, one = torch.ones(2, 3), torch.ones(2)
@@ -40,6 +43,7 @@ class ClassMoments:
     variance: Mapping[str, Tensor]
     weight: Mapping[str, Tensor]
     pixels: Tensor
+    margin: float = math.nan
 
     @property
     def proportions(self) -> Tensor:
@@ -71,7 +75,9 @@ class ClassMoments:
             weight[layer] = weight1 + weight2
             share = (weight1 / weight[layer].clamp(min=torch.finfo(torch.float64).tiny)).unsqueeze(1)
             mean[layer], variance[layer] = mixed(mean1, variance1, mean2, variance2, share)
-        return ClassMoments(mean, variance, weight, self.pixels + other.pixels)
+        pixels = self.pixels + other.pixels
+        margins = [float(each.pixels.sum()) * each.margin for each in (self, other) if each.pixels.any()]
+        return ClassMoments(mean, variance, weight, pixels, sum(margins) / float(pixels.sum()) if margins else math.nan)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain dictionaries of tensors, for a checkpoint; float32, which is half as large and exact enough."""
@@ -80,13 +86,14 @@ class ClassMoments:
             "variance": {layer: each.float() for layer, each in self.variance.items()},
             "weight": dict(self.weight),
             "pixels": self.pixels,
+            "margin": self.margin,
         }
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> "ClassMoments":
         """What `state_dict` gave."""
         parts = ({layer: each.double() for layer, each in state[part].items()} for part in ("mean", "variance"))
-        return cls(*parts, dict(state["weight"]), state["pixels"])
+        return cls(*parts, dict(state["weight"]), state["pixels"], state["margin"])
 
     def save(self, path: str | Path) -> None:
         """Write as safetensors; a file that is there is replaced once all is written.
@@ -96,7 +103,7 @@ class ClassMoments:
         """
         state = self.state_dict()
         tensors = {f"{layer}/{part}": each for part in PARTS for layer, each in state[part].items()}
-        write_tensors(path, {**tensors, "pixels": self.pixels}, {"layers": list(self.mean)})
+        write_tensors(path, {**tensors, "pixels": self.pixels}, {"layers": list(self.mean), "margin": self.margin})
 
     @classmethod
     def load(cls, path: str | Path) -> "ClassMoments":
@@ -109,7 +116,7 @@ class ClassMoments:
         try:
             layers = metadata["layers"]
             state = {part: {layer: tensors[f"{layer}/{part}"] for layer in layers} for part in PARTS}
-            return cls.from_state_dict({**state, "pixels": tensors["pixels"]})
+            return cls.from_state_dict({**state, "pixels": tensors["pixels"], "margin": metadata["margin"]})
         except (KeyError, TypeError) as error:
             raise BatchNormError(f"{path}: cannot be read as class moments ({error}); check the path.") from error
 

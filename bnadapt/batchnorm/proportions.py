@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from bnadapt.batchnorm.class_estimation import margins
 from bnadapt.batchnorm.class_moments import ClassMoments, ProportionCorrection
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
@@ -18,7 +19,7 @@ from bnadapt.batchnorm.propagation import OnePass
 
 SHARES = (0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8)
 TOLERANCE = 0.5
-CONFIDENT = 0.9
+SHARP = 0.2
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,10 @@ class ProportionCandidate:
     Attributes:
         proportions: q (K,), that it is adapted for.
         predicted: f(q) (K,), share of the pixels that it predicts as each class.
-        uncertainty: u(q), pixels of which no class has a probability of 0.9, per pair of neighbouring pixels whose
-            predicted classes differ; infinite where there is no such pair. Good segmentations are uncertain at
-            boundaries only, whatever the proportions.
+        uncertainty: u(q), pixels whose greatest two logits differ by less than a fifth of what they differ by in the
+            source on average, per pair of neighbouring pixels whose predicted classes differ; infinite where there is
+            no such pair. Good segmentations are uncertain at boundaries only, whatever the proportions; and measured
+            by the source's own margin, it is the same for a network of sharp and of flat probabilities.
     """
 
     proportions: tuple[float, ...]
@@ -99,13 +101,19 @@ def estimate_proportions(
         group: of processes, each of which gives its share of the images.
 
     Raises:
-        StatisticsError: there are no images, or the network gives no logits of as many classes.
+        StatisticsError: there are no images, or the network gives no logits of as many classes, or gave none when the
+            moments were measured.
         BatchNormError: the moments are of another network.
     """
     layers = batchnorm_layers(network)
     moments.require_fit({name: layer.num_features for name, layer in layers.items()})
     images = list(batches)
     processes = Processes(group, layers)
+    if not moments.margin > 0:
+        raise StatisticsError(
+            "The class moments know no margin of logits, because the network gave none when they were measured; measure"
+            " them with a `forward` that gives logits (N, K, ...)."
+        )
     run = _Trial(network, images, moments, policy or Policy(), forward or network, processes)
     if not sum(processes.gathered(sum(map(len, images)))):
         raise StatisticsError("No image was given, so there are no proportions to estimate; give at least one.")
@@ -140,7 +148,8 @@ class _Trial:
         classes = len(proportions)
         counts = [0] * (classes + 2)
         for batch in self.images:
-            own = _counted(self._logits(batch, ProportionCorrection(self.moments, proportions)), classes)
+            logits = self._logits(batch, ProportionCorrection(self.moments, proportions))
+            own = _counted(logits, classes, SHARP * self.moments.margin)
             counts = [one + other for one, other in zip(counts, own, strict=True)]
         *predicted, uncertain, boundary = (sum(self.processes.gathered(count)) for count in counts)
         pixels = sum(predicted)
@@ -167,15 +176,15 @@ class _Trial:
         return found[0]
 
 
-def _counted(logits: Tensor, classes: int) -> list[int]:
-    """Pixels predicted as every class, uncertain pixels, and pairs of neighbours whose predicted classes differ."""
-    probability, predicted = logits.float().softmax(1).max(1)
+def _counted(logits: Tensor, classes: int, margin: float) -> list[int]:
+    """Pixels predicted as every class, those below a margin, and pairs of neighbours whose predicted classes differ."""
+    predicted = logits.argmax(1)
     pairs = [
         predicted.narrow(axis, 1, size - 1) != predicted.narrow(axis, 0, size - 1)
         for axis, size in enumerate(predicted.shape[1:], start=1)
     ]
     of_classes = torch.bincount(predicted.flatten(), minlength=classes)
-    uncertain = (probability < CONFIDENT).sum()
+    uncertain = (margins(logits) < margin).sum()
     return [*of_classes.tolist(), int(uncertain), sum(int(each.sum()) for each in pairs)]
 
 

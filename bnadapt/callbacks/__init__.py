@@ -2,6 +2,7 @@
 
 from bnadapt.callbacks.applied_bank import AppliedBank
 from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
+from bnadapt.callbacks.class_moments import SourceClassMoments
 from bnadapt.callbacks.latent_distance import LatentDistance
 from bnadapt.callbacks.pictures import SegmentationPictures
 from bnadapt.callbacks.prediction_files import PredictionFiles
@@ -13,5 +14,6 @@ __all__ = [
     "LatentDistance",
     "PredictionFiles",
     "SegmentationPictures",
+    "SourceClassMoments",
     "TensorBoardOverview",
 ]

@@ -11,21 +11,26 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from bnadapt.adaptation import Recipe
+from bnadapt.adaptation import AdaptationPass, ClassProportions, Recipe
 from bnadapt.batchnorm import (
     Convergence,
     Estimate,
     Policy,
     PropagationName,
+    ProportionCorrection,
+    ProportionScan,
     SourceWeight,
     UntilConverged,
     batchnorm_layers,
 )
+from bnadapt.callbacks.class_moments import class_moments_of
 from bnadapt.callbacks.inference import adaptation_pass, shard
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder
+
+SCANNED = 8  # tiles that class proportions are estimated from
 
 
 class BatchNormAdaptation(Callback):
@@ -44,6 +49,9 @@ class BatchNormAdaptation(Callback):
         policy: how much of the source's statistics stays, and in which layers; full replacement by default.
         propagation: `one_pass` or `layer_consistent`, see `bnadapt.batchnorm.estimate`.
         until: standard error at which to stop reading; by default all of `adaptation_tiles` are read.
+        class_proportions: of the target: `source` if they are the source's, `estimated`, or shares of the classes, such
+            as [0.9, 0.1]. Others than the source's need the source's class moments, which `fit` leaves in checkpoints
+            and which are else measured on `--data.source`.
         output: name of the checkpoint that `fit` writes into the folder of its checkpoints.
 
     Raises:
@@ -60,9 +68,10 @@ class BatchNormAdaptation(Callback):
         policy: Policy | None = None,
         propagation: PropagationName = "one_pass",
         until: UntilConverged | None = None,
+        class_proportions: ClassProportions = "source",
         output: str = "adapted.ckpt",
     ) -> None:
-        self.recipe = Recipe(policy or Policy(), propagation, until)
+        self.recipe = Recipe(policy or Policy(), propagation, until, class_proportions)
         self.output = output
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -97,13 +106,33 @@ class BatchNormAdaptation(Callback):
         datamodule = trainer.datamodule
         tiles = datamodule.unlabelled_tiles("target", datamodule.adaptation_tiles, shard(trainer))
         runs = adaptation_pass(trainer, task)
-        estimate = runs.estimate(progress(DataLoader(tiles, batch_size=datamodule.batch_size)), self.recipe)
+        correction, proportions = self._correction(trainer, task, runs)
+        batches = progress(DataLoader(tiles, batch_size=datamodule.batch_size))
+        estimate = runs.estimate(batches, self.recipe, correction)
         estimate.bank.apply(task.network)
         task.source_bank, task.target_bank = runs.source_bank, estimate.bank
-        task.adaptation = self._record(datamodule, tiles, estimate)
+        task.adaptation = self._record(datamodule, tiles, estimate) | {"class_proportions": proportions}
         task.adaptation["seconds"] = round(time.perf_counter() - started, 3)
         log_convergence(trainer, estimate.convergence)
         return estimate
+
+    def _correction(
+        self, trainer: Trainer, task: LightningModule, runs: AdaptationPass
+    ) -> tuple[ProportionCorrection | None, dict[str, Any] | None]:
+        """For the target's class proportions, with its record; None where they are the source's."""
+        if self.recipe.class_proportions == "source":
+            return None, None
+        if task.class_moments is None:
+            if trainer.datamodule.source is None:
+                raise InputError(
+                    "class_proportions: the checkpoint holds no class moments of its source; give --data.source with"
+                    " masks, to measure them, or leave class_proportions out."
+                )
+            task.class_moments = class_moments_of(trainer, task)
+        some = trainer.datamodule.unlabelled_tiles("target", SCANNED, shard(trainer))
+        batch = DataLoader(some, batch_size=SCANNED)
+        correction, scan = runs.correction(batch, self.recipe, task.class_moments)
+        return correction, proportions_record(correction, scan)
 
     def _record(self, datamodule: Any, tiles: DrawnTiles, estimate: Estimate) -> dict[str, Any]:
         policy, until = self.recipe.policy, self.recipe.until
@@ -132,6 +161,21 @@ def policy_record(policy: Policy) -> dict[str, Any]:
     if isinstance(policy.source_weight, SourceWeight):
         fields["source_weight"] = {"rule": type(policy.source_weight).__name__, **fields["source_weight"]}
     return fields
+
+
+def proportions_record(correction: ProportionCorrection, scan: ProportionScan | None) -> dict[str, Any]:
+    """Class proportions of source and target, and what the network says of others, in plain types."""
+    record: dict[str, Any] = {
+        "source": correction.moments.proportions.tolist(),
+        "target": list(correction.proportions),
+        "estimated": scan is not None,
+    }
+    if scan is not None:
+        candidates = [asdict(each) for each in scan.candidates]
+        for each in candidates:
+            each["uncertainty"] = each["uncertainty"] if math.isfinite(each["uncertainty"]) else None
+        record |= {"consistent": scan.consistent, "scan": candidates}
+    return record
 
 
 def convergence_record(convergence: Convergence) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from bnadapt.data.datasets import EpochSampler, RandomCrops, TiledSections, Tiles
 from bnadapt.data.domain import Domain, Section
@@ -197,6 +197,13 @@ class DomainPair(LightningDataModule):
         order = np.random.default_rng(seed).permutation(len(sections))
         readers = [partial(self._prepare, which, domain, sections[index]) for index in order]
         return DrawnTiles(readers, domain.name, self.tile_size, self.overlap, count, shard, self.batch_size, seed)
+
+    def source_tiles(self, count: int, seed: int = 0) -> DataLoader:
+        """`count` labelled tiles of the source's train block, drawn at random; fewer if there are no more."""
+        source = self._needed("source")
+        seen = self._with_something_to_see("source", source, source.block("train"))
+        tiles = Tiles(seen, self.tile_size, self.overlap, "source", source.classes)
+        return self._loader(Subset(tiles, np.random.default_rng(seed).permutation(len(tiles))[:count].tolist()))
 
     def _needed(self, which: str) -> Domain:
         domain = getattr(self, which)

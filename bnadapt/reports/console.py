@@ -48,6 +48,12 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
     if record["until"]:
         reached = "converged" if record["converged"] else "NOT converged"
         console.print(f"The statistics have {reached} to a standard error of {record['until']['tolerance']}.")
+    if proportions := record["class_proportions"]:
+        source, target = (", ".join(f"{share:.1%}" for share in proportions[which]) for which in ("source", "target"))
+        how = "estimated" if proportions["estimated"] else "given"
+        console.print(f"Corrected for class proportions: {target} ({how}); the source has {source}.", highlight=False)
+        if not proportions.get("consistent", True):
+            console.print("The network contradicts every estimate of the proportions; look at the result closely.")
     for kind, extension in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):
         console.print(f"{kind}: {path.with_suffix(extension)}", highlight=False)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
-from bnadapt.batchnorm import Bank
+from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.errors import InputError
 from bnadapt.networks import build_network
 from bnadapt.networks.trust import signature
@@ -37,6 +37,7 @@ class AdaptableTask(LightningModule):
         source_bank: BatchNorm statistics before adaptation, in an adapted network.
         target_bank: the adapted ones, in a network that this run has adapted.
         adaptation: record of the adaptation, in an adapted network.
+        class_moments: of the source, if they were measured.
 
     Raises:
         InputError: the network cannot be built.
@@ -59,6 +60,7 @@ class AdaptableTask(LightningModule):
         self.source_bank: Bank | None = None
         self.target_bank: Bank | None = None
         self.adaptation: dict[str, Any] | None = None
+        self.class_moments: ClassMoments | None = None
         self.strict_loading = False  # a loss may hold tensors of its own; the network's are checked on loading
 
     @classmethod
@@ -119,6 +121,8 @@ class AdaptableTask(LightningModule):
         kind = type(self)
         checkpoint["task"] = f"{kind.__module__}.{kind.__qualname__}"
         checkpoint["signature"] = signature(self.hparams)
+        if self.class_moments is not None:
+            checkpoint["class_moments"] = self.class_moments.state_dict()
         if self.source_bank is not None:
             checkpoint["source_bank"] = self.source_bank.state_dict()
             checkpoint["adaptation"] = self.adaptation
@@ -126,6 +130,8 @@ class AdaptableTask(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the record of an adaptation; refuse weights of another network."""
         check_weights(self.state_dict(), checkpoint["state_dict"], self.hparams.network)
+        if "class_moments" in checkpoint:
+            self.class_moments = ClassMoments.from_state_dict(checkpoint["class_moments"])
         if "source_bank" in checkpoint:
             self.source_bank = Bank(**checkpoint["source_bank"])
             self.adaptation = checkpoint["adaptation"]
