@@ -41,7 +41,7 @@ def class_moments_of(trainer: Trainer, task: LightningModule) -> ClassMoments:
     """
     runs = adaptation_pass(trainer, task)
     runs.group = None
-    return runs.class_moments(trainer.datamodule.source_tiles(TILES), task.hparams.num_classes)
+    return runs.class_moments(trainer.datamodule.training_tiles("source", TILES), task.hparams.num_classes)
 
 
 def _written(trainer: Trainer) -> set[Path]:

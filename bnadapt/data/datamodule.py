@@ -198,11 +198,11 @@ class DomainPair(LightningDataModule):
         readers = [partial(self._prepare, which, domain, sections[index]) for index in order]
         return DrawnTiles(readers, domain.name, self.tile_size, self.overlap, count, shard, self.batch_size, seed)
 
-    def source_tiles(self, count: int, seed: int = 0) -> DataLoader:
-        """`count` labelled tiles of the source's train block, drawn at random; fewer if there are no more."""
-        source = self._needed("source")
-        seen = self._with_something_to_see("source", source, source.block("train"))
-        tiles = Tiles(seen, self.tile_size, self.overlap, "source", source.classes)
+    def training_tiles(self, which: str, count: int, seed: int = 0) -> DataLoader:
+        """Labelled tiles of the train block of `source` or `target`, `count` of them drawn at random, or all."""
+        domain = self._needed(which)
+        seen = self._with_something_to_see(which, domain, domain.block("train"))
+        tiles = Tiles(seen, self.tile_size, self.overlap, which, domain.classes)
         return self._loader(Subset(tiles, np.random.default_rng(seed).permutation(len(tiles))[:count].tolist()))
 
     def _needed(self, which: str) -> Domain:

@@ -11,8 +11,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bnadapt.adaptation import AdaptationPass, DomainSketch, Recipe
-from bnadapt.batchnorm import Bank, Estimate, Policy, PropagationName, SourcePrior
+from bnadapt.adaptation import AdaptationPass, ClassProportions, DomainSketch, Recipe
+from bnadapt.batchnorm import (
+    Bank,
+    ClassMoments,
+    Estimate,
+    Policy,
+    PropagationName,
+    ProportionCorrection,
+    ProportionScan,
+    SourcePrior,
+)
 from bnadapt.data import DomainPair
 from bnadapt.data.masks import IGNORED
 from bnadapt.distances import Distribution, distances_between, noise_floor
@@ -21,6 +30,7 @@ from bnadapt.experiments.specs import Keyed, Spec, canonical
 from bnadapt.tasks.metrics import segmentation_metrics
 
 CACHED_DOMAINS, CACHED_NETWORKS = 3, 2
+LABELLED, SCANNED = 64, 8  # tiles that class moments, and class proportions, are estimated from
 Distances = dict[str, dict[str, float]]
 
 
@@ -81,6 +91,11 @@ class DomainTiles:
         (loader,) = self.scored.test_dataloader()
         return [(batch["image"], batch["mask"]) for batch in loader]
 
+    @cached_property
+    def training(self) -> list[dict[str, Tensor]]:
+        """Batches of labelled tiles of the train block."""
+        return list(self.scored.training_tiles("target", LABELLED))
+
     def _unlabelled(self, count: int | None, seed: int = 0) -> Tensor:
         """`count` tiles (n, C, h, w), drawn at random from what adaptation may read."""
         return torch.stack([item["image"] for item in self.read.unlabelled_tiles("target", count, seed=seed)])
@@ -117,14 +132,34 @@ class NetworkEvaluation:
         with self._precision():
             return self.network(images.to(self.device).contiguous(memory_format=torch.channels_last)).float()
 
-    def scores(self, tiles: DomainTiles, bank: Bank | None = None) -> Scores:
-        """On the test block under a bank, the source's by default."""
+    def scores(self, tiles: DomainTiles, bank: Bank | None = None, offset: float = 0.0) -> Scores:
+        """On the test block under a bank, the source's by default.
+
+        Args:
+            tiles: of the domain.
+            bank: of statistics.
+            offset: added to the logits of class 1.
+        """
+        added = torch.tensor([0.0, offset], device=self.device).view(1, 2, 1, 1)
         with (bank or self.bank).applied(self.network):
-            return scored(self.forward, tiles.labelled)
+            return scored(lambda images: self.forward(images) + added, tiles.labelled)
 
     def adapted(self, tiles: Tensor, policy: Mapping[str, Any]) -> Estimate:
         """Statistics of tiles (n, C, h, w) under a policy; the network keeps its own."""
         return self.runs.estimate(self._batches(tiles), Recipe(policy_of(policy), self.evaluation.propagation))
+
+    @cached_property
+    def class_moments(self) -> ClassMoments:
+        """Class moments of its own source."""
+        return self.runs.class_moments(self.source.tiles.training, classes=2)
+
+    def corrected(
+        self, tiles: Tensor, proportions: ClassProportions
+    ) -> tuple[Estimate, ProportionCorrection, ProportionScan | None]:
+        """Statistics of tiles (n, C, h, w), corrected for class proportions, estimated ones or given ones."""
+        recipe = Recipe(propagation=self.evaluation.propagation, class_proportions=proportions)
+        correction, scan = self.runs.correction([{"image": tiles[:SCANNED]}], recipe, self.class_moments)
+        return self.runs.estimate(self._batches(tiles), recipe, correction), correction, scan
 
     def distances(self, tiles: Tensor, bank: Bank | None = None) -> Distances:
         """Distances of the source from tiles (n, C, h, w) under a bank, the source's by default."""

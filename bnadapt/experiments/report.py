@@ -104,7 +104,8 @@ def _log(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], folde
 def _sessions(table: pd.DataFrame) -> list[tuple[dict[str, Any], dict[str, float]]]:
     """Means over seeds of every set of labels, at most so many, evenly spread."""
     scores = ["iou_unadapted", "iou_adapted", "gain"]
-    measured = list(table.columns[list(table.columns).index("iou_source") :])
+    first = next(number for number, column in enumerate(table.columns) if column.startswith("iou_"))
+    measured = list(table.columns[first:])
     labels = [column for column in table.columns if column not in (*measured, "seed")]
     means = table.groupby(labels, dropna=False, observed=True)[scores].mean().reset_index()
     chosen = means.iloc[np.unique(np.linspace(0, len(means) - 1, SESSIONS).astype(int))]

@@ -28,6 +28,9 @@ STUDIES = {
     "latent-spaces": Entry(
         "bnadapt.studies.latent_spaces.study:LatentSpaces", "which latent distance tells what adaptation will do"
     ),
+    "proportions": Entry(
+        "bnadapt.studies.proportions:Proportions", "targets of other class proportions, and the correction for them"
+    ),
     "how-much": Entry(
         "bnadapt.studies.how_much:HowMuch", "how much of the source to keep, where, and from how many tiles"
     ),

@@ -12,7 +12,8 @@ from bnadapt.studies.command import study_class
 from tests.test_configs import FOLDER
 
 SCORES = ["iou_source", "iou_unadapted", "iou_adapted", "iou_source_adapted", "foreground_source", "foreground"]
-SCORES += ["foreground_unadapted", "foreground_adapted", "seconds"]
+SCORES += ["foreground_unadapted", "foreground_adapted", "seconds", "foreground_estimated"]
+SCORES += ["iou_mixed", "iou_offset", "iou_corrected", "iou_oracle"]
 MEASURED = [name for name in STUDIES if name != "latent-spaces"]  # that one reads the tables of others
 ELSEWHERE = {"demo": FOLDER.parent}  # its config names files, relative to where the repository lies
 
