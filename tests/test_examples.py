@@ -45,6 +45,8 @@ def test_python_on_a_page(page):
         "loader_of_dicts": [{"image": batch} for batch in batches],
         "zarr_array": np.random.default_rng(0).random((3, 300, 300), np.float32),
         "zarr_volume": np.random.default_rng(0).random((40, 300, 300), np.float32),
+        "labelled_source_batches": [(batch, (batch[:, 0] > 0).long()) for batch in batches],
+        "few_target_batches": batches[:2],
         "source_batches": batches,
         "target_batches": [batch + 1 for batch in batches],
     }

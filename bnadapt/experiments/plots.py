@@ -31,11 +31,14 @@ def heat_map(panel: Axes, values: pd.DataFrame, limits: tuple[float, float], col
     return drawn
 
 
-def write_in(panel: Axes, values: pd.DataFrame, limits: tuple[float, float]) -> None:
-    """The numbers of a heat map."""
-    low, high = limits
+def write_in(panel: Axes, values: pd.DataFrame) -> None:
+    """The numbers of a heat map that is drawn already, in black or white, whichever can be read."""
+    drawn = panel.images[-1]
     for (row, column), value in np.ndenumerate(values.to_numpy(float)):
-        colour = "white" if abs(value - (low + high) / 2) > 0.35 * (high - low) else "black"
+        if np.isnan(value):
+            continue
+        red, green, blue, _ = drawn.cmap(drawn.norm(value))
+        colour = "white" if 0.3 * red + 0.6 * green + 0.1 * blue < 0.5 else "black"
         panel.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
 
 

@@ -167,7 +167,7 @@ class HowMuch(Study):
         figure, (panel,) = panels(1, 1, (1.5 + 0.75 * means.shape[1], 0.8 + 0.45 * len(means)))
         limit = max(0.1, float(means.abs().max().max()))
         figure.colorbar(heat_map(panel, means, (-limit, limit), "coolwarm"), ax=panel)
-        write_in(panel, means, (-limit, limit))
+        write_in(panel, means)
         panel.tick_params(axis="x", rotation=30)
         return figure
 

@@ -138,7 +138,7 @@ class ImageShifts(Study):
             values = own.pivot_table("gain", index="shift", columns="level", aggfunc="mean")
             values = values.reindex(self._of(self.sources[source])[::-1])
             drawn = heat_map(panel, values, (-1, 1), "coolwarm")
-            write_in(panel, values, (-1, 1))
+            write_in(panel, values)
             before = table[(table["source"] == source) & (table["shift"] == NONE)]
             panel.set_title(f"{source} (level 0: {before.gain.mean():+.2f})", fontsize=9)
         figure.colorbar(drawn, ax=axes, shrink=0.5)

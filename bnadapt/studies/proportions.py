@@ -259,7 +259,7 @@ def _draw_maps(synthetic: pd.DataFrame) -> Figure:
         numbers = synthetic.assign(**{name: synthetic[name].astype(float) for name in ("source", "target")})
         values = numbers.pivot_table(column, index="source", columns="target", aggfunc="mean")
         drawn = heat_map(panel, values, (0, 1), "viridis")
-        write_in(panel, values, (0, 1))
+        write_in(panel, values)
         panel.set_title(label, fontsize=9)
         panel.set_xlabel("share in the target", fontsize=7)
         panel.set_ylabel("share in the source", fontsize=7)

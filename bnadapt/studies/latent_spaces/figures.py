@@ -36,7 +36,7 @@ def draw_transfer(table: pd.DataFrame) -> Figure:
     for panel, (score, title) in zip(axes, SCORES.items(), strict=True):
         chosen = transferred(by_part(table[table["state"].isin(STATES)], score))
         drawn = heat_map(panel, chosen, (-1, 1), "coolwarm")
-        write_in(panel, chosen, (-1, 1))
+        write_in(panel, chosen)
         panel.set_title(title, fontsize=9)
         panel.set_xlabel("tested in", fontsize=8)
         panel.tick_params(axis="x", rotation=90)
