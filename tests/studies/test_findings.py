@@ -10,6 +10,7 @@ from bnadapt.studies.how_much import LAYERS, TILES, WEIGHT, HowMuch, Transfer
 from bnadapt.studies.image_shifts import NONE, ImageShifts, ShiftedSource
 from bnadapt.studies.irregular_training import Irregularity, IrregularTraining
 from bnadapt.studies.pairs import DataSetGroup, Pairs
+from bnadapt.studies.proportions import ROWS, Proportions
 from bnadapt.studies.two_mean_grid import TwoMeanGrid
 from tests.test_configs import FOLDER as CONFIGS
 
@@ -172,3 +173,28 @@ def test_the_grid_tells_kept_and_inverted_contrast_apart():
     assert "in 25% of these records (0% of those with the source's polarity)" in harm
     assert "worst with adaptation at 0.1, IoU 0.97 without and 0.31 with it" in foreground
     assert "gains most at 0.3, 0.20 to 0.96" in foreground
+
+
+def test_proportions_tell_large_differences_from_small_ones_and_how_well_they_are_known():
+    def row(part, source, target, seed, shares, scores):
+        true, estimated, own = shares
+        return {
+            **{"part": part, "source": source, "target": target, "seed": seed},
+            **dict(zip(ROWS, scores, strict=True)),
+            **{"foreground": true, "foreground_estimated": estimated, "foreground_source": own},
+        }
+
+    rows = [
+        row("cells", "a", "b", 1, (0.08, 0.08, 0.3), (0.5, 0.2, 0.3, 0.4, 0.8, 0.9)),
+        row("cells", "a", "b", 2, (0.08, 0.5, 0.3), (0.5, 0.2, 0.3, 0.4, 0.6, 0.9)),
+        row("cells", "a", "c", 1, (0.3, 0.3, 0.3), (0.5, 0.7, 0.6, 0.7, 0.6, 0.7)),
+        row("cells", "a", "c", 2, (0.3, 0.3, 0.3), (0.5, 0.7, 0.6, 0.7, 0.7, 0.7)),
+    ]
+    study = Proportions()
+    much, little, known = study.findings(tables(rows))
+    assert "cells, where proportions differ by a factor of 3 or more (2 records): mean IoU 0.500 without, 0.200" in much
+    assert "0.700 corrected, 0.900 corrected (true proportions)." in much
+    assert "by less than a factor of 3 (2 records): mean IoU 0.500 without, 0.700 AdaBN" in little
+    assert "off by 0.61 on average, at worst by 2.44 (a -> b, 0.50 for 0.08)" in known
+    assert "changes the IoU, mean over seeds, by -0.050 at worst (a -> c)." in known
+    assert study.summary(tables(rows)).rows[0][5] == "0.675 ± 0.035"
