@@ -33,7 +33,7 @@ demo-em: $(READY) ## the same on real images, flyem and vnc in both directions, 
 distances-em: $(READY) ## pages of latent distances on real images, flyem to vnc and vnc to cdeep3m (15 minutes)
 	for each in flyem-to-vnc vnc-to-cdeep3m; do \
 		logger="--trainer.logger.save_dir lightning_logs/distances-em --trainer.logger.name $$each" && \
-		common="--config configs/$$each.yaml $$logger --trainer.logger.version" && \
+		common="--config configs/$$each.yaml --data.intensity dtype $$logger --trainer.logger.version" && \
 		folder=lightning_logs/distances-em/$$each && \
 		$(BIN)/bnadapt fit $$common fit $(ARGS) && \
 		$(BIN)/bnadapt adapt $$common adapt --ckpt_path $$folder/fit/checkpoints/best.ckpt \

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "lightning_logs"
 RESULTS = ROOT / "benchmarks" / "results"
-PICTURED = "membranes, dataset: flyem -> vnc"
+PICTURED = "membranes, dtype: flyem -> vnc"
 
 
 def replace(page: Path, mark: str, content: str) -> None:

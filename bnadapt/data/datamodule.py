@@ -33,9 +33,9 @@ class DomainPair(LightningDataModule):
         source: domain with masks to train on.
         target: domain to adapt to, with or without masks.
         test: further test sets by name, besides `source` and `target`.
-        intensity: scaling of intensities: `dataset` (by the range that the domain's images occupy together), `dtype`
-            (by the data type's range), `zscore` (per image), `percentile` (per image, 0.5 and 99.5), `histogram`
-            (matched to the source). By default that of the checkpoint, else `dataset`.
+        intensity: scaling of intensities: `zscore` (per image), `dataset` (by the range that the domain's images occupy
+            together, by the same numbers in each), `dtype` (by the data type's range), `percentile` (per image, 0.5 and
+            99.5), `histogram` (matched to the source). By default that of the checkpoint, else `zscore`.
         pixel_size_nm: pixel size that all images are resampled to. By default that of the
             checkpoint, else the coarsest of source and target. Images whose own is not known stay as they are.
         crop_size: side of the crops for training, in pixels.
@@ -115,7 +115,7 @@ class DomainPair(LightningDataModule):
     @property
     def intensity(self) -> IntensityName:
         """The name of the scaling in force."""
-        return self.requested["intensity"] or self.restored.get("intensity") or "dataset"
+        return self.requested["intensity"] or self.restored.get("intensity") or "zscore"
 
     @property
     def pixel_size_nm(self) -> float | None:

@@ -110,7 +110,8 @@ class Scalings:
             log.warning(
                 "%s: occupies %s of its data type's range, the images that the network was trained on %s, and with the"
                 " scaling `dtype` the network sees this difference. Where it comes from how the images are stored, take"
-                " a network that was trained with --data.intensity dataset, or store them as those of the source.",
+                " a network that was trained with --data.intensity zscore or dataset, or store them as those of the"
+                " source.",
                 domain.name,
                 own,
                 trained,

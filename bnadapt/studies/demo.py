@@ -116,7 +116,7 @@ class Demo(Study):
     def __init__(
         self,
         configs: Sequence[str],
-        intensities: Sequence[str] = ("dataset",),
+        intensities: Sequence[str] = ("zscore",),
         seeds: Sequence[int] = (1,),
         options: Sequence[str] = (),
     ) -> None:

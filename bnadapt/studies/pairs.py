@@ -60,7 +60,7 @@ class Pairs(Study):
     def __init__(
         self,
         tasks: Mapping[str, DataSetGroup],
-        intensities: Sequence[IntensityName] = ("dataset", "dtype", "zscore"),
+        intensities: Sequence[IntensityName] = ("zscore", "dataset", "dtype"),
         seeds: Sequence[int] = (1, 2, 3),
         pictured: bool = True,
     ) -> None:

@@ -39,10 +39,11 @@ def stored(folder, pictures, how):
     return Folder(str(folder / how / "images"))
 
 
+@pytest.mark.parametrize("intensity", [None, "dataset"])
 @pytest.mark.parametrize("how", [*STORED][1:])
-def test_a_network_sees_the_same_whatever_the_number_type(tmp_path, pictures, how):
+def test_a_network_sees_the_same_whatever_the_number_type(tmp_path, pictures, how, intensity):
     one, other = (
-        DomainPair(target=stored(tmp_path, pictures, name), tile_size=48, intensity="dataset").to_predict
+        DomainPair(target=stored(tmp_path, pictures, name), tile_size=48, intensity=intensity).to_predict
         for name in ("uint8", how)
     )
     for index in range(len(pictures)):
@@ -72,7 +73,7 @@ def test_by_data_type_another_range_is_told_in_numbers(tmp_path, pictures, how, 
     with caplog.at_level(logging.WARNING):
         assert len(pair.to_predict)
     assert "of its data type's range, the images that the network was trained on" in caplog.text
-    assert "--data.intensity dataset" in caplog.text
+    assert "--data.intensity zscore or dataset" in caplog.text
 
 
 def test_by_data_type_a_like_range_raises_no_warning(tmp_path, pictures, caplog):
@@ -85,7 +86,7 @@ def test_by_data_type_a_like_range_raises_no_warning(tmp_path, pictures, caplog)
 
 
 def test_the_numbers_of_a_domain_are_stored_and_hold_for_later_images_alike(tmp_path, pictures, caplog):
-    first = DomainPair(target=stored(tmp_path, pictures, "uint8"), tile_size=48)
+    first = DomainPair(target=stored(tmp_path, pictures, "uint8"), tile_size=48, intensity="dataset")
     first.scalings.of("target", first.target)
     state = first.state_dict()
     assert set(state["ranges"]) == {"target"}
@@ -123,7 +124,7 @@ def test_half_a_percent_of_the_pixels_lie_beyond_each_end(scaling):
 def test_a_frame_of_padding_is_no_part_of_the_range(tmp_path, pictures):
     framed = [np.pad(picture, 20) for picture in pictures]
     one, other = (
-        DomainPair(target=stored(tmp_path / name, images, "uint8"), tile_size=48)
+        DomainPair(target=stored(tmp_path / name, images, "uint8"), tile_size=48, intensity="dataset")
         for name, images in (("plain", pictures), ("framed", framed))
     )
     for pair in (one, other):
