@@ -297,7 +297,7 @@ def _draw_estimates(table: pd.DataFrame) -> Figure:
     panel.set_yscale("logit")
     panel.set_xlabel("true share")
     panel.set_ylabel("estimated share")
-    legend(figure, panel)
+    panel.legend(fontsize=7)
     return figure
 
 
