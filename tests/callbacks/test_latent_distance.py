@@ -81,6 +81,7 @@ def test_distances_never_reads_a_mask(best, tmp_path, monkeypatch):
 
 def test_two_processes_find_what_one_finds(best, tmp_path):
     command = [sys.executable, "-m", "bnadapt", "distances", *LOADING, "--ckpt_path", str(best)]
+    command.append('--measures=["normalised_wasserstein", "energy", "histogram_bhattacharyya"]')
     two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
     done = subprocess.run(
         [*command, *two, "--output", str(tmp_path / "two")], capture_output=True, text=True, timeout=200

@@ -11,29 +11,30 @@ from bnadapt.experiments import tables
 from bnadapt.experiments.tables import Tables
 from bnadapt.studies import STUDIES
 from bnadapt.studies.command import main
+from tests.conftest import once
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUICK = CONFIGS / "studies" / "quick"
 FULL = sorted((CONFIGS / "studies").glob("*.yaml"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def quick(tmp_path_factory):
     """Runs a quick config once, and gives its folder; `latent-spaces` reads the folders of two others."""
-    root, ran = tmp_path_factory.mktemp("quick"), {}
-    folders = ["--networks", str(root / "networks"), "--workers", "0"]
 
     def run(name):
-        if name not in ran:
-            inputs = []
-            if name == "latent-spaces":
-                read = {other: str(run(other)) for other in ("two-mean-grid", "image-shifts")}
-                inputs = ["--study.studies", json.dumps(read)]
-            if name == "demo":
-                inputs = ["--study.configs", json.dumps([str(CONFIGS / "synthetic.yaml")])]
-            main([name, "--config", str(QUICK / f"{name}.yaml"), *inputs, "--output", str(root / name), *folders])
-            ran[name] = root / name
-        return ran[name]
+        inputs = []
+        if name == "latent-spaces":
+            read = {other: str(run(other)) for other in ("two-mean-grid", "image-shifts")}
+            inputs = ["--study.studies", json.dumps(read)]
+        if name == "demo":
+            inputs = ["--study.configs", json.dumps([str(CONFIGS / "synthetic.yaml")])]
+
+        def study(folder):
+            options = ["--output", str(folder / name), "--networks", str(folder / "networks"), "--workers", "0"]
+            main([name, "--config", str(QUICK / f"{name}.yaml"), *inputs, *options])
+
+        return once(tmp_path_factory, f"quick-{name}", study) / name
 
     return run
 
