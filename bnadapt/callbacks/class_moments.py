@@ -1,11 +1,13 @@
 """Leave the class moments of the source in the checkpoints of a training."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 
 from bnadapt.batchnorm import BatchNormError, ClassMoments
 from bnadapt.callbacks.inference import adaptation_pass
@@ -13,7 +15,7 @@ from bnadapt.files import atomic_write
 
 log = logging.getLogger(__name__)
 
-TILES = 64  # of the source that class moments are measured on
+TILES = 32  # of the source that class moments are measured on
 
 
 class SourceClassMoments(Callback):
@@ -26,8 +28,9 @@ class SourceClassMoments(Callback):
         if trainer.is_global_zero and not trainer.fast_dev_run:
             final = {name: each.clone() for name, each in pl_module.network.state_dict().items()}
             try:
-                for path in sorted(_written(trainer)):
-                    _add(trainer, pl_module, path)
+                _add(trainer, pl_module, sorted(_written(trainer)))
+            except BatchNormError as error:
+                log.warning("The checkpoints are without class moments of the source. %s", error)
             finally:
                 pl_module.network.load_state_dict(final)
         trainer.strategy.barrier()
@@ -54,15 +57,25 @@ def _written(trainer: Trainer) -> set[Path]:
     return {path for path in paths if path.is_file()}
 
 
-def _add(trainer: Trainer, task: LightningModule, path: Path) -> None:
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    prefix = "network."
-    weights = {name: each for name, each in checkpoint["state_dict"].items() if name.startswith(prefix)}
-    task.network.load_state_dict({name.removeprefix(prefix): each for name, each in weights.items()})
-    try:
-        moments = class_moments_of(trainer, task)
-    except BatchNormError as error:
-        log.warning("%s: without class moments of its source. %s", path, error)
-        return
-    with atomic_write(path) as partial:
-        torch.save({**checkpoint, "class_moments": moments.state_dict()}, partial)
+def _add(trainer: Trainer, task: LightningModule, paths: Sequence[Path]) -> None:
+    """Add moments to checkpoints; those of the same weights have the same."""
+    known: list[tuple[dict[str, Tensor], ClassMoments]] = []
+    for path in paths:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        prefix = "network."
+        weights = {
+            name.removeprefix(prefix): each
+            for name, each in checkpoint["state_dict"].items()
+            if name.startswith(prefix)
+        }
+        moments = next((found for others, found in known if _equal(weights, others)), None)
+        if moments is None:
+            task.network.load_state_dict(weights)
+            moments = class_moments_of(trainer, task)
+            known.append((weights, moments))
+        with atomic_write(path) as partial:
+            torch.save({**checkpoint, "class_moments": moments.state_dict()}, partial)
+
+
+def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(each, other[name]) for name, each in one.items())

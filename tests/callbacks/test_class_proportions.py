@@ -77,10 +77,15 @@ def test_proportions_may_be_given(best, tmp_path):
 
 
 def test_moments_are_measured_on_the_source_where_the_checkpoint_has_none(best, bare, tmp_path):
-    adapt(bare, tmp_path, "--class_proportions=[0.9, 0.1]", data=LOADING)
+    few = [
+        "--trainer.callbacks+=LatentDistance",
+        '--trainer.callbacks.measures=["energy"]',
+        "--trainer.callbacks.tiles=4",
+    ]
+    adapt(bare, tmp_path, "--class_proportions=[0.9, 0.1]", *few, data=LOADING)
     measured = Bank.load(tmp_path / "a.safetensors")
     assert "class_moments" in torch.load(tmp_path / "a.ckpt", weights_only=True)
-    adapt(best, tmp_path, "--class_proportions=[0.9, 0.1]", data=LOADING)
+    adapt(best, tmp_path, "--class_proportions=[0.9, 0.1]", *few, data=LOADING)
     stored = Bank.load(tmp_path / "a.safetensors")
     assert max(shift.mean + shift.log_variance for shift in measured.compared(stored).values()) < 1e-4
 

@@ -72,7 +72,7 @@ def test_only_what_is_new_or_broken_is_measured(small, tmp_path, capfd, caplog):
 
 def test_a_killed_study_goes_on_where_it_stopped(small, tmp_path):
     levels = [round(0.05 * step, 2) for step in range(1, 10)]
-    command = [sys.executable, "-m", "bnadapt", "study", *small(levels=levels), "--workers", "1"]
+    command = [sys.executable, "-m", "bnadapt", "study", *small(levels=levels), *HERE]
     killed = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: len(records(tmp_path / "out")) > 4)
     os.killpg(killed.pid, signal.SIGKILL)
