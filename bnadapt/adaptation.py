@@ -29,6 +29,8 @@ from bnadapt.distances import LatentStates, Sketch, Sketching, latent_spaces
 
 Batches = Iterable[Mapping[str, Tensor]]
 """Batches with `image` (N, C, H, W) and, to tell apart what several processes see, `number` (N,) of every tile."""
+LABELLED_TILES, SCANNED_TILES = 64, 8
+"""Tiles of the source that class moments, and of the target that class proportions, are estimated from."""
 ClassProportions = Literal["source", "estimated"] | list[float]
 """Those that the target has: the source's, estimated ones, or these shares of the classes."""
 

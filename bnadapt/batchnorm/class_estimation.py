@@ -53,14 +53,14 @@ def measure_class_moments(
     """
     layers = batchnorm_layers(network)
     device = next(iter(layers.values())).running_mean.device
-    parts: list[ClassMoments] = []
+    own: list[ClassMoments] = []
     with isolated(network), torch.no_grad(), torch.compiler.set_stance("force_eager"):
         for images, masks in batches:
             seen = _Batch(masks, classes, ignored)
             with watched(layers, seen.take):
                 logits = (forward or network)(images.to(device, non_blocking=True))
-            parts = [reduce(ClassMoments.merged, [*parts, seen.moments(logits)])]
-    found = _of_all_processes(parts, group)
+            own = [reduce(ClassMoments.merged, own, seen.moments(logits))]
+    found = _of_all_processes(own, group)
     if not found:
         raise StatisticsError("No labelled image was given, so there are no class moments; give images with masks.")
     moments = reduce(ClassMoments.merged, found)

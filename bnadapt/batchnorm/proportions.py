@@ -61,7 +61,7 @@ class ProportionScan:
 
     def stable(self, label: int = 1) -> list[float]:
         """Shares q of a class at which f(q) = q and f crosses from above: where repeated adaptation would settle."""
-        ordered = sorted((each for each in self.candidates), key=lambda each: each.proportions[label])
+        ordered = sorted(self.candidates, key=lambda each: each.proportions[label])
         points = [(_logit(each.proportions[label]), _logit(each.predicted[label])) for each in ordered]
         crossings = []
         for (x1, y1), (x2, y2) in pairwise(points):
@@ -163,10 +163,7 @@ class _Trial:
             found.append(self.forward(images))
 
         with isolated(self.network), torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            forward = OnePass(
-                self.network, lambda images: found.append(self.forward(images)), self.policy, False, correction
-            )
-            forward.update(batch)
+            OnePass(self.network, recorded, self.policy, False, correction).update(batch)
         if len(found) != 1 or not isinstance(found[0], Tensor) or found[0].shape[1] != len(correction.proportions):
             raise StatisticsError(
                 f"The network gives no logits of {len(correction.proportions)} classes for a batch of"
@@ -203,5 +200,4 @@ def _best(candidates: Sequence[ProportionCandidate], label: int, tolerance: floa
 
 
 def _logit(share: float) -> float:
-    bounded = min(max(share, 1e-6), 1 - 1e-6)
-    return math.log(bounded / (1 - bounded))
+    return torch.logit(torch.tensor(share, dtype=torch.float64), eps=1e-6).item()

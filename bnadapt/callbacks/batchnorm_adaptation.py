@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from bnadapt.adaptation import AdaptationPass, ClassProportions, Recipe
+from bnadapt.adaptation import SCANNED_TILES, AdaptationPass, ClassProportions, Recipe
 from bnadapt.batchnorm import (
     Convergence,
     Estimate,
@@ -29,8 +29,6 @@ from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder
-
-SCANNED = 8  # tiles that class proportions are estimated from
 
 
 class BatchNormAdaptation(Callback):
@@ -129,8 +127,8 @@ class BatchNormAdaptation(Callback):
                     " masks, to measure them, or leave class_proportions out."
                 )
             task.class_moments = class_moments_of(trainer, task)
-        some = trainer.datamodule.unlabelled_tiles("target", SCANNED, shard(trainer))
-        batch = DataLoader(some, batch_size=SCANNED)
+        some = trainer.datamodule.unlabelled_tiles("target", SCANNED_TILES, shard(trainer))
+        batch = DataLoader(some, batch_size=SCANNED_TILES)
         correction, scan = runs.correction(batch, self.recipe, task.class_moments)
         return correction, proportions_record(correction, scan)
 

@@ -9,13 +9,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from bnadapt.adaptation import LABELLED_TILES
 from bnadapt.batchnorm import BatchNormError, ClassMoments
 from bnadapt.callbacks.inference import adaptation_pass
 from bnadapt.files import atomic_write
 
 log = logging.getLogger(__name__)
-
-TILES = 32  # of the source that class moments are measured on
 
 
 class SourceClassMoments(Callback):
@@ -44,7 +43,7 @@ def class_moments_of(trainer: Trainer, task: LightningModule) -> ClassMoments:
     """
     runs = adaptation_pass(trainer, task)
     runs.group = None
-    return runs.class_moments(trainer.datamodule.training_tiles("source", TILES), task.hparams.num_classes)
+    return runs.class_moments(trainer.datamodule.training_tiles("source", LABELLED_TILES), task.hparams.num_classes)
 
 
 def _written(trainer: Trainer) -> set[Path]:

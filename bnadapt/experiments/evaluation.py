@@ -11,7 +11,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bnadapt.adaptation import AdaptationPass, ClassProportions, DomainSketch, Recipe
+from bnadapt.adaptation import (
+    LABELLED_TILES,
+    SCANNED_TILES,
+    AdaptationPass,
+    ClassProportions,
+    DomainSketch,
+    Recipe,
+)
 from bnadapt.batchnorm import (
     Bank,
     ClassMoments,
@@ -30,7 +37,6 @@ from bnadapt.experiments.specs import Keyed, Spec, canonical
 from bnadapt.tasks.metrics import segmentation_metrics
 
 CACHED_DOMAINS, CACHED_NETWORKS = 3, 2
-LABELLED, SCANNED = 64, 8  # tiles that class moments, and class proportions, are estimated from
 Distances = dict[str, dict[str, float]]
 
 
@@ -94,7 +100,7 @@ class DomainTiles:
     @cached_property
     def training(self) -> list[dict[str, Tensor]]:
         """Batches of labelled tiles of the train block."""
-        return list(self.scored.training_tiles("target", LABELLED))
+        return list(self.scored.training_tiles("target", LABELLED_TILES))
 
     def _unlabelled(self, count: int | None, seed: int = 0) -> Tensor:
         """`count` tiles (n, C, h, w), drawn at random from what adaptation may read."""
@@ -158,7 +164,7 @@ class NetworkEvaluation:
     ) -> tuple[Estimate, ProportionCorrection, ProportionScan | None]:
         """Statistics of tiles (n, C, h, w), corrected for class proportions, estimated ones or given ones."""
         recipe = Recipe(propagation=self.evaluation.propagation, class_proportions=proportions)
-        correction, scan = self.runs.correction([{"image": tiles[:SCANNED]}], recipe, self.class_moments)
+        correction, scan = self.runs.correction([{"image": tiles[:SCANNED_TILES]}], recipe, self.class_moments)
         return self.runs.estimate(self._batches(tiles), recipe, correction), correction, scan
 
     def distances(self, tiles: Tensor, bank: Bank | None = None) -> Distances:

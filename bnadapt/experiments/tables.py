@@ -85,6 +85,12 @@ class Tables(NamedTuple):
             self.distances.to_parquet(folder / "distances.parquet", index=False, compression="zstd")
 
 
+def mean_and_std(values: pd.Series, signed: bool = False) -> str:
+    """Mean and, of several values, sample standard deviation, to be read."""
+    mean = f"{values.mean():+.3f}" if signed else f"{values.mean():.3f}"
+    return f"{mean} ± {values.std():.3f}" if len(values) > 1 else mean
+
+
 def _read(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)

@@ -17,7 +17,7 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.plots import WITH, WITHOUT, bars, legend, panels
 from bnadapt.experiments.study import Study, StudyFigure
-from bnadapt.experiments.tables import Tables
+from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.files import atomic_write
 from bnadapt.reports.document import Table
 
@@ -146,7 +146,7 @@ class Demo(Study):
         """What adaptation changes on the target, and what it costs on the source."""
         return [
             f"{transfer}, {intensity}: the target's IoU is {own.iou_unadapted.mean():.3f} without and"
-            f" {own.iou_adapted.mean():.3f} with adaptation ({_spread(own.gain, signed=True)}), which took"
+            f" {own.iou_adapted.mean():.3f} with adaptation ({mean_and_std(own.gain, signed=True)}), which took"
             f" {own.seconds.mean():.1f} s; on the source it changes from {own.iou_source.mean():.3f} to"
             f" {own.iou_source_adapted.mean():.3f}."
             for (transfer, intensity), own in tables.table.groupby(KEYS, sort=False)
@@ -157,7 +157,7 @@ class Demo(Study):
         rows = [
             [
                 *key,
-                *(_spread(own[column], signed=column == "gain") for column in COLUMNS),
+                *(mean_and_std(own[column], signed=column == "gain") for column in COLUMNS),
                 f"{own.seconds.mean():.1f}",
                 str(own["seed"].nunique()),
             ]
@@ -216,9 +216,3 @@ def _printing_to(path: Path) -> Iterator[None]:
     """What is printed meanwhile goes into a file."""
     with path.open("w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         yield
-
-
-def _spread(values: pd.Series, signed: bool = False) -> str:
-    """Mean and, of several values, sample standard deviation."""
-    mean = f"{values.mean():+.3f}" if signed else f"{values.mean():.3f}"
-    return f"{mean} ± {values.std():.3f}" if len(values) > 1 else mean

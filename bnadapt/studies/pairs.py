@@ -14,7 +14,7 @@ from bnadapt.experiments.networks import SourceNetwork, Training
 from bnadapt.experiments.plots import WITH, WITHOUT, bars, legend, panels
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
-from bnadapt.experiments.tables import Tables
+from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.reports.document import Table
 
 SPREAD = 2  # standard deviations over seeds that a gain must exceed to count
@@ -105,7 +105,7 @@ class Pairs(Study):
         across = _across(tables.table)
         columns = {"iou_unadapted": "without", "iou_adapted": "with adaptation", "iou_target_trained": "target-trained"}
         rows = [
-            [intensity, *(_spread(own.groupby("seed")[column].mean()) for column in columns)]
+            [intensity, *(mean_and_std(own.groupby("seed")[column].mean()) for column in columns)]
             for intensity, own in across.groupby("intensity", sort=False)
         ]
         return Table(["intensity", *columns.values()], rows)
@@ -213,7 +213,3 @@ def _asymmetry(gains: pd.DataFrame) -> str:
 
 def _signed(mean: float, std: float) -> str:
     return f"{mean:+.3f}" if pd.isna(std) else f"{mean:+.3f} ± {std:.3f}"
-
-
-def _spread(values: pd.Series) -> str:
-    return f"{values.mean():.3f}" if len(values) < 2 else f"{values.mean():.3f} ± {values.std():.3f}"

@@ -1,6 +1,5 @@
 """Targets whose class proportions differ from the source's, and statistics that are corrected for it."""
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.special import logit
 
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
@@ -18,7 +18,7 @@ from bnadapt.experiments.networks import SourceNetwork, Training
 from bnadapt.experiments.plots import WITH, WITHOUT, bars, heat_map, legend, panels, write_in
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
-from bnadapt.experiments.tables import Tables
+from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.reports.document import Table
 from bnadapt.studies.pairs import DataSetGroup
 
@@ -173,7 +173,7 @@ class Proportions(Study):
         rows = []
         for part, own in _parts(tables.table).items():
             by_seed = own.groupby("seed")[[*ROWS]].mean()
-            rows.append([part, *(_spread(by_seed[column]) for column in ROWS)])
+            rows.append([part, *(mean_and_std(by_seed[column]) for column in ROWS)])
         return Table(["part", *ROWS.values()], rows)
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
@@ -249,10 +249,6 @@ def _worst(rows: pd.DataFrame) -> str:
     )
 
 
-def _spread(values: pd.Series) -> str:
-    return f"{values.mean():.3f}" if len(values) == 1 else f"{values.mean():.3f} ± {values.std():.3f}"
-
-
 def _draw_maps(synthetic: pd.DataFrame) -> Figure:
     figure, axes = panels(len(ROWS), 3, (3.4, 2.8))
     for panel, (column, label) in zip(axes, ROWS.items(), strict=True):
@@ -302,5 +298,4 @@ def _draw_estimates(table: pd.DataFrame) -> Figure:
 
 
 def _logit(share: float) -> float:
-    bounded = min(max(share, 1e-4), 1 - 1e-4)
-    return math.log(bounded / (1 - bounded))
+    return float(logit(np.clip(share, 1e-4, 1 - 1e-4)))
