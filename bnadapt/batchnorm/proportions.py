@@ -79,6 +79,7 @@ def estimate_proportions(
     policy: Policy | None = None,
     shares: Sequence[float] = SHARES,
     tolerance: float = TOLERANCE,
+    sharp: float = SHARP,
     forward: Callable[[Tensor], Tensor] | None = None,
     group: distributed.ProcessGroup | None = None,
 ) -> ProportionScan:
@@ -97,6 +98,7 @@ def estimate_proportions(
         policy: of the adaptation; full replacement of all layers by default.
         shares: q to try, besides the source's.
         tolerance: see above.
+        sharp: part of the source's mean margin of logits below which a pixel counts as uncertain.
         forward: runs the network on a batch and gives logits (N, K, ...); the network itself by default.
         group: of processes, each of which gives its share of the images.
 
@@ -114,7 +116,7 @@ def estimate_proportions(
             "The class moments know no margin of logits, because the network gave none when they were measured; measure"
             " them with a `forward` that gives logits (N, K, ...)."
         )
-    run = _Trial(network, images, moments, policy or Policy(), forward or network, processes)
+    run = _Trial(network, images, moments, policy or Policy(), forward or network, processes, sharp)
     if not sum(processes.gathered(sum(map(len, images)))):
         raise StatisticsError("No image was given, so there are no proportions to estimate; give at least one.")
     current = tuple(moments.proportions.tolist())
@@ -122,9 +124,23 @@ def estimate_proportions(
     for label in range(1, len(current)):
         scanned = [run(each) for each in dict.fromkeys((*_with_share(current, label, shares), current))]
         tried += scanned
-        chosen, consistent = _best(scanned, label, tolerance)
+        chosen, consistent = most_credible(scanned, label, tolerance)
         current = chosen.proportions
     return ProportionScan(tried, chosen, consistent)
+
+
+def most_credible(
+    candidates: Sequence[ProportionCandidate], label: int, tolerance: float
+) -> tuple[ProportionCandidate, bool]:
+    """The candidate of the least uncertainty among those that are nearly consistent in the share of a class.
+
+    Returns:
+        The candidate, and whether it is consistent: if none is, it is the one that comes closest.
+    """
+    consistent = [each for each in candidates if each.inconsistency(label) < tolerance]
+    if consistent:
+        return min(consistent, key=lambda each: each.uncertainty), True
+    return min(candidates, key=lambda each: each.inconsistency(label)), False
 
 
 @dataclass
@@ -137,6 +153,7 @@ class _Trial:
     policy: Policy
     forward: Callable[[Tensor], Any]
     processes: Processes
+    sharp: float
     known: dict[tuple[float, ...], ProportionCandidate] = field(default_factory=dict)
 
     def __call__(self, proportions: tuple[float, ...]) -> ProportionCandidate:
@@ -149,7 +166,7 @@ class _Trial:
         counts = [0] * (classes + 2)
         for batch in self.images:
             logits = self._logits(batch, ProportionCorrection(self.moments, proportions))
-            own = _counted(logits, classes, SHARP * self.moments.margin)
+            own = _counted(logits, classes, self.sharp * self.moments.margin)
             counts = [one + other for one, other in zip(counts, own, strict=True)]
         *predicted, uncertain, boundary = (sum(self.processes.gathered(count)) for count in counts)
         pixels = sum(predicted)

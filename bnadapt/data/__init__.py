@@ -7,6 +7,7 @@ from bnadapt.data.folder import Folder
 from bnadapt.data.shifted_domain import Shifted
 from bnadapt.data.stack import Stack
 from bnadapt.data.synthetic import Synthetic
+from bnadapt.data.tiles_by_foreground import TilesByForeground
 
 __all__ = [
     "ISBI2012",
@@ -21,4 +22,5 @@ __all__ = [
     "Shifted",
     "Stack",
     "Synthetic",
+    "TilesByForeground",
 ]

@@ -29,7 +29,8 @@ STUDIES = {
         "bnadapt.studies.latent_spaces.study:LatentSpaces", "which latent distance tells what adaptation will do"
     ),
     "proportions": Entry(
-        "bnadapt.studies.proportions:Proportions", "targets of other class proportions, and the correction for them"
+        "bnadapt.studies.proportions.study:Proportions",
+        "targets of other class proportions, and the correction for them",
     ),
     "how-much": Entry(
         "bnadapt.studies.how_much:HowMuch", "how much of the source to keep, where, and from how many tiles"

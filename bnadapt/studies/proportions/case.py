@@ -1,0 +1,115 @@
+"""A source network on a target, in every way to treat other class proportions."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import logit
+from torch import Tensor
+
+from bnadapt.adaptation import SCANNED_TILES
+from bnadapt.batchnorm import Bank, measure_class_moments
+from bnadapt.experiments.case import Case, RunLocation, TableRow
+from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, NetworkEvaluation, cached_network
+from bnadapt.experiments.networks import SourceNetwork
+from bnadapt.experiments.specs import Spec
+from bnadapt.studies.proportions.estimators import estimates
+
+ROWS = {
+    "iou_unadapted": "without",
+    "iou_adapted": "AdaBN",
+    "iou_mixed": "half source",
+    "iou_offset": "AdaBN + logit offset",
+    "iou_reweighted": "reweighted by predicted class",
+    "iou_corrected": "corrected",
+    "iou_oracle": "corrected (true proportions)",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ClassProportionCase(Case):
+    """A source network on a target, in every way to treat other class proportions.
+
+    Args:
+        network: the source network.
+        target: the domain.
+        evaluation: how to adapt and score.
+        labels: see `Case`.
+    """
+
+    network: SourceNetwork
+    target: Spec
+    evaluation: Evaluation
+    labels: Mapping[str, Any]
+
+    @property
+    def needs(self) -> SourceNetwork:
+        """The source network."""
+        return self.network
+
+    def measure(self, location: RunLocation) -> list[TableRow]:
+        """One row."""
+        network = cached_network(self.network, location.networks, self.evaluation, location.device)
+        return [{**_row(network.on(self.target)), "network": self.network.key}]
+
+
+def _row(target: DomainEvaluation) -> TableRow:
+    network, tiles = target.network, target.tiles.unlabelled(target.network.evaluation.tiles)
+    source = network.class_moments.proportions[1].item()
+    started = time.perf_counter()
+    plain = network.adapted(tiles, {}).bank
+    plain_done = time.perf_counter()
+    estimate, correction, scan = network.corrected(tiles, "estimated")
+    corrected_done = time.perf_counter()
+    true, estimated = target.scores.true, correction.proportions[1]
+    banks = {
+        "adapted": plain,
+        "mixed": plain.blended(network.bank, 0.5),
+        "reweighted": reweighted(network, tiles[:SCANNED_TILES], plain),
+        "corrected": estimate.bank,
+        "oracle": network.corrected(tiles, [1 - true, true])[0].bank,
+    }
+    row: TableRow = {"iou_source": network.source.scores.iou, "iou_unadapted": target.scores.iou, "foreground": true}
+    row |= {f"iou_{name}": network.scores(target.tiles, bank).iou for name, bank in banks.items()}
+    row["iou_offset"] = network.scores(target.tiles, plain, clipped_logit(estimated) - clipped_logit(source)).iou
+    return row | {
+        "gain": row["iou_adapted"] - row["iou_unadapted"],
+        "foreground_source": source,
+        "foreground_estimated": estimated,
+        "consistent": scan.consistent,
+        "seconds": round(plain_done - started, 3),
+        "seconds_corrected": round(corrected_done - plain_done, 3),
+        **{f"estimate_{name}": share for name, share in estimates(network, tiles, plain, scan).items()},
+    }
+
+
+def reweighted(network: NetworkEvaluation, tiles: Tensor, adapted: Bank) -> Bank:
+    """Statistics in which every position of the target counts by p_k / q_k of the class that is predicted there.
+
+    They are the target's own class moments, with the predictions of the adapted network in place of masks, mixed at the
+    source's proportions p. Layer by layer, each behind those that are done. This needs no features of the source, but
+    predictions that are right.
+
+    Args:
+        network: in which the source's statistics are.
+        tiles: (n, C, h, w) of the target, in one batch.
+        adapted: plain adapted statistics, which are given back where a class is not predicted at all.
+    """
+    with adapted.applied(network.network):
+        predicted = network.forward(tiles).argmax(1).cpu()
+    if len(predicted.unique()) == 1:
+        return adapted
+    bank = adapted
+    for layer in adapted.mean:
+        with bank.applied(network.network):
+            own = measure_class_moments(network.network, [(tiles, predicted)], forward=network.forward)
+        mean, variance = own.mixture(layer, network.class_moments.proportions)
+        bank = replace(bank, mean={**bank.mean, layer: mean}, variance={**bank.variance, layer: variance})
+    return bank
+
+
+def clipped_logit(share: float) -> float:
+    """Of shares of 0 and 1 too."""
+    return float(logit(np.clip(share, 1e-4, 1 - 1e-4)))

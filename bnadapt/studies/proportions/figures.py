@@ -1,0 +1,58 @@
+"""What the study of class proportions draws."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnadapt.experiments.plots import WITH, WITHOUT, bars, heat_map, legend, panels, write_in
+from bnadapt.studies.proportions.case import ROWS
+
+
+def draw_maps(synthetic: pd.DataFrame) -> Figure:
+    """IoU of every way over the shares of foreground in source and target."""
+    figure, axes = panels(len(ROWS), 3, (3.4, 2.8))
+    for panel, (column, label) in zip(axes, ROWS.items(), strict=True):
+        numbers = synthetic.assign(**{name: synthetic[name].astype(float) for name in ("source", "target")})
+        values = numbers.pivot_table(column, index="source", columns="target", aggfunc="mean")
+        drawn = heat_map(panel, values, (0, 1), "viridis")
+        write_in(panel, values)
+        panel.set_title(label, fontsize=9)
+        panel.set_xlabel("share in the target", fontsize=7)
+        panel.set_ylabel("share in the source", fontsize=7)
+    figure.colorbar(drawn, ax=axes, shrink=0.5)
+    return figure
+
+
+def draw_pairs(real: pd.DataFrame) -> Figure:
+    """IoU of the ways that matter on every real target, part by part."""
+    parts = list(dict.fromkeys(real["part"]))
+    columns = {"iou_unadapted": WITHOUT, "iou_adapted": WITH, "iou_corrected": "#edae49", "iou_oracle": "#aaaaaa"}
+    figure, axes = panels(len(parts), 1, (8.0, 2.6))
+    for panel, part in zip(axes, parts, strict=True):
+        grouped = real[real["part"] == part].groupby(["source", "target"], sort=False)
+        series = {
+            ROWS[column]: (grouped[column].mean(), grouped[column].std(), colour) for column, colour in columns.items()
+        }
+        shares = grouped[["foreground_source", "foreground"]].mean()
+        names = [
+            f"{source}\n-> {target}\n{own.foreground_source:.2f} -> {own.foreground:.2f}"
+            for (source, target), own in shares.iterrows()
+        ]
+        bars(panel, names, series)
+        panel.set_title(part, fontsize=9)
+        panel.set_ylim(0, 1)
+    legend(figure, axes[0])
+    return figure
+
+
+def draw_estimates(table: pd.DataFrame) -> Figure:
+    """True against estimated share of foreground."""
+    figure, (panel,) = panels(1, 1, (4.5, 4.0))
+    for part, own in table.groupby("part", sort=False):
+        panel.plot(own["foreground"], own["foreground_estimated"], "o", markersize=4, alpha=0.6, label=part)
+    panel.plot([0.01, 0.9], [0.01, 0.9], color="black", linewidth=1, linestyle=":")
+    panel.set_xscale("logit")
+    panel.set_yscale("logit")
+    panel.set_xlabel("true share")
+    panel.set_ylabel("estimated share")
+    panel.legend(fontsize=7)
+    return figure

@@ -1,0 +1,182 @@
+"""Targets whose class proportions differ from the source's, and statistics that are corrected for it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bnadapt.data.intensity import IntensityName
+from bnadapt.errors import InputError
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.networks import SourceNetwork, Training
+from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.study import Study, StudyFigure
+from bnadapt.experiments.tables import Tables, mean_and_std
+from bnadapt.reports.document import Table
+from bnadapt.studies.pairs import DataSetGroup
+from bnadapt.studies.proportions.case import ROWS, ClassProportionCase
+from bnadapt.studies.proportions.figures import draw_estimates, draw_maps, draw_pairs
+from bnadapt.studies.proportions.findings import (
+    SYNTHETIC,
+    by_difference,
+    estimators_compared,
+    of_part,
+    parts_of,
+    seconds_compared,
+)
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """Targets of other class proportions than the data sets of a task, such as `TilesByForeground` of them.
+
+    Args:
+        targets: domains by name.
+        evaluation: of the task's networks on them.
+        intensity: scaling of intensities.
+    """
+
+    targets: Mapping[str, Spec]
+    evaluation: Evaluation
+    intensity: IntensityName
+
+
+class Proportions(Study):
+    """Synthetic sources and targets of all class proportions, and every pair of real data sets.
+
+    Args:
+        source_shares: shares of foreground of the synthetic sources.
+        target_shares: of the synthetic targets.
+        brighter: added to both means of the synthetic targets, one after the other.
+        training: of the synthetic networks.
+        evaluation: of them.
+        tasks: real data sets by task, as in the study `pairs`; none by default.
+        intensity: scaling of intensities of the real data sets.
+        subsets: further targets by task; none by default.
+        seeds: of training.
+
+    Raises:
+        InputError: a share is not between 0 and 1, or there are subsets of a task that is not there.
+    """
+
+    name = "proportions"
+    title = "Class proportions: statistics without their difference"
+    question = (
+        "Re-estimated statistics are those of the target's mixture of classes. Where its share of foreground differs"
+        " from the source's, they carry that difference and move the decision threshold. Does it help to correct them"
+        " for the proportions, which are estimated without labels?"
+    )
+    columns = ("record", "part", *ROWS, "foreground", "foreground_source", "foreground_estimated")
+
+    def __init__(
+        self,
+        source_shares: Sequence[float] = (0.05, 0.15, 0.3, 0.5, 0.8),
+        target_shares: Sequence[float] = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8),
+        brighter: Sequence[float] = (0.0, 0.2),
+        training: Training | None = None,
+        evaluation: Evaluation | None = None,
+        tasks: Mapping[str, DataSetGroup] | None = None,
+        intensity: IntensityName = "zscore",
+        subsets: Mapping[str, Subsets] | None = None,
+        seeds: Sequence[int] = (1, 2, 3),
+    ) -> None:
+        if wrong := [share for share in (*source_shares, *target_shares) if not 0 < share < 1]:
+            raise InputError(f"study: there is no share of foreground {wrong[0]}; give shares between 0 and 1.")
+        self.tasks = tasks or {}
+        self.subsets = subsets or {}
+        if unknown := sorted(set(self.subsets) - set(self.tasks)):
+            raise InputError(f"study.subsets: there is no task {unknown[0]}; name one of study.tasks.")
+        self.source_shares = source_shares
+        self.target_shares = target_shares
+        self.brighter = brighter
+        self.training = training or Training()
+        self.evaluation = evaluation or Evaluation()
+        self.intensity = intensity
+        self.seeds = seeds
+
+    def cases(self) -> list[ClassProportionCase]:
+        """Every source on every target, with every seed."""
+        synthetic = [
+            self._synthetic_case(source, target, added, seed)
+            for seed in self.seeds
+            for source in self.source_shares
+            for target in self.target_shares
+            for added in self.brighter
+        ]
+        pairs = [
+            self._real_case(task, group, source, target, seed)
+            for task, group in self.tasks.items()
+            for seed in self.seeds
+            for source in group.sets
+            for target in group.sets
+            if source != target
+        ]
+        subsets = [
+            self._subset_case(task, subset, source, target, seed)
+            for task, subset in self.subsets.items()
+            for seed in self.seeds
+            for source in self.tasks[task].sets
+            for target in subset.targets
+        ]
+        return synthetic + pairs + subsets
+
+    def findings(self, tables: Tables) -> list[str]:
+        """What every way gives, where proportions differ much and where they do not, and how well they are known."""
+        return [sentence for part, rows in parts_of(tables.table).items() for sentence in of_part(part, rows)] + [
+            estimators_compared(tables.table),
+            seconds_compared(tables.table),
+        ]
+
+    def summary(self, tables: Tables) -> Table:
+        """IoU of every way by part and difference in proportions: mean, and standard deviation over seeds of it."""
+        rows = []
+        for part, own in parts_of(tables.table).items():
+            for which, chosen in by_difference(own).items():
+                by_seed = chosen.groupby("seed")[[*ROWS]].mean()
+                scores = (mean_and_std(by_seed[column]) for column in ROWS)
+                rows.append([part, which, str(len(chosen)), *scores])
+        return Table(["part", "proportions differ", "records", *ROWS.values()], rows)
+
+    def figures(self, tables: Tables) -> dict[str, StudyFigure]:
+        """Maps over the proportions of source and target, and bars for the real pairs."""
+        table, figures = tables.table, {}
+        synthetic = table[table["part"] == SYNTHETIC]
+        if len(synthetic):
+            figures["synthetic"] = StudyFigure(
+                "Synthetic: share of foreground in source and target",
+                "Foreground IoU on the target, mean over seeds, and over the intensities of the target.",
+                draw_maps(synthetic),
+            )
+        real = table[table["part"] != SYNTHETIC]
+        if len(real):
+            figures["pairs"] = StudyFigure(
+                "Every ordered pair of real data sets",
+                "Foreground IoU on the target's test block, with the share of foreground in source and target; whiskers"
+                " are one standard deviation over seeds.",
+                draw_pairs(real),
+            )
+        figures["estimates"] = StudyFigure(
+            "True and estimated share of foreground",
+            "One dot per record: the share in the target's test block against the estimate from other tiles of the"
+            " target, without labels.",
+            draw_estimates(table),
+        )
+        return figures
+
+    def _synthetic_case(self, source: float, target: float, added: float, seed: int) -> ClassProportionCase:
+        domain = {"class": "Synthetic", "std": [0.1, 0.1]}
+        trained_on = {**domain, "mean": [0.7, 0.3], "foreground": source, "images": 40, "size": 256, "seed": seed}
+        tested_on = {**domain, "mean": [round(0.7 + added, 6), round(0.3 + added, 6)], "foreground": target}
+        tested_on |= {"images": 16, "size": 128, "seed": 1000 + seed, "split": [0.5, 0.0, 0.5]}
+        labels = {"part": SYNTHETIC, "source": f"{source:g}", "target": f"{target:g}", "brighter": added, "seed": seed}
+        return ClassProportionCase(SourceNetwork(self.training, trained_on, seed), tested_on, self.evaluation, labels)
+
+    def _real_case(self, task: str, group: DataSetGroup, source: str, target: str, seed: int) -> ClassProportionCase:
+        training = replace(group.training, intensity=self.intensity)
+        labels = {"part": task, "source": source, "target": target, "seed": seed}
+        network = SourceNetwork(training, group.sets[source], seed)
+        return ClassProportionCase(network, group.sets[target], group.evaluation, labels)
+
+    def _subset_case(self, task: str, subset: Subsets, source: str, target: str, seed: int) -> ClassProportionCase:
+        group = self.tasks[task]
+        network = SourceNetwork(replace(group.training, intensity=subset.intensity), group.sets[source], seed)
+        labels = {"part": f"{task}, subsets", "source": source, "target": target, "seed": seed}
+        return ClassProportionCase(network, subset.targets[target], subset.evaluation, labels)
