@@ -1,10 +1,11 @@
-"""The command line: LightningCLI with fit, validate, test, predict, adapt and distances."""
+"""The command line: LightningCLI with fit, validate, test, predict, adapt, distances and class_moments."""
 
 import logging
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningCLI, SaveConfigCallback
@@ -16,23 +17,33 @@ from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
 from bnadapt.files import ensure_folder
 from bnadapt.parser import CommandParser
-from bnadapt.reports.console import print_adaptation, print_distances, print_prediction, print_scores
+from bnadapt.reports.console import (
+    print_adaptation,
+    print_class_moments,
+    print_distances,
+    print_prediction,
+    print_scores,
+)
 from bnadapt.reports.distance_page import write_distances
+from bnadapt.reports.proportions_figure import scan_figure
+from bnadapt.reports.rendering import rendered
 from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, check_trusted, read_checkpoint
 from bnadapt.trainer import AdaptationTrainer
 
+OWN = ("adapt", "distances", "class_moments")
+
 
 class BnadaptCLI(LightningCLI):
-    """LightningCLI for tasks and a DomainPair, with the subcommands `adapt` and `distances`.
+    """LightningCLI for tasks and a DomainPair, with the subcommands of OWN.
 
     The task is a SegmentationTask unless `--model` names another class.
     """
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Lightning's, `adapt` and `distances`; each with the arguments that are not options."""
-        return LightningCLI.subcommands() | {own: {"model", "datamodule"} for own in ("adapt", "distances")}
+        """Lightning's and our own; each with the arguments that are not options."""
+        return LightningCLI.subcommands() | {own: {"model", "datamodule"} for own in OWN}
 
     def add_arguments_to_parser(self, parser: CommandParser) -> None:
         """The task that is meant where none is named."""
@@ -125,11 +136,23 @@ class BnadaptCLI(LightningCLI):
         if self.trainer.is_global_zero:
             self._write_distances(Path(self.config.distances.output))
 
+    def after_class_moments(self) -> None:
+        """Say what the moments rest on."""
+        if self.trainer.is_global_zero:
+            print_class_moments(self.model.class_moments.pixels.tolist(), Path(self.config.class_moments.ckpt_path))
+
     def _write_distances(self, folder: Path) -> None:
         distance = self.trainer.latent_distance
         if distance is not None and distance.findings is not None:
-            write_distances(distance.findings, distance.pictures, folder)
+            write_distances(distance.findings, {**distance.pictures, **self._scan_picture()}, folder)
             print_distances(distance.findings, folder / "index.html")
+
+    def _scan_picture(self) -> dict[str, np.ndarray]:
+        """Of estimated class proportions, where this run has estimated them."""
+        proportions = (self.model.adaptation or {}).get("class_proportions")
+        if self.config.subcommand != "adapt" or not proportions or not proportions["estimated"]:
+            return {}
+        return {"proportions": rendered(scan_figure(proportions))}
 
 
 class RunConfig(SaveConfigCallback):

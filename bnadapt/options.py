@@ -20,6 +20,7 @@ COMMANDS = {
     "test": "score it on labelled test sets",
     "predict": "segment images",
     "distances": "measure how far source and target lie apart in its latent spaces",
+    "class_moments": "add class moments of the source to a checkpoint",
     "validate": "score it on the source's validation block",
     "study": "run an experiment",
 }
@@ -36,7 +37,7 @@ OF_COMMAND = ("ckpt_path", "verbose", "weights_only", "return_predictions")
 
 def overview() -> str:
     """What `bnadapt --help` prints."""
-    commands = "\n".join(f"  {name:10} {what}" for name, what in COMMANDS.items())
+    commands = "\n".join(f"  {name:14} {what}" for name, what in COMMANDS.items())
     return (
         "usage: bnadapt COMMAND [OPTIONS]\n\n"
         "Adapt segmentation networks to new electron-microscopy data by their BatchNorm statistics.\n\n"

@@ -1,4 +1,4 @@
-"""The Lightning Trainer with `adapt` and `distances` beside fit, validate, test and predict."""
+"""The Lightning Trainer with `adapt`, `distances` and `class_moments` beside fit, validate, test and predict."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,12 +15,13 @@ from bnadapt.adaptation import ClassProportions, Recipe
 from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
 from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, PredictionFiles, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import adapted_files, save_adapted
+from bnadapt.callbacks.class_moments import add_class_moments
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, refuse_existing, try_place
 
 
 class AdaptationTrainer(Trainer):
-    """A Lightning Trainer that can also adapt a trained network to a target, and measure how far it is.
+    """A Lightning Trainer that can also adapt a trained network to a target, and measure what that needs or leaves.
 
     Attributes:
         adapted_path: of the checkpoint that `adapt` has written.
@@ -177,6 +178,35 @@ class AdaptationTrainer(Trainer):
             lambda: distance.measure(self, model), model, datamodule, ckpt_path, [*_applied(bank), *self.callbacks]
         )
         self.latent_distance = distance
+
+    def class_moments(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule,
+        ckpt_path: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Measure class moments of the source and add them to a checkpoint, as `fit` does at its end.
+
+        `adapt` then needs no images of the source to correct statistics for class proportions.
+
+        Args:
+            model: the task.
+            datamodule: its source has the masks that the network was trained on.
+            ckpt_path: checkpoint of the trained network, which is written anew; all else in it stays.
+            overwrite: whether to replace class moments that it holds already.
+        """
+        if datamodule.source is None:
+            raise InputError("class_moments: there is no source; give --data.source with masks.")
+        path = Path(ckpt_path)
+        try_place(path.parent, [path.name])
+
+        def work() -> None:
+            if model.class_moments is not None and not overwrite:
+                raise InputError(f"{path}: holds class moments already; give --overwrite to replace them.")
+            add_class_moments(self, model, path)
+
+        self._do(work, model, datamodule, ckpt_path)
 
     def _adapt(self, task: LightningModule, recipe: Recipe, limit: int | None) -> None:
         """Adapt, measure and draw, once the checkpoint is restored and all is on its device."""

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder
+from bnadapt.reports.proportions_figure import scan_figure
+from bnadapt.reports.rendering import rendered
 
 
 class BatchNormAdaptation(Callback):
@@ -41,7 +43,8 @@ class BatchNormAdaptation(Callback):
 
     Afterwards the task holds the source's statistics as `source_bank` and the record as `adaptation`. A
     network that was adapted before keeps its first source. TensorBoard gets the standard errors of the
-    statistics against the number of tiles, `convergence/mean/LAYER` and `convergence/log_variance/LAYER`.
+    statistics against the number of tiles, `convergence/mean/LAYER` and `convergence/log_variance/LAYER`, and how class
+    proportions were estimated as a picture, `class_proportions/scan`.
 
     Args:
         policy: how much of the source's statistics stays, and in which layers; full replacement by default.
@@ -112,6 +115,8 @@ class BatchNormAdaptation(Callback):
         task.adaptation = self._record(datamodule, tiles, estimate) | {"class_proportions": proportions}
         task.adaptation["seconds"] = round(time.perf_counter() - started, 3)
         log_convergence(trainer, estimate.convergence)
+        if proportions and proportions["estimated"]:
+            log_scan(trainer, proportions)
         return estimate
 
     def _correction(
@@ -192,6 +197,11 @@ def log_convergence(trainer: Trainer, convergence: Convergence) -> None:
         for layer, errors in getattr(convergence, which).items():
             for tiles, error in zip(convergence.tiles, errors, strict=True):
                 writer.add_scalar(f"convergence/{which}/{layer}", error, tiles)
+
+
+def log_scan(trainer: Trainer, record: Mapping[str, Any]) -> None:
+    """How class proportions were estimated, as a picture in TensorBoard."""
+    writer_of(trainer).add_image("class_proportions/scan", rendered(scan_figure(record)), 0, dataformats="HWC")
 
 
 def adapted_files(path: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -46,6 +47,17 @@ def class_moments_of(trainer: Trainer, task: LightningModule) -> ClassMoments:
     return runs.class_moments(trainer.datamodule.training_tiles("source", LABELLED_TILES), task.hparams.num_classes)
 
 
+def add_class_moments(trainer: Trainer, task: LightningModule, path: Path) -> None:
+    """Measure class moments with the task's network and add them to its checkpoint, of which all else stays.
+
+    Raises:
+        BatchNormError: they cannot be measured.
+    """
+    task.class_moments = class_moments_of(trainer, task)
+    if trainer.is_global_zero:
+        _write(_loaded(path), task.class_moments, path)
+
+
 def _written(trainer: Trainer) -> set[Path]:
     """The checkpoints that this training has written and kept."""
     paths: set[Path] = set()
@@ -60,7 +72,7 @@ def _add(trainer: Trainer, task: LightningModule, paths: Sequence[Path]) -> None
     """Add moments to checkpoints; those of the same weights have the same."""
     known: list[tuple[dict[str, Tensor], ClassMoments]] = []
     for path in paths:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = _loaded(path)
         prefix = "network."
         weights = {
             name.removeprefix(prefix): each
@@ -72,8 +84,16 @@ def _add(trainer: Trainer, task: LightningModule, paths: Sequence[Path]) -> None
             task.network.load_state_dict(weights)
             moments = class_moments_of(trainer, task)
             known.append((weights, moments))
-        with atomic_write(path) as partial:
-            torch.save({**checkpoint, "class_moments": moments.state_dict()}, partial)
+        _write(checkpoint, moments, path)
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _write(checkpoint: Mapping[str, Any], moments: ClassMoments, path: Path) -> None:
+    with atomic_write(path) as partial:
+        torch.save({**checkpoint, "class_moments": moments.state_dict()}, partial)
 
 
 def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:

@@ -1,6 +1,6 @@
 """What the commands print when they are done."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -56,6 +56,20 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
             console.print("The network contradicts every estimate of the proportions; look at the result closely.")
     for kind, extension in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):
         console.print(f"{kind}: {path.with_suffix(extension)}", highlight=False)
+
+
+def print_class_moments(pixels: Sequence[float], path: Path) -> None:
+    """What class moments rest on, and where they are.
+
+    Args:
+        pixels: labelled ones of every class.
+        path: the checkpoint that holds them now.
+    """
+    shares = ", ".join(f"{count / sum(pixels):.1%}" for count in pixels)
+    _console().print(
+        f"Class moments of the source are in {path}: {sum(pixels) / 1e6:.1f} labelled Mpixel, by class {shares}.",
+        highlight=False,
+    )
 
 
 def print_distances(findings: LatentFindings, page: Path) -> None:

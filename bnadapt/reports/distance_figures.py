@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 from torch import Tensor
@@ -14,6 +13,7 @@ from torch import Tensor
 from bnadapt.distances import MEASURES, Histograms, Sketch
 from bnadapt.distances.histograms import wasserstein_by_row
 from bnadapt.reports.latents import LatentFindings
+from bnadapt.reports.rendering import rendered
 
 COLOURS = {"noise_floor": "#888888", "unadapted": "#d1495b", "adapted": "#00798c", "source": "#444444"}
 LABELS = {
@@ -33,7 +33,7 @@ def pictures(findings: LatentFindings) -> dict[str, np.ndarray]:
     figures |= {"densities": density_figure(findings), "view": view_figure(findings)}
     if len(findings.layers) > 2:
         figures["agreement"] = agreement_figure(findings)
-    return {name: _drawn(figure) for name, figure in figures.items()}
+    return {name: rendered(figure) for name, figure in figures.items()}
 
 
 def depth_figure(findings: LatentFindings) -> Figure:
@@ -133,12 +133,6 @@ def principal_components(clouds: Mapping[str, Tensor], axes: int) -> dict[str, n
     centre = pooled.mean(0)
     along = torch.linalg.svd(pooled - centre, full_matrices=False).Vh[:axes].T
     return {name: ((latents.double() - centre) @ along).numpy() for name, latents in clouds.items()}
-
-
-def _drawn(figure: Figure) -> np.ndarray:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3]
 
 
 def _draw_depth(panel: Axes, findings: LatentFindings, measure: str) -> None:

@@ -41,6 +41,12 @@ CAPTIONS = {
         "Do the measures agree?",
         "Rank correlation over layers, without adaptation: 1 means that two measures put the layers into one order.",
     ),
+    "proportions": (
+        "Class proportions of the target",
+        "The network is adapted to a few tiles for one share q of a class after the other. Left: the share f(q) that it"
+        " then predicts; where it lies on the dashed line, network and q agree. Right: uncertain pixels per boundary,"
+        " u(q). Of the shares that nearly agree, the one with the least u is taken.",
+    ),
 }
 
 
@@ -50,7 +56,7 @@ def write_distances(findings: LatentFindings, pictures: Mapping[str, np.ndarray]
     Args:
         findings: what was measured.
         pictures: see `distance_figures.pictures`.
-        folder: made if need be; files of these names are replaced.
+        folder: made if need be; files of these names are replaced, pictures that an earlier run has left removed.
     """
     with atomic_folder(folder) as partial:
         with (partial / "distances.csv").open("w", newline="", encoding="utf-8") as stream:
@@ -62,6 +68,8 @@ def write_distances(findings: LatentFindings, pictures: Mapping[str, np.ndarray]
         page = document(findings, list(pictures))
         (partial / "index.html").write_text(page.html(), encoding="utf-8")
         (partial / "README.md").write_text(page.markdown(), encoding="utf-8")
+    for name in CAPTIONS.keys() - pictures.keys():
+        (folder / f"{name}.png").unlink(missing_ok=True)
 
 
 def document(findings: LatentFindings, pictures: Sequence[str]) -> Document:

@@ -2,8 +2,10 @@
 
 import json
 
+import imageio.v3
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.cli import main
@@ -19,6 +21,7 @@ SPARSE = [
     "--data.target.foreground=0.06",
     "--data.target.seed=9",
 ]
+FEW = ["--trainer.callbacks+=LatentDistance", '--trainer.callbacks.measures=["energy"]', "--trainer.callbacks.tiles=4"]
 
 
 def adapt(checkpoint, folder, *options, data=SPARSE):
@@ -71,23 +74,47 @@ def test_fewer_objects_in_the_target_do_no_harm_once_proportions_are_estimated(b
     assert "Corrected for class proportions" in " ".join(capfd.readouterr().out.split())
 
 
+def test_page_and_tensorboard_show_how_proportions_were_estimated(best, tmp_path):
+    logger = [f"--trainer.logger.save_dir={tmp_path}", "--trainer.logger.version=scan"]
+    adapt(best, tmp_path, "--class_proportions=estimated", *FEW, *logger, data=LOADING)
+    page = tmp_path / "a-distances"
+    assert "The network is adapted to a few tiles for one share q" in (page / "README.md").read_text()
+    assert imageio.v3.imread(page / "proportions.png").shape[1] > 500
+    accumulator = EventAccumulator(str(tmp_path / "default" / "scan"))
+    accumulator.Reload()
+    assert "class_proportions/scan" in accumulator.Tags()["images"]
+    adapt(best, tmp_path, "--class_proportions=[0.9, 0.1]", *FEW, data=LOADING)
+    assert not (page / "proportions.png").exists()
+
+
 def test_proportions_may_be_given(best, tmp_path):
     record = adapt(best, tmp_path, "--class_proportions=[0.94, 0.06]")["class_proportions"]
     assert (record["target"], record["estimated"]) == ([0.94, 0.06], False)
 
 
 def test_moments_are_measured_on_the_source_where_the_checkpoint_has_none(best, bare, tmp_path):
-    few = [
-        "--trainer.callbacks+=LatentDistance",
-        '--trainer.callbacks.measures=["energy"]',
-        "--trainer.callbacks.tiles=4",
-    ]
-    adapt(bare, tmp_path, "--class_proportions=[0.9, 0.1]", *few, data=LOADING)
+    adapt(bare, tmp_path, "--class_proportions=[0.9, 0.1]", *FEW, data=LOADING)
     measured = Bank.load(tmp_path / "a.safetensors")
     assert "class_moments" in torch.load(tmp_path / "a.ckpt", weights_only=True)
-    adapt(best, tmp_path, "--class_proportions=[0.9, 0.1]", *few, data=LOADING)
+    adapt(best, tmp_path, "--class_proportions=[0.9, 0.1]", *FEW, data=LOADING)
     stored = Bank.load(tmp_path / "a.safetensors")
     assert max(shift.mean + shift.log_variance for shift in measured.compared(stored).values()) < 1e-4
+
+
+def test_moments_are_added_to_a_checkpoint_of_a_training_elsewhere(best, bare, refused, capsys):
+    before, asked = torch.load(bare, weights_only=True), ["class_moments", *LOADING, "--ckpt_path", str(bare)]
+    main(asked)
+    after = torch.load(bare, weights_only=True)
+    trained = ClassMoments.from_state_dict(torch.load(best, weights_only=True)["class_moments"])
+    added = ClassMoments.from_state_dict(after.pop("class_moments"))
+    assert torch.equal(added.pixels, trained.pixels)
+    for layer, mean in trained.mean.items():
+        torch.testing.assert_close(added.mean[layer], mean, rtol=1e-4, atol=1e-5)
+    assert after.keys() == before.keys()
+    assert all(torch.equal(each, before["state_dict"][name]) for name, each in after["state_dict"].items())
+    assert "labelled Mpixel, by class 7" in capsys.readouterr().out
+    assert "holds class moments already; give --overwrite" in refused(*asked)
+    main([*asked, "--overwrite"])
 
 
 def test_refusals(best, bare, refused, tmp_path):
@@ -97,4 +124,5 @@ def test_refusals(best, bare, refused, tmp_path):
     )
     assert "give one for each of the 2 classes" in refused(*asked, best, "--class_proportions=[0.5, 0.2, 0.3]")
     assert "that sum up to 1" in refused(*asked, best, "--class_proportions=[0.5, 0.2]")
+    assert "class_moments: there is no source" in refused("class_moments", *SPARSE, "--ckpt_path", bare)
     assert "'estimate' is none of source, estimated" in refused(*asked, best, "--class_proportions=estimate")
