@@ -7,7 +7,7 @@ import pytest
 import tifffile
 import zarr
 
-from bnadapt.data import ISBI2012, VNC, AxonDeepSeg, CDeep3M, FlyEM, Folder, Stack, Synthetic
+from bnadapt.data import ISBI2012, VNC, AxonDeepSeg, CDeep3M, FlyEM, Folder, Stack, Synthetic, TilesByForeground
 from bnadapt.data.domain import contiguous_block
 from bnadapt.errors import InputError
 from tests.conftest import needs_em_data, write_images
@@ -223,3 +223,32 @@ def test_a_public_set_that_is_not_there_says_where_it_belongs(monkeypatch, tmp_p
     monkeypatch.setattr("pooch.retrieve", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("offline")))
     with pytest.raises(InputError, match="nowhere.*cannot be fetched from https.*BNADAPT_DATA"):
         ISBI2012().labelled()
+
+
+def test_tiles_by_foreground_are_those_within_the_bounds_and_stay_in_their_blocks():
+    whole = Synthetic(size=96, images=10, seed=2)
+    domain = TilesByForeground(whole, 32, (0.0, 0.2))
+    tiles = {name: domain.block(name) for name in ("train", "val", "test")}
+    assert all((tile.read_mask() == 1).mean() <= 0.2 for block in tiles.values() for tile in block)
+    for name, block in tiles.items():
+        sections = {section.name: section for section in whole.block(name)}
+        assert {tile.group for tile in block} <= set(sections)
+        for tile in block[:3]:
+            top, left = (int(each.split(":")[0]) for each in tile.name.rpartition("[")[2].split(", "))
+            area = slice(top, top + 32), slice(left, left + 32)
+            np.testing.assert_array_equal(tile.read_image(), sections[tile.group].read_image()[area])
+            np.testing.assert_array_equal(tile.read_mask(), sections[tile.group].read_mask()[area])
+    more = TilesByForeground(whole, 32, (0.2, 1.0))
+    assert len(domain.labelled()) + len(more.labelled()) == 9 * 10
+    assert all(section.read_mask is None for section in domain.adaptation())
+    assert len(domain.adaptation()) == len(tiles["train"])
+    assert domain.name == "synthetic, foreground 0 to 0.2"
+
+
+def test_tiles_by_foreground_refuse_what_gives_none():
+    with pytest.raises(InputError, match="foreground is \\[0.5, 0.1\\]; give the least and the greatest share"):
+        TilesByForeground(Synthetic(), 32, (0.5, 0.1))
+    with pytest.raises(InputError, match="tile_size is 0"):
+        TilesByForeground(Synthetic(), 0, (0.0, 0.1))
+    with pytest.raises(InputError, match="no tile of 32 pixels in the 5 sections of the train block has a share"):
+        TilesByForeground(Synthetic(size=64, images=8), 32, (0.99, 1.0)).block("train")

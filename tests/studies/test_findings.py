@@ -10,7 +10,9 @@ from bnadapt.studies.how_much import LAYERS, TILES, WEIGHT, HowMuch, Transfer
 from bnadapt.studies.image_shifts import NONE, ImageShifts, ShiftedSource
 from bnadapt.studies.irregular_training import Irregularity, IrregularTraining
 from bnadapt.studies.pairs import DataSetGroup, Pairs
-from bnadapt.studies.proportions import ROWS, Proportions
+from bnadapt.studies.proportions.case import ROWS
+from bnadapt.studies.proportions.estimators import ESTIMATORS
+from bnadapt.studies.proportions.study import Proportions
 from bnadapt.studies.two_mean_grid import TwoMeanGrid
 from tests.test_configs import FOLDER as CONFIGS
 
@@ -182,19 +184,24 @@ def test_proportions_tell_large_differences_from_small_ones_and_how_well_they_ar
             **{"part": part, "source": source, "target": target, "seed": seed},
             **dict(zip(ROWS, scores, strict=True)),
             **{"foreground": true, "foreground_estimated": estimated, "foreground_source": own},
+            **dict.fromkeys((f"estimate_{name}" for name in ESTIMATORS), own),
+            **{"estimate_chosen": estimated, "seconds": 1.0, "seconds_corrected": 2.5},
         }
 
     rows = [
-        row("cells", "a", "b", 1, (0.08, 0.08, 0.3), (0.5, 0.2, 0.3, 0.4, 0.8, 0.9)),
-        row("cells", "a", "b", 2, (0.08, 0.5, 0.3), (0.5, 0.2, 0.3, 0.4, 0.6, 0.9)),
-        row("cells", "a", "c", 1, (0.3, 0.3, 0.3), (0.5, 0.7, 0.6, 0.7, 0.6, 0.7)),
-        row("cells", "a", "c", 2, (0.3, 0.3, 0.3), (0.5, 0.7, 0.6, 0.7, 0.7, 0.7)),
+        row("cells", "a", "b", 1, (0.08, 0.08, 0.3), (0.5, 0.2, 0.3, 0.4, 0.4, 0.8, 0.9)),
+        row("cells", "a", "b", 2, (0.08, 0.5, 0.3), (0.5, 0.2, 0.3, 0.4, 0.4, 0.6, 0.9)),
+        row("cells", "a", "c", 1, (0.3, 0.3, 0.3), (0.5, 0.7, 0.6, 0.7, 0.7, 0.6, 0.7)),
+        row("cells", "a", "c", 2, (0.3, 0.3, 0.3), (0.5, 0.7, 0.6, 0.7, 0.7, 0.7, 0.7)),
     ]
     study = Proportions()
-    much, little, known = study.findings(tables(rows))
-    assert "cells, where proportions differ by a factor of 3 or more (2 records): mean IoU 0.500 without, 0.200" in much
+    much, little, known, cost = study.findings(tables(rows))
+    assert "cells, where proportions differ 3 times or more (2 records): mean IoU 0.500 without, 0.200" in much
     assert "0.700 corrected, 0.900 corrected (true proportions)." in much
-    assert "by less than a factor of 3 (2 records): mean IoU 0.500 without, 0.700 AdaBN" in little
-    assert "off by 0.61 on average, at worst by 2.44 (a -> b, 0.50 for 0.08)" in known
-    assert "changes the IoU, mean over seeds, by -0.050 at worst (a -> c)." in known
-    assert study.summary(tables(rows)).rows[0][5] == "0.675 ± 0.035"
+    assert "differ less than 3 times (2 records): mean IoU 0.500 without, 0.700 AdaBN" in little
+    assert "changes the IoU, mean over seeds, by +0.500 at worst (a -> b)." in much
+    assert "changes the IoU, mean over seeds, by -0.050 at worst (a -> c)." in little
+    assert "the source's share: 0.80 (1.60)" in known
+    assert "below 0.5 (what adapt takes): 0.61 (2.44)" in known
+    assert "took 2.5 times as long" in cost
+    assert study.summary(tables(rows)).rows[0][8] == "0.700 ± 0.141"

@@ -1,10 +1,12 @@
 """What the study of class proportions draws."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from bnadapt.experiments.plots import WITH, WITHOUT, bars, heat_map, legend, panels, write_in
 from bnadapt.studies.proportions.case import ROWS
+from bnadapt.studies.proportions.theory import adapted_iou, fitted_distance
 
 
 def draw_maps(synthetic: pd.DataFrame) -> Figure:
@@ -19,6 +21,23 @@ def draw_maps(synthetic: pd.DataFrame) -> Figure:
         panel.set_xlabel("share in the target", fontsize=7)
         panel.set_ylabel("share in the source", fontsize=7)
     figure.colorbar(drawn, ax=axes, shrink=0.5)
+    return figure
+
+
+def draw_theory(synthetic: pd.DataFrame) -> Figure:
+    """IoU after plain adaptation against the share of foreground in the target, measured and in closed form."""
+    figure, (panel,) = panels(1, 1, (5.5, 4.0))
+    shares = 1 / (1 + np.exp(-np.linspace(-4, 2, 200)))
+    distance = fitted_distance(synthetic)
+    for number, (source, own) in enumerate(synthetic.groupby("source", sort=False)):
+        expected = adapted_iou(np.full_like(shares, own["foreground_source"].mean()), shares, distance)
+        panel.plot(shares, expected, color=f"C{number}", label=f"{source} in the source")
+        panel.plot(own["foreground"], own["iou_adapted"], "o", color=f"C{number}", markersize=4, alpha=0.5)
+    panel.set_xscale("logit", one_half="0.5")
+    panel.set_xlabel("share of foreground in the target")
+    panel.set_ylabel("IoU with AdaBN")
+    panel.legend(fontsize=8)
+    panel.grid(alpha=0.3)
     return figure
 
 

@@ -13,7 +13,7 @@ from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.reports.document import Table
 from bnadapt.studies.pairs import DataSetGroup
 from bnadapt.studies.proportions.case import ROWS, ClassProportionCase
-from bnadapt.studies.proportions.figures import draw_estimates, draw_maps, draw_pairs
+from bnadapt.studies.proportions.figures import draw_estimates, draw_maps, draw_pairs, draw_theory
 from bnadapt.studies.proportions.findings import (
     SYNTHETIC,
     by_difference,
@@ -22,6 +22,7 @@ from bnadapt.studies.proportions.findings import (
     parts_of,
     seconds_compared,
 )
+from bnadapt.studies.proportions.theory import theory_compared
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,11 @@ class Proportions(Study):
 
     def findings(self, tables: Tables) -> list[str]:
         """What every way gives, where proportions differ much and where they do not, and how well they are known."""
-        return [sentence for part, rows in parts_of(tables.table).items() for sentence in of_part(part, rows)] + [
-            estimators_compared(tables.table),
-            seconds_compared(tables.table),
-        ]
+        said = [sentence for part, rows in parts_of(tables.table).items() for sentence in of_part(part, rows)]
+        synthetic = tables.table[tables.table["part"] == SYNTHETIC]
+        if len(synthetic):
+            said.append(theory_compared(synthetic))
+        return [*said, estimators_compared(tables.table), seconds_compared(tables.table)]
 
     def summary(self, tables: Tables) -> Table:
         """IoU of every way by part and difference in proportions: mean, and standard deviation over seeds of it."""
@@ -144,6 +146,12 @@ class Proportions(Study):
                 "Synthetic: share of foreground in source and target",
                 "Foreground IoU on the target, mean over seeds, and over the intensities of the target.",
                 draw_maps(synthetic),
+            )
+            figures["theory"] = StudyFigure(
+                "Synthetic: what plain adaptation costs, measured and in closed form",
+                "One dot per record: IoU with AdaBN. Lines: one Gaussian feature, with one fitted distance of the"
+                " classes (docs/proportions.md).",
+                draw_theory(synthetic),
             )
         real = table[table["part"] != SYNTHETIC]
         if len(real):
