@@ -42,7 +42,7 @@ def test_config_is_understood_as_it_stands(path, capsys):
     assert "crop_size" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("path", params())
+@pytest.mark.parametrize("path", list(params()))
 def test_config_fits_tests_and_adapts(path, tmp_path):
     main(["fit", "--config", str(path), *SHORT])
     best = next(tmp_path.rglob("last.ckpt"))

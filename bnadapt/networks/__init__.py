@@ -1,7 +1,16 @@
 """Segmentation networks: the U-Net, and those of segmentation-models-pytorch by name."""
 
+from bnadapt.networks.discriminator import MapDiscriminator
 from bnadapt.networks.registry import build_network, register_network
 from bnadapt.networks.smp import SegmentationModel
-from bnadapt.networks.unet import UNet
+from bnadapt.networks.unet import InstanceNormUNet, ReconstructionDecoder, UNet
 
-__all__ = ["SegmentationModel", "UNet", "build_network", "register_network"]
+__all__ = [
+    "InstanceNormUNet",
+    "MapDiscriminator",
+    "ReconstructionDecoder",
+    "SegmentationModel",
+    "UNet",
+    "build_network",
+    "register_network",
+]

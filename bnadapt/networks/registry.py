@@ -11,9 +11,9 @@ from torch import nn
 
 from bnadapt.errors import InputError
 from bnadapt.networks.smp import SegmentationModel
-from bnadapt.networks.unet import UNet
+from bnadapt.networks.unet import InstanceNormUNet, UNet
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"unet": UNet}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "unet-instance-norm": InstanceNormUNet}
 SMP = "smp/"
 LAZY_BATCH = 2, 64  # images, and pixels of a side, that give lazy layers their shape
 

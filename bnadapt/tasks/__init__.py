@@ -1,7 +1,19 @@
 """What is trained, and how it is scored."""
 
 from bnadapt.tasks.base import AdaptableTask
+from bnadapt.tasks.cellseguda import CellSegUDATask
 from bnadapt.tasks.losses import DiceCrossEntropy
+from bnadapt.tasks.mean_teacher import MeanTeacherTask
 from bnadapt.tasks.segmentation import SegmentationTask
+from bnadapt.tasks.two_domains import TwoDomainTask
+from bnadapt.tasks.ynet import YNetTask
 
-__all__ = ["AdaptableTask", "DiceCrossEntropy", "SegmentationTask"]
+__all__ = [
+    "AdaptableTask",
+    "CellSegUDATask",
+    "DiceCrossEntropy",
+    "MeanTeacherTask",
+    "SegmentationTask",
+    "TwoDomainTask",
+    "YNetTask",
+]

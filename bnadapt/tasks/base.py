@@ -142,15 +142,24 @@ class AdaptableTask(LightningModule):
         Raises:
             InputError: they do not, or the network gives something else.
         """
+        images = self.images(batch)
+        logits = self(images)
+        _check_logits(logits, (len(images), self.hparams.num_classes, *images.shape[2:]), self.hparams.network)
+        return logits
+
+    def images(self, batch: dict[str, Tensor]) -> Tensor:
+        """Images (N, C, H, W) of a batch.
+
+        Raises:
+            InputError: they have other channels than the network.
+        """
         images = batch["image"]
         if images.shape[1] != self.hparams.in_channels:
             raise InputError(
                 f"the images have {images.shape[1]} channels, the network takes {self.hparams.in_channels}; convert"
                 f" the images, or train a network with --model.in_channels {images.shape[1]}."
             )
-        logits = self(images)
-        _check_logits(logits, (len(images), self.hparams.num_classes, *images.shape[2:]), self.hparams.network)
-        return logits
+        return images
 
     def checked_classes(self, dataset: object) -> tuple[str, ...]:
         """Names of the classes of a data set, as many as the network has.

@@ -1,6 +1,7 @@
 """Supervised training of a segmentation network on a source."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ class SegmentationTask(AdaptableTask):
 
     def setup(self, stage: str) -> None:
         if stage in ("fit", "validate") and self.loss is None:
-            self.loss = DiceCrossEntropy()
+            self.loss = self.default_loss()
 
     def on_fit_start(self) -> None:
         self._seed = torch.initial_seed()
@@ -74,6 +75,14 @@ class SegmentationTask(AdaptableTask):
         self._seed = torch.initial_seed() if self._seed is None else self._seed
         torch.manual_seed(self._seed + self.current_epoch)
 
+    def default_loss(self) -> nn.Module:
+        """What is trained with where no loss is given."""
+        return DiceCrossEntropy()
+
+    def trained_parameters(self) -> Iterable[nn.Parameter]:
+        """Those that the optimizer is to change."""
+        return self.network.parameters()
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         if "mask" not in batch:
             raise InputError(f"{type(self).__name__} learns from the source alone; leave out --data.target_crops.")
@@ -94,7 +103,7 @@ class SegmentationTask(AdaptableTask):
 
     def configure_optimizers(self) -> dict[str, Any]:
         make = self.optimizer or (lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
-        optimizer = make(self.network.parameters())
+        optimizer = make(self.trained_parameters())
         scheduler = self.lr_scheduler(optimizer) if self.lr_scheduler else self._one_cycle(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

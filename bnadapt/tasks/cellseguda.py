@@ -1,0 +1,117 @@
+"""CellSegUDA: class maps of the target are to look like those of the source, and to tell what the target looks like."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bnadapt.networks import MapDiscriminator, UNet
+from bnadapt.tasks.losses import DiceCrossEntropy
+from bnadapt.tasks.two_domains import TwoDomainTask
+
+SOURCE, TARGET = 0.0, 1.0  # what the discriminator is to say
+
+
+class CellSegUDATask(TwoDomainTask):
+    """Trains a segmentation network S against a discriminator D of its class maps, and with a reconstruction network R.
+
+    In every step D learns to tell maps of the source (0) from maps of the target (1),
+
+        BCE(D(S(source)), 0) + BCE(D(S(target)), 1),
+
+    and then S and R learn
+
+        loss(S(source)) + a BCE(D(S(target)), 0) + r MSE(R(S(target)), target).
+
+    Differences from the original: S is the network that all tasks train, with a bottleneck of twice the width of its
+    last level; its map of two classes is the softmax of the foreground, which is the original's sigmoid of one logit,
+    and of more classes one map each; R has the widths of S. S is trained by `optimizer` and `lr_scheduler`, Adam at
+    1e-4 without a schedule in the original (configs/cellseguda-*.yaml).
+
+    Args:
+        network: see `SegmentationTask`.
+        network_args: see `SegmentationTask`; `base_channels` is that of R and D, too.
+        in_channels: see `SegmentationTask`.
+        num_classes: see `SegmentationTask`.
+        loss: on the source; Dice by default.
+        optimizer: of S; see `SegmentationTask`.
+        lr_scheduler: of S; see `SegmentationTask`.
+        adversarial_weight: a.
+        reconstruction_weight: r.
+        helper_learning_rate: of Adam for R and D.
+
+    Reference:
+        Haq and Huang, "Adversarial domain adaptation for cell segmentation", MIDL 2020.
+    """
+
+    def __init__(
+        self,
+        network: str = "unet",
+        network_args: dict[str, Any] | None = None,
+        in_channels: int = 1,
+        num_classes: int = 2,
+        loss: nn.Module | None = None,
+        optimizer: OptimizerCallable | None = None,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        adversarial_weight: float = 0.001,
+        reconstruction_weight: float = 0.01,
+        helper_learning_rate: float = 1e-3,
+    ) -> None:
+        super().__init__(network, network_args, in_channels, num_classes, loss, optimizer, lr_scheduler)
+        self.automatic_optimization = False
+        self.adversarial_weight = adversarial_weight
+        self.reconstruction_weight = reconstruction_weight
+        self.helper_learning_rate = helper_learning_rate
+        maps = num_classes - 1 if num_classes == 2 else num_classes
+        width = (network_args or {}).get("base_channels", 64)
+        self.reconstruction = UNet(maps, in_channels, width).to(memory_format=torch.channels_last)
+        self.discriminator = MapDiscriminator(maps, width)
+
+    def default_loss(self) -> nn.Module:
+        """Dice."""
+        return DiceCrossEntropy(cross_entropy_weight=0.0)
+
+    def configure_optimizers(self) -> list[dict[str, Any]]:
+        """Of S, of R and of D."""
+        helpers = [
+            {"optimizer": torch.optim.Adam(each.parameters(), lr=self.helper_learning_rate)}
+            for each in (self.reconstruction, self.discriminator)
+        ]
+        return [super().configure_optimizers(), *helpers]
+
+    def training_step(self, batch: dict[str, dict[str, Tensor]], batch_idx: int) -> None:
+        source, target = self.domains(batch)
+        segmentation, *helpers = self.optimizers()
+        # unwrapped, so that a step of all three counts as one to the Trainer
+        reconstruction, discriminator = (each.optimizer for each in helpers)
+        logits = self.logits(source)
+        maps = {"source": self._maps(logits), "target": self._maps(self.logits(target))}
+        telling = self._judged(maps["source"].detach(), SOURCE) + self._judged(maps["target"].detach(), TARGET)
+        self.manual_backward(telling)
+        discriminator.step()
+        losses = {
+            "source/loss": self.loss(logits, source["mask"]),
+            "target/adversarial": self._judged(maps["target"], SOURCE),
+            "target/reconstruction": functional.mse_loss(self.reconstruction(maps["target"]), target["image"]),
+        }
+        weights = (1.0, self.adversarial_weight, self.reconstruction_weight)
+        self.manual_backward(sum(weight * loss for weight, loss in zip(weights, losses.values(), strict=True)))
+        reconstruction.step()
+        segmentation.step()
+        self.lr_schedulers().step()
+        for optimizer in (segmentation, reconstruction, discriminator):
+            optimizer.zero_grad()
+        self.log_dict({f"train/{name}": loss for name, loss in {**losses, "discriminator": telling}.items()})
+        self.log("train/learning_rate", segmentation.param_groups[0]["lr"])
+
+    def _maps(self, logits: Tensor) -> Tensor:
+        """Maps of class probabilities: of two classes the foreground's (N, 1, H, W), of K all (N, K, H, W)."""
+        probabilities = logits.float().softmax(1)
+        return probabilities[:, 1:] if logits.shape[1] == 2 else probabilities
+
+    def _judged(self, maps: Tensor, domain: float) -> Tensor:
+        """Binary cross-entropy of what D says of maps."""
+        logits = self.discriminator(maps).float()
+        return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, domain))

@@ -1,0 +1,101 @@
+"""Y-Net: a second decoder makes the encoder keep what both domains look like."""
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bnadapt.networks import ReconstructionDecoder
+from bnadapt.networks.padding import crop_to, pad_to_multiple
+from bnadapt.tasks.losses import DiceCrossEntropy
+from bnadapt.tasks.two_domains import TwoDomainTask
+
+
+class YNetTask(TwoDomainTask):
+    """Trains a U-Net on the source while a second decoder reconstructs images of source and target from its bottleneck.
+
+        loss = loss(source) + w (MSE(source) + MSE(target))
+
+    Source and target pass separately, so that BatchNorm layers normalise each by itself and keep running statistics of
+    both. The second decoder has no skip connections and is dropped after training.
+
+    Differences from the original: images are padded to multiples of 16 pixels; optimizer and schedule are those of
+    `SegmentationTask` unless given (configs/ynet-*.yaml give the original's).
+
+    Args:
+        network: `unet`.
+        network_args: see `SegmentationTask`.
+        in_channels: see `SegmentationTask`.
+        num_classes: see `SegmentationTask`.
+        loss: on the source; Dice by default.
+        optimizer: see `SegmentationTask`.
+        lr_scheduler: see `SegmentationTask`.
+        reconstruction_weight: w; 0 trains the U-Net alone.
+        dropout: probability of dropout behind every level of the encoder and the bottleneck, in training.
+
+    Raises:
+        InputError: the network is no U-Net.
+
+    Reference:
+        Roels, Hennies, Saeys, Philips, Kreshuk, "Domain adaptive segmentation in volume electron microscopy imaging",
+        ISBI 2019.
+    """
+
+    def __init__(
+        self,
+        network: str = "unet",
+        network_args: dict[str, Any] | None = None,
+        in_channels: int = 1,
+        num_classes: int = 2,
+        loss: nn.Module | None = None,
+        optimizer: OptimizerCallable | None = None,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        reconstruction_weight: float = 0.1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(network, network_args, in_channels, num_classes, loss, optimizer, lr_scheduler)
+        unet = self.checked_unet()
+        self.reconstruction_weight = reconstruction_weight
+        self.dropout = dropout
+        self.reconstruction = ReconstructionDecoder(in_channels, unet.head.in_channels)
+        for level in (*unet.encoder, unet.bottleneck):
+            level.register_forward_hook(self._dropped)
+
+    def default_loss(self) -> nn.Module:
+        """Dice."""
+        return DiceCrossEntropy(cross_entropy_weight=0.0)
+
+    def trained_parameters(self) -> Iterable[nn.Parameter]:
+        """Of both decoders and the encoder."""
+        return chain(self.network.parameters(), self.reconstruction.parameters())
+
+    def training_step(self, batch: dict[str, dict[str, Tensor]], batch_idx: int) -> Tensor:
+        source, target = self.domains(batch)
+        logits, reconstructed = self._both(self.images(source))
+        loss = self.loss(logits, source["mask"])
+        self.log("train/source/loss", loss, prog_bar=True)
+        self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"])
+        if not self.reconstruction_weight:
+            return loss
+        errors = {
+            "source": functional.mse_loss(reconstructed, source["image"]),
+            "target": functional.mse_loss(self._both(self.images(target))[1], target["image"]),
+        }
+        self.log_dict({f"train/{domain}/reconstruction": error for domain, error in errors.items()})
+        return loss + self.reconstruction_weight * sum(errors.values())
+
+    def _both(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N, K, H, W) and reconstruction (N, C, H, W) of images."""
+        unet, size = self.network, images.shape[-2:]
+        latents, skips = unet.encoded(pad_to_multiple(images.contiguous(memory_format=torch.channels_last), 16))
+        logits = unet.decoded(latents, skips)
+        if not self.reconstruction_weight:
+            return crop_to(logits, size), images
+        return crop_to(logits, size), crop_to(self.reconstruction(latents), size)
+
+    def _dropped(self, level: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        return functional.dropout(output, self.dropout, level.training) if self.dropout else output
