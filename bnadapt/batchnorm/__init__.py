@@ -5,6 +5,7 @@ from bnadapt.batchnorm.bank_table import bank_table
 from bnadapt.batchnorm.class_estimation import measure_class_moments
 from bnadapt.batchnorm.class_moments import ClassMoments, ProportionCorrection
 from bnadapt.batchnorm.domain_banks import DomainBanks
+from bnadapt.batchnorm.entropy import minimise_entropy
 from bnadapt.batchnorm.estimator import Estimate, Estimator
 from bnadapt.batchnorm.functional import adapt, estimate
 from bnadapt.batchnorm.layers import BatchNormError, NoBatchNormError, StatisticsError, batchnorm_layers
@@ -46,4 +47,5 @@ __all__ = [
     "estimate",
     "estimate_proportions",
     "measure_class_moments",
+    "minimise_entropy",
 ]

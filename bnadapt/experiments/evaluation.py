@@ -23,6 +23,7 @@ from bnadapt.batchnorm import (
     Bank,
     ClassMoments,
     Estimate,
+    NoBatchNormError,
     Policy,
     PropagationName,
     ProportionCorrection,
@@ -124,7 +125,7 @@ class NetworkEvaluation:
         self.spec = source
         self.evaluation = evaluation
         self.device = next(network.parameters()).device
-        self.bank = Bank.of(network)
+        self.bank = _bank_of(network)
         self.runs = AdaptationPass(network, self.forward, self.bank)
         self._on = lru_cache(CACHED_DOMAINS)(lambda domain: DomainEvaluation(self, tiles(json.loads(domain))))
 
@@ -139,16 +140,21 @@ class NetworkEvaluation:
             return self.network(images.to(self.device).contiguous(memory_format=torch.channels_last)).float()
 
     def scores(self, tiles: DomainTiles, bank: Bank | None = None, offset: float = 0.0) -> Scores:
-        """On the test block under a bank, the source's by default.
+        """On the test block.
 
         Args:
             tiles: of the domain.
-            bank: of statistics.
+            bank: of statistics; by default those that the network holds.
             offset: added to the logits of class 1.
         """
         added = torch.tensor([0.0, offset], device=self.device).view(1, 2, 1, 1)
-        with (bank or self.bank).applied(self.network):
+        with bank.applied(self.network) if bank else nullcontext():
             return scored(lambda images: self.forward(images) + added, tiles.labelled)
+
+    def predicted(self, images: Tensor, bank: Bank | None = None) -> Tensor:
+        """Classes (N, h, w) of images (N, C, h, w), under a bank or the statistics that the network holds."""
+        with bank.applied(self.network) if bank else nullcontext():
+            return self.forward(images).argmax(1).cpu()
 
     def adapted(self, tiles: Tensor, policy: Mapping[str, Any]) -> Estimate:
         """Statistics of tiles (n, C, h, w) under a policy; the network keeps its own."""
@@ -249,6 +255,14 @@ def scored(forward: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, 
         counts += torch.stack([known.sum(), (predicted[known] == 1).sum(), (masks[known] == 1).sum()])
     total, foreground, true = counts.tolist()
     return Scores(float(metrics.compute()["iou"][1]), foreground / total, true / total)
+
+
+def _bank_of(network: nn.Module) -> Bank:
+    """The statistics that a network holds; an empty bank where it keeps none."""
+    try:
+        return Bank.of(network)
+    except NoBatchNormError:
+        return Bank({}, {}, {})
 
 
 def policy_of(spec: Mapping[str, Any]) -> Policy:

@@ -4,7 +4,7 @@ import inspect
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, seed_everything
 
-from bnadapt.batchnorm import batchnorm_layers
+from bnadapt.batchnorm import NoBatchNormError, batchnorm_layers
 from bnadapt.data import DomainPair
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
@@ -107,10 +107,14 @@ def trained(network: SourceNetwork, folder: Path, device: torch.device) -> Path:
     """The checkpoint of a network in a folder of them, which is trained first if it is not there."""
     path = network.path(folder)
     if not path.exists():
-        task = fit(network, device)
-        with atomic_write(path) as partial_path:
-            task.trainer.save_checkpoint(partial_path, weights_only=True)
+        save(fit(network, device), path)
     return path
+
+
+def save(task: AdaptableTask, path: Path) -> None:
+    """Write what `fit` has trained as a checkpoint."""
+    with atomic_write(path) as partial_path:
+        task.trainer.save_checkpoint(partial_path, weights_only=True)
 
 
 def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callback] = ()) -> AdaptableTask:
@@ -135,8 +139,9 @@ def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callba
             target_crops=network.target is not None,
         )
         task = build_task(training, optimizer=partial(torch.optim.AdamW, lr=training.learning_rate))
-        for layer in batchnorm_layers(task.network).values():
-            layer.momentum = training.momentum
+        with suppress(NoBatchNormError):
+            for layer in batchnorm_layers(task.network).values():
+                layer.momentum = training.momentum
         trainer = AdaptationTrainer(
             max_steps=training.steps,
             accelerator=device.type,

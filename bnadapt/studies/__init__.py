@@ -32,6 +32,9 @@ STUDIES = {
         "bnadapt.studies.proportions.study:Proportions",
         "targets of other class proportions, and the correction for them",
     ),
+    "comparison": Entry(
+        "bnadapt.studies.comparison.study:Comparison", "methods of domain adaptation side by side, and what they cost"
+    ),
     "how-much": Entry(
         "bnadapt.studies.how_much:HowMuch", "how much of the source to keep, where, and from how many tiles"
     ),

@@ -1,0 +1,155 @@
+"""What the table of the comparison says."""
+
+import numpy as np
+import pandas as pd
+
+from bnadapt.experiments.tables import mean_and_std
+from bnadapt.reports.document import Table
+from bnadapt.studies.comparison.methods import ADABN, METHODS, PUBLISHED, ROW_NAMES, row_name
+
+BASE, REFERENCE = "U-Net", row_name("U-Net", ADABN)
+DIRECTION = ["task", "source", "target"]
+DRAWS = 2000  # of the bootstrap
+
+
+def comparison_table(table: pd.DataFrame) -> Table:
+    """A row for every method: scores, difference from BatchNorm adaptation, cost; the published numbers beside it."""
+    rows = [_row(name, own, table) for name, own in rows_of(table).items()]
+    columns = [
+        "method",
+        "IoU target",
+        "Dice target",
+        f"minus {REFERENCE} [95 %]",
+        "better / worse in",
+        "oracle choice",
+        "IoU source",
+        "training [s]",
+        "adaptation [s]",
+        "s per point",
+        "target images",
+        "parameters",
+        "published",
+    ]
+    return Table(columns, rows)
+
+
+def rows_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The measurements of every row of the table, in its order."""
+    return {name: table[table["row"] == name] for name in ROW_NAMES if (table["row"] == name).any()}
+
+
+def difference(table: pd.DataFrame, name: str, reference: str = REFERENCE) -> pd.Series:
+    """IoU of a row minus that of another, paired by direction and seed."""
+    keys = [*DIRECTION, "seed"]
+    one, other = (table[table["row"] == each].set_index(keys)["iou"] for each in (name, reference))
+    return (one - other).dropna()
+
+
+def interval(differences: pd.Series) -> tuple[float, float]:
+    """95 % interval of a mean over directions and seeds, by a bootstrap of directions and of seeds within them.
+
+    Args:
+        differences: indexed by direction and seed.
+    """
+    generator = np.random.default_rng(0)
+    groups = [own.to_numpy() for _, own in differences.groupby(level=DIRECTION)]
+    means = []
+    for _ in range(DRAWS):
+        drawn = [groups[index] for index in generator.integers(len(groups), size=len(groups))]
+        means.append(np.mean([generator.choice(each, len(each)).mean() for each in drawn]))
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def clear_directions(differences: pd.Series) -> tuple[int, int]:
+    """Directions whose mean over seeds is above, and below, zero by more than two standard errors; one seed has none."""
+    groups = differences.groupby(level=DIRECTION)
+    error = 2 * groups.std() / np.sqrt(groups.size())
+    return int((groups.mean() > error).sum()), int((groups.mean() < -error).sum())
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """Where each wins, ties and loses against BatchNorm adaptation; the last checkpoint; what is forgotten."""
+    if not (table["row"] == REFERENCE).any():
+        return [f"Without the row {REFERENCE} there is nothing to compare with."]
+    said = [_against_reference(name, table) for name in rows_of(table) if name in METHODS]
+    return [*said, _stability(table), _forgotten(table), _asymmetry(table)]
+
+
+def _row(name: str, own: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    by_seed = own.groupby("seed")
+    differences = difference(table, name)
+    base = table[table["row"] == BASE]
+    extra = own["seconds_training"].mean() + own["seconds_adaptation"].mean() - base["seconds_training"].mean()
+    gained = 100 * difference(table, name, BASE).mean() if len(base) else np.nan
+    worth = name not in (BASE, "target-trained") and gained > 0 and extra > 0
+    return [
+        name,
+        mean_and_std(by_seed["iou"].mean()),
+        mean_and_std(by_seed["dice"].mean()),
+        *(("", "") if name == REFERENCE or differences.empty else _compared(differences)),
+        f"{own['iou_oracle_choice'].mean():.3f}" if own["iou_oracle_choice"].notna().any() else "",
+        mean_and_std(by_seed["iou_source"].mean()),
+        f"{own['seconds_training'].mean():.0f}",
+        f"{own['seconds_adaptation'].mean():.1f}",
+        f"{extra / gained:.1f}" if worth else "",
+        f"{own['target_crops'].mean() + own['target_tiles'].mean():.0f}",
+        f"{own['parameters'].iloc[0] / 1e6:.2f} M",
+        " / ".join(f"{score:.3f}" for score in PUBLISHED.get(name, ())),
+    ]
+
+
+def _compared(differences: pd.Series) -> tuple[str, str]:
+    wins, losses = clear_directions(differences)
+    return _with_interval(differences), f"{wins} / {losses} of {differences.groupby(level=DIRECTION).ngroups}"
+
+
+def _with_interval(differences: pd.Series) -> str:
+    low, high = interval(differences)
+    return f"{differences.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def _against_reference(name: str, table: pd.DataFrame) -> str:
+    differences = difference(table, name)
+    means = differences.groupby(level=DIRECTION, sort=False).mean()
+    wins, losses = clear_directions(differences)
+    best, worst = means.idxmax(), means.idxmin()
+    return (
+        f"{name}: {_with_interval(differences)} against {REFERENCE}; of {len(means)} directions better in {wins}, worse"
+        f" in {losses} by more than two standard errors over seeds; best in {_named(best)} ({means[best]:+.3f}), worst in"
+        f" {_named(worst)} ({means[worst]:+.3f})."
+    )
+
+
+def _stability(table: pd.DataFrame) -> str:
+    trained = table.dropna(subset=["iou_oracle_choice"])
+    lost = (trained["iou_oracle_choice"] - trained["iou"]).groupby(trained["row"], sort=False).mean()
+    listed = ", ".join(f"{name} {value:+.3f}" for name, value in lost.items())
+    return f"Choosing the checkpoint by labels of the target would add, on average: {listed}."
+
+
+def _forgotten(table: pd.DataFrame) -> str:
+    base = table.loc[table["row"] == BASE, "iou_source"].mean()
+    listed = ", ".join(
+        f"{name} {own['iou_source'].mean():.3f}"
+        for name, own in rows_of(table).items()
+        if own["iou_source"].mean() < base - 0.1 and name != "target-trained"
+    )
+    return f"On the source's own test block the {BASE} has {base:.3f}; more than 0.1 below it are: {listed or 'none'}."
+
+
+def _asymmetry(table: pd.DataFrame) -> str:
+    """The two directions whose gain by BatchNorm adaptation differs most."""
+    gains = difference(table, REFERENCE, BASE).groupby(level=DIRECTION, sort=False).mean()
+    if len(gains) < 2:
+        return "A single direction does not tell how much directions differ."
+    best, worst = gains.idxmax(), gains.idxmin()
+    return (
+        f"{REFERENCE} gains most in {_named(best)} ({gains[best]:+.3f}) and least in {_named(worst)}"
+        f" ({gains[worst]:+.3f})."
+    )
+
+
+def _named(direction: tuple[str, str, str]) -> str:
+    task, source, target = direction
+    return f"{source} -> {target} ({task})"

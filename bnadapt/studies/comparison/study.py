@@ -1,0 +1,136 @@
+"""The table of methods, on data that anyone can get, with the cost beside the score."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from bnadapt.data.intensity import IntensityName
+from bnadapt.errors import InputError
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.networks import Training
+from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.study import Study, StudyFigure
+from bnadapt.experiments.tables import Tables
+from bnadapt.reports.document import Table
+from bnadapt.studies.comparison.case import ComparisonCase
+from bnadapt.studies.comparison.figures import draw_directions, draw_histories
+from bnadapt.studies.comparison.findings import comparison_table, sentences
+from bnadapt.studies.comparison.methods import METHODS
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Data sets that share a task, in which directions to go between them, and how networks are trained there.
+
+    Args:
+        sets: domains by name.
+        pairs: of names, source first.
+        training: of all methods; its task is that of the method.
+        evaluation: of them.
+    """
+
+    sets: Mapping[str, Spec]
+    pairs: Sequence[Sequence[str]]
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+class Comparison(Study):
+    """Every method in every direction, on one backbone, with one budget of steps and crops.
+
+    Args:
+        tasks: directions by task.
+        methods: names of some of them; all by default.
+        intensity: scaling of intensities, but for methods that are about another.
+        seeds: of training.
+        pictured: whether to show predictions of the first seed.
+
+    Raises:
+        InputError: there is no such method, or a pair names no set.
+    """
+
+    name = "comparison"
+    title = "Comparison: methods of domain adaptation side by side"
+    question = (
+        "A network is trained with masks of a source and is to segment a target of which there are only images. What do"
+        " Y-Net, CellSegUDA, a mean teacher and re-estimated BatchNorm statistics give, what do they cost, and what"
+        " does the network forget? Mean foreground IoU over all directions and seeds; the last checkpoint counts, and no"
+        " label of the target is used in any choice."
+    )
+    columns = ("record", "task", "source", "target", "seed", "row", "iou", "iou_source", "seconds_adaptation")
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Directions],
+        methods: Sequence[str] = tuple(METHODS),
+        intensity: IntensityName = "zscore",
+        seeds: Sequence[int] = (1, 2, 3),
+        pictured: bool = True,
+    ) -> None:
+        if unknown := [name for name in methods if name not in METHODS]:
+            raise InputError(f"study.methods: there is no {unknown[0]!r}; take some of {', '.join(METHODS)}.")
+        for task, group in tasks.items():
+            for pair in group.pairs:
+                if len(pair) != 2 or not set(pair) <= set(group.sets):
+                    raise InputError(
+                        f"study.tasks: {task} has no pair {list(pair)}; name two of {', '.join(group.sets)}."
+                    )
+        self.tasks = tasks
+        self.methods = methods
+        self.intensity = intensity
+        self.seeds = seeds
+        self.pictured = pictured
+
+    def cases(self) -> list[ComparisonCase]:
+        """Every method in every direction, one seed after the other."""
+        return [
+            self._case(task, group, source, target, method, seed)
+            for seed in self.seeds
+            for task, group in self.tasks.items()
+            for source, target in group.pairs
+            for method in self.methods
+        ]
+
+    def findings(self, tables: Tables) -> list[str]:
+        """Where each wins, ties and loses, how stable the last checkpoint is, and what is forgotten."""
+        return sentences(tables.table)
+
+    def summary(self, tables: Tables) -> Table:
+        """The table of methods."""
+        return comparison_table(tables.table)
+
+    def figures(self, tables: Tables) -> dict[str, StudyFigure]:
+        """Bars by direction, and curves of IoU over training."""
+        return {
+            "directions": StudyFigure(
+                "Every direction",
+                "Foreground IoU on the target's test block; whiskers are one standard deviation over seeds.",
+                draw_directions(tables.table),
+            ),
+            "histories": StudyFigure(
+                "Along the training",
+                "Foreground IoU on the target after every fifth of the steps, a line for every seed. Whoever picks the"
+                " best of these points uses labels of the target.",
+                draw_histories(tables.table),
+            ),
+        }
+
+    def pictures(self, tables: Tables) -> dict[str, str]:
+        """Predictions of the first seed."""
+        first = tables.table[tables.table["seed"] == self.seeds[0]] if self.pictured else tables.table[:0]
+        return {
+            record: f"{own.iloc[0].source} -> {own.iloc[0].target}: "
+            + ", ".join(f"{row.row} {row.iou:.2f}" for row in own.itertuples())
+            for record, own in first.groupby("record", sort=False)
+        }
+
+    def _case(self, task: str, group: Directions, source: str, target: str, method: str, seed: int) -> ComparisonCase:
+        return ComparisonCase(
+            method=method,
+            training=replace(group.training, intensity=self.intensity),
+            source=group.sets[source],
+            target=group.sets[target],
+            seed=seed,
+            evaluation=group.evaluation,
+            labels={"task": task, "source": source, "target": target, "seed": seed},
+            pictured=self.pictured and seed == self.seeds[0],
+        )

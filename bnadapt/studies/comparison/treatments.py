@@ -1,0 +1,75 @@
+"""What is done with a trained network, without labels, before it meets the target."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from bnadapt.batchnorm import Bank, minimise_entropy
+from bnadapt.batchnorm.isolation import isolated
+from bnadapt.batchnorm.layers import batchnorm_layers
+from bnadapt.batchnorm.policy import ENCODER
+from bnadapt.experiments.evaluation import NetworkEvaluation
+from bnadapt.studies.comparison.methods import ADABN, NONE
+
+MOMENTUM = 0.1  # of the original's recipe
+PRIOR = 16  # tiles that the source counts for
+
+
+def momentum_bank(network: NetworkEvaluation, tiles: Tensor) -> Bank:
+    """Running statistics after one pass over the tiles in train mode: 0.9^N of the source's stays after N batches.
+
+    The recipe of the original: layers normalise by the batch, and the last batches count most.
+    """
+    layers = batchnorm_layers(network.network).values()
+    momenta = [layer.momentum for layer in layers]
+    try:
+        with isolated(network.network):
+            for layer in layers:
+                layer.training, layer.momentum = True, MOMENTUM
+            for images in tiles.split(network.evaluation.batch_size):
+                network.forward(images)
+            return Bank.of(network.network)
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+
+
+BANKS: dict[str, Callable[[NetworkEvaluation, Tensor], Bank | None]] = {
+    NONE: lambda network, tiles: None,
+    ADABN: lambda network, tiles: network.adapted(tiles, {}).bank,
+    "momentum": momentum_bank,
+    "half": lambda network, tiles: network.adapted(tiles, {"source_weight": 0.5}).bank,
+    "prior": lambda network, tiles: network.adapted(tiles, {"source_weight": {"samples": PRIOR}}).bank,
+    "encoder": lambda network, tiles: network.adapted(tiles, {"layers": list(ENCODER)}).bank,
+    "class proportions": lambda network, tiles: network.corrected(tiles, "estimated")[0].bank,
+}
+TENT = "TENT"
+
+
+@contextmanager
+def treated(network: NetworkEvaluation, treatment: str, tiles: Tensor) -> Iterator[Bank | None]:
+    """Statistics to run the network with, and, inside, whatever else the treatment changes in it.
+
+    Args:
+        network: trained.
+        treatment: a key of `BANKS`, or `TENT`: scale and shift by the entropy, then statistics for them.
+        tiles: (n, C, h, w) of the target.
+    """
+    if treatment != TENT:
+        yield BANKS[treatment](network, tiles)
+        return
+    before = copy.deepcopy(network.network.state_dict())
+    try:
+        batches = (images.to(network.device) for images in tiles.split(network.evaluation.batch_size))
+        minimise_entropy(network.network, batches)
+        yield BANKS[ADABN](network, tiles)
+    finally:
+        network.network.load_state_dict(before)
+
+
+def parameters_of(network: torch.nn.Module) -> int:
+    """Numbers that a network needs when it segments."""
+    return sum(parameter.numel() for parameter in network.parameters())
