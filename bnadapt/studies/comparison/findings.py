@@ -62,7 +62,7 @@ def interval(differences: pd.Series) -> tuple[float, float]:
 
 
 def clear_directions(differences: pd.Series) -> tuple[int, int]:
-    """Directions whose mean over seeds is above, and below, zero by more than two standard errors; one seed has none."""
+    """Directions whose mean over seeds is two standard errors above zero, and below it; one seed has none."""
     groups = differences.groupby(level=DIRECTION)
     error = 2 * groups.std() / np.sqrt(groups.size())
     return int((groups.mean() > error).sum()), int((groups.mean() < -error).sum())
@@ -115,9 +115,9 @@ def _against_reference(name: str, table: pd.DataFrame) -> str:
     wins, losses = clear_directions(differences)
     best, worst = means.idxmax(), means.idxmin()
     return (
-        f"{name}: {_with_interval(differences)} against {REFERENCE}; of {len(means)} directions better in {wins}, worse"
-        f" in {losses} by more than two standard errors over seeds; best in {_named(best)} ({means[best]:+.3f}), worst in"
-        f" {_named(worst)} ({means[worst]:+.3f})."
+        f"{name}: {_with_interval(differences)} against {REFERENCE}; of {len(means)} directions better in {wins},"
+        f" worse in {losses} by more than two standard errors over seeds; best in {_named(best)}"
+        f" ({means[best]:+.3f}), worst in {_named(worst)} ({means[worst]:+.3f})."
     )
 
 

@@ -53,8 +53,8 @@ class Comparison(Study):
     question = (
         "A network is trained with masks of a source and is to segment a target of which there are only images. What do"
         " Y-Net, CellSegUDA, a mean teacher and re-estimated BatchNorm statistics give, what do they cost, and what"
-        " does the network forget? Mean foreground IoU over all directions and seeds; the last checkpoint counts, and no"
-        " label of the target is used in any choice."
+        " does the network forget? Mean foreground IoU over all directions and seeds; the last checkpoint counts, and"
+        " no label of the target is used in any choice."
     )
     columns = ("record", "task", "source", "target", "seed", "row", "iou", "iou_source", "seconds_adaptation")
 
