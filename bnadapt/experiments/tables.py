@@ -16,6 +16,20 @@
 and whatever else the study's cases give. `distances.parquet` has `record`, `state` (`noise_floor`, `unadapted`,
 `adapted`), `layer`, `depth` (its index along the network), `measure` and `value`; see `bnadapt.distances`.
 
+The study of class proportions has further scores (`iou_mixed`, ..., see `ROWS` in bnadapt/studies/proportions/case.py)
+and estimates of the share of foreground (`estimate_...`, see `ESTIMATORS` in estimators.py beside it).
+
+The comparison of methods has a record per method, direction and seed, and a `row` for everything that is done
+afterwards:
+
+| column | what |
+| --- | --- |
+| `iou`, `dice`, `iou_source`, `dice_source` | of the foreground, on the test blocks of target and source |
+| `seconds_training`, `seconds_adaptation` | that it took |
+| `target_crops`, `target_tiles` | images of the target that training and adaptation have read |
+| `parameters` | of the network that segments |
+| `history_steps`, `history_iou`, `iou_oracle_choice` | IoU on the target along the training, and the best of it |
+
 The study of latent spaces has no records. Its `table.parquet` has a row per `part` (a study's records, or some of
 them), `state`, `layer`, `depth`, `measure` and `score` (`iou_unadapted`, `iou_adapted`, `gain`):
 

@@ -11,6 +11,7 @@ from bnadapt.experiments import tables
 from bnadapt.experiments.tables import Tables
 from bnadapt.studies import STUDIES
 from bnadapt.studies.command import main
+from bnadapt.studies.comparison.methods import METHODS, ROW_NAMES
 from tests.conftest import once
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -41,7 +42,7 @@ def quick(tmp_path_factory):
 
 def test_every_study_has_a_full_and_a_quick_config():
     assert {path.stem for path in QUICK.glob("*.yaml")} == set(STUDIES)
-    assert {path.stem for path in FULL} == {*STUDIES, "demo-em"}
+    assert {path.stem for path in FULL} == {*STUDIES, "demo-em", "proportions-networks"}
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -61,10 +62,15 @@ def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
         assert "Chosen here, tested there" in page
         assert table["spearman"].abs().max() <= 1
         return
+    assert list((folder / "tensorboard").rglob("events*"))
+    if name == "comparison":
+        assert set(table["row"]) == set(ROW_NAMES)
+        assert table[["iou", "dice", "iou_source"]].stack().between(0, 1).all()
+        assert len(list((folder / "pictures").glob("*.png"))) == len(METHODS)
+        return
     assert (table["iou_adapted"] - table["iou_unadapted"] - table["gain"]).abs().max() < 1e-9
     assert table[["iou_source", "iou_unadapted", "iou_adapted"]].stack().between(0, 1).all()
     assert (len(distances) > 0) == (name in ("two-mean-grid", "image-shifts", "pairs"))
-    assert list((folder / "tensorboard").rglob("events*"))
 
 
 def test_the_grid_finds_what_is_known(quick):

@@ -9,11 +9,17 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.config import build, parser_of
 from bnadapt.studies import STUDIES
 from bnadapt.studies.command import study_class
+from bnadapt.studies.comparison.case import ComparisonCase
+from bnadapt.studies.comparison.methods import METHODS, NONE, row_name
+from bnadapt.studies.proportions.estimators import ESTIMATORS
 from tests.test_configs import FOLDER
 
 SCORES = ["iou_source", "iou_unadapted", "iou_adapted", "iou_source_adapted", "foreground_source", "foreground"]
 SCORES += ["foreground_unadapted", "foreground_adapted", "seconds", "foreground_estimated"]
-SCORES += ["iou_mixed", "iou_offset", "iou_corrected", "iou_oracle"]
+SCORES += ["iou_mixed", "iou_offset", "iou_reweighted", "iou_corrected", "iou_oracle", "seconds_corrected"]
+SCORES += [f"estimate_{name}" for name in ESTIMATORS]
+COMPARED = ["iou", "dice", "iou_source", "dice_source", "seconds_training", "seconds_adaptation"]
+COMPARED += ["target_crops", "target_tiles", "parameters"]
 MEASURED = [name for name in STUDIES if name != "latent-spaces"]  # that one reads the tables of others
 ELSEWHERE = {"demo": FOLDER.parent}  # its config names files, relative to where the repository lies
 
@@ -42,11 +48,22 @@ def subsets():
 
 def made_up(case, generator):
     """Rows as the case would give, with random scores."""
+    if isinstance(case, ComparisonCase):
+        yield from compared(case.method, generator)
+        return
     steps = [step for step in case.steps if step <= case.network.training.steps] if hasattr(case, "steps") else [None]
     for step in steps:
         row = dict(zip(SCORES, generator.random(len(SCORES)).tolist(), strict=True))
         row["gain"] = row["iou_adapted"] - row["iou_unadapted"]
         yield {**row, "tiles": 8, "network": case.labels.get("source", ""), **({"step": step} if step else {})}
+
+
+def compared(method, generator):
+    for treatment in METHODS[method].afterwards:
+        row = dict(zip(COMPARED, generator.random(len(COMPARED)).tolist(), strict=True))
+        iou = generator.random(3).tolist() if treatment == NONE else None
+        history = {} if iou is None else {"history_steps": [1, 2, 3], "history_iou": iou, "iou_oracle_choice": max(iou)}
+        yield {**row, **history, "row": row_name(method, treatment)}
 
 
 @pytest.mark.parametrize(("name", "changed"), list(subsets()))

@@ -40,11 +40,11 @@ def momentum_bank(network: NetworkEvaluation, tiles: Tensor) -> Bank:
 BANKS: dict[str, Callable[[NetworkEvaluation, Tensor], Bank | None]] = {
     NONE: lambda network, tiles: None,
     ADABN: lambda network, tiles: network.adapted(tiles, {}).bank,
-    "momentum": momentum_bank,
-    "half": lambda network, tiles: network.adapted(tiles, {"source_weight": 0.5}).bank,
-    "prior": lambda network, tiles: network.adapted(tiles, {"source_weight": {"samples": PRIOR}}).bank,
-    "encoder": lambda network, tiles: network.adapted(tiles, {"layers": list(ENCODER)}).bank,
-    "class proportions": lambda network, tiles: network.corrected(tiles, "estimated")[0].bank,
+    "momentum 0.1": momentum_bank,
+    "half AdaBN": lambda network, tiles: network.adapted(tiles, {"source_weight": 0.5}).bank,
+    "AdaBN, prior of 16": lambda network, tiles: network.adapted(tiles, {"source_weight": {"samples": PRIOR}}).bank,
+    "AdaBN, encoder": lambda network, tiles: network.adapted(tiles, {"layers": list(ENCODER)}).bank,
+    "corrected AdaBN": lambda network, tiles: network.corrected(tiles, "estimated")[0].bank,
 }
 TENT = "TENT"
 

@@ -1,0 +1,145 @@
+"""The comparison of methods: what is done with a network leaves it as it was, and the table says what was measured."""
+
+import copy
+
+import pandas as pd
+import pytest
+import torch
+
+from bnadapt.batchnorm import Bank
+from bnadapt.errors import InputError
+from bnadapt.experiments.case import RunLocation
+from bnadapt.experiments.evaluation import Evaluation, cached_network
+from bnadapt.experiments.networks import SourceNetwork, Training, trained
+from bnadapt.experiments.tables import Tables
+from bnadapt.studies.comparison.findings import clear_directions, difference, interval
+from bnadapt.studies.comparison.history import trained_with_history
+from bnadapt.studies.comparison.methods import METHODS
+from bnadapt.studies.comparison.study import Comparison, Directions
+from bnadapt.studies.comparison.treatments import BANKS, TENT, momentum_bank, treated
+
+SOURCE = {"class": "Synthetic", "size": 48, "images": 6, "object_size": 10, "seed": 1}
+TARGET = {**SOURCE, "mean": [0.5, 0.2], "seed": 2}
+TRAINING = Training(network_args={"base_channels": 4}, crop_size=32, batch_size=4, steps=6, learning_rate=0.01)
+EVALUATION = Evaluation(tile_size=48, tiles=3, batch_size=2, latent_tiles=0)
+CPU = torch.device("cpu")
+NETWORK = SourceNetwork(TRAINING, SOURCE, 1)
+
+
+@pytest.fixture
+def location(tmp_path):
+    return RunLocation(tmp_path, tmp_path, tmp_path, CPU)
+
+
+@pytest.fixture
+def network(tmp_path):
+    return cached_network(NETWORK, tmp_path, EVALUATION, CPU)
+
+
+@pytest.mark.parametrize("method", ["U-Net", "mean teacher"])
+def test_watching_a_training_does_not_change_it(method, location, tmp_path):
+    network = METHODS[method].trained_on(TRAINING, SOURCE, TARGET, 1)
+    unwatched = torch.load(trained(network, tmp_path, CPU), weights_only=True)["state_dict"]
+    history = trained_with_history(network, TARGET, EVALUATION, location)
+    watched = torch.load(network.path(tmp_path), weights_only=True)["state_dict"]
+    assert all(torch.equal(each, unwatched[name]) for name, each in watched.items())
+    assert history.steps == [1, 2, 3, 4, 5, 6]
+    assert trained_with_history(network, TARGET, EVALUATION, location) == history
+    if method == "U-Net":
+        found = cached_network(network, tmp_path, EVALUATION, CPU)
+        assert found.on(TARGET).scores.iou == pytest.approx(history.iou[-1])
+
+
+@pytest.mark.parametrize("treatment", [*BANKS, TENT])
+def test_treatments_leave_the_network_as_it_was(treatment, network):
+    tiles = network.on(TARGET).tiles.unlabelled(EVALUATION.tiles)
+    before = copy.deepcopy(network.network.state_dict())
+    with treated(network, treatment, tiles) as bank:
+        scores = network.scores(network.on(TARGET).tiles, bank)
+    assert 0 <= scores.iou <= 1
+    assert all(torch.equal(each, before[name]) for name, each in network.network.state_dict().items())
+    momenta = {module.momentum for module in network.network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    assert momenta == {TRAINING.momentum}
+
+
+def test_tent_changes_scale_and_shift_alone_and_makes_predictions_more_certain(network):
+    tiles = network.on(TARGET).tiles.unlabelled(EVALUATION.tiles)
+    before = copy.deepcopy(network.network.state_dict())
+    with treated(network, TENT, tiles):
+        inside = network.network.state_dict()
+        changed = {name for name, each in before.items() if not torch.equal(each, inside[name])}
+        assert {name.rpartition(".")[2] for name in changed} == {"weight", "bias"}
+        assert all("norm" in name for name in changed)
+
+
+def test_the_originals_recipe_keeps_a_part_of_the_source_for_every_batch(network):
+    tiles = network.on(TARGET).tiles.unlabelled(EVALUATION.tiles)
+    bank = momentum_bank(network, tiles)
+    batches = [tiles[:2], tiles[2:]]
+    first = network.network.encoder[0].conv1
+    expected = network.bank.mean["encoder.0.norm1"]
+    for batch in batches:
+        expected = 0.9 * expected + 0.1 * first(batch).detach().double().mean((0, 2, 3))
+    torch.testing.assert_close(bank.mean["encoder.0.norm1"], expected, rtol=1e-4, atol=1e-6)
+    assert isinstance(bank, Bank)
+
+
+def test_methods_differ_in_what_they_learn_from():
+    training = Training(intensity="zscore")
+    networks = {name: each.trained_on(training, SOURCE, TARGET, 1) for name, each in METHODS.items()}
+    assert len({each.key for each in networks.values()}) == len(METHODS)
+    assert {name for name, each in networks.items() if each.target} == {"Y-Net", "CellSegUDA", "mean teacher"}
+    assert networks["target-trained"].source == TARGET
+    assert {name for name, each in networks.items() if each.training.intensity != "zscore"} == {
+        "U-Net, dtype",
+        "U-Net, histogram matching",
+    }
+
+
+def rows(**scores):
+    """Of two directions and two seeds, an IoU each in this order."""
+    table = []
+    for row, ious in scores.items():
+        for number, iou in enumerate(ious):
+            direction = {"task": "t", "source": "ab"[number // 2], "target": "ba"[number // 2], "seed": number % 2}
+            table.append({**direction, "row": row.replace("_plus_", " + "), "iou": iou})
+    return pd.DataFrame(table).replace({"row": {"UNet": "U-Net", "UNet + AdaBN": "U-Net + AdaBN", "YNet": "Y-Net"}})
+
+
+def test_differences_are_paired_by_direction_and_seed():
+    table = rows(UNet_plus_AdaBN=(0.5, 0.6, 0.7, 0.8), YNet=(0.6, 0.7, 0.6, 0.72))
+    differences = difference(table, "Y-Net")
+    assert differences.tolist() == pytest.approx([0.1, 0.1, -0.1, -0.08])
+    assert clear_directions(differences) == (1, 1)
+    low, high = interval(differences)
+    assert low == pytest.approx(-0.1, abs=0.011)
+    assert high == pytest.approx(0.1, abs=1e-6)
+    assert clear_directions(differences[differences.index.get_level_values("seed") == 0]) == (0, 0)
+
+
+def test_the_table_has_cost_and_published_numbers_beside_the_scores():
+    table = rows(UNet=(0.4, 0.4, 0.5, 0.5), UNet_plus_AdaBN=(0.5, 0.5, 0.6, 0.6), YNet=(0.5, 0.5, 0.5, 0.5))
+    cost = {"U-Net": (100, 0), "U-Net + AdaBN": (100, 2), "Y-Net": (250, 0)}
+    table["seconds_training"] = table["row"].map(lambda row: cost[row][0])
+    table["seconds_adaptation"] = table["row"].map(lambda row: cost[row][1])
+    table["dice"] = 2 * table["iou"] / (1 + table["iou"])
+    table = table.assign(iou_source=0.9, target_crops=0, target_tiles=32, parameters=2_000_000, record="r")
+    table["iou_oracle_choice"] = table["iou"].where(table["row"] != "U-Net + AdaBN") + 0.03
+    study = Comparison({"t": Directions({"a": SOURCE, "b": TARGET}, [["a", "b"]])})
+    made = study.summary(Tables(table, pd.DataFrame()))
+    by_name = {row[0]: dict(zip(made.header, row, strict=True)) for row in made.rows}
+    assert by_name["U-Net + AdaBN"]["s per point"] == "0.2"
+    assert by_name["Y-Net"]["s per point"] == "30.0"
+    assert by_name["Y-Net"]["minus U-Net + AdaBN [95 %]"].startswith("-0.050 [")
+    assert by_name["Y-Net"]["published"] == "0.614 / 0.014"
+    said = study.findings(Tables(table, pd.DataFrame()))
+    assert any("Y-Net: -0.050" in each and "worst in b -> a (t) (-0.100)" in each for each in said)
+    assert any("would add, on average: U-Net +0.030, Y-Net +0.030" in each for each in said)
+
+
+def test_refusals():
+    group = Directions({"a": SOURCE, "b": TARGET}, [["a", "c"]])
+    with pytest.raises(InputError, match="t has no pair \\['a', 'c'\\]; name two of a, b"):
+        Comparison({"t": group})
+    with pytest.raises(InputError, match="there is no 'Z-Net'; take some of U-Net"):
+        Comparison({}, methods=["Z-Net"])
