@@ -44,12 +44,13 @@ class Recipe:
         propagation: `one_pass` or `layer_consistent`.
         until: standard error at which to stop reading; by default all tiles are read.
         class_proportions: of the target. With others than the source's, statistics are corrected for the difference.
+            None leaves it to who has the recipe.
     """
 
     policy: Policy = field(default_factory=Policy)
     propagation: PropagationName = "one_pass"
     until: UntilConverged | None = None
-    class_proportions: ClassProportions = "source"
+    class_proportions: ClassProportions | None = "source"
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class AdaptationTrainer(Trainer):
                 the data's `adaptation_tiles` are read.
             class_proportions: of the target: `source` if they are the source's, `estimated`, or shares of the classes,
                 such as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default as with
-                `policy`, `source`.
+                `policy`, `estimated` where the checkpoint holds class moments or `--data.source` is given.
         """
         path = _adapted_path(output, ckpt_path)
         refuse_existing(adapted_files(path), overwrite)

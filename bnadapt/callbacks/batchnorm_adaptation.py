@@ -1,10 +1,11 @@
 """Adapt the BatchNorm statistics of a task to the target, at the end of training or in `bnadapt adapt`."""
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from bnadapt.adaptation import SCANNED_TILES, AdaptationPass, ClassProportions, Recipe
 from bnadapt.batchnorm import (
+    BatchNormError,
     Convergence,
     Estimate,
     Policy,
@@ -31,6 +33,8 @@ from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder
 from bnadapt.reports.proportions_figure import scan_figure
 from bnadapt.reports.rendering import rendered
+
+log = logging.getLogger(__name__)
 
 
 class BatchNormAdaptation(Callback):
@@ -52,7 +56,7 @@ class BatchNormAdaptation(Callback):
         until: standard error at which to stop reading; by default all of `adaptation_tiles` are read.
         class_proportions: of the target: `source` if they are the source's, `estimated`, or shares of the classes, such
             as [0.9, 0.1]. Others than the source's need the source's class moments, which `fit` leaves in checkpoints
-            and which are else measured on `--data.source`.
+            and which are else measured on `--data.source`. By default they are estimated where that can be done.
         output: name of the checkpoint that `fit` writes into the folder of its checkpoints.
 
     Raises:
@@ -69,7 +73,7 @@ class BatchNormAdaptation(Callback):
         policy: Policy | None = None,
         propagation: PropagationName = "one_pass",
         until: UntilConverged | None = None,
-        class_proportions: ClassProportions = "source",
+        class_proportions: ClassProportions | None = None,
         output: str = "adapted.ckpt",
     ) -> None:
         self.recipe = Recipe(policy or Policy(), propagation, until, class_proportions)
@@ -125,16 +129,27 @@ class BatchNormAdaptation(Callback):
         """For the target's class proportions, with its record; None where they are the source's."""
         if self.recipe.class_proportions == "source":
             return None, None
+        if self.recipe.class_proportions is not None:
+            return self._corrected(trainer, task, runs, self.recipe)
+        try:
+            return self._corrected(trainer, task, runs, replace(self.recipe, class_proportions="estimated"))
+        except (BatchNormError, InputError) as error:
+            log.warning("Class proportions are taken to be the source's, for they cannot be estimated. %s", error)
+            return None, None
+
+    def _corrected(
+        self, trainer: Trainer, task: LightningModule, runs: AdaptationPass, recipe: Recipe
+    ) -> tuple[ProportionCorrection, dict[str, Any]]:
         if task.class_moments is None:
             if trainer.datamodule.source is None:
                 raise InputError(
                     "class_proportions: the checkpoint holds no class moments of its source; give --data.source with"
-                    " masks, to measure them, or leave class_proportions out."
+                    " masks, to measure them, or add them by bnadapt class_moments."
                 )
             task.class_moments = class_moments_of(trainer, task)
         some = trainer.datamodule.unlabelled_tiles("target", SCANNED_TILES, shard(trainer))
         batch = DataLoader(some, batch_size=SCANNED_TILES)
-        correction, scan = runs.correction(batch, self.recipe, task.class_moments)
+        correction, scan = runs.correction(batch, recipe, task.class_moments)
         return correction, proportions_record(correction, scan)
 
     def _record(self, datamodule: Any, tiles: DrawnTiles, estimate: Estimate) -> dict[str, Any]:

@@ -60,10 +60,10 @@ def test_every_checkpoint_holds_moments_of_its_own_weights(tmp_path):
 
 
 def test_fewer_objects_in_the_target_do_no_harm_once_proportions_are_estimated(best, tmp_path, capfd):
-    plain = adapt(best, tmp_path)
+    plain = adapt(best, tmp_path, "--class_proportions=source")
     assert plain["class_proportions"] is None
     scores = [iou(tmp_path / "a.ckpt")]
-    record = adapt(best, tmp_path, "--class_proportions=estimated")["class_proportions"]
+    record = adapt(best, tmp_path)["class_proportions"]
     scores.append(iou(tmp_path / "a.ckpt"))
     assert scores[1] > scores[0] + 0.1
     assert record["estimated"]
@@ -72,6 +72,16 @@ def test_fewer_objects_in_the_target_do_no_harm_once_proportions_are_estimated(b
     assert 0.03 <= record["target"][1] <= 0.12
     assert len(record["scan"]) == 12
     assert "Corrected for class proportions" in " ".join(capfd.readouterr().out.split())
+
+
+def test_where_proportions_cannot_be_estimated_they_are_the_sources(bare, tmp_path, caplog):
+    assert adapt(bare, tmp_path)["class_proportions"] is None
+    assert "taken to be the source's" in caplog.text
+    assert "add them by bnadapt class_moments" in caplog.text
+    default = Bank.load(tmp_path / "a.safetensors")
+    adapt(bare, tmp_path, "--class_proportions=source")
+    plain = Bank.load(tmp_path / "a.safetensors")
+    assert all(torch.equal(mean, plain.mean[layer]) for layer, mean in default.mean.items())
 
 
 def test_page_and_tensorboard_show_how_proportions_were_estimated(best, tmp_path):
