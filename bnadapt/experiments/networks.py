@@ -161,7 +161,7 @@ def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callba
 def build_task(training: Training, **options: Any) -> AdaptableTask:
     """The task of a training, with new weights."""
     arguments = {**training.task_args, **options}
-    return training.task_class()(training.network, dict(training.network_args), **arguments)
+    return training.task_class()(network=training.network, network_args=dict(training.network_args), **arguments)
 
 
 def domain_pair(

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,16 +30,10 @@ class CellSegUDATask(TwoDomainTask):
     1e-4 without a schedule in the original (configs/cellseguda-*.yaml).
 
     Args:
-        network: see `SegmentationTask`.
-        network_args: see `SegmentationTask`; `base_channels` is that of R and D, too.
-        in_channels: see `SegmentationTask`.
-        num_classes: see `SegmentationTask`.
-        loss: on the source; Dice by default.
-        optimizer: of S; see `SegmentationTask`.
-        lr_scheduler: of S; see `SegmentationTask`.
         adversarial_weight: a.
         reconstruction_weight: r.
         helper_learning_rate: of Adam for R and D.
+        **options: of `SegmentationTask`; the loss is Dice by default, and R and D have the `base_channels` of S.
 
     Reference:
         Haq and Huang, "Adversarial domain adaptation for cell segmentation", MIDL 2020.
@@ -48,25 +41,21 @@ class CellSegUDATask(TwoDomainTask):
 
     def __init__(
         self,
-        network: str = "unet",
-        network_args: dict[str, Any] | None = None,
-        in_channels: int = 1,
-        num_classes: int = 2,
-        loss: nn.Module | None = None,
-        optimizer: OptimizerCallable | None = None,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        *,
         adversarial_weight: float = 0.001,
         reconstruction_weight: float = 0.01,
         helper_learning_rate: float = 1e-3,
+        **options: Any,
     ) -> None:
-        super().__init__(network, network_args, in_channels, num_classes, loss, optimizer, lr_scheduler)
+        super().__init__(**options)
         self.automatic_optimization = False
         self.adversarial_weight = adversarial_weight
         self.reconstruction_weight = reconstruction_weight
         self.helper_learning_rate = helper_learning_rate
-        maps = num_classes - 1 if num_classes == 2 else num_classes
-        width = (network_args or {}).get("base_channels", 64)
-        self.reconstruction = UNet(maps, in_channels, width).to(memory_format=torch.channels_last)
+        classes = self.hparams.num_classes
+        maps = 1 if classes == 2 else classes
+        width = (self.hparams.network_args or {}).get("base_channels", 64)
+        self.reconstruction = UNet(maps, self.hparams.in_channels, width).to(memory_format=torch.channels_last)
         self.discriminator = MapDiscriminator(maps, width)
 
     def default_loss(self) -> nn.Module:

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,16 +28,10 @@ class MeanTeacherTask(TwoDomainTask):
     as in FixMatch (Sohn et al., NeurIPS 2020) and in the domain adaptation of SynapseNet (Muth et al., 2024).
 
     Args:
-        network: see `SegmentationTask`.
-        network_args: see `SegmentationTask`.
-        in_channels: see `SegmentationTask`.
-        num_classes: see `SegmentationTask`.
-        loss: see `SegmentationTask`.
-        optimizer: see `SegmentationTask`.
-        lr_scheduler: see `SegmentationTask`.
         decay: of the average.
         unlabelled_weight: w.
         confidence: of the teacher, 0 to 1.
+        **options: of `SegmentationTask`.
 
     Reference:
         Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017.
@@ -46,18 +39,13 @@ class MeanTeacherTask(TwoDomainTask):
 
     def __init__(
         self,
-        network: str = "unet",
-        network_args: dict[str, Any] | None = None,
-        in_channels: int = 1,
-        num_classes: int = 2,
-        loss: nn.Module | None = None,
-        optimizer: OptimizerCallable | None = None,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        *,
         decay: float = 0.99,
         unlabelled_weight: float = 1.0,
         confidence: float = 0.9,
+        **options: Any,
     ) -> None:
-        super().__init__(network, network_args, in_channels, num_classes, loss, optimizer, lr_scheduler)
+        super().__init__(**options)
         self.decay = decay
         self.unlabelled_weight = unlabelled_weight
         self.confidence = confidence

@@ -5,7 +5,6 @@ from itertools import chain
 from typing import Any
 
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,15 +26,9 @@ class YNetTask(TwoDomainTask):
     `SegmentationTask` unless given (configs/ynet-*.yaml give the original's).
 
     Args:
-        network: `unet`.
-        network_args: see `SegmentationTask`.
-        in_channels: see `SegmentationTask`.
-        num_classes: see `SegmentationTask`.
-        loss: on the source; Dice by default.
-        optimizer: see `SegmentationTask`.
-        lr_scheduler: see `SegmentationTask`.
         reconstruction_weight: w; 0 trains the U-Net alone.
         dropout: probability of dropout behind every level of the encoder and the bottleneck, in training.
+        **options: of `SegmentationTask`; the network must be a `unet`, the loss is Dice by default.
 
     Raises:
         InputError: the network is no U-Net.
@@ -47,21 +40,16 @@ class YNetTask(TwoDomainTask):
 
     def __init__(
         self,
-        network: str = "unet",
-        network_args: dict[str, Any] | None = None,
-        in_channels: int = 1,
-        num_classes: int = 2,
-        loss: nn.Module | None = None,
-        optimizer: OptimizerCallable | None = None,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        *,
         reconstruction_weight: float = 0.1,
         dropout: float = 0.0,
+        **options: Any,
     ) -> None:
-        super().__init__(network, network_args, in_channels, num_classes, loss, optimizer, lr_scheduler)
+        super().__init__(**options)
         unet = self.checked_unet()
         self.reconstruction_weight = reconstruction_weight
         self.dropout = dropout
-        self.reconstruction = ReconstructionDecoder(in_channels, unet.head.in_channels)
+        self.reconstruction = ReconstructionDecoder(self.hparams.in_channels, unet.head.in_channels)
         for level in (*unet.encoder, unet.bottleneck):
             level.register_forward_hook(self._dropped)
 

@@ -184,4 +184,4 @@ def test_without_images_of_the_target_there_is_nothing_to_learn(method):
 
 def test_ynet_needs_the_parts_of_a_unet():
     with pytest.raises(InputError, match="YNetTask needs encoder and decoder of the network `unet`, and smp/fpn"):
-        YNetTask("smp/fpn", {"encoder_name": "resnet18"})
+        YNetTask(network="smp/fpn", network_args={"encoder_name": "resnet18"})

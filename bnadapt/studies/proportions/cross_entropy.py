@@ -12,9 +12,8 @@ class CrossEntropyTask(SegmentationTask):
     """A SegmentationTask with cross-entropy alone.
 
     Args:
-        *args: see `SegmentationTask`.
-        **kwargs: see `SegmentationTask`.
+        **options: of `SegmentationTask`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"loss": nn.CrossEntropyLoss(ignore_index=IGNORED), **kwargs})
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"loss": nn.CrossEntropyLoss(ignore_index=IGNORED), **options})
