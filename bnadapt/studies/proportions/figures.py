@@ -45,7 +45,7 @@ def draw_pairs(real: pd.DataFrame) -> Figure:
     """IoU of the ways that matter on every real target, part by part."""
     parts = list(dict.fromkeys(real["part"]))
     columns = {"iou_unadapted": WITHOUT, "iou_adapted": WITH, "iou_corrected": "#edae49", "iou_oracle": "#aaaaaa"}
-    figure, axes = panels(len(parts), 1, (8.0, 2.6))
+    figure, axes = panels(len(parts), 1, (11.0, 2.6))
     for panel, part in zip(axes, parts, strict=True):
         grouped = real[real["part"] == part].groupby(["source", "target"], sort=False)
         series = {
