@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bnadapt.errors import InputError
 from bnadapt.networks import MapDiscriminator, UNet
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.two_domains import TwoDomainTask
@@ -35,6 +36,9 @@ class CellSegUDATask(TwoDomainTask):
         helper_learning_rate: of Adam for R and D.
         **options: of `SegmentationTask`; the loss is Dice by default, and R and D have the `base_channels` of S.
 
+    Raises:
+        InputError: at the start of `fit`, in several processes or in float16.
+
     Reference:
         Haq and Huang, "Adversarial domain adaptation for cell segmentation", MIDL 2020.
     """
@@ -61,6 +65,19 @@ class CellSegUDATask(TwoDomainTask):
     def default_loss(self) -> nn.Module:
         """Dice."""
         return DiceCrossEntropy(cross_entropy_weight=0.0)
+
+    def on_fit_start(self) -> None:
+        """Refuse what three optimizers in one step do not go with.
+
+        Raises:
+            InputError: there are several processes, or gradients are scaled.
+        """
+        super().on_fit_start()
+        if self.trainer.world_size > 1 or self.trainer.precision == "16-mixed":
+            raise InputError(
+                "CellSegUDATask trains in one process, in float32 or bfloat16; set --trainer.devices 1, and"
+                " --trainer.precision 32-true or bf16-mixed."
+            )
 
     def configure_optimizers(self) -> list[dict[str, Any]]:
         """Of S, of R and of D."""

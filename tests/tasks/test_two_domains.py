@@ -1,6 +1,7 @@
 """Methods that learn from source and target: each does what its paper says, and nothing else."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ class Losses(Callback):
         self.logged.append({tag: value.item() for tag, value in trainer.callback_metrics.items()})
 
 
-def fitted(make, steps, target_crops=True, callbacks=(), **options):
+def fitted(make, steps, target_crops=True, callbacks=(), precision=None, **options):
     seed_everything(3, verbose=False)
     task = make(**NETWORK, **OPTIMIZER, **options)
     start = {name: value.clone() for name, value in task.state_dict().items()}
@@ -49,6 +50,7 @@ def fitted(make, steps, target_crops=True, callbacks=(), **options):
         max_steps=steps,
         accelerator="cpu",
         devices=1,
+        precision=precision,
         logger=False,
         limit_val_batches=0,
         enable_checkpointing=False,
@@ -185,3 +187,19 @@ def test_without_images_of_the_target_there_is_nothing_to_learn(method):
 def test_ynet_needs_the_parts_of_a_unet():
     with pytest.raises(InputError, match="YNetTask needs encoder and decoder of the network `unet`, and smp/fpn"):
         YNetTask(network="smp/fpn", network_args={"encoder_name": "resnet18"})
+
+
+@pytest.mark.parametrize(("world_size", "precision"), [(2, "32-true"), (1, "16-mixed")])
+def test_cellseguda_refuses_several_processes_and_scaled_gradients(world_size, precision, monkeypatch):
+    task = CellSegUDATask(**NETWORK)
+    asked = SimpleNamespace(world_size=world_size, precision=precision)
+    monkeypatch.setattr(CellSegUDATask, "trainer", asked)
+    with pytest.raises(InputError, match="trains in one process, in float32 or bfloat16; set --trainer.devices 1"):
+        task.on_fit_start()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bfloat16_trains_all_the_same(method):
+    losses = Losses()
+    fitted(METHODS[method], 3, precision="bf16-mixed", callbacks=[losses])
+    assert all(0 < logged["train/source/loss"] < 10 for logged in losses.logged)
