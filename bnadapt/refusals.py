@@ -25,6 +25,8 @@ def refusals() -> Iterator[None]:
     """
     for each in ENDING:
         signal.signal(each, _end)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     threading.excepthook = _report
     try:
         try:
@@ -43,8 +45,19 @@ def refusals() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    _forgive_finalizers()
     print(f"bnadapt: ended by {signal.Signals(number).name}.", file=sys.stderr)
     sys.exit(SIGNALLED + number)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _forgive_finalizers()
+    signal.default_int_handler(number, frame)
+
+
+def _forgive_finalizers() -> None:
+    """Say nothing of objects that a signal has left half made, and whose finalizers miss what is not there."""
+    sys.unraisablehook = lambda failure: None
 
 
 def _report(failure: threading.ExceptHookArgs) -> None:

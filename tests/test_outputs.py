@@ -159,6 +159,34 @@ def test_a_signal_ends_with_its_status_and_leaves_nothing_half_written(best, tmp
     assert not list(tmp_path.glob(".partial*"))
 
 
+HALF_MADE = """
+import os, signal
+from bnadapt.refusals import refusals
+
+class Plugin:
+    def __init__(self):
+        os.kill(os.getpid(), {number})
+        self.file = None
+
+    def __del__(self):
+        print(self.file)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with refusals():
+    Plugin()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGTERM, "ended by SIGTERM"), (signal.SIGINT, "KeyboardInterrupt")]
+)
+def test_what_a_signal_has_left_half_made_does_not_complain(number, words):
+    code = HALF_MADE.format(number=int(number))
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert words in ended.stderr
+    assert "__del__" not in ended.stderr
+
+
 class TestAtomicFolder:
     """All entries, or none."""
 
