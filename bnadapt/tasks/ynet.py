@@ -26,7 +26,7 @@ class YNetTask(TwoDomainTask):
     `SegmentationTask` unless given (configs/ynet-*.yaml give the original's).
 
     Args:
-        reconstruction_weight: w; 0 trains the U-Net alone.
+        reconstruction_weight: w; 0 trains the U-Net alone, on the source alone.
         dropout: probability of dropout behind every level of the encoder and the bottleneck, in training.
         **options: of `SegmentationTask`; the network must be a `unet`, the loss is Dice by default.
 
@@ -62,13 +62,13 @@ class YNetTask(TwoDomainTask):
         return chain(self.network.parameters(), self.reconstruction.parameters())
 
     def training_step(self, batch: dict[str, dict[str, Tensor]], batch_idx: int) -> Tensor:
+        if not self.reconstruction_weight:
+            return super().training_step(batch.get("source", batch), batch_idx)
         source, target = self.domains(batch)
         logits, reconstructed = self._both(self.images(source))
         loss = self.loss(logits, source["mask"])
         self.log("train/source/loss", loss, prog_bar=True)
         self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"])
-        if not self.reconstruction_weight:
-            return loss
         errors = {
             "source": functional.mse_loss(reconstructed, source["image"]),
             "target": functional.mse_loss(self._both(self.images(target))[1], target["image"]),
@@ -81,8 +81,6 @@ class YNetTask(TwoDomainTask):
         unet, size = self.network, images.shape[-2:]
         latents, skips = unet.encoded(pad_to_multiple(images.contiguous(memory_format=torch.channels_last), 16))
         logits = unet.decoded(latents, skips)
-        if not self.reconstruction_weight:
-            return crop_to(logits, size), images
         return crop_to(logits, size), crop_to(self.reconstruction(latents), size)
 
     def _dropped(self, level: nn.Module, inputs: Any, output: Tensor) -> Tensor:

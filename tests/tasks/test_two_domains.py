@@ -91,6 +91,8 @@ def test_ynet_without_reconstruction_is_the_unet_to_the_bit():
     for name, value in plain.network.state_dict().items():
         assert torch.equal(own.network.state_dict()[name], value), name
     assert changed(own, start) == {"network"}
+    alone, _ = fitted(YNetTask, 4, target_crops=False, reconstruction_weight=0.0)
+    assert all(torch.equal(each, own.network.state_dict()[name]) for name, each in alone.network.state_dict().items())
 
 
 def test_ynet_reconstructs_better_with_every_step_and_drops_out_in_training_alone():
