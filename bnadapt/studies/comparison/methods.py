@@ -73,8 +73,11 @@ METHODS = {
     "mean teacher": Method("both", (NONE, ADABN), "MeanTeacherTask"),
     "target-trained": Method("target"),
 }
-"""In the order of the table. Y-Net and CellSegUDA have the loss of their papers on the source, Dice; all else has Dice plus
-cross-entropy, but for the U-Net that tells what this makes."""
+"""In the order of the table.
+
+On the source, Y-Net and CellSegUDA have the loss of their papers, Dice; all others have Dice plus cross-entropy, but
+for the U-Net that tells what this makes.
+"""
 
 PUBLISHED = {
     "U-Net": (0.556, 0.006),
