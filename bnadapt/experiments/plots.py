@@ -73,9 +73,9 @@ def before_and_after(panel: Axes, table: pd.DataFrame, x: str, even: bool = Fals
 
 
 def legend(figure: Figure, panel: Axes) -> None:
-    """The legend of a panel, above all of them, at most five labels in a row."""
+    """The legend of a panel, above all of them, at most four labels in a row."""
     handles, labels = panel.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)), frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), frameon=False, fontsize=8)
 
 
 Series = tuple[Sequence[float], Sequence[float], str]
