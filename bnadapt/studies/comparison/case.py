@@ -17,7 +17,7 @@ from bnadapt.experiments.specs import Spec
 from bnadapt.files import atomic_write
 from bnadapt.studies.comparison.history import History, trained_with_history
 from bnadapt.studies.comparison.methods import METHODS, NONE, row_name
-from bnadapt.studies.comparison.treatments import parameters_of, treated
+from bnadapt.studies.comparison.treatments import treated
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def _scored(target: DomainEvaluation, treatment: str) -> tuple[TableRow, Tensor]
         "foreground_predicted": scores.predicted,
         "seconds_adaptation": 0.0 if treatment == NONE else round(seconds, 3),
         "target_tiles": 0 if treatment == NONE else len(tiles),
-        "parameters": parameters_of(network.network),
+        "parameters": sum(each.numel() for each in network.network.parameters()),
     }
     return row, prediction
 

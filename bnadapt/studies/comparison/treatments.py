@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor
 
 from bnadapt.batchnorm import Bank, minimise_entropy
@@ -68,8 +67,3 @@ def treated(network: NetworkEvaluation, treatment: str, tiles: Tensor) -> Iterat
         yield BANKS[ADABN](network, tiles)
     finally:
         network.network.load_state_dict(before)
-
-
-def parameters_of(network: torch.nn.Module) -> int:
-    """Numbers that a network needs when it segments."""
-    return sum(parameter.numel() for parameter in network.parameters())
