@@ -1,6 +1,7 @@
 """Small images and networks that every test may use."""
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -59,6 +60,10 @@ def without(options, *prefixes):
 
 LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]  # of commands that take a checkpoint
 TARGET_ALONE = without(LOADING, "--data.source")  # the same where no distances are to be measured
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ LAYERS = (
     ("distances",),
     ("data", "networks"),
     ("adaptation", "reports"),
+    ("gain",),
     ("callbacks", "tasks"),
     ("trainer",),
     ("experiments",),

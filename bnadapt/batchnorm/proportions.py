@@ -209,12 +209,5 @@ def _with_share(current: Sequence[float], label: int, shares: Sequence[float]) -
     return [(*each[:label], share, *each[label + 1 :]) for each, share in zip(scaled, shares, strict=True)]
 
 
-def _best(candidates: Sequence[ProportionCandidate], label: int, tolerance: float) -> tuple[ProportionCandidate, bool]:
-    consistent = [each for each in candidates if each.inconsistency(label) < tolerance]
-    if consistent:
-        return min(consistent, key=lambda each: each.uncertainty), True
-    return min(candidates, key=lambda each: each.inconsistency(label)), False
-
-
 def _logit(share: float) -> float:
     return torch.logit(torch.tensor(share, dtype=torch.float64), eps=1e-6).item()

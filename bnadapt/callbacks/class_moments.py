@@ -44,7 +44,9 @@ def class_moments_of(trainer: Trainer, task: LightningModule) -> ClassMoments:
     """
     runs = adaptation_pass(trainer, task)
     runs.group = None
-    return runs.class_moments(trainer.datamodule.training_tiles("source", LABELLED_TILES), task.hparams.num_classes)
+    return runs.class_moments(
+        trainer.datamodule.labelled_tiles("source", "train", LABELLED_TILES), task.hparams.num_classes
+    )
 
 
 def add_class_moments(trainer: Trainer, task: LightningModule, path: Path) -> None:

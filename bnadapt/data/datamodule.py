@@ -143,7 +143,7 @@ class DomainPair(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """Tiles of the source's validation block."""
-        return self._labelled_tiles("source", self._needed("source"), "val")
+        return self._scored_tiles("source", self._needed("source"), "val")
 
     def test_domains(self) -> dict[str, Domain]:
         """The named test sets: source, target if it has masks, and the further ones.
@@ -167,7 +167,7 @@ class DomainPair(LightningDataModule):
 
     def test_dataloader(self) -> list[DataLoader]:
         """Tiles of every test set's test block, in the order of `test_domains`."""
-        return [self._labelled_tiles(name, domain, "test") for name, domain in self.test_domains().items()]
+        return [self._scored_tiles(name, domain, "test") for name, domain in self.test_domains().items()]
 
     def predict_dataloader(self) -> DataLoader:
         """Whole sections of the target, each a bag of tiles."""
@@ -198,10 +198,17 @@ class DomainPair(LightningDataModule):
         readers = [partial(self._prepare, which, domain, sections[index]) for index in order]
         return DrawnTiles(readers, domain.name, self.tile_size, self.overlap, count, shard, self.batch_size, seed)
 
-    def training_tiles(self, which: str, count: int, seed: int = 0) -> DataLoader:
-        """Labelled tiles of the train block of `source` or `target`, `count` of them drawn at random, or all."""
+    def labelled_tiles(self, which: str, block: str, count: int, seed: int = 0) -> DataLoader:
+        """Labelled tiles of a block of `source` or `target`, `count` of them drawn at random, or all.
+
+        Args:
+            which: `source` or `target`.
+            block: `train`, `val` or `test`.
+            count: at most.
+            seed: of which.
+        """
         domain = self._needed(which)
-        seen = self._with_something_to_see(which, domain, domain.block("train"))
+        seen = self._with_something_to_see(which, domain, domain.block(block))
         tiles = Tiles(seen, self.tile_size, self.overlap, which, domain.classes)
         return self._loader(Subset(tiles, np.random.default_rng(seed).permutation(len(tiles))[:count].tolist()))
 
@@ -220,7 +227,7 @@ class DomainPair(LightningDataModule):
         # a last batch of one crop has no variance in a BatchNorm layer behind global pooling
         return self._loader(crops, sampler=sampler, drop_last=len(crops) > self.batch_size)
 
-    def _labelled_tiles(self, name: str, domain: Domain, block: str) -> DataLoader:
+    def _scored_tiles(self, name: str, domain: Domain, block: str) -> DataLoader:
         seen = self._with_something_to_see(name, domain, domain.block(block))
         processes = self.trainer.world_size if self.trainer else 1
         return self._loader(Tiles(seen, self.tile_size, self.overlap, name, domain.classes, processes))

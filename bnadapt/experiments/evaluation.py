@@ -35,6 +35,8 @@ from bnadapt.data.masks import IGNORED
 from bnadapt.distances import Distribution, distances_between, noise_floor
 from bnadapt.experiments.networks import SourceNetwork, build_task, domain_pair, quiet, trained
 from bnadapt.experiments.specs import Keyed, Spec, canonical
+from bnadapt.gain import SourceReference, source_reference
+from bnadapt.gain.reference import REFERENCE_TILES
 from bnadapt.tasks.metrics import segmentation_metrics
 
 CACHED_DOMAINS, CACHED_NETWORKS = 3, 2
@@ -101,7 +103,13 @@ class DomainTiles:
     @cached_property
     def training(self) -> list[dict[str, Tensor]]:
         """Batches of labelled tiles of the train block."""
-        return list(self.scored.training_tiles("target", LABELLED_TILES))
+        return list(self.scored.labelled_tiles("target", "train", LABELLED_TILES))
+
+    @cached_property
+    def validation(self) -> tuple[Tensor, Tensor]:
+        """Labelled tiles (n, C, h, w) of the validation block, and their masks (n, h, w)."""
+        batches = list(self.scored.labelled_tiles("target", "val", REFERENCE_TILES))
+        return torch.cat([each["image"] for each in batches]), torch.cat([each["mask"] for each in batches])
 
     def _unlabelled(self, count: int | None, seed: int = 0) -> Tensor:
         """`count` tiles (n, C, h, w), drawn at random from what adaptation may read."""
@@ -183,6 +191,11 @@ class NetworkEvaluation:
             }
             for layer, sketch in sketched.sketches.items()
         }
+
+    @cached_property
+    def reference(self) -> SourceReference:
+        """What is known of its own source, as a verdict needs it."""
+        return source_reference(self.runs, *self.source.tiles.validation, self.class_moments)
 
     @cached_property
     def source(self) -> "DomainEvaluation":

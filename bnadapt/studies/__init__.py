@@ -35,6 +35,10 @@ STUDIES = {
     "comparison": Entry(
         "bnadapt.studies.comparison.study:Comparison", "methods of domain adaptation side by side, and what they cost"
     ),
+    "candidates": Entry(
+        "bnadapt.studies.candidates.study:Candidates",
+        "every way to treat a target, and what can be seen of it without labels",
+    ),
     "how-much": Entry(
         "bnadapt.studies.how_much:HowMuch", "how much of the source to keep, where, and from how many tiles"
     ),

@@ -1,0 +1,252 @@
+"""Features of a candidate that need no label of the target, each with its formula and where it comes from.
+
+All compare what a network does on the target with what it does on the source, so that its own habits cancel out.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+from bnadapt.batchnorm import Bank
+from bnadapt.batchnorm.bank import LayerShift
+from bnadapt.gain.candidates import ADAPTED, NONE
+from bnadapt.gain.latents import bottleneck_bhattacharyya, correlation_mismatch, log_frechet, skewness_difference
+from bnadapt.gain.predictions import STATISTICS, confidence, log_odds, overlap, soft_iou
+from bnadapt.gain.reference import SourceReference, uncertainty_of
+from bnadapt.gain.treatment import Treated, Trials
+
+SMALLEST, LARGEST = 1e-3, 1e3  # of ratios
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A candidate, and what it is compared with.
+
+    Attributes:
+        reference: the source's.
+        trials: of all candidates.
+        own: the candidate's.
+    """
+
+    reference: SourceReference
+    trials: Trials
+    own: Treated
+
+    @property
+    def unadapted(self) -> Treated:
+        """The target without adaptation."""
+        return self.trials.treated[NONE]
+
+    @property
+    def adapted(self) -> Treated:
+        """The target with plain adaptation."""
+        return self.trials.treated[ADAPTED]
+
+
+def source_iou(view: View) -> float:
+    """Foreground IoU on the source, which few networks exceed elsewhere."""
+    return view.reference.iou
+
+
+def distance_before(view: View) -> float:
+    """Log Frechet distance of source and target latents without adaptation, mean over layers."""
+    return log_frechet(view.reference.latents, view.unadapted.seen.latents)
+
+
+def distance_after(view: View) -> float:
+    """The same with the candidate: the residual shift."""
+    return log_frechet(view.reference.latents, view.own.seen.latents)
+
+
+def bottleneck_before(view: View) -> float:
+    """Log Bhattacharyya distance at the bottleneck without adaptation (Stenger et al., ISBI 2023)."""
+    return bottleneck_bhattacharyya(view.reference.latents, view.unadapted.seen.latents)
+
+
+def residual_correlation(view: View) -> float:
+    """Root mean square difference of correlations between channels, mean over layers (CORAL, Sun et al. 2016)."""
+    return correlation_mismatch(view.reference.latents, view.own.seen.latents)
+
+
+def residual_skewness(view: View) -> float:
+    """Mean absolute difference of the channels' skewness, mean over layers."""
+    return skewness_difference(view.reference.latents, view.own.seen.latents)
+
+
+def inversion_margin(view: View) -> float:
+    """How much farther the inverted target is than the target, both adapted: log D(-x) - log D(x)."""
+    inverted = view.trials.treated.get("inverted")
+    return distance_after(View(view.reference, view.trials, inverted)) - _adapted_distance(view) if inverted else 0.0
+
+
+def mean_drift(view: View) -> float:
+    """Log of the BatchNorm means' shift, in source standard deviations (BatchNorm drift, arXiv 2107.00191)."""
+    return _log_mean(each.mean for each in _drift(view.own.statistics, view.own.runs.source_bank))
+
+
+def variance_drift(view: View) -> float:
+    """Log of the BatchNorm variances' shift, root mean square of their log ratios."""
+    return _log_mean(each.log_variance for each in _drift(view.own.statistics, view.own.runs.source_bank))
+
+
+def uncertainty(view: View) -> float:
+    """Log of uncertainty per boundary, over that of the source (see `bnadapt.batchnorm.estimate_proportions`)."""
+    return _log_ratio(uncertainty_of(view.own.seen, view.reference), view.reference.uncertainty)
+
+
+def class_confidence(view: View) -> float:
+    """Expected IoU by class-specific confidence (Li et al., MICCAI 2022, arXiv 2207.09957)."""
+    return soft_iou(view.own.seen.logits, view.reference.temperatures)
+
+
+def thresholded_confidence(view: View) -> float:
+    """ATC (Garg et al., ICLR 2022): share of the pixels above the source's threshold, minus the source's accuracy."""
+    confident = view.own.seen.logits.softmax(1).amax(1) > view.reference.threshold
+    return float(confident.double().mean()) - view.reference.accuracy
+
+
+def difference_of_confidence(view: View) -> float:
+    """DoC (Guillory et al., ICCV 2021): mean confidence minus that on the source."""
+    return confidence(view.own.seen) - view.reference.statistics["confidence"]
+
+
+def foreground_shift(view: View) -> float:
+    """Log odds of the predicted share of foreground, minus that of the source's."""
+    return log_odds(STATISTICS["foreground"](view.own.seen)) - log_odds(view.reference.statistics["foreground"])
+
+
+def foreground_excess(view: View) -> float:
+    """Absolute value of `foreground_shift`."""
+    return abs(foreground_shift(view))
+
+
+def estimate_shift(view: View) -> float:
+    """Absolute difference of the log odds of the predicted and of the estimated share of foreground."""
+    estimated = 1 - view.trials.scan_for(view.own.candidate).chosen.proportions[0]
+    return abs(log_odds(STATISTICS["foreground"](view.own.seen)) - log_odds(estimated))
+
+
+def agreement_with_unadapted(view: View) -> float:
+    """Foreground IoU of the prediction and of that without adaptation."""
+    return overlap(view.own.seen.classes, view.unadapted.seen.classes)
+
+
+def agreement_with_adapted(view: View) -> float:
+    """Foreground IoU of the prediction and of that with plain adaptation."""
+    return overlap(view.own.seen.classes, view.adapted.seen.classes)
+
+
+def agreement_with_others(view: View) -> float:
+    """Mean foreground IoU of the prediction and of all other candidates' (pairwise Dice, as an IoU)."""
+    others = [each for each in view.trials.treated.values() if each is not view.own]
+    return sum(overlap(view.own.seen.classes, each.seen.classes) for each in others) / max(1, len(others))
+
+
+def boundary_length(view: View) -> float:
+    """Log of the boundary length per pixel, over that on the source."""
+    return _against_source(view, "boundaries")
+
+
+def edges(view: View) -> float:
+    """Log of the edge alignment of predicted boundaries, over that on the source."""
+    return _against_source(view, "edge_alignment")
+
+
+def polarity(view: View) -> float:
+    """Foreground minus background intensity in standard deviations, times the sign that it has on the source."""
+    return STATISTICS["polarity"](view.own.seen) * math.copysign(1, view.reference.statistics["polarity"])
+
+
+def flip_consistency(view: View) -> float:
+    """IoU of the predictions of images and of turned images, minus that on the source (CRank, arXiv 2503.00450)."""
+    return STATISTICS["consistency"](view.own.seen) - view.reference.statistics["consistency"]
+
+
+def entropy(view: View) -> float:
+    """Mean entropy, minus that on the source."""
+    return STATISTICS["entropy"](view.own.seen) - view.reference.statistics["entropy"]
+
+
+def collapse(view: View) -> float:
+    """1 where every pixel is of one class: 1 - entropy of the mean probabilities."""
+    return STATISTICS["collapse"](view.own.seen)
+
+
+def dropout_disagreement(view: View) -> float:
+    """AETTA (Lee et al., CVPR 2024): share of the pixels that change by dropout, over even^3.
+
+    Dropout is in front of the last layer; even is the entropy of the mean probabilities, relative to the greatest one.
+    """
+    even = max(1 - STATISTICS["collapse"](view.own.seen), SMALLEST)
+    return min(STATISTICS["disagreement"](view.own.seen) / even**3, 1.0)
+
+
+def nuclear_norm(view: View) -> float:
+    """Nuclear norm of the probabilities (Deng et al., NeurIPS 2023), minus that on the source."""
+    return STATISTICS["nuclear_norm"](view.own.seen) - view.reference.statistics["nuclear_norm"]
+
+
+FEATURES: Mapping[str, Callable[[View], float]] = {
+    each.__name__: each
+    for each in (
+        source_iou,
+        distance_before,
+        distance_after,
+        bottleneck_before,
+        residual_correlation,
+        residual_skewness,
+        inversion_margin,
+        mean_drift,
+        variance_drift,
+        uncertainty,
+        class_confidence,
+        thresholded_confidence,
+        difference_of_confidence,
+        foreground_shift,
+        foreground_excess,
+        estimate_shift,
+        agreement_with_unadapted,
+        agreement_with_adapted,
+        agreement_with_others,
+        boundary_length,
+        edges,
+        polarity,
+        flip_consistency,
+        entropy,
+        collapse,
+        dropout_disagreement,
+        nuclear_norm,
+    )
+}
+
+
+def features_of(reference: SourceReference, trials: Trials) -> dict[str, dict[str, float]]:
+    """All features of every candidate, by the candidate's name."""
+    return {
+        name: {feature: of(View(reference, trials, own)) for feature, of in FEATURES.items()}
+        for name, own in trials.treated.items()
+    }
+
+
+def _adapted_distance(view: View) -> float:
+    return distance_after(View(view.reference, view.trials, view.adapted))
+
+
+def _drift(bank: Bank, source: Bank) -> Iterable[LayerShift]:
+    return bank.compared(source).values()
+
+
+def _log_mean(values: Iterable[float]) -> float:
+    return math.log(max(fmean(values), SMALLEST))
+
+
+def _against_source(view: View, statistic: str) -> float:
+    return _log_ratio(STATISTICS[statistic](view.own.seen), view.reference.statistics[statistic])
+
+
+def _log_ratio(value: float, reference: float) -> float:
+    """Of what cannot be below zero, from 1/1000 to 1000."""
+    if not reference:
+        return 0.0
+    return math.log(min(max(value / reference, SMALLEST), LARGEST))

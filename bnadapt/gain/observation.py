@@ -1,0 +1,133 @@
+"""What a network does on tiles of a domain, seen at once: latents, logits, and how these hold under small changes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnadapt.adaptation import AdaptationPass
+from bnadapt.batchnorm import Bank
+from bnadapt.batchnorm.isolation import isolated
+from bnadapt.batchnorm.layers import named_modules
+from bnadapt.errors import InputError
+from bnadapt.gain.latents import LatentSummary, Summaries, compared_layers
+
+BATCH = 8  # tiles that are run together
+DROPOUTS, DROPPED = 5, 0.4  # of the test with dropout; AETTA has 10, and 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What a network does on tiles of a domain, with one bank of statistics.
+
+    Attributes:
+        images: (n, C, h, w) float32 on the CPU, as they were given.
+        logits: (n, K, h, w) float32 on the CPU.
+        flipped: logits of the images turned by 180 degrees, turned back.
+        disagreement: share of the pixels whose class changes by dropout in front of the network's last layer.
+        latents: by layer.
+    """
+
+    images: Tensor
+    logits: Tensor
+    flipped: Tensor
+    disagreement: float
+    latents: Summaries
+
+    @property
+    def classes(self) -> Tensor:
+        """(n, h, w) predicted."""
+        return self.logits.argmax(1)
+
+
+def observe(runs: AdaptationPass, tiles: Tensor, bank: Bank | None = None) -> Observation:
+    """Look at a network on tiles; it is left as it was.
+
+    Args:
+        runs: the network, and what runs it.
+        tiles: (n, C, h, w).
+        bank: of statistics; the source's by default.
+
+    Raises:
+        InputError: the network gives no logits (N, K, h, w).
+        DistanceError: latents are not finite.
+    """
+    logits: list[Tensor] = []
+    with _LastLayer(runs.network) as last:
+
+        def recorded(images: Tensor) -> None:
+            logits.append(_logits(runs, images))
+            last.drop()
+
+        watched = AdaptationPass(
+            runs.network, recorded, runs.source_bank, runs.positions_per_tile, compared_layers(runs.network)
+        )
+        sketched = watched.sketch([{"image": part} for part in tiles.split(BATCH)], bank)
+    latents = {layer: LatentSummary.of(sketch.distribution()) for layer, sketch in sketched.sketches.items()}
+    return Observation(tiles.cpu(), torch.cat(logits), _turned(runs, tiles, bank), last.disagreement, latents)
+
+
+def _turned(runs: AdaptationPass, tiles: Tensor, bank: Bank | None) -> Tensor:
+    device = next(runs.network.parameters()).device
+    with isolated(runs.network), (bank or runs.source_bank).applied(runs.network):
+        found = [_logits(runs, part.flip((-2, -1)).to(device)) for part in tiles.split(BATCH)]
+    return torch.cat(found).flip((-2, -1))
+
+
+@torch.no_grad()
+def _logits(runs: AdaptationPass, images: Tensor) -> Tensor:
+    logits = runs.forward(images)
+    if not isinstance(logits, Tensor) or logits.ndim != 4 or logits.shape[-2:] != images.shape[-2:]:
+        raise InputError(
+            "The network gives no logits (N, K, h, w) of the images' height and width, which a verdict rests on; wrap"
+            " it in a module that does."
+        )
+    return logits.float().cpu()
+
+
+class _LastLayer:
+    """Runs the last layer that a network calls once more, with dropout in front of it; a context, with hooks.
+
+    Args:
+        network: its layers are its modules with parameters and no further modules.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.layers = [each for _, each in named_modules(network) if not list(each.children()) and _has_weights(each)]
+        self.handles: list[Any] = []
+        self.last: tuple[nn.Module, Tensor] | None = None
+        self.generator = torch.Generator().manual_seed(0)
+        self.changed = self.pixels = 0
+
+    def __enter__(self) -> "_LastLayer":
+        self.handles = [layer.register_forward_pre_hook(self._take) for layer in self.layers]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self.handles:
+            handle.remove()
+        self.last = None
+
+    @torch.no_grad()
+    def drop(self) -> None:
+        """Count whose class changes, in the batch that was run last."""
+        layer, latents = self.last
+        before = layer.forward(latents).argmax(1)
+        for _ in range(DROPOUTS):
+            kept = (torch.rand(latents.shape, generator=self.generator) >= DROPPED).to(latents)
+            self.changed += int((layer.forward(latents * kept / (1 - DROPPED)).argmax(1) != before).sum())
+            self.pixels += before.numel()
+
+    @property
+    def disagreement(self) -> float:
+        """Share of the pixels whose class changed."""
+        return self.changed / self.pixels
+
+    def _take(self, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if inputs and isinstance(inputs[0], Tensor):
+            self.last = layer, inputs[0].to(next(layer.parameters()).dtype)  # whatever autocast has made of it
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return next(module.parameters(recurse=False), None) is not None

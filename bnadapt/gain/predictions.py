@@ -1,0 +1,149 @@
+"""Numbers that unlabelled predictions give; classes above 0 are foreground."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from bnadapt.batchnorm.class_estimation import margins
+from bnadapt.gain.observation import Observation
+
+TINY = 1e-4  # share of the pixels that counts as none
+
+
+def foreground(seen: Observation) -> float:
+    """Share of the pixels that are predicted as foreground."""
+    return _share(seen.classes > 0)
+
+
+def confidence(seen: Observation) -> float:
+    """Mean greatest probability (Hendrycks and Gimpel 2017)."""
+    return float(seen.logits.softmax(1).amax(1).double().mean())
+
+
+def entropy(seen: Observation) -> float:
+    """Mean entropy of the pixels' probabilities, over that of even ones."""
+    probabilities = seen.logits.softmax(1)
+    return float(-(probabilities * probabilities.clamp(min=1e-12).log()).sum(1).double().mean()) / _most(seen)
+
+
+def collapse(seen: Observation) -> float:
+    """1 - entropy of the mean probabilities, over that of even ones: 1 where every pixel is of one class (AETTA)."""
+    mean = seen.logits.softmax(1).double().mean((0, 2, 3))
+    return 1 - float(-(mean * mean.clamp(min=1e-12).log()).sum()) / _most(seen)
+
+
+def consistency(seen: Observation) -> float:
+    """IoU of the foreground of images and of turned images (CRank, arXiv 2503.00450); 1 where there is none in both."""
+    return overlap(seen.classes, seen.flipped.argmax(1))
+
+
+def boundaries(seen: Observation) -> float:
+    """Pairs of neighbouring pixels whose classes differ, per pixel: total variation."""
+    return sum(float(each.sum()) for each in _boundary(seen.classes)) / seen.classes.numel()
+
+
+def edge_alignment(seen: Observation) -> float:
+    """Mean absolute image gradient across boundaries, over that between all neighbours; 1 without boundaries."""
+    steps = [seen.images.mean(1).diff(dim=axis).abs().double() for axis in (1, 2)]
+    boundary = _boundary(seen.classes)
+    count = sum(float(each.sum()) for each in boundary)
+    everywhere = sum(float(each.sum()) for each in steps) / sum(each.numel() for each in steps)
+    if not count or not everywhere:
+        return 1.0
+    across = sum(float(step[there].sum()) for step, there in zip(steps, boundary, strict=True)) / count
+    return across / everywhere
+
+
+def polarity(seen: Observation) -> float:
+    """Mean intensity of the foreground minus that of the background, in standard deviations of the image."""
+    inside = seen.classes > 0
+    if inside.all() or not inside.any():
+        return 0.0
+    values = seen.images.mean(1).double()
+    spread = float(values.std())
+    return float(values[inside].mean() - values[~inside].mean()) / spread if spread else 0.0
+
+
+def nuclear_norm(seen: Observation) -> float:
+    """Nuclear norm of the probabilities of 4096 pixels, over its upper bound (Deng et al. 2023)."""
+    rows = seen.logits.softmax(1).permute(0, 2, 3, 1).flatten(0, 2)
+    rows = rows[:: max(1, len(rows) // 4096)].double()
+    bound = math.sqrt(min(rows.shape) * len(rows))
+    return float(torch.linalg.svdvals(rows).sum()) / bound
+
+
+def disagreement(seen: Observation) -> float:
+    """Share of the pixels whose class changes by dropout in front of the last layer (AETTA, Lee et al. 2024)."""
+    return seen.disagreement
+
+
+STATISTICS: Mapping[str, Callable[[Observation], float]] = {
+    each.__name__: each
+    for each in (
+        foreground,
+        confidence,
+        entropy,
+        collapse,
+        consistency,
+        boundaries,
+        edge_alignment,
+        polarity,
+        nuclear_norm,
+        disagreement,
+    )
+}
+"""Of the predictions alone, by name."""
+
+
+def uncertainty(seen: Observation, margin: float) -> float:
+    """Pixels whose greatest two logits differ by less than `margin`, per pair of neighbours of different classes.
+
+    See `bnadapt.batchnorm.ProportionCandidate`. Infinite without such pairs.
+    """
+    count = sum(float(each.sum()) for each in _boundary(seen.classes))
+    return float((margins(seen.logits) < margin).sum()) / count if count else math.inf
+
+
+def overlap(one: Tensor, other: Tensor) -> float:
+    """Foreground IoU of two maps of classes; 1 where neither has foreground."""
+    first, second = one > 0, other > 0
+    union = float((first | second).sum())
+    return float((first & second).sum()) / union if union else 1.0
+
+
+def log_odds(share: float) -> float:
+    """log(share / (1 - share)), of shares of 0 and 1 too."""
+    clipped = min(max(share, TINY), 1 - TINY)
+    return math.log(clipped / (1 - clipped))
+
+
+def soft_iou(logits: Tensor, temperatures: Tensor) -> float:
+    """Expected foreground IoU by the probabilities, after every pixel's logits were divided by its class's temperature.
+
+    Class-specific confidence (Li et al., MICCAI 2022): p of the foreground summed over what is predicted as foreground
+    counts as right, 1 - p there and p elsewhere as wrong. 1 where there is neither.
+
+    Args:
+        logits: (n, K, h, w).
+        temperatures: (K,), of pixels that are predicted as every class.
+    """
+    classes = logits.argmax(1)
+    probability = 1 - (logits / temperatures.to(logits)[classes].unsqueeze(1)).softmax(1)[:, 0].double()
+    inside = classes > 0
+    right, all_of_it = float(probability[inside].sum()), float(inside.sum() + probability[~inside].sum())
+    return right / all_of_it if all_of_it else 1.0
+
+
+def _boundary(classes: Tensor) -> list[Tensor]:
+    """Whether neighbours differ, along both axes."""
+    return [classes.diff(dim=axis) != 0 for axis in (1, 2)]
+
+
+def _share(chosen: Tensor) -> float:
+    return float(chosen.double().mean())
+
+
+def _most(seen: Observation) -> float:
+    return math.log(seen.logits.shape[1])

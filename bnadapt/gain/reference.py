@@ -1,0 +1,129 @@
+"""What is known of a source without its images: how its predictions look, how good they are, and its latents."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bnadapt.adaptation import AdaptationPass
+from bnadapt.batchnorm import ClassMoments
+from bnadapt.errors import InputError
+from bnadapt.gain.latents import LatentSummary, Summaries
+from bnadapt.gain.observation import Observation, observe
+from bnadapt.gain.predictions import STATISTICS, overlap, uncertainty
+
+REFERENCE_TILES = 16  # of the source's validation block
+SHARP = 0.2  # part of the source's mean margin of logits below which a pixel counts as uncertain
+IGNORED = 255
+COLDEST, HOTTEST = 0.05, 20.0  # temperatures that are tried
+HALVINGS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class SourceReference:
+    """A network on labelled tiles of its source that it was not trained on, with the source's statistics.
+
+    Attributes:
+        moments: class moments of the source.
+        iou: of the foreground.
+        accuracy: share of the pixels that are right.
+        threshold: confidence above which that share of the pixels is (ATC, Garg et al. 2022).
+        temperatures: (K,), of pixels that are predicted as every class, see `bnadapt.gain.predictions.soft_iou`.
+        uncertainty: see `bnadapt.gain.predictions.uncertainty`.
+        statistics: of the predictions, by name, see `bnadapt.gain.predictions.STATISTICS`.
+        intensity: mean of the images.
+        latents: by layer.
+    """
+
+    moments: ClassMoments
+    iou: float
+    accuracy: float
+    threshold: float
+    temperatures: Tensor
+    uncertainty: float
+    statistics: Mapping[str, float]
+    intensity: float
+    latents: Summaries
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the class moments, which a checkpoint holds by themselves, in plain types and tensors."""
+        plain = ("iou", "accuracy", "threshold", "temperatures", "uncertainty", "intensity")
+        latents = {layer: each.state_dict() for layer, each in self.latents.items()}
+        return {name: getattr(self, name) for name in plain} | {"statistics": dict(self.statistics), "latents": latents}
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any], moments: ClassMoments) -> "SourceReference":
+        """What `state_dict` gave, with class moments."""
+        latents = {layer: LatentSummary.from_state_dict(each) for layer, each in state["latents"].items()}
+        return cls(moments, **{**state, "latents": latents})
+
+
+def source_reference(runs: AdaptationPass, images: Tensor, masks: Tensor, moments: ClassMoments) -> SourceReference:
+    """Measure what is to be known of a source.
+
+    Args:
+        runs: the network, with the source's statistics.
+        images: (n, C, h, w) of the source, better such as the network was not trained on.
+        masks: (n, h, w) classes, 255 where there is none.
+        moments: class moments of the source.
+
+    Raises:
+        InputError: the masks have no labelled pixel, or the network gives no logits.
+    """
+    seen = observe(runs, images)
+    known = masks != IGNORED
+    if not known.any():
+        raise InputError("The source's masks have no labelled pixel; give some.")
+    right = (seen.classes == masks)[known].double().mean().item()
+    confident = seen.logits.softmax(1).amax(1)[known]
+    return SourceReference(
+        moments,
+        overlap(seen.classes[known], masks[known]),
+        right,
+        float(torch.quantile(confident[:: max(1, len(confident) // 10**6)].double(), 1 - right)),
+        class_temperatures(seen.logits, masks),
+        uncertainty(seen, SHARP * moments.margin),
+        {name: statistic(seen) for name, statistic in STATISTICS.items()},
+        float(images.double().mean()),
+        seen.latents,
+    )
+
+
+def uncertainty_of(seen: Observation, reference: SourceReference) -> float:
+    """Uncertainty per boundary of an observation, by the source's margin."""
+    return uncertainty(seen, SHARP * reference.moments.margin)
+
+
+def class_temperatures(logits: Tensor, masks: Tensor) -> Tensor:
+    """(K,) temperatures at which pixels that are predicted as a class are of the foreground as often as they say.
+
+    Li et al., MICCAI 2022. By bisection, since the mean probability falls with the temperature; 1 where a class is not
+    predicted. Where nothing in between is right, the coldest or the hottest.
+
+    Args:
+        logits: (n, K, h, w).
+        masks: (n, h, w).
+    """
+    known = masks != IGNORED
+    values, truth = logits.movedim(1, -1)[known].double(), masks[known] > 0
+    predicted = values.argmax(1)
+    return torch.tensor([_temperature(values[predicted == k], truth[predicted == k]) for k in range(logits.shape[1])])
+
+
+def _temperature(values: Tensor, truth: Tensor) -> float:
+    if not len(values):
+        return 1.0
+    step = max(1, len(values) // 10**5)
+    values, wanted = values[::step], truth.double().mean()
+    rises = values[0].argmax() == 0  # the foreground's probability, as it gets hotter
+    low, high = COLDEST, HOTTEST
+    for _ in range(HALVINGS):
+        middle = (low * high) ** 0.5
+        foreground = 1 - (values / middle).softmax(1)[:, 0].mean()
+        if (foreground < wanted) == rises:
+            low = middle
+        else:
+            high = middle
+    return (low * high) ** 0.5

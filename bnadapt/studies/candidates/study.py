@@ -1,0 +1,182 @@
+"""Every candidate on every target, with all that can be seen without labels: records to predict the gain from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bnadapt.data.image_shifts import named_shift
+from bnadapt.data.intensity import IntensityName
+from bnadapt.errors import InputError
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.networks import SourceNetwork, Training
+from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.study import Study, StudyFigure
+from bnadapt.experiments.tables import Tables
+from bnadapt.reports.document import Table
+from bnadapt.studies.candidates.case import CandidateCase
+from bnadapt.studies.candidates.figures import draw_candidates, draw_gains
+from bnadapt.studies.candidates.findings import candidates_table, sentences
+
+OWN, SHIFT_SEED = "own", 0
+REAL, SYNTHETIC = "real", "synthetic"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Real data sets of a task, as sources, and the targets that their networks meet.
+
+    Args:
+        sets: domains by name; each is a source, and a target of itself.
+        training: of the networks.
+        evaluation: of them; features are of its `tiles`.
+        intensities: scalings, each with networks of its own.
+        targets: domains by family, such as `pair` or `proportions`, and name; those of a source's own name are left
+            out.
+        shifts: of every source itself, by name, with their severities.
+    """
+
+    sets: Mapping[str, Spec]
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    intensities: Sequence[IntensityName] = ("zscore",)
+    targets: Mapping[str, Mapping[str, Spec]] = field(default_factory=dict)
+    shifts: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Synthetic sources, and targets of all means and some shares of foreground.
+
+    Args:
+        sources: means of foreground and background.
+        means: of targets; every two different ones are a target.
+        foregrounds: shares of foreground of the targets.
+        std: standard deviation of both.
+        training: of the networks.
+        evaluation: of them.
+    """
+
+    sources: Sequence[Sequence[float]] = ((0.3, 0.7), (0.7, 0.3))
+    means: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    foregrounds: Sequence[float] = (0.25,)
+    std: float = 0.1
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+class Candidates(Study):
+    """Every candidate for every source network on every target.
+
+    Args:
+        real: sources and targets by task.
+        synthetic: grids by name.
+        seeds: of training.
+
+    Raises:
+        InputError: there is no such shift.
+    """
+
+    name = "candidates"
+    title = "Candidates: what each gives, and what can be seen of it"
+    question = (
+        "A source network meets a target. It can be left as it is, adapted, adapted for other class proportions, in"
+        " part, to inverted images or to another pixel size. What does each give, how often does adaptation harm, and"
+        " what of it can be seen without labels?"
+    )
+    columns = ("record", "part", "task", "family", "source", "target", "intensity", "seed", "candidate", "iou")
+
+    def __init__(
+        self,
+        real: Mapping[str, Sources] | None = None,
+        synthetic: Mapping[str, Grid] | None = None,
+        seeds: Sequence[int] = (1, 2, 3),
+    ) -> None:
+        self.real = real or {}
+        self.synthetic = synthetic or {}
+        self.seeds = seeds
+        for group in self.real.values():
+            for name in group.shifts:
+                named_shift(name)
+        if not (self.real or self.synthetic):
+            raise InputError("study: there is nothing to measure; give study.real or study.synthetic.")
+
+    def cases(self) -> list[CandidateCase]:
+        """Every source network on every target, one seed after the other."""
+        return [
+            case
+            for seed in self.seeds
+            for cases in (self._real_cases(seed), self._synthetic_cases(seed))
+            for case in cases
+        ]
+
+    def findings(self, tables: Tables) -> list[str]:
+        """What the candidates give on average, how often adaptation harms, and what the best choice would give."""
+        return sentences(tables.table)
+
+    def summary(self, tables: Tables) -> Table:
+        """IoU of every candidate by part."""
+        return candidates_table(tables.table)
+
+    def figures(self, tables: Tables) -> dict[str, StudyFigure]:
+        """IoU of candidates by family of targets, and how often each is the best."""
+        return {
+            "candidates": StudyFigure(
+                "Every candidate by family of targets",
+                "Mean foreground IoU on the target's test block over records; the last column is the best candidate of"
+                " every record, which is known only with labels.",
+                draw_candidates(tables.table),
+            ),
+            "gains": StudyFigure(
+                "What plain adaptation gains or loses",
+                "One dot per record: foreground IoU without and with plain adaptation.",
+                draw_gains(tables.table),
+            ),
+        }
+
+    def _real_cases(self, seed: int) -> Iterator[CandidateCase]:
+        for task, group in self.real.items():
+            for intensity in group.intensities:
+                for source, domain in group.sets.items():
+                    network = SourceNetwork(replace(group.training, intensity=intensity), domain, seed)
+                    labels = {"part": REAL, "task": task, "intensity": intensity, "source": source, "seed": seed}
+                    for family, name, target in _targets(group, source):
+                        named = {**labels, "family": family, "target": name}
+                        yield CandidateCase(network, target, group.evaluation, named)
+
+    def _synthetic_cases(self, seed: int) -> Iterator[CandidateCase]:
+        for task, grid in self.synthetic.items():
+            for means in grid.sources:
+                domain = {"class": "Synthetic", "mean": list(means), "std": [grid.std, grid.std]}
+                network = SourceNetwork(grid.training, {**domain, "images": 40, "size": 256, "seed": seed}, seed)
+                labels = {"part": SYNTHETIC, "task": task, "intensity": grid.training.intensity, "seed": seed}
+                labels["source"] = _named(means)
+                for family, name, target in _grid_targets(grid, means, seed):
+                    named = {**labels, "family": family, "target": name}
+                    yield CandidateCase(network, target, grid.evaluation, named)
+
+
+def _targets(group: Sources, source: str) -> Iterator[tuple[str, str, Spec]]:
+    """Family, name and domain of what a source's networks meet."""
+    yield OWN, source, group.sets[source]
+    for family, targets in group.targets.items():
+        yield from ((family, name, target) for name, target in targets.items() if name != source)
+    for shift, severities in group.shifts.items():
+        for severity in severities:
+            target = {"class": "Shifted", "domain": group.sets[source], "shift": shift, "severity": severity}
+            yield shift, f"{source}, {shift} {severity:g}", {**target, "seed": SHIFT_SEED}
+
+
+def _grid_targets(grid: Grid, source: Sequence[float], seed: int) -> Iterator[tuple[str, str, Spec]]:
+    domain: dict[str, Any] = {"class": "Synthetic", "std": [grid.std, grid.std], "images": 16, "size": 128}
+    domain |= {"seed": 1000 + seed, "split": [0.5, 0.0, 0.5]}
+    for foreground in grid.foregrounds:
+        for first in grid.means:
+            for second in (each for each in grid.means if each != first):
+                same = (first > second) == (source[0] > source[1])
+                family = "grid, same polarity" if same else "grid, inverted"
+                name = f"{_named((first, second))}, {100 * foreground:g} %"
+                yield family, name, {**domain, "mean": [first, second], "foreground": foreground}
+
+
+def _named(means: Sequence[float]) -> str:
+    return " on ".join(f"{each:g}" for each in means)

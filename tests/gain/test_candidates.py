@@ -1,0 +1,83 @@
+"""What candidates do to images, and what all of them make of a target."""
+
+import pytest
+import torch
+
+from bnadapt.batchnorm import Bank
+from bnadapt.gain import CANDIDATES, Candidate, InputChange, try_all
+from bnadapt.gain.candidates import with_odds
+from bnadapt.gain.predictions import overlap
+from tests.gain.conftest import squares
+
+
+def test_an_input_change_is_undone_in_the_logits():
+    images = torch.rand(2, 1, 30, 45)
+    inverted = InputChange(inverted=True).around(lambda each: torch.cat([each, -each], 1), level=1.0)
+    assert torch.equal(inverted(images)[:, :1], 1 - images)
+    seen = []
+    zoomed = InputChange(zoom=1.5).around(lambda each: seen.append(each.shape) or each, level=0.0)
+    smooth = torch.linspace(0, 1, 45).expand(2, 1, 30, 45)
+    assert (zoomed(smooth) - smooth).abs().max() < 0.02
+    assert seen == [(2, 1, 45, 68)]
+
+
+def test_no_change_leaves_the_forward_alone():
+    def forward(images):
+        return images
+
+    assert InputChange().around(forward, 3.0) is forward
+    assert not InputChange()
+    assert InputChange(inverted=True)
+    assert InputChange(zoom=2.0)
+
+
+def test_odds_of_several_classes():
+    assert with_odds([0.5, 0.25, 0.25], 2.0) == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+    assert with_odds([0.9, 0.1], 1.0) == pytest.approx([0.9, 0.1])
+
+
+def test_every_target_has_a_candidate_that_repairs_it(runs, reference):
+    """Darker ones plain adaptation, inverted ones inversion, both with another share of foreground the correction."""
+    best = {}
+    targets = {
+        "source": {},
+        "darker": {"bright": 0.3, "dark": -0.7},
+        "inverted": {"bright": 0.0, "dark": 1.0},
+        "sparse and darker": {"bright": 0.3, "dark": -0.7, "share": 0.02},
+        "sparse and inverted": {"bright": 0.0, "dark": 1.0, "share": 0.02},
+    }
+    for name, options in targets.items():
+        images, masks = squares(seed=7, **options)
+        treated = try_all(runs, images, reference).treated
+        best[name] = {each: overlap(of.seen.classes, masks) for each, of in treated.items()}
+    assert best["source"]["none"] > 0.95
+    assert best["darker"]["none"] < 0.1
+    assert best["darker"]["adapted"] > 0.9
+    assert best["inverted"]["adapted"] < 0.2
+    assert best["inverted"]["inverted"] > 0.9
+    assert best["sparse and darker"]["corrected"] > best["sparse and darker"]["adapted"] + 0.2
+    assert best["sparse and inverted"]["inverted-corrected"] > best["sparse and inverted"]["inverted"] + 0.2
+
+
+def test_trying_leaves_the_network_as_it_was(runs, reference):
+    before = {name: each.clone() for name, each in runs.network.state_dict().items()}
+    random = torch.random.get_rng_state()
+    trials = try_all(runs, squares(seed=3, bright=0.5)[0], reference)
+    assert all(torch.equal(each, before[name]) for name, each in runs.network.state_dict().items())
+    assert torch.equal(random, torch.random.get_rng_state())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in runs.network.modules())
+    assert list(trials.treated) == list(CANDIDATES)
+
+
+def test_candidates_have_the_statistics_that_they_say(runs, reference):
+    candidates = {
+        "none": CANDIDATES["none"],
+        "adapted": CANDIDATES["adapted"],
+        "quarter": Candidate("", source_weight=0.25),
+    }
+    treated = try_all(runs, squares(seed=3, bright=0.5)[0], reference, candidates).treated
+    source, adapted = Bank.of(runs.network), treated["adapted"].bank
+    layer = next(iter(source.mean))
+    assert torch.allclose(treated["none"].bank.mean[layer], source.mean[layer])
+    expected = 0.25 * source.mean[layer] + 0.75 * adapted.mean[layer]
+    assert torch.allclose(treated["quarter"].bank.mean[layer], expected, atol=1e-6)

@@ -1,0 +1,76 @@
+"""What is known of a source, and calibration on it."""
+
+import pytest
+import torch
+
+from bnadapt.gain import FEATURES, SourceReference, features_of, source_reference, try_all
+from bnadapt.gain.predictions import soft_iou
+from bnadapt.gain.reference import class_temperatures
+from tests.gain.conftest import squares
+
+
+def test_class_temperatures_make_confidence_true():
+    """Logits that are three times too sharp for the foreground and right for the background."""
+    torch.manual_seed(0)
+    logit = torch.randn(1, 200, 200) * 2
+    masks = (torch.rand(logit.shape) < logit.sigmoid()).long()
+    sharpened = torch.where(logit > 0, 3 * logit, logit)
+    temperatures = class_temperatures(torch.stack([torch.zeros_like(sharpened), sharpened], 1), masks)
+    assert temperatures.tolist() == pytest.approx([1.0, 3.0], rel=0.1)
+    predicted = sharpened > 0
+    true = ((masks > 0) & predicted).sum() / ((masks > 0) | predicted).sum()
+    calibrated = soft_iou(torch.stack([torch.zeros_like(sharpened), sharpened], 1), temperatures)
+    assert calibrated == pytest.approx(true.item(), abs=0.005)
+
+
+def test_temperatures_of_predictions_that_are_always_right_or_wrong():
+    logits = torch.tensor([[[[2.0, -2.0]], [[-2.0, 2.0]]]])
+    right = class_temperatures(logits, torch.tensor([[[0, 1]]]))
+    wrong = class_temperatures(logits, torch.tensor([[[1, 0]]]))
+    assert right.max() < 0.2
+    assert wrong.min() > 19
+    assert class_temperatures(logits[..., :1], torch.tensor([[[0]]]))[1] == 1
+
+
+def test_a_reference_survives_a_checkpoint(runs, reference, tmp_path):
+    torch.save(reference.state_dict(), tmp_path / "reference.pt")
+    state = torch.load(tmp_path / "reference.pt", weights_only=True)
+    restored = SourceReference.from_state_dict(state, reference.moments)
+    trials = try_all(runs, squares(seed=5, bright=0.6)[0], reference)
+    for name, features in features_of(restored, trials).items():
+        assert features == pytest.approx(features_of(reference, trials)[name], abs=1e-4)
+
+
+def test_the_source_itself_looks_like_the_source(runs, reference):
+    images, _ = squares(seed=101)
+    assert reference.iou > 0.95
+    assert reference.intensity == pytest.approx(images.mean().item())
+    own = features_of(reference, try_all(runs, images, reference))["none"]
+    for name in ("difference_of_confidence", "foreground_shift", "boundary_length", "edges", "flip_consistency"):
+        assert own[name] == pytest.approx(0, abs=1e-6)
+    assert own["class_confidence"] == pytest.approx(reference.iou, abs=0.02)
+    assert own["thresholded_confidence"] == pytest.approx(0, abs=0.01)
+    assert own["distance_after"] < -8
+
+
+def test_features_tell_what_adaptation_does(runs, reference):
+    darker = features_of(reference, try_all(runs, squares(seed=7, bright=0.3, dark=-0.7)[0], reference))
+    assert list(darker["none"]) == list(FEATURES)
+    assert darker["adapted"]["distance_before"] == darker["none"]["distance_after"]
+    assert darker["adapted"]["distance_after"] < darker["adapted"]["distance_before"] - 2
+    assert darker["none"]["agreement_with_unadapted"] == 1
+    assert darker["none"]["agreement_with_adapted"] < 0.2
+    inverted = features_of(reference, try_all(runs, squares(seed=7, bright=0.0, dark=1.0)[0], reference))
+    assert inverted["adapted"]["inversion_margin"] < -1 < 1 < darker["adapted"]["inversion_margin"]
+    assert inverted["inverted"]["class_confidence"] > inverted["adapted"]["class_confidence"]
+
+
+def test_features_of_a_blank_target_are_finite(runs, reference):
+    found = features_of(reference, try_all(runs, torch.zeros(4, 1, 32, 32), reference))
+    assert all(abs(value) < 1e3 for features in found.values() for value in features.values()), found
+
+
+def test_masks_without_labels_are_refused(runs, reference):
+    images, masks = squares()
+    with pytest.raises(Exception, match="no labelled pixel"):
+        source_reference(runs, images, masks * 0 + 255, reference.moments)
