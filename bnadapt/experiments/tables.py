@@ -30,6 +30,11 @@ afterwards:
 | `parameters` | of the network that segments |
 | `history_steps`, `history_iou`, `iou_oracle_choice` | IoU on the target along the training, and the best of it |
 
+The study of candidates has a record per source network and target, and a row for every `candidate`: its `iou` on the
+target's test block, and `feature_...`, what can be seen of it without labels (see `FEATURES` in
+bnadapt/gain/features.py); `part` is `real` or `synthetic`, `family` the kind of target, `seconds` what all candidates
+and features of the record took.
+
 The study of latent spaces has no records. Its `table.parquet` has a row per `part` (a study's records, or some of
 them), `state`, `layer`, `depth`, `measure` and `score` (`iou_unadapted`, `iou_adapted`, `gain`):
 

@@ -4,11 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bnadapt.errors import InputError
 from bnadapt.experiments import tables
 from bnadapt.experiments.tables import Tables
+from bnadapt.gain import CANDIDATES, FEATURES
 from bnadapt.studies import STUDIES
 from bnadapt.studies.command import main
 from bnadapt.studies.comparison.methods import METHODS, ROW_NAMES
@@ -68,6 +70,11 @@ def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
         assert table[["iou", "dice", "iou_source"]].stack().between(0, 1).all()
         assert len(list((folder / "pictures").glob("*.png"))) == len(METHODS)
         return
+    if name == "candidates":
+        assert set(table["candidate"]) == set(CANDIDATES)
+        assert np.isfinite(table[[f"feature_{feature}" for feature in FEATURES]]).all(axis=None)
+        assert table[["iou", "iou_source"]].stack().between(0, 1).all()
+        return
     assert (table["iou_adapted"] - table["iou_unadapted"] - table["gain"]).abs().max() < 1e-9
     assert table[["iou_source", "iou_unadapted", "iou_adapted"]].stack().between(0, 1).all()
     assert (len(distances) > 0) == (name in ("two-mean-grid", "image-shifts", "pairs"))
@@ -80,6 +87,16 @@ def test_the_grid_finds_what_is_known(quick):
     assert table[same]["iou_adapted"].min() > 0.9
     assert table[same]["gain"].max() > 0.3
     assert table[~same]["iou_adapted"].max() < 0.1
+
+
+def test_inverted_images_are_repaired_by_inversion(quick):
+    table = Tables.read(quick("candidates")).table
+    inverted = table[table["family"].isin(["inversion", "grid, inverted"])].pivot(
+        index="record", columns="candidate", values="iou"
+    )
+    assert len(inverted) == 2
+    assert inverted["inverted"].min() > 0.8
+    assert inverted[["none", "adapted"]].max(axis=None) < 0.1
 
 
 def test_pairs_know_the_network_that_was_trained_on_the_target(quick):

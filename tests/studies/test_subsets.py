@@ -7,7 +7,9 @@ from matplotlib import pyplot
 
 from bnadapt.errors import InputError
 from bnadapt.experiments.config import build, parser_of
+from bnadapt.gain import CANDIDATES, FEATURES
 from bnadapt.studies import STUDIES
+from bnadapt.studies.candidates.case import CandidateCase
 from bnadapt.studies.command import study_class
 from bnadapt.studies.comparison.case import ComparisonCase
 from bnadapt.studies.comparison.methods import METHODS, NONE, row_name
@@ -51,6 +53,9 @@ def made_up(case, generator):
     if isinstance(case, ComparisonCase):
         yield from compared(case.method, generator)
         return
+    if isinstance(case, CandidateCase):
+        yield from tried(generator)
+        return
     steps = [step for step in case.steps if step <= case.network.training.steps] if hasattr(case, "steps") else [None]
     for step in steps:
         row = dict(zip(SCORES, generator.random(len(SCORES)).tolist(), strict=True))
@@ -64,6 +69,15 @@ def compared(method, generator):
         iou = generator.random(3).tolist() if treatment == NONE else None
         history = {} if iou is None else {"history_steps": [1, 2, 3], "history_iou": iou, "iou_oracle_choice": max(iou)}
         yield {**row, **history, "row": row_name(method, treatment)}
+
+
+def tried(generator):
+    for name in CANDIDATES:
+        features = {
+            f"feature_{feature}": value
+            for feature, value in zip(FEATURES, generator.random(len(FEATURES)), strict=True)
+        }
+        yield {"candidate": name, "iou": generator.random(), "foreground": 0.2, "network": "a", **features}
 
 
 @pytest.mark.parametrize(("name", "changed"), list(subsets()))
