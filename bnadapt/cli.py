@@ -1,4 +1,4 @@
-"""The command line: LightningCLI with fit, validate, test, predict, adapt, distances and class_moments."""
+"""The command line: LightningCLI with fit, validate, test, predict, adapt, distances and source_summary."""
 
 import logging
 import warnings
@@ -12,17 +12,17 @@ from lightning.pytorch.cli import ArgsType, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
-from bnadapt.callbacks import SegmentationPictures, SourceClassMoments, TensorBoardOverview
+from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
 from bnadapt.files import ensure_folder
 from bnadapt.parser import CommandParser
 from bnadapt.reports.console import (
     print_adaptation,
-    print_class_moments,
     print_distances,
     print_prediction,
     print_scores,
+    print_source_summary,
 )
 from bnadapt.reports.distance_page import write_distances
 from bnadapt.reports.proportions_figure import scan_figure
@@ -31,7 +31,7 @@ from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, check_trusted, read_checkpoint
 from bnadapt.trainer import AdaptationTrainer
 
-OWN = ("adapt", "distances", "class_moments")
+OWN = ("adapt", "distances", "source_summary")
 
 
 class BnadaptCLI(LightningCLI):
@@ -136,10 +136,12 @@ class BnadaptCLI(LightningCLI):
         if self.trainer.is_global_zero:
             self._write_distances(Path(self.config.distances.output))
 
-    def after_class_moments(self) -> None:
-        """Say what the moments rest on."""
+    def after_source_summary(self) -> None:
+        """Say what the summary rests on."""
         if self.trainer.is_global_zero:
-            print_class_moments(self.model.class_moments.pixels.tolist(), Path(self.config.class_moments.ckpt_path))
+            summary = self.model.source_summary
+            path = Path(self.config.source_summary.ckpt_path)
+            print_source_summary(summary.moments.pixels.tolist(), summary.iou, path)
 
     def _write_distances(self, folder: Path) -> None:
         distance = self.trainer.latent_distance
@@ -217,7 +219,7 @@ def _callbacks() -> list[Any]:
     return [
         ModelCheckpoint(monitor="val/source/iou", mode="max", filename="best", enable_version_counter=False),
         ModelCheckpoint(filename="last", enable_version_counter=False),
-        SourceClassMoments(),
+        SourceSummaryCallback(),
         SegmentationPictures(),
         TensorBoardOverview(),
     ]

@@ -20,7 +20,7 @@ COMMANDS = {
     "test": "score it on labelled test sets",
     "predict": "segment images",
     "distances": "measure how far source and target lie apart in its latent spaces",
-    "class_moments": "add class moments of the source to a checkpoint",
+    "source_summary": "add to a checkpoint what is to be known of its source",
     "validate": "score it on the source's validation block",
     "study": "run an experiment",
 }

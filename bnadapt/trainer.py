@@ -1,4 +1,4 @@
-"""The Lightning Trainer with `adapt`, `distances` and `class_moments` beside fit, validate, test and predict."""
+"""The Lightning Trainer with `adapt`, `distances` and `source_summary` beside fit, validate, test and predict."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from bnadapt.adaptation import ClassProportions, Recipe
 from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
 from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, PredictionFiles, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import adapted_files, save_adapted
-from bnadapt.callbacks.class_moments import add_class_moments
+from bnadapt.callbacks.source_summary import add_source_summary
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, refuse_existing, try_place
 
@@ -179,32 +179,32 @@ class AdaptationTrainer(Trainer):
         )
         self.latent_distance = distance
 
-    def class_moments(
+    def source_summary(
         self,
         model: LightningModule,
         datamodule: LightningDataModule,
         ckpt_path: str | None = None,
         overwrite: bool = False,
     ) -> None:
-        """Measure class moments of the source and add them to a checkpoint, as `fit` does at its end.
+        """Measure what is to be known of the source and add it to a checkpoint, as `fit` does at its end.
 
-        `adapt` then needs no images of the source to correct statistics for class proportions.
+        Later commands then need no images of the source to correct statistics for class proportions, or to judge.
 
         Args:
             model: the task.
             datamodule: its source has the masks that the network was trained on.
             ckpt_path: checkpoint of the trained network, which is written anew; all else in it stays.
-            overwrite: whether to replace class moments that it holds already.
+            overwrite: whether to replace a summary that it holds already.
         """
         if datamodule.source is None:
-            raise InputError("class_moments: there is no source; give --data.source with masks.")
+            raise InputError("source_summary: there is no source; give --data.source with masks.")
         path = Path(ckpt_path)
         try_place(path.parent, [path.name])
 
         def work() -> None:
-            if model.class_moments is not None and not overwrite:
-                raise InputError(f"{path}: holds class moments already; give --overwrite to replace them.")
-            add_class_moments(self, model, path)
+            if model.source_summary is not None and not overwrite:
+                raise InputError(f"{path}: holds a summary of its source already; give --overwrite to replace it.")
+            add_source_summary(self, model, path)
 
         self._do(work, model, datamodule, ckpt_path)
 

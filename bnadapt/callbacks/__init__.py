@@ -2,10 +2,10 @@
 
 from bnadapt.callbacks.applied_bank import AppliedBank
 from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
-from bnadapt.callbacks.class_moments import SourceClassMoments
 from bnadapt.callbacks.latent_distance import LatentDistance
 from bnadapt.callbacks.pictures import SegmentationPictures
 from bnadapt.callbacks.prediction_files import PredictionFiles
+from bnadapt.callbacks.source_summary import SourceSummaryCallback
 from bnadapt.callbacks.tensorboard import TensorBoardOverview
 
 __all__ = [
@@ -14,6 +14,6 @@ __all__ = [
     "LatentDistance",
     "PredictionFiles",
     "SegmentationPictures",
-    "SourceClassMoments",
+    "SourceSummaryCallback",
     "TensorBoardOverview",
 ]

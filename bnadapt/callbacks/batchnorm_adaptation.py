@@ -25,8 +25,8 @@ from bnadapt.batchnorm import (
     UntilConverged,
     batchnorm_layers,
 )
-from bnadapt.callbacks.class_moments import class_moments_of
 from bnadapt.callbacks.inference import adaptation_pass, shard
+from bnadapt.callbacks.source_summary import class_moments_of
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.errors import InputError
@@ -144,7 +144,7 @@ class BatchNormAdaptation(Callback):
             if trainer.datamodule.source is None:
                 raise InputError(
                     "class_proportions: the checkpoint holds no class moments of its source; give --data.source with"
-                    " masks, to measure them, or add them by bnadapt class_moments."
+                    " masks, to measure them, or add them by bnadapt source_summary."
                 )
             task.class_moments = class_moments_of(trainer, task)
         some = trainer.datamodule.unlabelled_tiles("target", SCANNED_TILES, shard(trainer))

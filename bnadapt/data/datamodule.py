@@ -212,6 +212,11 @@ class DomainPair(LightningDataModule):
         tiles = Tiles(seen, self.tile_size, self.overlap, which, domain.classes)
         return self._loader(Subset(tiles, np.random.default_rng(seed).permutation(len(tiles))[:count].tolist()))
 
+    def held_out_tiles(self, which: str, count: int, seed: int = 0) -> DataLoader:
+        """Labelled tiles as by `labelled_tiles`, of the validation block, or the train block if the split has none."""
+        block = "val" if self._needed(which).split[1] > 0 else "train"
+        return self.labelled_tiles(which, block, count, seed)
+
     def _needed(self, which: str) -> Domain:
         domain = getattr(self, which)
         if domain is None:

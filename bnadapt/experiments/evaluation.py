@@ -35,8 +35,8 @@ from bnadapt.data.masks import IGNORED
 from bnadapt.distances import Distribution, distances_between, noise_floor
 from bnadapt.experiments.networks import SourceNetwork, build_task, domain_pair, quiet, trained
 from bnadapt.experiments.specs import Keyed, Spec, canonical
-from bnadapt.gain import SourceReference, source_reference
-from bnadapt.gain.reference import REFERENCE_TILES
+from bnadapt.gain import SourceSummary, summarise_source
+from bnadapt.gain.source_summary import SUMMARY_TILES, images_and_masks
 from bnadapt.tasks.metrics import segmentation_metrics
 
 CACHED_DOMAINS, CACHED_NETWORKS = 3, 2
@@ -106,10 +106,9 @@ class DomainTiles:
         return list(self.scored.labelled_tiles("target", "train", LABELLED_TILES))
 
     @cached_property
-    def validation(self) -> tuple[Tensor, Tensor]:
-        """Labelled tiles (n, C, h, w) of the validation block, and their masks (n, h, w)."""
-        batches = list(self.scored.labelled_tiles("target", "val", REFERENCE_TILES))
-        return torch.cat([each["image"] for each in batches]), torch.cat([each["mask"] for each in batches])
+    def held_out(self) -> tuple[Tensor, Tensor]:
+        """Labelled tiles (n, C, h, w) that a network was not trained on, and their masks (n, h, w)."""
+        return images_and_masks(self.scored.held_out_tiles("target", SUMMARY_TILES))
 
     def _unlabelled(self, count: int | None, seed: int = 0) -> Tensor:
         """`count` tiles (n, C, h, w), drawn at random from what adaptation may read."""
@@ -193,9 +192,9 @@ class NetworkEvaluation:
         }
 
     @cached_property
-    def reference(self) -> SourceReference:
-        """What is known of its own source, as a verdict needs it."""
-        return source_reference(self.runs, *self.source.tiles.validation, self.class_moments)
+    def source_summary(self) -> SourceSummary:
+        """What is to be known of its own source to judge what it does elsewhere."""
+        return summarise_source(self.runs, *self.source.tiles.held_out, self.class_moments)
 
     @cached_property
     def source(self) -> "DomainEvaluation":

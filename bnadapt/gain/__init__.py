@@ -3,7 +3,7 @@
 from bnadapt.gain.candidates import CANDIDATES, Candidate, InputChange
 from bnadapt.gain.features import FEATURES, View, features_of
 from bnadapt.gain.observation import Observation, observe
-from bnadapt.gain.reference import SourceReference, source_reference
+from bnadapt.gain.source_summary import SourceSummary, summarise_source
 from bnadapt.gain.treatment import Treated, Trials, try_all
 
 __all__ = [
@@ -12,12 +12,12 @@ __all__ = [
     "Candidate",
     "InputChange",
     "Observation",
-    "SourceReference",
+    "SourceSummary",
     "Treated",
     "Trials",
     "View",
     "features_of",
     "observe",
-    "source_reference",
+    "summarise_source",
     "try_all",
 ]

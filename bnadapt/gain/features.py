@@ -13,7 +13,7 @@ from bnadapt.batchnorm.bank import LayerShift
 from bnadapt.gain.candidates import ADAPTED, NONE
 from bnadapt.gain.latents import bottleneck_bhattacharyya, correlation_mismatch, log_frechet, skewness_difference
 from bnadapt.gain.predictions import STATISTICS, confidence, log_odds, overlap, soft_iou
-from bnadapt.gain.reference import SourceReference, uncertainty_of
+from bnadapt.gain.source_summary import SourceSummary, uncertainty_of
 from bnadapt.gain.treatment import Treated, Trials
 
 SMALLEST, LARGEST = 1e-3, 1e3  # of ratios
@@ -24,12 +24,12 @@ class View:
     """A candidate, and what it is compared with.
 
     Attributes:
-        reference: the source's.
+        source: the source's.
         trials: of all candidates.
         own: the candidate's.
     """
 
-    reference: SourceReference
+    source: SourceSummary
     trials: Trials
     own: Treated
 
@@ -46,38 +46,38 @@ class View:
 
 def source_iou(view: View) -> float:
     """Foreground IoU on the source, which few networks exceed elsewhere."""
-    return view.reference.iou
+    return view.source.iou
 
 
 def distance_before(view: View) -> float:
     """Log Frechet distance of source and target latents without adaptation, mean over layers."""
-    return log_frechet(view.reference.latents, view.unadapted.seen.latents)
+    return log_frechet(view.source.latents, view.unadapted.seen.latents)
 
 
 def distance_after(view: View) -> float:
     """The same with the candidate: the residual shift."""
-    return log_frechet(view.reference.latents, view.own.seen.latents)
+    return log_frechet(view.source.latents, view.own.seen.latents)
 
 
 def bottleneck_before(view: View) -> float:
     """Log Bhattacharyya distance at the bottleneck without adaptation (Stenger et al., ISBI 2023)."""
-    return bottleneck_bhattacharyya(view.reference.latents, view.unadapted.seen.latents)
+    return bottleneck_bhattacharyya(view.source.latents, view.unadapted.seen.latents)
 
 
 def residual_correlation(view: View) -> float:
     """Root mean square difference of correlations between channels, mean over layers (CORAL, Sun et al. 2016)."""
-    return correlation_mismatch(view.reference.latents, view.own.seen.latents)
+    return correlation_mismatch(view.source.latents, view.own.seen.latents)
 
 
 def residual_skewness(view: View) -> float:
     """Mean absolute difference of the channels' skewness, mean over layers."""
-    return skewness_difference(view.reference.latents, view.own.seen.latents)
+    return skewness_difference(view.source.latents, view.own.seen.latents)
 
 
 def inversion_margin(view: View) -> float:
     """How much farther the inverted target is than the target, both adapted: log D(-x) - log D(x)."""
     inverted = view.trials.treated.get("inverted")
-    return distance_after(View(view.reference, view.trials, inverted)) - _adapted_distance(view) if inverted else 0.0
+    return distance_after(View(view.source, view.trials, inverted)) - _adapted_distance(view) if inverted else 0.0
 
 
 def mean_drift(view: View) -> float:
@@ -92,28 +92,28 @@ def variance_drift(view: View) -> float:
 
 def uncertainty(view: View) -> float:
     """Log of uncertainty per boundary, over that of the source (see `bnadapt.batchnorm.estimate_proportions`)."""
-    return _log_ratio(uncertainty_of(view.own.seen, view.reference), view.reference.uncertainty)
+    return _log_ratio(uncertainty_of(view.own.seen, view.source), view.source.uncertainty)
 
 
 def class_confidence(view: View) -> float:
     """Expected IoU by class-specific confidence (Li et al., MICCAI 2022, arXiv 2207.09957)."""
-    return soft_iou(view.own.seen.logits, view.reference.temperatures)
+    return soft_iou(view.own.seen.logits, view.source.temperatures)
 
 
 def thresholded_confidence(view: View) -> float:
     """ATC (Garg et al., ICLR 2022): share of the pixels above the source's threshold, minus the source's accuracy."""
-    confident = view.own.seen.logits.softmax(1).amax(1) > view.reference.threshold
-    return float(confident.double().mean()) - view.reference.accuracy
+    confident = view.own.seen.logits.softmax(1).amax(1) > view.source.threshold
+    return float(confident.double().mean()) - view.source.accuracy
 
 
 def difference_of_confidence(view: View) -> float:
     """DoC (Guillory et al., ICCV 2021): mean confidence minus that on the source."""
-    return confidence(view.own.seen) - view.reference.statistics["confidence"]
+    return confidence(view.own.seen) - view.source.statistics["confidence"]
 
 
 def foreground_shift(view: View) -> float:
     """Log odds of the predicted share of foreground, minus that of the source's."""
-    return log_odds(STATISTICS["foreground"](view.own.seen)) - log_odds(view.reference.statistics["foreground"])
+    return log_odds(STATISTICS["foreground"](view.own.seen)) - log_odds(view.source.statistics["foreground"])
 
 
 def foreground_excess(view: View) -> float:
@@ -155,17 +155,17 @@ def edges(view: View) -> float:
 
 def polarity(view: View) -> float:
     """Foreground minus background intensity in standard deviations, times the sign that it has on the source."""
-    return STATISTICS["polarity"](view.own.seen) * math.copysign(1, view.reference.statistics["polarity"])
+    return STATISTICS["polarity"](view.own.seen) * math.copysign(1, view.source.statistics["polarity"])
 
 
 def flip_consistency(view: View) -> float:
     """IoU of the predictions of images and of turned images, minus that on the source (CRank, arXiv 2503.00450)."""
-    return STATISTICS["consistency"](view.own.seen) - view.reference.statistics["consistency"]
+    return STATISTICS["consistency"](view.own.seen) - view.source.statistics["consistency"]
 
 
 def entropy(view: View) -> float:
     """Mean entropy, minus that on the source."""
-    return STATISTICS["entropy"](view.own.seen) - view.reference.statistics["entropy"]
+    return STATISTICS["entropy"](view.own.seen) - view.source.statistics["entropy"]
 
 
 def collapse(view: View) -> float:
@@ -184,7 +184,7 @@ def dropout_disagreement(view: View) -> float:
 
 def nuclear_norm(view: View) -> float:
     """Nuclear norm of the probabilities (Deng et al., NeurIPS 2023), minus that on the source."""
-    return STATISTICS["nuclear_norm"](view.own.seen) - view.reference.statistics["nuclear_norm"]
+    return STATISTICS["nuclear_norm"](view.own.seen) - view.source.statistics["nuclear_norm"]
 
 
 FEATURES: Mapping[str, Callable[[View], float]] = {
@@ -221,16 +221,16 @@ FEATURES: Mapping[str, Callable[[View], float]] = {
 }
 
 
-def features_of(reference: SourceReference, trials: Trials) -> dict[str, dict[str, float]]:
+def features_of(source: SourceSummary, trials: Trials) -> dict[str, dict[str, float]]:
     """All features of every candidate, by the candidate's name."""
     return {
-        name: {feature: of(View(reference, trials, own)) for feature, of in FEATURES.items()}
+        name: {feature: of(View(source, trials, own)) for feature, of in FEATURES.items()}
         for name, own in trials.treated.items()
     }
 
 
 def _adapted_distance(view: View) -> float:
-    return distance_after(View(view.reference, view.trials, view.adapted))
+    return distance_after(View(view.source, view.trials, view.adapted))
 
 
 def _drift(bank: Bank, source: Bank) -> Iterable[LayerShift]:
@@ -242,7 +242,7 @@ def _log_mean(values: Iterable[float]) -> float:
 
 
 def _against_source(view: View, statistic: str) -> float:
-    return _log_ratio(STATISTICS[statistic](view.own.seen), view.reference.statistics[statistic])
+    return _log_ratio(STATISTICS[statistic](view.own.seen), view.source.statistics[statistic])
 
 
 def _log_ratio(value: float, reference: float) -> float:

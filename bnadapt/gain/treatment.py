@@ -9,7 +9,7 @@ from bnadapt.adaptation import SCANNED_TILES, AdaptationPass, Recipe
 from bnadapt.batchnorm import Bank, ProportionCorrection, ProportionScan
 from bnadapt.gain.candidates import CANDIDATES, Candidate, InputChange, with_odds
 from bnadapt.gain.observation import BATCH, Observation, observe
-from bnadapt.gain.reference import SourceReference
+from bnadapt.gain.source_summary import SourceSummary
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Trials:
 def try_all(
     runs: AdaptationPass,
     tiles: Tensor,
-    reference: SourceReference,
+    source: SourceSummary,
     candidates: Mapping[str, Candidate] = CANDIDATES,
 ) -> Trials:
     """Treat tiles by every candidate; the network is left as it was.
@@ -61,15 +61,15 @@ def try_all(
     Args:
         runs: the network, with the source's statistics.
         tiles: (n, C, h, w) of the target; those that class proportions are estimated from are the first of them.
-        reference: of the source.
+        source: of the source.
         candidates: by name.
     """
-    level = reference.intensity + float(tiles.double().mean())
+    level = source.intensity + float(tiles.double().mean())
     changes = {candidate.change: _behind(runs, candidate.change, level) for candidate in candidates.values()}
     batches = [{"image": part} for part in tiles.split(BATCH)]
     statistics = {change: behind.estimate(batches, Recipe()).bank for change, behind in changes.items()}
     corrected = dict.fromkeys(each.change for each in candidates.values() if each.odds is not None)
-    scans = {change: _scan(changes[change], tiles, reference) for change in corrected}
+    scans = {change: _scan(changes[change], tiles, source) for change in corrected}
     treated = {}
     for name, candidate in candidates.items():
         behind, own = changes[candidate.change], statistics[candidate.change]
@@ -77,7 +77,7 @@ def try_all(
             bank = own.blended(runs.source_bank, candidate.source_weight)
         else:
             wanted = with_odds(scans[candidate.change].chosen.proportions, candidate.odds)
-            bank = behind.estimate(batches, Recipe(), ProportionCorrection(reference.moments, wanted)).bank
+            bank = behind.estimate(batches, Recipe(), ProportionCorrection(source.moments, wanted)).bank
         treated[name] = Treated(candidate, behind, bank, own, observe(behind, tiles, bank))
     return Trials(treated, scans, level)
 
@@ -87,7 +87,7 @@ def _behind(runs: AdaptationPass, change: InputChange, level: float) -> Adaptati
     return AdaptationPass(runs.network, forward, runs.source_bank, runs.positions_per_tile, runs.layers, runs.group)
 
 
-def _scan(runs: AdaptationPass, tiles: Tensor, reference: SourceReference) -> ProportionScan:
+def _scan(runs: AdaptationPass, tiles: Tensor, source: SourceSummary) -> ProportionScan:
     estimated = Recipe(class_proportions="estimated")
-    _, scan = runs.correction([{"image": tiles[:SCANNED_TILES]}], estimated, reference.moments)
+    _, scan = runs.correction([{"image": tiles[:SCANNED_TILES]}], estimated, source.moments)
     return scan

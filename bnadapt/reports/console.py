@@ -58,16 +58,18 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
         console.print(f"{kind}: {path.with_suffix(extension)}", highlight=False)
 
 
-def print_class_moments(pixels: Sequence[float], path: Path) -> None:
-    """What class moments rest on, and where they are.
+def print_source_summary(pixels: Sequence[float], iou: float, path: Path) -> None:
+    """What is known of the source, and where it is.
 
     Args:
-        pixels: labelled ones of every class.
-        path: the checkpoint that holds them now.
+        pixels: labelled ones of every class, that class moments rest on.
+        iou: on tiles that are held out.
+        path: the checkpoint that holds it now.
     """
     shares = ", ".join(f"{count / sum(pixels):.1%}" for count in pixels)
     _console().print(
-        f"Class moments of the source are in {path}: {sum(pixels) / 1e6:.1f} labelled Mpixel, by class {shares}.",
+        f"The summary of the source is in {path}: class moments of {sum(pixels) / 1e6:.1f} labelled Mpixel, by class"
+        f" {shares}; foreground IoU {iou:.3f} on held-out tiles.",
         highlight=False,
     )
 

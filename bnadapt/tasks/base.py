@@ -12,6 +12,7 @@ from torchmetrics import MetricCollection
 
 from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.errors import InputError
+from bnadapt.gain import SourceSummary
 from bnadapt.networks import build_network
 from bnadapt.networks.trust import signature
 from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS, check_trusted, check_weights, read_checkpoint
@@ -38,6 +39,7 @@ class AdaptableTask(LightningModule):
         target_bank: the adapted ones, in a network that this run has adapted.
         adaptation: record of the adaptation, in an adapted network.
         class_moments: of the source, if they were measured.
+        source_summary: what else is known of the source, if it was measured.
 
     Raises:
         InputError: the network cannot be built.
@@ -61,6 +63,7 @@ class AdaptableTask(LightningModule):
         self.target_bank: Bank | None = None
         self.adaptation: dict[str, Any] | None = None
         self.class_moments: ClassMoments | None = None
+        self.source_summary: SourceSummary | None = None
         self.strict_loading = False  # a loss may hold tensors of its own; the network's are checked on loading
 
     @classmethod
@@ -123,6 +126,8 @@ class AdaptableTask(LightningModule):
         checkpoint["signature"] = signature(self.hparams)
         if self.class_moments is not None:
             checkpoint["class_moments"] = self.class_moments.state_dict()
+        if self.source_summary is not None:
+            checkpoint["source_summary"] = self.source_summary.state_dict()
         if self.source_bank is not None:
             checkpoint["source_bank"] = self.source_bank.state_dict()
             checkpoint["adaptation"] = self.adaptation
@@ -132,6 +137,8 @@ class AdaptableTask(LightningModule):
         check_weights(self.state_dict(), checkpoint["state_dict"], self.hparams.network)
         if "class_moments" in checkpoint:
             self.class_moments = ClassMoments.from_state_dict(checkpoint["class_moments"])
+        if "source_summary" in checkpoint:
+            self.source_summary = SourceSummary.from_state_dict(checkpoint["source_summary"], self.class_moments)
         if "source_bank" in checkpoint:
             self.source_bank = Bank(**checkpoint["source_bank"])
             self.adaptation = checkpoint["adaptation"]

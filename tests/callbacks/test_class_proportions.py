@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.cli import main
+from bnadapt.gain import SourceSummary
 from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE, without
 
 SPARSE = [
@@ -39,6 +40,7 @@ def bare(best, tmp_path):
     """The checkpoint as of a training elsewhere, without class moments."""
     checkpoint = torch.load(best, weights_only=True)
     checkpoint.pop("class_moments")
+    checkpoint.pop("source_summary")
     torch.save(checkpoint, tmp_path / "bare.ckpt")
     return tmp_path / "bare.ckpt"
 
@@ -77,7 +79,7 @@ def test_fewer_objects_in_the_target_do_no_harm_once_proportions_are_estimated(b
 def test_where_proportions_cannot_be_estimated_they_are_the_sources(bare, tmp_path, caplog):
     assert adapt(bare, tmp_path)["class_proportions"] is None
     assert "taken to be the source's" in caplog.text
-    assert "add them by bnadapt class_moments" in caplog.text
+    assert "add them by bnadapt source_summary" in caplog.text
     default = Bank.load(tmp_path / "a.safetensors")
     adapt(bare, tmp_path, "--class_proportions=source")
     plain = Bank.load(tmp_path / "a.safetensors")
@@ -111,8 +113,8 @@ def test_moments_are_measured_on_the_source_where_the_checkpoint_has_none(best, 
     assert max(shift.mean + shift.log_variance for shift in measured.compared(stored).values()) < 1e-4
 
 
-def test_moments_are_added_to_a_checkpoint_of_a_training_elsewhere(best, bare, refused, capsys):
-    before, asked = torch.load(bare, weights_only=True), ["class_moments", *LOADING, "--ckpt_path", str(bare)]
+def test_moments_and_summary_are_added_to_a_checkpoint_of_a_training_elsewhere(best, bare, refused, capsys):
+    before, asked = torch.load(bare, weights_only=True), ["source_summary", *LOADING, "--ckpt_path", str(bare)]
     main(asked)
     after = torch.load(bare, weights_only=True)
     trained = ClassMoments.from_state_dict(torch.load(best, weights_only=True)["class_moments"])
@@ -120,10 +122,16 @@ def test_moments_are_added_to_a_checkpoint_of_a_training_elsewhere(best, bare, r
     assert torch.equal(added.pixels, trained.pixels)
     for layer, mean in trained.mean.items():
         torch.testing.assert_close(added.mean[layer], mean, rtol=1e-4, atol=1e-5)
+    trained, added = (
+        SourceSummary.from_state_dict(state, added)
+        for state in (torch.load(best, weights_only=True)["source_summary"], after.pop("source_summary"))
+    )
+    assert added.iou == pytest.approx(trained.iou, abs=1e-3)
+    assert added.latents.keys() == trained.latents.keys()
     assert after.keys() == before.keys()
     assert all(torch.equal(each, before["state_dict"][name]) for name, each in after["state_dict"].items())
     assert "labelled Mpixel, by class 7" in capsys.readouterr().out
-    assert "holds class moments already; give --overwrite" in refused(*asked)
+    assert "holds a summary of its source already; give --overwrite" in refused(*asked)
     main([*asked, "--overwrite"])
 
 
@@ -134,5 +142,5 @@ def test_refusals(best, bare, refused, tmp_path):
     )
     assert "give one for each of the 2 classes" in refused(*asked, best, "--class_proportions=[0.5, 0.2, 0.3]")
     assert "that sum up to 1" in refused(*asked, best, "--class_proportions=[0.5, 0.2]")
-    assert "class_moments: there is no source" in refused("class_moments", *SPARSE, "--ckpt_path", bare)
+    assert "source_summary: there is no source" in refused("source_summary", *SPARSE, "--ckpt_path", bare)
     assert "'estimate' is none of source, estimated" in refused(*asked, best, "--class_proportions=estimate")

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from bnadapt.adaptation import AdaptationPass
-from bnadapt.gain import source_reference
+from bnadapt.gain import summarise_source
 
 
 def squares(count=8, seed=0, bright=1.0, dark=0.0, share=0.25, size=32):
@@ -41,8 +41,8 @@ def runs():
 
 
 @pytest.fixture(scope="session")
-def reference(runs):
+def source(runs):
     """What is known of its source."""
     images, masks = squares(seed=100)
     moments = runs.class_moments([{"image": images, "mask": masks}], 2)
-    return source_reference(runs, *squares(seed=101), moments)
+    return summarise_source(runs, *squares(seed=101), moments)

@@ -36,7 +36,7 @@ def test_odds_of_several_classes():
     assert with_odds([0.9, 0.1], 1.0) == pytest.approx([0.9, 0.1])
 
 
-def test_every_target_has_a_candidate_that_repairs_it(runs, reference):
+def test_every_target_has_a_candidate_that_repairs_it(runs, source):
     """Darker ones plain adaptation, inverted ones inversion, both with another share of foreground the correction."""
     best = {}
     targets = {
@@ -48,7 +48,7 @@ def test_every_target_has_a_candidate_that_repairs_it(runs, reference):
     }
     for name, options in targets.items():
         images, masks = squares(seed=7, **options)
-        treated = try_all(runs, images, reference).treated
+        treated = try_all(runs, images, source).treated
         best[name] = {each: overlap(of.seen.classes, masks) for each, of in treated.items()}
     assert best["source"]["none"] > 0.95
     assert best["darker"]["none"] < 0.1
@@ -59,23 +59,23 @@ def test_every_target_has_a_candidate_that_repairs_it(runs, reference):
     assert best["sparse and inverted"]["inverted-corrected"] > best["sparse and inverted"]["inverted"] + 0.2
 
 
-def test_trying_leaves_the_network_as_it_was(runs, reference):
+def test_trying_leaves_the_network_as_it_was(runs, source):
     before = {name: each.clone() for name, each in runs.network.state_dict().items()}
     random = torch.random.get_rng_state()
-    trials = try_all(runs, squares(seed=3, bright=0.5)[0], reference)
+    trials = try_all(runs, squares(seed=3, bright=0.5)[0], source)
     assert all(torch.equal(each, before[name]) for name, each in runs.network.state_dict().items())
     assert torch.equal(random, torch.random.get_rng_state())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in runs.network.modules())
     assert list(trials.treated) == list(CANDIDATES)
 
 
-def test_candidates_have_the_statistics_that_they_say(runs, reference):
+def test_candidates_have_the_statistics_that_they_say(runs, source):
     candidates = {
         "none": CANDIDATES["none"],
         "adapted": CANDIDATES["adapted"],
         "quarter": Candidate("", source_weight=0.25),
     }
-    treated = try_all(runs, squares(seed=3, bright=0.5)[0], reference, candidates).treated
+    treated = try_all(runs, squares(seed=3, bright=0.5)[0], source, candidates).treated
     source, adapted = Bank.of(runs.network), treated["adapted"].bank
     layer = next(iter(source.mean))
     assert torch.allclose(treated["none"].bank.mean[layer], source.mean[layer])

@@ -42,16 +42,16 @@ class CandidateCase(Case):
 def _rows(target: DomainEvaluation) -> list[TableRow]:
     network = target.network
     tiles = target.tiles.unlabelled(network.evaluation.tiles)
-    reference = network.reference
+    source = network.source_summary
     started = time.perf_counter()
-    trials = try_all(network.runs, tiles, reference)
-    features = features_of(reference, trials)
+    trials = try_all(network.runs, tiles, source)
+    features = features_of(source, trials)
     seconds = round(time.perf_counter() - started, 3)
     rows = []
     for name, treated in trials.treated.items():
         scores = _scores(target, treated)
         row = {"candidate": name, "iou": scores.iou, "foreground": scores.true, "seconds": seconds}
-        row |= {"foreground_source": reference.moments.proportions[1].item(), "iou_source": network.source.scores.iou}
+        row |= {"foreground_source": source.moments.proportions[1].item(), "iou_source": network.source.scores.iou}
         rows.append(row | {f"feature_{feature}": round(value, 6) for feature, value in features[name].items()})
     return rows
 

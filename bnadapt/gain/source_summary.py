@@ -1,6 +1,6 @@
 """What is known of a source without its images: how its predictions look, how good they are, and its latents."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from bnadapt.gain.latents import LatentSummary, Summaries
 from bnadapt.gain.observation import Observation, observe
 from bnadapt.gain.predictions import STATISTICS, overlap, uncertainty
 
-REFERENCE_TILES = 16  # of the source's validation block
+SUMMARY_TILES = 16  # of the source's validation block
 SHARP = 0.2  # part of the source's mean margin of logits below which a pixel counts as uncertain
 IGNORED = 255
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures that are tried
@@ -22,7 +22,7 @@ HALVINGS = 40
 
 
 @dataclass(frozen=True, eq=False)
-class SourceReference:
+class SourceSummary:
     """A network on labelled tiles of its source that it was not trained on, with the source's statistics.
 
     Attributes:
@@ -54,13 +54,13 @@ class SourceReference:
         return {name: getattr(self, name) for name in plain} | {"statistics": dict(self.statistics), "latents": latents}
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Any], moments: ClassMoments) -> "SourceReference":
+    def from_state_dict(cls, state: Mapping[str, Any], moments: ClassMoments) -> "SourceSummary":
         """What `state_dict` gave, with class moments."""
         latents = {layer: LatentSummary.from_state_dict(each) for layer, each in state["latents"].items()}
         return cls(moments, **{**state, "latents": latents})
 
 
-def source_reference(runs: AdaptationPass, images: Tensor, masks: Tensor, moments: ClassMoments) -> SourceReference:
+def summarise_source(runs: AdaptationPass, images: Tensor, masks: Tensor, moments: ClassMoments) -> SourceSummary:
     """Measure what is to be known of a source.
 
     Args:
@@ -78,7 +78,7 @@ def source_reference(runs: AdaptationPass, images: Tensor, masks: Tensor, moment
         raise InputError("The source's masks have no labelled pixel; give some.")
     right = (seen.classes == masks)[known].double().mean().item()
     confident = seen.logits.softmax(1).amax(1)[known]
-    return SourceReference(
+    return SourceSummary(
         moments,
         overlap(seen.classes[known], masks[known]),
         right,
@@ -91,9 +91,15 @@ def source_reference(runs: AdaptationPass, images: Tensor, masks: Tensor, moment
     )
 
 
-def uncertainty_of(seen: Observation, reference: SourceReference) -> float:
+def images_and_masks(batches: Iterable[Mapping[str, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Images (n, C, h, w) and masks (n, h, w) of all batches."""
+    listed = list(batches)
+    return torch.cat([each["image"] for each in listed]), torch.cat([each["mask"] for each in listed])
+
+
+def uncertainty_of(seen: Observation, source: SourceSummary) -> float:
     """Uncertainty per boundary of an observation, by the source's margin."""
-    return uncertainty(seen, SHARP * reference.moments.margin)
+    return uncertainty(seen, SHARP * source.moments.margin)
 
 
 def class_temperatures(logits: Tensor, masks: Tensor) -> Tensor:

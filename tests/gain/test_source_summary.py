@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from bnadapt.gain import FEATURES, SourceReference, features_of, source_reference, try_all
+from bnadapt.gain import FEATURES, SourceSummary, features_of, summarise_source, try_all
 from bnadapt.gain.predictions import soft_iou
-from bnadapt.gain.reference import class_temperatures
+from bnadapt.gain.source_summary import class_temperatures
 from tests.gain.conftest import squares
 
 
@@ -32,45 +32,45 @@ def test_temperatures_of_predictions_that_are_always_right_or_wrong():
     assert class_temperatures(logits[..., :1], torch.tensor([[[0]]]))[1] == 1
 
 
-def test_a_reference_survives_a_checkpoint(runs, reference, tmp_path):
-    torch.save(reference.state_dict(), tmp_path / "reference.pt")
-    state = torch.load(tmp_path / "reference.pt", weights_only=True)
-    restored = SourceReference.from_state_dict(state, reference.moments)
-    trials = try_all(runs, squares(seed=5, bright=0.6)[0], reference)
+def test_a_summary_survives_a_checkpoint(runs, source, tmp_path):
+    torch.save(source.state_dict(), tmp_path / "summary.pt")
+    state = torch.load(tmp_path / "summary.pt", weights_only=True)
+    restored = SourceSummary.from_state_dict(state, source.moments)
+    trials = try_all(runs, squares(seed=5, bright=0.6)[0], source)
     for name, features in features_of(restored, trials).items():
-        assert features == pytest.approx(features_of(reference, trials)[name], abs=1e-4)
+        assert features == pytest.approx(features_of(source, trials)[name], abs=1e-4)
 
 
-def test_the_source_itself_looks_like_the_source(runs, reference):
+def test_the_source_itself_looks_like_the_source(runs, source):
     images, _ = squares(seed=101)
-    assert reference.iou > 0.95
-    assert reference.intensity == pytest.approx(images.mean().item())
-    own = features_of(reference, try_all(runs, images, reference))["none"]
+    assert source.iou > 0.95
+    assert source.intensity == pytest.approx(images.mean().item())
+    own = features_of(source, try_all(runs, images, source))["none"]
     for name in ("difference_of_confidence", "foreground_shift", "boundary_length", "edges", "flip_consistency"):
         assert own[name] == pytest.approx(0, abs=1e-6)
-    assert own["class_confidence"] == pytest.approx(reference.iou, abs=0.02)
+    assert own["class_confidence"] == pytest.approx(source.iou, abs=0.02)
     assert own["thresholded_confidence"] == pytest.approx(0, abs=0.01)
     assert own["distance_after"] < -8
 
 
-def test_features_tell_what_adaptation_does(runs, reference):
-    darker = features_of(reference, try_all(runs, squares(seed=7, bright=0.3, dark=-0.7)[0], reference))
+def test_features_tell_what_adaptation_does(runs, source):
+    darker = features_of(source, try_all(runs, squares(seed=7, bright=0.3, dark=-0.7)[0], source))
     assert list(darker["none"]) == list(FEATURES)
     assert darker["adapted"]["distance_before"] == darker["none"]["distance_after"]
     assert darker["adapted"]["distance_after"] < darker["adapted"]["distance_before"] - 2
     assert darker["none"]["agreement_with_unadapted"] == 1
     assert darker["none"]["agreement_with_adapted"] < 0.2
-    inverted = features_of(reference, try_all(runs, squares(seed=7, bright=0.0, dark=1.0)[0], reference))
+    inverted = features_of(source, try_all(runs, squares(seed=7, bright=0.0, dark=1.0)[0], source))
     assert inverted["adapted"]["inversion_margin"] < -1 < 1 < darker["adapted"]["inversion_margin"]
     assert inverted["inverted"]["class_confidence"] > inverted["adapted"]["class_confidence"]
 
 
-def test_features_of_a_blank_target_are_finite(runs, reference):
-    found = features_of(reference, try_all(runs, torch.zeros(4, 1, 32, 32), reference))
+def test_features_of_a_blank_target_are_finite(runs, source):
+    found = features_of(source, try_all(runs, torch.zeros(4, 1, 32, 32), source))
     assert all(abs(value) < 1e3 for features in found.values() for value in features.values()), found
 
 
-def test_masks_without_labels_are_refused(runs, reference):
+def test_masks_without_labels_are_refused(runs, source):
     images, masks = squares()
     with pytest.raises(Exception, match="no labelled pixel"):
-        source_reference(runs, images, masks * 0 + 255, reference.moments)
+        summarise_source(runs, images, masks * 0 + 255, source.moments)
