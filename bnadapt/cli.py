@@ -16,6 +16,7 @@ from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, Tenso
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
 from bnadapt.files import ensure_folder
+from bnadapt.gain import Verdict
 from bnadapt.parser import CommandParser
 from bnadapt.reports.console import (
     print_adaptation,
@@ -23,15 +24,17 @@ from bnadapt.reports.console import (
     print_prediction,
     print_scores,
     print_source_summary,
+    print_verdict,
 )
 from bnadapt.reports.distance_page import write_distances
 from bnadapt.reports.proportions_figure import scan_figure
 from bnadapt.reports.rendering import rendered
+from bnadapt.reports.verdict_page import write_verdict
 from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, check_trusted, read_checkpoint
 from bnadapt.trainer import AdaptationTrainer
 
-OWN = ("adapt", "distances", "source_summary")
+OWN = ("adapt", "recommend", "distances", "source_summary")
 
 
 class BnadaptCLI(LightningCLI):
@@ -128,8 +131,14 @@ class BnadaptCLI(LightningCLI):
         """Say what was adapted, and write the page of the distances beside the checkpoint."""
         if self.trainer.is_global_zero:
             path = self.trainer.adapted_path
+            if self.trainer.judged:
+                print_verdict(*self._written_verdict(path.with_name(f"{path.stem}-verdict")))
             print_adaptation(self.model.adaptation, path)
             self._write_distances(path.with_name(f"{path.stem}-distances"))
+
+    def after_recommend(self) -> None:
+        """Say what to do, and write the page of it."""
+        print_verdict(*self._written_verdict(Path(self.config.recommend.output)))
 
     def after_distances(self) -> None:
         """Write the page of the distances."""
@@ -148,6 +157,12 @@ class BnadaptCLI(LightningCLI):
         if distance is not None and distance.findings is not None:
             write_distances(distance.findings, {**distance.pictures, **self._scan_picture()}, folder)
             print_distances(distance.findings, folder / "index.html")
+
+    def _written_verdict(self, folder: Path) -> tuple[Verdict, Path]:
+        """The verdict of this run, and its page, which is written."""
+        verdict, trials = self.trainer.judged
+        write_verdict(verdict, trials, self.datamodule.target.name, folder)
+        return verdict, folder / "index.html"
 
     def _scan_picture(self) -> dict[str, np.ndarray]:
         """Of estimated class proportions, where this run has estimated them."""

@@ -16,6 +16,7 @@ from bnadapt.studies import STUDIES
 
 COMMANDS = {
     "fit": "train a network on the source",
+    "recommend": "say whether and how to adapt it to the target, and what to expect",
     "adapt": "re-estimate its BatchNorm statistics on images of the target",
     "test": "score it on labelled test sets",
     "predict": "segment images",

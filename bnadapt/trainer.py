@@ -1,4 +1,4 @@
-"""The Lightning Trainer with `adapt`, `distances` and `source_summary` beside fit, validate, test and predict."""
+"""The Lightning Trainer with `adapt`, `recommend`, `distances` and `source_summary` beside Lightning's own commands."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,13 +11,18 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import ProgressBar
 from torch.utils.data import IterableDataset
 
-from bnadapt.adaptation import ClassProportions, Recipe
+from bnadapt.adaptation import SCANNED_TILES, ClassProportions, Recipe
 from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
 from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, PredictionFiles, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import adapted_files, save_adapted
 from bnadapt.callbacks.source_summary import add_source_summary
+from bnadapt.callbacks.verdict import judge_target, recipe_of, target_change_of
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, refuse_existing, try_place
+from bnadapt.gain import CANDIDATES, Trials, Verdict
+from bnadapt.reports.verdict_page import verdict_record
+
+AUTO = "auto"
 
 
 class AdaptationTrainer(Trainer):
@@ -27,11 +32,13 @@ class AdaptationTrainer(Trainer):
         adapted_path: of the checkpoint that `adapt` has written.
         latent_distance: what `adapt` or `distances` has measured, on the first process.
         segmented: how many images `predict` has segmented.
+        judged: the verdict of `recommend`, and what it rests on.
     """
 
     adapted_path: Path | None = None
     latent_distance: LatentDistance | None = None
     segmented: int = 0
+    judged: tuple[Verdict, Trials] | None = None
 
     def test(
         self,
@@ -99,6 +106,7 @@ class AdaptationTrainer(Trainer):
         propagation: PropagationName | None = None,
         until: UntilConverged | None = None,
         class_proportions: ClassProportions | None = None,
+        choose: str | None = None,
     ) -> None:
         """Re-estimate the BatchNorm statistics on images of the target and write an adapted checkpoint.
 
@@ -118,7 +126,11 @@ class AdaptationTrainer(Trainer):
             class_proportions: of the target: `source` if they are the source's, `estimated`, or shares of the classes,
                 such as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default as with
                 `policy`, `estimated` where the checkpoint holds class moments or `--data.source` is given.
+            choose: `auto` takes what `recommend` recommends, a candidate's name that one: none, adapted, mixed,
+                corrected, corrected-less, corrected-more, inverted, inverted-corrected, finer or coarser. What it does
+                to images of the target holds for the adapted checkpoint, too.
         """
+        _check_choice(choose, policy, class_proportions)
         path = _adapted_path(output, ckpt_path)
         refuse_existing(adapted_files(path), overwrite)
         adaptation = self._own(BatchNormAdaptation) or BatchNormAdaptation()
@@ -130,10 +142,12 @@ class AdaptationTrainer(Trainer):
             raise InputError("adapt: --trainer.limit_predict_batches 0 leaves no tile to read; leave it out.")
 
         def work() -> None:
-            self._adapt(model, recipe, limit)
+            self._adapt(model, self._chosen(model, choose, recipe) if choose else recipe, limit)
 
         try_place(path.parent, [each.name for each in adapted_files(path)])
         self._do(work, model, datamodule, ckpt_path)
+        if self.judged:
+            model.adaptation["verdict"] = verdict_record(self.judged[0])
         save_adapted(self, model, path)
         self.adapted_path = path
 
@@ -179,6 +193,34 @@ class AdaptationTrainer(Trainer):
         )
         self.latent_distance = distance
 
+    def recommend(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule,
+        ckpt_path: str | None = None,
+        output: str = "recommendation",
+        overwrite: bool = False,
+        tiles: int = 8,
+    ) -> None:
+        """Say whether and how to adapt the network to the target, and what IoU to expect, without any label of it.
+
+        Args:
+            model: the task.
+            datamodule: its target is judged. A source is needed only if the checkpoint holds no summary of it.
+            ckpt_path: checkpoint of the trained network.
+            output: folder for a picture page and the record `verdict.json`.
+            overwrite: whether to replace what an earlier run has written there.
+            tiles: of the target that are looked at, drawn at random.
+        """
+        self._check_one_process("recommend")
+        refuse_existing([Path(output) / "verdict.json"], overwrite)
+        try_place(Path(output))
+
+        def work() -> None:
+            self.judged = judge_target(self, model, tiles)
+
+        self._do(work, model, datamodule, ckpt_path)
+
     def source_summary(
         self,
         model: LightningModule,
@@ -207,6 +249,15 @@ class AdaptationTrainer(Trainer):
             add_source_summary(self, model, path)
 
         self._do(work, model, datamodule, ckpt_path)
+
+    def _chosen(self, task: LightningModule, choose: str, recipe: Recipe) -> Recipe:
+        """The recipe of a candidate, whose change of images holds from now on."""
+        verdict, trials = judge_target(self, task, SCANNED_TILES)
+        if choose != AUTO:
+            verdict = replace(verdict, choice=choose)
+        self.judged = verdict, trials
+        self.datamodule.change_target(target_change_of(verdict.choice, trials))
+        return recipe_of(verdict.choice, trials, recipe)
 
     def _adapt(self, task: LightningModule, recipe: Recipe, limit: int | None) -> None:
         """Adapt, measure and draw, once the checkpoint is restored and all is on its device."""
@@ -285,6 +336,15 @@ def _adapted_path(output: str | None, ckpt_path: str | None) -> Path:
     if path.suffix != ".ckpt" or path.is_dir():
         raise InputError(f"{path}: is no name for a checkpoint; give --output a file that ends in .ckpt.")
     return path
+
+
+def _check_choice(choose: str | None, policy: Policy | None, class_proportions: ClassProportions | None) -> None:
+    if choose is None:
+        return
+    if choose not in (AUTO, *CANDIDATES):
+        raise InputError(f"adapt: there is no candidate {choose!r}; take {AUTO} or one of {', '.join(CANDIDATES)}.")
+    if policy is not None or class_proportions is not None:
+        raise InputError("adapt: --choose decides on policy and class proportions; leave out these, or --choose.")
 
 
 def _progress(trainer: Trainer) -> Callable[[Iterable], Iterable]:

@@ -55,7 +55,7 @@ DOMAINS = [
 
 def without(options, *prefixes):
     """The options that do not begin with any of the prefixes."""
-    return [option for option in options if not option.startswith(prefixes)]
+    return [option for option in options if not str(option).startswith(prefixes)]
 
 
 LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]  # of commands that take a checkpoint

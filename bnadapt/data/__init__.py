@@ -7,6 +7,7 @@ from bnadapt.data.folder import Folder
 from bnadapt.data.shifted_domain import Shifted
 from bnadapt.data.stack import Stack
 from bnadapt.data.synthetic import Synthetic
+from bnadapt.data.target_change import TargetChange
 from bnadapt.data.tiles_by_foreground import TilesByForeground
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "Shifted",
     "Stack",
     "Synthetic",
+    "TargetChange",
     "TilesByForeground",
 ]

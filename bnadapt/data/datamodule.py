@@ -16,6 +16,7 @@ from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.data.intensity import IntensityName
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare
 from bnadapt.data.scaling import Scalings
+from bnadapt.data.target_change import TargetChange
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class DomainPair(LightningDataModule):
         intensity: scaling of intensities: `zscore` (per image), `dataset` (by the range that the domain's images occupy
             together, by the same numbers in each), `dtype` (by the data type's range), `percentile` (per image, 0.5 and
             99.5), `histogram` (matched to the source). By default that of the checkpoint, else `zscore`.
+        target_change: what else is done to images of the target, see `TargetChange`. By default that of the checkpoint,
+            where `adapt --choose` may have left one.
         pixel_size_nm: pixel size that all images are resampled to. By default that of the
             checkpoint, else the coarsest of source and target. Images whose own is not known stay as they are.
         crop_size: side of the crops for training, in pixels.
@@ -59,6 +62,7 @@ class DomainPair(LightningDataModule):
         test: dict[str, Domain] | None = None,
         intensity: IntensityName | None = None,
         pixel_size_nm: float | None = None,
+        target_change: TargetChange | None = None,
         crop_size: int = 192,
         crops_per_epoch: int = 400,
         target_crops: bool = False,
@@ -82,6 +86,7 @@ class DomainPair(LightningDataModule):
         self.target = target
         self.further_tests = test or {}
         self.requested = {"intensity": intensity, "pixel_size_nm": pixel_size_nm}
+        self.requested_change = target_change
         self.restored: dict[str, Any] = {}
         self.crop_size = crop_size
         self.crops_per_epoch = crops_per_epoch
@@ -97,6 +102,7 @@ class DomainPair(LightningDataModule):
         return {
             "intensity": self.intensity,
             "pixel_size_nm": self.pixel_size_nm,
+            "target_change": self.target_change.state_dict(),
             **self.scalings.state_dict(),
             "epoch": self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0,
         }
@@ -126,6 +132,16 @@ class DomainPair(LightningDataModule):
             return None
         sizes = [_pixel_size(domain) for domain in (self.source, self.target) if domain]
         return max(filter(None, sizes), default=None)
+
+    @property
+    def target_change(self) -> TargetChange:
+        """What else is done to images of the target: asked for, restored, or nothing."""
+        return self.requested_change or TargetChange(**self.restored.get("target_change", {}))
+
+    def change_target(self, change: TargetChange) -> None:
+        """Do something else to images of the target from now on."""
+        self.requested_change = change
+        self.__dict__.pop("to_predict", None)
 
     @cached_property
     def scalings(self) -> Scalings:
@@ -251,7 +267,11 @@ class DomainPair(LightningDataModule):
         return prepared
 
     def _prepare(self, name: str, domain: Domain, section: Section) -> PreparedSection:
-        return prepare(section, domain.name, self.pixel_size_nm, self.scalings.of(name, domain))
+        scaling = self.scalings.of(name, domain)
+        if name != "target":
+            return prepare(section, domain.name, self.pixel_size_nm, scaling)
+        change = self.target_change
+        return prepare(section, domain.name, self.pixel_size_nm, change.after(scaling), change.zoom)
 
     def _loader(self, dataset: Dataset, **options: Any) -> DataLoader:
         return DataLoader(

@@ -36,7 +36,9 @@ class PreparedSection:
         return self.image.shape[1:]
 
 
-def prepare(section: Section, context: str, pixel_size_nm: float | None, scale: Scaling) -> PreparedSection:
+def prepare(
+    section: Section, context: str, pixel_size_nm: float | None, scale: Scaling, zoom: float = 1.0
+) -> PreparedSection:
     """Read a section, check it, resample it to a pixel size and scale its intensities.
 
     Args:
@@ -45,6 +47,7 @@ def prepare(section: Section, context: str, pixel_size_nm: float | None, scale: 
         pixel_size_nm: to resample to; None leaves the pixels as they are, as does a section
             whose own pixel size is not known.
         scale: (C, H, W) data-type scaled -> (C, H, W) float32.
+        zoom: by which it is enlarged beyond that.
 
     Raises:
         InputError: the image cannot be used, or the mask does not fit it.
@@ -59,8 +62,9 @@ def prepare(section: Section, context: str, pixel_size_nm: float | None, scale: 
         )
     dtype, blank = image.dtype, is_blank(image)
     image = np.zeros(image.shape, np.float32) if blank else by_data_type(image)
-    if pixel_size_nm and section.pixel_size_nm and pixel_size_nm != section.pixel_size_nm:
-        new_size = tuple(max(1, round(side * section.pixel_size_nm / pixel_size_nm)) for side in size)
+    factor = zoom * (section.pixel_size_nm / pixel_size_nm if pixel_size_nm and section.pixel_size_nm else 1)
+    if factor != 1:
+        new_size = tuple(max(1, round(side * factor)) for side in size)
         image, mask = resampled(image, new_size), None if mask is None else resampled_mask(mask, new_size)
     return PreparedSection(section.name, image if blank else scale(image), mask, size, dtype, blank)
 

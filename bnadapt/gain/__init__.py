@@ -3,20 +3,26 @@
 from bnadapt.gain.candidates import CANDIDATES, Candidate, InputChange
 from bnadapt.gain.features import FEATURES, View, features_of
 from bnadapt.gain.observation import Observation, observe
+from bnadapt.gain.predictor import Expectation, Predictor
 from bnadapt.gain.source_summary import SourceSummary, summarise_source
 from bnadapt.gain.treatment import Treated, Trials, try_all
+from bnadapt.gain.verdict import Verdict, judge
 
 __all__ = [
     "CANDIDATES",
     "FEATURES",
     "Candidate",
+    "Expectation",
     "InputChange",
     "Observation",
+    "Predictor",
     "SourceSummary",
     "Treated",
     "Trials",
+    "Verdict",
     "View",
     "features_of",
+    "judge",
     "observe",
     "summarise_source",
     "try_all",

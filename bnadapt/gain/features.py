@@ -44,6 +44,30 @@ class View:
         return self.trials.treated[ADAPTED]
 
 
+def source_weight(view: View) -> float:
+    """Part of the source's statistics that the candidate keeps."""
+    return view.own.candidate.source_weight
+
+
+def inversion(view: View) -> float:
+    """1 for inverted images."""
+    return float(view.own.candidate.change.inverted)
+
+
+def enlargement(view: View) -> float:
+    """Log of the factor by which images are enlarged."""
+    return math.log(view.own.candidate.change.zoom)
+
+
+def correction(view: View) -> float:
+    """Log odds of foreground that statistics are corrected for, minus those of the source."""
+    odds = view.own.candidate.odds
+    if odds is None:
+        return 0.0
+    estimated = 1 - view.trials.scan_for(view.own.candidate).chosen.proportions[0]
+    return log_odds(estimated) + math.log(odds) - log_odds(1 - float(view.source.moments.proportions[0]))
+
+
 def source_iou(view: View) -> float:
     """Foreground IoU on the source, which few networks exceed elsewhere."""
     return view.source.iou
@@ -190,6 +214,10 @@ def nuclear_norm(view: View) -> float:
 FEATURES: Mapping[str, Callable[[View], float]] = {
     each.__name__: each
     for each in (
+        source_weight,
+        inversion,
+        enlargement,
+        correction,
         source_iou,
         distance_before,
         distance_after,

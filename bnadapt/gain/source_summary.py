@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +17,33 @@ from bnadapt.gain.predictions import STATISTICS, overlap, uncertainty
 SUMMARY_TILES = 16  # of the source's validation block
 SHARP = 0.2  # part of the source's mean margin of logits below which a pixel counts as uncertain
 IGNORED = 255
+TAIL = 1e-3  # of intensities that count as extreme
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures that are tried
 HALVINGS = 40
+
+
+class Intensities(NamedTuple):
+    """Intensities of scaled images.
+
+    Attributes:
+        mean: of all pixels.
+        std: their standard deviation.
+        low: below which 1 in 1000 lies.
+        high: above which 1 in 1000 lies.
+    """
+
+    mean: float
+    std: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, images: Tensor) -> "Intensities":
+        """Of images (n, C, h, w)."""
+        values = images.double().flatten()
+        few = values[:: max(1, len(values) // 10**6)]
+        low, high = torch.quantile(few, torch.tensor([TAIL, 1 - TAIL], dtype=few.dtype)).tolist()
+        return cls(float(values.mean()), float(values.std()), low, high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +58,7 @@ class SourceSummary:
         temperatures: (K,), of pixels that are predicted as every class, see `bnadapt.gain.predictions.soft_iou`.
         uncertainty: see `bnadapt.gain.predictions.uncertainty`.
         statistics: of the predictions, by name, see `bnadapt.gain.predictions.STATISTICS`.
-        intensity: mean of the images.
+        intensities: of the images.
         latents: by layer.
     """
 
@@ -44,20 +69,21 @@ class SourceSummary:
     temperatures: Tensor
     uncertainty: float
     statistics: Mapping[str, float]
-    intensity: float
+    intensities: Intensities
     latents: Summaries
 
     def state_dict(self) -> dict[str, Any]:
         """All but the class moments, which a checkpoint holds by themselves, in plain types and tensors."""
-        plain = ("iou", "accuracy", "threshold", "temperatures", "uncertainty", "intensity")
-        latents = {layer: each.state_dict() for layer, each in self.latents.items()}
-        return {name: getattr(self, name) for name in plain} | {"statistics": dict(self.statistics), "latents": latents}
+        plain = ("iou", "accuracy", "threshold", "temperatures", "uncertainty")
+        state = {name: getattr(self, name) for name in plain}
+        state |= {"statistics": dict(self.statistics), "intensities": self.intensities._asdict()}
+        return state | {"latents": {layer: each.state_dict() for layer, each in self.latents.items()}}
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any], moments: ClassMoments) -> "SourceSummary":
         """What `state_dict` gave, with class moments."""
         latents = {layer: LatentSummary.from_state_dict(each) for layer, each in state["latents"].items()}
-        return cls(moments, **{**state, "latents": latents})
+        return cls(moments, **{**state, "latents": latents, "intensities": Intensities(**state["intensities"])})
 
 
 def summarise_source(runs: AdaptationPass, images: Tensor, masks: Tensor, moments: ClassMoments) -> SourceSummary:
@@ -86,7 +112,7 @@ def summarise_source(runs: AdaptationPass, images: Tensor, masks: Tensor, moment
         class_temperatures(seen.logits, masks),
         uncertainty(seen, SHARP * moments.margin),
         {name: statistic(seen) for name, statistic in STATISTICS.items()},
-        float(images.double().mean()),
+        Intensities.of(images),
         seen.latents,
     )
 

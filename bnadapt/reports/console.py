@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bnadapt.gain import Verdict
 from bnadapt.reports.latents import LatentFindings, by_state, sentences
 
 ORDER = ("iou", "dice", "precision", "recall")
@@ -72,6 +73,15 @@ def print_source_summary(pixels: Sequence[float], iou: float, path: Path) -> Non
         f" {shares}; foreground IoU {iou:.3f} on held-out tiles.",
         highlight=False,
     )
+
+
+def print_verdict(verdict: Verdict, page: Path) -> None:
+    """What to do and what to expect, what to look at, and where the page is."""
+    console = _console()
+    console.print(verdict.sentence(), highlight=False, style="bold")
+    for alarm in verdict.alarms:
+        console.print(f"{alarm.name}: {alarm.sentence}", highlight=False)
+    console.print(f"Page: {page}", highlight=False)
 
 
 def print_distances(findings: LatentFindings, page: Path) -> None:

@@ -39,6 +39,9 @@ STUDIES = {
         "bnadapt.studies.candidates.study:Candidates",
         "every way to treat a target, and what can be seen of it without labels",
     ),
+    "verdict": Entry(
+        "bnadapt.studies.verdict.study:VerdictStudy", "whether the gain is predicted on what no prediction has seen"
+    ),
     "how-much": Entry(
         "bnadapt.studies.how_much:HowMuch", "how much of the source to keep, where, and from how many tiles"
     ),

@@ -44,7 +44,7 @@ def test_a_summary_survives_a_checkpoint(runs, source, tmp_path):
 def test_the_source_itself_looks_like_the_source(runs, source):
     images, _ = squares(seed=101)
     assert source.iou > 0.95
-    assert source.intensity == pytest.approx(images.mean().item())
+    assert source.intensities.mean == pytest.approx(images.mean().item())
     own = features_of(source, try_all(runs, images, source))["none"]
     for name in ("difference_of_confidence", "foreground_shift", "boundary_length", "edges", "flip_consistency"):
         assert own[name] == pytest.approx(0, abs=1e-6)

@@ -9,7 +9,7 @@ from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.specs import Spec, canonical, resolved
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
@@ -140,7 +140,7 @@ class Candidates(Study):
                     network = SourceNetwork(replace(group.training, intensity=intensity), domain, seed)
                     labels = {"part": REAL, "task": task, "intensity": intensity, "source": source, "seed": seed}
                     for family, name, target in _targets(group, source):
-                        named = {**labels, "family": family, "target": name}
+                        named = {**labels, "family": family, "target": name, "target_set": _set_of(target, group)}
                         yield CandidateCase(network, target, group.evaluation, named)
 
     def _synthetic_cases(self, seed: int) -> Iterator[CandidateCase]:
@@ -151,7 +151,7 @@ class Candidates(Study):
                 labels = {"part": SYNTHETIC, "task": task, "intensity": grid.training.intensity, "seed": seed}
                 labels["source"] = _named(means)
                 for family, name, target in _grid_targets(grid, means, seed):
-                    named = {**labels, "family": family, "target": name}
+                    named = {**labels, "family": family, "target": name, "target_set": name}
                     yield CandidateCase(network, target, grid.evaluation, named)
 
 
@@ -164,6 +164,14 @@ def _targets(group: Sources, source: str) -> Iterator[tuple[str, str, Spec]]:
         for severity in severities:
             target = {"class": "Shifted", "domain": group.sets[source], "shift": shift, "severity": severity}
             yield shift, f"{source}, {shift} {severity:g}", {**target, "seed": SHIFT_SEED}
+
+
+def _set_of(target: Spec, group: Sources) -> str:
+    """Name of the set that a target is, or is a part or a shifted form of."""
+    while "domain" in target:
+        target = target["domain"]
+    names = {canonical(resolved(domain)): name for name, domain in group.sets.items()}
+    return names.get(canonical(resolved(target)), str(target["class"]))
 
 
 def _grid_targets(grid: Grid, source: Sequence[float], seed: int) -> Iterator[tuple[str, str, Spec]]:

@@ -1,0 +1,58 @@
+"""Judge a target with a task's network, and prepare to treat it by a candidate."""
+
+from dataclasses import replace
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from bnadapt.adaptation import Recipe
+from bnadapt.batchnorm import Policy
+from bnadapt.callbacks.inference import adaptation_pass
+from bnadapt.callbacks.source_summary import source_summary_of
+from bnadapt.data import TargetChange
+from bnadapt.errors import InputError
+from bnadapt.gain import CANDIDATES, Trials, Verdict, judge
+from bnadapt.gain.candidates import with_odds
+
+
+def judge_target(trainer: Trainer, task: LightningModule, tiles: int) -> tuple[Verdict, Trials]:
+    """The verdict on the target of the Trainer's data module, and what it rests on.
+
+    Args:
+        trainer: whose data, device and precision are used.
+        task: the trained network.
+        tiles: to look at.
+
+    Raises:
+        InputError: there is no target, or nothing is known of the source.
+        BatchNormError: statistics cannot be estimated.
+    """
+    data = trainer.datamodule
+    data.change_target(TargetChange())
+    if task.hparams.num_classes != 2:
+        raise InputError(
+            f"recommend: the network has {task.hparams.num_classes} classes; its predictions rest on networks of two."
+        )
+    if task.source_summary is None:
+        if data.source is None:
+            raise InputError(
+                "recommend: the checkpoint holds no summary of its source; give --data.source with masks, or add it by"
+                " bnadapt source_summary."
+            )
+        task.source_summary = source_summary_of(trainer, task)
+    images = torch.stack([item["image"] for item in data.unlabelled_tiles("target", tiles)])
+    return judge(adaptation_pass(trainer, task), images, task.source_summary)
+
+
+def recipe_of(name: str, trials: Trials, recipe: Recipe) -> Recipe:
+    """How statistics are re-estimated for a candidate; all else is as in another recipe."""
+    candidate = CANDIDATES[name]
+    odds, scan = candidate.odds, trials.scan_for(candidate)
+    proportions = "source" if odds is None else with_odds(scan.chosen.proportions, odds)
+    return replace(recipe, policy=Policy(source_weight=candidate.source_weight), class_proportions=proportions)
+
+
+def target_change_of(name: str, trials: Trials) -> TargetChange:
+    """What a candidate does to images of the target."""
+    change = CANDIDATES[name].change
+    return TargetChange(trials.level if change.inverted else None, change.zoom)

@@ -1,0 +1,130 @@
+"""What a person should know about a target before trusting any prediction on it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bnadapt.gain.features import View, distance_after, inversion_margin
+from bnadapt.gain.predictions import STATISTICS, log_odds
+from bnadapt.gain.source_summary import Intensities
+
+NEARER = 0.3  # by how much the log of the residual distance must fall for another way to show images to be suspected
+SHIFTED_ODDS = 1.1  # log odds: three times as much foreground, or a third
+EMPTY = 1e-3  # share of the pixels that counts as none
+UNCERTAIN = 0.2  # standard error of BatchNorm statistics, in standard deviations
+OUTSIDE = 0.05  # share of the pixels
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something that a person should look at.
+
+    Attributes:
+        name: short, of its kind.
+        sentence: what was found, and what to do.
+    """
+
+    name: str
+    sentence: str
+
+
+def inverted_contrast(view: View) -> str | None:
+    """The inverted target resembles the source more than the target does."""
+    margin = inversion_margin(view)
+    if margin > -NEARER:
+        return None
+    return (
+        f"Bright and dark seem to be exchanged: inverted, the target lies nearer to the source in the network's latents"
+        f" (log distance {margin:+.2f}); look at one image of either."
+    )
+
+
+def pixel_size(view: View) -> str | None:
+    """Another size of the images resembles the source more."""
+    own = distance_after(View(view.source, view.trials, view.adapted))
+    margins = {
+        each.candidate.change.zoom: distance_after(View(view.source, view.trials, each)) - own
+        for each in view.trials.treated.values()
+        if each.candidate.change.zoom != 1
+    }
+    zoom = min(margins, key=margins.get, default=1.0)
+    if not margins or margins[zoom] > -NEARER:
+        return None
+    return (
+        f"The pixel size may be off: with images {'enlarged' if zoom > 1 else 'shrunk'} to {zoom:.0%} the target lies"
+        f" nearer to the source (log distance {margins[zoom]:+.2f}); check the pixel sizes of both."
+    )
+
+
+def class_proportions(view: View) -> str | None:
+    """The estimated share of foreground differs from the source's by a factor."""
+    estimated = 1 - view.trials.scan_for(view.own.candidate).chosen.proportions[0]
+    source = 1 - float(view.source.moments.proportions[0])
+    if abs(log_odds(estimated) - log_odds(source)) < SHIFTED_ODDS:
+        return None
+    return (
+        f"The target has about {estimated:.0%} foreground, the source {source:.0%}; plain adaptation would suffer from"
+        " that."
+    )
+
+
+def collapsed_prediction(view: View) -> str | None:
+    """Nearly all pixels are predicted as one class."""
+    share = STATISTICS["foreground"](view.own.seen)
+    if EMPTY <= share <= 1 - EMPTY:
+        return None
+    return (
+        f"Nearly {'nothing' if share < EMPTY else 'everything'} is predicted as foreground ({share:.2%} of the pixels);"
+        " do not trust it unless you know that to be so."
+    )
+
+
+def unconverged_statistics(view: View) -> str | None:
+    """The statistics differ much from tile to tile."""
+    error = view.trials.standard_error
+    if error <= UNCERTAIN:
+        return None
+    return (
+        f"The tiles differ much from each other (standard error of the statistics {error:.2f} standard deviations); let"
+        " adaptation read more of them, by --data.adaptation_tiles."
+    )
+
+
+def foreign_intensities(view: View) -> str | None:
+    """Many pixels are darker or brighter than any of the source."""
+    source = view.source.intensities
+    images = view.unadapted.seen.images
+    share = float(((images < source.low) | (images > source.high)).double().mean())
+    if share <= OUTSIDE:
+        return None
+    return (
+        f"{share:.0%} of the pixels are darker or brighter than all but 1 in 1000 of the source's; check the scaling of"
+        " intensities."
+    )
+
+
+ALARMS: Mapping[str, Callable[[View], str | None]] = {
+    "inverted contrast": inverted_contrast,
+    "pixel size": pixel_size,
+    "class proportions": class_proportions,
+    "collapsed prediction": collapsed_prediction,
+    "unconverged statistics": unconverged_statistics,
+    "foreign intensities": foreign_intensities,
+}
+
+
+def alarms_of(view: View) -> list[Alarm]:
+    """All that apply to a candidate."""
+    found = {name: alarm(view) for name, alarm in ALARMS.items()}
+    return [Alarm(name, sentence) for name, sentence in found.items() if sentence]
+
+
+def differences(view: View) -> list[str]:
+    """How the target's images differ from the source's, in words: `darker`, `flatter`, `three times the foreground`."""
+    source, target = view.source.intensities, Intensities.of(view.unadapted.seen.images)
+    shift, spread = (target.mean - source.mean) / max(source.std, 1e-9), target.std / max(source.std, 1e-9)
+    said = []
+    if abs(shift) > 0.5:
+        said.append("brighter" if shift > 0 else "darker")
+    if spread < 0.67 or spread > 1.5:
+        said.append("of lower contrast" if spread < 1 else "of higher contrast")
+    return said

@@ -1,0 +1,81 @@
+"""What to do with a target, what IoU to expect of it, and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from bnadapt.adaptation import AdaptationPass
+from bnadapt.gain.alarms import Alarm, alarms_of, differences
+from bnadapt.gain.candidates import CANDIDATES, CORRECTED, NONE
+from bnadapt.gain.features import View, features_of
+from bnadapt.gain.predictor import Expectation, Predictor
+from bnadapt.gain.source_summary import SourceSummary
+from bnadapt.gain.treatment import Trials, try_all
+
+DEFAULT = CORRECTED  # where nothing can be told
+WORTH = 0.02  # IoU by which another candidate must be expected to be better
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """The choice among candidates.
+
+    Attributes:
+        choice: name of the candidate to take.
+        expected: IoU by candidate.
+        alarms: what a person should look at.
+        reasons: how the target differs from the source, in words.
+    """
+
+    choice: str
+    expected: Mapping[str, Expectation]
+    alarms: Sequence[Alarm]
+    reasons: Sequence[str]
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the target is unlike all that is known, so that the expectations mean nothing."""
+        return not self.expected[self.choice].familiar
+
+    @property
+    def gain(self) -> float:
+        """Expected IoU of the choice minus that without adaptation."""
+        return self.expected[self.choice].iou - self.expected[NONE].iou
+
+    def sentence(self) -> str:
+        """What to do, and what to expect, in a sentence."""
+        title = CANDIDATES[self.choice].title
+        because = f"; the target is {' and '.join(self.reasons)}" if self.reasons else ""
+        if self.abstains:
+            return f"Cannot tell: the target is unlike all that the prediction rests on. If in doubt, {title}{because}."
+        own, none = self.expected[self.choice], self.expected[NONE]
+        expected = f"expected IoU {own.iou:.2f} ({own.low:.2f} to {own.high:.2f})"
+        without = "" if self.choice == NONE else f", {none.iou:.2f} without"
+        return f"{title[0].upper()}{title[1:]}: {expected}{without}{because}."
+
+
+def judge(
+    runs: AdaptationPass, tiles: Tensor, source: SourceSummary, predictor: Predictor | None = None
+) -> tuple[Verdict, Trials]:
+    """Choose among the candidates for a target, without any of its labels.
+
+    Args:
+        runs: the network, with the source's statistics.
+        tiles: (n, C, h, w) of the target, drawn at random; 8 are enough.
+        source: what is known of the source.
+        predictor: by default the one that comes with bnadapt.
+    """
+    predictor = predictor or Predictor.load()
+    trials = try_all(runs, tiles, source)
+    expected = predictor.expected(features_of(source, trials))
+    choice = chosen(expected)
+    view = View(source, trials, trials.treated[choice])
+    return Verdict(choice, expected, alarms_of(view), differences(view)), trials
+
+
+def chosen(expected: Mapping[str, Expectation]) -> str:
+    """The familiar candidate of the greatest expected IoU; the default, unless that is better by 0.02."""
+    familiar = {name: each.iou for name, each in expected.items() if each.familiar}
+    best = max(familiar, key=familiar.get, default=DEFAULT)
+    return best if familiar.get(best, 0) > familiar.get(DEFAULT, 0) + WORTH else DEFAULT

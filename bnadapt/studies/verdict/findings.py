@@ -1,0 +1,66 @@
+"""What the predictions of unseen records say."""
+
+import pandas as pd
+
+from bnadapt.experiments.tables import Tables
+from bnadapt.gain.candidates import NONE
+from bnadapt.reports.document import Table
+from bnadapt.studies.verdict.fitting import SCHEMES
+from bnadapt.studies.verdict.scores import all_scores, choices, wide
+
+HEADER = {
+    "rank_correlation": "rank correlation of gains",
+    "error": "error of IoU",
+    "covered": "in 90 % interval",
+    "right": "help or harm right",
+    "decided": "decided",
+    "iou_chosen": "chosen",
+    "iou_never": "never",
+    "iou_always": "always",
+    "iou_corrected": "corrected",
+    "iou_oracle": "oracle",
+}
+
+
+def schemes_table(table: pd.DataFrame) -> Table:
+    """All measures by part and scheme."""
+    rows = []
+    for (part, scheme), own in table.groupby(["part", "scheme"], sort=False):
+        found = all_scores(own, own[SCHEMES[scheme][0]])
+        rows.append([part, scheme, str(own["record"].nunique()), *(f"{found[name]:.3f}" for name in HEADER)])
+    return Table(["part", "left out", "records", *HEADER.values()], rows)
+
+
+def sentences(tables: Tables) -> list[str]:
+    """How good predictions and choices are, and where they fail."""
+    said = []
+    for (part, scheme), own in tables.table.groupby(["part", "scheme"], sort=False):
+        said += _of_scheme(part, scheme, own)
+    for part, own in tables.distances.groupby("part", sort=False):
+        closest = own.reindex(own["spearman"].abs().sort_values(ascending=False).index).head(5)
+        listed = ", ".join(f"{row.feature} {row.spearman:+.2f}" for row in closest.itertuples())
+        said.append(f"{part}: of single features, these follow the gain of plain adaptation most closely: {listed}.")
+    return said
+
+
+def _of_scheme(part: str, scheme: str, own: pd.DataFrame) -> list[str]:
+    found = all_scores(own, own[SCHEMES[scheme][0]])
+    unseen = f"{part}, no {scheme} in common"
+    return [
+        f"{unseen}: rank correlation of predicted and true gain {found['rank_correlation']:.2f}, mean error of the"
+        f" predicted IoU {found['error']:.3f}, {100 * found['covered']:.0f} % of the scores in their 90 % interval; help"
+        f" or harm right in {100 * found['right']:.0f} % of the {100 * found['decided']:.0f} % decided.",
+        f"{unseen}: IoU of the choice {found['iou_chosen']:.3f}, never {found['iou_never']:.3f}, always"
+        f" {found['iou_always']:.3f}, corrected {found['iou_corrected']:.3f}, best candidate"
+        f" {found['iou_oracle']:.3f}. {_worst(own)}",
+    ]
+
+
+def _worst(own: pd.DataFrame) -> str:
+    """The pair of source and target whose choice loses most against no adaptation, over seeds."""
+    picked = choices(own)
+    labels = own.drop_duplicates("record").set_index("record")[["task", "source", "target", "intensity"]]
+    loss = (picked["chosen"] - wide(own, "iou")[NONE]).groupby([labels.reindex(picked.index)[name] for name in labels])
+    worst = loss.mean().idxmin()
+    task, source, target, intensity = worst
+    return f"Worst against never: {source} -> {target} ({task}, {intensity}), {loss.mean()[worst]:+.3f}."

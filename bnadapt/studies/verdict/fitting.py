@@ -1,0 +1,107 @@
+"""Fit the predictor to the table of candidates, and predict records that a fit has not seen."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.neighbors import NearestNeighbors
+
+from bnadapt.experiments.tables import Tables
+from bnadapt.gain import FEATURES
+from bnadapt.gain.forest import Forest
+from bnadapt.gain.predictor import COVERAGE, STORED, Predictor, spread
+from bnadapt.studies.candidates.findings import FEATURE
+
+TREES, SMALLEST_LEAF = 200, 8
+KEPT = 1500  # rows that tell what is familiar
+FAMILIAR = 0.99  # quantile of the rows' distances to the nearest row of another network
+SCHEMES = {"source": ("source",), "data set": ("target_set", "source"), "family": ("family",)}
+"""What a record that is predicted shares with none of those that the prediction was fitted to."""
+
+
+def columns(names: Sequence[str] = tuple(FEATURES)) -> list[str]:
+    """Columns of the table that hold these features."""
+    return [f"{FEATURE}{name}" for name in names]
+
+
+def fitted_forest(table: pd.DataFrame, names: Sequence[str] = tuple(FEATURES)) -> Forest:
+    """Extremely randomised trees (Geurts et al. 2006) of IoU on features; both parts weigh alike."""
+    weights = 1 / table.groupby("part")["iou"].transform("size")
+    trees = ExtraTreesRegressor(TREES, min_samples_leaf=SMALLEST_LEAF, max_features=0.5, random_state=0, n_jobs=1)
+    trees.fit(table[columns(names)].to_numpy(np.float32), table["iou"], sample_weight=weights * len(table))
+    return Forest.of(trees)
+
+
+def folds(table: pd.DataFrame, scheme: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Pairs of what a fit may see, and the records that it is to predict.
+
+    Args:
+        table: of candidates.
+        scheme: of `SCHEMES`.
+    """
+    keys = SCHEMES[scheme]
+    for group in table[keys[0]].unique():
+        touched = (table[list(keys)] == group).any(axis=1)
+        tested = table[keys[0]] == group
+        yield table[~touched], table[tested]
+
+
+def cross_predicted(table: pd.DataFrame, scheme: str, names: Sequence[str] = tuple(FEATURES)) -> pd.DataFrame:
+    """The table with `predicted`, the forest's mean for records that it has not seen, and `spread` of its trees."""
+    parts = []
+    for seen, unseen in folds(table, scheme):
+        if seen.empty or unseen.empty:
+            continue
+        by_tree = fitted_forest(seen, names)(torch.tensor(unseen[columns(names)].to_numpy(np.float32)))
+        parts.append(unseen.assign(predicted=by_tree.mean(1).numpy(), spread=spread(by_tree).numpy()))
+    return pd.concat(parts)
+
+
+def conformal(predicted: pd.DataFrame) -> float:
+    """90 % quantile of the absolute errors, in units of the trees' spread."""
+    return float(np.quantile((predicted["iou"] - predicted["predicted"]).abs() / predicted["spread"], COVERAGE))
+
+
+def fitted_predictor(table: pd.DataFrame, digest: str) -> Predictor:
+    """The predictor of a table of candidates; its intervals are of sources that it had not seen."""
+    rows = torch.tensor(table[columns()].to_numpy(np.float32))
+    centre = rows.median(0).values
+    low, high = torch.quantile(rows, torch.tensor([0.25, 0.75]), dim=0)
+    scale = (high - low).clamp(min=1e-3)
+    scaled = ((rows - centre) / scale).numpy()
+    distances = _to_other_sources(scaled, table["source"].to_numpy())
+    kept = np.random.default_rng(0).permutation(len(scaled))[:KEPT]
+    return Predictor(
+        list(FEATURES),
+        fitted_forest(table),
+        conformal(cross_predicted(table, "source")),
+        centre,
+        scale,
+        torch.tensor(scaled[kept]),
+        float(np.quantile(distances, FAMILIAR)),
+        digest,
+    )
+
+
+def _to_other_sources(rows: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """Distance of every row to the nearest one of another source."""
+    distances = np.empty(len(rows))
+    for source in np.unique(sources):
+        own = sources == source
+        distances[own] = NearestNeighbors(n_neighbors=1).fit(rows[~own]).kneighbors(rows[own])[0][:, 0]
+    return distances
+
+
+def main(folder: Path, output: Path = STORED) -> None:
+    """Fit to the table in a study's folder, and write the predictor that comes with bnadapt."""
+    path = folder / "table.parquet"
+    fitted_predictor(Tables.read(folder).table, sha256(path.read_bytes()).hexdigest()).save(output)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,89 @@
+"""How good predictions are: of scores, of gains, of choices."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from bnadapt.gain.candidates import ADAPTED, CORRECTED, NONE
+from bnadapt.gain.predictor import Expectation
+from bnadapt.gain.verdict import chosen
+from bnadapt.studies.candidates.findings import CLEAR, FEATURE
+from bnadapt.studies.verdict.fitting import COVERAGE
+
+ABSTAINING = 0.15  # share of the records of which it is not said whether adaptation helps or harms
+
+
+def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A column by record (rows) and candidate (columns)."""
+    return table.pivot_table(column, "record", "candidate", sort=False)
+
+
+def gains(table: pd.DataFrame, column: str = "iou") -> pd.DataFrame:
+    """Gains over no adaptation of plain and of corrected adaptation, by record."""
+    scores = wide(table, column)
+    return scores[[ADAPTED, CORRECTED]].sub(scores[NONE], axis=0)
+
+
+def rank_correlation(one: pd.DataFrame, other: pd.DataFrame) -> float:
+    """Spearman's, over all entries."""
+    return float(spearmanr(one.to_numpy().ravel(), other.to_numpy().ravel()).statistic)
+
+
+def covered(predicted: pd.DataFrame, groups: pd.Series) -> float:
+    """Share of the scores in their 90 % interval, whose width is that of the errors in all other groups."""
+    error = (predicted["iou"] - predicted["predicted"]).abs() / predicted["spread"]
+    inside = [error[groups == group] <= np.quantile(error[groups != group], COVERAGE) for group in groups.unique()]
+    return float(pd.concat(inside).mean())
+
+
+def decided(predicted: pd.DataFrame) -> tuple[float, float]:
+    """Share of right ones among decisions whether adaptation helps or harms, by more than 0.02, and of decisions."""
+    true, expected = gains(predicted), gains(predicted, "predicted")
+    clear = true.abs() > CLEAR
+    values, wanted = expected.to_numpy()[clear], np.sign(true.to_numpy()[clear])
+    sure = np.abs(values) >= np.quantile(np.abs(values), ABSTAINING)
+    return float((np.sign(values) == wanted)[sure].mean()), float(sure.mean())
+
+
+def choices(predicted: pd.DataFrame) -> pd.DataFrame:
+    """IoU by record: of the choice, of never, always and always corrected adaptation, and of the best candidate."""
+    scores, expected = wide(predicted, "iou"), wide(predicted, "predicted")
+    names = [
+        chosen({name: Expectation(value, 0, 1, True) for name, value in row.items()})
+        for row in expected.to_dict("records")
+    ]
+    picked = [row[name] for row, name in zip(scores.to_dict("records"), names, strict=True)]
+    columns = {"never": scores[NONE], "always": scores[ADAPTED], "corrected": scores[CORRECTED]}
+    return pd.DataFrame({"chosen": picked, **columns, "oracle": scores.max(axis=1)}, index=scores.index)
+
+
+def single_features(table: pd.DataFrame) -> dict[str, float]:
+    """Rank correlation of every feature's change by plain adaptation with the gain, or of the feature itself."""
+    true = gains(table)[ADAPTED]
+    found = {}
+    for column in (name for name in table if name.startswith(FEATURE)):
+        values = wide(table, column)
+        change = values[ADAPTED] - values[NONE]
+        change = values[ADAPTED] if change.abs().max() == 0 else change
+        if change.nunique() > 1:
+            found[column.removeprefix(FEATURE)] = float(spearmanr(change, true).statistic)
+    return dict(sorted(found.items(), key=lambda each: -abs(each[1])))
+
+
+def all_scores(predicted: pd.DataFrame, groups: pd.Series) -> Mapping[str, float]:
+    """Every measure of how good predictions are."""
+    picked = choices(predicted).mean()
+    right, share = decided(predicted)
+    best = max(picked["never"], picked["always"])
+    return {
+        "rank_correlation": rank_correlation(gains(predicted), gains(predicted, "predicted")),
+        "error": float((predicted["iou"] - predicted["predicted"]).abs().mean()),
+        "covered": covered(predicted, groups),
+        "right": right,
+        "decided": share,
+        **{f"iou_{name}": value for name, value in picked.items()},
+        "regret": picked["oracle"] - picked["chosen"],
+        "regret_of_constant": picked["oracle"] - best,
+    }

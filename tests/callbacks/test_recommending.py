@@ -1,0 +1,98 @@
+"""`recommend` says what to do with a target, and `adapt --choose` does it."""
+
+import json
+
+import imageio.v3
+import numpy as np
+import pytest
+import torch
+
+from bnadapt.batchnorm import Bank
+from bnadapt.cli import main
+from bnadapt.gain import CANDIDATES
+from tests.conftest import LOADING, TARGET_ALONE, without
+
+INVERTED = [
+    *without(TARGET_ALONE, "--data.target"),
+    "--data.target=Synthetic",
+    "--data.target.size=96",
+    "--data.target.images=8",
+    "--data.target.object_size=12",
+    "--data.target.mean=[0.3, 0.7]",
+    "--data.target.seed=9",
+]
+
+
+def iou(checkpoint, data=INVERTED):
+    return main(["test", *data, "--ckpt_path", str(checkpoint)]).trainer.callback_metrics["test/target/iou"].item()
+
+
+def test_inverted_contrast_is_recognised_without_labels_or_source(best, tmp_path, capsys):
+    main(["recommend", *INVERTED, "--ckpt_path", str(best), "--output", str(tmp_path / "page")])
+    record = json.loads((tmp_path / "page" / "verdict.json").read_text())
+    assert record["choice"].startswith("inverted")
+    assert list(record["expected"]) == list(CANDIDATES)
+    assert all(0 <= each["low"] <= each["iou"] <= each["high"] <= 1 for each in record["expected"].values())
+    assert "inverted contrast" in {each["name"] for each in record["alarms"]}
+    printed = " ".join(capsys.readouterr().out.split())
+    assert record["sentence"] in printed
+    assert record["sentence"] in (tmp_path / "page" / "README.md").read_text()
+    assert imageio.v3.imread(tmp_path / "page" / "crops.png").std() > 10
+
+
+def test_the_choice_is_taken_and_holds_for_the_checkpoint(best, tmp_path):
+    adapted = tmp_path / "a.ckpt"
+    before = iou(best)
+    main(["adapt", *INVERTED, "--ckpt_path", str(best), "--output", str(adapted), "--choose=auto"])
+    assert before < 0.2
+    assert iou(adapted) > 0.7
+    record = json.loads(adapted.with_suffix(".json").read_text())
+    assert record["verdict"]["choice"].startswith("inverted")
+    main(["predict", *INVERTED, "--ckpt_path", str(adapted), "--output", str(tmp_path / "masks")])
+    masks = [imageio.v3.imread(path) for path in sorted((tmp_path / "masks").glob("*mask*"))]
+    assert 0.15 < np.mean([mask > 0 for mask in masks]) < 0.45
+    source, network = (torch.load(path, weights_only=True)["state_dict"] for path in (best, adapted))
+    assert all(torch.equal(each, network[name]) for name, each in source.items() if "running" not in name)
+
+
+@pytest.mark.parametrize("name", ["none", "adapted", "mixed", "coarser"])
+def test_a_candidate_may_be_named(name, best, tmp_path):
+    adapted = tmp_path / "a.ckpt"
+    asked = ["adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(adapted)]
+    main([*asked, f"--choose={name}"])
+    bank = Bank.load(adapted.with_suffix(".safetensors"))
+    state = torch.load(adapted, weights_only=True)
+    assert state["DomainPair"]["target_change"] == {"inverted_about": None, "zoom": CANDIDATES[name].change.zoom}
+    main(
+        [
+            *asked,
+            "--overwrite",
+            "--class_proportions=source",
+            f"--policy.source_weight={CANDIDATES[name].source_weight}",
+        ]
+    )
+    plain = Bank.load(adapted.with_suffix(".safetensors"))
+    same = all(torch.allclose(mean, plain.mean[layer]) for layer, mean in bank.mean.items())
+    assert same == (name != "coarser")
+
+
+def test_a_summary_is_measured_where_the_checkpoint_has_none(best, tmp_path, refused):
+    checkpoint = torch.load(best, weights_only=True)
+    checkpoint.pop("source_summary")
+    torch.save(checkpoint, tmp_path / "bare.ckpt")
+    asked = ["recommend", "--ckpt_path", str(tmp_path / "bare.ckpt"), "--output", str(tmp_path / "page")]
+    assert "holds no summary of its source; give --data.source" in refused(*asked, *TARGET_ALONE)
+    main([*asked, *LOADING])
+    assert (tmp_path / "page" / "verdict.json").exists()
+
+
+def test_refusals(best, refused, tmp_path):
+    asked = ("adapt", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "a.ckpt")
+    assert "there is no candidate 'best'; take auto or one of none, adapted" in refused(*asked, "--choose=best")
+    assert "--choose decides on" in refused(*asked, "--choose=auto", "--class_proportions=source")
+    page = tmp_path / "page"
+    page.mkdir()
+    (page / "verdict.json").write_text("{}")
+    recommend = ("recommend", *TARGET_ALONE, "--ckpt_path", best, "--output", page)
+    assert "is there already" in refused(*recommend)
+    assert "there is no target" in refused(*without(recommend, "--data.target"), "--overwrite")
