@@ -35,6 +35,10 @@ target's test block, and `feature_...`, what can be seen of it without labels (s
 bnadapt/gain/features.py); `part` is `real` or `synthetic`, `family` the kind of target, `seconds` what all candidates
 and features of the record took.
 
+The study of the verdict has no records of its own. Its `table.parquet` has a row per record of the candidates,
+`candidate` and `scheme` (what is left out of the fit: the record's `source`, its `data set` or its `family`), with the
+`iou` that was measured, the one that is `predicted`, and the `spread` of the forest's trees.
+
 The study of latent spaces has no records. Its `table.parquet` has a row per `part` (a study's records, or some of
 them), `state`, `layer`, `depth`, `measure` and `score` (`iou_unadapted`, `iou_adapted`, `gain`):
 

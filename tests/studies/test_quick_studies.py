@@ -30,6 +30,8 @@ def quick(tmp_path_factory):
         if name == "latent-spaces":
             read = {other: str(run(other)) for other in ("two-mean-grid", "image-shifts")}
             inputs = ["--study.studies", json.dumps(read)]
+        if name == "verdict":
+            inputs = ["--study.candidates", str(run("candidates"))]
         if name == "demo":
             inputs = ["--study.configs", json.dumps([str(CONFIGS / "synthetic.yaml")])]
 
@@ -64,6 +66,11 @@ def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
         assert "Chosen here, tested there" in page
         assert table["spearman"].abs().max() <= 1
         return
+    if name == "verdict":
+        assert set(table["scheme"]) == {"source"}
+        assert table["predicted"].between(0, 1).all()
+        assert all(f"`{column}`" in tables.__doc__ for column in ("scheme", "predicted", "spread"))
+        return
     assert list((folder / "tensorboard").rglob("events*"))
     if name == "comparison":
         assert set(table["row"]) == set(ROW_NAMES)
@@ -94,7 +101,7 @@ def test_inverted_images_are_repaired_by_inversion(quick):
     inverted = table[table["family"].isin(["inversion", "grid, inverted"])].pivot(
         index="record", columns="candidate", values="iou"
     )
-    assert len(inverted) == 2
+    assert len(inverted) == 3
     assert inverted["inverted"].min() > 0.8
     assert inverted[["none", "adapted"]].max(axis=None) < 0.1
 

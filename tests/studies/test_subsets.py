@@ -22,7 +22,7 @@ SCORES += ["iou_mixed", "iou_offset", "iou_reweighted", "iou_corrected", "iou_or
 SCORES += [f"estimate_{name}" for name in ESTIMATORS]
 COMPARED = ["iou", "dice", "iou_source", "dice_source", "seconds_training", "seconds_adaptation"]
 COMPARED += ["target_crops", "target_tiles", "parameters"]
-MEASURED = [name for name in STUDIES if name != "latent-spaces"]  # that one reads the tables of others
+MEASURED = [name for name in STUDIES if name not in ("latent-spaces", "verdict")]  # these read the tables of others
 ELSEWHERE = {"demo": FOLDER.parent}  # its config names files, relative to where the repository lies
 
 

@@ -48,8 +48,8 @@ def _of_scheme(part: str, scheme: str, own: pd.DataFrame) -> list[str]:
     unseen = f"{part}, no {scheme} in common"
     return [
         f"{unseen}: rank correlation of predicted and true gain {found['rank_correlation']:.2f}, mean error of the"
-        f" predicted IoU {found['error']:.3f}, {100 * found['covered']:.0f} % of the scores in their 90 % interval; help"
-        f" or harm right in {100 * found['right']:.0f} % of the {100 * found['decided']:.0f} % decided.",
+        f" predicted IoU {found['error']:.3f}, {100 * found['covered']:.0f} % of the scores in their 90 % interval;"
+        f" help or harm right in {100 * found['right']:.0f} % of the {100 * found['decided']:.0f} % decided.",
         f"{unseen}: IoU of the choice {found['iou_chosen']:.3f}, never {found['iou_never']:.3f}, always"
         f" {found['iou_always']:.3f}, corrected {found['iou_corrected']:.3f}, best candidate"
         f" {found['iou_oracle']:.3f}. {_worst(own)}",
