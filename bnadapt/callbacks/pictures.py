@@ -66,8 +66,8 @@ def comparison(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) ->
     """One row of panels: image, mask if there is one, predictions, and where two predictions differ."""
     panels = {"image": (item["image"][0].numpy(), "gray")}
     if "mask" in item:
-        panels["mask"] = (_with_gaps(item["mask"].numpy()), "viridis")
-    panels |= {name: (_with_gaps(classes.numpy()), "viridis") for name, classes in predictions.items()}
+        panels["mask"] = (with_gaps(item["mask"].numpy()), "viridis")
+    panels |= {name: (with_gaps(classes.numpy()), "viridis") for name, classes in predictions.items()}
     if len(predictions) == 2:
         before, after = (classes.numpy() for classes in predictions.values())
         panels["gained (+), lost (-)"] = ((after > 0).astype(int) - (before > 0).astype(int), "coolwarm")
@@ -93,6 +93,6 @@ def _listed(loaders: object) -> list:
     return loaders if isinstance(loaders, list) else [loaders]
 
 
-def _with_gaps(classes: np.ndarray) -> np.ndarray:
+def with_gaps(classes: np.ndarray) -> np.ndarray:
     """Class indices as numbers to draw; ignored pixels stay empty."""
     return np.where(classes == IGNORED, np.nan, classes)

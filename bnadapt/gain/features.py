@@ -11,9 +11,15 @@ from statistics import fmean
 from bnadapt.batchnorm import Bank
 from bnadapt.batchnorm.bank import LayerShift
 from bnadapt.gain.candidates import ADAPTED, NONE
-from bnadapt.gain.latents import bottleneck_bhattacharyya, correlation_mismatch, log_frechet, skewness_difference
+from bnadapt.gain.latents import (
+    bottleneck_bhattacharyya,
+    correlation_mismatch,
+    frechet_by_layer,
+    log_frechet,
+    skewness_difference,
+)
 from bnadapt.gain.predictions import STATISTICS, confidence, log_odds, overlap, soft_iou
-from bnadapt.gain.source_summary import SourceSummary, uncertainty_of
+from bnadapt.gain.source_summary import Intensities, SourceSummary, uncertainty_of
 from bnadapt.gain.treatment import Treated, Trials
 
 SMALLEST, LARGEST = 1e-3, 1e3  # of ratios
@@ -81,6 +87,44 @@ def distance_before(view: View) -> float:
 def distance_after(view: View) -> float:
     """The same with the candidate: the residual shift."""
     return log_frechet(view.source.latents, view.own.seen.latents)
+
+
+def removed(view: View) -> float:
+    """Log of the distance before over that after: the share that the candidate removes."""
+    return distance_before(view) - distance_after(view)
+
+
+def bottleneck_after(view: View) -> float:
+    """Log Frechet distance with the candidate in the middle of the network."""
+    layers = frechet_by_layer(view.source.latents, view.own.seen.latents)
+    return layers[len(layers) // 2]
+
+
+def last_layer_after(view: View) -> float:
+    """Log Frechet distance with the candidate in the layer that is defined last."""
+    return frechet_by_layer(view.source.latents, view.own.seen.latents)[-1]
+
+
+def intensity_shift(view: View) -> float:
+    """Mean intensity of the target minus the source's, in the source's standard deviations."""
+    source, target = view.source.intensities, Intensities.of(view.own.seen.images)
+    return (target.mean - source.mean) / max(source.std, SMALLEST)
+
+
+def contrast(view: View) -> float:
+    """Log of the images' standard deviation, over the source's."""
+    return _log_ratio(Intensities.of(view.own.seen.images).std, view.source.intensities.std)
+
+
+def intensity_skewness(view: View) -> float:
+    """Skewness of the intensities, as the candidate shows them, minus the source's."""
+    sign = -1 if view.own.candidate.change.inverted else 1
+    return sign * Intensities.of(view.own.seen.images).skewness - view.source.intensities.skewness
+
+
+def sharpness(view: View) -> float:
+    """Log of the images' sharpness, over the source's."""
+    return _against_source(view, "sharpness")
 
 
 def bottleneck_before(view: View) -> float:
@@ -172,6 +216,11 @@ def boundary_length(view: View) -> float:
     return _against_source(view, "boundaries")
 
 
+def width(view: View) -> float:
+    """Log of how thick predicted objects are, over that on the source."""
+    return _against_source(view, "width")
+
+
 def edges(view: View) -> float:
     """Log of the edge alignment of predicted boundaries, over that on the source."""
     return _against_source(view, "edge_alignment")
@@ -221,6 +270,13 @@ FEATURES: Mapping[str, Callable[[View], float]] = {
         source_iou,
         distance_before,
         distance_after,
+        removed,
+        bottleneck_after,
+        last_layer_after,
+        intensity_shift,
+        contrast,
+        intensity_skewness,
+        sharpness,
         bottleneck_before,
         residual_correlation,
         residual_skewness,
@@ -238,6 +294,7 @@ FEATURES: Mapping[str, Callable[[View], float]] = {
         agreement_with_adapted,
         agreement_with_others,
         boundary_length,
+        width,
         edges,
         polarity,
         flip_consistency,

@@ -82,6 +82,11 @@ def skewness_difference(source: Summaries, target: Summaries) -> float:
     return _mean(source, target, lambda one, other: float((one.skewness - other.skewness).abs().mean()))
 
 
+def frechet_by_layer(source: Summaries, target: Summaries) -> list[float]:
+    """The same for every layer, in the order of definition."""
+    return [_log_frechet(source[layer], target[layer]) for layer in source]
+
+
 def bottleneck_bhattacharyya(source: Summaries, target: Summaries) -> float:
     """Natural logarithm of the Bhattacharyya distance in the middle layer (Stenger et al. 2023: the bottleneck)."""
     layer = list(source)[len(source) // 2]

@@ -56,6 +56,20 @@ def edge_alignment(seen: Observation) -> float:
     return across / everywhere
 
 
+def width(seen: Observation) -> float:
+    """How thick objects are: foreground pixels per pair of neighbours of different classes; 0 without any."""
+    length = boundaries(seen)
+    return foreground(seen) / length if length else 0.0
+
+
+def sharpness(seen: Observation) -> float:
+    """Mean absolute difference of neighbouring pixels of the images, over their standard deviation."""
+    images = seen.images.mean(1).double()
+    spread = float(images.std())
+    steps = [images.diff(dim=axis).abs() for axis in (1, 2)]
+    return sum(float(each.mean()) for each in steps) / 2 / spread if spread else 0.0
+
+
 def polarity(seen: Observation) -> float:
     """Mean intensity of the foreground minus that of the background, in standard deviations of the image."""
     inside = seen.classes > 0
@@ -89,6 +103,8 @@ STATISTICS: Mapping[str, Callable[[Observation], float]] = {
         consistency,
         boundaries,
         edge_alignment,
+        width,
+        sharpness,
         polarity,
         nuclear_norm,
         disagreement,

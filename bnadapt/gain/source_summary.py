@@ -28,12 +28,14 @@ class Intensities(NamedTuple):
     Attributes:
         mean: of all pixels.
         std: their standard deviation.
+        skewness: third standardised moment; 0 where all are equal.
         low: below which 1 in 1000 lies.
         high: above which 1 in 1000 lies.
     """
 
     mean: float
     std: float
+    skewness: float
     low: float
     high: float
 
@@ -43,7 +45,9 @@ class Intensities(NamedTuple):
         values = images.double().flatten()
         few = values[:: max(1, len(values) // 10**6)]
         low, high = torch.quantile(few, torch.tensor([TAIL, 1 - TAIL], dtype=few.dtype)).tolist()
-        return cls(float(values.mean()), float(values.std()), low, high)
+        mean, std = float(values.mean()), float(values.std())
+        skewness = float(((values - mean) / std).pow(3).mean()) if std else 0.0
+        return cls(mean, std, skewness, low, high)
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,8 @@ def test_statistics_of_a_known_map():
     assert found["consistency"] == 1
     assert found["boundaries"] == pytest.approx(4 / 24)
     assert found["edge_alignment"] == pytest.approx(1 / (4 / (20 + 18)))  # 4 of 38 pairs of neighbours differ by 1
+    assert found["width"] == pytest.approx(0.5 / (4 / 24))
+    assert found["sharpness"] == pytest.approx(4 / 20 / 2 / image.std().item())  # 4 of 20 pairs along rows, none across
     assert found["polarity"] == pytest.approx(1 / image.std().item())
     assert STATISTICS["polarity"](seen_as(1 - HALVES, image)) == pytest.approx(-found["polarity"])
 

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bnadapt.callbacks.pictures import panel_row, with_gaps
 from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, Scores, cached_network, scored
 from bnadapt.experiments.networks import SourceNetwork
 from bnadapt.experiments.specs import Spec
-from bnadapt.gain import Treated, features_of, try_all
+from bnadapt.files import atomic_write
+from bnadapt.gain import Treated, Trials, features_of, try_all
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +23,14 @@ class CandidateCase(Case):
         target: the domain.
         evaluation: how to score; its `tiles` are what the features are of.
         labels: see `Case`.
+        pictured: whether to keep a picture of the first test tile under every candidate.
     """
 
     network: SourceNetwork
     target: Spec
     evaluation: Evaluation
     labels: Mapping[str, Any]
+    pictured: bool = False
 
     @property
     def needs(self) -> SourceNetwork:
@@ -36,22 +40,22 @@ class CandidateCase(Case):
     def measure(self, location: RunLocation) -> list[TableRow]:
         """A row for every candidate."""
         network = cached_network(self.network, location.networks, self.evaluation, location.device)
-        return [{**row, "network": self.network.key} for row in _rows(network.on(self.target))]
+        target, source = network.on(self.target), network.source_summary
+        started = time.perf_counter()
+        trials = try_all(network.runs, target.tiles.unlabelled(self.evaluation.tiles), source)
+        features = features_of(source, trials)
+        seconds = round(time.perf_counter() - started, 3)
+        if self.pictured:
+            _draw(target, trials, location, self.key)
+        common = {"network": self.network.key, "iou_source": network.source.scores.iou, "seconds": seconds}
+        return [{**row, **common} for row in _rows(target, trials, features)]
 
 
-def _rows(target: DomainEvaluation) -> list[TableRow]:
-    network = target.network
-    tiles = target.tiles.unlabelled(network.evaluation.tiles)
-    source = network.source_summary
-    started = time.perf_counter()
-    trials = try_all(network.runs, tiles, source)
-    features = features_of(source, trials)
-    seconds = round(time.perf_counter() - started, 3)
+def _rows(target: DomainEvaluation, trials: Trials, features: Mapping[str, Mapping[str, float]]) -> list[TableRow]:
     rows = []
     for name, treated in trials.treated.items():
         scores = _scores(target, treated)
-        row = {"candidate": name, "iou": scores.iou, "foreground": scores.true, "seconds": seconds}
-        row |= {"foreground_source": source.moments.proportions[1].item(), "iou_source": network.source.scores.iou}
+        row = {"candidate": name, "iou": scores.iou, "foreground": scores.true}
         rows.append(row | {f"feature_{feature}": round(value, 6) for feature, value in features[name].items()})
     return rows
 
@@ -59,3 +63,13 @@ def _rows(target: DomainEvaluation) -> list[TableRow]:
 def _scores(target: DomainEvaluation, treated: Treated) -> Scores:
     with treated.bank.applied(target.network.network):
         return scored(treated.runs.forward, target.tiles.labelled)
+
+
+def _draw(target: DomainEvaluation, trials: Trials, location: RunLocation, key: str) -> None:
+    images, masks = target.tiles.labelled[0]
+    panels = {"image": (images[0, 0].numpy(), "gray"), "mask": (with_gaps(masks[0].numpy()), "viridis")}
+    for name, treated in trials.treated.items():
+        with treated.bank.applied(target.network.network):
+            panels[name] = (treated.runs.forward(images[:1]).argmax(1)[0].cpu().numpy(), "viridis")
+    with atomic_write(location.pictures / f"{key}.png") as partial:
+        panel_row(panels).savefig(partial, dpi=50)

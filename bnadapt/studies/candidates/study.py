@@ -68,9 +68,10 @@ class Candidates(Study):
     """Every candidate for every source network on every target.
 
     Args:
-        real: sources and targets by task.
-        synthetic: grids by name.
+        data_sets: sources and targets by task.
+        grids: of synthetic sources and targets by name.
         seeds: of training.
+        pictured: whether to show what every candidate predicts, for the first seed.
 
     Raises:
         InputError: there is no such shift.
@@ -87,25 +88,27 @@ class Candidates(Study):
 
     def __init__(
         self,
-        real: Mapping[str, Sources] | None = None,
-        synthetic: Mapping[str, Grid] | None = None,
+        data_sets: Mapping[str, Sources] | None = None,
+        grids: Mapping[str, Grid] | None = None,
         seeds: Sequence[int] = (1, 2, 3),
+        pictured: bool = False,
     ) -> None:
-        self.real = real or {}
-        self.synthetic = synthetic or {}
+        self.data_sets = data_sets or {}
+        self.grids = grids or {}
         self.seeds = seeds
-        for group in self.real.values():
+        self.pictured = pictured
+        for group in self.data_sets.values():
             for name in group.shifts:
                 named_shift(name)
-        if not (self.real or self.synthetic):
-            raise InputError("study: there is nothing to measure; give study.real or study.synthetic.")
+        if not (self.data_sets or self.grids):
+            raise InputError("study: there is nothing to measure; give study.data_sets or study.grids.")
 
     def cases(self) -> list[CandidateCase]:
         """Every source network on every target, one seed after the other."""
         return [
             case
             for seed in self.seeds
-            for cases in (self._real_cases(seed), self._synthetic_cases(seed))
+            for cases in (self._data_set_cases(seed), self._grid_cases(seed))
             for case in cases
         ]
 
@@ -133,18 +136,33 @@ class Candidates(Study):
             ),
         }
 
-    def _real_cases(self, seed: int) -> Iterator[CandidateCase]:
-        for task, group in self.real.items():
+    def pictures(self, tables: Tables) -> dict[str, str]:
+        """What every candidate predicts, for the first seed."""
+        first = tables.table[tables.table["seed"] == self.seeds[0]] if self.pictured else tables.table[:0]
+        return {
+            record: f"{own.iloc[0].source} -> {own.iloc[0].target}: "
+            + ", ".join(f"{row.candidate} {row.iou:.2f}" for row in own.itertuples())
+            for record, own in first.groupby("record", sort=False)
+        }
+
+    def _data_set_cases(self, seed: int) -> Iterator[CandidateCase]:
+        for task, group in self.data_sets.items():
             for intensity in group.intensities:
                 for source, domain in group.sets.items():
                     network = SourceNetwork(replace(group.training, intensity=intensity), domain, seed)
-                    labels = {"part": REAL, "task": task, "intensity": intensity, "source": source, "seed": seed}
+                    labels = {
+                        "part": _part_of(domain),
+                        "task": task,
+                        "intensity": intensity,
+                        "source": source,
+                        "seed": seed,
+                    }
                     for family, name, target in _targets(group, source):
                         named = {**labels, "family": family, "target": name, "target_set": _set_of(target, group)}
-                        yield CandidateCase(network, target, group.evaluation, named)
+                        yield CandidateCase(network, target, group.evaluation, named, self._draws(seed))
 
-    def _synthetic_cases(self, seed: int) -> Iterator[CandidateCase]:
-        for task, grid in self.synthetic.items():
+    def _grid_cases(self, seed: int) -> Iterator[CandidateCase]:
+        for task, grid in self.grids.items():
             for means in grid.sources:
                 domain = {"class": "Synthetic", "mean": list(means), "std": [grid.std, grid.std]}
                 network = SourceNetwork(grid.training, {**domain, "images": 40, "size": 256, "seed": seed}, seed)
@@ -152,7 +170,10 @@ class Candidates(Study):
                 labels["source"] = _named(means)
                 for family, name, target in _grid_targets(grid, means, seed):
                     named = {**labels, "family": family, "target": name, "target_set": name}
-                    yield CandidateCase(network, target, grid.evaluation, named)
+                    yield CandidateCase(network, target, grid.evaluation, named, self._draws(seed))
+
+    def _draws(self, seed: int) -> bool:
+        return self.pictured and seed == self.seeds[0]
 
 
 def _targets(group: Sources, source: str) -> Iterator[tuple[str, str, Spec]]:
@@ -164,6 +185,10 @@ def _targets(group: Sources, source: str) -> Iterator[tuple[str, str, Spec]]:
         for severity in severities:
             target = {"class": "Shifted", "domain": group.sets[source], "shift": shift, "severity": severity}
             yield shift, f"{source}, {shift} {severity:g}", {**target, "seed": SHIFT_SEED}
+
+
+def _part_of(domain: Spec) -> str:
+    return SYNTHETIC if domain["class"] == "Synthetic" else REAL
 
 
 def _set_of(target: Spec, group: Sources) -> str:

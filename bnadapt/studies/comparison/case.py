@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from bnadapt.callbacks.pictures import panel_row
-from bnadapt.data.masks import IGNORED
+from bnadapt.callbacks.pictures import panel_row, with_gaps
 from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_network
 from bnadapt.experiments.networks import Training
@@ -96,8 +94,7 @@ def _of(history: History) -> TableRow:
 
 def _draw(target: DomainEvaluation, predictions: Mapping[str, Tensor], location: RunLocation, key: str) -> None:
     images, masks = target.tiles.labelled[0]
-    mask = masks[0].numpy()
-    panels = {"image": (images[0, 0].numpy(), "gray"), "mask": (np.where(mask == IGNORED, np.nan, mask), "viridis")}
+    panels = {"image": (images[0, 0].numpy(), "gray"), "mask": (with_gaps(masks[0].numpy()), "viridis")}
     panels |= {name: (classes.numpy(), "viridis") for name, classes in predictions.items()}
     with atomic_write(location.pictures / f"{key}.png") as partial:
         panel_row(panels).savefig(partial, dpi=60)
