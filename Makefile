@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-em distances-em table readme fit adapt test-model predict tensorboard test test-slow lint format bench clean
+.PHONY: help install demo demo-em distances-em table predictor readme fit adapt test-model predict tensorboard test test-slow lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ distances-em: $(READY) ## pages of latent distances on real images, flyem to vnc
 
 table: $(READY) ## the comparison of methods: Y-Net, CellSegUDA, mean teacher, BatchNorm adaptation and others (1 hour; resumes)
 	$(BIN)/bnadapt study comparison --config configs/studies/comparison.yaml $(ARGS)
+
+predictor: $(READY) ## fit the predictor behind `recommend` to the records in docs/studies/candidates (1 minute)
+	$(BIN)/python -m bnadapt.studies.verdict.fitting docs/studies/candidates
 
 readme: $(READY) ## put the results of studies, distances-em and bench into README.md and docs//
 	$(BIN)/python docs/update_readme.py

@@ -48,6 +48,10 @@ def test_python_on_a_page(page):
         "labelled_source_batches": [(batch, (batch[:, 0] > 0).long()) for batch in batches],
         "few_target_batches": batches[:2],
         "source_batches": batches,
+        "labelled_batches": [{"image": batch, "mask": (batch[:, 0] > 0).long()} for batch in batches],
+        "held_out_images": batches[0],
+        "held_out_masks": (batches[0][:, 0] > 0).long(),
+        "target_tiles": batches[1] + 1,
         "target_batches": [batch + 1 for batch in batches],
     }
     for block in BLOCK.findall(page.read_text()):
