@@ -201,6 +201,7 @@ class AdaptationTrainer(Trainer):
         output: str = "recommendation",
         overwrite: bool = False,
         tiles: int = 8,
+        annotated: int = 0,
     ) -> None:
         """Say whether and how to adapt the network to the target, and what IoU to expect, without any label of it.
 
@@ -211,13 +212,14 @@ class AdaptationTrainer(Trainer):
             output: folder for a picture page and the record `verdict.json`.
             overwrite: whether to replace what an earlier run has written there.
             tiles: of the target that are looked at, drawn at random.
+            annotated: labelled tiles of the target to score every candidate on, where it has masks; 0 predicts without.
         """
         self._check_one_process("recommend")
         refuse_existing([Path(output) / "verdict.json"], overwrite)
         try_place(Path(output))
 
         def work() -> None:
-            self.judged = judge_target(self, model, tiles)
+            self.judged = judge_target(self, model, tiles, annotated)
 
         self._do(work, model, datamodule, ckpt_path)
 

@@ -12,16 +12,20 @@ from bnadapt.callbacks.source_summary import source_summary_of
 from bnadapt.data import TargetChange
 from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES, Trials, Verdict, judge
+from bnadapt.gain.annotation import FEWEST, measured
 from bnadapt.gain.candidates import with_odds
+from bnadapt.gain.source_summary import images_and_masks
+from bnadapt.gain.verdict import verdict_on
 
 
-def judge_target(trainer: Trainer, task: LightningModule, tiles: int) -> tuple[Verdict, Trials]:
+def judge_target(trainer: Trainer, task: LightningModule, tiles: int, annotated: int = 0) -> tuple[Verdict, Trials]:
     """The verdict on the target of the Trainer's data module, and what it rests on.
 
     Args:
         trainer: whose data, device and precision are used.
         task: the trained network.
         tiles: to look at.
+        annotated: labelled tiles of the target's train block to score candidates on, instead of predicting; at most.
 
     Raises:
         InputError: there is no target, or nothing is known of the source.
@@ -41,7 +45,13 @@ def judge_target(trainer: Trainer, task: LightningModule, tiles: int) -> tuple[V
             )
         task.source_summary = source_summary_of(trainer, task)
     images = torch.stack([item["image"] for item in data.unlabelled_tiles("target", tiles)])
-    return judge(adaptation_pass(trainer, task), images, task.source_summary)
+    verdict, trials = judge(adaptation_pass(trainer, task), images, task.source_summary)
+    if not annotated:
+        return verdict, trials
+    images, masks = images_and_masks(data.labelled_tiles("target", "train", annotated))
+    if len(images) < FEWEST:
+        raise InputError(f"recommend: --annotated needs {FEWEST} labelled tiles of the target at least; give more.")
+    return verdict_on(task.source_summary, trials, measured(trials, images, masks), len(images)), trials
 
 
 def recipe_of(name: str, trials: Trials, recipe: Recipe) -> Recipe:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bnadapt.adaptation import AdaptationPass
 from bnadapt.gain.alarms import Alarm, alarms_of, differences
+from bnadapt.gain.annotation import tiles_needed
 from bnadapt.gain.candidates import CANDIDATES, CORRECTED, NONE
 from bnadapt.gain.features import View, features_of
 from bnadapt.gain.predictor import Expectation, Predictor
@@ -26,12 +27,16 @@ class Verdict:
         expected: IoU by candidate.
         alarms: what a person should look at.
         reasons: how the target differs from the source, in words.
+        labelled: tiles of the target whose labels `expected` was measured on; 0 if it is predicted without any.
+        needed: labelled tiles that would tell the two most promising candidates apart.
     """
 
     choice: str
     expected: Mapping[str, Expectation]
     alarms: Sequence[Alarm]
     reasons: Sequence[str]
+    needed: int
+    labelled: int = 0
 
     @property
     def abstains(self) -> bool:
@@ -48,9 +53,13 @@ class Verdict:
         title = CANDIDATES[self.choice].title
         because = f"; the target is {' and '.join(self.reasons)}" if self.reasons else ""
         if self.abstains:
-            return f"Cannot tell: the target is unlike all that the prediction rests on. If in doubt, {title}{because}."
+            return (
+                "Cannot tell: the target is unlike all that the prediction rests on. About"
+                f" {self.needed} labelled tiles would settle it; without them, {title}{because}."
+            )
         own, none = self.expected[self.choice], self.expected[NONE]
-        expected = f"expected IoU {own.iou:.2f} ({own.low:.2f} to {own.high:.2f})"
+        which = f"IoU on {self.labelled} labelled tiles" if self.labelled else "expected IoU"
+        expected = f"{which} {own.iou:.2f} ({own.low:.2f} to {own.high:.2f})"
         without = "" if self.choice == NONE else f", {none.iou:.2f} without"
         return f"{title[0].upper()}{title[1:]}: {expected}{without}{because}."
 
@@ -69,9 +78,25 @@ def judge(
     predictor = predictor or Predictor.load()
     trials = try_all(runs, tiles, source)
     expected = predictor.expected(features_of(source, trials))
+    return verdict_on(source, trials, expected), trials
+
+
+def verdict_on(
+    source: SourceSummary, trials: Trials, expected: Mapping[str, Expectation], labelled: int = 0
+) -> Verdict:
+    """The verdict that follows from what is expected of every candidate.
+
+    Args:
+        source: what is known of the source.
+        trials: of the target.
+        expected: predicted, or measured on labelled tiles.
+        labelled: how many of these.
+    """
     choice = chosen(expected)
     view = View(source, trials, trials.treated[choice])
-    return Verdict(choice, expected, alarms_of(view), differences(view)), trials
+    rival = max((name for name in expected if name != choice), key=lambda name: expected[name].iou)
+    needed = tiles_needed(trials, choice, rival)
+    return Verdict(choice, expected, alarms_of(view), differences(view), needed, labelled)
 
 
 def chosen(expected: Mapping[str, Expectation]) -> str:

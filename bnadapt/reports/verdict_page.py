@@ -43,6 +43,8 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
         "sentence": verdict.sentence(),
         "choice": verdict.choice,
         "abstains": verdict.abstains,
+        "labelled_tiles": verdict.labelled,
+        "labelled_tiles_needed": verdict.needed,
         "expected": {name: asdict(each) for name, each in verdict.expected.items()},
         "alarms": [asdict(each) for each in verdict.alarms],
         "differences": list(verdict.reasons),

@@ -86,6 +86,16 @@ def test_a_summary_is_measured_where_the_checkpoint_has_none(best, tmp_path, ref
     assert (tmp_path / "page" / "verdict.json").exists()
 
 
+def test_labelled_tiles_of_the_target_may_decide(best, tmp_path):
+    asked = ["recommend", *INVERTED, "--ckpt_path", str(best), "--output", str(tmp_path), "--annotated=6"]
+    main([*asked, "--overwrite"])
+    record = json.loads((tmp_path / "verdict.json").read_text())
+    assert record["labelled_tiles"] == 6
+    assert "IoU on 6 labelled tiles" in record["sentence"]
+    assert record["choice"].startswith("inverted")
+    assert record["expected"]["adapted"]["high"] < record["expected"]["inverted"]["low"]
+
+
 def test_refusals(best, refused, tmp_path):
     asked = ("adapt", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "a.ckpt")
     assert "there is no candidate 'best'; take auto or one of none, adapted" in refused(*asked, "--choose=best")
