@@ -31,6 +31,8 @@ def judge_target(trainer: Trainer, task: LightningModule, tiles: int, annotated:
         InputError: there is no target, or nothing is known of the source.
         BatchNormError: statistics cannot be estimated.
     """
+    if tiles < 1 or annotated < 0:
+        raise InputError(f"recommend: tiles is {tiles}, annotated {annotated}; give at least 1 and 0.")
     data = trainer.datamodule
     data.change_target(TargetChange())
     if task.hparams.num_classes != 2:

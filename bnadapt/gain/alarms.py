@@ -1,5 +1,6 @@
 """What a person should know about a target before trusting any prediction on it."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -83,6 +84,8 @@ def unconverged_statistics(view: View) -> str | None:
     error = view.trials.standard_error
     if error <= UNCERTAIN:
         return None
+    if math.isinf(error):
+        return "A single tile was looked at, which tells nothing of the others; give more."
     return (
         f"The tiles differ much from each other (standard error of the statistics {error:.2f} standard deviations); let"
         " adaptation read more of them, by --data.adaptation_tiles."

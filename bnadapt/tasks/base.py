@@ -1,5 +1,6 @@
 """What every task has: a network, its scores, its adapted state, its checkpoint."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from bnadapt.networks.trust import signature
 from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS, check_trusted, check_weights, read_checkpoint
 from bnadapt.tasks.metrics import named_scores, segmentation_metrics
 
+log = logging.getLogger(__name__)
 TILES_AT_ONCE = 16
 
 
@@ -138,7 +140,7 @@ class AdaptableTask(LightningModule):
         if "class_moments" in checkpoint:
             self.class_moments = ClassMoments.from_state_dict(checkpoint["class_moments"])
         if "source_summary" in checkpoint:
-            self.source_summary = SourceSummary.from_state_dict(checkpoint["source_summary"], self.class_moments)
+            self.source_summary = _restored_summary(checkpoint["source_summary"], self.class_moments)
         if "source_bank" in checkpoint:
             self.source_bank = Bank(**checkpoint["source_bank"])
             self.adaptation = checkpoint["adaptation"]
@@ -181,6 +183,17 @@ class AdaptableTask(LightningModule):
                 f" ({', '.join(classes)}); train a network with --model.num_classes {len(classes)}."
             )
         return classes
+
+
+def _restored_summary(state: dict[str, Any], moments: ClassMoments) -> SourceSummary | None:
+    try:
+        return SourceSummary.from_state_dict(state, moments)
+    except (KeyError, TypeError):
+        log.warning(
+            "The checkpoint's summary of its source is of another version of bnadapt and is not used; bnadapt"
+            " source_summary --overwrite replaces it."
+        )
+        return None
 
 
 def _datasets(loaders: DataLoader | Sequence[DataLoader]) -> list[object]:

@@ -96,10 +96,20 @@ def test_labelled_tiles_of_the_target_may_decide(best, tmp_path):
     assert record["expected"]["adapted"]["high"] < record["expected"]["inverted"]["low"]
 
 
+def test_a_summary_of_another_version_is_not_followed(best, tmp_path, refused, caplog):
+    checkpoint = torch.load(best, weights_only=True)
+    del checkpoint["source_summary"]["intensities"]["std"]
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    asked = ["recommend", *TARGET_ALONE, "--ckpt_path", str(tmp_path / "old.ckpt"), "--output", str(tmp_path)]
+    assert "holds no summary of its source" in refused(*asked)
+    assert "of another version of bnadapt" in caplog.text
+
+
 def test_refusals(best, refused, tmp_path):
     asked = ("adapt", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "a.ckpt")
     assert "there is no candidate 'best'; take auto or one of none, adapted" in refused(*asked, "--choose=best")
     assert "--choose decides on" in refused(*asked, "--choose=auto", "--class_proportions=source")
+    assert "tiles is 0" in refused("recommend", *TARGET_ALONE, "--ckpt_path", best, "--tiles=0")
     page = tmp_path / "page"
     page.mkdir()
     (page / "verdict.json").write_text("{}")
