@@ -46,7 +46,7 @@ def quick(tmp_path_factory):
 
 def test_every_study_has_a_full_and_a_quick_config():
     assert {path.stem for path in QUICK.glob("*.yaml")} == set(STUDIES)
-    assert {path.stem for path in FULL} == {*STUDIES, "demo-em", "proportions-networks"}
+    assert {path.stem for path in FULL} == {*STUDIES, "demo-em", "proportions-networks", "causes"}
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -48,7 +48,7 @@ class Grid:
     """Synthetic sources, and targets of all means and some shares of foreground.
 
     Args:
-        sources: means of foreground and background.
+        sources: means of foreground and background, and share of foreground.
         means: of targets; every two different ones are a target.
         foregrounds: shares of foreground of the targets.
         std: standard deviation of both.
@@ -56,7 +56,7 @@ class Grid:
         evaluation: of them.
     """
 
-    sources: Sequence[Sequence[float]] = ((0.3, 0.7), (0.7, 0.3))
+    sources: Sequence[Sequence[float]] = ((0.3, 0.7, 0.25), (0.7, 0.3, 0.25))
     means: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9)
     foregrounds: Sequence[float] = (0.25,)
     std: float = 0.1
@@ -163,11 +163,11 @@ class Candidates(Study):
 
     def _grid_cases(self, seed: int) -> Iterator[CandidateCase]:
         for task, grid in self.grids.items():
-            for means in grid.sources:
-                domain = {"class": "Synthetic", "mean": list(means), "std": [grid.std, grid.std]}
+            for *means, share in grid.sources:
+                domain = {"class": "Synthetic", "mean": means, "std": [grid.std, grid.std], "foreground": share}
                 network = SourceNetwork(grid.training, {**domain, "images": 40, "size": 256, "seed": seed}, seed)
                 labels = {"part": SYNTHETIC, "task": task, "intensity": grid.training.intensity, "seed": seed}
-                labels["source"] = _named(means)
+                labels["source"] = _named(means, share)
                 for family, name, target in _grid_targets(grid, means, seed):
                     named = {**labels, "family": family, "target": name, "target_set": name}
                     yield CandidateCase(network, target, grid.evaluation, named, self._draws(seed))
@@ -207,9 +207,9 @@ def _grid_targets(grid: Grid, source: Sequence[float], seed: int) -> Iterator[tu
             for second in (each for each in grid.means if each != first):
                 same = (first > second) == (source[0] > source[1])
                 family = "grid, same polarity" if same else "grid, inverted"
-                name = f"{_named((first, second))}, {100 * foreground:g} %"
+                name = _named((first, second), foreground)
                 yield family, name, {**domain, "mean": [first, second], "foreground": foreground}
 
 
-def _named(means: Sequence[float]) -> str:
-    return " on ".join(f"{each:g}" for each in means)
+def _named(means: Sequence[float], share: float) -> str:
+    return f"{means[0]:g} on {means[1]:g}, {100 * share:g} %"
