@@ -1,0 +1,74 @@
+"""What a verdict costs beside an adaptation, side by side in one run.
+
+Run by `make bench`; prints a table and writes benchmarks/results/verdict-DEVICE.json.
+"""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from common import DEVICE, MACHINE, printed, results_path, save, synchronise
+from torch import Tensor
+
+from bnadapt.adaptation import SCANNED_TILES, AdaptationPass, Recipe
+from bnadapt.batchnorm import ClassMoments
+from bnadapt.data import Synthetic
+from bnadapt.gain import judge, summarise_source
+from bnadapt.networks import UNet
+
+TILES, SIZE, BATCH, REPEATS = 64, 128, 8, 3
+
+
+def tiles(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Images (n, 1, h, w) and masks (n, h, w)."""
+    sections = Synthetic(images=count, size=SIZE, seed=seed).labelled()
+    images = torch.stack([torch.from_numpy(each.read_image()).float().unsqueeze(0) for each in sections])
+    return images, torch.stack([torch.from_numpy(each.read_mask()).long() for each in sections])
+
+
+def adapted(runs: AdaptationPass, images: Tensor, moments: ClassMoments, proportions: str) -> None:
+    """As `bnadapt adapt` does it."""
+    batches = [{"image": part} for part in images.split(BATCH)]
+    recipe = Recipe(class_proportions=proportions)
+    correction, _ = runs.correction([{"image": images[:SCANNED_TILES]}], recipe, moments)
+    runs.estimate(batches, recipe, correction)
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """That it takes."""
+    synchronise()
+    started = time.perf_counter()
+    function()
+    synchronise()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    network = UNet(base_channels=16).to(DEVICE, memory_format=torch.channels_last).eval()
+    runs = AdaptationPass(network)
+    images, masks = tiles(16, seed=1)
+    moments = runs.class_moments([{"image": images, "mask": masks}], 2)
+    source = summarise_source(runs, images, masks, moments)
+    target, _ = tiles(TILES, seed=2)
+    ways = {
+        f"adaptation to {TILES} tiles": lambda: adapted(runs, target, moments, "source"),
+        f"adaptation to {TILES} tiles, class proportions estimated": lambda: adapted(
+            runs, target, moments, "estimated"
+        ),
+        "verdict": lambda: judge(runs, target[:SCANNED_TILES], source),
+    }
+    rounds = [{name: seconds(way) for name, way in ways.items()} for _ in range(REPEATS)]
+    taken = {name: median(each[name] for each in rounds) for name in ways}
+    default = list(taken.values())[1]
+    rows = [
+        {"what": name, "seconds": value, "over the default adaptation": value / default}
+        for name, value in taken.items()
+    ]
+    printed(f"U-Net of 16 channels, tiles of {SIZE} pixels", rows)
+    save(results_path("verdict"), {"machine": MACHINE, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
