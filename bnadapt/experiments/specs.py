@@ -14,6 +14,7 @@ from bnadapt.errors import InputError
 SCHEMA = 2  # to be raised whenever the same config gives other results, so that no earlier record is taken for it
 
 Spec = Mapping[str, Any]
+REAL, SYNTHETIC = "real", "synthetic"
 
 
 def domain_of(spec: Spec) -> data.Domain:
@@ -30,6 +31,13 @@ def domain_of(spec: Spec) -> data.Domain:
         return kind(**arguments)
     except TypeError as error:
         raise InputError(f"domain {spec['class']}: {error}.") from error
+
+
+def part_of(spec: Spec) -> str:
+    """Whether a domain is `real` or `synthetic`, or made of one that is."""
+    while "domain" in spec:
+        spec = spec["domain"]
+    return SYNTHETIC if issubclass(_class_of(spec), data.Synthetic) else REAL
 
 
 def resolved(spec: Spec) -> dict[str, Any]:

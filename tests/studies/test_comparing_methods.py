@@ -12,6 +12,7 @@ from bnadapt.experiments.case import RunLocation
 from bnadapt.experiments.evaluation import Evaluation, cached_network
 from bnadapt.experiments.networks import SourceNetwork, Training, trained
 from bnadapt.experiments.tables import Tables
+from bnadapt.studies.comparison import findings as found
 from bnadapt.studies.comparison.findings import clear_directions, difference, interval
 from bnadapt.studies.comparison.history import trained_with_history
 from bnadapt.studies.comparison.methods import METHODS
@@ -101,7 +102,13 @@ def rows(**scores):
     table = []
     for row, ious in scores.items():
         for number, iou in enumerate(ious):
-            direction = {"task": "t", "source": "ab"[number // 2], "target": "ba"[number // 2], "seed": number % 2}
+            direction = {
+                "part": "real",
+                "task": "t",
+                "source": "ab"[number // 2],
+                "target": "ba"[number // 2],
+                "seed": number % 2,
+            }
             table.append({**direction, "row": row.replace("_plus_", " + "), "iou": iou})
     return pd.DataFrame(table).replace({"row": {"UNet": "U-Net", "UNet + AdaBN": "U-Net + AdaBN", "YNet": "Y-Net"}})
 
@@ -135,6 +142,18 @@ def test_the_table_has_cost_and_published_numbers_beside_the_scores():
     said = study.findings(Tables(table, pd.DataFrame()))
     assert any("Y-Net: -0.050" in each and "worst in b -> a (t) (-0.100)" in each for each in said)
     assert any("would add, on average: U-Net +0.030, Y-Net +0.030" in each for each in said)
+
+
+def test_synthetic_directions_are_told_apart_from_the_table():
+    real, synthetic = rows(UNet=(0.4, 0.4, 0.5, 0.5), YNet=(0.5, 0.5, 0.6, 0.6)), rows(UNet=(0.0,) * 4, YNet=(0.1,) * 4)
+    synthetic = synthetic.assign(part="synthetic", task="made up")
+    assert found.real(pd.concat([real, synthetic], ignore_index=True)).equals(real)
+    assert found.real(synthetic).equals(synthetic)
+    said = [found.of_direction(own) for _, own in found.by_direction(synthetic)]
+    assert said[0].startswith(
+        "a -> b (made up): U-Net 0.000 ± 0.000 over seeds; of all others the best is Y-Net with 0.100"
+    )
+    assert len(said) == 2
 
 
 def test_refusals():

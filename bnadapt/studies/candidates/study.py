@@ -9,7 +9,7 @@ from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.specs import Spec, canonical, resolved
+from bnadapt.experiments.specs import SYNTHETIC, Spec, canonical, part_of, resolved
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
@@ -18,7 +18,6 @@ from bnadapt.studies.candidates.figures import draw_candidates, draw_gains
 from bnadapt.studies.candidates.findings import candidates_table, sentences
 
 OWN, SHIFT_SEED = "own", 0
-REAL, SYNTHETIC = "real", "synthetic"
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ class Candidates(Study):
                 for source, domain in group.sets.items():
                     network = SourceNetwork(replace(group.training, intensity=intensity), domain, seed)
                     labels = {
-                        "part": _part_of(domain),
+                        "part": part_of(domain),
                         "task": task,
                         "intensity": intensity,
                         "source": source,
@@ -185,10 +184,6 @@ def _targets(group: Sources, source: str) -> Iterator[tuple[str, str, Spec]]:
         for severity in severities:
             target = {"class": "Shifted", "domain": group.sets[source], "shift": shift, "severity": severity}
             yield shift, f"{source}, {shift} {severity:g}", {**target, "seed": SHIFT_SEED}
-
-
-def _part_of(domain: Spec) -> str:
-    return SYNTHETIC if domain["class"] == "Synthetic" else REAL
 
 
 def _set_of(target: Spec, group: Sources) -> str:

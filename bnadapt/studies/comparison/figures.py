@@ -1,27 +1,19 @@
 """What the comparison draws."""
 
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from bnadapt.experiments.plots import legend, panels
+from bnadapt.experiments.plots import heat_map, legend, panels, write_in
 from bnadapt.studies.comparison.findings import DIRECTION, rows_of
 
 
 def draw_directions(table: pd.DataFrame) -> Figure:
-    """IoU of every method in every direction, as horizontal bars."""
-    directions = list(table.groupby(DIRECTION, sort=False))
-    names = list(rows_of(table))
-    figure, axes = panels(len(directions), 3, (4.2, 0.6 + 0.24 * len(names)))
-    for panel, ((task, source, target), own) in zip(axes, directions, strict=True):
-        scores = own.groupby("row")["iou"].agg(["mean", "std"]).reindex(names)
-        colours = [colormaps["tab20"](index % 20) for index in range(len(names))]
-        panel.barh(range(len(names)), scores["mean"], xerr=scores["std"].fillna(0), color=colours, capsize=2)
-        panel.set_yticks(range(len(names)), names, fontsize=7)
-        panel.invert_yaxis()
-        panel.set_xlim(0, 1)
-        panel.set_title(f"{source} -> {target} ({task})", fontsize=9)
-        panel.grid(alpha=0.3, axis="x")
+    """Mean IoU over seeds of every method (rows) in every direction (columns), with numbers."""
+    means = table.pivot_table("iou", "row", DIRECTION, sort=False).reindex(list(rows_of(table)))[::-1]
+    means.columns = [f"{source}\n-> {target}\n({task})" for task, source, target in means.columns]
+    figure, (panel,) = panels(1, 1, (2.2 + 1.05 * means.shape[1], 0.9 + 0.26 * len(means)))
+    heat_map(panel, means, (0, 1), "viridis")
+    write_in(panel, means)
     return figure
 
 

@@ -1,13 +1,16 @@
 """What the table of the comparison says."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
+from bnadapt.experiments.specs import REAL
 from bnadapt.experiments.tables import mean_and_std
 from bnadapt.reports.document import Table
 from bnadapt.studies.comparison.methods import ADABN, METHODS, PUBLISHED, ROW_NAMES, row_name
 
-BASE, REFERENCE = "U-Net", row_name("U-Net", ADABN)
+BASE, REFERENCE, CEILING = "U-Net", row_name("U-Net", ADABN), "target-trained"
 DIRECTION = ["task", "source", "target"]
 DRAWS = 2000  # of the bootstrap
 
@@ -31,6 +34,36 @@ def comparison_table(table: pd.DataFrame) -> Table:
         "published",
     ]
     return Table(columns, rows)
+
+
+def real(table: pd.DataFrame) -> pd.DataFrame:
+    """The directions between real data sets; all where there are none."""
+    own = table[table["part"] == REAL]
+    return own if len(own) else table
+
+
+def synthetic(table: pd.DataFrame) -> pd.DataFrame:
+    """The directions that `real` leaves out."""
+    return table.drop(real(table).index)
+
+
+def by_direction(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
+    """The measurements of every direction."""
+    yield from table.groupby(DIRECTION, sort=False)
+
+
+def of_direction(own: pd.DataFrame) -> str:
+    """The best and the worst row of a direction, besides no adaptation and training on the target."""
+    means = own.groupby("row", sort=False)["iou"].mean()
+    spread = own[own["row"] == BASE].groupby("row")["iou"].std().get(BASE, np.nan)
+    others = means.drop([BASE, CEILING], errors="ignore")
+    base = f"{BASE} {means[BASE]:.3f}" + ("" if np.isnan(spread) else f" ± {spread:.3f} over seeds")
+    ceiling = f", {CEILING} {means[CEILING]:.3f}" if CEILING in means else ""
+    direction = _named(tuple(own[DIRECTION].iloc[0]))
+    return (
+        f"{direction}: {base}{ceiling}; of all others the best is {others.idxmax()} with {others.max():.3f}, the worst"
+        f" {others.idxmin()} with {others.min():.3f}."
+    )
 
 
 def rows_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -82,7 +115,7 @@ def _row(name: str, own: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     base = table[table["row"] == BASE]
     extra = own["seconds_training"].mean() + own["seconds_adaptation"].mean() - base["seconds_training"].mean()
     gained = 100 * difference(table, name, BASE).mean() if len(base) else np.nan
-    worth = name not in (BASE, "target-trained") and gained > 0 and extra > 0
+    worth = name not in (BASE, CEILING) and gained > 0 and extra > 0
     return [
         name,
         mean_and_std(by_seed["iou"].mean()),
@@ -133,7 +166,7 @@ def _forgotten(table: pd.DataFrame) -> str:
     listed = ", ".join(
         f"{name} {own['iou_source'].mean():.3f}"
         for name, own in rows_of(table).items()
-        if own["iou_source"].mean() < base - 0.1 and name != "target-trained"
+        if own["iou_source"].mean() < base - 0.1 and name != CEILING
     )
     return f"On the source's own test block the {BASE} has {base:.3f}; more than 0.1 below it are: {listed or 'none'}."
 

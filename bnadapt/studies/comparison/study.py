@@ -7,13 +7,20 @@ from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import Training
-from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.specs import Spec, part_of
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
 from bnadapt.studies.comparison.case import ComparisonCase
 from bnadapt.studies.comparison.figures import draw_directions, draw_histories
-from bnadapt.studies.comparison.findings import comparison_table, sentences
+from bnadapt.studies.comparison.findings import (
+    by_direction,
+    comparison_table,
+    of_direction,
+    real,
+    sentences,
+    synthetic,
+)
 from bnadapt.studies.comparison.methods import METHODS
 
 
@@ -53,10 +60,10 @@ class Comparison(Study):
     question = (
         "A network is trained with masks of a source and is to segment a target of which there are only images. What do"
         " Y-Net, CellSegUDA, a mean teacher and re-estimated BatchNorm statistics give, what do they cost, and what"
-        " does the network forget? Mean foreground IoU over all directions and seeds; the last checkpoint counts, and"
-        " no label of the target is used in any choice."
+        " does the network forget? Mean foreground IoU over all real directions and seeds; the last checkpoint counts,"
+        " and no label of the target is used in any choice."
     )
-    columns = ("record", "task", "source", "target", "seed", "row", "iou", "iou_source", "seconds_adaptation")
+    columns = ("record", "part", "task", "source", "target", "seed", "row", "iou", "iou_source", "seconds_adaptation")
 
     def __init__(
         self,
@@ -92,18 +99,20 @@ class Comparison(Study):
 
     def findings(self, tables: Tables) -> list[str]:
         """Where each wins, ties and loses, how stable the last checkpoint is, and what is forgotten."""
-        return sentences(tables.table)
+        apart = synthetic(tables.table)
+        return [*sentences(real(tables.table)), *(of_direction(own) for _, own in by_direction(apart))]
 
     def summary(self, tables: Tables) -> Table:
-        """The table of methods."""
-        return comparison_table(tables.table)
+        """The table of methods, over all real directions where there are any."""
+        return comparison_table(real(tables.table))
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
-        """Bars by direction, and curves of IoU over training."""
+        """A map of methods and directions, and curves of IoU over training."""
         return {
             "directions": StudyFigure(
                 "Every direction",
-                "Foreground IoU on the target's test block; whiskers are one standard deviation over seeds.",
+                "Foreground IoU on the target's test block, mean over seeds. Where there are real directions, the table"
+                " of methods is of these alone.",
                 draw_directions(tables.table),
             ),
             "histories": StudyFigure(
@@ -131,6 +140,12 @@ class Comparison(Study):
             target=group.sets[target],
             seed=seed,
             evaluation=group.evaluation,
-            labels={"task": task, "source": source, "target": target, "seed": seed},
+            labels={
+                "part": part_of(group.sets[source]),
+                "task": task,
+                "source": source,
+                "target": target,
+                "seed": seed,
+            },
             pictured=self.pictured and seed == self.seeds[0],
         )
