@@ -37,7 +37,8 @@ and features of the record took.
 
 The study of the verdict has no records of its own. Its `table.parquet` has a row per record of the candidates,
 `candidate` and `scheme` (what is left out of the fit: the record's `source`, its `data set` or its `family`), with the
-`iou` that was measured, the one that is `predicted`, and the `spread` of the forest's trees.
+`iou` that was measured, the one that is `predicted`, the `spread` of the forest's trees,
+and whether the features are `familiar` to it.
 
 The study of latent spaces has no records. Its `table.parquet` has a row per `part` (a study's records, or some of
 them), `state`, `layer`, `depth`, `measure` and `score` (`iou_unadapted`, `iou_adapted`, `gain`):

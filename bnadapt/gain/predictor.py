@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from bnadapt.gain.forest import Forest
 
 STORED = Path(__file__).with_name("predictor.safetensors")
 COVERAGE = 0.9  # of the intervals
+KNOWN = ("centre", "scale", "rows")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,28 @@ class Expectation:
 
 
 @dataclass(frozen=True, eq=False)
+class Familiar:
+    """Features such as a predictor has learnt from.
+
+    Attributes:
+        centre: (F,), median of the features.
+        scale: (F,), their interquartile range.
+        rows: (m, F), some of the records' features, centred and scaled.
+        farthest: distance to the nearest of them that is familiar.
+    """
+
+    centre: Tensor
+    scale: Tensor
+    rows: Tensor
+    farthest: float
+
+    def holds(self, features: Tensor) -> Tensor:
+        """(n,) whether features (n, F) are familiar."""
+        scaled = (features - self.centre) / self.scale
+        return torch.cdist(scaled.double(), self.rows.double()).amin(1) <= self.farthest
+
+
+@dataclass(frozen=True, eq=False)
 class Predictor:
     """A forest on the features of candidates, with split-conformal intervals (Papadopoulos et al. 2002).
 
@@ -44,20 +66,14 @@ class Predictor:
         features: their names, in order.
         forest: of IoU.
         error: of unseen records, 90 % quantile, over the trees' spread (`spread`).
-        centre: (F,), median of the features.
-        scale: (F,), their interquartile range.
-        known: (m, F), some of the records' features, centred and scaled.
-        farthest: distance to the nearest of them that is familiar.
+        known: what is familiar.
         records: SHA-256 of the table that it was fitted to.
     """
 
     features: Sequence[str]
     forest: Forest
     error: float
-    centre: Tensor
-    scale: Tensor
-    known: Tensor
-    farthest: float
+    known: Familiar
     records: str
 
     def expected(self, features: Mapping[str, Mapping[str, float]]) -> dict[str, Expectation]:
@@ -69,20 +85,18 @@ class Predictor:
         rows = torch.tensor([[own[name] for name in self.features] for own in features.values()])
         by_tree = self.forest(rows)
         means, margins = by_tree.mean(1), self.error * spread(by_tree)
-        distances = nearest((rows - self.centre) / self.scale, self.known)
+        columns = means.tolist(), margins.tolist(), self.known.holds(rows).tolist()
         return {
-            name: Expectation(mean, max(mean - margin, 0.0), min(mean + margin, 1.0), distance <= self.farthest)
-            for name, mean, margin, distance in zip(
-                features, means.tolist(), margins.tolist(), distances.tolist(), strict=True
-            )
+            name: Expectation(mean, max(mean - margin, 0.0), min(mean + margin, 1.0), familiar)
+            for name, mean, margin, familiar in zip(features, *columns, strict=True)
         }
 
     def save(self, path: Path = STORED) -> None:
         """Write as safetensors."""
         tensors = {f"forest/{name}": each for name, each in self.forest.state_dict().items()}
-        tensors |= {"centre": self.centre, "scale": self.scale, "known": self.known}
-        plain = ("features", "error", "farthest", "records")
-        write_tensors(path, tensors, {name: getattr(self, name) for name in plain})
+        tensors |= {name: getattr(self.known, name) for name in KNOWN}
+        plain = {name: getattr(self, name) for name in ("features", "error", "records")}
+        write_tensors(path, tensors, {**plain, "farthest": self.known.farthest})
 
     @classmethod
     def load(cls, path: Path = STORED) -> "Predictor":
@@ -93,21 +107,10 @@ class Predictor:
         """
         tensors, metadata = read_tensors(path, "a predictor")
         parts = {name.removeprefix("forest/"): each for name, each in tensors.items() if name.startswith("forest/")}
-        others = {name: tensors[name] for name in ("centre", "scale", "known")}
-        return cls(forest=Forest.from_state_dict(parts), **others, **metadata)
+        known = Familiar(*(tensors[name] for name in KNOWN), metadata.pop("farthest"))
+        return cls(forest=Forest.from_state_dict(parts), known=known, **metadata)
 
 
 def spread(by_tree: Tensor) -> Tensor:
     """(n,) standard deviation of predictions (n, T) between trees, and 0.05, which no prediction is surer than."""
     return by_tree.std(1) + 0.05
-
-
-def nearest(rows: Tensor, others: Tensor) -> Tensor:
-    """(n,) Euclidean distance of rows (n, F) to the nearest of others (m, F)."""
-    return torch.cdist(rows.double(), others.double()).amin(1)
-
-
-@lru_cache(1)
-def stored() -> Predictor:
-    """The predictor that comes with bnadapt."""
-    return Predictor.load()

@@ -92,7 +92,7 @@ def test_what_cannot_be_predicted_is_not():
 
 
 def test_scores_of_perfect_predictions(table):
-    perfect = table.assign(predicted=table["iou"], spread=0.05)
+    perfect = table.assign(predicted=table["iou"], spread=0.05, familiar=True)
     found = all_scores(perfect, perfect["source"])
     assert found["rank_correlation"] == pytest.approx(1)
     assert found["error"] == 0

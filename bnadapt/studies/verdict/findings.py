@@ -14,6 +14,7 @@ HEADER = {
     "covered": "in 90 % interval",
     "right": "help or harm right",
     "decided": "decided",
+    "familiar": "familiar",
     "iou_chosen": "chosen",
     "iou_never": "never",
     "iou_always": "always",

@@ -14,10 +14,11 @@ from sklearn.neighbors import NearestNeighbors
 from bnadapt.experiments.tables import Tables
 from bnadapt.gain import FEATURES
 from bnadapt.gain.forest import Forest
-from bnadapt.gain.predictor import COVERAGE, STORED, Predictor, spread
+from bnadapt.gain.predictor import COVERAGE, STORED, Familiar, Predictor, spread
 from bnadapt.studies.candidates.findings import FEATURE
 
 TREES, SMALLEST_LEAF = 200, 8
+SMALLEST_SCALE = 1e-3  # of features that hardly vary
 KEPT = 1500  # rows that tell what is familiar
 FAMILIAR = 0.99  # quantile of the rows' distances to the nearest row of another network
 SCHEMES = {"source": ("source",), "data set": ("target_set", "source"), "family": ("family",)}
@@ -52,13 +53,21 @@ def folds(table: pd.DataFrame, scheme: str) -> Iterator[tuple[pd.DataFrame, pd.D
 
 
 def cross_predicted(table: pd.DataFrame, scheme: str, names: Sequence[str] = tuple(FEATURES)) -> pd.DataFrame:
-    """The table with `predicted`, the forest's mean for records that it has not seen, and `spread` of its trees."""
+    """The table with what is predicted of records that a fit has not seen.
+
+    Columns `predicted`, the forest's mean, `spread` of its trees, and `familiar`, whether it knows such features.
+    """
     parts = []
     for seen, unseen in folds(table, scheme):
-        if seen.empty or unseen.empty:
+        if seen["source"].nunique() < 2 or unseen.empty:
             continue
-        by_tree = fitted_forest(seen, names)(torch.tensor(unseen[columns(names)].to_numpy(np.float32)))
-        parts.append(unseen.assign(predicted=by_tree.mean(1).numpy(), spread=spread(by_tree).numpy()))
+        rows = torch.tensor(unseen[columns(names)].to_numpy(np.float32))
+        by_tree, known = fitted_forest(seen, names)(rows), familiar_features(seen, names)
+        parts.append(
+            unseen.assign(
+                predicted=by_tree.mean(1).numpy(), spread=spread(by_tree).numpy(), familiar=known.holds(rows).numpy()
+            )
+        )
     return pd.concat(parts)
 
 
@@ -67,25 +76,22 @@ def conformal(predicted: pd.DataFrame) -> float:
     return float(np.quantile((predicted["iou"] - predicted["predicted"]).abs() / predicted["spread"], COVERAGE))
 
 
-def fitted_predictor(table: pd.DataFrame, digest: str) -> Predictor:
-    """The predictor of a table of candidates; its intervals are of sources that it had not seen."""
-    rows = torch.tensor(table[columns()].to_numpy(np.float32))
+def familiar_features(table: pd.DataFrame, names: Sequence[str] = tuple(FEATURES)) -> Familiar:
+    """What is familiar to a fit: as near to some row as 99 % of the rows are to the nearest one of another source."""
+    rows = torch.tensor(table[columns(names)].to_numpy(np.float32))
     centre = rows.median(0).values
     low, high = torch.quantile(rows, torch.tensor([0.25, 0.75]), dim=0)
-    scale = (high - low).clamp(min=1e-3)
-    scaled = ((rows - centre) / scale).numpy()
-    distances = _to_other_sources(scaled, table["source"].to_numpy())
+    scale = (high - low).clamp(min=SMALLEST_SCALE)
+    scaled = (rows - centre) / scale
+    distances = _to_other_sources(scaled.numpy(), table["source"].to_numpy())
     kept = np.random.default_rng(0).permutation(len(scaled))[:KEPT]
-    return Predictor(
-        list(FEATURES),
-        fitted_forest(table),
-        conformal(cross_predicted(table, "source")),
-        centre,
-        scale,
-        torch.tensor(scaled[kept]),
-        float(np.quantile(distances, FAMILIAR)),
-        digest,
-    )
+    return Familiar(centre, scale, scaled[kept], float(np.quantile(distances, FAMILIAR)))
+
+
+def fitted_predictor(table: pd.DataFrame, digest: str) -> Predictor:
+    """The predictor of a table of candidates; its intervals are of sources that it had not seen."""
+    error = conformal(cross_predicted(table, "source"))
+    return Predictor(list(FEATURES), fitted_forest(table), error, familiar_features(table), digest)
 
 
 def _to_other_sources(rows: np.ndarray, sources: np.ndarray) -> np.ndarray:

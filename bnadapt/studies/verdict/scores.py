@@ -49,10 +49,10 @@ def decided(predicted: pd.DataFrame) -> tuple[float, float]:
 
 def choices(predicted: pd.DataFrame) -> pd.DataFrame:
     """IoU by record: of the choice, of never, always and always corrected adaptation, and of the best candidate."""
-    scores, expected = wide(predicted, "iou"), wide(predicted, "predicted")
+    scores, expected, familiar = (wide(predicted, column) for column in ("iou", "predicted", "familiar"))
     names = [
-        chosen({name: Expectation(value, 0, 1, True) for name, value in row.items()})
-        for row in expected.to_dict("records")
+        chosen({name: Expectation(value, 0, 1, bool(known[name])) for name, value in row.items()})
+        for row, known in zip(expected.to_dict("records"), familiar.to_dict("records"), strict=True)
     ]
     picked = [row[name] for row, name in zip(scores.to_dict("records"), names, strict=True)]
     columns = {"never": scores[NONE], "always": scores[ADAPTED], "corrected": scores[CORRECTED]}
@@ -83,6 +83,7 @@ def all_scores(predicted: pd.DataFrame, groups: pd.Series) -> Mapping[str, float
         "covered": covered(predicted, groups),
         "right": right,
         "decided": share,
+        "familiar": float(predicted["familiar"].mean()),
         **{f"iou_{name}": value for name, value in picked.items()},
         "regret": picked["oracle"] - picked["chosen"],
         "regret_of_constant": picked["oracle"] - best,

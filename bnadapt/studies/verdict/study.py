@@ -16,7 +16,7 @@ from bnadapt.studies.verdict.fitting import SCHEMES, cross_predicted
 from bnadapt.studies.verdict.scores import single_features
 
 KEPT = ["record", "part", "task", "family", "source", "target", "target_set", "intensity", "seed", "network"]
-KEPT += ["candidate", "iou", "scheme", "predicted", "spread"]
+KEPT += ["candidate", "iou", "scheme", "predicted", "spread", "familiar"]
 
 
 class VerdictStudy(Study):
@@ -38,7 +38,7 @@ class VerdictStudy(Study):
         " family of targets, and predicts these. Does it tell help from harm, and is its choice worth more than always"
         " adapting?"
     )
-    columns = ("record", "part", "scheme", "candidate", "iou", "predicted", "spread")
+    columns = ("record", "part", "scheme", "candidate", "iou", "predicted", "spread", "familiar")
     distance_columns = ("part", "feature", "spearman")
 
     def __init__(self, candidates: str, schemes: Sequence[str] = tuple(SCHEMES)) -> None:
