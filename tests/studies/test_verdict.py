@@ -104,7 +104,9 @@ def test_scores_of_perfect_predictions(table):
 
 def test_single_features_are_ordered_by_what_they_tell(table):
     found = single_features(table)
-    assert set(list(found)[:2]) == {"class_confidence", "flip_consistency"}
+    assert set(found["feature"].head(2)) == {"class_confidence", "flip_consistency"}
+    assert found["auc"].iloc[0] > 0.75
+    assert found["auc"].between(0.5, 1).all()
 
 
 def test_a_predictor_survives_its_file_and_knows_what_it_has_not_seen(table, tmp_path):

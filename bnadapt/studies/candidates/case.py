@@ -12,6 +12,9 @@ from bnadapt.experiments.networks import SourceNetwork
 from bnadapt.experiments.specs import Spec
 from bnadapt.files import atomic_write
 from bnadapt.gain import Treated, Trials, features_of, try_all
+from bnadapt.studies.candidates.reverse import reverse_iou
+
+REVERSE = "reverse_iou"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,7 @@ def _rows(target: DomainEvaluation, trials: Trials, features: Mapping[str, Mappi
     for name, treated in trials.treated.items():
         scores = _scores(target, treated)
         row = {"candidate": name, "iou": scores.iou, "foreground": scores.true}
+        row[REVERSE] = reverse_iou(treated.seen.images, treated.seen.classes, *target.network.source.tiles.held_out)
         rows.append(row | {f"feature_{feature}": round(value, 6) for feature, value in features[name].items()})
     return rows
 

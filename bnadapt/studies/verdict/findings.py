@@ -8,6 +8,18 @@ from bnadapt.reports.document import Table
 from bnadapt.studies.verdict.fitting import SCHEMES
 from bnadapt.studies.verdict.scores import all_scores, choices, wide
 
+PUBLISHED = {
+    "bottleneck_before": "Bhattacharyya at the bottleneck",
+    "mean_drift": "BatchNorm drift",
+    "thresholded_confidence": "ATC",
+    "difference_of_confidence": "DoC",
+    "class_confidence": "class-specific confidence",
+    "flip_consistency": "consistency (CRank)",
+    "dropout_disagreement": "AETTA",
+    "agreement_with_others": "pairwise agreement",
+    "nuclear_norm": "nuclear norm",
+    "reverse_iou": "reverse classification accuracy",
+}
 HEADER = {
     "rank_correlation": "rank correlation of gains",
     "error": "error of IoU",
@@ -38,10 +50,18 @@ def sentences(tables: Tables) -> list[str]:
     for (part, scheme), own in tables.table.groupby(["part", "scheme"], sort=False):
         said += _of_scheme(part, scheme, own)
     for part, own in tables.distances.groupby("part", sort=False):
-        closest = own.reindex(own["spearman"].abs().sort_values(ascending=False).index).head(5)
-        listed = ", ".join(f"{row.feature} {row.spearman:+.2f}" for row in closest.itertuples())
-        said.append(f"{part}: of single features, these follow the gain of plain adaptation most closely: {listed}.")
+        said.append(f"{part}: of single features, these follow the gain most closely: {_listed(own.head(6))}.")
+        published = own.set_index("feature").reindex(list(PUBLISHED)).dropna(subset="spearman").reset_index()
+        published["feature"] = published["feature"].map(PUBLISHED)
+        said.append(f"{part}: published scores by themselves: {_listed(published)}.")
     return said
+
+
+def _listed(features: pd.DataFrame) -> str:
+    return ", ".join(
+        f"{row.feature} {row.spearman:+.2f}" + ("" if pd.isna(row.auc) else f" (AUC {row.auc:.2f})")
+        for row in features.itertuples()
+    )
 
 
 def _of_scheme(part: str, scheme: str, own: pd.DataFrame) -> list[str]:

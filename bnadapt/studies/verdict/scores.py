@@ -5,10 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
 
 from bnadapt.gain.candidates import ADAPTED, CORRECTED, NONE
 from bnadapt.gain.predictor import Expectation
 from bnadapt.gain.verdict import chosen
+from bnadapt.studies.candidates.case import REVERSE
 from bnadapt.studies.candidates.findings import CLEAR, FEATURE
 from bnadapt.studies.verdict.fitting import COVERAGE
 
@@ -59,17 +61,25 @@ def choices(predicted: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"chosen": picked, **columns, "oracle": scores.max(axis=1)}, index=scores.index)
 
 
-def single_features(table: pd.DataFrame) -> dict[str, float]:
-    """Rank correlation of every feature's change by plain adaptation with the gain, or of the feature itself."""
+def single_features(table: pd.DataFrame) -> pd.DataFrame:
+    """What every feature by itself tells of the gain of plain adaptation, the closest first.
+
+    Of its change by adaptation, or of the feature itself where all candidates have the same: the rank correlation with
+    the gain, `spearman`, and how well it tells help from harm, by more than 0.02 each, `auc`; above 0.5 whatever its
+    sign, and NaN where there is no help, or no harm.
+    """
     true = gains(table)[ADAPTED]
-    found = {}
-    for column in (name for name in table if name.startswith(FEATURE)):
+    clear = true[true.abs() > CLEAR] > 0
+    found = []
+    for column in (name for name in table if name.startswith(FEATURE) or name == REVERSE):
         values = wide(table, column)
         change = values[ADAPTED] - values[NONE]
         change = values[ADAPTED] if change.abs().max() == 0 else change
         if change.nunique() > 1:
-            found[column.removeprefix(FEATURE)] = float(spearmanr(change, true).statistic)
-    return dict(sorted(found.items(), key=lambda each: -abs(each[1])))
+            auc = roc_auc_score(clear, change[clear.index]) if clear.nunique() > 1 else np.nan
+            found.append((column.removeprefix(FEATURE), spearmanr(change, true).statistic, max(auc, 1 - auc)))
+    rows = pd.DataFrame(found, columns=["feature", "spearman", "auc"])
+    return rows.sort_values("spearman", key=lambda each: -each.abs(), ignore_index=True)
 
 
 def all_scores(predicted: pd.DataFrame, groups: pd.Series) -> Mapping[str, float]:

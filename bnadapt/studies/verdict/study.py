@@ -39,7 +39,7 @@ class VerdictStudy(Study):
         " adapting?"
     )
     columns = ("record", "part", "scheme", "candidate", "iou", "predicted", "spread", "familiar")
-    distance_columns = ("part", "feature", "spearman")
+    distance_columns = ("part", "feature", "spearman", "auc")
 
     def __init__(self, candidates: str, schemes: Sequence[str] = tuple(SCHEMES)) -> None:
         if unknown := [name for name in schemes if name not in SCHEMES]:
@@ -63,12 +63,8 @@ class VerdictStudy(Study):
             for scheme in self.schemes
             if own[SCHEMES[scheme][0]].nunique() > 1
         ]
-        features = [
-            {"part": part, "feature": name, "spearman": value}
-            for part, own in parts.items()
-            for name, value in single_features(own).items()
-        ]
-        return Tables(pd.concat(predicted), pd.DataFrame(features))
+        features = [single_features(own).assign(part=part) for part, own in parts.items()]
+        return Tables(pd.concat(predicted), pd.concat(features))
 
     def findings(self, tables: Tables) -> list[str]:
         """How good predictions and choices are, part by part and scheme by scheme, and where they fail."""
