@@ -1,4 +1,4 @@
-"""The command line: LightningCLI with fit, validate, test, predict, adapt, distances and source_summary."""
+"""The command line: LightningCLI with fit, validate, test, predict, and commands of our own, such as adapt."""
 
 import logging
 import warnings

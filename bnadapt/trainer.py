@@ -17,9 +17,11 @@ from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, 
 from bnadapt.callbacks.batchnorm_adaptation import adapted_files, save_adapted
 from bnadapt.callbacks.source_summary import add_source_summary
 from bnadapt.callbacks.verdict import judge_target, recipe_of, target_change_of
+from bnadapt.data import TargetChange
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, refuse_existing, try_place
 from bnadapt.gain import CANDIDATES, Trials, Verdict
+from bnadapt.gain.verdict import verdict_on
 from bnadapt.reports.verdict_page import verdict_record
 
 AUTO = "auto"
@@ -130,7 +132,8 @@ class AdaptationTrainer(Trainer):
                 corrected, corrected-less, corrected-more, inverted, inverted-corrected, finer or coarser. What it does
                 to images of the target holds for the adapted checkpoint, too.
         """
-        _check_choice(choose, policy, class_proportions)
+        _check_choice(choose, policy, class_proportions, datamodule.requested_change)
+        self.judged = None
         path = _adapted_path(output, ckpt_path)
         refuse_existing(adapted_files(path), overwrite)
         adaptation = self._own(BatchNormAdaptation) or BatchNormAdaptation()
@@ -142,6 +145,7 @@ class AdaptationTrainer(Trainer):
             raise InputError("adapt: --trainer.limit_predict_batches 0 leaves no tile to read; leave it out.")
 
         def work() -> None:
+            datamodule.change_target(datamodule.requested_change or TargetChange())  # not that of another target
             self._adapt(model, self._chosen(model, choose, recipe) if choose else recipe, limit)
 
         try_place(path.parent, [each.name for each in adapted_files(path)])
@@ -256,7 +260,7 @@ class AdaptationTrainer(Trainer):
         """The recipe of a candidate, whose change of images holds from now on."""
         verdict, trials = judge_target(self, task, SCANNED_TILES)
         if choose != AUTO:
-            verdict = replace(verdict, choice=choose)
+            verdict = verdict_on(task.source_summary, trials, verdict.expected, choice=choose)
         self.judged = verdict, trials
         self.datamodule.change_target(target_change_of(verdict.choice, trials))
         return recipe_of(verdict.choice, trials, recipe)
@@ -340,13 +344,21 @@ def _adapted_path(output: str | None, ckpt_path: str | None) -> Path:
     return path
 
 
-def _check_choice(choose: str | None, policy: Policy | None, class_proportions: ClassProportions | None) -> None:
+def _check_choice(
+    choose: str | None,
+    policy: Policy | None,
+    class_proportions: ClassProportions | None,
+    change: TargetChange | None,
+) -> None:
     if choose is None:
         return
     if choose not in (AUTO, *CANDIDATES):
         raise InputError(f"adapt: there is no candidate {choose!r}; take {AUTO} or one of {', '.join(CANDIDATES)}.")
-    if policy is not None or class_proportions is not None:
-        raise InputError("adapt: --choose decides on policy and class proportions; leave out these, or --choose.")
+    if policy is not None or class_proportions is not None or change is not None:
+        raise InputError(
+            "adapt: --choose decides on policy, class proportions and --data.target_change; leave out these, or"
+            " --choose."
+        )
 
 
 def _progress(trainer: Trainer) -> Callable[[Iterable], Iterable]:

@@ -163,6 +163,7 @@ class BatchNormAdaptation(Callback):
             "intensity": datamodule.intensity,
             "intensity_ranges": datamodule.scalings.state_dict()["ranges"],
             "pixel_size_nm": datamodule.pixel_size_nm,
+            "target_change": datamodule.target_change.state_dict(),
             "propagation": self.recipe.propagation,
             "policy": policy_record(policy),
             "source_weight": policy.weight(estimate.tiles),

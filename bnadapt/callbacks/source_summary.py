@@ -29,6 +29,10 @@ class SourceSummaryCallback(Callback):
     needs no labelled images of the source to correct statistics for class proportions, and `recommend` none to judge.
     """
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget those of the weights that a training goes on from."""
+        pl_module.class_moments = pl_module.source_summary = None
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and not trainer.fast_dev_run:
             final = {name: each.clone() for name, each in pl_module.network.state_dict().items()}

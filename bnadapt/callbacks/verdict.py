@@ -34,7 +34,7 @@ def judge_target(trainer: Trainer, task: LightningModule, tiles: int, annotated:
     if tiles < 1 or annotated < 0:
         raise InputError(f"recommend: tiles is {tiles}, annotated {annotated}; give at least 1 and 0.")
     data = trainer.datamodule
-    data.change_target(TargetChange())
+    data.change_target(data.requested_change or TargetChange())  # not that of an earlier adaptation
     if task.hparams.num_classes != 2:
         raise InputError(
             f"recommend: the network has {task.hparams.num_classes} classes; its predictions rest on networks of two."
@@ -47,7 +47,9 @@ def judge_target(trainer: Trainer, task: LightningModule, tiles: int, annotated:
             )
         task.source_summary = source_summary_of(trainer, task)
     images = torch.stack([item["image"] for item in data.unlabelled_tiles("target", tiles)])
-    verdict, trials = judge(adaptation_pass(trainer, task), images, task.source_summary)
+    runs = adaptation_pass(trainer, task)
+    runs.group = None  # every process looks at the same tiles
+    verdict, trials = judge(runs, images, task.source_summary)
     if not annotated:
         return verdict, trials
     images, masks = images_and_masks(data.labelled_tiles("target", "train", annotated))

@@ -87,6 +87,7 @@ class DomainPair(LightningDataModule):
         self.further_tests = test or {}
         self.requested = {"intensity": intensity, "pixel_size_nm": pixel_size_nm}
         self.requested_change = target_change
+        self.chosen_change: TargetChange | None = None
         self.restored: dict[str, Any] = {}
         self.crop_size = crop_size
         self.crops_per_epoch = crops_per_epoch
@@ -114,7 +115,7 @@ class DomainPair(LightningDataModule):
                 log.warning(
                     "The network was trained with %s %s; this run asks for %s.", key, state_dict[key], requested
                 )
-        self.restored = state_dict
+        self.restored, self.chosen_change = state_dict, None
         self.__dict__.pop("scalings", None)
         self.__dict__.pop("to_predict", None)
 
@@ -135,12 +136,12 @@ class DomainPair(LightningDataModule):
 
     @property
     def target_change(self) -> TargetChange:
-        """What else is done to images of the target: asked for, restored, or nothing."""
-        return self.requested_change or TargetChange(**self.restored.get("target_change", {}))
+        """What else is done to images of the target: chosen, asked for, restored, or nothing."""
+        return self.chosen_change or self.requested_change or TargetChange(**self.restored.get("target_change", {}))
 
     def change_target(self, change: TargetChange) -> None:
-        """Do something else to images of the target from now on."""
-        self.requested_change = change
+        """Do something else to images of the target, until another checkpoint is loaded."""
+        self.chosen_change = change
         self.__dict__.pop("to_predict", None)
 
     @cached_property

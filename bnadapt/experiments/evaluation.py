@@ -108,7 +108,7 @@ class DomainTiles:
     @cached_property
     def held_out(self) -> tuple[Tensor, Tensor]:
         """Labelled tiles (n, C, h, w) that a network was not trained on, and their masks (n, h, w)."""
-        return images_and_masks(self.scored.held_out_tiles("target", SUMMARY_TILES))
+        return images_and_masks(self.read.held_out_tiles("target", SUMMARY_TILES))
 
     def _unlabelled(self, count: int | None, seed: int = 0) -> Tensor:
         """`count` tiles (n, C, h, w), drawn at random from what adaptation may read."""

@@ -87,8 +87,8 @@ def unconverged_statistics(view: View) -> str | None:
     if math.isinf(error):
         return "A single tile was looked at, which tells nothing of the others; give more."
     return (
-        f"The tiles differ much from each other (standard error of the statistics {error:.2f} standard deviations); let"
-        " adaptation read more of them, by --data.adaptation_tiles."
+        f"The tiles differ much from each other (standard error of the statistics {error:.2f} standard deviations), so"
+        " that others might give another verdict; look at more of them."
     )
 
 
@@ -122,7 +122,7 @@ def alarms_of(view: View) -> list[Alarm]:
 
 
 def differences(view: View) -> list[str]:
-    """How the target's images differ from the source's, in words: `darker`, `flatter`, `three times the foreground`."""
+    """How the target differs from the source, in words, such as `darker` or `with 3.0 times the foreground`."""
     source, target = view.source.intensities, Intensities.of(view.unadapted.seen.images)
     shift, spread = (target.mean - source.mean) / max(source.std, 1e-9), target.std / max(source.std, 1e-9)
     said = []
@@ -130,4 +130,8 @@ def differences(view: View) -> list[str]:
         said.append("brighter" if shift > 0 else "darker")
     if spread < 0.67 or spread > 1.5:
         said.append("of lower contrast" if spread < 1 else "of higher contrast")
+    estimated = 1 - view.trials.scan_for(view.own.candidate).chosen.proportions[0]
+    factor = estimated / (1 - float(view.source.moments.proportions[0]))
+    if not 2 / 3 < factor < 3 / 2:
+        said.append(f"with {factor:.1f} times the foreground")
     return said

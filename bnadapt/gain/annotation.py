@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from bnadapt.batchnorm.isolation import isolated
+from bnadapt.errors import InputError
 from bnadapt.gain.observation import BATCH
 from bnadapt.gain.predictions import overlap
 from bnadapt.gain.predictor import Expectation
@@ -25,7 +26,13 @@ def measured(trials: Trials, images: Tensor, masks: Tensor) -> Mapping[str, Expe
         trials: of the target.
         images: (n, C, h, w) of it, n >= 2.
         masks: (n, h, w) classes, 255 where there is none.
+
+    Raises:
+        InputError: no pixel of them is foreground.
     """
+    if not ((masks > 0) & (masks != IGNORED)).any():
+        raise InputError("The labelled tiles show no foreground, so that no IoU can be measured; give others.")
+    masks = masks.cpu()
     return {name: _measured(treated, images, masks) for name, treated in trials.treated.items()}
 
 
@@ -33,7 +40,7 @@ def tiles_needed(trials: Trials, one: str, other: str) -> int:
     """How many labelled tiles would tell two candidates apart if their IoU differs by 0.05.
 
     The difference of their IoU on a tile is at most what they disagree on, 1 - IoU of one prediction against the other.
-    So many tiles bring 1.645 standard errors of its mean below 0.05, at most.
+    So many tiles, or fewer, bring 1.645 standard errors of its mean below 0.05. Not more than 200 are counted.
     """
     first, second = (trials.treated[name].seen.classes for name in (one, other))
     apart = [1 - overlap(a, b) for a, b in zip(first, second, strict=True)]

@@ -1,5 +1,6 @@
 """Ways to treat a target: what its images become, and which statistics they are segmented with."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+POOLED = 32
 Forward = Callable[[Tensor], Any]
 
 
@@ -40,9 +42,13 @@ class InputChange:
         changed = level - images if self.inverted else images
         if self.zoom == 1:
             return forward(changed)
-        height, width = (max(1, round(self.zoom * side)) for side in size)
-        resized = interpolate(changed, (height, width), mode="bilinear", antialias=self.zoom < 1)
+        resized = interpolate(changed, [self._zoomed(side) for side in size], mode="bilinear", antialias=self.zoom < 1)
         return interpolate(forward(resized), size, mode="bilinear")
+
+    def _zoomed(self, side: int) -> int:
+        """Divisible by the power of two, up to 32, that the side is divisible by, for networks that halve it."""
+        step = math.gcd(side, POOLED)
+        return max(1, round(self.zoom * side / step)) * step
 
 
 @dataclass(frozen=True)

@@ -332,6 +332,6 @@ def _against_source(view: View, statistic: str) -> float:
 
 def _log_ratio(value: float, reference: float) -> float:
     """Of what cannot be below zero, from 1/1000 to 1000."""
-    if not reference:
+    if not reference or (math.isinf(value) and math.isinf(reference)):
         return 0.0
     return math.log(min(max(value / reference, SMALLEST), LARGEST))

@@ -31,13 +31,13 @@ class LatentSummary:
 
     @classmethod
     def of(cls, distribution: Distribution) -> "LatentSummary":
-        """Of sketched latents of one sample."""
-        mean, covariance = distribution.gaussian.mean[0], distribution.gaussian.covariance[0]
-        width = distribution.width
+        """Of sketched latents of one sample; on the CPU, wherever these are."""
+        mean, covariance = distribution.gaussian.mean[0].cpu(), distribution.gaussian.covariance[0].cpu()
+        width, skewness = distribution.width, _skewness(distribution).cpu()
         if width <= WIDTH:
-            return cls(Gaussian(mean, covariance), _skewness(distribution)[:width])
+            return cls(Gaussian(mean, covariance), skewness[:width])
         basis = directions(width, WIDTH).to(mean)
-        return cls(Gaussian(basis.T @ mean, basis.T @ covariance @ basis), _skewness(distribution)[width:])
+        return cls(Gaussian(basis.T @ mean, basis.T @ covariance @ basis), skewness[width:])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Plain tensors, float32."""

@@ -34,11 +34,11 @@ class Expectation:
 
 @dataclass(frozen=True, eq=False)
 class Familiar:
-    """Features such as a predictor has learnt from.
+    """Features such as a predictor has learnt from; what a candidate is set to by itself does not count.
 
     Attributes:
         centre: (F,), median of the features.
-        scale: (F,), their interquartile range.
+        scale: (F,), their spread; infinite for what does not count.
         rows: (m, F), some of the records' features, centred and scaled.
         farthest: distance to the nearest of them that is familiar.
     """
@@ -56,11 +56,12 @@ class Familiar:
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A forest on the features of candidates, with split-conformal intervals (Papadopoulos et al. 2002).
+    """A forest on the features of candidates, with conformal intervals (Papadopoulos et al. 2002; Barber et al. 2021).
 
-    An interval is the prediction plus and minus a quantile of the absolute errors on records of sources that the forest
-    had not seen, in units of the spread of its trees. Features are familiar if they lie no farther from the nearest
-    record than 99 % of the records lie from the nearest one of another source.
+    An interval is the prediction plus and minus a quantile of absolute errors, in units of the spread of the trees; the
+    errors are those that forests of other records make on a source that they have not seen, real and synthetic ones
+    weighing alike. Features are familiar if they lie no farther from the nearest record than 99 % of the records lie
+    from the nearest one of another source.
 
     Attributes:
         features: their names, in order.

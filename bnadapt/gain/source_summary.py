@@ -85,7 +85,14 @@ class SourceSummary:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any], moments: ClassMoments) -> "SourceSummary":
-        """What `state_dict` gave, with class moments."""
+        """What `state_dict` gave, with class moments.
+
+        Raises:
+            KeyError: it is of a version that knew other numbers.
+            TypeError: the same.
+        """
+        if state["statistics"].keys() != STATISTICS.keys():
+            raise KeyError("statistics")
         latents = {layer: LatentSummary.from_state_dict(each) for layer, each in state["latents"].items()}
         return cls(moments, **{**state, "latents": latents, "intensities": Intensities(**state["intensities"])})
 
@@ -102,7 +109,7 @@ def summarise_source(runs: AdaptationPass, images: Tensor, masks: Tensor, moment
     Raises:
         InputError: the masks have no labelled pixel, or the network gives no logits.
     """
-    seen = observe(runs, images)
+    seen, masks = observe(runs, images), masks.cpu()
     known = masks != IGNORED
     if not known.any():
         raise InputError("The source's masks have no labelled pixel; give some.")

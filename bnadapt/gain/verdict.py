@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bnadapt.adaptation import AdaptationPass
 from bnadapt.gain.alarms import Alarm, alarms_of, differences
-from bnadapt.gain.annotation import tiles_needed
+from bnadapt.gain.annotation import MOST, tiles_needed
 from bnadapt.gain.candidates import CANDIDATES, CORRECTED, NONE
 from bnadapt.gain.features import View, features_of
 from bnadapt.gain.predictor import Expectation, Predictor
@@ -40,8 +40,9 @@ class Verdict:
 
     @property
     def abstains(self) -> bool:
-        """Whether the target is unlike all that is known, so that the expectations mean nothing."""
-        return not self.expected[self.choice].familiar
+        """Whether what is chosen, or seems best, or no adaptation is unlike all that is known: nothing can be told."""
+        best = max(self.expected, key=lambda name: self.expected[name].iou)
+        return not all(self.expected[name].familiar for name in (self.choice, best, NONE))
 
     @property
     def gain(self) -> float:
@@ -53,9 +54,10 @@ class Verdict:
         title = CANDIDATES[self.choice].title
         because = f"; the target is {' and '.join(self.reasons)}" if self.reasons else ""
         if self.abstains:
+            needed = f"{self.needed} or more" if self.needed == MOST else f"About {self.needed}"
             return (
-                "Cannot tell: the target is unlike all that the prediction rests on. About"
-                f" {self.needed} labelled tiles would settle it; without them, {title}{because}."
+                f"Cannot tell: the target is unlike all that the prediction rests on. {needed} labelled tiles would"
+                f" settle it; without them, {title}{because}."
             )
         own, none = self.expected[self.choice], self.expected[NONE]
         which = f"IoU on {self.labelled} labelled tiles" if self.labelled else "expected IoU"
@@ -82,7 +84,11 @@ def judge(
 
 
 def verdict_on(
-    source: SourceSummary, trials: Trials, expected: Mapping[str, Expectation], labelled: int = 0
+    source: SourceSummary,
+    trials: Trials,
+    expected: Mapping[str, Expectation],
+    labelled: int = 0,
+    choice: str | None = None,
 ) -> Verdict:
     """The verdict that follows from what is expected of every candidate.
 
@@ -91,16 +97,17 @@ def verdict_on(
         trials: of the target.
         expected: predicted, or measured on labelled tiles.
         labelled: how many of these.
+        choice: of a candidate by its user; by default that of `chosen`, or the best on labelled tiles.
     """
-    choice = chosen(expected)
+    choice = choice or chosen(expected, 0.0 if labelled else WORTH)
     view = View(source, trials, trials.treated[choice])
     rival = max((name for name in expected if name != choice), key=lambda name: expected[name].iou)
     needed = tiles_needed(trials, choice, rival)
     return Verdict(choice, expected, alarms_of(view), differences(view), needed, labelled)
 
 
-def chosen(expected: Mapping[str, Expectation]) -> str:
-    """The familiar candidate of the greatest expected IoU; the default, unless that is better by 0.02."""
-    familiar = {name: each.iou for name, each in expected.items() if each.familiar}
-    best = max(familiar, key=familiar.get, default=DEFAULT)
-    return best if familiar.get(best, 0) > familiar.get(DEFAULT, 0) + WORTH else DEFAULT
+def chosen(expected: Mapping[str, Expectation], worth: float = WORTH) -> str:
+    """The candidate of the greatest expected IoU, if that is familiar and by `worth` above the default's; else that."""
+    best = max(expected, key=lambda name: expected[name].iou)
+    clear = expected[best].iou > expected[DEFAULT].iou + worth
+    return best if clear and expected[best].familiar else DEFAULT

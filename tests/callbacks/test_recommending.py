@@ -9,7 +9,10 @@ import torch
 
 from bnadapt.batchnorm import Bank
 from bnadapt.cli import main
+from bnadapt.data import DomainPair, Synthetic
 from bnadapt.gain import CANDIDATES
+from bnadapt.tasks import SegmentationTask
+from bnadapt.trainer import AdaptationTrainer
 from tests.conftest import LOADING, TARGET_ALONE, without
 
 INVERTED = [
@@ -116,3 +119,22 @@ def test_refusals(best, refused, tmp_path):
     recommend = ("recommend", *TARGET_ALONE, "--ckpt_path", best, "--output", page)
     assert "is there already" in refused(*recommend)
     assert "there is no target" in refused(*without(recommend, "--data.target"), "--overwrite")
+
+
+def test_the_change_of_a_target_is_that_of_the_checkpoint_at_hand(best, tmp_path):
+    """Whatever was judged or adapted before in the same process, and not that of another target."""
+    trainer = AdaptationTrainer(logger=False, enable_progress_bar=False, enable_checkpointing=False, accelerator="cpu")
+    options = {"source": None, "intensity": "dtype", "tile_size": 32, "batch_size": 4}
+    data = DomainPair(target=Synthetic(size=96, images=8, object_size=12, mean=(0.3, 0.7), seed=9), **options)
+    task = SegmentationTask.load_from_checkpoint(best)
+    adapted, plain = tmp_path / "inverted.ckpt", tmp_path / "plain.ckpt"
+    trainer.adapt(task, data, str(best), output=str(adapted), choose="inverted")
+    assert data.target_change.inverted_about is not None
+    (before,) = trainer.test(task, datamodule=data, ckpt_path=str(best))
+    assert data.target_change.inverted_about is None
+    (after,) = trainer.test(task, datamodule=data, ckpt_path=str(adapted))
+    assert after["test/target/iou"] > before["test/target/iou"] + 0.5
+    trainer.adapt(task, data, str(adapted), output=str(plain))
+    record = json.loads(plain.with_suffix(".json").read_text())
+    assert "verdict" not in record
+    assert record["target_change"]["inverted_about"] is None

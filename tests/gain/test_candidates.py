@@ -1,5 +1,6 @@
 """What candidates do to images, and what all of them make of a target."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,7 +19,17 @@ def test_an_input_change_is_undone_in_the_logits():
     zoomed = InputChange(zoom=1.5).around(lambda each: seen.append(each.shape) or each, level=0.0)
     smooth = torch.linspace(0, 1, 45).expand(2, 1, 30, 45)
     assert (zoomed(smooth) - smooth).abs().max() < 0.02
-    assert seen == [(2, 1, 45, 68)]
+    assert seen == [(2, 1, 44, 68)]  # even, as the height was
+
+
+@pytest.mark.parametrize("side", [64, 96, 144, 160, 256, 300])
+@pytest.mark.parametrize("zoom", [1.5, 1 / 1.5])
+def test_zoomed_sides_can_be_halved_as_often(side, zoom):
+    seen = []
+    forward = InputChange(zoom=zoom).around(lambda each: seen.append(each.shape[-1]) or each, 0.0)
+    assert forward(torch.zeros(1, 1, side, side)).shape[-1] == side
+    assert seen[0] % np.gcd(side, 32) == 0
+    assert seen[0] / side == pytest.approx(zoom, abs=0.17)
 
 
 def test_no_change_leaves_the_forward_alone():

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
+from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES, FEATURES, Predictor
 from bnadapt.gain.predictor import Expectation
 from bnadapt.gain.verdict import chosen
-from bnadapt.studies.verdict.fitting import columns, cross_predicted, fitted_forest, fitted_predictor, folds
+from bnadapt.studies.verdict.fitting import columns, conformal, cross_predicted, fitted_forest, fitted_predictor, folds
 from bnadapt.studies.verdict.scores import all_scores, choices, gains, single_features
 
 
@@ -31,6 +32,7 @@ def made_up(sources=4, targets=6, noise=0.02, seed=0):
                         "task": "blobs",
                         "intensity": "zscore",
                         "source": f"source {source}",
+                        "source_set": f"source {source}",
                         "target_set": f"set {target % 3}",
                         "family": f"family {target}",
                         "network": f"source {source}",
@@ -68,7 +70,7 @@ def test_a_source_that_is_a_target_elsewhere_is_not_seen_either():
     table = made_up(sources=3).assign(target_set=lambda rows: "source " + rows["target_set"].str[-1])
     for seen, unseen in folds(table, "data set"):
         left_out = set(unseen["target_set"])
-        assert left_out.isdisjoint(seen["source"])
+        assert left_out.isdisjoint(seen["source_set"])
         assert left_out.isdisjoint(seen["target_set"])
 
 
@@ -97,6 +99,8 @@ def test_scores_of_perfect_predictions(table):
     assert found["rank_correlation"] == pytest.approx(1)
     assert found["error"] == 0
     assert found["right"] == 1
+    assert found["decided"] > 0.9
+    assert np.isnan(all_scores(perfect.assign(familiar=False), perfect["source"])["right"])
     assert found["regret"] < 0.02
     assert choices(perfect)["oracle"].mean() == table.groupby("record")["iou"].max().mean()
     assert gains(perfect).shape == (24, 2)
@@ -107,6 +111,26 @@ def test_single_features_are_ordered_by_what_they_tell(table):
     assert set(found["feature"].head(2)) == {"class_confidence", "flip_consistency"}
     assert found["auc"].iloc[0] > 0.75
     assert found["auc"].between(0.5, 1).all()
+
+
+def test_settings_of_candidates_do_not_hide_what_is_strange(table):
+    """Most candidates are set to no correction, so that its spread is none; it must not drown all other features."""
+    settled = table.assign(feature_correction=np.where(table["candidate"] == "corrected", 1.0, 0.0))
+    known = fitted_predictor(settled, "").known
+    rows = torch.tensor(settled[columns()].to_numpy(np.float32))
+    assert 0.97 <= known.holds(rows).double().mean() <= 1
+    assert not known.holds(rows + 20).any()
+
+
+def test_two_sources_are_too_few():
+    with pytest.raises(InputError, match="three are needed"):
+        cross_predicted(made_up(sources=2), "source")
+
+
+def test_intervals_are_not_those_of_the_larger_part():
+    predicted = pd.DataFrame({"predicted": 0.5, "spread": 1.0, "iou": [0.6] * 10 + [0.5] * 990})
+    predicted["part"] = ["real"] * 10 + ["synthetic"] * 990
+    assert conformal(predicted) == pytest.approx(0.1)
 
 
 def test_a_predictor_survives_its_file_and_knows_what_it_has_not_seen(table, tmp_path):
@@ -131,10 +155,10 @@ def test_the_forest_is_a_function_of_the_table_alone(table):
 
 
 def test_the_default_is_taken_unless_another_is_clearly_better():
-    def expected(**scores):
-        return {name: Expectation(score, 0, 1, score < 2) for name, score in scores.items()}
+    def expected(strange=(), **scores):
+        return {name: Expectation(score, 0, 1, name not in strange) for name, score in scores.items()}
 
     assert chosen(expected(none=0.5, corrected=0.49)) == "corrected"
     assert chosen(expected(none=0.6, corrected=0.49)) == "none"
-    assert chosen(expected(none=0.6, corrected=2.0)) == "none"
-    assert chosen(expected(none=2.0, corrected=2.0)) == "corrected"
+    assert chosen(expected(none=0.6, corrected=0.49, strange=["none"])) == "corrected"
+    assert chosen(expected(none=0.5, corrected=0.49), worth=0) == "none"

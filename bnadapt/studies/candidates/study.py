@@ -158,6 +158,7 @@ class Candidates(Study):
                     }
                     for family, name, target in _targets(group, source):
                         named = {**labels, "family": family, "target": name, "target_set": _set_of(target, group)}
+                        named["source_set"] = source
                         yield CandidateCase(network, target, group.evaluation, named, self._draws(seed))
 
     def _grid_cases(self, seed: int) -> Iterator[CandidateCase]:
@@ -166,9 +167,9 @@ class Candidates(Study):
                 domain = {"class": "Synthetic", "mean": means, "std": [grid.std, grid.std], "foreground": share}
                 network = SourceNetwork(grid.training, {**domain, "images": 40, "size": 256, "seed": seed}, seed)
                 labels = {"part": SYNTHETIC, "task": task, "intensity": grid.training.intensity, "seed": seed}
-                labels["source"] = _named(means, share)
+                labels |= {"source": _named(means, share), "source_set": _means(means)}
                 for family, name, target in _grid_targets(grid, means, seed):
-                    named = {**labels, "family": family, "target": name, "target_set": name}
+                    named = {**labels, "family": family, "target": name, "target_set": _means(target["mean"])}
                     yield CandidateCase(network, target, grid.evaluation, named, self._draws(seed))
 
     def _draws(self, seed: int) -> bool:
@@ -207,4 +208,8 @@ def _grid_targets(grid: Grid, source: Sequence[float], seed: int) -> Iterator[tu
 
 
 def _named(means: Sequence[float], share: float) -> str:
-    return f"{means[0]:g} on {means[1]:g}, {100 * share:g} %"
+    return f"{_means(means)}, {100 * share:g} %"
+
+
+def _means(means: Sequence[float]) -> str:
+    return f"{means[0]:g} on {means[1]:g}"

@@ -11,6 +11,7 @@ import torch
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.neighbors import NearestNeighbors
 
+from bnadapt.errors import InputError
 from bnadapt.experiments.tables import Tables
 from bnadapt.gain import FEATURES
 from bnadapt.gain.forest import Forest
@@ -19,10 +20,11 @@ from bnadapt.studies.candidates.findings import FEATURE
 
 TREES, SMALLEST_LEAF = 200, 8
 SMALLEST_SCALE = 1e-3  # of features that hardly vary
+SETTINGS = ("source_weight", "inversion", "enlargement", "correction")  # of candidates
 KEPT = 1500  # rows that tell what is familiar
 FAMILIAR = 0.99  # quantile of the rows' distances to the nearest row of another network
-SCHEMES = {"source": ("source",), "data set": ("target_set", "source"), "family": ("family",)}
-"""What a record that is predicted shares with none of those that the prediction was fitted to."""
+SCHEMES = {"source": ("source",), "data set": ("target_set", "source_set"), "family": ("family",)}
+"""What a record that is predicted shares with none of those that the prediction was fitted to; all else it may."""
 
 
 def columns(names: Sequence[str] = tuple(FEATURES)) -> list[str]:
@@ -32,9 +34,8 @@ def columns(names: Sequence[str] = tuple(FEATURES)) -> list[str]:
 
 def fitted_forest(table: pd.DataFrame, names: Sequence[str] = tuple(FEATURES)) -> Forest:
     """Extremely randomised trees (Geurts et al. 2006) of IoU on features; both parts weigh alike."""
-    weights = 1 / table.groupby("part")["iou"].transform("size")
     trees = ExtraTreesRegressor(TREES, min_samples_leaf=SMALLEST_LEAF, max_features=0.5, random_state=0, n_jobs=1)
-    trees.fit(table[columns(names)].to_numpy(np.float32), table["iou"], sample_weight=weights * len(table))
+    trees.fit(table[columns(names)].to_numpy(np.float32), table["iou"], sample_weight=_weights(table))
     return Forest.of(trees)
 
 
@@ -56,6 +57,9 @@ def cross_predicted(table: pd.DataFrame, scheme: str, names: Sequence[str] = tup
     """The table with what is predicted of records that a fit has not seen.
 
     Columns `predicted`, the forest's mean, `spread` of its trees, and `familiar`, whether it knows such features.
+
+    Raises:
+        InputError: there are fewer than three sources.
     """
     parts = []
     for seen, unseen in folds(table, scheme):
@@ -68,23 +72,28 @@ def cross_predicted(table: pd.DataFrame, scheme: str, names: Sequence[str] = tup
                 predicted=by_tree.mean(1).numpy(), spread=spread(by_tree).numpy(), familiar=known.holds(rows).numpy()
             )
         )
+    if not parts:
+        raise InputError(f"The table has too few sources to leave one out by {scheme}; three are needed.")
     return pd.concat(parts)
 
 
 def conformal(predicted: pd.DataFrame) -> float:
-    """90 % quantile of the absolute errors, in units of the trees' spread."""
-    return float(np.quantile((predicted["iou"] - predicted["predicted"]).abs() / predicted["spread"], COVERAGE))
+    """90 % quantile of the absolute errors, in units of the trees' spread; both parts weigh alike."""
+    errors = ((predicted["iou"] - predicted["predicted"]).abs() / predicted["spread"]).to_numpy()
+    order = errors.argsort()
+    return float(errors[order][np.searchsorted(_weights(predicted).to_numpy()[order].cumsum() / len(errors), COVERAGE)])
 
 
 def familiar_features(table: pd.DataFrame, names: Sequence[str] = tuple(FEATURES)) -> Familiar:
     """What is familiar to a fit: as near to some row as 99 % of the rows are to the nearest one of another source."""
     rows = torch.tensor(table[columns(names)].to_numpy(np.float32))
-    centre = rows.median(0).values
     low, high = torch.quantile(rows, torch.tensor([0.25, 0.75]), dim=0)
-    scale = (high - low).clamp(min=SMALLEST_SCALE)
+    scale = torch.maximum(high - low, rows.std(0)).clamp(min=SMALLEST_SCALE)
+    scale[[name in SETTINGS for name in names]] = torch.inf
+    centre = rows.median(0).values
     scaled = (rows - centre) / scale
-    distances = _to_other_sources(scaled.numpy(), table["source"].to_numpy())
     kept = np.random.default_rng(0).permutation(len(scaled))[:KEPT]
+    distances = _to_other_sources(scaled.numpy(), table["source"].to_numpy(), kept)
     return Familiar(centre, scale, scaled[kept], float(np.quantile(distances, FAMILIAR)))
 
 
@@ -94,12 +103,17 @@ def fitted_predictor(table: pd.DataFrame, digest: str) -> Predictor:
     return Predictor(list(FEATURES), fitted_forest(table), error, familiar_features(table), digest)
 
 
-def _to_other_sources(rows: np.ndarray, sources: np.ndarray) -> np.ndarray:
-    """Distance of every row to the nearest one of another source."""
+def _weights(table: pd.DataFrame) -> pd.Series:
+    """Of rows, 1 on average, by which real and synthetic ones weigh alike."""
+    return len(table) / table["part"].nunique() / table.groupby("part")["iou"].transform("size")
+
+
+def _to_other_sources(rows: np.ndarray, sources: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Distance of every row to the nearest kept one of another source."""
     distances = np.empty(len(rows))
     for source in np.unique(sources):
-        own = sources == source
-        distances[own] = NearestNeighbors(n_neighbors=1).fit(rows[~own]).kneighbors(rows[own])[0][:, 0]
+        own, others = sources == source, kept[sources[kept] != source]
+        distances[own] = NearestNeighbors(n_neighbors=1).fit(rows[others]).kneighbors(rows[own])[0][:, 0]
     return distances
 
 

@@ -14,7 +14,7 @@ from bnadapt.studies.candidates.case import REVERSE
 from bnadapt.studies.candidates.findings import CLEAR, FEATURE
 from bnadapt.studies.verdict.fitting import COVERAGE
 
-ABSTAINING = 0.15  # share of the records of which it is not said whether adaptation helps or harms
+DECIDED = 0.01  # predicted gain or loss from which on it is said whether adaptation helps or harms
 
 
 def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -41,12 +41,16 @@ def covered(predicted: pd.DataFrame, groups: pd.Series) -> float:
 
 
 def decided(predicted: pd.DataFrame) -> tuple[float, float]:
-    """Share of right ones among decisions whether adaptation helps or harms, by more than 0.02, and of decisions."""
-    true, expected = gains(predicted), gains(predicted, "predicted")
-    clear = true.abs() > CLEAR
-    values, wanted = expected.to_numpy()[clear], np.sign(true.to_numpy()[clear])
-    sure = np.abs(values) >= np.quantile(np.abs(values), ABSTAINING)
-    return float((np.sign(values) == wanted)[sure].mean()), float(sure.mean())
+    """How often it is right that adaptation helps or harms, where it does by more than 0.02; and how often it is said.
+
+    It is said where the features are familiar, and a gain or a loss of more than 0.01 is predicted.
+    """
+    true, expected = gains(predicted).to_numpy(), gains(predicted, "predicted").to_numpy()
+    familiar = wide(predicted, "familiar").astype(bool)
+    known = familiar[[ADAPTED, CORRECTED]].to_numpy() & familiar[[NONE]].to_numpy()
+    said = known & (np.abs(expected) > DECIDED)
+    clear = said & (np.abs(true) > CLEAR)
+    return float((np.sign(expected) == np.sign(true))[clear].mean()) if clear.any() else np.nan, float(said.mean())
 
 
 def choices(predicted: pd.DataFrame) -> pd.DataFrame:

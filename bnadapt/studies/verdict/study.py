@@ -15,7 +15,19 @@ from bnadapt.studies.verdict.findings import schemes_table, sentences
 from bnadapt.studies.verdict.fitting import SCHEMES, cross_predicted
 from bnadapt.studies.verdict.scores import single_features
 
-KEPT = ["record", "part", "task", "family", "source", "target", "target_set", "intensity", "seed", "network"]
+KEPT = [
+    "record",
+    "part",
+    "task",
+    "family",
+    "source",
+    "target",
+    "target_set",
+    "source_set",
+    "intensity",
+    "seed",
+    "network",
+]
 KEPT += ["candidate", "iou", "scheme", "predicted", "spread", "familiar"]
 
 
@@ -54,17 +66,9 @@ class VerdictStudy(Study):
     def tables(self, measured: Sequence) -> Tables:
         """Predictions of every part under every scheme; and what single features tell."""
         table = Tables.read(Path(self.candidates)).table
-        parts = {part: own for part, own in table.groupby("part", sort=False) if own["source"].nunique() > 1}
-        if not parts:
-            raise InputError(f"{self.candidates}: has records of a single source; two are needed.")
-        predicted = [
-            cross_predicted(own, scheme).assign(scheme=scheme)[KEPT]
-            for own in parts.values()
-            for scheme in self.schemes
-            if own[SCHEMES[scheme][0]].nunique() > 1
-        ]
-        features = [single_features(own).assign(part=part) for part, own in parts.items()]
-        return Tables(pd.concat(predicted), pd.concat(features))
+        predicted = [cross_predicted(table, scheme).assign(scheme=scheme)[KEPT] for scheme in self.schemes]
+        features = [single_features(own).assign(part=part) for part, own in table.groupby("part", sort=False)]
+        return Tables(pd.concat(predicted, ignore_index=True), pd.concat(features, ignore_index=True))
 
     def findings(self, tables: Tables) -> list[str]:
         """How good predictions and choices are, part by part and scheme by scheme, and where they fail."""
