@@ -28,6 +28,7 @@ class Sources:
         sets: domains by name; each is a source, and a target of itself.
         training: of the networks.
         evaluation: of them; features are of its `tiles`.
+        evaluations: on families of targets that need another one, such as smaller tiles.
         intensities: scalings, each with networks of its own.
         targets: domains by family, such as `pair` or `proportions`, and name; those of a source's own name are left
             out.
@@ -37,6 +38,7 @@ class Sources:
     sets: Mapping[str, Spec]
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
     intensities: Sequence[IntensityName] = ("zscore",)
     targets: Mapping[str, Mapping[str, Spec]] = field(default_factory=dict)
     shifts: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -159,7 +161,8 @@ class Candidates(Study):
                     for family, name, target in _targets(group, source):
                         named = {**labels, "family": family, "target": name, "target_set": _set_of(target, group)}
                         named["source_set"] = source
-                        yield CandidateCase(network, target, group.evaluation, named, self._draws(seed))
+                        evaluation = group.evaluations.get(family, group.evaluation)
+                        yield CandidateCase(network, target, evaluation, named, self._draws(seed))
 
     def _grid_cases(self, seed: int) -> Iterator[CandidateCase]:
         for task, grid in self.grids.items():
