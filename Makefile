@@ -40,7 +40,7 @@ distances-em: $(READY) ## pages of latent distances on real images, flyem to vnc
 			--output $$folder/adapted.ckpt --overwrite || exit 1; \
 	done
 
-table: $(READY) ## the comparison of methods: Y-Net, CellSegUDA, mean teacher, BatchNorm adaptation and others (1 hour; resumes)
+table: $(READY) ## the comparison of methods: Y-Net, CellSegUDA, mean teacher, BatchNorm adaptation and others (3 hours; resumes)
 	$(BIN)/bnadapt study comparison --config configs/studies/comparison.yaml $(ARGS)
 
 predictor: $(READY) ## fit the predictor behind `recommend` to the records in docs/studies/candidates (1 minute)
