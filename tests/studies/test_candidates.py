@@ -2,6 +2,7 @@
 
 import torch
 
+from bnadapt.studies.candidates.case import evenly_spread
 from bnadapt.studies.candidates.reverse import reverse_iou
 from tests.gain.conftest import squares
 
@@ -16,3 +17,12 @@ def test_right_predictions_teach_to_segment_the_source_and_wrong_ones_do_not():
     half = masks.clone()
     half[:, ::2] = 0
     assert reverse_iou(tiles, half, *source) < right
+
+
+def test_scored_tiles_are_spread_over_the_whole_block():
+    batches = [(torch.arange(start, start + 8.0).view(-1, 1, 1, 1), torch.zeros(8, 1, 1)) for start in (0, 8, 16)]
+    few = torch.cat([images for images, _ in evenly_spread(batches, 10)]).flatten()
+    assert len(few) == 10
+    assert (few[0], few[-1]) == (0, 23)
+    assert few.diff().max() <= 3
+    assert sum(len(images) for images, _ in evenly_spread(batches, 100)) == 24

@@ -1,9 +1,12 @@
 """A source network on a target: what every candidate gives, and what can be seen of it without labels."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from bnadapt.callbacks.pictures import panel_row, with_gaps
 from bnadapt.experiments.case import Case, RunLocation, TableRow
@@ -15,6 +18,8 @@ from bnadapt.gain import Treated, Trials, features_of, try_all
 from bnadapt.studies.candidates.reverse import reverse_iou
 
 REVERSE = "reverse_iou"
+BATCH = 8
+Batches = Sequence[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +31,7 @@ class CandidateCase(Case):
         target: the domain.
         evaluation: how to score; its `tiles` are what the features are of.
         labels: see `Case`.
+        scored_tiles: of the test block that candidates are scored on, evenly spread, at most.
         pictured: whether to keep a picture of the first test tile under every candidate.
     """
 
@@ -33,6 +39,7 @@ class CandidateCase(Case):
     target: Spec
     evaluation: Evaluation
     labels: Mapping[str, Any]
+    scored_tiles: int = 32
     pictured: bool = False
 
     @property
@@ -50,23 +57,33 @@ class CandidateCase(Case):
         seconds = round(time.perf_counter() - started, 3)
         if self.pictured:
             _draw(target, trials, location, self.key)
-        common = {"network": self.network.key, "iou_source": network.source.scores.iou, "seconds": seconds}
-        return [{**row, **common} for row in _rows(target, trials, features)]
+        common = {"network": self.network.key, "iou_source": source.iou, "seconds": seconds}
+        tiles = evenly_spread(target.tiles.labelled, self.scored_tiles)
+        return [{**row, **common} for row in _rows(target, tiles, trials, features)]
 
 
-def _rows(target: DomainEvaluation, trials: Trials, features: Mapping[str, Mapping[str, float]]) -> list[TableRow]:
+def evenly_spread(batches: Batches, count: int) -> Batches:
+    """At most so many of the tiles, in one batch after the other."""
+    images, masks = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    chosen = torch.linspace(0, len(images) - 1, min(count, len(images))).round().long()
+    return [(images[part], masks[part]) for part in chosen.split(BATCH)]
+
+
+def _rows(
+    target: DomainEvaluation, tiles: Batches, trials: Trials, features: Mapping[str, Mapping[str, float]]
+) -> list[TableRow]:
     rows = []
     for name, treated in trials.treated.items():
-        scores = _scores(target, treated)
+        scores = _scores(target, treated, tiles)
         row = {"candidate": name, "iou": scores.iou, "foreground": scores.true}
         row[REVERSE] = reverse_iou(treated.seen.images, treated.seen.classes, *target.network.source.tiles.held_out)
         rows.append(row | {f"feature_{feature}": round(value, 6) for feature, value in features[name].items()})
     return rows
 
 
-def _scores(target: DomainEvaluation, treated: Treated) -> Scores:
+def _scores(target: DomainEvaluation, treated: Treated, tiles: Batches) -> Scores:
     with treated.bank.applied(target.network.network):
-        return scored(treated.runs.forward, target.tiles.labelled)
+        return scored(treated.runs.forward, tiles)
 
 
 def _draw(target: DomainEvaluation, trials: Trials, location: RunLocation, key: str) -> None:

@@ -162,7 +162,7 @@ class Candidates(Study):
                         named = {**labels, "family": family, "target": name, "target_set": _set_of(target, group)}
                         named["source_set"] = source
                         evaluation = group.evaluations.get(family, group.evaluation)
-                        yield CandidateCase(network, target, evaluation, named, self._draws(seed))
+                        yield CandidateCase(network, target, evaluation, named, pictured=self._draws(seed))
 
     def _grid_cases(self, seed: int) -> Iterator[CandidateCase]:
         for task, grid in self.grids.items():
@@ -173,7 +173,7 @@ class Candidates(Study):
                 labels |= {"source": _named(means, share), "source_set": _means(means)}
                 for family, name, target in _grid_targets(grid, means, seed):
                     named = {**labels, "family": family, "target": name, "target_set": _means(target["mean"])}
-                    yield CandidateCase(network, target, grid.evaluation, named, self._draws(seed))
+                    yield CandidateCase(network, target, grid.evaluation, named, pictured=self._draws(seed))
 
     def _draws(self, seed: int) -> bool:
         return self.pictured and seed == self.seeds[0]
