@@ -3,20 +3,21 @@
 import torch
 
 from bnadapt.studies.candidates.case import evenly_spread
-from bnadapt.studies.candidates.reverse import reverse_iou
+from bnadapt.studies.candidates.reverse import ReverseClassifier
 from tests.gain.conftest import squares
 
 
 def test_right_predictions_teach_to_segment_the_source_and_wrong_ones_do_not():
     tiles, masks = squares(seed=1, bright=0.8, dark=0.1)
     source = squares(seed=2, bright=0.8, dark=0.1)
-    right = reverse_iou(tiles, masks, *source)
+    reverse = ReverseClassifier(tiles, *source)
+    right = reverse.iou(masks)
     assert right > 0.9
-    assert reverse_iou(tiles, 1 - masks, *source) < 0.2
-    assert reverse_iou(tiles, torch.zeros_like(masks), *source) == 0
+    assert reverse.iou(1 - masks) < 0.2
+    assert reverse.iou(torch.zeros_like(masks)) == 0
     half = masks.clone()
     half[:, ::2] = 0
-    assert reverse_iou(tiles, half, *source) < right
+    assert reverse.iou(half) < right
 
 
 def test_scored_tiles_are_spread_over_the_whole_block():

@@ -15,7 +15,8 @@ from bnadapt.experiments.networks import SourceNetwork
 from bnadapt.experiments.specs import Spec
 from bnadapt.files import atomic_write
 from bnadapt.gain import Treated, Trials, features_of, try_all
-from bnadapt.studies.candidates.reverse import reverse_iou
+from bnadapt.gain.candidates import NONE
+from bnadapt.studies.candidates.reverse import ReverseClassifier
 
 REVERSE = "reverse_iou"
 BATCH = 8
@@ -39,7 +40,7 @@ class CandidateCase(Case):
     target: Spec
     evaluation: Evaluation
     labels: Mapping[str, Any]
-    scored_tiles: int = 32
+    scored_tiles: int = 16
     pictured: bool = False
 
     @property
@@ -72,11 +73,13 @@ def evenly_spread(batches: Batches, count: int) -> Batches:
 def _rows(
     target: DomainEvaluation, tiles: Batches, trials: Trials, features: Mapping[str, Mapping[str, float]]
 ) -> list[TableRow]:
+    seen = trials.treated[NONE].seen.images
+    reverse = ReverseClassifier(seen, *target.network.source.tiles.held_out)
     rows = []
     for name, treated in trials.treated.items():
         scores = _scores(target, treated, tiles)
         row = {"candidate": name, "iou": scores.iou, "foreground": scores.true}
-        row[REVERSE] = reverse_iou(treated.seen.images, treated.seen.classes, *target.network.source.tiles.held_out)
+        row[REVERSE] = reverse.iou(treated.seen.classes)
         rows.append(row | {f"feature_{feature}": round(value, 6) for feature, value in features[name].items()})
     return rows
 

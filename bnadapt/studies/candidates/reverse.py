@@ -1,6 +1,7 @@
 """Reverse classification accuracy: how well predictions on the target teach to segment the source."""
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from torch import Tensor
@@ -8,32 +9,42 @@ from torch import Tensor
 from bnadapt.gain.predictions import overlap
 
 SCALES = (1.0, 2.0, 4.0)  # pixels
-TAUGHT = 8000  # pixels of the target
+TAUGHT, TESTED = 8000, 40000  # pixels of target and source
+IGNORED = 255
 SHRINKAGE = 1e-3
 
 
-def reverse_iou(tiles: Tensor, classes: Tensor, source_tiles: Tensor, source_masks: Tensor) -> float:
-    """Foreground IoU on the source of a classifier that learns from the target's images and their predicted classes.
+class ReverseClassifier:
+    """Learns from a target's images and predicted classes, and segments the source, whose masks are known.
 
     Valindria et al., IEEE TMI 2017, with quadratic discriminant analysis of smoothed intensities and gradients of every
-    pixel in place of an atlas. 0 where fewer than two pixels of a class are predicted.
+    pixel in place of an atlas.
 
     Args:
         tiles: (n, C, h, w) of the target.
-        classes: (n, h, w) predicted.
         source_tiles: (m, C, h, w).
         source_masks: (m, h, w), 255 where there is none.
     """
-    taught, known = pixels(tiles), (classes > 0).flatten().numpy()
-    if min(known.sum(), (~known).sum()) < 2:
-        return 0.0
-    chosen = np.random.default_rng(0).permutation(len(known))[:TAUGHT]
-    if min(known[chosen].sum(), (~known[chosen]).sum()) < 2:
-        return 0.0
-    classifier = QuadraticDiscriminantAnalysis(reg_param=SHRINKAGE).fit(taught[chosen], known[chosen])
-    predicted = source_masks.new_tensor(classifier.predict(pixels(source_tiles))).view_as(source_masks)
-    labelled = source_masks != 255
-    return overlap(predicted[labelled], source_masks[labelled])
+
+    def __init__(self, tiles: Tensor, source_tiles: Tensor, source_masks: Tensor) -> None:
+        generator = np.random.default_rng(0)
+        known = (source_masks != IGNORED).flatten().numpy().nonzero()[0]
+        tested = generator.permutation(known)[:TESTED]
+        self.source, self.masks = pixels(source_tiles)[tested], source_masks.flatten()[torch.from_numpy(tested)]
+        target = pixels(tiles)
+        self.chosen = generator.permutation(len(target))[:TAUGHT]
+        self.target = target[self.chosen]
+
+    def iou(self, classes: Tensor) -> float:
+        """Foreground IoU on the source, after learning from predictions (n, h, w) on the target.
+
+        0 where fewer than two pixels of a class are predicted.
+        """
+        taught = (classes > 0).flatten().numpy()[self.chosen]
+        if min(taught.sum(), (~taught).sum()) < 2:
+            return 0.0
+        classifier = QuadraticDiscriminantAnalysis(reg_param=SHRINKAGE).fit(self.target, taught)
+        return overlap(torch.from_numpy(classifier.predict(self.source)), self.masks)
 
 
 def pixels(tiles: Tensor) -> np.ndarray:
