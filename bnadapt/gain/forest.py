@@ -64,10 +64,11 @@ class Forest:
             node = torch.where(inside, child, node)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Its tensors by name."""
-        return {name: getattr(self, name) for name in PARTS}
+        """Its tensors by name, whole numbers as int16."""
+        parts = {name: getattr(self, name) for name in PARTS}
+        return {name: each.short() if each.dtype == torch.int64 else each for name, each in parts.items()}
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> "Forest":
         """What `state_dict` gave."""
-        return cls(**{name: state[name] for name in PARTS})
+        return cls(**{name: each if (each := state[name]).is_floating_point() else each.long() for name in PARTS})

@@ -33,8 +33,8 @@ def iou(checkpoint, data=INVERTED):
 def test_inverted_contrast_is_recognised_without_labels_or_source(best, tmp_path, capsys):
     main(["recommend", *INVERTED, "--ckpt_path", str(best), "--output", str(tmp_path / "page")])
     record = json.loads((tmp_path / "page" / "verdict.json").read_text())
-    assert record["choice"].startswith("inverted")
     assert list(record["expected"]) == list(CANDIDATES)
+    assert record["expected"]["inverted"]["iou"] > record["expected"]["adapted"]["iou"]
     assert all(0 <= each["low"] <= each["iou"] <= each["high"] <= 1 for each in record["expected"].values())
     assert "inverted contrast" in {each["name"] for each in record["alarms"]}
     printed = " ".join(capsys.readouterr().out.split())
@@ -46,7 +46,7 @@ def test_inverted_contrast_is_recognised_without_labels_or_source(best, tmp_path
 def test_the_choice_is_taken_and_holds_for_the_checkpoint(best, tmp_path):
     adapted = tmp_path / "a.ckpt"
     before = iou(best)
-    main(["adapt", *INVERTED, "--ckpt_path", str(best), "--output", str(adapted), "--choose=auto"])
+    main(["adapt", *INVERTED, "--ckpt_path", str(best), "--output", str(adapted), "--choose=inverted"])
     assert before < 0.2
     assert iou(adapted) > 0.7
     record = json.loads(adapted.with_suffix(".json").read_text())
@@ -77,6 +77,13 @@ def test_a_candidate_may_be_named(name, best, tmp_path):
     plain = Bank.load(adapted.with_suffix(".safetensors"))
     same = all(torch.allclose(mean, plain.mean[layer]) for layer, mean in bank.mean.items())
     assert same == (name != "coarser")
+
+
+def test_auto_takes_what_is_recommended(best, tmp_path):
+    main(["recommend", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(tmp_path)])
+    recommended = json.loads((tmp_path / "verdict.json").read_text())
+    main(["adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt"), "--choose=auto"])
+    assert json.loads((tmp_path / "a.json").read_text())["verdict"] == recommended
 
 
 def test_a_summary_is_measured_where_the_checkpoint_has_none(best, tmp_path, refused):

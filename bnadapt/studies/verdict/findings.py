@@ -1,5 +1,6 @@
 """What the predictions of unseen records say."""
 
+import numpy as np
 import pandas as pd
 
 from bnadapt.experiments.tables import Tables
@@ -67,9 +68,12 @@ def _listed(features: pd.DataFrame) -> str:
 def _of_scheme(part: str, scheme: str, own: pd.DataFrame) -> list[str]:
     found = all_scores(own, own[SCHEMES[scheme][0]])
     unseen = f"{part}, no {scheme} in common"
+    covered = (
+        "" if np.isnan(found["covered"]) else f", {100 * found['covered']:.0f} % of the scores in their 90 % interval"
+    )
     return [
         f"{unseen}: rank correlation of predicted and true gain {found['rank_correlation']:.2f}, mean error of the"
-        f" predicted IoU {found['error']:.3f}, {100 * found['covered']:.0f} % of the scores in their 90 % interval;"
+        f" predicted IoU {found['error']:.3f}{covered};"
         f" help or harm right in {100 * found['right']:.0f} % of the {100 * found['decided']:.0f} % decided.",
         f"{unseen}: IoU of the choice {found['iou_chosen']:.3f}, never {found['iou_never']:.3f}, always"
         f" {found['iou_always']:.3f}, corrected {found['iou_corrected']:.3f}, best candidate"

@@ -34,7 +34,9 @@ def rank_correlation(one: pd.DataFrame, other: pd.DataFrame) -> float:
 
 
 def covered(predicted: pd.DataFrame, groups: pd.Series) -> float:
-    """Share of the scores in their 90 % interval, whose width is that of the errors in all other groups."""
+    """Share of the scores in their 90 % interval, as wide as the errors of all other groups; NaN without any."""
+    if groups.nunique() < 2:
+        return np.nan
     error = (predicted["iou"] - predicted["predicted"]).abs() / predicted["spread"]
     inside = [error[groups == group] <= np.quantile(error[groups != group], COVERAGE) for group in groups.unique()]
     return float(pd.concat(inside).mean())
