@@ -11,11 +11,11 @@ from bnadapt.errors import InputError
 from bnadapt.gain.observation import BATCH
 from bnadapt.gain.predictions import overlap
 from bnadapt.gain.predictor import Expectation
+from bnadapt.gain.source_summary import IGNORED
 from bnadapt.gain.treatment import Treated, Trials
 
 NORMAL = 1.645  # standard errors on either side of a 90 % interval
 RESOLVED = 0.05  # difference of IoU that labelled tiles are to tell
-IGNORED = 255
 FEWEST, MOST = 2, 200
 
 

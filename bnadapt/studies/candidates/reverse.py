@@ -6,11 +6,11 @@ from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from torch import Tensor
 
+from bnadapt.data.masks import IGNORED
 from bnadapt.gain.predictions import overlap
 
 SCALES = (1.0, 2.0, 4.0)  # pixels
 TAUGHT, TESTED = 8000, 40000  # pixels of target and source
-IGNORED = 255
 SHRINKAGE = 1e-3
 
 

@@ -1,7 +1,7 @@
 """Fit the predictor to the table of candidates, and predict records that a fit has not seen."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,20 +22,20 @@ TREES, SMALLEST_LEAF = 200, 8
 SMALLEST_SCALE = 1e-3  # of features that hardly vary
 SETTINGS = ("source_weight", "inversion", "enlargement", "correction")  # of candidates
 KEPT = 1500  # rows that tell what is familiar
-FAMILIAR = 0.99  # quantile of the rows' distances to the nearest row of another network
+FAMILIAR = 0.99  # quantile of the rows' distances to the nearest row of another source
 SCHEMES = {"source": ("source",), "data set": ("target_set", "source_set"), "family": ("family",)}
 """What a record that is predicted shares with none of those that the prediction was fitted to; all else it may."""
 
 
-def columns(names: Sequence[str] = tuple(FEATURES)) -> list[str]:
-    """Columns of the table that hold these features."""
-    return [f"{FEATURE}{name}" for name in names]
+def columns() -> list[str]:
+    """Columns of the table that hold the features."""
+    return [f"{FEATURE}{name}" for name in FEATURES]
 
 
-def fitted_forest(table: pd.DataFrame, names: Sequence[str] = tuple(FEATURES)) -> Forest:
+def fitted_forest(table: pd.DataFrame) -> Forest:
     """Extremely randomised trees (Geurts et al. 2006) of IoU on features; both parts weigh alike."""
     trees = ExtraTreesRegressor(TREES, min_samples_leaf=SMALLEST_LEAF, max_features=0.5, random_state=0, n_jobs=1)
-    trees.fit(table[columns(names)].to_numpy(np.float32), table["iou"], sample_weight=_weights(table))
+    trees.fit(table[columns()].to_numpy(np.float32), table["iou"], sample_weight=_weights(table))
     return Forest.of(trees)
 
 
@@ -53,7 +53,7 @@ def folds(table: pd.DataFrame, scheme: str) -> Iterator[tuple[pd.DataFrame, pd.D
         yield table[~touched], table[tested]
 
 
-def cross_predicted(table: pd.DataFrame, scheme: str, names: Sequence[str] = tuple(FEATURES)) -> pd.DataFrame:
+def cross_predicted(table: pd.DataFrame, scheme: str) -> pd.DataFrame:
     """The table with what is predicted of records that a fit has not seen.
 
     Columns `predicted`, the forest's mean, `spread` of its trees, and `familiar`, whether it knows such features.
@@ -65,8 +65,8 @@ def cross_predicted(table: pd.DataFrame, scheme: str, names: Sequence[str] = tup
     for seen, unseen in folds(table, scheme):
         if seen["source"].nunique() < 2 or unseen.empty:
             continue
-        rows = torch.tensor(unseen[columns(names)].to_numpy(np.float32))
-        by_tree, known = fitted_forest(seen, names)(rows), familiar_features(seen, names)
+        rows = torch.tensor(unseen[columns()].to_numpy(np.float32))
+        by_tree, known = fitted_forest(seen)(rows), familiar_features(seen)
         parts.append(
             unseen.assign(
                 predicted=by_tree.mean(1).numpy(), spread=spread(by_tree).numpy(), familiar=known.holds(rows).numpy()
@@ -84,12 +84,12 @@ def conformal(predicted: pd.DataFrame) -> float:
     return float(errors[order][np.searchsorted(_weights(predicted).to_numpy()[order].cumsum() / len(errors), COVERAGE)])
 
 
-def familiar_features(table: pd.DataFrame, names: Sequence[str] = tuple(FEATURES)) -> Familiar:
+def familiar_features(table: pd.DataFrame) -> Familiar:
     """What is familiar to a fit: as near to some row as 99 % of the rows are to the nearest one of another source."""
-    rows = torch.tensor(table[columns(names)].to_numpy(np.float32))
+    rows = torch.tensor(table[columns()].to_numpy(np.float32))
     low, high = torch.quantile(rows, torch.tensor([0.25, 0.75]), dim=0)
     scale = torch.maximum(high - low, rows.std(0)).clamp(min=SMALLEST_SCALE)
-    scale[[name in SETTINGS for name in names]] = torch.inf
+    scale[[name in SETTINGS for name in FEATURES]] = torch.inf
     centre = rows.median(0).values
     scaled = (rows - centre) / scale
     kept = np.random.default_rng(0).permutation(len(scaled))[:KEPT]
