@@ -170,7 +170,7 @@ def class_confidence(view: View) -> float:
 
 def thresholded_confidence(view: View) -> float:
     """ATC (Garg et al., ICLR 2022): share of the pixels above the source's threshold, minus the source's accuracy."""
-    confident = view.own.seen.logits.softmax(1).amax(1) > view.source.threshold
+    confident = view.own.seen.probabilities.amax(1) > view.source.threshold
     return float(confident.double().mean()) - view.source.accuracy
 
 

@@ -1,6 +1,7 @@
 """What a network does on tiles of a domain, seen at once: latents, logits, and how these hold under small changes."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from bnadapt.errors import InputError
 from bnadapt.gain.latents import LatentSummary, Summaries, compared_layers
 
 BATCH = 8  # tiles that are run together
-DROPOUTS, DROPPED = 5, 0.4  # of the test with dropout; AETTA has 10, and 0.4
+DROPOUTS, DROPPED = 2, 0.4  # of the test with dropout, over many pixels; AETTA has 10, and 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +36,15 @@ class Observation:
     disagreement: float
     latents: Summaries
 
-    @property
+    @cached_property
     def classes(self) -> Tensor:
         """(n, h, w) predicted."""
         return self.logits.argmax(1)
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """(n, K, h, w) predicted."""
+        return self.logits.softmax(1)
 
 
 def observe(runs: AdaptationPass, tiles: Tensor, bank: Bank | None = None) -> Observation:

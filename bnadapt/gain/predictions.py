@@ -19,18 +19,18 @@ def foreground(seen: Observation) -> float:
 
 def confidence(seen: Observation) -> float:
     """Mean greatest probability (Hendrycks and Gimpel 2017)."""
-    return float(seen.logits.softmax(1).amax(1).double().mean())
+    return float(seen.probabilities.amax(1).double().mean())
 
 
 def entropy(seen: Observation) -> float:
     """Mean entropy of the pixels' probabilities, over that of even ones."""
-    probabilities = seen.logits.softmax(1)
+    probabilities = seen.probabilities
     return float(-(probabilities * probabilities.clamp(min=1e-12).log()).sum(1).double().mean()) / _most(seen)
 
 
 def collapse(seen: Observation) -> float:
     """1 - entropy of the mean probabilities, over that of even ones: 1 where every pixel is of one class (AETTA)."""
-    mean = seen.logits.softmax(1).double().mean((0, 2, 3))
+    mean = seen.probabilities.double().mean((0, 2, 3))
     return 1 - float(-(mean * mean.clamp(min=1e-12).log()).sum()) / _most(seen)
 
 
@@ -82,7 +82,7 @@ def polarity(seen: Observation) -> float:
 
 def nuclear_norm(seen: Observation) -> float:
     """Nuclear norm of the probabilities of 4096 pixels, over its upper bound (Deng et al. 2023)."""
-    rows = seen.logits.softmax(1).permute(0, 2, 3, 1).flatten(0, 2)
+    rows = seen.probabilities.permute(0, 2, 3, 1).flatten(0, 2)
     rows = rows[:: max(1, len(rows) // 4096)].double()
     bound = math.sqrt(min(rows.shape) * len(rows))
     return float(torch.linalg.svdvals(rows).sum()) / bound

@@ -114,7 +114,7 @@ def summarise_source(runs: AdaptationPass, images: Tensor, masks: Tensor, moment
     if not known.any():
         raise InputError("The source's masks have no labelled pixel; give some.")
     right = (seen.classes == masks)[known].double().mean().item()
-    confident = seen.logits.softmax(1).amax(1)[known]
+    confident = seen.probabilities.amax(1)[known]
     return SourceSummary(
         moments,
         overlap(seen.classes[known], masks[known]),

@@ -65,7 +65,8 @@ def try_all(
 
     Args:
         runs: the network, with the source's statistics.
-        tiles: (n, C, h, w) of the target; those that class proportions are estimated from are the first of them.
+        tiles: (n, C, h, w) of the target. Class proportions are estimated from the first of them, those of changed
+            images from every other one, which is half the work.
         source: of the source.
         candidates: by name; one must leave the images as they are.
     """
@@ -75,7 +76,7 @@ def try_all(
     recipe = Recipe(until=TILE_BY_TILE if len(tiles) > 1 else None)
     estimates = {change: behind.estimate(batches, recipe) for change, behind in changes.items()}
     corrected = dict.fromkeys(each.change for each in candidates.values() if each.odds is not None)
-    scans = {change: _scan(changes[change], tiles, source) for change in corrected}
+    scans = {change: _scan(changes[change], tiles[:: 2 if change else 1], source) for change in corrected}
     treated = {}
     for name, candidate in candidates.items():
         behind, own = changes[candidate.change], estimates[candidate.change].bank
