@@ -2,13 +2,17 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
-from bnadapt.options import check_options, overview
+from bnadapt.command_help import help_for
+from bnadapt.options import check_options
 from bnadapt.refusals import refusals
+
+ALL_HELP = {"--help-all": "--help"}  # of the parsers
 
 
 def run() -> None:
-    """Do what the command line says: `study` is an entry of its own, all else is LightningCLI's."""
+    """Do what the command line says: `study` and `doctor` are entries of their own, all else is LightningCLI's."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # networks of one's own lie where one works
     arguments = sys.argv[1:]
@@ -17,17 +21,27 @@ def run() -> None:
             from bnadapt import __version__
 
             print(__version__)
-        elif not arguments or arguments[0] in ("-h", "--help"):
-            print(overview())
-        elif arguments[0] == "study":
-            from bnadapt.studies.command import main as study
-
-            study(arguments[1:])
+        elif text := help_for(arguments):
+            print(text)
         else:
-            check_options(arguments)
-            from bnadapt.cli import main
+            if arguments[0] != "study":  # has options of its own
+                check_options(arguments)
+            _run(arguments[0], [ALL_HELP.get(each, each) for each in arguments])
 
-            main()
+
+def _run(command: str, arguments: Sequence[str]) -> None:
+    if command == "study":
+        from bnadapt.studies.command import main as study
+
+        study(arguments[1:])
+    elif command == "doctor":
+        from bnadapt.doctor import main as doctor
+
+        doctor()
+    else:
+        from bnadapt.cli import main
+
+        main(arguments)
 
 
 if __name__ == "__main__":

@@ -279,15 +279,6 @@ def test_networks_of_segmentation_models_from_fit_to_adapt(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text())["batchnorm_layers"] == 20
 
 
-@pytest.mark.parametrize("command", [[], ["fit"], ["validate"], ["test"], ["predict"], ["adapt"], ["distances"]])
-def test_help(command, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["bnadapt", *command, "--help"])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 0
-    assert "usage" in capsys.readouterr().out.lower()
-
-
 def test_validate_scores_the_source(best):
     cli = main(["validate", *LOADING, "--ckpt_path", str(best)])
     assert cli.trainer.callback_metrics["val/source/iou"] > 0.5

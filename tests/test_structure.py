@@ -14,9 +14,9 @@ import bnadapt
 ROOT = Path(bnadapt.__file__).parent
 LAYERS = (
     ("errors", "studies/__init__"),
-    ("files",),
+    ("files", "signatures"),
     ("options", "refusals"),
-    ("parser",),
+    ("parser", "command_help"),
     ("batchnorm",),
     ("distances",),
     ("data", "networks"),
@@ -26,7 +26,7 @@ LAYERS = (
     ("callbacks", "tasks"),
     ("trainer",),
     ("experiments",),
-    ("cli",),
+    ("cli", "doctor"),
     ("studies",),
     ("__main__",),
 )
@@ -96,6 +96,8 @@ def test_what_is_for_code_of_ones_own_needs_nothing_else_of_bnadapt(unit):
         "--help",
         "--version",
         "study --help",
+        "fit --help",
+        "study pairs --help",
         "fitt",
         "study pears",
         "fit --data.crop_sise 3",

@@ -70,6 +70,12 @@ def origin(name: str) -> Origin:
     return Origin(name=name, **json.loads(files(__package__).joinpath(f"{name}.json").read_text()))
 
 
+def registered() -> list[Origin]:
+    """The origins of all public sets, by name."""
+    names = sorted(each.name for each in files(__package__).iterdir() if each.name.endswith(".json"))
+    return [origin(name.removesuffix(".json")) for name in names]
+
+
 def data_folder() -> Path:
     """The folder of the environment variable BNADAPT_DATA, else a cache folder of the user."""
     import pooch

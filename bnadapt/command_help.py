@@ -1,0 +1,204 @@
+"""Help of the commands on a screen: what each does, an example, and the options that people use."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import fill
+from typing import NamedTuple
+
+from bnadapt.options import COMMANDS
+from bnadapt.signatures import descriptions, ours, parameters
+from bnadapt.studies import STUDIES
+
+WIDTH, INDENT = 110, 36
+CHECKPOINT = "lightning_logs/default/version_0/checkpoints/best.ckpt"
+SOURCE_IMAGES = "--data.source Folder --data.source.images source/images"
+SOURCE = f"{SOURCE_IMAGES} --data.source.masks source/masks"
+TARGET = "--data.target Folder --data.target.images target/images"
+OF_SOURCE = ("data.source", "data.source.images", "data.source.masks")
+OF_TARGET = ("data.target", "data.target.images")
+OF_MASKED_TARGET = (*OF_TARGET, "data.target.masks")
+RUNNING = ("trainer.accelerator", "trainer.precision")
+ASKING = {"-h", "--help"}
+NOT_SHOWN = ("model", "datamodule", "dataloaders", "verbose", "ckpt_path")
+
+SAID = {
+    "config": "YAML file with options; those on the command line go before",
+    "seed_everything": "seed of everything random",
+    "ckpt_path": "checkpoint of the trained network; for `fit`, of the training to go on with",
+    "data.source": "domain to learn from: Folder, Stack (a volume in one file), or a public set: FlyEM, VNC, ISBI2012,"
+    " CDeep3M, AxonDeepSeg",
+    "data.target": "domain to adapt to, such as Folder or Stack",
+    "data.source.images": "folder, or file, of its images",
+    "data.source.masks": "folder, or file, of its masks: 0 background, 255 or 1 foreground",
+    "data.target.images": "folder, or file, of its images",
+    "data.target.masks": "folder, or file, of its masks; only scores read them",
+    "data.crops_per_epoch": "crops of an epoch",
+    "data.source.pixel_size_nm": "of a pixel; give the target's too, and both are resampled to the coarser one",
+    "model.network_args.base_channels": "channels of the U-Net's first level, 64 by default; 16 train in minutes on a"
+    " CPU",
+    "model.optimizer.lr": "learning rate, after --model.optimizer AdamW",
+    "trainer.max_epochs": "passes of data.crops_per_epoch crops",
+    "trainer.max_steps": "or training steps",
+    "trainer.accelerator": "cpu or gpu; what there is by default",
+    "trainer.precision": "32-true (default), or bf16-mixed, which is several times faster where the machine knows"
+    " bfloat16",
+}
+"""Of options whose classes are not known by their name alone, or are Lightning's."""
+
+
+OF_STUDIES = {
+    "config": SAID["config"],
+    "output": "folder of results; lightning_logs/studies/NAME by default",
+    "networks": "folder of trained networks, which studies share; lightning_logs/studies/networks by default",
+    "workers": "processes on this machine, 0 for this one alone; by default one per GPU or core",
+    "scheduler": "address of a dask scheduler, such as tcp://host:8786, in place of them",
+}
+
+
+class Help(NamedTuple):
+    """What the help of a command shows beside the command's own parameters.
+
+    Attributes:
+        example: options of a call.
+        options: that people use, dotted.
+        note: what else is to be known.
+    """
+
+    example: str
+    options: Sequence[str]
+    note: str = ""
+
+
+HELP: Mapping[str, Help] = {
+    "fit": Help(
+        f"{SOURCE} \\\n      --model.network_args.base_channels 16 --data.crop_size 128 --trainer.max_epochs 10",
+        (
+            *OF_SOURCE,
+            "data.source.pixel_size_nm",
+            "data.intensity",
+            "data.crop_size",
+            "data.crops_per_epoch",
+            "data.batch_size",
+            "model.network",
+            "model.network_args.base_channels",
+            "model.optimizer.lr",
+            "trainer.max_epochs",
+            "trainer.max_steps",
+            *RUNNING,
+            "seed_everything",
+        ),
+        "Writes best.ckpt and last.ckpt into a new version folder of lightning_logs/default; --ckpt_path last.ckpt goes"
+        " on with an interrupted run.",
+    ),
+    "recommend": Help(f"--ckpt_path {CHECKPOINT} \\\n      {TARGET}", OF_MASKED_TARGET),
+    "adapt": Help(
+        f"--ckpt_path {CHECKPOINT} \\\n      {TARGET} --output adapted.ckpt",
+        (*OF_TARGET, "data.adaptation_tiles", "data.tile_size", *RUNNING),
+    ),
+    "test": Help(f"--ckpt_path adapted.ckpt {TARGET} \\\n      --data.target.masks target/masks", OF_MASKED_TARGET),
+    "predict": Help(
+        f"--ckpt_path adapted.ckpt {TARGET} --output predictions",
+        (*OF_TARGET, "data.tile_size", "data.batch_size", *RUNNING),
+    ),
+    "distances": Help(
+        f"--ckpt_path {CHECKPOINT} \\\n      {SOURCE_IMAGES} \\\n      {TARGET}",
+        ("data.source", "data.source.images", *OF_TARGET, "data.tile_size"),
+    ),
+    "source_summary": Help(f"--ckpt_path old.ckpt \\\n      {SOURCE}", OF_SOURCE),
+    "validate": Help(f"--ckpt_path {CHECKPOINT} \\\n      {SOURCE}", OF_SOURCE),
+}
+
+
+def help_for(arguments: Sequence[str]) -> str | None:
+    """What is to be printed where the command line asks for help; None if it does not.
+
+    Args:
+        arguments: what stands behind `bnadapt`.
+    """
+    command, *others = [*arguments, *([] if arguments else ["--help"])]
+    if command in ASKING:
+        return overview()
+    if not ASKING & set(others):
+        return None
+    if command == "study" and others[0] in STUDIES:
+        return help_of_study(others[0])
+    if command in HELP:
+        return help_of(command)
+    return f"usage: bnadapt doctor\n\n{_sentence(COMMANDS[command])}" if command == "doctor" else None
+
+
+def overview() -> str:
+    """What `bnadapt --help` prints."""
+    commands = "\n".join(f"  {name:14} {what}" for name, what in COMMANDS.items())
+    examples = "\n".join(f"  bnadapt {name} {HELP[name].example}" for name in ("fit", "adapt", "predict"))
+    return (
+        "usage: bnadapt COMMAND [OPTIONS]\n\n"
+        "Adapt segmentation networks to new electron-microscopy data by their BatchNorm statistics.\n\n"
+        f"commands:\n{commands}\n\n"
+        f"examples:\n{examples}\n\n"
+        "`bnadapt COMMAND --help` tells more of a command, `bnadapt --version` the version."
+    )
+
+
+def help_of(command: str) -> str:
+    """What `bnadapt COMMAND --help` prints."""
+    own = HELP[command]
+    note = (
+        f"{own.note} `bnadapt {command} --help-all` lists all options, Lightning's too; `--data.source.help Folder`"
+        " those of a class; `--print_config` prints them as YAML."
+    )
+    return _screen(command, COMMANDS[command], f"bnadapt {command} {own.example}", _options(command), note)
+
+
+def help_of_study(name: str) -> str:
+    """What `bnadapt study NAME --help` prints."""
+    about = STUDIES[name].about
+    module, _, kind = STUDIES[name].path.partition(":")
+    told = descriptions(ours("/".join(module.split(".")[1:]) + ".py"), kind)
+    options = (*((f"study.{each}", text) for each, text in told.items()), *OF_STUDIES.items())
+    note = (
+        "It goes on where it was stopped, and ends in a table, figures and a page. configs/studies has its full form,"
+        f" configs/studies/quick one of a minute or two. `bnadapt study {name} --help-all` tells types and defaults."
+    )
+    example = f"bnadapt study {name} --config configs/studies/quick/{name}.yaml"
+    return _screen(f"study {name}", about, example, options, note)
+
+
+def _sentence(about: str) -> str:
+    return f"{about[0].upper()}{about[1:]}."
+
+
+def _screen(command: str, about: str, example: str, options: Iterable[tuple[str, str]], note: str) -> str:
+    lines = [
+        f"usage: bnadapt {command} [--config FILE] [OPTIONS]",
+        _sentence(about),
+        f"example:\n  {example}",
+        "options:\n" + "\n".join(_option(name, text) for name, text in options),
+        fill(note.strip(), WIDTH),
+    ]
+    return "\n\n".join(lines)
+
+
+def _options(command: str) -> Iterator[tuple[str, str]]:
+    """Names and descriptions of the options that are shown."""
+    yield from ((name, SAID[name]) for name in ("config", "ckpt_path"))
+    trainer = ours("trainer.py"), "AdaptationTrainer", command
+    told = descriptions(*trainer)
+    yield from ((name, SAID.get(name) or _described(name)) for name in HELP[command].options)
+    yield from ((name, told[name]) for name in parameters(*trainer) if name not in NOT_SHOWN)
+
+
+def _described(name: str) -> str:
+    """What a docstring says of an option of the data or of the task."""
+    group, _, parameter = name.partition(".")
+    where = {
+        "data": (ours("data/datamodule.py"), "DomainPair"),
+        "model": (ours("tasks/segmentation.py"), "SegmentationTask"),
+    }[group]
+    return descriptions(*where)[parameter]
+
+
+def _option(name: str, text: str) -> str:
+    margin = " " * INDENT
+    filled = fill(text, WIDTH, initial_indent=margin, subsequent_indent=margin)
+    left = f"  --{name}"
+    return f"{left}\n{filled}" if len(left) >= INDENT else left + filled[len(left) :]

@@ -1,0 +1,115 @@
+"""`bnadapt doctor`: what this installation and machine have, and what is missing."""
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import torch
+from packaging.requirements import Requirement
+from rich.console import Console
+from torch import nn
+
+from bnadapt import __version__
+from bnadapt.data.em import data_folder, registered
+
+SHOWN = ("torch", "lightning", "torchmetrics", "segmentation-models-pytorch", "albumentations", "pot", "tensorboard")
+REPEATS = 5
+LITTLE_SPACE = 2e9  # bytes; a few runs with their checkpoints take that
+FASTER = 1.3  # from which ratio of times on bfloat16 is recommended
+
+
+def main() -> None:
+    """Print it; what is missing comes last, each with its remedy."""
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    for title, text in sections():
+        console.print(f"{title + ':':11}{text}")
+    found = list(missing())
+    console.print("missing:   " + ("\n           ".join(found) if found else "nothing"))
+
+
+def sections() -> Iterator[tuple[str, str]]:
+    """What there is: titles and texts."""
+    yield "bnadapt", f"{__version__}, Python {platform.python_version()}, {platform.platform(terse=True)}"
+    yield "packages", ", ".join(f"{name} {_version(name) or 'MISSING'}" for name in SHOWN)
+    yield "devices", _devices()
+    yield "threads", f"{torch.get_num_threads()} that torch computes with ({_threads()})"
+    yield "precision", _precision()
+    yield "space", f"{shutil.disk_usage('.').free / 1e9:.0f} GB free where lightning_logs goes"
+    yield "data sets", _data_sets()
+
+
+def missing() -> Iterator[str]:
+    """What is missing, each with its remedy."""
+    for requirement in map(Requirement, requires("bnadapt") or ()):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        installed = _version(requirement.name)
+        if installed is None or not requirement.specifier.contains(installed, prereleases=True):
+            have = f"{installed} is installed" if installed else "it is not installed"
+            needed = f"{requirement.name}{requirement.specifier}"
+            yield f"{needed}: {have}; pip install '{needed}'"
+    if not torch.cuda.is_available() and shutil.which("nvidia-smi"):
+        yield "GPU: there is one, but torch does not reach it; install a build of torch for CUDA that fits the driver"
+    if not os.access(".", os.W_OK):
+        yield f"{Path.cwd()}: cannot be written to; work in a folder of yours"
+    elif shutil.disk_usage(".").free < LITTLE_SPACE:
+        yield f"{Path.cwd()}: the disk is nearly full; make room, or work elsewhere"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _devices() -> str:
+    cores = f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} CPU cores"
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+        return ", ".join([cores, *(f"{each.name} with {each.total_memory / 2**30:.0f} GiB" for each in names)])
+    if torch.backends.mps.is_available():
+        return f"{cores}, Apple GPU (--trainer.accelerator mps)"
+    return f"{cores}, no GPU (a U-Net of 16 channels trains in minutes without)"
+
+
+def _threads() -> str:
+    value = os.environ.get("OMP_NUM_THREADS")
+    return f"OMP_NUM_THREADS is {value}" if value else "OMP_NUM_THREADS is not set"
+
+
+def _precision() -> str:
+    """How long a convolution of the U-Net takes in bfloat16, over float32."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    layer = nn.Conv2d(16, 16, 3, padding=1).to(device, memory_format=torch.channels_last)
+    images = torch.zeros(4, 16, 192, 192, device=device).contiguous(memory_format=torch.channels_last)
+    single, half = _seconds(layer, images, torch.float32), _seconds(layer, images, torch.bfloat16)
+    advice = "--trainer.precision bf16-mixed pays" if single / half > FASTER else "bf16-mixed does not pay"
+    return f"a convolution takes {half / single:.2f} of its time in bfloat16 ({device.type}, measured now): {advice}"
+
+
+@torch.no_grad()
+def _seconds(layer: nn.Module, images: torch.Tensor, kind: torch.dtype) -> float:
+    """The fastest of some runs."""
+    taken = []
+    layer, images = layer.to(kind), images.to(kind)
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        layer(images)
+        if images.is_cuda:
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+def _data_sets() -> str:
+    folder = data_folder()
+    there = [each.name for each in registered() if all((folder / each.name / path).exists() for path in each.sha256)]
+    others = [each.name for each in registered() if each.name not in there]
+    named = "BNADAPT_DATA" if os.environ.get("BNADAPT_DATA") else "the cache; BNADAPT_DATA names another folder"
+    to_fetch = f"; {', '.join(others)} {'are' if len(others) > 1 else 'is'} fetched on first use" if others else ""
+    return f"{', '.join(there) or 'none'} in {folder} ({named}){to_fetch}"

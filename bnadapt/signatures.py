@@ -1,0 +1,64 @@
+"""What classes take as parameters, and what their docstrings say of them, read from source files without importing."""
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def ours(path: str) -> Path:
+    """A source file of bnadapt, such as `data/datamodule.py`."""
+    return Path(__file__).parent / path
+
+
+def trainer_of_lightning() -> Path:
+    """The source file of Lightning's Trainer."""
+    return Path(find_spec("lightning").origin).parent / "pytorch" / "trainer" / "trainer.py"
+
+
+@cache
+def parameters(path: Path, class_name: str, method: str) -> Sequence[str]:
+    """Names of the parameters of a method; none if the class has no such method."""
+    node = _method(path, class_name, method)
+    if node is None:
+        return []
+    names = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+    return [each.arg for each in names if each.arg != "self"]
+
+
+@cache
+def descriptions(path: Path, class_name: str, method: str = "__init__") -> Mapping[str, str]:
+    """What the docstring of a method, or of the class where the method has none, says of every parameter.
+
+    The first sentence of each.
+    """
+    from docstring_parser import DocstringStyle, parse
+
+    nodes = [_method(path, class_name, method), _class(path, class_name)]
+    texts = [ast.get_docstring(node) for node in nodes if node is not None]
+    told = parse(next(filter(None, texts), ""), style=DocstringStyle.GOOGLE).params
+    return {each.arg_name: _first_sentence(" ".join((each.description or "").split())) for each in told}
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition(". ")[0].rstrip(".")
+
+
+def _class(path: Path, name: str) -> ast.ClassDef | None:
+    return next((node for node in _nodes(path) if isinstance(node, ast.ClassDef) and node.name == name), None)
+
+
+def _method(path: Path, class_name: str, name: str) -> ast.FunctionDef | None:
+    kind = _class(path, class_name)
+    body = kind.body if kind else ()
+    return next((each for each in body if isinstance(each, ast.FunctionDef) and each.name == name), None)
+
+
+def _nodes(path: Path) -> Iterator[ast.AST]:
+    return ast.walk(_tree(path))
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
