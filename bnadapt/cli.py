@@ -1,29 +1,35 @@
 """The command line: LightningCLI with fit, validate, test, predict, and commands of our own, such as adapt."""
 
-import logging
-import warnings
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint
-from lightning.pytorch.cli import ArgsType, LightningCLI, SaveConfigCallback
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.cli import ArgsType, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview
+from bnadapt.callbacks.progress import ProgressBar, TrainingStart
+from bnadapt.callbacks.run_config import RunConfig
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
 from bnadapt.files import ensure_folder
 from bnadapt.gain import Verdict
+from bnadapt.next_command import MASKS, has_masks, next_command
 from bnadapt.parser import CommandParser
+from bnadapt.quiet import quiet
 from bnadapt.reports.console import (
     print_adaptation,
     print_distances,
+    print_next,
     print_prediction,
     print_scores,
     print_source_summary,
+    print_training,
     print_verdict,
 )
 from bnadapt.reports.distance_page import write_distances
@@ -32,8 +38,9 @@ from bnadapt.reports.rendering import rendered
 from bnadapt.reports.verdict_page import write_verdict
 from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, check_trusted, read_checkpoint
-from bnadapt.trainer import AdaptationTrainer
+from bnadapt.trainer import AUTO, AdaptationTrainer
 
+STEPS = 1000  # of a training that is given no length
 OWN = ("adapt", "recommend", "distances", "source_summary")
 
 
@@ -55,6 +62,7 @@ class BnadaptCLI(LightningCLI):
     def parse_arguments(self, parser: Any, args: ArgsType) -> None:
         """Parse, and refuse a checkpoint that is missing, broken, foreign or of another network than asked for."""
         super().parse_arguments(parser, args)
+        self.arguments = [str(each) for each in (sys.argv[1:] if args is None else args)]
         config = self.config[self.config.subcommand]
         self.stored: StoredTask | None = None
         if config.ckpt_path is None:
@@ -70,6 +78,15 @@ class BnadaptCLI(LightningCLI):
         asked = config.model.init_args
         self._check_requested(asked)
         check_trusted(self.stored, asked.get("network"))
+
+    def before_instantiate_classes(self) -> None:
+        """A length for a training that is given none."""
+        if self.config.subcommand != "fit":
+            return
+        length = self.config.fit.trainer
+        if length.max_epochs is None and length.max_steps == -1 and length.max_time is None and not length.fast_dev_run:
+            length.max_steps = STEPS
+            print(f"No length is given: {STEPS} steps. --trainer.max_epochs or --trainer.max_steps sets another.")
 
     def _check_requested(self, asked: Any) -> None:
         """Refuse a checkpoint of another network than the command line or a config asks for."""
@@ -105,6 +122,7 @@ class BnadaptCLI(LightningCLI):
             raise
         except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
             raise InputError(f"--trainer: {error}") from error
+        trainer.callbacks = [ProgressBar() if type(each) is RichProgressBar else each for each in trainer.callbacks]
         for logger in trainer.loggers:
             if logger.save_dir is not None:
                 ensure_folder(logger.save_dir)
@@ -115,10 +133,29 @@ class BnadaptCLI(LightningCLI):
             )
         return trainer
 
+    def after_fit(self) -> None:
+        """Say where the trained network is, and what it scores."""
+        if not self.trainer.is_global_zero:
+            return
+        best, last = _kept(self.trainer, "best"), _kept(self.trainer, "last")
+        score = best.best_model_score if best else None
+        paths = [Path(each.best_model_path) if each and each.best_model_path else None for each in (best, last)]
+        print_training(paths[0], None if score is None else float(score), paths[1])
+        if path := paths[0] or paths[1]:
+            self._print_next("adapt", path)
+
+    def after_validate(self) -> None:
+        """Print the table of scores."""
+        if self.trainer.is_global_zero:
+            self._print_scores("val/")
+            self._print_next("adapt")
+
     def after_test(self) -> None:
         """Print the table of scores."""
         if self.trainer.is_global_zero:
-            print_scores({tag: float(value) for tag, value in self.trainer.callback_metrics.items()})
+            self._print_scores("test/")
+            is_adapted = self.model.source_bank is not None or self.config.test.bank
+            self._print_next("predict" if is_adapted else "adapt")
 
     def after_predict(self) -> None:
         """Say how much was segmented."""
@@ -126,6 +163,7 @@ class BnadaptCLI(LightningCLI):
         blank = sum(section.is_blank for section in sections[: self.trainer.segmented])
         output = Path(self.config.predict.output)
         print_prediction(self.trainer.segmented, len(sections), blank, output)
+        self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)
 
     def after_adapt(self) -> None:
         """Say what was adapted, and write the page of the distances beside the checkpoint."""
@@ -135,15 +173,18 @@ class BnadaptCLI(LightningCLI):
                 print_verdict(*self._written_verdict(path.with_name(f"{path.stem}-verdict")))
             print_adaptation(self.model.adaptation, path)
             self._write_distances(path.with_name(f"{path.stem}-distances"))
+            self._print_next("predict", path)
 
     def after_recommend(self) -> None:
         """Say what to do, and write the page of it."""
         print_verdict(*self._written_verdict(Path(self.config.recommend.output)))
+        self._print_next("adapt", more=["--choose", AUTO])
 
     def after_distances(self) -> None:
         """Write the page of the distances."""
         if self.trainer.is_global_zero:
             self._write_distances(Path(self.config.distances.output))
+            self._print_next("adapt")
 
     def after_source_summary(self) -> None:
         """Say what the summary rests on."""
@@ -151,6 +192,16 @@ class BnadaptCLI(LightningCLI):
             summary = self.model.source_summary
             path = Path(self.config.source_summary.ckpt_path)
             print_source_summary(summary.moments.pixels.tolist(), summary.iou, path)
+            self._print_next("recommend")
+
+    def _print_scores(self, prefix: str) -> None:
+        scores = {tag: float(value) for tag, value in self.trainer.callback_metrics.items()}
+        print_scores({tag: value for tag, value in scores.items() if tag.startswith(prefix)})
+
+    def _print_next(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> None:
+        """Print the command that follows; it takes this one's checkpoint unless another is given."""
+        path = ckpt_path or Path(self.config[self.config.subcommand].ckpt_path)
+        print_next(next_command(name, self.arguments, ckpt_path=path, more=more))
 
     def _write_distances(self, folder: Path) -> None:
         distance = self.trainer.latent_distance
@@ -172,15 +223,6 @@ class BnadaptCLI(LightningCLI):
         return {"proportions": rendered(scan_figure(proportions))}
 
 
-class RunConfig(SaveConfigCallback):
-    """Keeps the config of a run in the folder of its logs; a run without logs has no folder, and keeps none."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save it, once."""
-        if trainer.loggers:
-            super().setup(trainer, pl_module, stage)
-
-
 def main(args: ArgsType = None) -> BnadaptCLI:
     """Run one command.
 
@@ -193,7 +235,7 @@ def main(args: ArgsType = None) -> BnadaptCLI:
     Raises:
         InputError: an input cannot be used; possibly as the cause of a ValueError.
     """
-    _quiet()
+    quiet()
     return BnadaptCLI(
         AdaptableTask,
         DomainPair,
@@ -201,11 +243,12 @@ def main(args: ArgsType = None) -> BnadaptCLI:
         trainer_class=AdaptationTrainer,
         trainer_defaults={
             "logger": {
-                "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
+                "class_path": "bnadapt.callbacks.tensorboard.RunLogger",
                 "init_args": {"save_dir": "lightning_logs", "name": "default", "default_hp_metric": False},
             },
             "callbacks": _callbacks(),
             "log_every_n_steps": 10,
+            "enable_model_summary": False,
             "devices": 1,
         },
         seed_everything_default=0,
@@ -218,6 +261,12 @@ def main(args: ArgsType = None) -> BnadaptCLI:
         },
         args=args,
     )
+
+
+def _kept(trainer: Trainer, filename: str) -> ModelCheckpoint | None:
+    """What has kept the checkpoints of a name."""
+    kept = (each for each in trainer.callbacks if isinstance(each, ModelCheckpoint))
+    return next((each for each in kept if each.filename == filename), None)
 
 
 def _path_of(kind: type) -> str:
@@ -237,15 +286,5 @@ def _callbacks() -> list[Any]:
         SourceSummaryCallback(),
         SegmentationPictures(),
         TensorBoardOverview(),
+        TrainingStart(),
     ]
-
-
-def _quiet() -> None:
-    """Drop the messages that tell a user of bnadapt nothing."""
-    warnings.filterwarnings("ignore", ".*does not have many workers which may be a bottleneck.*")
-    warnings.filterwarnings("ignore", ".*infer the batch indices fetched from your dataloader.*")
-    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
-    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
-    warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended to run from within Python.*")
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
-        logging.getLogger(name).addFilter(lambda record: "💡" not in record.getMessage())

@@ -31,6 +31,7 @@ from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder
+from bnadapt.reports.convergence_figure import convergence_figure
 from bnadapt.reports.proportions_figure import scan_figure
 from bnadapt.reports.rendering import rendered
 
@@ -47,8 +48,9 @@ class BatchNormAdaptation(Callback):
 
     Afterwards the task holds the source's statistics as `source_bank` and the record as `adaptation`. A
     network that was adapted before keeps its first source. TensorBoard gets the standard errors of the
-    statistics against the number of tiles, `convergence/mean/LAYER` and `convergence/log_variance/LAYER`, and how class
-    proportions were estimated as a picture, `class_proportions/scan`.
+    statistics in the worst layer against the number of tiles, `convergence/mean` and `convergence/log_variance`,
+    those of all layers as a picture, `convergence/layers`, and how class proportions were estimated,
+    `class_proportions/scan`.
 
     Args:
         policy: how much of the source's statistics stays, and in which layers; full replacement by default.
@@ -207,12 +209,12 @@ def convergence_record(convergence: Convergence) -> dict[str, Any]:
 
 
 def log_convergence(trainer: Trainer, convergence: Convergence) -> None:
-    """Standard errors against the number of tiles, in TensorBoard."""
+    """Standard errors of the worst layer against the number of tiles, and a picture of all layers, in TensorBoard."""
     writer = writer_of(trainer)
     for which in ("mean", "log_variance"):
-        for layer, errors in getattr(convergence, which).items():
-            for tiles, error in zip(convergence.tiles, errors, strict=True):
-                writer.add_scalar(f"convergence/{which}/{layer}", error, tiles)
+        for tiles, *errors in zip(convergence.tiles, *getattr(convergence, which).values(), strict=True):
+            writer.add_scalar(f"convergence/{which}", max(errors), tiles)
+    writer.add_image("convergence/layers", rendered(convergence_figure(convergence)), 0, dataformats="HWC")
 
 
 def log_scan(trainer: Trainer, record: Mapping[str, Any]) -> None:

@@ -1,13 +1,17 @@
-"""What TensorBoard shows besides scalars: an ordered layout, hyper-parameters with scores, runs by state."""
+"""What TensorBoard shows besides scalars: an ordered layout, hyper-parameters with scores, runs by state.
 
-from collections.abc import Iterator
+A run that logs nothing leaves no folder.
+"""
+
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.loggers.logger import DummyLogger, rank_zero_experiment
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from bnadapt.distances import MEASURES
 
@@ -25,10 +29,39 @@ LAYOUT = {
         measure.title: ["Multiline", [f"depth/{name}"]] for name, measure in MEASURES.items()
     },
     "4 How many tiles?": {
-        "standard error of the mean, in standard deviations": ["Multiline", [r"convergence/mean/.*"]],
-        "standard error of the log-variance": ["Multiline", [r"convergence/log_variance/.*"]],
+        "standard error in the worst layer": ["Multiline", [r"convergence/mean", r"convergence/log_variance"]],
     },
 }
+
+
+class RunLogger(TensorBoardLogger):
+    """Lightning's, but that it makes its folder when something is logged, not before."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The SummaryWriter, which is made when it is first used: Lightning asks for it in front of every run."""
+        return _WhenUsed(lambda: TensorBoardLogger.experiment.fget(self))
+
+    @property
+    def has_logged(self) -> bool:
+        """Whether there is anything."""
+        return self._experiment is not None
+
+    @rank_zero_only
+    def save(self) -> None:
+        if self.has_logged:
+            super().save()
+
+
+class _WhenUsed:
+    """Stands for an object until something of it is used."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._make(), name)
 
 
 def tensorboard_logger(trainer: Trainer) -> TensorBoardLogger | None:
@@ -60,20 +93,22 @@ def state_writer(trainer: Trainer, state: str) -> Iterator[Any]:
 class TensorBoardOverview(Callback):
     """Writes the layout of the custom scalars, and hyper-parameters with the final scores."""
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        writer_of(trainer).add_custom_scalars(LAYOUT)
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        writer_of(trainer).add_custom_scalars(LAYOUT)
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        writer_of(trainer).add_custom_scalars(LAYOUT)
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._lay_out(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log(trainer, pl_module, "val/")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log(trainer, pl_module, "test/")
+        self._lay_out(trainer)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if any(isinstance(each, RunLogger) and each.has_logged for each in trainer.loggers):
+            self._lay_out(trainer)
+
+    def _lay_out(self, trainer: Trainer) -> None:
+        writer_of(trainer).add_custom_scalars(LAYOUT)
 
     def _log(self, trainer: Trainer, task: LightningModule, stage: str) -> None:
         logger = tensorboard_logger(trainer)

@@ -18,7 +18,7 @@ def print_scores(scores: Mapping[str, float]) -> None:
     """A row per test set (and class), a column per score.
 
     Args:
-        scores: by tag `test/SET/MEASURE` or `test/SET/MEASURE/CLASS`.
+        scores: by tag `test/SET/MEASURE` or `test/SET/MEASURE/CLASS`, or such of another stage.
     """
     rows: dict[str, dict[str, float]] = {}
     for tag, value in scores.items():
@@ -29,6 +29,26 @@ def print_scores(scores: Mapping[str, float]) -> None:
     for name, values in rows.items():
         table.add_row(name, *(f"{values[measure]:.4f}" for measure in measures))
     _console().print(table)
+
+
+def print_training(best: Path | None, score: float | None, last: Path | None) -> None:
+    """Where the trained network is, and what it scores.
+
+    Args:
+        best: the checkpoint of the best epoch.
+        score: its foreground IoU on the source's validation block.
+        last: the checkpoint of the last epoch.
+    """
+    console = _console()
+    if best and score is not None:
+        console.print(f"Best: {best}, IoU {score:.3f} on the source's validation block", highlight=False)
+    if last:
+        console.print(f"Last: {last}", highlight=False)
+
+
+def print_next(command: str) -> None:
+    """What one would type next."""
+    _console().print(f"Next: {command}", highlight=False)
 
 
 def print_adaptation(record: Mapping[str, Any], path: Path) -> None:

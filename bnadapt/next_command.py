@@ -1,0 +1,53 @@
+"""The command that one would type next, with the options of the one that is done."""
+
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+KEPT = ("config", "c", "data.tile_size", "data.overlap", "model", "model.network", "trainer.accelerator")
+TARGET, TARGET_MASKS = "data.target", "data.target.masks"
+IMAGES = ["--data.target", "Folder", "--data.target.images", "IMAGES"]
+MASKS = ["--data.target.masks", "MASKS"]
+
+
+def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, more: Sequence[str] = ()) -> str:
+    """A command line.
+
+    Args:
+        name: of the command.
+        done: what stood behind `bnadapt`; its target, network, tiles, device and config are kept.
+        ckpt_path: checkpoint that the command takes.
+        more: further options.
+    """
+    options = [(_name_of(option[0]), option) for option in _options(done[1:])]
+    kept = [token for known, option in options if _is_kept(known, name) for token in option]
+    if not {"config", "c", TARGET} & {known for known, _ in options}:
+        kept = [*IMAGES, *kept]
+    return shlex.join(["bnadapt", name, "--ckpt_path", str(ckpt_path), *kept, *more])
+
+
+def has_masks(done: Iterable[str]) -> bool:
+    """Whether the command line gives masks of a folder's target."""
+    return any(token.startswith("--data.target.masks") for token in done)
+
+
+def _options(tokens: Sequence[str]) -> Iterator[list[str]]:
+    """Every option with its values."""
+    option: list[str] = []
+    for token in tokens:
+        if token.startswith("-") and option:
+            yield option
+            option = []
+        option.append(token)
+    if option:
+        yield option
+
+
+def _name_of(option: str) -> str:
+    return option.lstrip("-").partition("=")[0].rstrip("+")
+
+
+def _is_kept(option: str, command: str) -> bool:
+    if option.startswith(TARGET_MASKS) and command == "predict":
+        return False
+    return option in KEPT or option == TARGET or option.startswith(f"{TARGET}.")
