@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bnadapt.gain.features import View, distance_after, inversion_margin
+from bnadapt.gain.candidates import INVERTED
+from bnadapt.gain.features import View, distance_after
 from bnadapt.gain.predictions import STATISTICS, log_odds
 from bnadapt.gain.source_summary import Intensities
 
@@ -30,7 +31,11 @@ class Alarm:
 
 def inverted_contrast(view: View) -> str | None:
     """The inverted target resembles the source more than the target does."""
-    margin = inversion_margin(view)
+    inverted = view.trials.treated.get(INVERTED)
+    if inverted is None:
+        return None
+    adapted, mirrored = (distance_after(View(view.source, view.trials, each)) for each in (view.adapted, inverted))
+    margin = mirrored - adapted
     if margin > -NEARER:
         return None
     return (

@@ -69,7 +69,7 @@ class Candidate:
     odds: float | None = None
 
 
-NONE, ADAPTED, CORRECTED = "none", "adapted", "corrected"
+NONE, ADAPTED, CORRECTED, INVERTED = "none", "adapted", "corrected", "inverted"
 CANDIDATES: Mapping[str, Candidate] = {
     NONE: Candidate("do not adapt", source_weight=1.0),
     ADAPTED: Candidate("adapt"),
@@ -77,7 +77,7 @@ CANDIDATES: Mapping[str, Candidate] = {
     CORRECTED: Candidate("adapt for the estimated class proportions", odds=1.0),
     "corrected-less": Candidate("adapt for half of the estimated odds of foreground", odds=0.5),
     "corrected-more": Candidate("adapt for twice the estimated odds of foreground", odds=2.0),
-    "inverted": Candidate("invert the images and adapt", InputChange(inverted=True)),
+    INVERTED: Candidate("invert the images and adapt", InputChange(inverted=True)),
     "inverted-corrected": Candidate(
         "invert the images and adapt for the estimated class proportions", InputChange(inverted=True), odds=1.0
     ),

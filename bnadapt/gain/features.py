@@ -1,16 +1,18 @@
 """Features of a candidate that need no label of the target, each with its formula and where it comes from.
 
-All compare what a network does on the target with what it does on the source, so that its own habits cancel out.
+All compare what a network does on the target with what it does on the source, so that its own habits cancel out. Where
+they can, they are of the images as the candidate shows them: those of `inverted` on an inverted target are those of
+`adapted` on the target as it was, so that what is learnt of the one holds for the other (`LEARNT`).
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from bnadapt.batchnorm import Bank
 from bnadapt.batchnorm.bank import LayerShift
-from bnadapt.gain.candidates import ADAPTED, NONE
+from bnadapt.gain.candidates import ADAPTED, INVERTED, NONE
 from bnadapt.gain.latents import (
     bottleneck_bhattacharyya,
     correlation_mismatch,
@@ -23,6 +25,7 @@ from bnadapt.gain.source_summary import Intensities, SourceSummary, uncertainty_
 from bnadapt.gain.treatment import Treated, Trials
 
 SMALLEST, LARGEST = 1e-3, 1e3  # of ratios
+PLAIN = {False: ADAPTED, True: INVERTED}  # candidates by whether they show images inverted
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +121,7 @@ def contrast(view: View) -> float:
 
 def intensity_skewness(view: View) -> float:
     """Skewness of the intensities, as the candidate shows them, minus the source's."""
-    sign = -1 if view.own.candidate.change.inverted else 1
-    return sign * Intensities.of(view.own.seen.images).skewness - view.source.intensities.skewness
+    return _sign(view) * Intensities.of(view.own.seen.images).skewness - view.source.intensities.skewness
 
 
 def sharpness(view: View) -> float:
@@ -140,12 +142,6 @@ def residual_correlation(view: View) -> float:
 def residual_skewness(view: View) -> float:
     """Mean absolute difference of the channels' skewness, mean over layers."""
     return skewness_difference(view.source.latents, view.own.seen.latents)
-
-
-def inversion_margin(view: View) -> float:
-    """How much farther the inverted target is than the target, both adapted: log D(-x) - log D(x)."""
-    inverted = view.trials.treated.get("inverted")
-    return distance_after(View(view.source, view.trials, inverted)) - _adapted_distance(view) if inverted else 0.0
 
 
 def mean_drift(view: View) -> float:
@@ -227,8 +223,9 @@ def edges(view: View) -> float:
 
 
 def polarity(view: View) -> float:
-    """Foreground minus background intensity in standard deviations, times the sign that it has on the source."""
-    return STATISTICS["polarity"](view.own.seen) * math.copysign(1, view.source.statistics["polarity"])
+    """Foreground minus background intensity as shown, in standard deviations; below zero if opposite to the source's."""
+    shown = _sign(view) * STATISTICS["polarity"](view.own.seen)
+    return shown * math.copysign(1, view.source.statistics["polarity"])
 
 
 def flip_consistency(view: View) -> float:
@@ -260,7 +257,7 @@ def nuclear_norm(view: View) -> float:
     return STATISTICS["nuclear_norm"](view.own.seen) - view.source.statistics["nuclear_norm"]
 
 
-FEATURES: Mapping[str, Callable[[View], float]] = {
+OF_CANDIDATES: Mapping[str, Callable[[View], float]] = {
     each.__name__: each
     for each in (
         source_weight,
@@ -280,7 +277,6 @@ FEATURES: Mapping[str, Callable[[View], float]] = {
         bottleneck_before,
         residual_correlation,
         residual_skewness,
-        inversion_margin,
         mean_drift,
         variance_drift,
         uncertainty,
@@ -304,18 +300,61 @@ FEATURES: Mapping[str, Callable[[View], float]] = {
         nuclear_norm,
     )
 }
+MIRRORED = (
+    "distance_after",
+    "bottleneck_after",
+    "last_layer_after",
+    "residual_correlation",
+    "residual_skewness",
+    "uncertainty",
+    "class_confidence",
+    "boundary_length",
+    "edges",
+    "flip_consistency",
+    "entropy",
+    "dropout_disagreement",
+)
+"""Those of which the opposite polarity is told, too: `mirrored_NAME`, that of plain adaptation to images as the
+candidate does not show them, inverted or not, minus that of plain adaptation to images as it does."""
+FEATURES: Sequence[str] = (*OF_CANDIDATES, *(f"mirrored_{name}" for name in MIRRORED))
+ONE_SIDED = (
+    "source_weight",
+    "inversion",
+    "enlargement",
+    "correction",
+    "distance_before",
+    "removed",
+    "intensity_shift",
+    "contrast",
+    "bottleneck_before",
+    "agreement_with_unadapted",
+    "agreement_with_adapted",
+    "agreement_with_others",
+)
+LEARNT: Sequence[str] = tuple(name for name in FEATURES if name not in ONE_SIDED)
+"""What predictions are learnt from: all but what tells whether images are inverted, and how a candidate is set."""
 
 
 def features_of(source: SourceSummary, trials: Trials) -> dict[str, dict[str, float]]:
     """All features of every candidate, by the candidate's name."""
+    own = {
+        name: {feature: of(View(source, trials, treated)) for feature, of in OF_CANDIDATES.items()}
+        for name, treated in trials.treated.items()
+    }
     return {
-        name: {feature: of(View(source, trials, own)) for feature, of in FEATURES.items()}
-        for name, own in trials.treated.items()
+        name: features | _mirrored(own, trials.treated[name].candidate.change.inverted)
+        for name, features in own.items()
     }
 
 
-def _adapted_distance(view: View) -> float:
-    return distance_after(View(view.source, view.trials, view.adapted))
+def _mirrored(own: Mapping[str, Mapping[str, float]], is_inverted: bool) -> dict[str, float]:
+    """Of a candidate that shows images inverted, or not; 0 where there is no candidate of the opposite polarity."""
+    shown, hidden = (PLAIN[which] if PLAIN[which] in own else ADAPTED for which in (is_inverted, not is_inverted))
+    return {f"mirrored_{name}": own[hidden][name] - own[shown][name] for name in MIRRORED}
+
+
+def _sign(view: View) -> int:
+    return -1 if view.own.candidate.change.inverted else 1
 
 
 def _drift(bank: Bank, source: Bank) -> Iterable[LayerShift]:

@@ -34,11 +34,11 @@ class Expectation:
 
 @dataclass(frozen=True, eq=False)
 class Familiar:
-    """Features such as a predictor has learnt from; what a candidate is set to by itself does not count.
+    """Features such as a predictor has learnt from.
 
     Attributes:
         centre: (F,), median of the features.
-        scale: (F,), their spread; infinite for what does not count.
+        scale: (F,), their spread.
         rows: (m, F), some of the records' features, centred and scaled.
         farthest: distance to the nearest of them that is familiar.
     """

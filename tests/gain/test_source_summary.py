@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bnadapt.gain import FEATURES, SourceSummary, features_of, summarise_source, try_all
+from bnadapt.gain import FEATURES, LEARNT, SourceSummary, features_of, summarise_source, try_all
 from bnadapt.gain.predictions import soft_iou
 from bnadapt.gain.source_summary import class_temperatures
 from tests.gain.conftest import squares
@@ -61,8 +61,19 @@ def test_features_tell_what_adaptation_does(runs, source):
     assert darker["none"]["agreement_with_unadapted"] == 1
     assert darker["none"]["agreement_with_adapted"] < 0.2
     inverted = features_of(source, try_all(runs, squares(seed=7, bright=0.0, dark=1.0)[0], source))
-    assert inverted["adapted"]["inversion_margin"] < -1 < 1 < darker["adapted"]["inversion_margin"]
+    assert inverted["adapted"]["mirrored_distance_after"] < -1 < 1 < darker["adapted"]["mirrored_distance_after"]
+    assert inverted["inverted"]["mirrored_distance_after"] == -inverted["adapted"]["mirrored_distance_after"]
     assert inverted["inverted"]["class_confidence"] > inverted["adapted"]["class_confidence"]
+
+
+def test_what_predictions_are_learnt_from_does_not_tell_whether_images_are_inverted(runs, source):
+    images = squares(seed=7, bright=0.8, dark=0.1)[0]
+    images += source.intensities.mean - images.mean()
+    as_they_are = features_of(source, try_all(runs, images, source))
+    inverted = features_of(source, try_all(runs, 2 * source.intensities.mean - images, source))
+    for one, other in (("adapted", "inverted"), ("inverted", "adapted")):
+        for name in set(LEARNT) - {"estimate_shift"}:  # inverted images are scanned by half
+            assert inverted[other][name] == pytest.approx(as_they_are[one][name], abs=2e-3), name
 
 
 def test_features_of_a_blank_target_are_finite(runs, source):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bnadapt.errors import InputError
-from bnadapt.gain import CANDIDATES, FEATURES, Predictor
+from bnadapt.gain import CANDIDATES, LEARNT, Predictor
 from bnadapt.gain.predictor import Expectation
 from bnadapt.gain.verdict import chosen
 from bnadapt.studies.verdict.fitting import columns, conformal, cross_predicted, fitted_forest, fitted_predictor, folds
@@ -20,7 +20,7 @@ def made_up(sources=4, targets=6, noise=0.02, seed=0):
     for source in range(sources):
         for target in range(targets):
             for candidate in CANDIDATES:
-                features = dict(zip(columns(), generator.random(len(FEATURES)).round(4), strict=True))
+                features = dict(zip(columns(), generator.random(len(LEARNT)).round(4), strict=True))
                 score = 0.5 * features["feature_class_confidence"] + 0.5 * features["feature_flip_consistency"]
                 rows.append(
                     {
@@ -138,7 +138,7 @@ def test_a_predictor_survives_its_file_and_knows_what_it_has_not_seen(table, tmp
     predictor.save(tmp_path / "predictor.safetensors")
     again = Predictor.load(tmp_path / "predictor.safetensors")
     row = table.iloc[0]
-    features = {name: row[f"feature_{name}"] for name in FEATURES}
+    features = {name: row[f"feature_{name}"] for name in LEARNT}
     strange = {name: value + 50 for name, value in features.items()}
     expected = again.expected({"none": features, "adapted": strange})
     assert expected == predictor.expected({"none": features, "adapted": strange})

@@ -13,14 +13,13 @@ from sklearn.neighbors import NearestNeighbors
 
 from bnadapt.errors import InputError
 from bnadapt.experiments.tables import Tables
-from bnadapt.gain import FEATURES
+from bnadapt.gain import LEARNT
 from bnadapt.gain.forest import Forest
 from bnadapt.gain.predictor import COVERAGE, STORED, Familiar, Predictor, spread
 from bnadapt.studies.candidates.findings import FEATURE
 
 TREES, SMALLEST_LEAF = 200, 8
 SMALLEST_SCALE = 1e-3  # of features that hardly vary
-SETTINGS = ("source_weight", "inversion", "enlargement", "correction")  # of candidates
 KEPT = 1500  # rows that tell what is familiar
 FAMILIAR = 0.99  # quantile of the rows' distances to the nearest row of another source
 SCHEMES = {"source": ("source",), "data set": ("target_set", "source_set"), "family": ("family",)}
@@ -28,8 +27,8 @@ SCHEMES = {"source": ("source",), "data set": ("target_set", "source_set"), "fam
 
 
 def columns() -> list[str]:
-    """Columns of the table that hold the features."""
-    return [f"{FEATURE}{name}" for name in FEATURES]
+    """Columns of the table that hold the features that predictions are learnt from."""
+    return [f"{FEATURE}{name}" for name in LEARNT]
 
 
 def fitted_forest(table: pd.DataFrame) -> Forest:
@@ -89,7 +88,6 @@ def familiar_features(table: pd.DataFrame) -> Familiar:
     rows = torch.tensor(table[columns()].to_numpy(np.float32))
     low, high = torch.quantile(rows, torch.tensor([0.25, 0.75]), dim=0)
     scale = torch.maximum(high - low, rows.std(0)).clamp(min=SMALLEST_SCALE)
-    scale[[name in SETTINGS for name in FEATURES]] = torch.inf
     centre = rows.median(0).values
     scaled = (rows - centre) / scale
     kept = np.random.default_rng(0).permutation(len(scaled))[:KEPT]
@@ -100,7 +98,7 @@ def familiar_features(table: pd.DataFrame) -> Familiar:
 def fitted_predictor(table: pd.DataFrame, digest: str) -> Predictor:
     """The predictor of a table of candidates; its intervals are of sources that it had not seen."""
     error = conformal(cross_predicted(table, "source"))
-    return Predictor(list(FEATURES), fitted_forest(table), error, familiar_features(table), digest)
+    return Predictor(list(LEARNT), fitted_forest(table), error, familiar_features(table), digest)
 
 
 def _weights(table: pd.DataFrame) -> pd.Series:
