@@ -223,7 +223,7 @@ def edges(view: View) -> float:
 
 
 def polarity(view: View) -> float:
-    """Foreground minus background intensity as shown, in standard deviations; below zero if opposite to the source's."""
+    """Foreground minus background intensity as shown, in standard deviations; below zero unless as on the source."""
     shown = _sign(view) * STATISTICS["polarity"](view.own.seen)
     return shown * math.copysign(1, view.source.statistics["polarity"])
 
