@@ -47,6 +47,7 @@ SAID = {
 
 OF_STUDIES = {
     "config": SAID["config"],
+    "yes": "run it without a config; else only what it would do is told",
     "output": "folder of results; lightning_logs/studies/NAME by default",
     "networks": "folder of trained networks, which studies share; lightning_logs/studies/networks by default",
     "workers": "processes on this machine, 0 for this one alone; by default one per GPU or core",

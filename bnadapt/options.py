@@ -35,7 +35,7 @@ OF_ALL = (
     "model",
     "data",
 )
-OF_STUDY = ("config", "help", "print_config", "study", "output", "networks", "scheduler", "workers")
+OF_STUDY = ("config", "yes", "help", "help-all", "print_config", "study", "output", "networks", "scheduler", "workers")
 OF_COMMAND = ("ckpt_path", "verbose", "weights_only", "return_predictions")
 
 

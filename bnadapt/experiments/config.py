@@ -23,6 +23,7 @@ def parser_of(study: type[Study], **options: Any) -> ArgumentParser:
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with these options")
     parser.add_class_arguments(study, "study")
     parser.add_argument("--output", type=str | None, help=f"folder of results; {ROOT}/{study.name} by default")
+    parser.add_argument("--yes", action="store_true", help="run it without a config")
     parser.add_argument("--networks", type=str, default=str(ROOT / "networks"), help="folder of trained networks")
     parser.add_argument("--scheduler", type=str | None, help="address of a dask scheduler, such as tcp://host:8786")
     parser.add_argument(

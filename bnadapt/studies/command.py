@@ -70,6 +70,7 @@ def _report(folder: Path) -> None:
 
 def _run(name: str, arguments: Sequence[str]) -> None:
     from bnadapt.experiments.config import ROOT, build, parser_of, write_config
+    from bnadapt.experiments.plan import plan
     from bnadapt.experiments.report import report
     from bnadapt.experiments.scheduling import Folders, measure_all
     from bnadapt.files import ensure_folder, refusal_of_place
@@ -77,9 +78,15 @@ def _run(name: str, arguments: Sequence[str]) -> None:
     kind = study_class(name)
     options = parser_of(kind, prog=f"bnadapt study {name}").parse_args(list(arguments))
     study = build(kind, options)
-    folder = ensure_folder(options.output or str(ROOT / study.name))
-    folders = Folders(folder, ensure_folder(options.networks))
+    folder = Path(options.output or ROOT / study.name)
     cases = study.cases()
+    if options.config is None and not options.yes:
+        print(plan(cases, Folders(folder, Path(options.networks))))
+        raise InputError(
+            f"study {name}: nothing was run; give --yes to run this, or a config, such as"
+            f" --config configs/studies/quick/{name}.yaml."
+        )
+    folders = Folders(ensure_folder(str(folder)), ensure_folder(options.networks))
     try:
         measure_all(cases, folders, options.scheduler, options.workers)
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,11 @@ import yaml
 
 from bnadapt.errors import InputError
 from bnadapt.experiments import tables
+from bnadapt.experiments.case import AdaptationCase
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.networks import SourceNetwork, Training
+from bnadapt.experiments.plan import plan
+from bnadapt.experiments.scheduling import Folders
 from bnadapt.experiments.tables import Tables
 from bnadapt.studies.command import main, study_class
 
@@ -193,3 +199,28 @@ def test_refusals(tmp_path, small):
 def test_the_table_is_documented():
     for column in ("iou_source", "iou_unadapted", "iou_adapted", "gain", "foreground", "tiles", "seconds", "record"):
         assert f"`{column}`" in tables.__doc__
+
+
+def test_a_study_without_a_config_tells_what_it_would_do_and_does_nothing(refused, tmp_path, capsys):
+    study = ["study", "image-shifts", "--study.seeds=[1]", "--study.shifts=[blur]"]
+    sentence = refused(*study)
+    assert "--yes" in sentence
+    assert "configs/studies/quick/image-shifts.yaml" in sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_counts_what_is_missing_and_measures_a_step(tmp_path):
+    domain = {"class": "Synthetic", "images": 4, "size": 64}
+    short = Training(network_args={"base_channels": 4}, crop_size=32, batch_size=2, steps=7200)
+    networks = [SourceNetwork(short, domain, seed) for seed in (1, 2)]
+    pairs = [(networks[0], 1), (networks[1], 1), (networks[0], 2)]
+    cases = [AdaptationCase(network, {**domain, "seed": seed}, Evaluation(), {}) for network, seed in pairs]
+    folders = Folders(tmp_path / "study", tmp_path / "networks")
+    said = plan(cases, folders)
+    assert said.startswith("3 cases, of which 0 are measured already; they need 2 networks, of which 0 are trained")
+    hours, step = re.search(r"about ([\d.]+) hours .* \(([\d.]+) s a step", said).groups()
+    assert float(hours) == pytest.approx(4 * float(step), abs=0.07)
+    for network in networks:
+        network.path(tmp_path / "networks").parent.mkdir(exist_ok=True)
+        network.path(tmp_path / "networks").touch()
+    assert plan(cases, folders).endswith("of which 2 are trained already.")

@@ -1,0 +1,52 @@
+"""What a study would do, before it does it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from bnadapt.experiments.case import Case
+from bnadapt.experiments.networks import SourceNetwork, Training, fit
+from bnadapt.experiments.scheduling import Folders
+
+FEW, SOME = 2, 6  # steps of the trainings that a step is measured by
+
+
+def plan(cases: Sequence[Case], folders: Folders) -> str:
+    """How many cases and networks there are to do, and how long the training of these takes on one worker.
+
+    A step of each kind of training is measured, on synthetic images.
+    """
+    different = dict.fromkeys(cases)
+    missing = [case for case in different if folders.records.read(case) is None]
+    networks = {case.needs for case in missing if case.needs}
+    to_train = [each for each in networks if not each.path(folders.networks).exists()]
+    told = (
+        f"{len(different)} cases, of which {len(different) - len(missing)} are measured already; they need"
+        f" {len(networks)} networks, of which {len(networks) - len(to_train)} are trained already."
+    )
+    if not to_train:
+        return told
+    kinds = {replace(each.training, steps=SOME).key: each.training for each in to_train}
+    seconds = {key: seconds_of_a_step(training) for key, training in kinds.items()}
+    total = sum(seconds[replace(each.training, steps=SOME).key] * each.training.steps for each in to_train)
+    return (
+        f"{told} Training takes about {total / 3600:.1f} hours on one worker like this"
+        f" ({', '.join(f'{each:.2f}' for each in seconds.values())} s a step, measured now); the cases come on top."
+    )
+
+
+def seconds_of_a_step(training: Training) -> float:
+    """Of a training, on this machine."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return max(0.0, (_seconds(training, SOME, device) - _seconds(training, FEW, device)) / (SOME - FEW))
+
+
+def _seconds(training: Training, steps: int, device: torch.device) -> float:
+    size = max(256, training.crop_size)
+    short = replace(training, steps=steps, pixel_size_nm=None)
+    target = {"class": "Synthetic", "images": 4, "size": size, "seed": 1} if training.task != Training.task else None
+    started = time.perf_counter()
+    fit(SourceNetwork(short, {"class": "Synthetic", "images": 6, "size": size}, 0, target), device)
+    return time.perf_counter() - started
