@@ -201,11 +201,11 @@ def test_the_table_is_documented():
         assert f"`{column}`" in tables.__doc__
 
 
-def test_a_study_without_a_config_tells_what_it_would_do_and_does_nothing(refused, tmp_path, capsys):
-    study = ["study", "image-shifts", "--study.seeds=[1]", "--study.shifts=[blur]"]
-    sentence = refused(*study)
+def test_a_study_without_a_config_tells_what_it_would_do_and_does_nothing(refused, tmp_path):
+    training = ["--study.training.network_args.base_channels=4", "--study.training.crop_size=32"]
+    sentence = refused("study", "two-mean-grid", "--study.seeds=[1]", *training)
     assert "--yes" in sentence
-    assert "configs/studies/quick/image-shifts.yaml" in sentence
+    assert "configs/studies/quick/two-mean-grid.yaml" in sentence
     assert list(tmp_path.iterdir()) == []
 
 
