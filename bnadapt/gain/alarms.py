@@ -9,7 +9,10 @@ from bnadapt.gain.features import View, distance_after
 from bnadapt.gain.predictions import STATISTICS, log_odds
 from bnadapt.gain.source_summary import Intensities
 
-NEARER = 0.3  # by how much the log of the residual distance must fall for another way to show images to be suspected
+STEADIER = (
+    0.05  # IoU of predictions on turned images by which inverted ones must be better for inversion to be suspected
+)
+NEARER = 0.3  # by how much the log of the residual distance must fall for another pixel size to be suspected
 SHIFTED_ODDS = 1.1  # log odds: three times as much foreground, or a third
 EMPTY = 1e-3  # share of the pixels that counts as none
 UNCERTAIN = 0.2  # standard error of BatchNorm statistics, in standard deviations
@@ -30,17 +33,16 @@ class Alarm:
 
 
 def inverted_contrast(view: View) -> str | None:
-    """The inverted target resembles the source more than the target does."""
+    """Predictions on the inverted target hold better under turned images than those on the target do."""
     inverted = view.trials.treated.get(INVERTED)
     if inverted is None:
         return None
-    adapted, mirrored = (distance_after(View(view.source, view.trials, each)) for each in (view.adapted, inverted))
-    margin = mirrored - adapted
-    if margin > -NEARER:
+    as_it_is, mirrored = (STATISTICS["consistency"](each.seen) for each in (view.adapted, inverted))
+    if mirrored - as_it_is < STEADIER:
         return None
     return (
-        f"Bright and dark seem to be exchanged: inverted, the target lies nearer to the source in the network's latents"
-        f" (log distance {margin:+.2f}); look at one image of either."
+        f"Bright and dark seem to be exchanged: with inverted images the prediction is the same for turned images to an"
+        f" IoU of {mirrored:.2f}, with the images as they are to {as_it_is:.2f}; look at an image of both."
     )
 
 

@@ -10,7 +10,7 @@ from bnadapt.gain import CANDIDATES, LEARNT, Predictor
 from bnadapt.gain.predictor import Expectation
 from bnadapt.gain.verdict import chosen
 from bnadapt.studies.verdict.fitting import columns, conformal, cross_predicted, fitted_forest, fitted_predictor, folds
-from bnadapt.studies.verdict.scores import all_scores, choices, gains, single_features
+from bnadapt.studies.verdict.scores import all_scores, choices, gains, reproducibility, single_features
 
 
 def made_up(sources=4, targets=6, noise=0.02, seed=0):
@@ -162,3 +162,15 @@ def test_the_default_is_taken_unless_another_is_clearly_better():
     assert chosen(expected(none=0.6, corrected=0.49)) == "none"
     assert chosen(expected(none=0.6, corrected=0.49, strange=["none"])) == "corrected"
     assert chosen(expected(none=0.5, corrected=0.49), worth=0) == "none"
+
+
+def test_seeds_that_agree_set_the_ceiling():
+    first = made_up(sources=2, noise=0.0).assign(seed=1)
+    same = first.assign(seed=2, record="again " + first["record"])
+    rest = first.assign(seed=3, record="more " + first["record"])
+    rest["iou"] = np.random.default_rng(0).permutation(rest["iou"])
+    for each in (first, same, rest):
+        each["target"] = first["target_set"] + first["family"]
+    assert reproducibility(pd.concat([first, same])) == pytest.approx(1)
+    assert abs(reproducibility(pd.concat([first, rest]))) < 0.7
+    assert np.isnan(reproducibility(first))

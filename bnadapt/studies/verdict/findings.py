@@ -7,7 +7,7 @@ from bnadapt.experiments.tables import Tables
 from bnadapt.gain.candidates import NONE
 from bnadapt.reports.document import Table
 from bnadapt.studies.verdict.fitting import SCHEMES
-from bnadapt.studies.verdict.scores import all_scores, choices, wide
+from bnadapt.studies.verdict.scores import all_scores, choices, reproducibility, wide
 
 PUBLISHED = {
     "bottleneck_before": "Bhattacharyya at the bottleneck",
@@ -50,6 +50,12 @@ def sentences(tables: Tables) -> list[str]:
     said = []
     for (part, scheme), own in tables.table.groupby(["part", "scheme"], sort=False):
         said += _of_scheme(part, scheme, own)
+    for part, own in tables.table[tables.table["scheme"] == tables.table["scheme"].iloc[0]].groupby("part", sort=False):
+        if not np.isnan(ceiling := reproducibility(own)):
+            said.append(
+                f"{part}: gains of networks that differ in their seed alone correlate at {ceiling:.2f} with each other"
+                " (ranks); no prediction can follow them closer than that."
+            )
     for part, own in tables.distances.groupby("part", sort=False):
         said.append(f"{part}: of single features, these follow the gain most closely: {_listed(own.head(6))}.")
         published = own.set_index("feature").reindex(list(PUBLISHED)).dropna(subset="spearman").reset_index()

@@ -33,6 +33,19 @@ def rank_correlation(one: pd.DataFrame, other: pd.DataFrame) -> float:
     return float(spearmanr(one.to_numpy().ravel(), other.to_numpy().ravel()).statistic)
 
 
+def reproducibility(table: pd.DataFrame) -> float:
+    """Rank correlation of the gains of one seed with those of another, mean over pairs of seeds; NaN with one seed.
+
+    What a prediction that knows everything but the seed could reach.
+    """
+    firsts = table.drop_duplicates("record").set_index("record")
+    same = [firsts[name] for name in ("task", "intensity", "source", "family", "target")]
+    by_seed = gains(table).groupby([each.rename_axis("record") for each in (*same, firsts["seed"])]).first()
+    between = by_seed[ADAPTED].unstack().corr("spearman").to_numpy()
+    others = between[~np.eye(len(between), dtype=bool)]
+    return float(np.nanmean(others)) if others.size and not np.isnan(others).all() else np.nan
+
+
 def covered(predicted: pd.DataFrame, groups: pd.Series) -> float:
     """Share of the scores in their 90 % interval, as wide as the errors of all other groups; NaN without any."""
     if groups.nunique() < 2:
