@@ -56,3 +56,13 @@ def test_python_on_a_page(page):
     }
     for block in BLOCK.findall(page.read_text()):
         exec(compile(block, page.name, "exec"), known)
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT.parent / "CONTRIBUTING.md"], ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_the_front_page_is_short():
+    assert len(PAGES[0].read_text().splitlines()) <= 150
