@@ -1,4 +1,4 @@
-"""A user's own images: a folder of PNG or TIFF files, with or without masks."""
+"""A user's own images: a folder of PNG, JPEG or TIFF files, with or without masks."""
 
 import logging
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.domain import Domain, Section
-from bnadapt.data.masks import as_classes
+from bnadapt.data.masks import as_classes, from_colours
 from bnadapt.data.readers import IMAGE_EXTENSIONS, read_image, read_mask_values
 from bnadapt.errors import InputError
 
@@ -28,12 +28,13 @@ class Folder(Domain):
     `mask_suffix`. Images without a mask count as unlabelled. Hidden files are left out.
 
     Args:
-        images: folder of the images, PNG or TIFF, 8 or 16 bit (TIFF: also float).
+        images: folder of the images, PNG, JPEG or TIFF, 8 or 16 bit (TIFF: also float).
         masks: folder of the masks, which may be that of the images; none means that nothing is labelled.
         mask_suffix: what the names of masks have behind those of their images, such as `_mask`.
         pixel_size_nm: side of a pixel in nanometres, if known.
         classes: what the mask values 0, 1, ... mean. Two classes may also be stored as 0 and 255.
         ignored: mask value of pixels without a label, such as 255; by default there are none.
+        colours: of the classes, such as [[0, 0, 0], [255, 0, 0]], where masks are pictures in colours.
         split: parts of the labelled images for training, validation and test.
         gap: images left out between two blocks; 0 if they are independent.
         label: what tables and tags call the domain; the folder's path by default.
@@ -50,6 +51,7 @@ class Folder(Domain):
         pixel_size_nm: float | None = None,
         classes: Sequence[str] = ("background", "foreground"),
         ignored: int | None = None,
+        colours: Sequence[Sequence[int]] | None = None,
         split: Sequence[float] = (0.6, 0.2, 0.2),
         gap: int = 1,
         label: str | None = None,
@@ -61,6 +63,9 @@ class Folder(Domain):
         self.pixel_size_nm = pixel_size_nm
         self.classes = tuple(classes)
         self.ignored = ignored
+        self.colours = colours
+        if colours is not None and len(colours) != len(classes):
+            raise InputError(f"{images}: gives {len(colours)} colours for {len(classes)} classes; give one for each.")
         self.label = label
         self._sections = self._paired()
 
@@ -100,7 +105,7 @@ class Folder(Domain):
         return [self._section(path, masks.get(stem)) for stem, path in images.items()]
 
     def _section(self, image: Path, mask: Path | None) -> Section:
-        read_mask = partial(_read_mask, mask, len(self.classes), self.ignored) if mask else None
+        read_mask = partial(_read_mask, mask, len(self.classes), self.ignored, self.colours) if mask else None
         return Section(image.name, partial(read_image, image), read_mask, self.pixel_size_nm)
 
     def _mask_files(self) -> dict[str, Path]:
@@ -141,7 +146,7 @@ def _image_files(folder: Path) -> dict[str, Path]:
     images = (path for path in entries if path.suffix.lower() in IMAGE_EXTENSIONS and not path.is_dir())
     paths = sorted(images, key=_natural)
     if not paths:
-        raise InputError(f"{folder}: holds no images; put PNG or TIFF files there or give another folder.")
+        raise InputError(f"{folder}: holds no images; put PNG, JPEG or TIFF files there or give another folder.")
     by_stem: dict[str, Path] = {}
     for path in paths:
         stem = _composed(path.stem.removesuffix(".ome"))
@@ -162,5 +167,10 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
-def _read_mask(path: Path, num_classes: int, ignored: int | None) -> np.ndarray:
-    return as_classes(read_mask_values(path), num_classes, ignored, str(path))
+def _read_mask(
+    path: Path, num_classes: int, ignored: int | None, colours: Sequence[Sequence[int]] | None
+) -> np.ndarray:
+    values = read_mask_values(path)
+    if colours is not None:
+        return from_colours(values, colours, str(path))
+    return as_classes(values, num_classes, ignored, str(path))

@@ -1,5 +1,7 @@
 """Mask files to class indices."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bnadapt.errors import InputError
@@ -30,7 +32,8 @@ def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context:
     """
     if mask.ndim != 2:
         raise InputError(
-            f"{context}: is a mask in colours, of shape {mask.shape}; save it with one channel of class indices."
+            f"{context}: is a mask in colours, of shape {mask.shape}; save it with one channel of class indices, or"
+            " give a folder the colour of every class by `colours`."
         )
     labelled = mask != ignored if ignored is not None else np.ones(mask.shape, dtype=bool)
     values = set(np.unique(mask[labelled]).tolist())
@@ -44,6 +47,33 @@ def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context:
             f" classes, or set `ignored` to {surplus[0]} if such pixels have no label."
         )
     return np.where(labelled, mask, IGNORED).astype(np.uint8)
+
+
+def from_colours(mask: np.ndarray, colours: Sequence[Sequence[int]], context: str) -> np.ndarray:
+    """Class indices of a mask that shows every class in a colour of its own.
+
+    Args:
+        mask: (H, W, C), or (H, W) where all its colours are greys.
+        colours: of classes 0, 1, ..., C values each.
+        context: file that messages name.
+
+    Returns:
+        (H, W) uint8.
+
+    Raises:
+        InputError: a pixel has a colour that is not among them.
+    """
+    shown = mask if mask.ndim == 3 else np.repeat(mask[..., np.newaxis], len(colours[0]), axis=2)
+    if any(len(colour) != shown.shape[2] for colour in colours):
+        raise InputError(f"{context}: has {shown.shape[2]} colour channels; give as many for each of `colours`.")
+    is_of = (shown[np.newaxis] == np.asarray(colours)[:, np.newaxis, np.newaxis]).all(axis=3)
+    if not is_of.any(axis=0).all():
+        strange = shown[~is_of.any(axis=0)][0].tolist()
+        raise InputError(
+            f"{context}: has pixels of the colour {strange}, which is none of `colours`; add the class that it means,"
+            " or save the mask without blended edges."
+        )
+    return is_of.argmax(axis=0).astype(np.uint8)
 
 
 def as_stored(classes: np.ndarray, num_classes: int) -> np.ndarray:

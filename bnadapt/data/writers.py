@@ -37,7 +37,7 @@ class SectionWriter(ABC):
 
 
 class ImageFiles(SectionWriter):
-    """`NAME_mask` and `NAME_probability` beside each other, with the extension of each image's name."""
+    """`NAME_mask` and `NAME_probability` beside each other, with the extension of each image's name; PNG for JPEG."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class ImageFiles(SectionWriter):
 
     def paths(self, names: Sequence[str]) -> list[Path]:
         """Two for every name."""
-        return [self.folder / f"{_stem(name)}_{kind}{Path(name).suffix.lower()}" for name in names for kind in KINDS]
+        return [self.folder / f"{_stem(name)}_{kind}{_exact(name)}" for name in names for kind in KINDS]
 
 
 class StackFile(SectionWriter):
@@ -106,6 +106,12 @@ def stored_probability(probability: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return probability.astype(np.float32)
     stored = np.dtype(np.uint8 if dtype.itemsize == 1 else np.uint16)
     return np.rint(probability * np.iinfo(stored).max).astype(stored)
+
+
+def _exact(name: str) -> str:
+    """The extension of a format that keeps what is written: the image's own, but PNG for JPEG."""
+    extension = Path(name).suffix.lower()
+    return ".png" if extension in (".jpg", ".jpeg") else extension
 
 
 def _stem(name: str) -> str:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from bnadapt.data import Folder, Stack
 from bnadapt.data.readers import open_stack, read_image, read_mask_values
+from bnadapt.data.writers import ImageFiles
 from bnadapt.errors import InputError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (24, 32), dtype=np.uint8)
@@ -260,6 +261,48 @@ def test_a_mask_in_colours_is_refused(tmp_path, tiff):
     tiff(np.stack([IMAGE, 0 * IMAGE, 0 * IMAGE], -1), "masks/a.tif", photometric="rgb")
     with pytest.raises(InputError, match="a.tif: is a mask in colours"):
         Folder(str(tmp_path / "images"), str(tmp_path / "masks")).labelled()[0].read_mask()
+
+
+COLOURS = [[0, 0, 0], [255, 0, 0], [0, 0, 255]]
+
+
+def coloured(tmp_path, mask, **options):
+    """A folder of one image and its mask in colours."""
+    for name, pixels in (("images", IMAGE), ("masks", mask)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / name / "a.png")
+    folders = str(tmp_path / "images"), str(tmp_path / "masks")
+    return Folder(*folders, classes=["background", "axon", "myelin"], **options)
+
+
+def test_masks_in_colours_are_read_by_their_colours(tmp_path):
+    classes = IMAGE % 3
+    domain = coloured(tmp_path, np.asarray(COLOURS, np.uint8)[classes], colours=COLOURS)
+    assert np.array_equal(domain.labelled()[0].read_mask(), classes)
+
+
+def test_colours_that_mean_no_class_are_refused(tmp_path):
+    blended = np.full((*IMAGE.shape, 3), (127, 0, 0), np.uint8)
+    with pytest.raises(InputError, match=r"colour \[127, 0, 0\], which is none of `colours`"):
+        coloured(tmp_path, blended, colours=COLOURS).labelled()[0].read_mask()
+    with pytest.raises(InputError, match="2 colours for 3 classes"):
+        coloured(tmp_path, blended, colours=COLOURS[:2])
+    grey = [[0, 0, 0, 0]] * 3
+    with pytest.raises(InputError, match="has 3 colour channels"):
+        coloured(tmp_path, blended, colours=grey).labelled()[0].read_mask()
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".JPEG"])
+def test_jpeg_images_are_read_and_jpeg_masks_refused(tmp_path, extension):
+    smooth = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))
+    path = tmp_path / f"a{extension}"
+    Image.fromarray(smooth).save(path, format="JPEG", quality=95)
+    assert np.abs(read_image(path).astype(int) - smooth).max() <= 4
+    Image.fromarray(np.stack([smooth] * 3, -1)).save(path, format="JPEG", quality=95)
+    assert read_image(path).shape == smooth.shape
+    with pytest.raises(InputError, match="is a mask in JPEG"):
+        read_mask_values(path)
+    assert [each.suffix for each in ImageFiles(tmp_path).paths([path.name])] == [".png", ".png"]
 
 
 # Stacks

@@ -1,4 +1,4 @@
-"""Single images and masks: PNG and TIFF files."""
+"""Single images and masks: PNG, JPEG and TIFF files."""
 
 from pathlib import Path
 
@@ -6,15 +6,20 @@ import numpy as np
 
 from bnadapt.data.readers.axes import MOST_CHANNELS, layout, single_channel
 from bnadapt.data.readers.files import existing
-from bnadapt.data.readers.png import read_png
+from bnadapt.data.readers.png import read_jpeg, read_png
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS, read_tiff
 from bnadapt.errors import InputError
 
-IMAGE_EXTENSIONS = (".png", ".tif", ".tiff")
+READERS = {
+    ".png": read_png,
+    **dict.fromkeys((".jpg", ".jpeg"), read_jpeg),
+    **dict.fromkeys(TIFF_EXTENSIONS, read_tiff),
+}
+IMAGE_EXTENSIONS = tuple(READERS)
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read one PNG or TIFF image, as a viewer shows it.
+    """Read one PNG, JPEG or TIFF image, as a viewer shows it.
 
     Colour maps are applied, white stored as zero is inverted, turned images are put upright, and an alpha channel is
     dropped; equal colour channels become one.
@@ -41,7 +46,7 @@ def read_mask_values(path: str | Path) -> np.ndarray:
 
 
 def _read(path: Path, as_shown: bool) -> np.ndarray:
-    read = read_tiff if path.suffix.lower() in TIFF_EXTENSIONS else read_png
+    read = READERS.get(path.suffix.lower(), read_png)
     return single_channel(_one_image(*read(path, as_shown), path))
 
 
