@@ -15,6 +15,9 @@ def test_right_predictions_teach_to_segment_the_source_and_wrong_ones_do_not():
     assert right > 0.9
     assert reverse.iou(1 - masks) < 0.2
     assert reverse.iou(torch.zeros_like(masks)) == 0
+    few = torch.zeros_like(masks).flatten()
+    few[reverse.chosen[:3]] = 1
+    assert reverse.iou(few.view_as(masks)) == 0
     half = masks.clone()
     half[:, ::2] = 0
     assert reverse.iou(half) < right

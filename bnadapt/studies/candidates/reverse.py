@@ -38,12 +38,15 @@ class ReverseClassifier:
     def iou(self, classes: Tensor) -> float:
         """Foreground IoU on the source, after learning from predictions (n, h, w) on the target.
 
-        0 where fewer than two pixels of a class are predicted.
+        0 where so few pixels of a class are predicted, or such alike ones, that nothing can be learnt of it.
         """
         taught = (classes > 0).flatten().numpy()[self.chosen]
         if min(taught.sum(), (~taught).sum()) < 2:
             return 0.0
-        classifier = QuadraticDiscriminantAnalysis(reg_param=SHRINKAGE).fit(self.target, taught)
+        try:
+            classifier = QuadraticDiscriminantAnalysis(reg_param=SHRINKAGE).fit(self.target, taught)
+        except np.linalg.LinAlgError:  # a covariance without full rank
+            return 0.0
         return overlap(torch.from_numpy(classifier.predict(self.source)), self.masks)
 
 
