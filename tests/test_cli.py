@@ -1,5 +1,6 @@
 """The command line from end to end, and every refusal."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import tifffile
 import torch
 
+from bnadapt import __version__
 from bnadapt.batchnorm import Bank
 from bnadapt.cli import main
 from bnadapt.data import Synthetic
@@ -33,8 +35,11 @@ def test_adapt_changes_running_statistics_alone(best, adapted):
     assert {key for key in before if key.endswith("running_mean")} <= changed
 
 
-def test_adapt_writes_a_record_of_what_it_did(adapted):
+def test_adapt_writes_a_record_of_what_it_did(best, adapted):
     record = json.loads(adapted.with_suffix(".json").read_text())
+    assert record["provenance"]["checkpoint"]["path"].endswith("best.ckpt")
+    assert record["provenance"]["checkpoint"]["sha256"] == hashlib.sha256(best.read_bytes()).hexdigest()
+    assert record["provenance"]["bnadapt"] == __version__
     assert record["target"] == "synthetic"
     assert record["tiles"] > 0
     assert record["pixels"] == record["tiles"] * 32 * 32

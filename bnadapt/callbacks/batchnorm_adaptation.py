@@ -31,6 +31,7 @@ from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder
+from bnadapt.provenance import provenance
 from bnadapt.reports.convergence_figure import convergence_figure
 from bnadapt.reports.proportions_figure import scan_figure
 from bnadapt.reports.rendering import rendered
@@ -243,4 +244,5 @@ def save_adapted(trainer: Trainer, task: LightningModule, path: Path) -> None:
         checkpoint, bank, record = (partial / name for name in names)
         trainer.save_checkpoint(checkpoint, weights_only=True)
         task.target_bank.save(bank)
-        record.write_text(json.dumps(task.adaptation, indent=2) + "\n", encoding="utf-8")
+        told = {**task.adaptation, "provenance": provenance(trainer.ckpt_path)}
+        record.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

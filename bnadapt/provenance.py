@@ -1,0 +1,29 @@
+"""Where a result comes from."""
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from bnadapt import __version__
+
+
+def provenance(ckpt_path: str | Path | None) -> dict[str, Any]:
+    """Version, date, command line, and the checkpoint that a run began with, with its SHA-256.
+
+    Args:
+        ckpt_path: of the checkpoint; None if the network was not loaded from one.
+    """
+    return {
+        "bnadapt": __version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["bnadapt", *sys.argv[1:]]),
+        "checkpoint": None if ckpt_path is None else {"path": str(ckpt_path), "sha256": _digest(Path(ckpt_path))},
+    }
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
