@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-em distances-em table predictor readme fit adapt test-model predict tensorboard test test-slow lint format bench clean
+.PHONY: help install demo demo-em distances-em table predictor readme docs fit adapt test-model predict tensorboard test test-slow lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ predictor: $(READY) ## fit the predictor behind `recommend` to the records in do
 
 readme: $(READY) ## put the results of studies, distances-em and bench into README.md and docs//
 	$(BIN)/python docs/update_readme.py
+
+docs: $(READY) ## build the site of the documents into site/
+	$(BIN)/mkdocs build --strict --quiet
 
 fit: $(READY) ## train a network: make fit CONFIG=configs/synthetic.yaml
 	$(BIN)/bnadapt fit --config $(CONFIG) $(ARGS)

@@ -81,7 +81,7 @@ class AdaptationPass:
         layers: names of the modules whose outputs are sketched, see `bnadapt.distances.latent_spaces`.
         group: of processes, each of which gives its share of the tiles.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
         >>> adaptation = AdaptationPass(network)
         >>> target = [{"image": torch.randn(8, 1, 32, 32) + 3}]

@@ -98,7 +98,7 @@ def one_sentence(message: str, options: Sequence[str] = ()) -> str:
         message: of jsonargparse.
         options: dotted names of the options that there are.
 
-    Example:
+    Examples:
         >>> one_sentence('Parser key "data.crop_size":\n  Expected a <class \'int\'>. Got value: abc')
         '--data.crop_size: abc is not a whole number.'
     """

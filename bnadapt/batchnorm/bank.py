@@ -43,7 +43,7 @@ class Bank:
         count: values per channel that a layer's statistics rest on, by layer name; 0 if unknown.
         provenance: where a layer's statistics come from, in words, by layer name.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(2))
         >>> source = Bank.of(network)
         >>> target = Bank({"0": torch.ones(2)}, {"0": torch.ones(2)}, {"0": 100})

@@ -44,7 +44,7 @@ def measure_class_moments(
         StatisticsError: there is no labelled pixel, a class has none, features are not finite, or a layer's input has
             no place in the mask.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
         >>> masks = torch.arange(2).repeat(4, 8, 4)
         >>> found = measure_class_moments(network, [(masks.unsqueeze(1) * 3.0, masks)])

@@ -32,7 +32,7 @@ class ClassMoments:
         margin: mean difference between the greatest two logits over these pixels, which tells how sharp the network is;
             NaN if it gives no logits.
 
-    Example:
+    Examples:
         >>> ones, one = torch.ones(2, 3), torch.ones(2)
         >>> moments = ClassMoments({"0": torch.tensor([[0.0], [1.0]])}, {"0": ones[:, :1]}, {"0": one}, one)
         >>> [each.item() for each in moments.mixture("0", torch.tensor([0.5, 0.5]))]
@@ -161,7 +161,7 @@ class ProportionCorrection:
     Raises:
         BatchNormError: they are no proportions, or not as many as the source has classes.
 
-    Example:
+    Examples:
         >>> one = torch.ones(2)
         >>> moments = ClassMoments({"0": torch.tensor([[0.0], [1.0]])}, {"0": torch.ones(2, 1)}, {"0": one}, one)
         >>> target = moments.mixture("0", torch.tensor([0.9, 0.1]))  # the same features in other proportions

@@ -19,7 +19,7 @@ class DomainBanks:
     Raises:
         BankMismatchError: a bank does not fit the network.
 
-    Example:
+    Examples:
         banks = DomainBanks(network, {"vnc": vnc, "flyem": flyem})
         with banks.use("vnc"):
             ...

@@ -39,7 +39,7 @@ def minimise_entropy(
     Reference:
         Wang, Shelhamer, Liu, Olshausen, Darrell, "Tent: fully test-time adaptation by entropy minimization", ICLR 2021.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
         >>> entropies = minimise_entropy(network, [torch.rand(4, 1, 8, 8)] * 20, learning_rate=0.1)
         >>> entropies[-1] < entropies[0]

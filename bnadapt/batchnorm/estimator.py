@@ -55,7 +55,7 @@ class Estimator:
         group: of processes.
         correction: for class proportions.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
         >>> with Estimator(network, until=UntilConverged(0.2)) as estimator:
         ...     for batch in torch.randn(100, 1, 32, 32).split(10):

@@ -58,7 +58,7 @@ def estimate(
             channel, pixels or features are not finite, or the propagation cannot be done in this network.
         BatchNormError: the policy chooses no layer.
 
-    Example:
+    Examples:
         >>> import torch
         >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
         >>> found = estimate(network, torch.randn(20, 1, 32, 32), propagation="layer_consistent")
@@ -108,7 +108,7 @@ def adapt(
     Raises:
         BatchNormError: as `estimate`.
 
-    Example:
+    Examples:
         >>> import torch
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
         >>> bank = adapt(network, torch.full((4, 1, 8, 8), 3.0), policy=Policy(source_weight=0.5))

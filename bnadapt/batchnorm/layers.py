@@ -30,7 +30,7 @@ def batchnorm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
         NoBatchNormError: the network has none, and the sentence says what it has instead; or one that keeps
             no running statistics, or has no shape yet.
 
-    Example:
+    Examples:
         >>> list(batchnorm_layers(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))))
         ['1']
     """

@@ -22,7 +22,7 @@ class Moments:
         spread: (3, C), over tiles, weighted by their values: variance of the tile's mean m, covariance
             of m and q, variance of q, where q is the tile's mean squared deviation from `mean`.
 
-    Example:
+    Examples:
         >>> features = torch.arange(8.0).reshape(4, 1, 2)
         >>> one, other = (Moments.of(part) for part in features.split([1, 3]))
         >>> both = one.merged(other)

@@ -117,7 +117,7 @@ class Policy:
     Raises:
         BatchNormError: a value is out of range.
 
-    Example:
+    Examples:
         >>> Policy(SourcePrior(16), layers=ENCODER).chosen(["encoder.0.norm1", "decoder.0.norm1"])
         ['encoder.0.norm1']
         >>> Policy(SourcePrior(16)).weight(tiles=48)

@@ -26,7 +26,7 @@ class UntilConverged:
     Raises:
         BatchNormError: a value is out of range.
 
-    Example:
+    Examples:
         >>> UntilConverged(0.1, min_tiles=8, max_tiles=64).exhausted(64)
         True
     """

@@ -9,7 +9,7 @@ def tile_starts(side: int, tile_size: int, overlap: int = 0) -> list[int]:
         tile_size: side of a tile in pixels.
         overlap: pixels that neighbouring tiles share at least, less than a tile.
 
-    Example:
+    Examples:
         >>> tile_starts(100, 40)
         [0, 30, 60]
         >>> tile_starts(100, 40, overlap=20)

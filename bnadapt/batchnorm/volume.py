@@ -24,7 +24,8 @@ class VolumeTiles:
     """All tiles of one or more volumes, each once, in a random order of which any beginning covers them evenly.
 
     The order follows a scrambled Sobol sequence (Owen, 1998) over sections, rows and columns. Tiles lie on an even
-    grid; those at the border overlap their neighbours. It is iterated anew, and the same, every time.
+    grid; those at the border overlap their neighbours. It is iterated anew, and the same, every time; it gives tiles
+    (1, tile_size, tile_size) float32.
 
     Args:
         volumes: an array (Z, H, W), or several: numpy, memory map, HDF5, Zarr or anything with `shape` and slices.
@@ -33,13 +34,10 @@ class VolumeTiles:
         scale: from the pixels (H, W) of a tile to a float32 tensor (H, W), as in training. By default integers
             are divided by their type's greatest value.
 
-    Yields:
-        Tiles (1, tile_size, tile_size) float32.
-
     Raises:
         StatisticsError: a volume is smaller than a tile or has another number of axes.
 
-    Example:
+    Examples:
         >>> tiles = VolumeTiles(np.zeros((10, 100, 100), np.uint8), tile_size=50)
         >>> len(tiles), next(iter(tiles)).shape
         (40, torch.Size([1, 50, 50]))

@@ -66,7 +66,7 @@ class BatchNormAdaptation(Callback):
         InputError: at the start of `fit`, if there is no target.
         NoBatchNormError: at the start of `fit`, if the network has no BatchNorm statistics.
 
-    Example:
+    Examples:
         trainer = Trainer(callbacks=[BatchNormAdaptation()])
         trainer.fit(task, datamodule=DomainPair(source, target))
     """

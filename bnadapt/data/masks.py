@@ -25,7 +25,7 @@ def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context:
     Raises:
         InputError: another shape, or values that mean no class.
 
-    Example:
+    Examples:
         >>> as_classes(np.array([[0, 255], [255, 0]]), 2, None, "mask.png")
         array([[0, 1],
                [1, 0]], dtype=uint8)

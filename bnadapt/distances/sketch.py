@@ -34,7 +34,7 @@ class Distribution:
         Raises:
             DistanceError: there are no latents, or such as are not finite.
 
-        Example:
+        Examples:
             >>> from bnadapt.distances import distances_between
             >>> source, target = (Distribution.of(torch.arange(100.0)[:, None] + shift) for shift in (0, 5))
             >>> round(distances_between(source, target)["channel_wasserstein"].item(), 3)

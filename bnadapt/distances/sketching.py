@@ -34,7 +34,7 @@ class Sketching:
     Attributes:
         examples: some latents (up to 512, C) of every layer, float32 on the CPU, to look at.
 
-    Example:
+    Examples:
         with Sketching(network, latent_spaces(network)) as sketching:
             for images in batches:
                 sketching.update(images)

@@ -25,7 +25,7 @@ def latent_spaces(network: nn.Module, patterns: Sequence[str] | None = None) -> 
     Raises:
         DistanceError: a pattern fits no module, or without patterns, there is no BatchNorm layer.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)), nn.ReLU())
         >>> list(latent_spaces(network))
         ['0', '0.1']

@@ -89,7 +89,7 @@ CANDIDATES: Mapping[str, Candidate] = {
 def with_odds(proportions: Sequence[float], factor: float) -> list[float]:
     """Class proportions whose odds of foreground are multiplied; classes above 0 keep their ratios.
 
-    Example:
+    Examples:
         >>> with_odds([0.5, 0.5], 3.0)
         [0.25, 0.75]
     """

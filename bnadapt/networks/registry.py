@@ -47,7 +47,7 @@ def build_network(name: str, in_channels: int, num_classes: int, arguments: Mapp
     Raises:
         InputError: there is no such network, or it does not take these arguments.
 
-    Example:
+    Examples:
         >>> network = build_network("unet", 1, 2, {"base_channels": 4})
         >>> network(torch.zeros(1, 1, 50, 70)).shape
         torch.Size([1, 2, 50, 70])

@@ -30,7 +30,7 @@ def adapted_iou(source: np.ndarray, target: np.ndarray, distance: float) -> np.n
         target: share q in the target (n,).
         distance: c of the classes, in their standard deviations.
 
-    Example:
+    Examples:
         >>> adapted_iou(np.array([0.3, 0.3]), np.array([0.3, 0.05]), 4.2).round(2).tolist()
         [0.95, 0.21]
     """

@@ -1,0 +1,47 @@
+"""The site of the documents builds without a warning, and its links lead somewhere."""
+
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+import bnadapt
+from bnadapt.options import COMMANDS
+
+ROOT = Path(bnadapt.__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    pytest.importorskip("mkdocs")
+    folder = tmp_path_factory.mktemp("site")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_pages_have_what_they_are_made_of(site):
+    assert "BatchNorm statistics on unlabelled images" in (site / "index.html").read_text()
+    commands = unescape((site / "commands" / "index.html").read_text())
+    for command in COMMANDS:
+        assert f"usage: bnadapt {command}" in commands or command == "study"
+    assert "bnadapt.batchnorm.UntilConverged" in (site / "python" / "index.html").read_text()
+
+
+def test_links_lead_somewhere(site):
+    broken = []
+    for page in site.rglob("*.html"):
+        if page.name == "404.html":
+            continue
+        for link in re.findall(r'(?:href|src)="?([^"\s>#?]+)', page.read_text()):
+            if "://" in link or link.startswith(("mailto:", "data:")):
+                continue
+            target = (page.parent / unquote(link)).resolve()
+            if not target.exists():
+                broken.append((str(page.relative_to(site)), link))
+    assert broken == []
