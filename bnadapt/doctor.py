@@ -17,6 +17,7 @@ from bnadapt import __version__
 from bnadapt.data.em import data_folder, registered
 
 SHOWN = ("torch", "lightning", "torchmetrics", "segmentation-models-pytorch", "albumentations", "pot", "tensorboard")
+EXTRA = ("distributed", "pandas", "pyarrow", "bokeh", "scikit-learn")
 REPEATS = 5
 LITTLE_SPACE = 2e9  # bytes; a few runs with their checkpoints take that
 FASTER = 1.3  # from which ratio of times on bfloat16 is recommended
@@ -40,6 +41,8 @@ def sections() -> Iterator[tuple[str, str]]:
     yield "precision", _precision()
     yield "space", f"{shutil.disk_usage('.').free / 1e9:.0f} GB free where lightning_logs goes"
     yield "data sets", _data_sets()
+    extra = [name for name in EXTRA if _version(name) is None]
+    yield "studies", f"need {', '.join(extra)}: pip install 'bnadapt[studies]'" if extra else "installed"
 
 
 def missing() -> Iterator[str]:

@@ -70,3 +70,10 @@ def test_doctor_tells_what_is_there_and_what_is_missing(printed, monkeypatch):
     assert "no-such-package: it is not installed" in text
     assert "torch>=1:" not in text
     assert "x:" not in text.partition("missing:")[2].replace("pip", "")
+
+
+def test_a_study_without_its_packages_says_how_to_get_them(monkeypatch, refused):
+    monkeypatch.setattr("bnadapt.studies.command.NEEDED", ("pandas", "no_such_package"))
+    sentence = refused("study", "pairs", "--study.seeds=[1]")
+    assert "needs no_such_package, which" in sentence
+    assert "bnadapt[studies]" in sentence

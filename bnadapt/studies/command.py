@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bnadapt.reports.document import Document
 
 FEW_ROWS = 12  # of a table that is also printed
+NEEDED = ("distributed", "pandas", "pyarrow", "sklearn")
 INTERRUPTED = 130  # exit status, as of shells
 USAGE = """\
 usage: bnadapt study NAME --config FILE [OPTIONS]
@@ -42,6 +44,11 @@ def main(arguments: Sequence[str]) -> None:
     """
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE.format(studies="\n".join(f"  {name:20}{entry.about}" for name, entry in STUDIES.items())))
+    elif missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise InputError(
+            f"study: needs {', '.join(missing)}, which the minimal installation leaves out; pip install"
+            " 'bnadapt[studies]', or '.[studies]' in the repository."
+        )
     elif arguments[0] == "report":
         if len(arguments) != 2 or arguments[1].startswith("-"):
             raise InputError("study report: give the folder of a finished study, and nothing else.")
