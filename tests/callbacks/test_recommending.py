@@ -34,7 +34,7 @@ def test_inverted_contrast_is_recognised_without_labels_or_source(best, tmp_path
     main(["recommend", *INVERTED, "--ckpt_path", str(best), "--output", str(tmp_path / "page")])
     record = json.loads((tmp_path / "page" / "verdict.json").read_text())
     assert list(record["expected"]) == list(CANDIDATES)
-    assert record["expected"]["inverted"]["iou"] > record["expected"]["adapted"]["iou"]
+    assert record["choice"].startswith("inverted")
     assert all(0 <= each["low"] <= each["iou"] <= each["high"] <= 1 for each in record["expected"].values())
     assert "inverted contrast" in {each["name"] for each in record["alarms"]}
     printed = " ".join(capsys.readouterr().out.split())
@@ -46,7 +46,7 @@ def test_inverted_contrast_is_recognised_without_labels_or_source(best, tmp_path
 def test_the_choice_is_taken_and_holds_for_the_checkpoint(best, tmp_path):
     adapted = tmp_path / "a.ckpt"
     before = iou(best)
-    main(["adapt", *INVERTED, "--ckpt_path", str(best), "--output", str(adapted), "--choose=inverted"])
+    main(["adapt", *INVERTED, "--ckpt_path", str(best), "--output", str(adapted), "--choose=auto"])
     assert before < 0.2
     assert iou(adapted) > 0.7
     record = json.loads(adapted.with_suffix(".json").read_text())

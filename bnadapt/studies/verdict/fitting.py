@@ -18,7 +18,7 @@ from bnadapt.gain.forest import Forest
 from bnadapt.gain.predictor import COVERAGE, STORED, Familiar, Predictor, spread
 from bnadapt.studies.candidates.findings import FEATURE
 
-TREES, SMALLEST_LEAF = 200, 4
+TREES, SMALLEST_LEAF = 100, 6
 SMALLEST_SCALE = 1e-3  # of features that hardly vary
 KEPT = 1500  # rows that tell what is familiar
 FAMILIAR = 0.99  # quantile of the rows' distances to the nearest row of another source
