@@ -49,9 +49,9 @@ class BatchNormAdaptation(Callback):
 
     Afterwards the task holds the source's statistics as `source_bank` and the record as `adaptation`. A
     network that was adapted before keeps its first source. TensorBoard gets the standard errors of the
-    statistics in the worst layer against the number of tiles, `convergence/mean` and `convergence/log_variance`,
-    those of all layers as a picture, `convergence/layers`, and how class proportions were estimated,
-    `class_proportions/scan`.
+    statistics in the worst layer against the number of tiles, `statistics/error_of_mean` and `statistics/error_of_log_variance`,
+    those of all layers as a picture, `statistics/error_by_layer`, and how class proportions were estimated,
+    `statistics/class_proportions`.
 
     Args:
         policy: how much of the source's statistics stays, and in which layers; full replacement by default.
@@ -214,13 +214,13 @@ def log_convergence(trainer: Trainer, convergence: Convergence) -> None:
     writer = writer_of(trainer)
     for which in ("mean", "log_variance"):
         for tiles, *errors in zip(convergence.tiles, *getattr(convergence, which).values(), strict=True):
-            writer.add_scalar(f"convergence/{which}", max(errors), tiles)
-    writer.add_image("convergence/layers", rendered(convergence_figure(convergence)), 0, dataformats="HWC")
+            writer.add_scalar(f"statistics/error_of_{which}", max(errors), tiles)
+    writer.add_image("statistics/error_by_layer", rendered(convergence_figure(convergence)), 0, dataformats="HWC")
 
 
 def log_scan(trainer: Trainer, record: Mapping[str, Any]) -> None:
     """How class proportions were estimated, as a picture in TensorBoard."""
-    writer_of(trainer).add_image("class_proportions/scan", rendered(scan_figure(record)), 0, dataformats="HWC")
+    writer_of(trainer).add_image("statistics/class_proportions", rendered(scan_figure(record)), 0, dataformats="HWC")
 
 
 def adapted_files(path: Path) -> list[Path]:

@@ -29,7 +29,10 @@ LAYOUT = {
         measure.title: ["Multiline", [f"depth/{name}"]] for name, measure in MEASURES.items()
     },
     "4 How many tiles?": {
-        "standard error in the worst layer": ["Multiline", [r"convergence/mean", r"convergence/log_variance"]],
+        "standard error in the worst layer": [
+            "Multiline",
+            [r"statistics/error_of_mean", r"statistics/error_of_log_variance"],
+        ],
     },
 }
 

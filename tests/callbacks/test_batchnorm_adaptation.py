@@ -41,16 +41,16 @@ def test_the_convergence_is_in_tensorboard(best, tmp_path):
     adapt(best, tmp_path, "--until.tolerance=1e-6", "--until.min_tiles=4")
     folder = next((tmp_path / "lightning_logs").rglob("events*")).parent
     accumulator = EventAccumulator(str(folder)).Reload()
-    curve = accumulator.Scalars("convergence/mean")
+    curve = accumulator.Scalars("statistics/error_of_mean")
     steps = [event.step for event in curve]
     assert steps == sorted(steps)
     assert len(steps) > 2
     assert curve[-1].value < curve[0].value
-    assert {tag for tag in accumulator.Tags()["scalars"] if "convergence" in tag} == {
-        "convergence/mean",
-        "convergence/log_variance",
+    assert {tag for tag in accumulator.Tags()["scalars"] if "statistics" in tag} == {
+        "statistics/error_of_mean",
+        "statistics/error_of_log_variance",
     }
-    assert "convergence/layers" in accumulator.Tags()["images"]
+    assert "statistics/error_by_layer" in accumulator.Tags()["images"]
 
 
 def test_a_policy_is_applied_and_recorded(best, tmp_path):

@@ -94,7 +94,7 @@ def test_page_and_tensorboard_show_how_proportions_were_estimated(best, tmp_path
     assert imageio.v3.imread(page / "proportions.png").shape[1] > 500
     accumulator = EventAccumulator(str(tmp_path / "default" / "scan"))
     accumulator.Reload()
-    assert "class_proportions/scan" in accumulator.Tags()["images"]
+    assert "statistics/class_proportions" in accumulator.Tags()["images"]
     adapt(best, tmp_path, "--class_proportions=[0.9, 0.1]", *FEW, data=LOADING)
     assert not (page / "proportions.png").exists()
 
