@@ -47,8 +47,8 @@ class BatchNormAdaptation(Callback):
     processes each passes its share through the network, and all hold the same statistics. All weights, and all buffers
     other than the running statistics, stay bit-identical.
 
-    Afterwards the task holds the source's statistics as `source_bank` and the record as `adaptation`. A network that was
-    adapted before keeps its first source. TensorBoard gets the standard errors of the statistics in the worst layer
+    Afterwards the task holds the source's statistics as `source_bank` and the record as `adaptation`. A network that
+    was adapted before keeps its first source. TensorBoard gets the standard errors of the statistics in the worst layer
     against the number of tiles, `statistics/error_of_mean` and `statistics/error_of_log_variance`, those of all layers
     as a picture, `statistics/error_by_layer`, and how class proportions were estimated, `statistics/class_proportions`.
 
