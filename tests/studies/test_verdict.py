@@ -164,7 +164,7 @@ def test_the_default_is_taken_unless_another_is_clearly_better():
     assert chosen(expected(none=0.5, corrected=0.49), worth=0) == "none"
 
 
-def test_seeds_that_agree_set_the_ceiling():
+def test_seeds_that_agree_have_reproducible_gains():
     first = made_up(sources=2, noise=0.0).assign(seed=1)
     same = first.assign(seed=2, record="again " + first["record"])
     rest = first.assign(seed=3, record="more " + first["record"])

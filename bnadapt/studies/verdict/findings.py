@@ -51,10 +51,11 @@ def sentences(tables: Tables) -> list[str]:
     for (part, scheme), own in tables.table.groupby(["part", "scheme"], sort=False):
         said += _of_scheme(part, scheme, own)
     for part, own in tables.table[tables.table["scheme"] == tables.table["scheme"].iloc[0]].groupby("part", sort=False):
-        if not np.isnan(ceiling := reproducibility(own)):
+        if not np.isnan(between := reproducibility(own)):
             said.append(
-                f"{part}: gains of networks that differ in their seed alone correlate at {ceiling:.2f} with each other"
-                " (ranks); no prediction can follow them closer than that."
+                f"{part}: gains of networks that differ in their seed alone correlate at {between:.2f} with each other"
+                f" (ranks), so that a prediction that knew all but the seed would follow them at about"
+                f" {max(between, 0) ** 0.5:.2f}."
             )
     for part, own in tables.distances.groupby("part", sort=False):
         said.append(f"{part}: of single features, these follow the gain most closely: {_listed(own.head(6))}.")

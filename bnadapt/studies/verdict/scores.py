@@ -36,7 +36,8 @@ def rank_correlation(one: pd.DataFrame, other: pd.DataFrame) -> float:
 def reproducibility(table: pd.DataFrame) -> float:
     """Rank correlation of the gains of one seed with those of another, mean over pairs of seeds; NaN with one seed.
 
-    What a prediction that knows everything but the seed could reach.
+    A prediction that knows everything but the seed would follow the gains of one seed at about the square root of it
+    (Spearman 1904).
     """
     firsts = table.drop_duplicates("record").set_index("record")
     same = [firsts[name] for name in ("task", "intensity", "source", "family", "target")]
