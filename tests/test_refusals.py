@@ -65,7 +65,7 @@ def test_a_missing_folder_and_a_folder_without_images(refused, tmp_path):
     options = ["fit", *SMALL, "--data.source=Folder", "--data.source.images"]
     assert "nowhere: no such folder; check the path" in refused(*options, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    assert "holds no images; put PNG or TIFF" in refused(*options, tmp_path / "empty")
+    assert "holds no images; put PNG, JPEG or TIFF" in refused(*options, tmp_path / "empty")
 
 
 def test_a_missing_stack(refused, tmp_path):
