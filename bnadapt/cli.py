@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview
@@ -86,7 +87,9 @@ class BnadaptCLI(LightningCLI):
         length = self.config.fit.trainer
         if length.max_epochs is None and length.max_steps == -1 and length.max_time is None and not length.fast_dev_run:
             length.max_steps = STEPS
-            print(f"No length is given: {STEPS} steps. --trainer.max_epochs or --trainer.max_steps sets another.")
+            rank_zero_only(print)(
+                f"No length is given: {STEPS} steps. --trainer.max_epochs or --trainer.max_steps sets another."
+            )
 
     def _check_requested(self, asked: Any) -> None:
         """Refuse a checkpoint of another network than the command line or a config asks for."""

@@ -17,7 +17,6 @@ from bnadapt import __version__
 from bnadapt.data.em import data_folder, registered
 
 SHOWN = ("torch", "lightning", "torchmetrics", "segmentation-models-pytorch", "albumentations", "pot", "tensorboard")
-EXTRA = ("distributed", "pandas", "pyarrow", "bokeh", "scikit-learn")
 REPEATS = 5
 LITTLE_SPACE = 2e9  # bytes; a few runs with their checkpoints take that
 FASTER = 1.3  # from which ratio of times on bfloat16 is recommended
@@ -41,15 +40,13 @@ def sections() -> Iterator[tuple[str, str]]:
     yield "precision", _precision()
     yield "space", f"{shutil.disk_usage('.').free / 1e9:.0f} GB free where lightning_logs goes"
     yield "data sets", _data_sets()
-    extra = [name for name in EXTRA if _version(name) is None]
+    extra = [each.name for each in _required("studies") if _version(each.name) is None]
     yield "studies", f"need {', '.join(extra)}: pip install 'bnadapt[studies]'" if extra else "installed"
 
 
 def missing() -> Iterator[str]:
     """What is missing, each with its remedy."""
-    for requirement in map(Requirement, requires("bnadapt") or ()):
-        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
-            continue
+    for requirement in _required(""):
         installed = _version(requirement.name)
         if installed is None or not requirement.specifier.contains(installed, prereleases=True):
             have = f"{installed} is installed" if installed else "it is not installed"
@@ -61,6 +58,13 @@ def missing() -> Iterator[str]:
         yield f"{Path.cwd()}: cannot be written to; work in a folder of yours"
     elif shutil.disk_usage(".").free < LITTLE_SPACE:
         yield f"{Path.cwd()}: the disk is nearly full; make room, or work elsewhere"
+
+
+def _required(extra: str) -> Iterator[Requirement]:
+    """What the installed bnadapt asks for, by itself or with an extra."""
+    for requirement in map(Requirement, requires("bnadapt") or ()):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            yield requirement
 
 
 def _version(name: str) -> str | None:

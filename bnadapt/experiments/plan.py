@@ -28,9 +28,9 @@ def plan(cases: Sequence[Case], folders: Folders) -> str:
     )
     if not to_train:
         return told
-    kinds = {replace(each.training, steps=SOME).key: each.training for each in to_train}
-    seconds = {key: seconds_of_a_step(training) for key, training in kinds.items()}
-    total = sum(seconds[replace(each.training, steps=SOME).key] * each.training.steps for each in to_train)
+    kinds = {_kind(each.training): each.training for each in to_train}
+    seconds = {kind: seconds_of_a_step(training) for kind, training in kinds.items()}
+    total = sum(seconds[_kind(each.training)] * each.training.steps for each in to_train)
     return (
         f"{told} Training takes about {total / 3600:.1f} hours on one worker like this"
         f" ({', '.join(f'{each:.2f}' for each in seconds.values())} s a step, measured now); the cases come on top."
@@ -41,6 +41,11 @@ def seconds_of_a_step(training: Training) -> float:
     """Of a training, on this machine."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return max(0.0, (_seconds(training, SOME, device) - _seconds(training, FEW, device)) / (SOME - FEW))
+
+
+def _kind(training: Training) -> str:
+    """Tells trainings apart whose steps may take different times."""
+    return replace(training, steps=SOME).key
 
 
 def _seconds(training: Training, steps: int, device: torch.device) -> float:
