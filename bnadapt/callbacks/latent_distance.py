@@ -33,9 +33,9 @@ class LatentDistance(Callback):
     adapt` and `bnadapt distances` do the same with `measure`. With several processes each passes its share of the
     tiles.
 
-    In TensorBoard every measure has one curve through the network, `depth/MEASURE` with the layer's
+    In TensorBoard every measure has one curve through the network, `latent/depth/MEASURE` with the layer's
     index as its step, in one run for every state, and single values `latent/MEASURE/LAYER`; beside them
-    stand the figures `distances/...`, and the widest layer's latents in the projector. The
+    stand the figures `picture/distances/...`, and the widest layer's latents in the projector. The
     distances are also put into the record of the adaptation.
 
     Args:
@@ -126,11 +126,11 @@ class LatentDistance(Callback):
         for state, rows in states.items():
             with state_writer(trainer, state) as writer:
                 for row in rows:
-                    writer.add_scalar(f"depth/{row.measure}", row.value, row.depth)
+                    writer.add_scalar(f"latent/depth/{row.measure}", row.value, row.depth)
                     writer.add_scalar(f"latent/{row.measure}/{row.layer}", row.value, 0)
         writer = writer_of(trainer)
         for name, drawn in self.pictures.items():
-            writer.add_image(f"distances/{name}", drawn, trainer.global_step, dataformats="HWC")
+            writer.add_image(f"picture/distances/{name}", drawn, trainer.global_step, dataformats="HWC")
         _log_projector(writer, findings)
 
 

@@ -1,10 +1,11 @@
-"""Pictures for TensorBoard: image, mask, predictions without and with adaptation, and their difference."""
+"""Pictures for TensorBoard: image, mask, predictions without and with adaptation, and what it changes."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -12,6 +13,9 @@ from bnadapt.batchnorm.isolation import isolated
 from bnadapt.callbacks.inference import logits_of
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.data.masks import IGNORED
+
+CORRECTIONS = ListedColormap(["#d55e00", "#eeeeee", "#009e73"])  # newly wrong, unchanged, corrected
+CHANGES = ListedColormap(["#e08214", "#eeeeee", "#8073ac"])  # removed, unchanged, added
 
 
 class SegmentationPictures(Callback):
@@ -63,36 +67,71 @@ def predictions_by_state(task: LightningModule, images: Tensor) -> dict[str, Ten
 
 
 def comparison(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> Figure:
-    """One row of panels: image, mask if there is one, predictions, and where two predictions differ."""
-    panels = {"image": (item["image"][0].numpy(), "gray")}
+    """One row of panels: image, mask if there is one, predictions, and what the second of two predictions changes.
+
+    With a mask, changes are corrected or newly wrong; without one, foreground is added or removed.
+    """
+    classes = {name: each.numpy() for name, each in predictions.items()}
+    panels = {"image": image_panel(item["image"])}
     if "mask" in item:
-        panels["mask"] = (with_gaps(item["mask"].numpy()), "viridis")
-    panels |= {name: (with_gaps(classes.numpy()), "viridis") for name, classes in predictions.items()}
-    if len(predictions) == 2:
-        before, after = (classes.numpy() for classes in predictions.values())
-        panels["gained (+), lost (-)"] = ((after > 0).astype(int) - (before > 0).astype(int), "coolwarm")
+        panels["mask"] = classes_panel(item["mask"].numpy())
+    panels |= {name: classes_panel(each) for name, each in classes.items()}
+    if len(classes) == 2:
+        before, after = classes.values()
+        if "mask" in item:
+            panels["corrected (green), newly wrong (orange)"] = corrections_panel(before, after, item["mask"].numpy())
+        else:
+            panels["added (purple), removed (orange)"] = _signed(after > 0, before > 0, CHANGES)
     return panel_row(panels)
 
 
-def panel_row(panels: Mapping[str, tuple[np.ndarray, str]]) -> Figure:
-    """Named pictures beside each other, each with its colour map."""
+@dataclass(frozen=True)
+class Panel:
+    """A picture and how to draw it.
+
+    Args:
+        picture: numbers (H, W); NaN is left empty.
+        colours: of them.
+        low: what has the first colour; the least number by default.
+        high: what has the last colour; the largest number by default.
+    """
+
+    picture: np.ndarray
+    colours: str | Colormap
+    low: float | None = None
+    high: float | None = None
+
+
+def image_panel(image: Tensor) -> Panel:
+    """The first channel of an image (C, H, W)."""
+    return Panel(image[0].numpy(), "gray")
+
+
+def classes_panel(classes: np.ndarray) -> Panel:
+    """Class indices (H, W); ignored pixels stay empty."""
+    drawn = np.where(classes == IGNORED, np.nan, classes)
+    return Panel(drawn, "viridis", 0, max(1, np.nanmax(drawn, initial=0)))
+
+
+def corrections_panel(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> Panel:
+    """Pixels (H, W) of which only the second prediction is right, and of which only the first is."""
+    return _signed((before != mask) & (after == mask), (before == mask) & (after != mask), CORRECTIONS)
+
+
+def panel_row(panels: Mapping[str, Panel]) -> Figure:
+    """Named panels beside each other."""
     figure = Figure(figsize=(2.6 * len(panels), 2.9), layout="constrained")
-    for axes, (name, (picture, colours)) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
-    ):
-        limits = {"coolwarm": (-1, 1), "viridis": (0, max(1, int(np.nanmax(picture, initial=0))))}
-        low, high = limits.get(colours, (None, None))
-        axes.imshow(picture, cmap=matplotlib.colormaps[colours], vmin=low, vmax=high, interpolation="nearest")
+    for axes, (name, panel) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        axes.imshow(panel.picture, cmap=panel.colours, vmin=panel.low, vmax=panel.high, interpolation="nearest")
         axes.set_title(name, fontsize=9)
         axes.axis("off")
     return figure
 
 
+def _signed(positive: np.ndarray, negative: np.ndarray, colours: Colormap) -> Panel:
+    return Panel(positive.astype(int) - negative.astype(int), colours, -1, 1)
+
+
 def _listed(loaders: object) -> list:
     """Lightning gives one loader bare, several as a list."""
     return loaders if isinstance(loaders, list) else [loaders]
-
-
-def with_gaps(classes: np.ndarray) -> np.ndarray:
-    """Class indices as numbers to draw; ignored pixels stay empty."""
-    return np.where(classes == IGNORED, np.nan, classes)

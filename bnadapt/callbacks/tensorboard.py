@@ -3,7 +3,7 @@
 A run that logs nothing leaves no folder.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ LAYOUT = {
         "Dice of the test sets": ["Multiline", [r"test/.*/dice"]],
     },
     "3 How far apart, layer by layer?": {
-        measure.title: ["Multiline", [f"depth/{name}"]] for name, measure in MEASURES.items()
+        measure.title: ["Multiline", [f"latent/depth/{name}"]] for name, measure in MEASURES.items()
     },
     "4 How many tiles?": {
         "standard error in the worst layer": [
@@ -50,6 +50,13 @@ class RunLogger(TensorBoardLogger):
     def has_logged(self) -> bool:
         """Whether there is anything."""
         return self._experiment is not None
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """All but the number of the epoch, which Lightning adds: TensorBoard would open on it."""
+        told = {name: value for name, value in metrics.items() if name != "epoch"}
+        if told:
+            super().log_metrics(told, step)
 
     @rank_zero_only
     def save(self) -> None:

@@ -144,7 +144,7 @@ def adaptation_row(target: DomainEvaluation, policy: Mapping[str, Any], draw: in
 
 
 def _draw(target: DomainEvaluation, bank: Bank, path: Path) -> None:
-    """Image, mask, predictions without and with adaptation, and their difference, of the first test tile."""
+    """Image, mask, predictions without and with adaptation, and what it changes, of the first test tile."""
     network = target.network
     images, masks = target.tiles.labelled[0]
     predictions = {}

@@ -180,8 +180,8 @@ class Demo(Study):
         """The first test tile of the target of every record."""
         return {
             row.record: f"{row.transfer}, {row.intensity}, seed {row.seed}: target IoU {row.iou_unadapted:.3f} without,"
-            f" {row.iou_adapted:.3f} with adaptation. Red pixels are foreground only with adaptation, blue ones only"
-            " without."
+            f" {row.iou_adapted:.3f} with adaptation; source IoU {row.iou_source:.3f}, and"
+            f" {row.iou_source_adapted:.3f} once the network is adapted to the target."
             for row in tables.table.itertuples()
         }
 

@@ -117,7 +117,7 @@ class TwoMeanGrid(Study):
             "grid": StudyFigure(
                 "The grid",
                 "Foreground IoU on the target, mean over seeds, by the target's means; a cross marks the source. Left"
-                " without adaptation, in the middle with it, on the right the difference: red is gained, blue lost. On"
+                " without adaptation, in the middle with it, on the right the gain: blue is a loss. On"
                 " the diagonal both means are equal and there is nothing to see: what is scored there is chance.",
                 self._draw_grid(tables.table.query("part == 'grid'")),
             )

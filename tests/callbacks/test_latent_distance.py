@@ -100,10 +100,10 @@ def test_tensorboard_has_curves_pictures_and_the_projector(best, adapted, tmp_pa
     main(["distances", *LOADING, "--ckpt_path", str(adapted), "--output", str(tmp_path / "page")])
     folder = next((tmp_path / "lightning_logs").rglob("version_0"))
     for state in ("noise_floor", "unadapted", "adapted"):
-        curve = EventAccumulator(str(folder / state)).Reload().Scalars("depth/energy")
+        curve = EventAccumulator(str(folder / state)).Reload().Scalars("latent/depth/energy")
         assert [point.step for point in curve] == list(range(27))
     images = EventAccumulator(str(folder)).Reload().Tags()["images"]
-    assert {f"distances/{name}" for name in ("depth", "map", "densities", "view", "agreement")} <= set(images)
+    assert {f"picture/distances/{name}" for name in ("depth", "map", "densities", "view", "agreement")} <= set(images)
     assert "latents/bottleneck" in (folder / "projector_config.pbtxt").read_text()
     (metadata,) = folder.rglob("metadata.tsv")
     assert set(metadata.read_text().split("\n")) - {""} == {"source", "target", "target, adapted"}

@@ -35,6 +35,13 @@ def test_training_logs_loss_scores_and_learning_rate_by_domain_and_stage(trained
     )
 
 
+def test_tensorboard_opens_on_scores_and_losses(trained, runs):
+    for folder, stages in ((trained.parent, {"train", "val"}), (runs / "test", {"test"})):
+        groups = sorted(tag.partition("/")[0] for tag in events(folder).Tags()["scalars"])
+        assert groups[0] == "hp"
+        assert set(groups[1:]) - {"hp"} == stages
+
+
 def test_training_leaves_pictures_layout_and_hyper_parameters(trained):
     accumulator = events(trained.parent)
     assert "picture/val/source/0" in accumulator.Tags()["images"]
@@ -66,10 +73,10 @@ def test_test_leaves_scores_and_pictures_of_every_set(runs):
 def test_distances_before_and_after_are_two_runs_of_the_same_tags(runs):
     before, after = (events(runs / "adapt" / state) for state in ("unadapted", "adapted"))
     assert before.Tags()["scalars"] == after.Tags()["scalars"]
-    depth = before.Scalars("depth/sliced_wasserstein")
+    depth = before.Scalars("latent/depth/sliced_wasserstein")
     assert [point.step for point in depth] == list(range(27))
     assert "latent/bhattacharyya/bottleneck.norm2" in before.Tags()["scalars"]
-    total = [sum(point.value for point in each.Scalars("depth/sliced_wasserstein")) for each in (before, after)]
+    total = [sum(point.value for point in each.Scalars("latent/depth/sliced_wasserstein")) for each in (before, after)]
     assert total[1] < total[0]
 
 

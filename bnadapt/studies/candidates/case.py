@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bnadapt.callbacks.pictures import panel_row, with_gaps
+from bnadapt.callbacks.pictures import classes_panel, image_panel, panel_row
 from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, Scores, cached_network, scored
 from bnadapt.experiments.networks import SourceNetwork
@@ -91,9 +91,9 @@ def _scores(target: DomainEvaluation, treated: Treated, tiles: Batches) -> Score
 
 def _draw(target: DomainEvaluation, trials: Trials, location: RunLocation, key: str) -> None:
     images, masks = target.tiles.labelled[0]
-    panels = {"image": (images[0, 0].numpy(), "gray"), "mask": (with_gaps(masks[0].numpy()), "viridis")}
+    panels = {"image": image_panel(images[0]), "mask": classes_panel(masks[0].numpy())}
     for name, treated in trials.treated.items():
         with treated.bank.applied(target.network.network):
-            panels[name] = (treated.runs.forward(images[:1]).argmax(1)[0].cpu().numpy(), "viridis")
+            panels[name] = classes_panel(treated.runs.forward(images[:1]).argmax(1)[0].cpu().numpy())
     with atomic_write(location.pictures / f"{key}.png") as partial:
         panel_row(panels).savefig(partial, dpi=50)

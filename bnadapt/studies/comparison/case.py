@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bnadapt.callbacks.pictures import panel_row, with_gaps
+from bnadapt.callbacks.pictures import classes_panel, image_panel, panel_row
 from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_network
 from bnadapt.experiments.networks import Training
@@ -94,7 +94,7 @@ def _of(history: History) -> TableRow:
 
 def _draw(target: DomainEvaluation, predictions: Mapping[str, Tensor], location: RunLocation, key: str) -> None:
     images, masks = target.tiles.labelled[0]
-    panels = {"image": (images[0, 0].numpy(), "gray"), "mask": (with_gaps(masks[0].numpy()), "viridis")}
-    panels |= {name: (classes.numpy(), "viridis") for name, classes in predictions.items()}
+    panels = {"image": image_panel(images[0]), "mask": classes_panel(masks[0].numpy())}
+    panels |= {name: classes_panel(classes.numpy()) for name, classes in predictions.items()}
     with atomic_write(location.pictures / f"{key}.png") as partial:
         panel_row(panels).savefig(partial, dpi=60)

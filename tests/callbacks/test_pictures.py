@@ -1,0 +1,60 @@
+"""Rows of panels: image, mask, predictions, and what the second one changes."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgba
+
+from bnadapt.callbacks.pictures import comparison
+
+GREEN, ORANGE = to_rgba("#009e73"), to_rgba("#d55e00")
+PURPLE, REMOVED = to_rgba("#8073ac"), to_rgba("#e08214")
+
+
+@pytest.fixture
+def predictions():
+    """Four columns of 2 x 4 pixels: never foreground, removed, added, always."""
+    return {
+        "without": torch.tensor([[0, 1, 0, 1], [0, 1, 0, 1]]),
+        "with": torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]]),
+    }
+
+
+def last_panel(figure):
+    """Title and colours (H, W, 4) of the panel on the right."""
+    axes = figure.axes[-1]
+    image = axes.images[0]
+    return axes.get_title(), image.cmap(image.norm(image.get_array()))
+
+
+def test_with_a_mask_changes_are_corrected_or_newly_wrong(predictions):
+    mask = torch.tensor([[0, 0, 1, 1], [0, 1, 0, 1]])
+    title, colours = last_panel(comparison({"image": torch.rand(1, 2, 4), "mask": mask}, predictions))
+    assert title == "corrected (green), newly wrong (orange)"
+    np.testing.assert_allclose(colours[0, [1, 2]], [GREEN, GREEN])
+    np.testing.assert_allclose(colours[1, [1, 2]], [ORANGE, ORANGE])
+    assert not np.isin(colours[:, [0, 3]], [GREEN, ORANGE]).all(-1).any()
+
+
+def test_ignored_pixels_are_neither(predictions):
+    mask = torch.full((2, 4), 255)
+    _, colours = last_panel(comparison({"image": torch.rand(1, 2, 4), "mask": mask}, predictions))
+    assert len(np.unique(colours.reshape(-1, 4), axis=0)) == 1
+
+
+def test_without_a_mask_foreground_is_added_or_removed(predictions):
+    title, colours = last_panel(comparison({"image": torch.rand(1, 2, 4)}, predictions))
+    assert title == "added (purple), removed (orange)"
+    np.testing.assert_allclose(colours[:, 2], [PURPLE, PURPLE])
+    np.testing.assert_allclose(colours[:, 1], [REMOVED, REMOVED])
+
+
+def test_one_class_for_another_is_a_correction_too():
+    before, mask = torch.tensor([[1, 2]]), torch.tensor([[2, 2]])
+    _, colours = last_panel(comparison({"image": torch.rand(1, 1, 2), "mask": mask}, {"without": before, "with": mask}))
+    np.testing.assert_allclose(colours[0, 0], GREEN)
+
+
+def test_one_prediction_has_no_difference(predictions):
+    title, _ = last_panel(comparison({"image": torch.rand(1, 2, 4)}, {"prediction": predictions["with"]}))
+    assert title == "prediction"
