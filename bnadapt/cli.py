@@ -19,14 +19,15 @@ from bnadapt.callbacks.run_config import RunConfig
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
 from bnadapt.files import ensure_folder
-from bnadapt.gain import Verdict
 from bnadapt.next_command import MASKS, has_masks, next_command
 from bnadapt.parser import CommandParser
 from bnadapt.quiet import quiet
 from bnadapt.reports.console import (
     print_adaptation,
+    print_answer,
     print_distances,
     print_next,
+    print_page,
     print_prediction,
     print_scores,
     print_source_summary,
@@ -34,6 +35,7 @@ from bnadapt.reports.console import (
     print_verdict,
 )
 from bnadapt.reports.distance_page import write_distances
+from bnadapt.reports.latents import LatentFindings
 from bnadapt.reports.proportions_figure import scan_figure
 from bnadapt.reports.rendering import rendered
 from bnadapt.reports.verdict_page import write_verdict
@@ -173,21 +175,24 @@ class BnadaptCLI(LightningCLI):
         if self.trainer.is_global_zero:
             path = self.trainer.adapted_path
             if self.trainer.judged:
-                print_verdict(*self._written_verdict(path.with_name(f"{path.stem}-verdict")))
+                self._write_verdict(path.with_name(f"{path.stem}-verdict"))
             print_adaptation(self.model.adaptation, path)
-            self._write_distances(path.with_name(f"{path.stem}-distances"))
+            if findings := self._found_distances:
+                print_answer(findings)
+                self._write_distances(findings, path.with_name(f"{path.stem}-distances"))
             self._print_next("predict", path)
 
     def after_recommend(self) -> None:
         """Say what to do, and write the page of it."""
-        print_verdict(*self._written_verdict(Path(self.config.recommend.output)))
+        self._write_verdict(Path(self.config.recommend.output))
         self._print_next("adapt", more=["--choose", AUTO])
 
     def after_distances(self) -> None:
         """Write the page of the distances."""
-        if self.trainer.is_global_zero:
-            self._write_distances(Path(self.config.distances.output))
-            self._print_next("adapt")
+        if findings := self._found_distances:
+            print_distances(findings)
+            self._write_distances(findings, Path(self.config.distances.output))
+            self._print_next("predict" if findings.adapted else "adapt")
 
     def after_source_summary(self) -> None:
         """Say what the summary rests on."""
@@ -206,17 +211,24 @@ class BnadaptCLI(LightningCLI):
         path = ckpt_path or Path(self.config[self.config.subcommand].ckpt_path)
         print_next(next_command(name, self.arguments, ckpt_path=path, more=more))
 
-    def _write_distances(self, folder: Path) -> None:
+    @property
+    def _found_distances(self) -> LatentFindings | None:
+        """What was measured in latent spaces, if anything was; on the first process."""
         distance = self.trainer.latent_distance
-        if distance is not None and distance.findings is not None:
-            write_distances(distance.findings, {**distance.pictures, **self._scan_picture()}, folder)
-            print_distances(distance.findings, folder / "index.html")
+        return distance.findings if distance else None
 
-    def _written_verdict(self, folder: Path) -> tuple[Verdict, Path]:
-        """The verdict of this run, and its page, which is written."""
+    def _write_distances(self, findings: LatentFindings, folder: Path) -> None:
+        pictures = {**self.trainer.latent_distance.pictures, **self._scan_picture()}
+        verdict = (self.model.adaptation or {}).get("verdict")
+        write_distances(findings, pictures, folder, verdict["sentence"] if verdict else None)
+        print_page(folder / "index.html")
+
+    def _write_verdict(self, folder: Path) -> None:
+        """Print the verdict of this run, and write its page."""
         verdict, trials = self.trainer.judged
+        print_verdict(verdict)
         write_verdict(verdict, trials, self.datamodule.target.name, folder)
-        return verdict, folder / "index.html"
+        print_page(folder / "index.html")
 
     def _scan_picture(self) -> dict[str, np.ndarray]:
         """Of estimated class proportions, where this run has estimated them."""

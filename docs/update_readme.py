@@ -78,10 +78,11 @@ def keep(page: Path, kind: str, name: str) -> Path:
 
 
 def said_on(page: Path, folder: str) -> str:
-    """Title of a page, as a link by way of a folder, and its bullets."""
+    """Title of a page, as a link by way of a folder, its answer and its bullets."""
     lines = (page / "README.md").read_text(encoding="utf-8").splitlines()
-    title, *said = [line for line in lines if line[:2] in ("# ", "- ")]
-    return "\n".join([f"**[{title[2:]}]({folder}/{page.name}/README.md)**\n", *said, ""])
+    title, *said = [line.strip("*") for line in lines if line[:2] in ("# ", "- ", "**")]
+    listed = [line if line.startswith("- ") else f"- {line}" for line in said]
+    return "\n".join([f"**[{title[2:]}]({folder}/{page.name}/README.md)**\n", *listed, ""])
 
 
 def benchmarked(name: str) -> list[tuple[str, dict]]:

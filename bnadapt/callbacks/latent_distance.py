@@ -103,8 +103,7 @@ class LatentDistance(Callback):
         if not trainer.is_global_zero:
             return
         self.findings = LatentFindings(
-            source=datamodule.source.name,
-            target=datamodule.target.name,
+            **_names(datamodule.source.name, datamodule.target.name),
             tiles={state: each.tiles for state, each in sketched.items()},
             states=states,
             rows=states.rows(self.measures),
@@ -132,6 +131,13 @@ class LatentDistance(Callback):
         for name, drawn in self.pictures.items():
             writer.add_image(f"picture/distances/{name}", drawn, trainer.global_step, dataformats="HWC")
         _log_projector(writer, findings)
+
+
+def _names(source: str, target: str) -> dict[str, str]:
+    """What sentences call two domains: their names, if these tell them apart."""
+    if source != target:
+        return {"source": source, "target": target}
+    return {"source": f"{source} (source)", "target": f"{target} (target)"}
 
 
 def _log_projector(writer: Any, findings: LatentFindings) -> None:

@@ -114,8 +114,9 @@ def classes_panel(classes: np.ndarray) -> Panel:
 
 
 def corrections_panel(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> Panel:
-    """Pixels (H, W) of which only the second prediction is right, and of which only the first is."""
-    return _signed((before != mask) & (after == mask), (before == mask) & (after != mask), CORRECTIONS)
+    """Pixels (H, W) of which only the second prediction is right, or only the first; ignored ones stay empty."""
+    labelled = np.where(mask == IGNORED, np.nan, 1)
+    return _signed((before != mask) & (after == mask), (before == mask) & (after != mask), CORRECTIONS, labelled)
 
 
 def panel_row(panels: Mapping[str, Panel]) -> Figure:
@@ -128,8 +129,8 @@ def panel_row(panels: Mapping[str, Panel]) -> Figure:
     return figure
 
 
-def _signed(positive: np.ndarray, negative: np.ndarray, colours: Colormap) -> Panel:
-    return Panel(positive.astype(int) - negative.astype(int), colours, -1, 1)
+def _signed(positive: np.ndarray, negative: np.ndarray, colours: Colormap, weight: np.ndarray | float = 1) -> Panel:
+    return Panel((positive.astype(int) - negative) * weight, colours, -1, 1)
 
 
 def _listed(loaders: object) -> list:

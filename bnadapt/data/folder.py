@@ -16,6 +16,7 @@ from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
 
+COMMON_NAMES = {"images", "image", "imgs", "img", "raw"}  # of folders that many data sets have
 MASK_WORDS = {
     "mask", "masks", "label", "labels", "seg", "segmentation", "gt", "groundtruth", "annotation", "probability"
 }  # fmt: skip
@@ -37,7 +38,7 @@ class Folder(Domain):
         colours: of the classes, such as [[0, 0, 0], [255, 0, 0]], where masks are pictures in colours.
         split: parts of the labelled images for training, validation and test.
         gap: images left out between two blocks; 0 if they are independent.
-        label: what tables and tags call the domain; the folder's path by default.
+        label: what tables and messages call the domain; by default the folder's name, or of `NAME/images` NAME.
 
     Raises:
         InputError: the folder is missing or holds no images, holds masks among its images, or a mask belongs to none.
@@ -71,8 +72,11 @@ class Folder(Domain):
 
     @property
     def name(self) -> str:
-        """The given label or the folder's path."""
-        return self.label or self.images.as_posix()
+        """The given label, or the name of the folder, or of the one that it stands in if it is called `images`."""
+        if self.label:
+            return self.label
+        folder = self.images.absolute()
+        return folder.parent.name or folder.name if folder.name.lower() in COMMON_NAMES else folder.name
 
     def labelled(self) -> list[Section]:
         """Images that have a mask."""

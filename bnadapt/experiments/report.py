@@ -12,7 +12,7 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.files import atomic_write
-from bnadapt.reports.document import Bullets, Code, Document, Heading, Link, Paragraph, Part, Picture
+from bnadapt.reports.document import Answer, Bullets, Code, Document, Heading, Link, Paragraph, Part, Picture
 
 SESSIONS = 39  # hyper-parameter sets in TensorBoard, each a run of its own; of more than 40 runs it shows none at first
 
@@ -57,10 +57,16 @@ def _check_columns(path: Path, table: pd.DataFrame, columns: Sequence[str], stud
 
 
 def _page(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], folder: Path, command: str) -> Document:
-    parts: list[Part] = [Paragraph(study.question), Heading("What was found"), Bullets(study.findings(tables))]
+    """The answer, the question, a figure, all findings in numbers, and the rest."""
+    answer, *further = study.findings(tables)
+    drawn = [
+        [Heading(each.title), Paragraph(each.caption), Picture(f"figures/{name}.png", each.title)]
+        for name, each in figures.items()
+    ]
+    parts: list[Part] = [Answer(answer), Paragraph(study.question), *(drawn[0] if drawn else [])]
+    parts += [Heading("What else was found"), Bullets(further)] if further else []
     parts += filter(None, [study.summary(tables)])
-    for name, each in figures.items():
-        parts += [Heading(each.title), Paragraph(each.caption), Picture(f"figures/{name}.png", each.title)]
+    parts += [part for figure in drawn[1:] for part in figure]
     pictures = {
         record: caption
         for record, caption in study.pictures(tables).items()

@@ -129,16 +129,17 @@ def alarms_of(view: View) -> list[Alarm]:
 
 
 def differences(view: View) -> list[str]:
-    """How the target differs from the source, in words, such as `darker` or `with 3.0 times the foreground`."""
+    """How the target differs from the source, such as `is darker` or `has 3.0 times the foreground`."""
     source, target = view.source.intensities, Intensities.of(view.unadapted.seen.images)
     shift, spread = (target.mean - source.mean) / max(source.std, 1e-9), target.std / max(source.std, 1e-9)
-    said = []
+    looks = []
     if abs(shift) > 0.5:
-        said.append("brighter" if shift > 0 else "darker")
+        looks.append("brighter" if shift > 0 else "darker")
     if spread < 0.67 or spread > 1.5:
-        said.append("of lower contrast" if spread < 1 else "of higher contrast")
+        looks.append("of lower contrast" if spread < 1 else "of higher contrast")
+    said = [f"is {' and '.join(looks)}"] if looks else []
     estimated = 1 - view.trials.scan_for(view.own.candidate).chosen.proportions[0]
     factor = estimated / (1 - float(view.source.moments.proportions[0]))
     if not 2 / 3 < factor < 3 / 2:
-        said.append(f"with {factor:.1f} times the foreground")
+        said.append(f"has {factor:.1f} times the foreground")
     return said

@@ -26,7 +26,7 @@ class Verdict:
         choice: name of the candidate to take.
         expected: IoU by candidate.
         alarms: what a person should look at.
-        reasons: how the target differs from the source, in words.
+        reasons: how the target differs from the source, such as `is darker`.
         labelled: tiles of the target whose labels `expected` was measured on; 0 if it is predicted without any.
         needed: labelled tiles that would tell the two most promising candidates apart.
     """
@@ -52,7 +52,7 @@ class Verdict:
     def sentence(self) -> str:
         """What to do, and what to expect, in a sentence."""
         title = CANDIDATES[self.choice].title
-        because = f"; the target is {' and '.join(self.reasons)}" if self.reasons else ""
+        because = f"; the target {' and '.join(self.reasons)}" if self.reasons else ""
         if self.abstains:
             needed = f"{self.needed} or more" if self.needed == MOST else f"About {self.needed}"
             return (

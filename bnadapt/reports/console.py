@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bnadapt.distances import MEASURES
 from bnadapt.gain import Verdict
-from bnadapt.reports.latents import LatentFindings, by_state, sentences
+from bnadapt.reports.latents import LatentFindings, answer, by_state, details
 
 ORDER = ("iou", "dice", "precision", "recall")
 
@@ -95,30 +96,37 @@ def print_source_summary(pixels: Sequence[float], iou: float, path: Path) -> Non
     )
 
 
-def print_verdict(verdict: Verdict, page: Path) -> None:
-    """What to do and what to expect, what to look at, and where the page is."""
+def print_verdict(verdict: Verdict) -> None:
+    """What to do and what to expect, and what to look at."""
     console = _console()
     console.print(verdict.sentence(), highlight=False, style="bold")
     for alarm in verdict.alarms:
         console.print(f"{alarm.name}: {alarm.sentence}", highlight=False)
-    console.print(f"Page: {page}", highlight=False)
 
 
-def print_distances(findings: LatentFindings, page: Path) -> None:
-    """The mean over layers of every measure in every state, what they say, and where the page is."""
+def print_distances(findings: LatentFindings) -> None:
+    """The answer, the mean over layers of every measure in every state, and what they say."""
     console = _console()
+    console.print(answer(findings), highlight=False, style="bold")
     states = list(by_state(findings.rows))
-    titles = {"noise_floor": "noise floor", "unadapted": "before", "adapted": "after"}
-    table = Table(
-        f"distance between {findings.source} and {findings.target}, mean over layers",
-        *(titles[state] for state in states),
-    )
+    titles = {"noise_floor": "two halves of the source", "unadapted": "without", "adapted": "with adaptation"}
+    table = Table("distance, mean over layers", *(titles[state] for state in states))
     for measure in findings.measures:
-        table.add_row(measure, *(f"{mean(row.value for row in findings.of(measure, state)):.3f}" for state in states))
+        values = (f"{mean(row.value for row in findings.of(measure, state)):.3f}" for state in states)
+        table.add_row(MEASURES[measure].title, *values)
     console.print(table)
-    for sentence in sentences(findings):
+    for sentence in details(findings):
         console.print(sentence, highlight=False)
-    console.print(f"Page: {page}", highlight=False)
+
+
+def print_answer(findings: LatentFindings) -> None:
+    """What adaptation did to the distances, in a sentence."""
+    _console().print(answer(findings), highlight=False)
+
+
+def print_page(page: Path) -> None:
+    """Where a page is."""
+    _console().print(f"Page: {page}", highlight=False)
 
 
 def print_prediction(count: int, total: int, blank: int, folder: Path) -> None:

@@ -8,55 +8,25 @@ from pathlib import Path
 import imageio.v3
 import numpy as np
 
-from bnadapt.distances import LayerDistance
+from bnadapt.distances import MEASURES, LayerDistance
 from bnadapt.files import atomic_folder
-from bnadapt.reports.document import Bullets, Document, Heading, Link, Paragraph, Picture, Table
-from bnadapt.reports.latents import LatentFindings, sentences
+from bnadapt.reports.document import Answer, Bullets, Document, Folded, Heading, Link, Paragraph, Picture, Table
+from bnadapt.reports.latents import LatentFindings, answer, details
 
-CAPTIONS = {
-    "depth": (
-        "Along the network",
-        "Every distance in the latent spaces, in the order in which the network computes them. Red: source against"
-        " target in the source network. Blue: source, in the source network, against target in the adapted one: what"
-        " adaptation leaves. Grey: one half of the source's tiles against the other, the noise floor. Bands are one"
-        " standard error, from tile to tile.",
-    ),
-    "map": (
-        "Where it stands out",
-        "The same distances in units of the noise floor, which makes measures and layers comparable. Black is no"
-        " difference.",
-    ),
-    "densities": (
-        "What moves",
-        "In the layers that moved most, the channel that moved most: the density of its values in the source, and in"
-        " the target without and with adaptation. The number is the Wasserstein distance before adaptation, in"
-        " standard deviations of the source.",
-    ),
-    "view": (
-        "The widest latent space",
-        "Latents of both domains in the plane in which all of them together vary most. A dot is one position in"
-        " one tile.",
-    ),
-    "agreement": (
-        "Do the measures agree?",
-        "Rank correlation over layers, without adaptation: 1 means that two measures put the layers into one order.",
-    ),
-    "proportions": (
-        "Class proportions of the target",
-        "The network is adapted to a few tiles for one share q of a class after the other. Left: the share f(q) that it"
-        " then predicts; where it lies on the dashed line, network and q agree. Right: uncertain pixels per boundary,"
-        " u(q). Of the shares that nearly agree, the one with the least u is taken.",
-    ),
-}
+STATES = {"noise_floor": "two halves of the source", "unadapted": "without adaptation", "adapted": "with adaptation"}
+PICTURES = ("depth", "map", "densities", "view", "agreement", "proportions")
 
 
-def write_distances(findings: LatentFindings, pictures: Mapping[str, np.ndarray], folder: Path) -> None:
+def write_distances(
+    findings: LatentFindings, pictures: Mapping[str, np.ndarray], folder: Path, verdict: str | None = None
+) -> None:
     """Write `distances.csv`, pictures, `index.html` and the same as `README.md` into a folder, all or nothing.
 
     Args:
         findings: what was measured.
         pictures: see `distance_figures.pictures`.
         folder: made if need be; files of these names are replaced, pictures that an earlier run has left removed.
+        verdict: its sentence, where there is one; the page opens with it.
     """
     with atomic_folder(folder) as partial:
         with (partial / "distances.csv").open("w", newline="", encoding="utf-8") as stream:
@@ -65,36 +35,84 @@ def write_distances(findings: LatentFindings, pictures: Mapping[str, np.ndarray]
             writer.writerows(asdict(row) for row in findings.rows)
         for name, drawn in pictures.items():
             imageio.v3.imwrite(partial / f"{name}.png", drawn)
-        page = document(findings, list(pictures))
+        page = document(findings, list(pictures), verdict)
         (partial / "index.html").write_text(page.html(), encoding="utf-8")
         (partial / "README.md").write_text(page.markdown(), encoding="utf-8")
-    for name in CAPTIONS.keys() - pictures.keys():
+    for name in set(PICTURES) - pictures.keys():
         (folder / f"{name}.png").unlink(missing_ok=True)
 
 
-def document(findings: LatentFindings, pictures: Sequence[str]) -> Document:
-    """The page: what was found in sentences, the pictures of these names, and a table of the main measure."""
+def document(findings: LatentFindings, pictures: Sequence[str], verdict: str | None = None) -> Document:
+    """The page: the answer, a picture, the main measure by layer, and further pictures of these names, folded."""
     measured = (
         f"Measured on {findings.tiles['source']} tiles of {findings.source} and {findings.tiles['target']} of"
         f" {findings.target}, without labels."
     )
-    illustrated = [
-        part
-        for name in pictures
-        for title, caption in [CAPTIONS[name]]
-        for part in (Heading(title), Paragraph(caption), Picture(f"{name}.png", title))
-    ]
+    first, *others = (
+        [Heading(title), Paragraph(text), Picture(f"{name}.png", title)]
+        for name, title, text in ((name, *caption(name, findings)) for name in pictures)
+    )
+    found = details(findings)
     return Document(
         f"{findings.source} and {findings.target}, layer by layer",
         [
-            Bullets(sentences(findings)),
+            *([Answer(verdict), Paragraph(answer(findings))] if verdict else [Answer(answer(findings))]),
+            *([Bullets(found)] if found else []),
             Paragraph(measured),
-            *illustrated,
-            Heading(f"{findings.main_measure()} by layer"),
+            *first,
+            Heading(f"{MEASURES[findings.main_measure()].title} by layer"),
             summary_table(findings),
             Link("distances.csv", "All distances: distances.csv"),
+            *([Folded("More pictures, for specialists", [part for each in others for part in each])] if others else []),
         ],
     )
+
+
+def caption(name: str, findings: LatentFindings) -> tuple[str, str]:
+    """Title of a picture, and what is drawn."""
+    left = (
+        " Blue: source, in the source network, against target in the adapted one: what adaptation leaves."
+        if findings.adapted
+        else ""
+    )
+    floor = (
+        " Grey: one half of the source's tiles against the other, the noise floor." if findings.has_noise_floor else ""
+    )
+    adapted = " without and with adaptation" if findings.adapted else ""
+    return {
+        "depth": (
+            "Along the network",
+            "Every distance in the latent spaces, in the order in which the network computes them. Red: source against"
+            f" target in the source network.{left}{floor} Bands are one standard error, from tile to tile.",
+        ),
+        "map": (
+            "Where it stands out",
+            "The same distances in units of the noise floor, which makes measures and layers comparable. Black is no"
+            " difference.",
+        ),
+        "densities": (
+            "What moves",
+            "In the layers that moved most, the channel that moved most: the density of its values in the source, and"
+            f" in the target{adapted}. The number is the Wasserstein distance before adaptation, in standard"
+            " deviations of the source.",
+        ),
+        "view": (
+            "The widest latent space",
+            "Latents of both domains in the plane in which all of them together vary most. A dot is one position in"
+            " one tile.",
+        ),
+        "agreement": (
+            "Do the measures agree?",
+            "Rank correlation over layers, without adaptation: 1 means that two measures put the layers into one"
+            " order.",
+        ),
+        "proportions": (
+            "Class proportions of the target",
+            "The network is adapted to a few tiles for one share q of a class after the other. Left: the share f(q)"
+            " that it then predicts; where it lies on the dashed line, network and q agree. Right: uncertain pixels"
+            " per boundary, u(q). Of the shares that nearly agree, the one with the least u is taken.",
+        ),
+    }[name]
 
 
 def summary_table(findings: LatentFindings) -> Table:
@@ -106,7 +124,7 @@ def summary_table(findings: LatentFindings) -> Table:
         [layer, str(columns[0][depth].channels), *(_value(column[depth]) for column in columns)]
         for depth, layer in enumerate(findings.layers)
     ]
-    return Table(["latent space", "channels", *states], rows)
+    return Table(["latent space", "channels", *(STATES[state] for state in states)], rows)
 
 
 def _value(row: LayerDistance) -> str:

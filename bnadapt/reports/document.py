@@ -43,6 +43,16 @@ class Paragraph(Part):
 
 
 @dataclass(frozen=True)
+class Answer(Part):
+    """What a page says in a sentence: it opens with that."""
+
+    text: str
+
+    def markdown(self) -> str:
+        return f"**{_plain(self.text)}**"
+
+
+@dataclass(frozen=True)
 class Code(Part):
     """A command, as it is typed."""
 
@@ -102,6 +112,19 @@ class Table(Part):
 
 
 @dataclass(frozen=True)
+class Folded(Part):
+    """Parts that show once they are asked for."""
+
+    title: str
+    parts: Sequence[Part]
+
+    def markdown(self) -> str:
+        """Inside of HTML's element `details`, which GitHub's Markdown has too."""
+        inside = "\n\n".join(part.markdown() for part in self.parts)
+        return f"<details><summary>{escape(self.title)}</summary>\n\n{inside}\n\n</details>"
+
+
+@dataclass(frozen=True)
 class Document:
     """A title and what follows it."""
 
@@ -116,7 +139,7 @@ class Document:
         """A whole page."""
         from markdown_it import MarkdownIt
 
-        body = MarkdownIt("commonmark", {"html": False}).enable("table").render(self.markdown())
+        body = MarkdownIt("commonmark").enable("table").render(self.markdown())
         return f"<!doctype html><meta charset='utf-8'><title>{escape(self.title)}</title><style>{STYLE}</style>\n{body}"
 
 

@@ -7,7 +7,7 @@ from statistics import median
 
 from torch import Tensor
 
-from bnadapt.distances import LatentStates, LayerDistance
+from bnadapt.distances import MEASURES, LatentStates, LayerDistance
 
 MAIN = "normalised_wasserstein"
 CLEARLY = 2  # standard errors
@@ -75,60 +75,98 @@ def by_state(rows: Sequence[LayerDistance]) -> dict[str, dict[str, dict[str, flo
     return values
 
 
-def sentences(findings: LatentFindings) -> list[str]:
-    """What shifts, what adaptation removes and what it leaves, in the main measure, freed of the samples' bias."""
-    measure = findings.main_measure()
-    unadapted, floor = findings.of(measure, "unadapted"), findings.of(measure, "noise_floor")
-    unit = "" if unadapted[0].unit == "none" else f" {unadapted[0].unit}"
-    worst = max(unadapted, key=_unbiased)
-    lines = [
-        f"{findings.source} and {findings.target} lie farthest apart in {worst.layer}: {_unbiased(worst):.2f}{unit}"
-        f" ({measure})."
-    ]
+def answer(findings: LatentFindings) -> str:
+    """How far apart the domains are, and how much of that adaptation removes, in a sentence."""
+    source, target = findings.source, findings.target
+    unadapted = findings.of(findings.main_measure(), "unadapted")
     if not findings.has_noise_floor:
-        return [*lines, f"More tiles of {findings.source} are needed to tell what of it is chance."]
-    lines[0] = f"{lines[0][:-2]}; two halves of {findings.source} lie {floor[worst.depth].value:.2f} apart there)."
-    apart = [row for row, noise in zip(unadapted, floor, strict=True) if _above(row, noise)]
-    lines.append(f"In {len(apart)} of {len(unadapted)} latent spaces they are clearly farther apart than those halves.")
-    if findings.adapted:
-        lines += _removal(apart, [findings.of(measure, "adapted")[row.depth] for row in apart], floor, unit)
-    if findings.adapted and apart and len(findings.measures) > 1:
-        lines.append(_by_measure(findings))
+        return f"{_farthest(findings)} More tiles of {source} are needed to tell what of it is chance."
+    apart = _apart(findings, "unadapted")
+    if not apart:
+        none = ": there is no shift that adaptation could remove" if findings.adapted else ""
+        return f"{source} and {target} are no farther apart than two halves of {source}{none}."
+    where = f"in {len(apart)} of {len(unadapted)} latent spaces"
+    if not findings.adapted:
+        return f"{source} and {target} are clearly apart {where}. {_farthest(findings)}"
+    changed = _removed(median(_left(findings, findings.main_measure(), apart)))
+    still = len(set(apart) & set(_apart(findings, "adapted")))
+    return (
+        f"{source} and {target} are clearly apart {where}; there adaptation {changed} of the distance"
+        f" ({_title(findings.main_measure())}, median), and {still} of these spaces are clearly apart still."
+    )
+
+
+def details(findings: LatentFindings) -> list[str]:
+    """What shifts most, what adaptation removes and leaves where, and what the other measures say."""
+    if not findings.has_noise_floor:
+        return []
+    lines = [_farthest(findings)] if findings.adapted else []
+    apart = _apart(findings, "unadapted")
+    if findings.adapted and apart:
+        lines += [_extremes(findings, apart), _largest_left(findings, apart)]
+        lines += [_by_measure(findings)] if len(findings.measures) > 1 else []
     return lines
 
 
-def _removal(
-    before: Sequence[LayerDistance], after: Sequence[LayerDistance], floor: Sequence[LayerDistance], unit: str
-) -> list[str]:
-    if not before:
-        return ["There is no shift that adaptation could remove."]
-    left = [_unbiased(row) / _unbiased(old) for row, old in zip(after, before, strict=True)]
-    order = sorted(range(len(left)), key=left.__getitem__)
-    most, least = order[0], order[-1]
-    largest = max(after, key=_unbiased)
-    lines = [
-        f"There adaptation {_removed(median(left))} of the distance in the median space; it {_removed(left[most])} in"
-        f" {before[most].layer} and {_removed(left[least])} in {before[least].layer}.",
-        f"What it leaves is largest in {largest.layer}: {_unbiased(largest):.2f}{unit}.",
-    ]
-    remaining = sum(_above(row, floor[row.depth]) for row in after)
-    lines.append(f"After adaptation {remaining} of these {len(before)} spaces are still clearly apart.")
-    return lines
+def _farthest(findings: LatentFindings) -> str:
+    measure, source = findings.main_measure(), findings.source
+    worst = max(findings.of(measure, "unadapted"), key=_unbiased)
+    halves = f"; two halves of {source} are {findings.of(measure, 'noise_floor')[worst.depth].value:.2f} apart there"
+    return (
+        f"{source} and {findings.target} are farthest apart in {worst.layer}: {_with_unit(worst)}"
+        f" ({_title(measure)}{halves if findings.has_noise_floor else ''})."
+    )
+
+
+def _extremes(findings: LatentFindings, apart: Sequence[int]) -> str:
+    """Where adaptation removes most, and where least."""
+    left = dict(zip(apart, _left(findings, findings.main_measure(), apart), strict=True))
+    most, least = min(left, key=left.get), max(left, key=left.get)
+    return (
+        f"Adaptation {_removed(left[most])} of the distance in {findings.layers[most]}, and {_removed(left[least])} in"
+        f" {findings.layers[least]}."
+    )
+
+
+def _largest_left(findings: LatentFindings, apart: Sequence[int]) -> str:
+    after = findings.of(findings.main_measure(), "adapted")
+    largest = max((after[depth] for depth in apart), key=_unbiased)
+    return f"What it leaves is largest in {largest.layer}: {_with_unit(largest)}."
 
 
 def _by_measure(findings: LatentFindings) -> str:
     """How much adaptation removes in the median latent space, as every measure sees it."""
     removed = {}
     for measure in findings.measures:
-        pairs = zip(findings.of(measure, "unadapted"), findings.of(measure, "adapted"), strict=True)
-        left = [_unbiased(after) / _unbiased(before) for before, after in pairs if _unbiased(before) > 0]
-        if left:
-            removed[measure] = 1 - median(left)
-    listed = ", ".join(f"{share:.0%} of {name}" for name, share in sorted(removed.items(), key=lambda each: -each[1]))
-    sentence = f"By measure, in the median of all latent spaces, adaptation removes {listed}."
+        before = findings.of(measure, "unadapted")
+        if left := _left(findings, measure, [row.depth for row in before if _unbiased(row) > 0]):
+            removed[measure] = median(left)
+    listed = ", ".join(f"{1 - left:+.0%} {_title(name)}" for name, left in sorted(removed.items(), key=lambda i: i[1]))
+    sentence = f"Of the distance, adaptation removes in the median of all latent spaces, by measure: {listed}."
     if MAIN in removed:
-        sentence += f" ({MAIN} weighs directions in which the source hardly varies as much as all others.)"
+        sentence += f" ({_title(MAIN)} weighs directions in which the source hardly varies as much as all others.)"
     return sentence
+
+
+def _apart(findings: LatentFindings, state: str) -> list[int]:
+    """Depths at which the distance is above that of two halves of the source by more than their standard errors."""
+    measure = findings.main_measure()
+    pairs = zip(findings.of(measure, state), findings.of(measure, "noise_floor"), strict=True)
+    return [row.depth for row, noise in pairs if _above(row, noise)]
+
+
+def _left(findings: LatentFindings, measure: str, depths: Sequence[int]) -> list[float]:
+    """What adaptation leaves of the distance, as a share, at these depths."""
+    before, after = (findings.of(measure, state) for state in ("unadapted", "adapted"))
+    return [_unbiased(after[depth]) / _unbiased(before[depth]) for depth in depths]
+
+
+def _title(measure: str) -> str:
+    return MEASURES[measure].title
+
+
+def _with_unit(row: LayerDistance) -> str:
+    return f"{_unbiased(row):.2f}{'' if row.unit == 'none' else f' {row.unit}'}"
 
 
 def _removed(left: float) -> str:

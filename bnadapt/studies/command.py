@@ -113,11 +113,11 @@ def _tell(folder: Path, page: "Document") -> None:
     """Print what was found, and where the page is."""
     from rich.console import Console
 
-    from bnadapt.reports.document import Bullets, Table
+    from bnadapt.reports.document import Answer, Bullets, Table
 
     console = Console(soft_wrap=True, markup=False)
     console.print(f"\n{page.title}", style="bold")
     for part in page.parts:
-        if isinstance(part, Bullets) or (isinstance(part, Table) and len(part.rows) <= FEW_ROWS):
-            console.print(part.markdown(), highlight=False)
+        if isinstance(part, Answer | Bullets) or (isinstance(part, Table) and len(part.rows) <= FEW_ROWS):
+            console.print(part.text if isinstance(part, Answer) else part.markdown(), highlight=False)
     console.print(f"Page: {folder / 'index.html'}", highlight=False)

@@ -33,7 +33,7 @@ def test_distances_measures_without_adapting_or_training(best, tmp_path, capfd):
     assert float(row["value"]) > 2 * float(rows["encoder.0.norm1", "noise_floor", "channel_wasserstein"]["value"])
     assert best.read_bytes() == before
     printed = capfd.readouterr().out
-    assert "lie farthest apart in" in printed
+    assert "are farthest apart in" in printed
     assert str(tmp_path / "page" / "index.html") in printed
 
 
@@ -87,7 +87,7 @@ def test_two_processes_find_what_one_finds(best, tmp_path):
         [*command, *two, "--output", str(tmp_path / "two")], capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("lie farthest apart in") == 1
+    assert done.stdout.count("are farthest apart in") == 1
     main([*command[3:], "--output", str(tmp_path / "one")])
     one, two = table(tmp_path / "one"), table(tmp_path / "two")
     assert one.keys() == two.keys()

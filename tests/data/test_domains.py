@@ -72,7 +72,7 @@ def test_a_folder_pairs_images_and_masks_by_name(tmp_path, ending, dtype):
     folder = write_images(tmp_path / "mine", ending=ending, dtype=dtype)
     (folder / "masks" / "03.png").unlink()
     domain = Folder(str(folder / "images"), str(folder / "masks"))
-    assert domain.name == (folder / "images").as_posix()
+    assert domain.name == folder.name
     assert [section.name for section in domain.unlabelled()] == [f"03{ending}"]
     assert len(domain.labelled()) == 5
     section = domain.labelled()[1]

@@ -2,9 +2,10 @@
 
 import pytest
 
-from bnadapt.reports.document import Bullets, Code, Document, Heading, Link, Paragraph, Picture, Table
+from bnadapt.reports.document import Answer, Bullets, Code, Document, Folded, Heading, Link, Paragraph, Picture, Table
 
 PARTS = [
+    Answer("It helps."),
     Bullets(["one <b>", "two"]),
     Heading("A heading"),
     Paragraph("a & b"),
@@ -19,6 +20,7 @@ def test_html_is_escaped_and_whole():
     page = Document("A <title>", PARTS).html()
     assert page.startswith("<!doctype html>")
     assert "<h1>A &lt;title&gt;</h1>" in page
+    assert "<strong>It helps.</strong>" in page
     assert "<li>one &lt;b&gt;</li>" in page
     assert "<p>a &amp; b</p>" in page
     assert '<img src="depth.png" alt="Along the network" />' in page
@@ -41,7 +43,8 @@ def test_markdown_is_to_be_read_as_it_is():
 def test_text_is_shown_as_it_is(text):
     from html import escape
 
-    for part in (Paragraph(text), Bullets([text]), Heading(text), Table(["a"], [[text]])):
+    parts = (Answer(text), Paragraph(text), Bullets([text]), Heading(text), Table(["a"], [[text]]))
+    for part in (*parts, Folded(text, []), Folded("more", [Paragraph(text)])):
         assert escape(text, quote=False) in Document("title", [part]).html()
 
 
@@ -50,3 +53,11 @@ def test_cells_with_bars_and_paths_with_spaces():
     assert "<th>|mean|</th>" in page
     assert "<td>a | b</td>" in page
     assert 'src="my%20picture.png"' in page
+
+
+def test_what_is_folded_is_read_as_markdown():
+    page = Document("title", [Folded("More", [Heading("Inside"), Table(["n"], [["22"]])]), Paragraph("after")]).html()
+    inside = page[page.index("<details><summary>More</summary>") : page.index("</details>")]
+    assert "<h2>Inside</h2>" in inside
+    assert "<td>22</td>" in inside
+    assert "<p>after</p>" not in inside

@@ -9,8 +9,8 @@ import torch
 
 from bnadapt.distances import MEASURES, LatentStates, Sketch
 from bnadapt.reports.distance_figures import pictures
-from bnadapt.reports.distance_page import write_distances
-from bnadapt.reports.latents import LatentFindings, sentences
+from bnadapt.reports.distance_page import caption, write_distances
+from bnadapt.reports.latents import LatentFindings, answer, details
 
 LAYERS = {"first": 3, "middle": 8, "last": 4}
 
@@ -52,28 +52,49 @@ def test_rows_are_every_layer_state_and_measure_in_order():
     assert {(row.source_samples, row.target_samples) for row in rows if row.state != "noise_floor"} == {(640, 640)}
 
 
-def test_sentences_name_the_layer_that_moved_and_what_adaptation_did():
-    text = " ".join(sentences(findings({"middle": 2.0, "last": 1.0}, {"last": 1.5})))
-    assert "here and there lie farthest apart in middle: 1.9" in text
-    assert "In 2 of 3 latent spaces they are clearly farther apart" in text
-    removed = int(re.search(r"removes (\d+)% in middle", text)[1])
+def test_the_answer_says_how_far_apart_and_what_adaptation_removes():
+    found = findings({"middle": 2.0, "last": 1.0}, {"last": 1.5})
+    text = answer(found)
+    assert text.startswith("here and there are clearly apart in 2 of 3 latent spaces; there adaptation removes ")
+    assert text.endswith("and 1 of these spaces are clearly apart still.")
+    without = answer(findings({"middle": 2.0, "last": 1.0}))
+    assert without.startswith("here and there are clearly apart in 2 of 3 latent spaces. ")
+    assert "farthest apart in middle: 1.9" in without
+
+
+def test_details_name_the_layers_that_moved_and_what_adaptation_leaves():
+    text = " ".join(details(findings({"middle": 2.0, "last": 1.0}, {"last": 1.5})))
+    assert "here and there are farthest apart in middle: 1.9" in text
+    removed = int(re.search(r"removes (\d+)% of the distance in middle", text)[1])
     assert removed > 90
     assert "adds 5" in text
     assert "largest in last: 1.4" in text
-    assert "After adaptation 1 of these 2 spaces are still clearly apart" in text
 
 
-def test_sentences_without_adaptation_and_without_a_shift():
-    text = sentences(findings({"first": 2.0}))
-    assert len(text) == 2
-    same = " ".join(sentences(findings({}, {})))
-    assert "In 0 of 3 latent spaces" in same
-    assert "no shift that adaptation could remove" in same
+def test_without_a_shift_there_is_nothing_to_remove():
+    assert "no shift that adaptation could remove" in answer(findings({}, {}))
+    assert answer(findings({})) == "here and there are no farther apart than two halves of here."
 
 
 def test_sentences_are_about_the_measure_that_was_taken():
-    text = " ".join(sentences(findings({"first": 2.0}, measures={"energy": MEASURES["energy"]})))
-    assert "root of latents (energy;" in text
+    found = findings({"first": 2.0}, measures={"energy": MEASURES["energy"]})
+    assert "root of latents (energy distance;" in answer(found)
+
+
+@pytest.mark.parametrize("adapted", [None, {}])
+def test_captions_tell_of_nothing_that_is_not_drawn(adapted):
+    found = findings({"middle": 2.0}, adapted)
+    _, text = caption("depth", found)
+    assert ("Blue" in text) == (adapted is not None)
+    assert "Grey" in text
+
+
+def test_the_page_opens_with_the_verdict_where_there_is_one(tmp_path):
+    found = findings({"middle": 2.0}, {})
+    write_distances(found, pictures(found), tmp_path / "page", "Adapt: expected IoU 0.5.")
+    lines = (tmp_path / "page" / "README.md").read_text().splitlines()
+    assert lines[2] == "**Adapt: expected IoU 0.5.**"
+    assert lines[4] == answer(found)
 
 
 @pytest.mark.parametrize("adapted", [None, {}])
@@ -87,7 +108,7 @@ def test_the_page_holds_sentences_pictures_and_all_numbers(tmp_path, adapted, na
     for name in ("depth", "map", "densities", "view", "agreement"):
         assert f'src="{name}.png"' in page
         assert (tmp_path / "page" / f"{name}.png").stat().st_size > 1000
-    assert all(sentence in page for sentence in sentences(found))
+    assert all(sentence in page for sentence in (answer(found), *details(found)))
     rows = list(csv.DictReader((tmp_path / "page" / "distances.csv").open()))
     assert len(rows) == len(found.rows)
     assert [float(row["value"]) for row in rows] == [row.value for row in found.rows]
@@ -104,4 +125,5 @@ def test_one_tile_a_domain_still_gives_a_page(tmp_path):
     write_distances(found, drawn, tmp_path / "page")
     page = (tmp_path / "page" / "index.html").read_text()
     assert "farthest apart in only" in page
+    assert "Grey" not in page
     assert "More tiles of here are needed" in page
