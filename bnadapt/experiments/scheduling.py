@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import torch
 from dask.distributed import Client, Future, LocalCluster, Worker, as_completed, get_worker
 from distributed.system import MEMORY_LIMIT
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
 
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation
@@ -72,13 +74,14 @@ def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, 
 def _measure_here(cases: Sequence[Case], folders: Folders, console: Console) -> None:
     """Measure cases in this process; those that fail do not stop the others."""
     errors: list[Exception] = []
-    for case in track(sorted(cases, key=_by_network), "cases", console=console):
-        try:
-            if case.needs:
-                _train(case.needs, folders.networks, None)
-            _measure([case], folders, None, None)
-        except Exception as error:
-            errors.append(error)
+    with progress_bars(console) as progress:
+        for case in progress.track(sorted(cases, key=_by_network), description="cases"):
+            try:
+                if case.needs:
+                    _train(case.needs, folders.networks, None)
+                _measure([case], folders, None, None)
+            except Exception as error:
+                errors.append(error)
     _refuse_failures(errors)
 
 
@@ -105,17 +108,33 @@ def _follow(futures: dict[Future, list[Case] | SourceNetwork]) -> None:
     networks = [each for each in futures.values() if isinstance(each, SourceNetwork)]
     cases = sum(len(each) for each in futures.values() if isinstance(each, list))
     errors: list[BaseException] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        bars: dict[type, TaskID] = {list: progress.add_task("cases", total=cases)}
+    with progress_bars() as progress:
+        bars: dict[type, TaskID] = {list: progress.add_task("cases", total=cases, start=not networks)}
         if networks:
             bars[SourceNetwork] = progress.add_task("networks to train", total=len(networks))
         for future in as_completed(futures):
             work = futures[future]
+            progress.start_task(bars[list])
             progress.advance(bars[type(work)], len(work) if isinstance(work, list) else 1)
             if future.status == "error":
                 errors.append(future.exception())
     _refuse_failures(errors)
+
+
+def progress_bars(console: Console | None = None) -> Progress:
+    """Bars with the time left."""
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft(), console=console)
+
+
+class TimeLeft(ProgressColumn):
+    """At the mean pace since the start, from the first piece of work on: rich's own looks back 30 seconds."""
+
+    def render(self, task: Task) -> Text:
+        """Hours, minutes and seconds."""
+        if not task.completed or task.elapsed is None:
+            return Text("")
+        left = task.elapsed / task.completed * task.remaining
+        return Text(f"{timedelta(seconds=round(left))} left", style="progress.remaining")
 
 
 def _refuse_failures(errors: Sequence[BaseException]) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 import yaml
+from rich.progress import Task, TaskID
 
 from bnadapt.errors import InputError
 from bnadapt.experiments import tables
@@ -18,7 +19,7 @@ from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
 from bnadapt.experiments.plan import plan
-from bnadapt.experiments.scheduling import Folders
+from bnadapt.experiments.scheduling import Folders, TimeLeft
 from bnadapt.experiments.tables import Tables
 from bnadapt.studies.command import main, study_class
 
@@ -224,3 +225,11 @@ def test_a_plan_counts_what_is_missing_and_measures_a_step(tmp_path):
         network.path(tmp_path / "networks").parent.mkdir(exist_ok=True)
         network.path(tmp_path / "networks").touch()
     assert plan(cases, folders).endswith("of which 2 are trained already.")
+
+
+def test_progress_tells_the_time_left_from_the_first_piece_of_work_on():
+    task = Task(TaskID(0), "networks to train", total=3, completed=0, _get_time=lambda: 900.0)
+    task.start_time = 0.0
+    assert TimeLeft().render(task).plain == ""
+    task.completed = 1
+    assert TimeLeft().render(task).plain == "0:30:00 left"
