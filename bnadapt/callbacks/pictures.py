@@ -1,5 +1,6 @@
 """Pictures for TensorBoard: image, mask, predictions without and with adaptation, and what it changes."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from bnadapt.callbacks.inference import logits_of
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.data.masks import IGNORED
 
+IN_TENSORBOARD = 3  # panels beside each other: its cards are narrow
 CORRECTIONS = ListedColormap(["#d55e00", "#eeeeee", "#009e73"])  # newly wrong, unchanged, corrected
 CHANGES = ListedColormap(["#e08214", "#eeeeee", "#8073ac"])  # removed, unchanged, added
 
@@ -49,10 +51,10 @@ class SegmentationPictures(Callback):
 
     def _draw(self, trainer: Trainer, task: LightningModule, where: str, items: Iterable[Mapping[str, Tensor]]) -> None:
         for number, item in enumerate(items):
-            predictions = predictions_by_state(task, item["image"][None])
-            writer_of(trainer).add_figure(
-                f"picture/{where}/{number}", comparison(item, predictions), trainer.global_step
-            )
+            panels = comparison_panels(item, predictions_by_state(task, item["image"][None]))
+            figure = panel_grid(panels, IN_TENSORBOARD, side=1.7)
+            figure.set_dpi(200)
+            writer_of(trainer).add_figure(f"picture/{where}/{number}", figure, trainer.global_step)
 
 
 def predictions_by_state(task: LightningModule, images: Tensor) -> dict[str, Tensor]:
@@ -67,7 +69,12 @@ def predictions_by_state(task: LightningModule, images: Tensor) -> dict[str, Ten
 
 
 def comparison(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> Figure:
-    """One row of panels: image, mask if there is one, predictions, and what the second of two predictions changes.
+    """One row of `comparison_panels`."""
+    return panel_row(comparison_panels(item, predictions))
+
+
+def comparison_panels(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> dict[str, "Panel"]:
+    """By title: image, mask if there is one, predictions, and what the second of two predictions changes.
 
     With a mask, changes are corrected or newly wrong; without one, foreground is added or removed.
     """
@@ -82,7 +89,7 @@ def comparison(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) ->
             panels["corrected (green), newly wrong (orange)"] = corrections_panel(before, after, item["mask"].numpy())
         else:
             panels["added (purple), removed (orange)"] = _signed(after > 0, before > 0, CHANGES)
-    return panel_row(panels)
+    return panels
 
 
 @dataclass(frozen=True)
@@ -120,12 +127,20 @@ def corrections_panel(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -
 
 
 def panel_row(panels: Mapping[str, Panel]) -> Figure:
-    """Named panels beside each other."""
-    figure = Figure(figsize=(2.6 * len(panels), 2.9), layout="constrained")
-    for axes, (name, panel) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        axes.imshow(panel.picture, cmap=panel.colours, vmin=panel.low, vmax=panel.high, interpolation="nearest")
-        axes.set_title(name, fontsize=9)
+    """Panels beside each other, with their titles."""
+    return panel_grid(panels, len(panels), side=2.6)
+
+
+def panel_grid(panels: Mapping[str, Panel], columns: int, side: float) -> Figure:
+    """Panels in so many columns, each so many inches wide, with their titles."""
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(side * columns, (side + 0.3) * rows), layout="constrained")
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in grid:
         axes.axis("off")
+    for axes, (title, panel) in zip(grid, panels.items(), strict=False):
+        axes.imshow(panel.picture, cmap=panel.colours, vmin=panel.low, vmax=panel.high, interpolation="nearest")
+        axes.set_title(title.replace(", ", ",\n"), fontsize=9)
     return figure
 
 

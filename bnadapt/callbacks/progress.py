@@ -1,5 +1,6 @@
 """What is seen while a network trains, and when it begins to."""
 
+import math
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -8,11 +9,17 @@ from rich.console import Console
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's, without the number of the run's folder among the scores."""
+    """Lightning's, but that it counts epochs from 1, knows how many the steps take, and shows no number of a folder."""
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         shown = super().get_metrics(trainer, pl_module)
         return {name: value for name, value in shown.items() if name != "v_num"}
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        epochs = self.trainer.max_epochs
+        if epochs == -1 and self.trainer.max_steps > 0:
+            epochs = math.ceil(self.trainer.max_steps / self.trainer.num_training_batches)
+        return f"Epoch {current_epoch + 1}{f'/{epochs}' if epochs and epochs > 0 else ''}"
 
 
 class TrainingStart(Callback):
