@@ -26,6 +26,7 @@ from bnadapt.reports.console import (
     print_adaptation,
     print_answer,
     print_distances,
+    print_export,
     print_next,
     print_page,
     print_prediction,
@@ -44,7 +45,7 @@ from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTa
 from bnadapt.trainer import AUTO, AdaptationTrainer
 
 STEPS = 1000  # of a training that is given no length
-OWN = ("adapt", "recommend", "distances", "source_summary")
+OWN = ("adapt", "recommend", "distances", "export", "source_summary")
 
 
 class BnadaptCLI(LightningCLI):
@@ -193,6 +194,11 @@ class BnadaptCLI(LightningCLI):
             print_distances(findings)
             self._write_distances(findings, Path(self.config.distances.output))
             self._print_next("predict" if findings.adapted else "adapt")
+
+    def after_export(self) -> None:
+        """Say what was written."""
+        if self.trainer.is_global_zero:
+            print_export(self.config.export.format, self.trainer.exported_path)
 
     def after_source_summary(self) -> None:
         """Say what the summary rests on."""

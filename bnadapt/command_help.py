@@ -100,6 +100,12 @@ HELP: Mapping[str, Help] = {
         f"--ckpt_path adapted.ckpt {TARGET} --output predictions",
         (*OF_TARGET, "data.tile_size", "data.batch_size", *RUNNING),
     ),
+    "export": Help(
+        f"--ckpt_path adapted.ckpt {TARGET} --format onnx",
+        OF_TARGET,
+        "A model takes images with the values that their files have, scales them by fixed numbers, those of the target,"
+        " and gives the probability of every class.",
+    ),
     "distances": Help(
         f"--ckpt_path {CHECKPOINT} \\\n      {SOURCE_IMAGES} \\\n      {TARGET}",
         ("data.source", "data.source.images", *OF_TARGET, "data.tile_size"),
@@ -124,6 +130,8 @@ def help_for(arguments: Sequence[str]) -> str | None:
         return help_of_study(others[0])
     if command in HELP:
         return help_of(command)
+    if command == "import":
+        return help_of_import()
     return f"usage: bnadapt doctor\n\n{_sentence(COMMANDS[command])}" if command == "doctor" else None
 
 
@@ -150,6 +158,19 @@ def help_of(command: str) -> str:
     return _screen(command, COMMANDS[command], f"bnadapt {command} {own.example}", _options(command), note)
 
 
+def help_of_import() -> str:
+    """What `bnadapt import --help` prints."""
+    name = "import_network"
+    told = descriptions(ours("exchange/command.py"), name)
+    example = "bnadapt import weights.pth --network smp/unet --network_args.encoder_name resnet34"
+    options = ((each, text) for each, text in told.items() if each != "weights")
+    note = (
+        f"WEIGHTS: {told['weights']}. The checkpoint is then adapted like any other; `bnadapt export --format"
+        " state_dict --like WEIGHTS` writes it back in the form of the file that it came from."
+    )
+    return _screen("import WEIGHTS", COMMANDS["import"], example, options, note, "[OPTIONS]")
+
+
 def help_of_study(name: str) -> str:
     """What `bnadapt study NAME --help` prints."""
     about = STUDIES[name].about
@@ -168,9 +189,16 @@ def _sentence(about: str) -> str:
     return f"{about[0].upper()}{about[1:]}."
 
 
-def _screen(command: str, about: str, example: str, options: Iterable[tuple[str, str]], note: str) -> str:
+def _screen(
+    command: str,
+    about: str,
+    example: str,
+    options: Iterable[tuple[str, str]],
+    note: str,
+    usage: str = "[--config FILE] [OPTIONS]",
+) -> str:
     lines = [
-        f"usage: bnadapt {command} [--config FILE] [OPTIONS]",
+        f"usage: bnadapt {command} {usage}",
         _sentence(about),
         f"example:\n  {example}",
         "options:\n" + "\n".join(_option(name, text) for name, text in options),

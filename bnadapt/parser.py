@@ -50,7 +50,7 @@ CLASSES = {  # where the classes are that options of these names take, and what 
 
 
 class OneSentence:
-    """A parser whose refusals are the sentence of an InputError."""
+    """A parser whose refusals are the sentence of an InputError; what is true or false may stand alone for true."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse, with what the message says in one sentence."""
@@ -64,20 +64,28 @@ class OneSentence:
         raise InputError(one_sentence(message, [action.dest for action in self._actions])) from ex
 
 
-class CommandParser(OneSentence, LightningArgumentParser):
-    """Of the commands that are LightningCLI's; an option that is true or false may stand alone for true."""
-
-    def add_method_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
-        """Add the parameters of a method as options."""
-        names = super().add_method_arguments(*args, **kwargs)
+    def _alone(self, names: list[str]) -> list[str]:
+        """Let those of the options that are true or false stand alone for true."""
         for action in self._actions:
             if action.dest in names and getattr(action, "_typehint", None) is bool:
                 action.nargs, action.const = "?", True
         return names
 
 
-class StudyParser(OneSentence, ArgumentParser):
-    """Of a study."""
+class CommandParser(OneSentence, LightningArgumentParser):
+    """Of the commands that are LightningCLI's."""
+
+    def add_method_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Add the parameters of a method as options."""
+        return self._alone(super().add_method_arguments(*args, **kwargs))
+
+
+class PlainParser(OneSentence, ArgumentParser):
+    """Of what is no command of LightningCLI."""
+
+    def add_function_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Add the parameters of a function as options."""
+        return self._alone(super().add_function_arguments(*args, **kwargs))
 
 
 class Refused(NamedTuple):

@@ -28,14 +28,14 @@ def parameters(path: Path, class_name: str, method: str) -> Sequence[str]:
 
 
 @cache
-def descriptions(path: Path, class_name: str, method: str = "__init__") -> Mapping[str, str]:
-    """What the docstring of a method, or of the class where the method has none, says of every parameter.
+def descriptions(path: Path, name: str, method: str = "__init__") -> Mapping[str, str]:
+    """What the docstring of a class's method, or else of the class or function, says of every parameter.
 
     The first sentence of each.
     """
     from docstring_parser import DocstringStyle, parse
 
-    nodes = [_method(path, class_name, method), _class(path, class_name)]
+    nodes = [_method(path, name, method), _definition(path, name)]
     texts = [ast.get_docstring(node) for node in nodes if node is not None]
     told = parse(next(filter(None, texts), ""), style=DocstringStyle.GOOGLE).params
     return {each.arg_name: _first_sentence(" ".join((each.description or "").split())) for each in told}
@@ -45,12 +45,14 @@ def _first_sentence(text: str) -> str:
     return text.partition(". ")[0].rstrip(".")
 
 
-def _class(path: Path, name: str) -> ast.ClassDef | None:
-    return next((node for node in _nodes(path) if isinstance(node, ast.ClassDef) and node.name == name), None)
+def _definition(path: Path, name: str) -> ast.ClassDef | ast.FunctionDef | None:
+    """Of a class or function."""
+    kinds = ast.ClassDef | ast.FunctionDef
+    return next((node for node in _nodes(path) if isinstance(node, kinds) and node.name == name), None)
 
 
 def _method(path: Path, class_name: str, name: str) -> ast.FunctionDef | None:
-    kind = _class(path, class_name)
+    kind = _definition(path, class_name)
     body = kind.body if kind else ()
     return next((each for each in body if isinstance(each, ast.FunctionDef) and each.name == name), None)
 

@@ -1,4 +1,4 @@
-"""The Lightning Trainer with `adapt`, `recommend`, `distances` and `source_summary` beside Lightning's own commands."""
+"""The Lightning Trainer with bnadapt's own commands, such as `adapt`, beside Lightning's."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +19,7 @@ from bnadapt.callbacks.source_summary import add_source_summary
 from bnadapt.callbacks.verdict import judge_target, recipe_of, target_change_of
 from bnadapt.data import TargetChange
 from bnadapt.errors import InputError
+from bnadapt.exchange import FORMATS, About, FormatName, write_model
 from bnadapt.files import atomic_folder, refuse_existing, try_place
 from bnadapt.gain import CANDIDATES, Trials, Verdict
 from bnadapt.gain.verdict import verdict_on
@@ -34,12 +35,14 @@ class AdaptationTrainer(Trainer):
         adapted_path: of the checkpoint that `adapt` has written.
         latent_distance: what `adapt` or `distances` has measured, on the first process.
         segmented: how many images `predict` has segmented.
+        exported_path: of the file that `export` has written.
         judged: the verdict of `recommend`, and what it rests on.
     """
 
     adapted_path: Path | None = None
     latent_distance: LatentDistance | None = None
     segmented: int = 0
+    exported_path: Path | None = None
     judged: tuple[Verdict, Trials] | None = None
 
     def test(
@@ -255,6 +258,37 @@ class AdaptationTrainer(Trainer):
             add_source_summary(self, model, path)
 
         self._do(work, model, datamodule, ckpt_path)
+
+    def export(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule,
+        ckpt_path: str | None = None,
+        format: FormatName = "torchscript",
+        output: str | None = None,
+        overwrite: bool = False,
+        about: About | None = None,
+        like: str | None = None,
+    ) -> None:
+        """Write the network for other programs, which run it without bnadapt.
+
+        Args:
+            model: the task.
+            datamodule: the numbers of its target's scaling, and an image to test with, are the model's.
+            ckpt_path: checkpoint of the trained or adapted network.
+            format: `torchscript`, `onnx`, `bioimageio` (a package with both weights of torch, tested by
+                bioimageio.core), or `state_dict` (weights alone, which need no target).
+            output: file to write; by default CKPT_PATH with the format's extension.
+            overwrite: whether to replace what an earlier run has written there.
+            about: what a package says of itself: --about.authors '["NAME"]' and --about.license are needed.
+            like: file of weights whose form `state_dict` takes, such as the one that `import` has read.
+        """
+        path = Path(output) if output else Path(ckpt_path).with_suffix(FORMATS[format].extension)
+        refuse_existing([path], overwrite)
+        try_place(path.parent, [path.name])
+        template = Path(like) if like else None
+        self._do(lambda: write_model(model, datamodule, format, path, about, template), model, datamodule, ckpt_path)
+        self.exported_path = path
 
     def _chosen(self, task: LightningModule, choose: str, recipe: Recipe) -> Recipe:
         """The recipe of a candidate, whose change of images holds from now on."""

@@ -24,6 +24,7 @@ LAYERS = (
     ("gain",),
     ("reports",),
     ("callbacks", "tasks"),
+    ("exchange",),
     ("trainer",),
     ("experiments",),
     ("cli", "doctor"),

@@ -11,11 +11,11 @@ import torch
 
 from bnadapt.batchnorm import Bank
 from bnadapt.callbacks.batchnorm_adaptation import policy_record
-from bnadapt.callbacks.pictures import comparison
 from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_network, policy_of
 from bnadapt.experiments.networks import SourceNetwork
 from bnadapt.experiments.specs import Keyed, Spec
 from bnadapt.files import atomic_write
+from bnadapt.reports.panels import comparison
 
 TableRow = dict[str, Any]
 

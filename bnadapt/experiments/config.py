@@ -12,14 +12,14 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.study import Study
 from bnadapt.files import atomic_write
 from bnadapt.networks.trust import names_a_class
-from bnadapt.parser import StudyParser
+from bnadapt.parser import PlainParser
 
 ROOT = Path("lightning_logs") / "studies"
 
 
 def parser_of(study: type[Study], **options: Any) -> ArgumentParser:
     """Of one study: its own arguments under `study`, and how it is run."""
-    parser = StudyParser(description=study.question, **options)
+    parser = PlainParser(description=study.question, **options)
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with these options")
     parser.add_class_arguments(study, "study")
     parser.add_argument("--output", type=str | None, help=f"folder of results; {ROOT}/{study.name} by default")

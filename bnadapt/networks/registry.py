@@ -1,5 +1,6 @@
 """Networks by name."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
@@ -7,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bnadapt.errors import InputError
 from bnadapt.networks.smp import SegmentationModel
@@ -39,7 +40,7 @@ def build_network(name: str, in_channels: int, num_classes: int, arguments: Mapp
     Args:
         name: `unet`, or another one that is registered; `smp/ARCHITECTURE` for one of segmentation-models-pytorch,
             such as `smp/fpn`; or the import path of a class of your own, such as `my_package.MyNetwork`,
-            that takes `in_channels` and `num_classes` by keyword.
+            that is given `in_channels` and `num_classes` by keyword, as far as it takes them.
         in_channels: C.
         num_classes: K.
         arguments: further keyword arguments.
@@ -54,7 +55,7 @@ def build_network(name: str, in_channels: int, num_classes: int, arguments: Mapp
     """
     make = _maker(name)
     try:
-        network = make(in_channels=in_channels, num_classes=num_classes, **arguments)
+        network = make(**_taken(make, in_channels=in_channels, num_classes=num_classes), **arguments)
         _give_shape(network, in_channels)
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(
@@ -62,6 +63,13 @@ def build_network(name: str, in_channels: int, num_classes: int, arguments: Mapp
             " --model.network and --model.network_args."
         ) from error
     return network
+
+
+def with_background(logits: Tensor, num_classes: int) -> Tensor:
+    """Logits (N, K, H, W): of a network that gives one logit for two classes, the background's is 0."""
+    if num_classes == 2 and isinstance(logits, Tensor) and logits.ndim == 4 and logits.shape[1] == 1:
+        return torch.cat([torch.zeros_like(logits), logits], dim=1)
+    return logits
 
 
 def _maker(name: str) -> Callable[..., nn.Module]:
@@ -82,6 +90,13 @@ def _maker(name: str) -> Callable[..., nn.Module]:
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise InputError(f"network {name}: is no class of torch.nn.Module; give the import path of one.")
     return found
+
+
+def _taken(make: Callable[..., nn.Module], **arguments: int) -> dict[str, int]:
+    """Those of the arguments that a network takes; others' networks may call them something else."""
+    parameters = inspect.signature(make).parameters
+    takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    return {name: value for name, value in arguments.items() if takes_all or name in parameters}
 
 
 @torch.no_grad()

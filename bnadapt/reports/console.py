@@ -129,6 +129,17 @@ def print_page(page: Path) -> None:
     _console().print(f"Page: {page}", highlight=False)
 
 
+def print_export(name: str, path: Path) -> None:
+    """What was written, how large it is, and how one would look at it."""
+    how = {
+        "torchscript": "torch.jit.load reads it",
+        "onnx": "onnxruntime and others read it",
+        "bioimageio": f"bioimageio.core has tested it; to test it again: bioimageio test {path}",
+        "state_dict": "torch.load reads it",
+    }[name]
+    _console().print(f"Exported: {path} ({path.stat().st_size / 1e6:.1f} MB); {how}.", highlight=False)
+
+
 def print_prediction(count: int, total: int, blank: int, folder: Path) -> None:
     """How much of the images was segmented, how many of them were blank, and where the result is."""
     of_all = f" of {total}" if count < total else ""

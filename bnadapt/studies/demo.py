@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnadapt.callbacks.pictures import comparison, predictions_by_state
+from bnadapt.callbacks.pictures import predictions_by_state
 from bnadapt.cli import BnadaptCLI, main
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation, TableRow
@@ -20,6 +20,7 @@ from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.files import atomic_write
 from bnadapt.reports.document import Table
+from bnadapt.reports.panels import comparison
 
 COLUMNS = {
     "iou_source": "source IoU",

@@ -14,7 +14,7 @@ from torchmetrics import MetricCollection
 from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.errors import InputError
 from bnadapt.gain import SourceSummary
-from bnadapt.networks import build_network
+from bnadapt.networks import build_network, with_background
 from bnadapt.networks.trust import signature
 from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS, check_trusted, check_weights, read_checkpoint
 from bnadapt.tasks.metrics import named_scores, segmentation_metrics
@@ -83,7 +83,8 @@ class AdaptableTask(LightningModule):
         return super().load_from_checkpoint(checkpoint_path, **options)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(images.contiguous(memory_format=torch.channels_last))
+        logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        return with_background(logits, self.hparams.num_classes)
 
     def on_validation_start(self) -> None:
         """Set up the scores of the validation set."""

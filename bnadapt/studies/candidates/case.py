@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bnadapt.callbacks.pictures import classes_panel, image_panel, panel_row
 from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, Scores, cached_network, scored
 from bnadapt.experiments.networks import SourceNetwork
@@ -16,6 +15,7 @@ from bnadapt.experiments.specs import Spec
 from bnadapt.files import atomic_write
 from bnadapt.gain import Treated, Trials, features_of, try_all
 from bnadapt.gain.candidates import NONE
+from bnadapt.reports.panels import classes_panel, image_panel, panel_row
 from bnadapt.studies.candidates.reverse import ReverseClassifier
 
 REVERSE = "reverse_iou"

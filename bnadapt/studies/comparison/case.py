@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from bnadapt.callbacks.pictures import classes_panel, image_panel, panel_row
 from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_network
 from bnadapt.experiments.networks import Training
 from bnadapt.experiments.specs import Spec
 from bnadapt.files import atomic_write
+from bnadapt.reports.panels import classes_panel, image_panel, panel_row
 from bnadapt.studies.comparison.history import History, trained_with_history
 from bnadapt.studies.comparison.methods import METHODS, NONE, row_name
 from bnadapt.studies.comparison.treatments import treated

@@ -5,7 +5,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgba
 
-from bnadapt.callbacks.pictures import comparison
+from bnadapt.reports.panels import comparison
 
 GREEN, ORANGE = to_rgba("#009e73"), to_rgba("#d55e00")
 PURPLE, REMOVED = to_rgba("#8073ac"), to_rgba("#e08214")

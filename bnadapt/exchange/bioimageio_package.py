@@ -1,0 +1,232 @@
+"""Packages of bioimage.io: weights as state dict and TorchScript, with test images and the target's normalisation."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from bnadapt import __version__
+from bnadapt.errors import InputError
+from bnadapt.exchange.files import traced
+
+if TYPE_CHECKING:
+    from bnadapt.exchange.export import Export
+
+STEP = 16  # pixels that sides may grow by; the network pads what it needs
+SMALLEST = 32
+ADABN = "Li et al., Revisiting Batch Normalization For Practical Domain Adaptation, 2016"
+
+
+def write(export: "Export", path: Path) -> None:
+    """A package, once `bioimageio.core` has tested it.
+
+    Raises:
+        InputError: the packages for it are missing, authors and licence are not given, or the test fails.
+    """
+    if find_spec("bioimageio") is None or find_spec("bioimageio.core") is None:
+        raise InputError("export: packages of bioimage.io need bioimageio.core; pip install 'bnadapt[share]'.")
+    if export.about is None:
+        raise InputError(
+            "export: a package names who made it, and how it may be used; give --about.authors '[\"NAME\"]' and"
+            " --about.license, such as CC-BY-4.0."
+        )
+    with _silence(), tempfile.TemporaryDirectory() as folder:
+        from bioimageio.spec import save_bioimageio_package
+
+        save_bioimageio_package(_described(export, Path(folder)), output_path=path)
+        report = tested(path)
+    if report.status != "passed":
+        raise InputError(f"export: the package does not pass bioimageio.core's own test: {_first_error(report)}")
+
+
+def tested(path: Path) -> Any:
+    """What bioimageio.core's test of a package says, for all of its weights."""
+    from bioimageio.core import test_description
+
+    return test_description(path, devices=["cpu"])
+
+
+def _described(export: "Export", folder: Path) -> Any:
+    """The description of a model, whose files lie in a folder."""
+    from bioimageio.spec.model import v0_5
+
+    about, pixels = export.about, export.sample
+    np.save(folder / "pixels.npy", pixels)
+    np.save(folder / "probabilities.npy", export.expected(pixels))
+    (folder / "README.md").write_text(document(export), encoding="utf-8")
+    _draw(export, folder / "cover.png")
+    name = about.name or f"{export.parameters['network'].replace('/', ' ')} adapted to {export.target}"[:64]
+    return v0_5.ModelDescr(
+        name=name,
+        description=about.description or f"Segments {', '.join(export.classes)} in electron-microscopy images",
+        authors=[v0_5.Author(name=each) for each in about.authors],
+        license=about.license,
+        cite=[_cited(each) for each in (*about.cite, f"{ADABN} [https://arxiv.org/abs/1603.04779]")],
+        documentation=v0_5.FileDescr(source=folder / "README.md"),
+        covers=[v0_5.FileDescr(source=folder / "cover.png")],
+        tags=["electron-microscopy", "semantic-segmentation", "domain-adaptation", "pytorch"],
+        inputs=[_input(export, folder)],
+        outputs=[_output(export, folder)],
+        weights=_weights(export, folder),
+    )
+
+
+def _input(export: "Export", folder: Path) -> Any:
+    from bioimageio.spec.model import v0_5
+
+    size = v0_5.ParameterizedSize(min=SMALLEST, step=STEP)
+    channels = v0_5.ChannelAxis(channel_names=[f"channel{number}" for number in range(export.sample.shape[1])])
+    space = [v0_5.SpaceInputAxis(id=name, size=size, **_scale(export)) for name in ("y", "x")]
+    return v0_5.InputTensorDescr(
+        id="pixels",
+        description="Values of pixels, as image files have them",
+        axes=[v0_5.BatchAxis(), channels, *space],
+        test_tensor=v0_5.FileDescr(source=folder / "pixels.npy"),
+        preprocessing=_preprocessing(export),
+    )
+
+
+def _preprocessing(export: "Export") -> list[Any]:
+    """The fixed scaling, in the terms of bioimage.io."""
+    from bioimageio.spec.model import v0_5
+
+    scaling = export.scaling
+    single = len(scaling.gain) == 1
+    numbers = (
+        v0_5.ScaleLinearKwargs(gain=scaling.gain[0], offset=scaling.offset[0])
+        if single
+        else v0_5.ScaleLinearAlongAxisKwargs(axis="channel", gain=list(scaling.gain), offset=list(scaling.offset))
+    )
+    steps: list[Any] = [v0_5.ScaleLinearDescr(kwargs=numbers)]
+    if scaling.is_clipped:
+        steps.append(v0_5.ClipDescr(kwargs=v0_5.ClipKwargs(min=scaling.low, max=scaling.high)))
+    return [*steps, v0_5.EnsureDtypeDescr(kwargs=v0_5.EnsureDtypeKwargs(dtype="float32"))]
+
+
+def _output(export: "Export", folder: Path) -> Any:
+    from bioimageio.spec.model import v0_5
+
+    space = [
+        v0_5.SpaceOutputAxis(id=name, size=v0_5.SizeReference(tensor_id="pixels", axis_id=name), **_scale(export))
+        for name in ("y", "x")
+    ]
+    return v0_5.OutputTensorDescr(
+        id="probabilities",
+        description="Probability of every class",
+        axes=[v0_5.BatchAxis(), v0_5.ChannelAxis(channel_names=[_identifier(each) for each in export.classes]), *space],
+        test_tensor=v0_5.FileDescr(source=folder / "probabilities.npy"),
+        data=v0_5.IntervalOrRatioDataDescr(type="float32", range=(0.0, 1.0)),
+    )
+
+
+def _weights(export: "Export", folder: Path) -> Any:
+    from bioimageio.spec.model import v0_5
+
+    module = export.probabilities
+    torch.save(module.state_dict(), folder / "weights.pth")
+    traced(module, export.sample.shape[1]).save(str(folder / "weights.pt"))
+    (folder / "environment.yaml").write_text(
+        f"name: bnadapt\nchannels: [conda-forge]\ndependencies: [python=3.12, pip, pip: [bnadapt=={__version__}]]\n",
+        encoding="utf-8",
+    )
+    version = torch.__version__.partition("+")[0]
+    named = {name: export.parameters[name] for name in ("network", "in_channels", "num_classes")}
+    return v0_5.WeightsDescr(
+        pytorch_state_dict=v0_5.PytorchStateDictWeightsDescr(
+            source=folder / "weights.pth",
+            architecture=v0_5.ArchitectureFromLibraryDescr(
+                callable="probabilities_of",
+                import_from="bnadapt.exchange",
+                kwargs={**named, "arguments": export.parameters["network_args"] or {}},
+            ),
+            pytorch_version=version,
+            dependencies=v0_5.FileDescr(source=folder / "environment.yaml"),
+        ),
+        torchscript=v0_5.TorchscriptWeightsDescr(
+            source=folder / "weights.pt", pytorch_version=version, parent="pytorch_state_dict"
+        ),
+    )
+
+
+def document(export: "Export") -> str:
+    """The README of a package."""
+    scaling, size = export.scaling, export.pixel_size_nm
+    how = ", ".join(
+        f"{gain:.6g} * value + {offset:.6g}" for gain, offset in zip(scaling.gain, scaling.offset, strict=True)
+    )
+    adapted = export.adaptation
+    history = (
+        f"Its BatchNorm statistics were re-estimated on {adapted['tiles']} tiles of {export.target}, without labels, on"
+        f" {adapted.get('date', 'an unknown day')}; every weight is that of the source's training."
+        if adapted
+        else "It is as it was trained; nothing was adapted."
+    )
+    return "\n\n".join(
+        [
+            f"# {export.parameters['network']} for {export.target}",
+            f"Segments {', '.join(export.classes)} in images such as those of {export.target}. {history}",
+            "## Use",
+            f"Give images with the values that their files have. They are scaled by fixed numbers, those of"
+            f" {export.target} ({how}), so that the result does not depend on how an image is cut into tiles; images of"
+            " another brightness or data type need an adaptation of their own."
+            + (f" Pixels are {size:g} nm wide; resample others to that." if size else ""),
+            "## Validation",
+            "Score it on labelled images of your own before you trust it: adaptation helps on average, not always.",
+            f"Written by bnadapt {__version__}.",
+        ]
+    )
+
+
+def _draw(export: "Export", path: Path) -> None:
+    """Image and probability of the foreground."""
+    from bnadapt.reports.panels import Panel, image_panel, panel_grid
+
+    probabilities = export.expected(export.sample)[0]
+    panels = {"image": image_panel(torch.from_numpy(export.sample[0]))}
+    panels |= {
+        name: Panel(each, "viridis", 0, 1) for name, each in zip(export.classes[1:], probabilities[1:], strict=True)
+    }
+    panel_grid(panels, len(panels), side=2.6).savefig(path, dpi=110)
+
+
+def _scale(export: "Export") -> dict[str, Any]:
+    size = export.pixel_size_nm
+    return {"unit": "nanometer", "scale": float(size)} if size else {}
+
+
+def _cited(text: str) -> Any:
+    """A citation with its DOI or address, which stands in brackets."""
+    from bioimageio.spec.model import v0_5
+
+    said, _, where = text.removesuffix("]").rpartition("[")
+    if not said:
+        raise InputError(f"export: {text!r} tells no DOI or address; give it in brackets behind the text.")
+    return v0_5.CiteEntry(text=said.strip(), **({"url": where} if "://" in where else {"doi": where}))
+
+
+def _identifier(name: str) -> str:
+    return "".join(each if each.isalnum() else "_" for each in name)
+
+
+def _first_error(report: Any) -> str:
+    return next((error.msg for detail in report.details for error in detail.errors), "it gives no reason")
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Warnings of the libraries, which are about what a package may say too, are left out."""
+    from loguru import logger
+
+    logger.disable("bioimageio")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.enable("bioimageio")

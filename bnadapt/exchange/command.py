@@ -1,0 +1,85 @@
+"""The command line of `bnadapt import`."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bnadapt.data.intensity import IntensityName
+from bnadapt.errors import InputError
+from bnadapt.exchange.importing import Foreign, write_checkpoint
+from bnadapt.exchange.packages import is_package, read_package
+from bnadapt.exchange.state_dicts import read_weights
+from bnadapt.files import refuse_existing, try_place
+from bnadapt.networks.registry import is_import_path
+from bnadapt.parser import PlainParser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Import a network, and say what came of it.
+
+    Args:
+        arguments: what stands behind `bnadapt import`.
+
+    Raises:
+        InputError: it cannot be imported.
+    """
+    parser = PlainParser(prog="bnadapt import", description=import_network.__doc__)
+    parser.add_function_arguments(import_network, as_positional=True)
+    options = parser.parse_args(list(arguments))
+    foreign, path = import_network(**options.as_dict())
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console.print(f"Imported {foreign.network}, trained on images scaled by {foreign.intensity}: {path}")
+    network = ["--model.network", foreign.network] if is_import_path(foreign.network) else []
+    images = ["--data.target", "Folder", "--data.target.images", "IMAGES"]
+    console.print(f"Next: {shlex.join(['bnadapt', 'adapt', '--ckpt_path', str(path), *network, *images])}")
+
+
+def import_network(
+    weights: str,
+    network: str | None = None,
+    network_args: dict[str, Any] | None = None,
+    in_channels: int = 1,
+    num_classes: int = 2,
+    intensity: IntensityName | None = None,
+    pixel_size_nm: float | None = None,
+    output: str = "imported.ckpt",
+    overwrite: bool = False,
+) -> tuple[Foreign, Path]:
+    """Make a checkpoint of bnadapt from a network that others have trained.
+
+    Args:
+        weights: a file of weights, as torch or safetensors saves them, or a package of bioimage.io.
+        network: `unet`, `smp/ARCHITECTURE`, or the import path of a class; of a package only if it names code.
+        network_args: further arguments of the network; a package tells them.
+        in_channels: channels of images; a package tells them.
+        num_classes: background included; a network of one logit has two. A package tells them.
+        intensity: how images were scaled that it was trained on; `zscore` by default, or what a package tells.
+        pixel_size_nm: of these images, where it is known; a package may tell it.
+        output: the checkpoint.
+        overwrite: whether to replace one.
+
+    Raises:
+        InputError: it cannot be imported.
+    """
+    source, path = Path(weights), Path(output)
+    refuse_existing([path], overwrite)
+    try_place(path.parent, [path.name])
+    if is_package(source):
+        foreign = read_package(source, network, intensity)
+    elif network is None:
+        raise InputError(f"import: {source} holds weights alone; give the network that they are of by --network.")
+    else:
+        foreign = Foreign(
+            network=network,
+            weights=read_weights(source),
+            network_args=network_args or {},
+            in_channels=in_channels,
+            num_classes=num_classes,
+            intensity=intensity or "zscore",
+            pixel_size_nm=pixel_size_nm,
+        )
+    write_checkpoint(foreign, path)
+    return foreign, path

@@ -1,0 +1,77 @@
+"""TorchScript and ONNX files: pixels, as images have them, to class probabilities, for images of any size."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from bnadapt.errors import InputError
+
+if TYPE_CHECKING:
+    from bnadapt.exchange.export import Export
+
+ODD = 50, 70  # height and width of the image that networks are traced with: one that they must pad
+TOLERANCE = 1e-3  # of a probability
+
+
+def write_torchscript(export: "Export", path: Path) -> None:
+    """A TorchScript file."""
+    module = traced(export.of_pixels, export.sample.shape[1])
+    module.save(str(path))
+    loaded = torch.jit.load(str(path))
+    check(lambda pixels: loaded(torch.from_numpy(pixels)).detach().numpy(), export)
+
+
+def traced(module: nn.Module, channels: int) -> torch.jit.ScriptModule:
+    """A module in eval mode as TorchScript."""
+    if module.training:
+        raise ValueError("the module is in train mode")
+    with torch.no_grad():
+        return torch.jit.trace(module, torch.rand(1, channels, *ODD))
+
+
+def write_onnx(export: "Export", path: Path) -> None:
+    """An ONNX file, with its weights inside.
+
+    Raises:
+        InputError: the packages for it are missing.
+    """
+    if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]:
+        raise InputError(f"export: ONNX needs {', '.join(missing)}; pip install 'bnadapt[share]'.")
+    import onnxruntime
+
+    torch.onnx.export(
+        export.of_pixels,
+        (torch.rand(2, export.sample.shape[1], *ODD),),
+        str(path),
+        input_names=["pixels"],
+        output_names=["probabilities"],
+        dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    check(lambda pixels: session.run(None, {"pixels": pixels})[0], export)
+
+
+def check(run: Callable[[np.ndarray], np.ndarray], export: "Export") -> None:
+    """Refuse a model that gives other probabilities than the network, on an image of the target or a part of it.
+
+    Raises:
+        InputError: it does.
+    """
+    whole = export.sample
+    for pixels in (whole, whole[..., : -(whole.shape[2] // 4), : -(whole.shape[3] // 3)]):
+        pixels = np.ascontiguousarray(pixels)
+        difference = np.abs(run(pixels) - export.expected(pixels)).max()
+        if not difference < TOLERANCE:
+            raise InputError(
+                f"export: the exported network differs from its original by {difference:.2g} on an image of"
+                f" {pixels.shape[2]} x {pixels.shape[3]} pixels: its forward pass depends on more than the image's"
+                " values, such as on Python's `if`; take the format state_dict."
+            )

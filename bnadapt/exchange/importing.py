@@ -1,0 +1,85 @@
+"""Make a checkpoint of bnadapt from a network that others have trained."""
+
+import logging
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bnadapt.data import DomainPair
+from bnadapt.data.intensity import IntensityName
+from bnadapt.errors import InputError
+from bnadapt.exchange.state_dicts import fitted
+from bnadapt.files import atomic_write
+from bnadapt.tasks import SegmentationTask
+
+log = logging.getLogger(__name__)
+PROBE = 2, 64  # images, and pixels of a side, that tell logits from probabilities
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A network of others.
+
+    Args:
+        network: its name, as `--model.network` takes it.
+        weights: its state dict.
+        network_args: further arguments of the network.
+        in_channels: channels of images.
+        num_classes: background included; a network of one logit has two.
+        intensity: how images were scaled that it was trained on.
+        pixel_size_nm: of these images, where it is known.
+    """
+
+    network: str
+    weights: dict[str, Tensor]
+    network_args: dict[str, Any] = field(default_factory=dict)
+    in_channels: int = 1
+    num_classes: int = 2
+    intensity: IntensityName = "zscore"
+    pixel_size_nm: float | None = None
+
+
+def write_checkpoint(foreign: Foreign, path: Path) -> None:
+    """Write a checkpoint that `adapt`, `predict`, `test`, `distances` and `export` take.
+
+    It knows nothing of its source, so that `adapt` does not correct for class proportions until `source_summary` has
+    seen images and masks of it.
+
+    Raises:
+        InputError: the weights are of another network, or the network gives something else than logits.
+    """
+    task = SegmentationTask(foreign.network, foreign.network_args, foreign.in_channels, foreign.num_classes)
+    task.network.load_state_dict(fitted(foreign.weights, task.network.state_dict()))
+    _check_logits(task, foreign)
+    data = DomainPair(intensity=foreign.intensity, pixel_size_nm=foreign.pixel_size_nm)
+    checkpoint = {
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": version("lightning"),
+        "state_dict": task.state_dict(),
+        "hparams_name": "kwargs",
+        "hyper_parameters": dict(task.hparams),
+        type(data).__qualname__: data.state_dict(),
+    }
+    task.on_save_checkpoint(checkpoint)
+    with atomic_write(path) as partial:
+        torch.save(checkpoint, partial)
+
+
+@torch.no_grad()
+def _check_logits(task: SegmentationTask, foreign: Foreign) -> None:
+    """Refuse a network that gives probabilities, of which no more can be made by a softmax."""
+    images, side = PROBE
+    generator = torch.Generator().manual_seed(0)
+    noise = 3 * torch.randn(images, foreign.in_channels, side, side, generator=generator)
+    logits = task.eval().logits({"image": noise})
+    given = logits[:, 1:] if foreign.num_classes == 2 else logits
+    if given.min() >= 0 and given.max() <= 1:
+        raise InputError(
+            f"network {foreign.network}: gives values from {given.min():.2g} to {given.max():.2g}, which seem to be"
+            " probabilities; leave out its last sigmoid or softmax, or wrap it in a module that returns logits."
+        )

@@ -1,0 +1,54 @@
+"""Networks as other programs run them: images in, class probabilities out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnadapt.exchange.scaling import FixedScaling
+from bnadapt.networks import build_network, with_background
+
+
+class Probabilities(nn.Module):
+    """Class probabilities (N, K, H, W) of scaled images (N, C, H, W).
+
+    Args:
+        network: gives logits.
+        num_classes: K.
+    """
+
+    def __init__(self, network: nn.Module, num_classes: int) -> None:
+        super().__init__()
+        self.network = network
+        self.num_classes = num_classes
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Run the network."""
+        return with_background(self.network(images), self.num_classes).softmax(1)
+
+
+class OfPixels(nn.Module):
+    """Class probabilities of pixels (N, C, H, W) float32 with the values that files have.
+
+    Args:
+        probabilities: of scaled images.
+        scaling: of the pixels.
+    """
+
+    def __init__(self, probabilities: nn.Module, scaling: FixedScaling) -> None:
+        super().__init__()
+        self.probabilities = probabilities
+        self.register_buffer("gain", torch.tensor(scaling.gain, dtype=torch.float32)[:, None, None])
+        self.register_buffer("offset", torch.tensor(scaling.offset, dtype=torch.float32)[:, None, None])
+        self.bounds = (scaling.low, scaling.high) if scaling.is_clipped else None
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Scale the pixels and run the network."""
+        scaled = self.gain * pixels + self.offset
+        return self.probabilities(scaled if self.bounds is None else scaled.clamp(*self.bounds))
+
+
+def probabilities_of(network: str, in_channels: int, num_classes: int, arguments: Mapping[str, Any]) -> Probabilities:
+    """A network by its name, as `bnadapt.networks.build_network`: what a package of bioimage.io names."""
+    return Probabilities(build_network(network, in_channels, num_classes, arguments), num_classes)

@@ -1,0 +1,99 @@
+"""The scaling of a target's intensities by fixed numbers, which do not depend on how an image is tiled."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bnadapt.data.intensity import IntensityName, IntensityRange
+from bnadapt.errors import InputError
+
+
+@dataclass(frozen=True)
+class FixedScaling:
+    """What maps the values of pixels to what a network sees: `gain * value + offset`, between `low` and `high`.
+
+    Args:
+        gain: by channel.
+        offset: by channel.
+        low: least result.
+        high: greatest result.
+    """
+
+    gain: Sequence[float]
+    offset: Sequence[float]
+    low: float = -np.inf
+    high: float = np.inf
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """(..., C, H, W) -> float32."""
+        gain, offset = (np.asarray(each, np.float64)[:, None, None] for each in (self.gain, self.offset))
+        return np.clip(gain * pixels + offset, self.low, self.high).astype(np.float32)
+
+    @property
+    def is_clipped(self) -> bool:
+        """Whether results have bounds."""
+        return bool(np.isfinite([self.low, self.high]).any())
+
+    def inverted(self, about: float) -> "FixedScaling":
+        """`about` minus the result."""
+        gain, offset = [-each for each in self.gain], [about - each for each in self.offset]
+        return FixedScaling(gain, offset, about - self.high, about - self.low)
+
+    def of_values(self, unit: float) -> "FixedScaling":
+        """For values that are so many times those that it is for."""
+        return replace(self, gain=[each / unit for each in self.gain])
+
+
+def fixed(name: IntensityName, images: Sequence[np.ndarray], occupied: IntensityRange | None) -> FixedScaling:
+    """The scaling of a name with the numbers of these images; those that it has per image are their means.
+
+    Args:
+        name: of the scaling.
+        images: (C, h, w), data-type scaled.
+        occupied: the range of the domain, for `dataset`.
+
+    Raises:
+        InputError: `histogram`, which is not linear.
+    """
+    if name not in LINEAR:
+        raise InputError(
+            f"export: a model has fixed numbers, and --data.intensity {name} maps every image by a curve of its own;"
+            " train with another, such as zscore."
+        )
+    return LINEAR[name](images, occupied)
+
+
+def _by_data_type(images: Sequence[np.ndarray], occupied: IntensityRange | None) -> FixedScaling:
+    channels = len(images[0])
+    return FixedScaling([1.0] * channels, [0.0] * channels)
+
+
+def _by_data_set(images: Sequence[np.ndarray], occupied: IntensityRange) -> FixedScaling:
+    low, high = np.asarray(occupied.low), np.asarray(occupied.high)
+    width = np.maximum(high - low, 1e-12)
+    return FixedScaling((2 / width).tolist(), (-2 * low / width - 1).tolist())
+
+
+def _by_zscore(images: Sequence[np.ndarray], occupied: IntensityRange | None) -> FixedScaling:
+    """By the mean of the images' means, and the root of the mean of their variances."""
+    wide = [image.astype(np.float64) for image in images]
+    mean = np.mean([image.mean((1, 2)) for image in wide], axis=0)
+    std = np.maximum(np.sqrt(np.mean([image.var((1, 2)) for image in wide], axis=0)), 1e-12)
+    return FixedScaling((1 / std).tolist(), (-mean / std).tolist())
+
+
+def _by_percentiles(images: Sequence[np.ndarray], occupied: IntensityRange | None) -> FixedScaling:
+    """By the means of the images' percentiles."""
+    each = [IntensityRange.of([image]) for image in images]
+    low, high = (np.mean([getattr(one, end) for one in each], axis=0) for end in ("low", "high"))
+    width = np.maximum(high - low, 1e-12)
+    return FixedScaling((1 / width).tolist(), (-low / width).tolist(), 0.0, 1.0)
+
+
+LINEAR: dict[IntensityName, Callable[..., FixedScaling]] = {
+    "dtype": _by_data_type,
+    "dataset": _by_data_set,
+    "zscore": _by_zscore,
+    "percentile": _by_percentiles,
+}

@@ -1,0 +1,122 @@
+"""Files of weights alone, as torch saves them: a state dict, bare or inside of a checkpoint of another program."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from bnadapt.errors import InputError
+
+if TYPE_CHECKING:
+    from bnadapt.exchange.export import Export
+
+INSIDE = ("state_dict", "model_state_dict", "model", "network", "net", "params", "weights")
+"""Names under which programs keep a state dict in a checkpoint."""
+WRAPPERS = ("", "module.", "model.", "network.", "net.", "_orig_mod.")
+"""What names of tensors begin with because of a module around the network."""
+
+
+def write(export: "Export", path: Path) -> None:
+    """The network's state dict; in the form of another file, whose other content stays, if there is one to be like."""
+    own = {name: tensor.cpu().contiguous() for name, tensor in export.network.state_dict().items()}
+    torch.save(own if export.like is None else _in_form_of(export.like, own), path)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The state dict of a file: of torch or safetensors, bare or inside of a checkpoint.
+
+    Raises:
+        InputError: there is none.
+    """
+    content, inside = read(path)
+    return content[inside] if inside else content
+
+
+def read(path: Path) -> tuple[dict[str, Any], str | None]:
+    """The content of a file, and under which name its state dict stands; None if it is the whole.
+
+    No code in the file is run.
+
+    Raises:
+        InputError: it is missing, cannot be read so, or holds no tensors.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give weights that torch or safetensors has saved.")
+    try:
+        content = _loaded(path)
+    except Exception as error:
+        raise InputError(
+            f"{path}: is no file of weights that can be read without running code in it ({type(error).__name__}); load"
+            " it where you trust it, and save its state_dict() by torch.save."
+        ) from error
+    if _is_state_dict(content):
+        return content, None
+    names = [name for name in INSIDE if isinstance(content, Mapping) and _is_state_dict(content.get(name))]
+    if not names:
+        raise InputError(f"{path}: holds no state dict; save that of the network by torch.save.")
+    return dict(content), names[0]
+
+
+def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by the names of a network's state, which differ at most by a module around one of them.
+
+    Args:
+        weights: of a file.
+        network: the state of the network.
+
+    Raises:
+        InputError: their names or shapes do not fit.
+    """
+    names = _names(weights, network)
+    missing = [name for name in network if name not in names]
+    different = [name for name in names if weights[names[name]].shape != network[name].shape]
+    others = sorted(weights.keys() - set(names.values()))
+    if missing or different or others:
+        first = (missing or different or others)[0]
+        raise InputError(
+            f"the weights do not fit the network: of its {len(network)} tensors {len(missing)} are missing and"
+            f" {len(different)} of another shape, {len(others)} more are in the file; the first is {first}. Check"
+            " --network and --network_args."
+        )
+    return {name: weights[stored] for name, stored in names.items()}
+
+
+def _in_form_of(path: Path, own: Mapping[str, Tensor]) -> dict[str, Any]:
+    content, inside = read(path)
+    weights = content[inside] if inside else content
+    names = _names(weights, own)
+    fitted(weights, own)
+    written = {**weights, **{names[name]: tensor.to(weights[names[name]].dtype) for name, tensor in own.items()}}
+    return {**content, inside: written} if inside else written
+
+
+def _names(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict[str, str]:
+    """Names in a file of weights by those in a network, for the wrappers that most of them fit with."""
+    best: dict[str, str] = {}
+    for outer in WRAPPERS:  # around the network in the file
+        for inner in WRAPPERS:  # around the network here
+            names = {
+                name: outer + name.removeprefix(inner)
+                for name in network
+                if name.startswith(inner) and outer + name.removeprefix(inner) in weights
+            }
+            best = max(best, names, key=len)
+    return best
+
+
+def _loaded(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _is_state_dict(content: Any) -> bool:
+    return (
+        isinstance(content, Mapping)
+        and any(isinstance(each, Tensor) for each in content.values())
+        and all(isinstance(name, str) for name in content)
+    )
