@@ -63,7 +63,6 @@ class OneSentence:
             super().error(message, ex)
         raise InputError(one_sentence(message, [action.dest for action in self._actions])) from ex
 
-
     def _alone(self, names: list[str]) -> list[str]:
         """Let those of the options that are true or false stand alone for true."""
         for action in self._actions:

@@ -281,7 +281,8 @@ class AdaptationTrainer(Trainer):
             output: file to write; by default CKPT_PATH with the format's extension.
             overwrite: whether to replace what an earlier run has written there.
             about: what a package says of itself: --about.authors '["NAME"]' and --about.license are needed.
-            like: file of weights whose form `state_dict` takes, such as the one that `import` has read.
+            like: file of weights, or package, that `state_dict` or `bioimageio` write anew with the network's weights,
+                such as what `import` has read; all else in it stays.
         """
         path = Path(output) if output else Path(ckpt_path).with_suffix(FORMATS[format].extension)
         refuse_existing([path], overwrite)

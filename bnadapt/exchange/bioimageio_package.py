@@ -6,32 +6,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from bnadapt import __version__
 from bnadapt.errors import InputError
+from bnadapt.exchange.exported import Export
 from bnadapt.exchange.files import traced
-
-if TYPE_CHECKING:
-    from bnadapt.exchange.export import Export
+from bnadapt.exchange.package_weights import described_like
 
 STEP = 16  # pixels that sides may grow by; the network pads what it needs
 SMALLEST = 32
 ADABN = "Li et al., Revisiting Batch Normalization For Practical Domain Adaptation, 2016"
 
 
-def write(export: "Export", path: Path) -> None:
-    """A package, once `bioimageio.core` has tested it.
+def write(export: Export, path: Path) -> None:
+    """A package, once `bioimageio.core` has tested it: a new one, or that of others with the network's weights.
 
     Raises:
         InputError: the packages for it are missing, authors and licence are not given, or the test fails.
     """
     if find_spec("bioimageio") is None or find_spec("bioimageio.core") is None:
         raise InputError("export: packages of bioimage.io need bioimageio.core; pip install 'bnadapt[share]'.")
-    if export.about is None:
+    if export.about is None and export.like is None:
         raise InputError(
             "export: a package names who made it, and how it may be used; give --about.authors '[\"NAME\"]' and"
             " --about.license, such as CC-BY-4.0."
@@ -39,20 +38,21 @@ def write(export: "Export", path: Path) -> None:
     with _silence(), tempfile.TemporaryDirectory() as folder:
         from bioimageio.spec import save_bioimageio_package
 
-        save_bioimageio_package(_described(export, Path(folder)), output_path=path)
-        report = tested(path)
+        described = _described if export.like is None else described_like
+        save_bioimageio_package(described(export, Path(folder)), output_path=path)
+        report = report_on(path)
     if report.status != "passed":
         raise InputError(f"export: the package does not pass bioimageio.core's own test: {_first_error(report)}")
 
 
-def tested(path: Path) -> Any:
+def report_on(path: Path) -> Any:
     """What bioimageio.core's test of a package says, for all of its weights."""
     from bioimageio.core import test_description
 
     return test_description(path, devices=["cpu"])
 
 
-def _described(export: "Export", folder: Path) -> Any:
+def _described(export: Export, folder: Path) -> Any:
     """The description of a model, whose files lie in a folder."""
     from bioimageio.spec.model import v0_5
 
@@ -64,7 +64,7 @@ def _described(export: "Export", folder: Path) -> Any:
     name = about.name or f"{export.parameters['network'].replace('/', ' ')} adapted to {export.target}"[:64]
     return v0_5.ModelDescr(
         name=name,
-        description=about.description or f"Segments {', '.join(export.classes)} in electron-microscopy images",
+        description=about.description or f"Segments {', '.join(export.classes[1:])} in electron-microscopy images",
         authors=[v0_5.Author(name=each) for each in about.authors],
         license=about.license,
         cite=[_cited(each) for each in (*about.cite, f"{ADABN} [https://arxiv.org/abs/1603.04779]")],
@@ -74,10 +74,11 @@ def _described(export: "Export", folder: Path) -> Any:
         inputs=[_input(export, folder)],
         outputs=[_output(export, folder)],
         weights=_weights(export, folder),
+        config=v0_5.Config(bnadapt={"intensity": export.data.intensity}),
     )
 
 
-def _input(export: "Export", folder: Path) -> Any:
+def _input(export: Export, folder: Path) -> Any:
     from bioimageio.spec.model import v0_5
 
     size = v0_5.ParameterizedSize(min=SMALLEST, step=STEP)
@@ -92,11 +93,13 @@ def _input(export: "Export", folder: Path) -> Any:
     )
 
 
-def _preprocessing(export: "Export") -> list[Any]:
+def _preprocessing(export: Export) -> list[Any]:
     """The fixed scaling, in the terms of bioimage.io."""
     from bioimageio.spec.model import v0_5
 
-    scaling = export.scaling
+    scaling, typed = export.scaling, v0_5.EnsureDtypeDescr(kwargs=v0_5.EnsureDtypeKwargs(dtype="float32"))
+    if scaling.is_identity:  # which the specification does not allow
+        return [typed]
     single = len(scaling.gain) == 1
     numbers = (
         v0_5.ScaleLinearKwargs(gain=scaling.gain[0], offset=scaling.offset[0])
@@ -106,10 +109,10 @@ def _preprocessing(export: "Export") -> list[Any]:
     steps: list[Any] = [v0_5.ScaleLinearDescr(kwargs=numbers)]
     if scaling.is_clipped:
         steps.append(v0_5.ClipDescr(kwargs=v0_5.ClipKwargs(min=scaling.low, max=scaling.high)))
-    return [*steps, v0_5.EnsureDtypeDescr(kwargs=v0_5.EnsureDtypeKwargs(dtype="float32"))]
+    return [*steps, typed]
 
 
-def _output(export: "Export", folder: Path) -> Any:
+def _output(export: Export, folder: Path) -> Any:
     from bioimageio.spec.model import v0_5
 
     space = [
@@ -125,7 +128,7 @@ def _output(export: "Export", folder: Path) -> Any:
     )
 
 
-def _weights(export: "Export", folder: Path) -> Any:
+def _weights(export: Export, folder: Path) -> Any:
     from bioimageio.spec.model import v0_5
 
     module = export.probabilities
@@ -154,7 +157,7 @@ def _weights(export: "Export", folder: Path) -> Any:
     )
 
 
-def document(export: "Export") -> str:
+def document(export: Export) -> str:
     """The README of a package."""
     scaling, size = export.scaling, export.pixel_size_nm
     how = ", ".join(
@@ -170,7 +173,7 @@ def document(export: "Export") -> str:
     return "\n\n".join(
         [
             f"# {export.parameters['network']} for {export.target}",
-            f"Segments {', '.join(export.classes)} in images such as those of {export.target}. {history}",
+            f"Segments {', '.join(export.classes[1:])} in images such as those of {export.target}. {history}",
             "## Use",
             f"Give images with the values that their files have. They are scaled by fixed numbers, those of"
             f" {export.target} ({how}), so that the result does not depend on how an image is cut into tiles; images of"
@@ -183,7 +186,7 @@ def document(export: "Export") -> str:
     )
 
 
-def _draw(export: "Export", path: Path) -> None:
+def _draw(export: Export, path: Path) -> None:
     """Image and probability of the foreground."""
     from bnadapt.reports.panels import Panel, image_panel, panel_grid
 
@@ -195,7 +198,7 @@ def _draw(export: "Export", path: Path) -> None:
     panel_grid(panels, len(panels), side=2.6).savefig(path, dpi=110)
 
 
-def _scale(export: "Export") -> dict[str, Any]:
+def _scale(export: Export) -> dict[str, Any]:
     size = export.pixel_size_nm
     return {"unit": "nanometer", "scale": float(size)} if size else {}
 

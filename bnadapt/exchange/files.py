@@ -1,28 +1,28 @@
 """TorchScript and ONNX files: pixels, as images have them, to class probabilities, for images of any size."""
 
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
 from bnadapt.errors import InputError
-
-if TYPE_CHECKING:
-    from bnadapt.exchange.export import Export
+from bnadapt.exchange.exported import Export
 
 ODD = 50, 70  # height and width of the image that networks are traced with: one that they must pad
 TOLERANCE = 1e-3  # of a probability
 
 
-def write_torchscript(export: "Export", path: Path) -> None:
+def write_torchscript(export: Export, path: Path) -> None:
     """A TorchScript file."""
     module = traced(export.of_pixels, export.sample.shape[1])
     module.save(str(path))
-    loaded = torch.jit.load(str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its age: consumers still ask for it
+        loaded = torch.jit.load(str(path))
     check(lambda pixels: loaded(torch.from_numpy(pixels)).detach().numpy(), export)
 
 
@@ -30,11 +30,12 @@ def traced(module: nn.Module, channels: int) -> torch.jit.ScriptModule:
     """A module in eval mode as TorchScript."""
     if module.training:
         raise ValueError("the module is in train mode")
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python's values in the forward pass: `check` finds those that matter
         return torch.jit.trace(module, torch.rand(1, channels, *ODD))
 
 
-def write_onnx(export: "Export", path: Path) -> None:
+def write_onnx(export: Export, path: Path) -> None:
     """An ONNX file, with its weights inside.
 
     Raises:
@@ -59,7 +60,7 @@ def write_onnx(export: "Export", path: Path) -> None:
     check(lambda pixels: session.run(None, {"pixels": pixels})[0], export)
 
 
-def check(run: Callable[[np.ndarray], np.ndarray], export: "Export") -> None:
+def check(run: Callable[[np.ndarray], np.ndarray], export: Export) -> None:
     """Refuse a model that gives other probabilities than the network, on an image of the target or a part of it.
 
     Raises:

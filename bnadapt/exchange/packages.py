@@ -46,7 +46,7 @@ def read_package(path: Path, trusted: str | None, intensity: IntensityName | Non
         **{"network": name, "network_args": arguments, "in_channels": channels, "num_classes": max(2, classes)}
         | (_own(weights.architecture.kwargs) if name == OURS else {}),
         weights=_weights(weights),
-        intensity=intensity or _intensity(path, tensor.preprocessing),
+        intensity=intensity or _own_intensity(model) or _intensity(path, tensor.preprocessing),
         pixel_size_nm=_pixel_size(tensor),
     )
 
@@ -106,6 +106,11 @@ def _own(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _own_intensity(model: Any) -> IntensityName | None:
+    """The scaling of a network that `export` has written."""
+    return model.config.model_dump().get("bnadapt", {}).get("intensity")
+
+
 def _intensity(path: Path, steps: list[Any]) -> IntensityName:
     """The scaling here that is nearest to a package's normalisation.
 
@@ -120,7 +125,7 @@ def _intensity(path: Path, steps: list[Any]) -> IntensityName:
                 return "percentile"
             case "scale_linear" if _divides_by_type(step.kwargs):
                 return "dtype"
-    told = ", ".join(step.id for step in steps) or "nothing"
+    told = ", ".join(step.id for step in steps if step.id != "ensure_dtype") or "nothing"
     raise InputError(
         f"{path}: normalises by {told}, for which there is no scaling of the same effect here; give --intensity: how"
         " the images were scaled that the network was trained on (zscore, percentile, dtype or dataset)."

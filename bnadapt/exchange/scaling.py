@@ -35,6 +35,11 @@ class FixedScaling:
         """Whether results have bounds."""
         return bool(np.isfinite([self.low, self.high]).any())
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether it leaves values as they are."""
+        return set(self.gain) == {1.0} and set(self.offset) == {0.0} and not self.is_clipped
+
     def inverted(self, about: float) -> "FixedScaling":
         """`about` minus the result."""
         gain, offset = [-each for each in self.gain], [about - each for each in self.offset]

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bnadapt.errors import InputError
-
-if TYPE_CHECKING:
-    from bnadapt.exchange.export import Export
+from bnadapt.exchange.exported import Export
 
 INSIDE = ("state_dict", "model_state_dict", "model", "network", "net", "params", "weights")
 """Names under which programs keep a state dict in a checkpoint."""
@@ -18,10 +16,15 @@ WRAPPERS = ("", "module.", "model.", "network.", "net.", "_orig_mod.")
 """What names of tensors begin with because of a module around the network."""
 
 
-def write(export: "Export", path: Path) -> None:
+def write(export: Export, path: Path) -> None:
     """The network's state dict; in the form of another file, whose other content stays, if there is one to be like."""
-    own = {name: tensor.cpu().contiguous() for name, tensor in export.network.state_dict().items()}
-    torch.save(own if export.like is None else _in_form_of(export.like, own), path)
+    own = own_weights(export.network)
+    torch.save(own if export.like is None else in_form_of(export.like, own), path)
+
+
+def own_weights(network: nn.Module) -> dict[str, Tensor]:
+    """A network's state dict as it is stored."""
+    return {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -83,7 +86,12 @@ def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict
     return {name: weights[stored] for name, stored in names.items()}
 
 
-def _in_form_of(path: Path, own: Mapping[str, Tensor]) -> dict[str, Any]:
+def in_form_of(path: Path, own: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The content of a file of weights, with others in their place.
+
+    Raises:
+        InputError: these are of another network.
+    """
     content, inside = read(path)
     weights = content[inside] if inside else content
     names = _names(weights, own)

@@ -98,3 +98,8 @@ def function(in_channels, num_classes):
 class NoArguments(Plain):
     def __init__(self):
         super().__init__(1, 2)
+
+
+class MoreArguments(Plain):
+    def __init__(self, width):
+        super().__init__(1, 2)

@@ -43,12 +43,17 @@ def test_it_is_trained_adapted_scored_and_run(name, tmp_path):
         ("HalfSize", r"returns logits of shape (4, 2, 16, 16), expected are (4, 2, 32, 32)"),
         ("OneClassMore", r"returns logits of shape (4, 3, 32, 32), expected are (4, 2, 32, 32)"),
         ("function", "is no class of torch.nn.Module"),
-        ("NoArguments", "cannot be built"),
+        ("MoreArguments", "cannot be built"),
         ("Nosuch", "not found"),
     ],
 )
 def test_what_it_returns_or_is_instead_is_named(name, words, refused):
     assert words in refused(*FIT, network(name))
+
+
+def test_a_network_that_takes_neither_channels_nor_classes_is_trained(tmp_path):
+    main([*FIT, network("NoArguments")])
+    assert list(tmp_path.rglob("last.ckpt"))
 
 
 def test_batchnorm_without_running_statistics_is_named_when_it_should_adapt(refused, tmp_path):

@@ -1,0 +1,141 @@
+"""A network, the fixed numbers of its target, and what is to be said of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bnadapt.data import DomainPair
+from bnadapt.data.prepare import PreparedSection, prepare
+from bnadapt.errors import InputError
+from bnadapt.exchange.modules import OfPixels, Probabilities
+from bnadapt.exchange.scaling import FixedScaling, fixed
+
+SECTIONS = 16  # of the target, that fixed numbers of the scaling rest on
+SAMPLE_SIDE = 128  # pixels of the image that a model is tested with
+
+
+@dataclass(frozen=True)
+class About:
+    """What a package of bioimage.io says of itself, beside what is known of the network.
+
+    Args:
+        authors: names.
+        license: SPDX identifier, such as CC-BY-4.0.
+        name: of the model; by default it is made of the network's and the target's.
+        description: in a sentence.
+        cite: what users should cite, each with a DOI or an address in brackets: `Text [10.1000/xyz]`.
+    """
+
+    authors: Sequence[str]
+    license: str
+    name: str | None = None
+    description: str | None = None
+    cite: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """A network and what is to be said of it.
+
+    Args:
+        network: in eval mode, on the CPU.
+        parameters: `network`, `network_args`, `in_channels`, `num_classes` of its task.
+        adaptation: record of it, if the network is adapted.
+        data: with the target.
+        about: for a package.
+        like: file of weights, or package, to write anew with the network's weights.
+    """
+
+    network: nn.Module
+    parameters: dict[str, Any]
+    adaptation: dict[str, Any] | None
+    data: DomainPair
+    about: About | None = None
+    like: Path | None = None
+
+    @property
+    def probabilities(self) -> Probabilities:
+        """Scaled images to class probabilities."""
+        return Probabilities(self.network, self.parameters["num_classes"]).eval()
+
+    @property
+    def of_pixels(self) -> OfPixels:
+        """Pixels to class probabilities."""
+        return OfPixels(self.probabilities, self.scaling).eval()
+
+    @property
+    def target(self) -> str:
+        """Its name."""
+        return self._domain.name
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Their names."""
+        return self._domain.classes
+
+    @property
+    def pixel_size_nm(self) -> float | None:
+        """Of the images that the network takes, where it is known."""
+        known = self._domain.to_predict()[0].pixel_size_nm
+        return (self.data.pixel_size_nm or known) if known else None
+
+    @cached_property
+    def scaling(self) -> FixedScaling:
+        """Of pixel values, with the numbers of the target."""
+        change = self.data.target_change
+        if change.zoom != 1:
+            raise InputError(
+                f"export: the checkpoint enlarges images of the target {change.zoom:g} times, which a model cannot say;"
+                " adapt to images of that size."
+            )
+        name = self.data.intensity
+        if name in ("dataset", "dtype"):
+            self.data.scalings.of("target", self._domain)
+        found = fixed(name, [each.image for each in self._sections], self.data.scalings.ranges.get("target"))
+        return (found if change.inverted_about is None else found.inverted(change.inverted_about)).of_values(self._unit)
+
+    @cached_property
+    def sample(self) -> np.ndarray:
+        """Pixels (1, C, h, w) float32 with the file's values, from the middle of an image of the target."""
+        image = self._sections[0].image
+        top, left = (max(0, (side - SAMPLE_SIDE) // 2) for side in image.shape[1:])
+        cut = image[None, :, top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE]
+        return np.rint(cut * self._unit).astype(np.float32) if self._unit != 1 else cut
+
+    @property
+    def _domain(self) -> Any:
+        if self.data.target is None:
+            raise InputError("export: a model's fixed numbers are those of its target; give --data.target.")
+        return self.data.target
+
+    @cached_property
+    def _sections(self) -> list[PreparedSection]:
+        """Sections with something to see, data-type scaled, at the network's pixel size."""
+        seen = []
+        for section in self._domain.to_predict():
+            prepared = prepare(section, self.target, self.data.pixel_size_nm, lambda image: image)
+            seen += [] if prepared.is_blank else [prepared]
+            if len(seen) == SECTIONS:
+                break
+        if not seen:
+            raise InputError(f"{self.target}: has no image with something to see; give one.")
+        if len(kinds := {str(each.dtype) for each in seen}) > 1:
+            raise InputError(f"{self.target}: stores images as {', '.join(sorted(kinds))}; give images of one type.")
+        return seen
+
+    @property
+    def _unit(self) -> float:
+        """Value of a file's pixel that data-type scaling makes 1."""
+        dtype = self._sections[0].dtype
+        return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+
+    @torch.no_grad()
+    def expected(self, pixels: np.ndarray) -> np.ndarray:
+        """Class probabilities (N, K, h, w) of pixels (N, C, h, w), as bnadapt's own network gives them."""
+        return self.probabilities(torch.from_numpy(self.scaling(pixels))).numpy()

@@ -1,0 +1,192 @@
+"""Networks of others: their weights are adapted, and go back in the form in which they came."""
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from bioimageio.spec import load_description, save_bioimageio_package
+from torch import nn
+
+from bnadapt.cli import main
+from bnadapt.exchange.command import main as import_network
+from bnadapt.exchange.state_dicts import fitted
+from bnadapt.networks import UNet
+from bnadapt.tasks import SegmentationTask
+from tests.conftest import TARGET_ALONE
+
+CODE = '''
+from torch import nn
+
+class OneLogit(nn.Module):
+    """Takes neither channels nor classes, and gives one logit, as networks of MitoNet's kind do."""
+
+    def __init__(self, width=4, sigmoid=False):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 1, 1)
+        )
+        self.sigmoid = sigmoid
+
+    def forward(self, images):
+        logits = self.layers(images)
+        return logits.sigmoid() if self.sigmoid else logits
+'''
+TARGET = [*TARGET_ALONE, "--data.intensity=zscore"]
+
+
+@pytest.fixture
+def one_logit(tmp_path, monkeypatch):
+    """Weights of a network in code of one's own, `foreign.OneLogit`, inside of a checkpoint of another program."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "foreign.py").write_text(CODE)
+    space = {}
+    exec(CODE, space)
+    network = space["OneLogit"]()
+    weights = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
+    torch.save({"epoch": 7, "model_state_dict": weights}, "weights.pth")
+    return network
+
+
+def adapt(checkpoint, *options):
+    target = [option for option in TARGET if option != "--data.intensity=dtype"]
+    main(["adapt", "--ckpt_path", checkpoint, "--output", "adapted.ckpt", *target, *options])
+
+
+def test_weights_of_a_foreign_network_come_back_adapted_in_their_own_form(one_logit):
+    named = ["--model.network", "foreign.OneLogit"]
+    import_network(["weights.pth", "--network", "foreign.OneLogit"])
+    adapt("imported.ckpt", *named)
+    like = ["--format=state_dict", "--like=weights.pth", "--output=back.pth"]
+    main(["export", "--ckpt_path", "adapted.ckpt", *named, *like])
+    before, after = (torch.load(path, weights_only=True) for path in ("weights.pth", "back.pth"))
+    assert after["epoch"] == 7
+    assert list(after["model_state_dict"]) == list(before["model_state_dict"])
+    changed = {
+        name.rpartition(".")[2]
+        for name, tensor in after["model_state_dict"].items()
+        if not torch.equal(tensor, before["model_state_dict"][name])
+    }
+    assert changed <= {"running_mean", "running_var", "num_batches_tracked"}
+    assert {"running_mean", "running_var"} <= changed
+
+
+def test_a_network_of_one_logit_segments_as_its_sigmoid_does(one_logit):
+    import_network(["weights.pth", "--network", "foreign.OneLogit"])
+    task = SegmentationTask.load_from_checkpoint("imported.ckpt", network="foreign.OneLogit", map_location="cpu")
+    images = torch.randn(2, 1, 20, 30)
+    with torch.no_grad():
+        foreground = task.eval().logits({"image": images}).softmax(1)[:, 1]
+        torch.testing.assert_close(foreground, one_logit.eval()(images).sigmoid()[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("unet", {"encoder_name": "resnet18"}),
+        ("fpn", {"encoder_name": "tu-test_resnet.r160_in1k"}),
+    ],
+)
+def test_weights_of_segmentation_models_pytorch_are_imported(name, arguments):
+    network = smp.create_model(name, encoder_weights=None, in_channels=1, classes=2, **arguments).eval()
+    torch.save(network.state_dict(), "weights.pth")
+    given = [f"--network_args.{key}={value}" for key, value in arguments.items()]
+    import_network(["weights.pth", "--network", f"smp/{name}", *given])
+    task = SegmentationTask.load_from_checkpoint("imported.ckpt", map_location="cpu").eval()
+    images = torch.randn(1, 1, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(task(images), network(images), atol=1e-3, rtol=1e-3)
+
+
+def test_safetensors_are_read():
+    from safetensors.torch import save_file
+
+    save_file(UNet(base_channels=4).state_dict(), "weights.safetensors")
+    import_network(["weights.safetensors", "--network", "unet", "--network_args.base_channels", "4"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["nosuch.pth", "--network", "unet"], "nosuch.pth: no such file"),
+        (["weights.pth"], "give the network that they are of by --network"),
+        (["weights.pth", "--network", "unet"], "the weights do not fit the network: of its"),
+        (["weights.pth", "--network", "foreign.OneLogit", "--network_args.width=5"], "7 of another shape"),
+        (["weights.pth", "--network", "foreign.OneLogit", "--network_args.sigmoid=true"], "seem to be probabilities"),
+        (["weights.pth", "--network", "foreign.OneLogit", "--num_classes=3"], "returns logits of shape"),
+        (["foreign.py", "--network", "unet"], "is no file of weights"),
+        (["empty.pth", "--network", "unet"], "holds no state dict"),
+        (["broken.zip"], "cannot be read as a package"),
+        (["weights.pth", "--network", "foreign.OneLogit", "--intensity=nosuch"], "intensity"),
+        (["weights.pth", "--network", "foreign.OneLogit", "--output=foreign.py"], "foreign.py"),
+    ],
+)
+def test_what_cannot_be_imported_is_refused(one_logit, refused, options, words, tmp_path):
+    torch.save({"epoch": 3}, "empty.pth")
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 nothing")
+    assert words in refused("import", *options)
+    assert not (tmp_path / "imported.ckpt").exists()
+
+
+def test_a_file_that_would_run_code_is_not_loaded(refused, tmp_path):
+    torch.save(nn.Conv2d(1, 1, 1), "module.pth")
+    assert "without running code in it" in refused("import", "module.pth", "--network", "unet")
+
+
+def test_an_exported_package_is_imported_adapted_and_written_back(adapted, tmp_path):
+    about = ["--about.authors", '["A. Tester"]', "--about.license", "MIT"]
+    package = ["--format=bioimageio", "--output=package.zip"]
+    main(["export", "--ckpt_path", str(adapted), *TARGET_ALONE, *package, *about])
+    import_network(["package.zip"])
+    main(["adapt", "--ckpt_path", "imported.ckpt", *TARGET_ALONE, "--data.target.mean=[0.9, 0.6]", "--output=new.ckpt"])
+    like = ["--like=package.zip", "--output=back.zip"]
+    main(["export", "--ckpt_path=new.ckpt", "--format=bioimageio", *like])
+    before, after = load_description("package.zip"), load_description("back.zip")
+    assert after.name == before.name
+    assert after.inputs[0].preprocessing == before.inputs[0].preprocessing
+    assert after.weights.torchscript is None
+    assert after.outputs[0].test_tensor.sha256 != before.outputs[0].test_tensor.sha256
+
+
+def test_code_of_a_package_is_named_by_the_user_or_not_run(refused, one_logit, tmp_path, adapted):
+    package = foreign_package(tmp_path, one_logit, adapted)
+    (tmp_path / "foreign.py").unlink()
+    sentence = refused("import", package)
+    assert "--network foreign.OneLogit" in sentence
+    assert (tmp_path / "foreign.py").exists()
+    import_network([str(package), "--network", "foreign.OneLogit", "--intensity", "zscore"])
+    adapt("imported.ckpt", "--model.network", "foreign.OneLogit")
+
+
+def test_a_normalisation_that_is_not_known_here_is_asked_for(refused, one_logit, tmp_path, adapted):
+    package = foreign_package(tmp_path, one_logit, adapted)
+    assert "give --intensity" in refused("import", package, "--network", "foreign.OneLogit")
+
+
+def foreign_package(folder, network, adapted):
+    """A package whose network is code in it, made of one of ours."""
+    from bioimageio.spec.model import v0_5
+
+    about = ["--about.authors", '["A. Tester"]', "--about.license", "MIT"]
+    main(["export", "--ckpt_path", str(adapted), *TARGET_ALONE, "--format=bioimageio", "--output=ours.zip", *about])
+    ours = load_description("ours.zip")
+    (folder / "inside").mkdir()
+    torch.save(network.state_dict(), folder / "inside" / "weights.pth")
+    (folder / "inside" / "foreign.py").write_text(CODE)
+    weights = v0_5.PytorchStateDictWeightsDescr(
+        source=folder / "inside" / "weights.pth",
+        architecture=v0_5.ArchitectureFromFileDescr(source=folder / "inside" / "foreign.py", callable="OneLogit"),
+        pytorch_version="2.6",
+    )
+    steps = [v0_5.ScaleLinearDescr(kwargs=v0_5.ScaleLinearKwargs(gain=0.3, offset=0.1))]
+    pixels = ours.inputs[0].model_copy(update={"preprocessing": steps})
+    changed = {"weights": v0_5.WeightsDescr(pytorch_state_dict=weights), "inputs": [pixels], "config": v0_5.Config()}
+    save_bioimageio_package(ours.model_copy(update=changed), output_path=folder / "foreign.zip")
+    return folder / "foreign.zip"
+
+
+def test_wrappers_around_a_network_do_not_matter():
+    network = {"layer.weight": torch.zeros(2), "layer.bias": torch.zeros(1)}
+    for outer in ("", "module.", "model.", "_orig_mod."):
+        stored = {outer + name: tensor + 1 for name, tensor in network.items()}
+        assert all((tensor == 1).all() for tensor in fitted(stored, network).values())
+        inside = {f"model.{name}": tensor for name, tensor in network.items()}
+        assert fitted(stored, inside).keys() == inside.keys()
