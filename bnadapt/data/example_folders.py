@@ -1,0 +1,54 @@
+"""Folders to try the commands on: `python -m bnadapt.data.example_folders example`."""
+
+import sys
+from pathlib import Path
+
+import imageio.v3
+import numpy as np
+import tifffile
+
+from bnadapt.data.synthetic import Synthetic
+from bnadapt.errors import InputError
+
+SOURCE, TARGET = 12, 16  # images
+SIDE = 256  # pixels
+TWELVE_BITS = 2**12 - 1
+
+
+def main(folder: Path) -> None:
+    """Write images as a microscope might, and masks.
+
+    `source/images` and `source/masks` are 8-bit PNG files. `target/volume.tif` is a stack of 16 bits of which 12 are
+    used, darker, noisier and with half of the foreground; `target/masks.tif` are its masks.
+
+    Raises:
+        InputError: the folder is there already.
+    """
+    if folder.exists():
+        raise InputError(f"{folder}: is there already; name a new folder.")
+    common = {"size": SIDE, "object_size": 30}
+    source = Synthetic(mean=(0.65, 0.35), std=(0.1, 0.1), images=SOURCE, seed=1, **common)
+    target = Synthetic(mean=(0.4, 0.25), std=(0.08, 0.08), foreground=0.15, images=TARGET, seed=2, **common)
+    images, masks = folder / "source" / "images", folder / "source" / "masks"
+    for each in (images, masks):
+        each.mkdir(parents=True)
+    for number, section in enumerate(source.labelled()):
+        imageio.v3.imwrite(images / f"{number:02}.png", _stored(section.read_image(), 255, np.uint8))
+        imageio.v3.imwrite(masks / f"{number:02}.png", _mask(section.read_mask()))
+    (folder / "target").mkdir()
+    sections = target.labelled()
+    volume = [_stored(section.read_image(), TWELVE_BITS, np.uint16) for section in sections]
+    tifffile.imwrite(folder / "target" / "volume.tif", np.stack(volume))
+    tifffile.imwrite(folder / "target" / "masks.tif", np.stack([_mask(section.read_mask()) for section in sections]))
+
+
+def _stored(image: np.ndarray, greatest: int, dtype: type) -> np.ndarray:
+    return np.rint(image.clip(0, 1) * greatest).astype(dtype)
+
+
+def _mask(classes: np.ndarray) -> np.ndarray:
+    return (255 * classes).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "example"))

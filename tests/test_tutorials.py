@@ -1,0 +1,75 @@
+"""The commands of README and tutorials run one after the other, as a reader would type them."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+import bnadapt
+from bnadapt.__main__ import run
+from bnadapt.data import example_folders
+from bnadapt.options import COMMANDS, check_options, check_study_options
+
+ROOT = Path(bnadapt.__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
+FASTER = ["--model.network_args.base_channels=4", "--data.crop_size=64", "--trainer.max_steps=50"]
+FASTER += ["--trainer.max_epochs=null", "--trainer.enable_progress_bar=false"]
+
+
+def commands(text):
+    """Command lines in indented and fenced blocks of a page; those that backslashes break are put together."""
+    lines = re.findall(r"^(?:    )?((?:bnadapt|python -m) .*)$", re.sub(r"\\\n\s*", "", text), re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Do a command line; training is cut short."""
+
+    def typed(command, *more):
+        if command[:2] == ["python", "-m"]:
+            assert command[2] == "bnadapt.data.example_folders"
+            example_folders.main(Path(command[3]))
+            return
+        monkeypatch.setattr(sys, "argv", [*command, *(FASTER if command[1] == "fit" else ()), *more])
+        run()
+
+    return typed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_on_a_page_have_options_that_there_are(page):
+    for command in commands(page.read_text()):
+        if command[0] == "python" or command[1:2] in ([], ["--version"]) or not command[1].islower():
+            continue
+        assert command[1] in COMMANDS
+        if command[1] == "study":
+            check_study_options(command[2], command[3:])
+            assert all((ROOT / each).exists() for each in command if each.endswith(".yaml"))
+        elif command[1] != "import":
+            check_options(command[1:])
+
+
+def test_the_tutorial_of_the_first_hour(typed, tmp_path, capsys):
+    found = commands((ROOT / "docs" / "tutorials" / "first-hour.md").read_text())
+    done = ["doctor", "fit", "recommend", "adapt", "predict", "test", "test", "recommend"]
+    assert [command[1] for command in found[1:]] == done
+    for command in found:
+        typed(command)
+    for path in ("predictions/volume_mask.tif", "recommendation/index.html", "measured/index.html", "adapted.json"):
+        assert (tmp_path / path).exists()
+    assert "IoU on 8 labelled tiles" in capsys.readouterr().out
+
+
+def test_the_commands_of_the_readme(typed, tmp_path):
+    example_folders.main(tmp_path / "example")
+    (tmp_path / "example" / "source").rename(tmp_path / "source")
+    example_folders.main(tmp_path / "other")
+    (tmp_path / "other" / "source").rename(tmp_path / "target")
+    own = [command for command in commands((ROOT / "README.md").read_text()) if command[1] != "study"]
+    assert [command[1] for command in own] == ["fit", "adapt", "predict", "test", "recommend"]
+    for command in own:
+        typed(command)
+    assert len(list((tmp_path / "predictions").glob("*_mask.png"))) == example_folders.SOURCE
