@@ -13,6 +13,7 @@ from bnadapt.errors import InputError
 from bnadapt.files import refusal_of_place
 
 ENDING = (signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else (signal.SIGTERM,)
+OUT_OF_MEMORY = ("CUDA out of memory", "can't allocate memory", "MPS backend out of memory")  # RuntimeErrors of torch
 SIGNALLED = 128  # exit statuses of processes that a signal ends begin there
 
 
@@ -80,10 +81,17 @@ def _refusal(error: BaseException | None) -> BaseException | None:
     """What the user can put right, in an error or what caused it (jsonargparse wraps what constructors raise)."""
     kinds = _kinds()
     while error is not None and not isinstance(error, kinds):
-        if (of_place := refusal_of_place(error)) is not None:
-            return of_place
+        if (known := refusal_of_place(error) or _refusal_of_memory(error)) is not None:
+            return known
         error = error.__cause__ or error.__context__
     return error
+
+
+def _refusal_of_memory(error: BaseException) -> InputError | None:
+    """Where memory of the machine, or of its GPU, does not suffice."""
+    if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
+        return InputError("there is not enough memory; set a smaller --data.batch_size, --data.tile_size or crop_size.")
+    return None
 
 
 def _kinds() -> tuple[type[BaseException], ...]:

@@ -19,6 +19,7 @@ def on_files(files: Any, config: Any) -> Any:
     for path, page in FRONT.items():
         files.append(File.generated(config, page, content=(ROOT / path).read_text(encoding="utf-8")))
     files.append(File.generated(config, "commands.md", content=_commands()))
+    files.append(File.generated(config, "gallery.md", content=_gallery()))
     return files
 
 
@@ -59,3 +60,15 @@ def _commands() -> str:
     texts |= {f"bnadapt study {name}": help_for(["study", name, "--help"]) for name in STUDIES}
     parts = [f"## {name}\n\n```text\n{text}\n```\n" for name, text in texts.items()]
     return "# Commands\n\nWhat `--help` prints.\n\n" + "\n".join(parts)
+
+
+def _gallery() -> str:
+    """Of every study: its title, its answer and its first picture."""
+    parts = ["# Gallery of studies", "What was asked, the first thing that was found, and a picture of it."]
+    for page in sorted((ROOT / "docs" / "studies").glob("*/README.md")):
+        text, folder = page.read_text(encoding="utf-8"), f"studies/{page.parent.name}"
+        title = re.search(r"^# (.*)$", text, re.MULTILINE)[1]
+        answer = re.search(r"^\*\*(.*)\*\*$", text, re.MULTILINE)[1]
+        picture = re.search(r"^!\[(.*)\]\((.*)\)$", text, re.MULTILINE)
+        parts += [f"## [{title}]({folder}/README.md)", answer, f"![{picture[1]}]({folder}/{picture[2]})"]
+    return "\n\n".join(parts) + "\n"

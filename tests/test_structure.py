@@ -79,6 +79,12 @@ def test_imports_point_one_way(module):
     assert [each for each in others if RANKS[unit_of(each)] >= RANKS[unit]] == []
 
 
+def test_the_import_graph_is_drawn_as_it_is():
+    from docs.import_graph import PATH, svg
+
+    assert PATH.read_text() == svg(), "run python -m docs.import_graph"
+
+
 def test_no_modules_import_each_other():
     tuple(TopologicalSorter(GRAPH).static_order())  # CycleError names the modules
 

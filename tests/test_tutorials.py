@@ -1,5 +1,6 @@
 """The commands of README and tutorials run one after the other, as a reader would type them."""
 
+import ast
 import re
 import shlex
 import sys
@@ -73,3 +74,32 @@ def test_the_commands_of_the_readme(typed, tmp_path):
     for command in own:
         typed(command)
     assert len(list((tmp_path / "predictions").glob("*_mask.png"))) == example_folders.SOURCE
+
+
+def test_the_notebook_runs_and_says_what_its_text_says():
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    book = nbformat.read(ROOT / "docs" / "tutorials" / "own-network.ipynb", 4)
+    nbclient.NotebookClient(book, timeout=250, kernel_name="python3").execute()
+    printed = "".join(out.get("text", "") for cell in book.cells for out in cell.get("outputs", []))
+    scores = {name: float(value) for name, value in re.findall(r"^(.+): (0\.\d+)$", printed, re.MULTILINE)}
+    assert scores["darker, adapted"] > 0.9
+    assert scores["source, by the same network"] < 0.8 < scores["source, by its own statistics"]
+    assert scores["sparse, adapted"] < 0.5 < scores["sparse, corrected"]
+
+
+def test_refusals_that_are_explained_are_refusals():
+    told = set(texts())
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    explained = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    assert len(explained) > 10
+    assert [words for words in explained if not any(words in text for text in told)] == []
+
+
+def texts():
+    """All texts in bnadapt; what is put into them is left out."""
+    for path in (ROOT / "bnadapt").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                yield "\0".join(each.value for each in node.values if isinstance(each, ast.Constant))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
