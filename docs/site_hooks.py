@@ -64,11 +64,14 @@ def _commands() -> str:
 
 def _gallery() -> str:
     """Of every study: its title, its answer and its first picture."""
+    titles: set[str] = set()
     parts = ["# Gallery of studies", "What was asked, the first thing that was found, and a picture of it."]
     for page in sorted((ROOT / "docs" / "studies").glob("*/README.md")):
         text, folder = page.read_text(encoding="utf-8"), f"studies/{page.parent.name}"
         title = re.search(r"^# (.*)$", text, re.MULTILINE)[1]
         answer = re.search(r"^\*\*(.*)\*\*$", text, re.MULTILINE)[1]
         picture = re.search(r"^!\[(.*)\]\((.*)\)$", text, re.MULTILINE)
-        parts += [f"## [{title}]({folder}/README.md)", answer, f"![{picture[1]}]({folder}/{picture[2]})"]
+        heading = f"{title} ({page.parent.name})" if title in titles else title
+        titles.add(title)
+        parts += [f"## [{heading}]({folder}/README.md)", answer, f"![{picture[1]}]({folder}/{picture[2]})"]
     return "\n\n".join(parts) + "\n"
