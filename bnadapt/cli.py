@@ -210,7 +210,13 @@ class BnadaptCLI(LightningCLI):
 
     def _print_scores(self, prefix: str) -> None:
         scores = {tag: float(value) for tag, value in self.trainer.callback_metrics.items()}
-        print_scores({tag: value for tag, value in scores.items() if tag.startswith(prefix)})
+        of_stage = {tag: value for tag, value in scores.items() if tag.startswith(prefix)}
+        print_scores(of_stage, self.model.adaptation["target"] if self.model.adaptation else self._bank_of_test)
+
+    @property
+    def _bank_of_test(self) -> str | None:
+        """The file of statistics that `test` held the network to, if any."""
+        return self.config.test.bank if self.config.subcommand == "test" else None
 
     def _print_next(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> None:
         """Print the command that follows; it takes this one's checkpoint unless another is given."""

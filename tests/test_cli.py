@@ -164,6 +164,7 @@ def test_test_reports_any_number_of_named_sets(best, capfd):
         "recall",
     }
     printed = capfd.readouterr().out
+    assert "; the network is not adapted." in printed
     assert all(name in printed for name in names)
 
 

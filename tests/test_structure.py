@@ -93,8 +93,12 @@ def test_no_modules_import_each_other():
 def test_what_is_for_code_of_ones_own_needs_nothing_else_of_bnadapt(unit):
     used = {unit_of(each) for module in GRAPH if unit_of(module) == unit for each in GRAPH[module]}
     assert used <= ALONE[unit]
-    loaded = f"import sys, bnadapt.{unit}; print(*[name for name in sys.modules if name.startswith('lightning')])"
-    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "\n"
+    loaded = (
+        "import sys, numpy, safetensors.torch, torch; before = set(sys.modules)\n"
+        f"import bnadapt.{unit}; print(*{{name.partition('.')[0] for name in set(sys.modules) - before}})"
+    )
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) - set(sys.stdlib_module_names) == {"bnadapt"}
 
 
 @pytest.mark.parametrize(

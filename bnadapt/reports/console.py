@@ -15,12 +15,17 @@ from bnadapt.reports.latents import LatentFindings, answer, by_state, details
 ORDER = ("iou", "dice", "precision", "recall")
 
 
-def print_scores(scores: Mapping[str, float]) -> None:
-    """A row per test set (and class), a column per score.
+def print_scores(scores: Mapping[str, float], adapted_to: str | None) -> None:
+    """The IoU of every test set in a sentence; then a row per test set (and class), a column per score.
 
     Args:
         scores: by tag `test/SET/MEASURE` or `test/SET/MEASURE/CLASS`, or such of another stage.
+        adapted_to: name of the target, if the network is adapted.
     """
+    found = [f"{value:.3f} on {tag.split('/')[1]}" for tag, value in scores.items() if tag.endswith("/iou")]
+    state = f"adapted to {adapted_to}" if adapted_to else "not adapted"
+    what = "Mean IoU" if any("/iou/" in tag for tag in scores) else "Foreground IoU"
+    _console().print(f"{what} {' and '.join(found)}; the network is {state}.", highlight=False, style="bold")
     rows: dict[str, dict[str, float]] = {}
     for tag, value in scores.items():
         _, name, measure, *label = tag.split("/")
