@@ -165,10 +165,8 @@ class BnadaptCLI(LightningCLI):
 
     def after_predict(self) -> None:
         """Say how much was segmented."""
-        sections = self.datamodule.to_predict.sections
-        blank = sum(section.is_blank for section in sections[: self.trainer.segmented])
         output = Path(self.config.predict.output)
-        print_prediction(self.trainer.segmented, len(sections), blank, output)
+        print_prediction(self.trainer.segmented, len(self.datamodule.to_predict), self.trainer.blank, output)
         self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)
 
     def after_adapt(self) -> None:

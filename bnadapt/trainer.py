@@ -35,6 +35,7 @@ class AdaptationTrainer(Trainer):
         adapted_path: of the checkpoint that `adapt` has written.
         latent_distance: what `adapt` or `distances` has measured, on the first process.
         segmented: how many images `predict` has segmented.
+        blank: how many of them had nothing to see.
         exported_path: of the file that `export` has written.
         judged: the verdict of `recommend`, and what it rests on.
     """
@@ -42,6 +43,7 @@ class AdaptationTrainer(Trainer):
     adapted_path: Path | None = None
     latent_distance: LatentDistance | None = None
     segmented: int = 0
+    blank: int = 0
     exported_path: Path | None = None
     judged: tuple[Verdict, Trials] | None = None
 
@@ -98,7 +100,7 @@ class AdaptationTrainer(Trainer):
             files = PredictionFiles(datamodule.target.writer(partial))
             with self._with([*_applied(bank), *self.callbacks, files]):
                 super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
-        self.segmented = files.written
+        self.segmented, self.blank = files.written, len(files.blank)
 
     def adapt(
         self,

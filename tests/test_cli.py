@@ -4,6 +4,8 @@ import hashlib
 import json
 import subprocess
 import sys
+import weakref
+from pathlib import Path
 
 import h5py
 import imageio.v3
@@ -15,7 +17,9 @@ import torch
 from bnadapt import __version__
 from bnadapt.batchnorm import Bank
 from bnadapt.cli import main
-from bnadapt.data import Synthetic
+from bnadapt.data import Stack, Synthetic
+from bnadapt.data.readers import Sections, open_stack
+from bnadapt.data.writers import StackFile
 from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE, without, write_images
 
 
@@ -214,6 +218,34 @@ def test_predict_writes_stacks_as_stacks(best, tmp_path):
     with h5py.File(tmp_path / "out/volume_probability.h5") as store:
         assert store["raw"].shape == (3, 48, 48)
         assert store["raw"].dtype == np.float32
+
+
+@pytest.mark.parametrize("extension", [".tif", ".h5", ".zarr", ".npy", ".mrc"])
+def test_predict_holds_few_sections_at_a_time_and_writes_them_in_order(best, tmp_path, monkeypatch, extension):
+    volume = np.stack([section.read_image() for section in Synthetic(size=48, images=12, seed=4).labelled()])
+    np.save(tmp_path / "volume.npy", volume.astype(np.float32))
+    alive, most = set(), []
+
+    def counted(self, index, plain=Sections.__getitem__):
+        section = plain(self, index).copy()
+        alive.add(index)
+        weakref.finalize(section, alive.discard, index)
+        most.append(len(alive))
+        return section
+
+    options = ["--data.target=Stack", "--data.target.images=volume.npy", "--data.tile_size=32", "--output=predicted"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Sections, "__getitem__", counted)
+        patched.setattr(Stack, "writer", lambda self, folder: StackFile(folder, Path(f"volume{extension}"), "raw"))
+        main(["predict", "--ckpt_path", str(best), *options])
+    assert max(most) <= 2
+    key = "raw" if extension in (".h5", ".zarr") else None
+    probability = open_stack(tmp_path / "predicted" / f"volume_probability{extension}", key)
+    assert probability.shape == volume.shape
+    alone = ["--data.target=Stack", "--data.target.images=one.npy", "--data.tile_size=32", "--output=alone"]
+    np.save(tmp_path / "one.npy", volume[7:8].astype(np.float32))
+    main(["predict", "--ckpt_path", str(best), *alone, "--data.target.gap=0"])
+    np.testing.assert_allclose(probability[7], np.load(tmp_path / "alone" / "one_probability.npy")[0], atol=1e-4)
 
 
 def test_predict_at_another_pixel_size_comes_back_in_the_input_size(best, images, tmp_path):

@@ -192,15 +192,14 @@ class DomainPair(LightningDataModule):
 
     @cached_property
     def to_predict(self) -> TiledSections:
-        """The sections that `predict` segments: all of the target."""
+        """The sections that `predict` segments: all of the target, each read when its turn comes."""
         target = self._needed("target")
         sections = [Section(e.name, e.read_image, None, e.pixel_size_nm) for e in target.to_predict()]
         if not sections:
             raise InputError(f"{target.name}: has no images; give some to segment.")
-        prepared = self._prepared("target", target, sections)
-        blank = [section for section in prepared if section.is_blank]
-        _report_blank(target.name, blank, len(prepared), "predicted as background")
-        return TiledSections(prepared, self.tile_size, self.overlap)
+        self.scalings.of("target", target)  # told, or refused, before the work
+        readers = [partial(self._prepare, "target", target, section) for section in sections]
+        return TiledSections(readers, self.tile_size, self.overlap, target.name)
 
     def unlabelled_tiles(
         self, which: str, count: int | None, shard: tuple[int, int] = (0, 1), seed: int = 0
@@ -258,7 +257,7 @@ class DomainPair(LightningDataModule):
         """The sections but for blank ones, which are reported."""
         prepared = self._prepared(name, domain, sections)
         blank = [section for section in prepared if section.is_blank]
-        _report_blank(domain.name, blank, len(prepared), "left out")
+        report_blank(domain.name, [section.name for section in blank], len(prepared), "left out")
         return [section for section in prepared if not section.is_blank]
 
     def _prepared(self, name: str, domain: Domain, sections: Sequence[Section]) -> list[PreparedSection]:
@@ -290,8 +289,14 @@ def _check_counts(**counts: int | None) -> None:
             raise InputError(f"{name} is {count}; set --data.{name} to at least 1.")
 
 
-def _report_blank(context: str, blank: Sequence[PreparedSection], count: int, consequence: str) -> None:
+def report_blank(context: str, blank: Sequence[str], count: int, consequence: str) -> None:
     """Say how many of the images are blank, and what comes of it.
+
+    Args:
+        context: name of the domain.
+        blank: names of the blank images.
+        count: of all images.
+        consequence: what comes of it.
 
     Raises:
         InputError: all are.
@@ -299,7 +304,7 @@ def _report_blank(context: str, blank: Sequence[PreparedSection], count: int, co
     if blank and len(blank) == count:
         raise InputError(
             f"{context}: in {'the only image' if count == 1 else f'each of the {count} images'}, such as"
-            f" {blank[0].name}, every pixel is the same; give images with something to see."
+            f" {blank[0]}, every pixel is the same; give images with something to see."
         )
     if blank:
         log.warning(
@@ -308,7 +313,7 @@ def _report_blank(context: str, blank: Sequence[PreparedSection], count: int, co
             len(blank),
             count,
             "is" if len(blank) == 1 else "are",
-            blank[0].name,
+            blank[0],
             consequence,
         )
 

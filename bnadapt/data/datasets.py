@@ -1,6 +1,7 @@
 """torch data sets over prepared sections: random crops to learn from, tiles to score, sections to segment."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -8,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
 from bnadapt.data.masks import IGNORED
-from bnadapt.data.prepare import PreparedSection
-from bnadapt.data.tiles import tiles_of
+from bnadapt.data.prepare import PreparedSection, check_channels
+from bnadapt.data.tiles import Tile, tiles_of
 from bnadapt.errors import InputError
 
 
@@ -156,32 +157,71 @@ class Tiles(Dataset):
         return item
 
 
-class TiledSections(Dataset):
-    """Whole sections as bags of tiles: `image` (tiles, C, h, w), none for a blank one, and the index of the section."""
+class Outline(NamedTuple):
+    """What is known of a section once its image is gone.
 
-    def __init__(self, sections: Sequence[PreparedSection], tile_size: int, overlap: int) -> None:
+    Attributes:
+        name: of the section.
+        size: height and width that the network has seen.
+        original_size: those in the file.
+        dtype: of the file.
+        is_blank: whether there was nothing to see.
+    """
+
+    name: str
+    size: tuple[int, int]
+    original_size: tuple[int, int]
+    dtype: str
+    is_blank: bool
+
+
+class TiledSections(Dataset):
+    """Whole sections as bags of tiles, read when they are asked for.
+
+    An item is `image` (tiles, C, h, w), of a blank section none, and its `section`, an Outline.
+
+    Args:
+        sections: reads each.
+        tile_size: side of a tile.
+        overlap: pixels that neighbouring tiles share at least.
+        context: name of the domain, for messages.
+    """
+
+    def __init__(
+        self, sections: Sequence[Callable[[], PreparedSection]], tile_size: int, overlap: int, context: str = "target"
+    ) -> None:
         self.sections = sections
-        self.tiles = [tiles_of(section.size, tile_size, overlap, section.name) for section in sections]
+        self.tile_size = tile_size
+        self.overlap = overlap
+        self.context = context
+        self._first: PreparedSection | None = None
 
     def __len__(self) -> int:
         return len(self.sections)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        section = self.sections[index]
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        section = self.sections[index]()
+        if self._first is None and not section.is_blank:
+            self._first = section.without_pixels()
+        check_channels(section, self._first or section, self.context)
+        outline = Outline(section.name, section.size, section.original_size, section.dtype.str, section.is_blank)
         image = torch.from_numpy(section.image)
-        tiles = [image[:, *tile.area] for tile in self.tiles[index]]
+        tiles = [image[:, *tile.area] for tile in self._tiles(outline)]
         bag = tiles[0].new_zeros(0, *tiles[0].shape) if section.is_blank else torch.stack(tiles)
-        return {"image": bag, "section": index}
+        return {"image": bag, "section": outline}
 
-    def stitched(self, index: int, maps: Tensor) -> Tensor:
+    def stitched(self, section: Outline, maps: Tensor) -> Tensor:
         """Put probabilities (tiles, K, h, w) of a section together to (K, H, W), from each tile what is its own.
 
         A blank section is background.
         """
-        whole = maps.new_zeros(maps.shape[1], *self.sections[index].size)
-        if self.sections[index].is_blank:
+        whole = maps.new_zeros(maps.shape[1], *section.size)
+        if section.is_blank:
             whole[0] = 1
             return whole
-        for tile, part in zip(self.tiles[index], maps, strict=True):
+        for tile, part in zip(self._tiles(section), maps, strict=True):
             whole[:, *tile.own] = part[:, *tile.own_inside]
         return whole
+
+    def _tiles(self, section: Outline) -> list[Tile]:
+        return tiles_of(section.size, self.tile_size, self.overlap, section.name)

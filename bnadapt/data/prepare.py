@@ -1,7 +1,7 @@
 """From a section of a domain to the array that a network sees."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,10 @@ class PreparedSection:
     def size(self) -> tuple[int, int]:
         """Height and width after resampling."""
         return self.image.shape[1:]
+
+    def without_pixels(self) -> "PreparedSection":
+        """The same with a single pixel, to compare others with."""
+        return replace(self, image=self.image[:, :1, :1].copy(), mask=None)
 
 
 def prepare(

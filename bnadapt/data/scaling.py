@@ -126,20 +126,22 @@ class Scalings:
             sections = domain.to_predict()
         generator = np.random.default_rng(0)
         order = generator.permutation(len(sections)).tolist()
-        seen: list[PreparedSection] = []
+        first: PreparedSection | None = None
+        drawn: list[np.ndarray] = []
         for index in (*sorted(order[:SECTIONS]), *order[SECTIONS:]):
             section = prepare(sections[index], domain.name, self.pixel_size_nm, _unchanged)
             if not section.is_blank:
-                seen.append(section)
-                check_channels(section, seen[0], domain.name)
-            if len(seen) == SECTIONS:
+                first = first or section.without_pixels()
+                check_channels(section, first, domain.name)
+                drawn.append(_drawn_pixels(section, generator))
+            if len(drawn) == SECTIONS:
                 break
-        if not seen:
+        if not drawn:
             raise InputError(
                 f"{domain.name}: in each of its {len(sections)} images every pixel is the same; give images with"
                 " something to see."
             )
-        return IntensityRange.of([_drawn_pixels(section, generator) for section in seen])
+        return IntensityRange.of(drawn)
 
 
 def _as_float32(image: np.ndarray) -> np.ndarray:

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from bnadapt.data.readers.stacks import HDF5_EXTENSIONS, MRC_EXTENSIONS
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
+from bnadapt.data.stack_writers import StackWriter, open_for_writing
 
 KINDS = ("mask", "probability")
 
 
 class SectionWriter(ABC):
     """Takes the predictions of a domain's sections, in order, and writes them into a folder."""
+
+    def begin(self, count: int) -> None:  # noqa: B027  (most writers need not know)
+        """Say how many sections will come."""
 
     @abstractmethod
     def write(self, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
@@ -56,25 +59,39 @@ class ImageFiles(SectionWriter):
 
 
 class StackFile(SectionWriter):
-    """`NAME_mask` and `NAME_probability`: two stacks in the format, and under the key, of the input."""
+    """`NAME_mask` and `NAME_probability`: two stacks in the format, and under the key, of the input.
+
+    They are written section by section, so that none of them is ever whole in memory.
+    """
 
     def __init__(self, folder: Path, path: Path, key: str | None) -> None:
         self.folder = folder
         self.path = path
         self.key = key
-        self.masks: list[np.ndarray] = []
-        self.probabilities: list[np.ndarray] = []
+        self.count = 0
+        self.written = 0
+        self._stacks: list[StackWriter] = []
+
+    def begin(self, count: int) -> None:
+        """Stacks have as many sections as there will be."""
+        self.count = count
 
     def write(self, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
-        """Keep the section until all have come; see `SectionWriter.write`."""
-        self.masks.append(mask)
-        self.probabilities.append(probability)
+        """Write a section into both stacks; see `SectionWriter.write`."""
+        images = (mask, probability)
+        if not self._stacks:
+            self._stacks = [
+                open_for_writing(path, (self.count, *image.shape), image.dtype, self.key)
+                for path, image in zip(self.paths([]), images, strict=True)
+            ]
+        for stack, image in zip(self._stacks, images, strict=True):
+            stack.write(self.written, image)
+        self.written += 1
 
     def close(self) -> None:
-        """Write both stacks."""
-        for path, sections in zip(self.paths([]), (self.masks, self.probabilities), strict=True):
-            if sections:
-                _write_stack(path, np.stack(sections), self.key)
+        """Finish both stacks."""
+        for stack in self._stacks:
+            stack.close()
 
     def paths(self, names: Sequence[str]) -> list[Path]:
         """Two, whatever sections there are."""
@@ -116,34 +133,3 @@ def _exact(name: str) -> str:
 
 def _stem(name: str) -> str:
     return Path(name).stem.removesuffix(".ome")
-
-
-def _write_stack(path: Path, stack: np.ndarray, key: str | None) -> None:
-    extension = path.suffix.lower()
-    if extension in HDF5_EXTENSIONS:
-        import h5py
-
-        with h5py.File(path, "w") as store:
-            store.create_dataset(key, data=stack, compression="gzip")
-    elif extension in TIFF_EXTENSIONS:
-        import tifffile
-
-        tifffile.imwrite(path, stack, photometric="minisblack", compression="zlib")
-    elif extension == ".npy":
-        np.save(path, stack)
-    elif extension in MRC_EXTENSIONS:
-        import mrcfile
-
-        with mrcfile.new(path) as file:
-            file.set_data(stack)
-    else:
-        _write_zarr(path, stack, key)
-
-
-def _write_zarr(path: Path, stack: np.ndarray, key: str | None) -> None:
-    import zarr
-
-    if key is None:
-        zarr.save_array(path, stack)
-    else:
-        zarr.save_group(path, **{key: stack})

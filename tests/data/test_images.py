@@ -43,9 +43,9 @@ def test_tiles_count_every_labelled_pixel_once():
 
 
 def test_stitched_tiles_are_the_image_again():
-    whole = TiledSections([section()], tile_size=32, overlap=8)
+    whole = TiledSections([section], tile_size=32, overlap=8)
     bag = whole[0]
-    assert torch.equal(whole.stitched(0, bag["image"]), torch.from_numpy(section().image))
+    assert torch.equal(whole.stitched(bag["section"], bag["image"]), torch.from_numpy(section().image))
 
 
 @pytest.mark.parametrize(("size", "tile", "overlap"), [((20, 50), 32, 8), ((50, 50), 32, 32)])

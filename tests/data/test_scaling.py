@@ -47,7 +47,7 @@ def test_a_network_sees_the_same_whatever_the_number_type(tmp_path, pictures, ho
         for name in ("uint8", how)
     )
     for index in range(len(pictures)):
-        np.testing.assert_allclose(other.sections[index].image, one.sections[index].image, atol=2e-3)
+        np.testing.assert_allclose(other.sections[index]().image, one.sections[index]().image, atol=2e-3)
 
 
 @pytest.mark.parametrize("how", ["12 bits in uint16", "int16 around zero", "float32 of the same values"])
@@ -94,11 +94,11 @@ def test_the_numbers_of_a_domain_are_stored_and_hold_for_later_images_alike(tmp_
     later = DomainPair(target=stored(tmp_path / "later", brighter, "uint8"), tile_size=48)
     later.load_state_dict(state)
     expected = by_data_set(brighter[0][None] / np.float32(255), IntensityRange(**state["ranges"]["target"]))
-    np.testing.assert_allclose(later.to_predict.sections[0].image, expected, atol=1e-5)
+    np.testing.assert_allclose(later.to_predict.sections[0]().image, expected, atol=1e-5)
     assert not caplog.text
     other = DomainPair(target=stored(tmp_path, pictures, "12 bits in uint16"), tile_size=48)
     other.load_state_dict(state)
-    np.testing.assert_allclose(other.to_predict.sections[0].image, first.to_predict.sections[0].image, atol=1e-3)
+    np.testing.assert_allclose(other.to_predict.sections[0]().image, first.to_predict.sections[0]().image, atol=1e-3)
     assert "it is scaled by its own range" in caplog.text
 
 
