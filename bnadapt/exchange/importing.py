@@ -17,6 +17,7 @@ from bnadapt.files import atomic_write
 from bnadapt.tasks import SegmentationTask
 
 log = logging.getLogger(__name__)
+EXTREME = 1000.0
 PROBE = 2, 64  # images, and pixels of a side, that tell logits from probabilities
 
 
@@ -74,9 +75,9 @@ def write_checkpoint(foreign: Foreign, path: Path) -> None:
 def _check_logits(task: SegmentationTask, foreign: Foreign) -> None:
     """Refuse a network that gives probabilities, of which no more can be made by a softmax."""
     images, side = PROBE
-    generator = torch.Generator().manual_seed(0)
-    noise = 3 * torch.randn(images, foreign.in_channels, side, side, generator=generator)
-    logits = task.eval().logits({"image": noise})
+    noise = torch.randn(images, foreign.in_channels, side, side, generator=torch.Generator().manual_seed(0))
+    batch = torch.cat([noise, EXTREME * noise])  # where logits are large, and probabilities are not
+    logits = task.eval().logits({"image": batch})
     given = logits[:, 1:] if foreign.num_classes == 2 else logits
     if given.min() >= 0 and given.max() <= 1:
         raise InputError(

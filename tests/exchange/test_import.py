@@ -96,9 +96,11 @@ def test_weights_of_segmentation_models_pytorch_are_imported(name, arguments):
         torch.testing.assert_close(task(images), network(images), atol=1e-3, rtol=1e-3)
 
 
-def test_safetensors_are_read():
+@pytest.mark.parametrize("seed", range(4))
+def test_safetensors_are_read_also_of_a_network_of_small_logits(seed):
     from safetensors.torch import save_file
 
+    torch.manual_seed(seed)
     save_file(UNet(base_channels=4).state_dict(), "weights.safetensors")
     import_network(["weights.safetensors", "--network", "unet", "--network_args.base_channels", "4"])
 

@@ -10,7 +10,7 @@ import numpy as np
 from bnadapt.data.readers.axes import Layout, guessed_axes, layout, single_channel
 from bnadapt.data.readers.containers import array_of, warn_of_missing_chunks
 from bnadapt.data.readers.files import check_numbers, existing, reason
-from bnadapt.data.readers.tiff import TIFF_EXTENSIONS, read_tiff
+from bnadapt.data.readers.tiff import TIFF_EXTENSIONS, open_tiff
 from bnadapt.data.readers.zarr_store import open_zarr
 from bnadapt.errors import InputError
 
@@ -76,7 +76,7 @@ def open_stack(path: str | Path, key: str | None = None, as_shown: bool = True) 
         as_shown: whether TIFF pixels are those that a viewer shows, see `read_tiff`.
 
     Returns:
-        The sections, read when they are asked for (TIFF: at once).
+        The sections, read when they are asked for (of TIFF only where pixels need no conversion).
 
     Raises:
         InputError: the file is missing or broken, the key is missing, or the array is no stack.
@@ -102,8 +102,8 @@ def open_stack(path: str | Path, key: str | None = None, as_shown: bool = True) 
     return Sections(array, layout(axes, array.shape, context), context)
 
 
-def _tiff(path: Path, key: str | None, as_shown: bool) -> tuple[np.ndarray, str]:
-    pixels, axes = _alone(path, key, partial(read_tiff, as_shown=as_shown))
+def _tiff(path: Path, key: str | None, as_shown: bool) -> tuple[Any, str]:
+    pixels, axes = _alone(path, key, partial(open_tiff, as_shown=as_shown))
     if axes == "SYX":  # how three or four sections come out that were written without saying what they are
         axes = "ZYX"
     if not set(axes) - set("YXS"):

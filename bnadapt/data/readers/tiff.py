@@ -57,6 +57,74 @@ def read_tiff(path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
     return upright(pixels, int(tag.value) if tag else 1, axes.index("Y"), axes.index("X")), axes
 
 
+def open_tiff(path: Path, as_shown: bool) -> tuple[Any, str]:
+    """As `read_tiff`; but pixels that need no conversion are read when they are asked for.
+
+    Args:
+        path: the file.
+        as_shown: see `read_tiff`.
+
+    Returns:
+        The array, read on indexing, and a letter for each of its axes.
+
+    Raises:
+        InputError: see `read_tiff`.
+    """
+    import tifffile
+    import zarr
+
+    try:
+        with _refusing_damage(path):
+            file = tifffile.TiffFile(path)
+            series = _only_series(file, path)
+            is_plain = _is_plain(series, as_shown)
+            if is_plain:
+                _check_complete(series, path)
+                return zarr.open(series.aszarr(level=0), mode="r"), series.axes
+            file.close()
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{path}: cannot be read as an image ({reason(error)}); copy it again from its origin or leave it out."
+        ) from error
+    return read_tiff(path, as_shown)
+
+
+def _is_plain(series: Any, as_shown: bool) -> bool:
+    """Whether pixels are given as they are stored."""
+    page, dtype = series.keyframe, series.dtype
+    turned = page.tags.get(ORIENTATION)
+    in_full_range = dtype.kind != "u" or page.bitspersample == 8 * dtype.itemsize
+    return (
+        page.photometric.name == "MINISBLACK"
+        and dtype.kind in "uif"
+        and "S" not in series.axes
+        and not page.extrasamples
+        and (turned is None or int(turned.value) == 1)
+        and (in_full_range or not as_shown)
+    )
+
+
+def _check_complete(series: Any, path: Path) -> None:
+    """Refuse a file that ends before its pixels do."""
+    size = path.stat().st_size
+    if series.dataoffset is not None:
+        ends = [series.dataoffset + series.nbytes]
+    else:
+        own = (
+            page for page in series.pages if page is not None and page.parent.filehandle.path == str(path.absolute())
+        )
+        ends = [
+            offset + count for page in own for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+        ]
+    if max(ends, default=0) > size:
+        raise InputError(
+            f"{path}: is incomplete, {max(ends) - size} bytes of its pixels are missing; copy it again from its origin"
+            " or leave it out."
+        )
+
+
 @contextmanager
 def _refusing_damage(path: Path) -> Iterator[None]:
     """Refuse a file of which tifffile logs that parts of it are missing; it would give the rest without an error."""
