@@ -34,18 +34,11 @@ def read_tiff(path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
     """
     import tifffile
 
-    try:
-        with _refusing_damage(path), tifffile.TiffFile(path) as file:
-            series = _only_series(file, path)
-            page = series.keyframe
-            pixels, axes = series.asarray(), series.axes
-            objects_are_black = pixels.dtype == bool or file.is_imagej
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"{path}: cannot be read as an image ({reason(error)}); copy it again from its origin or leave it out."
-        ) from error
+    with _refusing_damage(path), tifffile.TiffFile(path) as file:
+        series = _only_series(file, path)
+        page = series.keyframe
+        pixels, axes = series.asarray(), series.axes
+        objects_are_black = pixels.dtype == bool or file.is_imagej
     check_numbers(pixels.dtype, str(path))
     pixels, axes = _without_alpha(pixels, axes, page)
     if as_shown or not objects_are_black:
@@ -73,21 +66,13 @@ def open_tiff(path: Path, as_shown: bool) -> tuple[Any, str]:
     import tifffile
     import zarr
 
-    try:
-        with _refusing_damage(path):
-            file = tifffile.TiffFile(path)
-            series = _only_series(file, path)
-            is_plain = _is_plain(series, as_shown)
-            if is_plain:
-                _check_complete(series, path)
-                return zarr.open(series.aszarr(level=0), mode="r"), series.axes
-            file.close()
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"{path}: cannot be read as an image ({reason(error)}); copy it again from its origin or leave it out."
-        ) from error
+    with _refusing_damage(path):
+        file = tifffile.TiffFile(path)
+        series = _only_series(file, path)
+        if _is_plain(series, as_shown):
+            _check_complete(series, path)
+            return zarr.open(series.aszarr(level=0), mode="r"), series.axes
+        file.close()
     return read_tiff(path, as_shown)
 
 
@@ -127,7 +112,7 @@ def _check_complete(series: Any, path: Path) -> None:
 
 @contextmanager
 def _refusing_damage(path: Path) -> Iterator[None]:
-    """Refuse a file of which tifffile logs that parts of it are missing; it would give the rest without an error."""
+    """Refuse a file that tifffile cannot read, or of which it logs that parts are missing: it would give the rest."""
     messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())
@@ -136,6 +121,12 @@ def _refusing_damage(path: Path) -> Iterator[None]:
     logger.addHandler(handler)
     try:
         yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{path}: cannot be read as an image ({reason(error)}); copy it again from its origin or leave it out."
+        ) from error
     finally:
         logger.removeHandler(handler)
         logger.propagate = passed_on
