@@ -1,5 +1,6 @@
 """A user's own volume: a stack of sections in one TIFF, HDF5, Zarr, NumPy or MRC file."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,8 @@ from bnadapt.data.masks import as_classes
 from bnadapt.data.readers import Sections, open_stack
 from bnadapt.data.writers import SectionWriter, StackFile
 from bnadapt.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 class Stack(Domain):
@@ -26,7 +29,8 @@ class Stack(Domain):
             the same file under another key.
         images_key: path of the images inside an HDF5 file or Zarr group; of OME-Zarr the full resolution by default.
         masks_key: path of the masks inside theirs.
-        pixel_size_nm: side of a pixel in nanometres, if known.
+        pixel_size_nm: side of a pixel in nanometres; by default what the file of the images says (OME-Zarr, OME-TIFF,
+            ImageJ, MRC, `element_size_um` in HDF5), if it does.
         classes: what the mask values 0, 1, ... mean. Two classes may also be stored as 0 and 255.
         ignored: mask value of pixels without a label, such as 255; by default there are none.
         split: parts of the sections for training, validation and test.
@@ -53,11 +57,13 @@ class Stack(Domain):
         super().__init__(split, gap)
         self.path = Path(images)
         self.images_key = images_key
-        self.pixel_size_nm = pixel_size_nm
         self.classes = tuple(classes)
         self.ignored = ignored
         self.label = label
         self._images = open_stack(self.path, images_key)
+        self.pixel_size_nm = pixel_size_nm or self._images.pixel_size_nm
+        if self.pixel_size_nm is not None and pixel_size_nm is None:
+            log.warning("%s: its pixels are %g nm wide, as its file says.", self.name, self.pixel_size_nm)
         self._masks = open_stack(Path(masks), masks_key, as_shown=False) if masks else None
         if self._masks is not None and self._masks.shape != self._images.shape[:3]:
             raise InputError(

@@ -10,6 +10,7 @@ import numpy as np
 from bnadapt.data.readers.axes import Layout, guessed_axes, layout, single_channel
 from bnadapt.data.readers.containers import array_of, warn_of_missing_chunks
 from bnadapt.data.readers.files import check_numbers, existing, reason
+from bnadapt.data.readers.pixel_size import of_hdf5, of_mrc
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS, open_tiff
 from bnadapt.data.readers.zarr_store import open_zarr
 from bnadapt.errors import InputError
@@ -28,10 +29,12 @@ class Sections:
         array: read on indexing.
         found: where its axes are.
         context: file (and key) that messages name.
+        pixel_size_nm: side of a pixel in nanometres, where the file says it.
     """
 
-    def __init__(self, array: Any, found: Layout, context: str) -> None:
+    def __init__(self, array: Any, found: Layout, context: str, pixel_size_nm: float | None = None) -> None:
         self.array = array
+        self.pixel_size_nm = pixel_size_nm
         self.dtype = np.dtype(array.dtype)
         self.context = context
         self._layout = found
@@ -85,13 +88,14 @@ def open_stack(path: str | Path, key: str | None = None, as_shown: bool = True) 
     suffix = path.suffix.lower()
     context = f"{path}" if key is None else f"{path}:{key}"
     if path.is_dir() or suffix in (".zip", ".zarr"):
-        array, axes = open_zarr(path, key)
+        array, axes, pixel_size = open_zarr(path, key)
     elif suffix in TIFF_EXTENSIONS:
-        array, axes = _tiff(path, key, as_shown)
+        array, axes, pixel_size = _tiff(path, key, as_shown)
     elif suffix in HDF5_EXTENSIONS:
         array, axes = _hdf5(path, key), None
+        pixel_size = of_hdf5(array)
     elif suffix in OTHERS:
-        array, axes = _alone(path, key, OTHERS[suffix]), None
+        (array, pixel_size), axes = _alone(path, key, OTHERS[suffix]), None
     else:
         raise InputError(f"{path}: is of a format that is not read; convert it to one of {FORMATS}.")
     check_numbers(array.dtype, context)
@@ -99,16 +103,16 @@ def open_stack(path: str | Path, key: str | None = None, as_shown: bool = True) 
     if not shape or 0 in shape:
         raise InputError(f"{context}: has the shape {shape} and so no pixels; give another one.")
     axes = axes or guessed_axes(array.shape, context)
-    return Sections(array, layout(axes, array.shape, context), context)
+    return Sections(array, layout(axes, array.shape, context), context, pixel_size)
 
 
-def _tiff(path: Path, key: str | None, as_shown: bool) -> tuple[Any, str]:
-    pixels, axes = _alone(path, key, partial(open_tiff, as_shown=as_shown))
+def _tiff(path: Path, key: str | None, as_shown: bool) -> tuple[Any, str, float | None]:
+    pixels, axes, pixel_size = _alone(path, key, partial(open_tiff, as_shown=as_shown))
     if axes == "SYX":  # how three or four sections come out that were written without saying what they are
         axes = "ZYX"
     if not set(axes) - set("YXS"):
         raise InputError(f"{path}: has the shape {pixels.shape}, one image; give single images to the domain `Folder`.")
-    return pixels, axes
+    return pixels, axes, pixel_size
 
 
 def _hdf5(path: Path, key: str | None) -> Any:
@@ -137,15 +141,18 @@ def _alone(path: Path, key: str | None, read: Callable[[Path], Any]) -> Any:
         raise InputError(f"{path}: cannot be read ({reason(error)}); copy it again from its origin.") from error
 
 
-def _numpy(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+def _numpy(path: Path) -> tuple[np.ndarray, None]:
+    return np.load(path, mmap_mode="r", allow_pickle=False), None
 
 
-def _mrc(path: Path) -> np.ndarray:
+def _mrc(path: Path) -> tuple[np.ndarray, float | None]:
     import mrcfile
 
     with mrcfile.mmap(path, "r") as file:
-        return file.data
+        return file.data, of_mrc(file.voxel_size)
 
 
-OTHERS: Mapping[str, Callable[[Path], np.ndarray]] = {".npy": _numpy, **dict.fromkeys(MRC_EXTENSIONS, _mrc)}
+OTHERS: Mapping[str, Callable[[Path], tuple[np.ndarray, float | None]]] = {
+    ".npy": _numpy,
+    **dict.fromkeys(MRC_EXTENSIONS, _mrc),
+}

@@ -5,13 +5,14 @@ from typing import Any
 
 from bnadapt.data.readers.containers import array_of, warn_of_missing_chunks
 from bnadapt.data.readers.files import reason
+from bnadapt.data.readers.pixel_size import of_ome_zarr
 from bnadapt.errors import InputError
 
 METADATA = (".zarray", ".zgroup", "zarr.json")
 MOST_CHUNKS = 100_000  # to count the stored ones means to list their files
 
 
-def open_zarr(path: Path, key: str | None) -> tuple[Any, str | None]:
+def open_zarr(path: Path, key: str | None) -> tuple[Any, str | None, float | None]:
     """An array of a Zarr store, read on indexing.
 
     Args:
@@ -19,7 +20,7 @@ def open_zarr(path: Path, key: str | None) -> tuple[Any, str | None]:
         key: path of the array inside a group; of an image of OME-Zarr (0.4 and 0.5) the full resolution by default.
 
     Returns:
-        The array, and a letter for each of its axes where OME metadata name them.
+        The array; where OME metadata name them, a letter for each of its axes, and the side of a pixel in nanometres.
 
     Raises:
         InputError: the store is none or is broken, or has no such array.
@@ -36,16 +37,18 @@ def open_zarr(path: Path, key: str | None) -> tuple[Any, str | None]:
     if hasattr(store, "shape"):
         if key is not None:
             raise InputError(f"{path}: holds a single array, so the key {key!r} means nothing; leave it out.")
-        array, axes = store, None
+        array, axes, pixel_size = store, None, None
     else:
-        levels = _levels(store)
+        image = _image(store)
+        levels = [level["path"].strip("/") for level in image.get("datasets", [])]
         key = next(iter(levels), None) if key is None else key
         array = array_of(store, path, key)
-        axes = levels.get(key.strip("/"))
+        axes = _axes(image) if key.strip("/") in levels else None
+        pixel_size = of_ome_zarr(image, key)
     if array.nchunks <= MOST_CHUNKS:
         context = f"{path}" if key is None else f"{path}:{key}"
         warn_of_missing_chunks(context, array.nchunks_initialized, array.nchunks, array.fill_value)
-    return array, axes if axes and len(axes) == array.ndim else None
+    return array, axes if axes and len(axes) == array.ndim else None, pixel_size
 
 
 def _check_format(path: Path) -> None:
@@ -61,10 +64,13 @@ def _check_format(path: Path) -> None:
         )
 
 
-def _levels(group: Any) -> dict[str, str]:
-    """Axes of the resolution levels of an OME-Zarr image, by their keys, the finest first."""
+def _image(group: Any) -> dict[str, Any]:
+    """What OME metadata say of the first image of a group: axes, and resolution levels, the finest first."""
     attributes = group.attrs.asdict()
-    images = attributes.get("ome", attributes).get("multiscales") or [{}]
-    names = [axis["name"] if isinstance(axis, dict) else axis for axis in images[0].get("axes", [])]
-    axes = "".join(str(name)[:1] for name in names)
-    return {level["path"].strip("/"): axes.upper() for level in images[0].get("datasets", [])}
+    return (attributes.get("ome", attributes).get("multiscales") or [{}])[0]
+
+
+def _axes(image: dict[str, Any]) -> str:
+    """A letter for each."""
+    names = [axis["name"] if isinstance(axis, dict) else axis for axis in image.get("axes", [])]
+    return "".join(str(name)[:1] for name in names).upper()
