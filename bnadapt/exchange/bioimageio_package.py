@@ -165,8 +165,8 @@ def document(export: Export) -> str:
     )
     adapted = export.adaptation
     history = (
-        f"Its BatchNorm statistics were re-estimated on {adapted['tiles']} tiles of {export.target}, without labels, on"
-        f" {adapted.get('date', 'an unknown day')}; every weight is that of the source's training."
+        f"Its BatchNorm statistics were re-estimated on {adapted['tiles']} tiles of {export.target}, without labels;"
+        " every weight is that of the source's training."
         if adapted
         else "It is as it was trained; nothing was adapted."
     )
