@@ -9,6 +9,7 @@ import numpy as np
 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.masks import as_classes
+from bnadapt.data.ome_zarr_writer import Voxel
 from bnadapt.data.readers import Sections, open_stack
 from bnadapt.data.writers import SectionWriter, StackFile
 from bnadapt.errors import InputError
@@ -61,7 +62,7 @@ class Stack(Domain):
         self.ignored = ignored
         self.label = label
         self._images = open_stack(self.path, images_key)
-        self.pixel_size_nm = pixel_size_nm or self._images.pixel_size_nm
+        self.pixel_size_nm = pixel_size_nm or self._images.opened.pixel_size_nm
         if self.pixel_size_nm is not None and pixel_size_nm is None:
             log.warning("%s: its pixels are %g nm wide, as its file says.", self.name, self.pixel_size_nm)
         self._masks = open_stack(Path(masks), masks_key, as_shown=False) if masks else None
@@ -74,7 +75,7 @@ class Stack(Domain):
     @property
     def name(self) -> str:
         """The given label or the file's name without extension."""
-        return self.label or self.path.stem
+        return self.label or self.path.stem.removesuffix(".ome")
 
     def labelled(self) -> list[Section]:
         """All sections, if there are masks."""
@@ -86,7 +87,9 @@ class Stack(Domain):
 
     def writer(self, folder: Path) -> SectionWriter:
         """Writes two stacks in the format of the images."""
-        return StackFile(folder, self.path, self.images_key)
+        opened = self._images.opened
+        voxel = Voxel(self.pixel_size_nm, opened.spacing_nm) if opened.is_ome_zarr else None
+        return StackFile(folder, self.path, self.images_key, voxel)
 
     def _sections(self) -> list[Section]:
         return [

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bnadapt.data.ome_zarr_writer import OmeZarrWriter, Reduction, Voxel, majority, mean
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
 from bnadapt.data.stack_writers import StackWriter, open_for_writing
 
@@ -62,12 +63,19 @@ class StackFile(SectionWriter):
     """`NAME_mask` and `NAME_probability`: two stacks in the format, and under the key, of the input.
 
     They are written section by section, so that none of them is ever whole in memory.
+
+    Args:
+        folder: to write into.
+        path: of the input.
+        key: of the input's array.
+        voxel: of an OME-Zarr image, and so are the outputs then.
     """
 
-    def __init__(self, folder: Path, path: Path, key: str | None) -> None:
+    def __init__(self, folder: Path, path: Path, key: str | None, voxel: Voxel | None = None) -> None:
         self.folder = folder
         self.path = path
         self.key = key
+        self.voxel = voxel
         self.count = 0
         self.written = 0
         self._stacks: list[StackWriter] = []
@@ -81,8 +89,8 @@ class StackFile(SectionWriter):
         images = (mask, probability)
         if not self._stacks:
             self._stacks = [
-                open_for_writing(path, (self.count, *image.shape), image.dtype, self.key)
-                for path, image in zip(self.paths([]), images, strict=True)
+                self._opened(path, (self.count, *image.shape), image.dtype, reduce)
+                for path, image, reduce in zip(self.paths([]), images, (majority, mean), strict=True)
             ]
         for stack, image in zip(self._stacks, images, strict=True):
             stack.write(self.written, image)
@@ -96,7 +104,13 @@ class StackFile(SectionWriter):
     def paths(self, names: Sequence[str]) -> list[Path]:
         """Two, whatever sections there are."""
         extension = ".zarr" if self.path.suffix.lower() == ".zip" else self.path.suffix
+        extension = extension if self.voxel is None else ".ome.zarr"
         return [self.folder / f"{_stem(self.path.name)}_{kind}{extension}" for kind in KINDS]
+
+    def _opened(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, reduce: Reduction) -> StackWriter:
+        if self.voxel is None:
+            return open_for_writing(path, shape, dtype, self.key)
+        return OmeZarrWriter(path, shape, dtype, self.voxel, reduce)
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

@@ -23,19 +23,16 @@ UNSET_VOXEL = 1.0  # angstrom that MRC files say where nobody has measured
 ALIKE = 1e-3  # relative difference of rows and columns
 
 
-def of_ome_zarr(multiscales: Mapping[str, Any], key: str) -> float | None:
-    """Of a resolution level of an OME-Zarr image (0.4 and 0.5)."""
+def sides_of_ome_zarr(multiscales: Mapping[str, Any], key: str) -> dict[str, float | None]:
+    """Sides of a voxel, by axis, of a resolution level of an OME-Zarr image (0.4 and 0.5)."""
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in multiscales.get("axes", [])]
     level = next((each for each in multiscales.get("datasets", []) if each["path"].strip("/") == key.strip("/")), {})
     steps = [*level.get("coordinateTransformations", []), *multiscales.get("coordinateTransformations", [])]
     scales = [step["scale"] for step in steps if step.get("type") == "scale"]
     if not scales or any(len(scale) != len(axes) for scale in scales):
-        return None
+        return {}
     total = [math.prod(lengths) for lengths in zip(*scales, strict=True)]
-    sides = {
-        axis["name"].lower(): _nanometres(value, axis.get("unit")) for axis, value in zip(axes, total, strict=True)
-    }
-    return alike(sides.get("y"), sides.get("x"))
+    return {axis["name"].lower(): _nanometres(side, axis.get("unit")) for axis, side in zip(axes, total, strict=True)}
 
 
 def of_tiff(file: Any) -> float | None:

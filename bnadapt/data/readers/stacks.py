@@ -1,6 +1,7 @@
 """Stacks of sections: one TIFF, HDF5, Zarr, NumPy or MRC file, or the folder of a Zarr store."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from bnadapt.data.readers.axes import Layout, guessed_axes, layout, single_channel
 from bnadapt.data.readers.containers import array_of, warn_of_missing_chunks
 from bnadapt.data.readers.files import check_numbers, existing, reason
+from bnadapt.data.readers.opened import Opened
 from bnadapt.data.readers.pixel_size import of_hdf5, of_mrc
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS, open_tiff
 from bnadapt.data.readers.zarr_store import open_zarr
@@ -26,16 +28,15 @@ class Sections:
     Truth values come as 0 and 255, and equal colour channels as one.
 
     Args:
-        array: read on indexing.
+        opened: the array.
         found: where its axes are.
         context: file (and key) that messages name.
-        pixel_size_nm: side of a pixel in nanometres, where the file says it.
     """
 
-    def __init__(self, array: Any, found: Layout, context: str, pixel_size_nm: float | None = None) -> None:
-        self.array = array
-        self.pixel_size_nm = pixel_size_nm
-        self.dtype = np.dtype(array.dtype)
+    def __init__(self, opened: Opened, found: Layout, context: str) -> None:
+        self.opened = opened
+        self.array = opened.array
+        self.dtype = np.dtype(self.array.dtype)
         self.context = context
         self._layout = found
         self._order = [found.rows, found.columns, *([] if found.channels is None else [found.channels])]
@@ -88,34 +89,36 @@ def open_stack(path: str | Path, key: str | None = None, as_shown: bool = True) 
     suffix = path.suffix.lower()
     context = f"{path}" if key is None else f"{path}:{key}"
     if path.is_dir() or suffix in (".zip", ".zarr"):
-        array, axes, pixel_size = open_zarr(path, key)
+        opened = open_zarr(path, key)
     elif suffix in TIFF_EXTENSIONS:
-        array, axes, pixel_size = _tiff(path, key, as_shown)
+        opened = _tiff(path, key, as_shown)
     elif suffix in HDF5_EXTENSIONS:
-        array, axes = _hdf5(path, key), None
-        pixel_size = of_hdf5(array)
+        opened = _hdf5(path, key)
     elif suffix in OTHERS:
-        (array, pixel_size), axes = _alone(path, key, OTHERS[suffix]), None
+        opened = _alone(path, key, OTHERS[suffix])
     else:
         raise InputError(f"{path}: is of a format that is not read; convert it to one of {FORMATS}.")
+    array = opened.array
     check_numbers(array.dtype, context)
     shape = tuple(array.shape or ())
     if not shape or 0 in shape:
         raise InputError(f"{context}: has the shape {shape} and so no pixels; give another one.")
-    axes = axes or guessed_axes(array.shape, context)
-    return Sections(array, layout(axes, array.shape, context), context, pixel_size)
+    axes = opened.axes or guessed_axes(array.shape, context)
+    return Sections(opened, layout(axes, array.shape, context), context)
 
 
-def _tiff(path: Path, key: str | None, as_shown: bool) -> tuple[Any, str, float | None]:
-    pixels, axes, pixel_size = _alone(path, key, partial(open_tiff, as_shown=as_shown))
-    if axes == "SYX":  # how three or four sections come out that were written without saying what they are
-        axes = "ZYX"
-    if not set(axes) - set("YXS"):
-        raise InputError(f"{path}: has the shape {pixels.shape}, one image; give single images to the domain `Folder`.")
-    return pixels, axes, pixel_size
+def _tiff(path: Path, key: str | None, as_shown: bool) -> Opened:
+    opened = _alone(path, key, partial(open_tiff, as_shown=as_shown))
+    if opened.axes == "SYX":  # how three or four sections come out that were written without saying what they are
+        return replace(opened, axes="ZYX")
+    if not set(opened.axes) - set("YXS"):
+        raise InputError(
+            f"{path}: has the shape {opened.array.shape}, one image; give single images to the domain `Folder`."
+        )
+    return opened
 
 
-def _hdf5(path: Path, key: str | None) -> Any:
+def _hdf5(path: Path, key: str | None) -> Opened:
     import h5py
 
     try:
@@ -126,10 +129,10 @@ def _hdf5(path: Path, key: str | None) -> Any:
     if array.chunks:
         chunks = int(np.prod([-(-side // chunk) for side, chunk in zip(array.shape, array.chunks, strict=True)]))
         warn_of_missing_chunks(f"{path}:{key}", array.id.get_num_chunks(), chunks, array.fillvalue)
-    return array
+    return Opened(array, pixel_size_nm=of_hdf5(array))
 
 
-def _alone(path: Path, key: str | None, read: Callable[[Path], Any]) -> Any:
+def _alone(path: Path, key: str | None, read: Callable[[Path], Opened]) -> Opened:
     """The array of a file that holds a single one."""
     if key is not None:
         raise InputError(f"{path}: holds a single array, so the key {key!r} means nothing; leave it out.")
@@ -141,18 +144,15 @@ def _alone(path: Path, key: str | None, read: Callable[[Path], Any]) -> Any:
         raise InputError(f"{path}: cannot be read ({reason(error)}); copy it again from its origin.") from error
 
 
-def _numpy(path: Path) -> tuple[np.ndarray, None]:
-    return np.load(path, mmap_mode="r", allow_pickle=False), None
+def _numpy(path: Path) -> Opened:
+    return Opened(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-def _mrc(path: Path) -> tuple[np.ndarray, float | None]:
+def _mrc(path: Path) -> Opened:
     import mrcfile
 
     with mrcfile.mmap(path, "r") as file:
-        return file.data, of_mrc(file.voxel_size)
+        return Opened(file.data, pixel_size_nm=of_mrc(file.voxel_size))
 
 
-OTHERS: Mapping[str, Callable[[Path], tuple[np.ndarray, float | None]]] = {
-    ".npy": _numpy,
-    **dict.fromkeys(MRC_EXTENSIONS, _mrc),
-}
+OTHERS: Mapping[str, Callable[[Path], Opened]] = {".npy": _numpy, **dict.fromkeys(MRC_EXTENSIONS, _mrc)}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bnadapt.data.readers.files import check_numbers, reason
+from bnadapt.data.readers.opened import Opened
 from bnadapt.data.readers.orientation import ORIENTATION, upright
 from bnadapt.data.readers.pixel_size import of_tiff
 from bnadapt.errors import InputError
@@ -51,7 +52,7 @@ def read_tiff(path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
     return upright(pixels, int(tag.value) if tag else 1, axes.index("Y"), axes.index("X")), axes
 
 
-def open_tiff(path: Path, as_shown: bool) -> tuple[Any, str, float | None]:
+def open_tiff(path: Path, as_shown: bool) -> Opened:
     """As `read_tiff`; but pixels that need no conversion are read when they are asked for.
 
     Args:
@@ -59,7 +60,7 @@ def open_tiff(path: Path, as_shown: bool) -> tuple[Any, str, float | None]:
         as_shown: see `read_tiff`.
 
     Returns:
-        The array, read on indexing, a letter for each of its axes, and the side of a pixel in nanometres where known.
+        The array, with what the file says of it.
 
     Raises:
         InputError: see `read_tiff`.
@@ -72,9 +73,9 @@ def open_tiff(path: Path, as_shown: bool) -> tuple[Any, str, float | None]:
         series, pixel_size = _only_series(file, path), of_tiff(file)
         if _is_plain(series, as_shown):
             _check_complete(series, path)
-            return zarr.open(series.aszarr(level=0), mode="r"), series.axes, pixel_size
+            return Opened(zarr.open(series.aszarr(level=0), mode="r"), series.axes, pixel_size)
         file.close()
-    return *read_tiff(path, as_shown), pixel_size
+    return Opened(*read_tiff(path, as_shown), pixel_size)
 
 
 def _is_plain(series: Any, as_shown: bool) -> bool:

@@ -5,14 +5,15 @@ from typing import Any
 
 from bnadapt.data.readers.containers import array_of, warn_of_missing_chunks
 from bnadapt.data.readers.files import reason
-from bnadapt.data.readers.pixel_size import of_ome_zarr
+from bnadapt.data.readers.opened import Opened
+from bnadapt.data.readers.pixel_size import alike, sides_of_ome_zarr
 from bnadapt.errors import InputError
 
 METADATA = (".zarray", ".zgroup", "zarr.json")
 MOST_CHUNKS = 100_000  # to count the stored ones means to list their files
 
 
-def open_zarr(path: Path, key: str | None) -> tuple[Any, str | None, float | None]:
+def open_zarr(path: Path, key: str | None) -> Opened:
     """An array of a Zarr store, read on indexing.
 
     Args:
@@ -20,7 +21,7 @@ def open_zarr(path: Path, key: str | None) -> tuple[Any, str | None, float | Non
         key: path of the array inside a group; of an image of OME-Zarr (0.4 and 0.5) the full resolution by default.
 
     Returns:
-        The array; where OME metadata name them, a letter for each of its axes, and the side of a pixel in nanometres.
+        The array, with what OME metadata say of it.
 
     Raises:
         InputError: the store is none or is broken, or has no such array.
@@ -37,18 +38,17 @@ def open_zarr(path: Path, key: str | None) -> tuple[Any, str | None, float | Non
     if hasattr(store, "shape"):
         if key is not None:
             raise InputError(f"{path}: holds a single array, so the key {key!r} means nothing; leave it out.")
-        array, axes, pixel_size = store, None, None
+        array, told = store, {}
     else:
         image = _image(store)
         levels = [level["path"].strip("/") for level in image.get("datasets", [])]
         key = next(iter(levels), None) if key is None else key
         array = array_of(store, path, key)
-        axes = _axes(image) if key.strip("/") in levels else None
-        pixel_size = of_ome_zarr(image, key)
+        told = _told(image, key, array.ndim) if key.strip("/") in levels else {}
     if array.nchunks <= MOST_CHUNKS:
         context = f"{path}" if key is None else f"{path}:{key}"
         warn_of_missing_chunks(context, array.nchunks_initialized, array.nchunks, array.fill_value)
-    return array, axes if axes and len(axes) == array.ndim else None, pixel_size
+    return Opened(array, **told)
 
 
 def _check_format(path: Path) -> None:
@@ -70,7 +70,14 @@ def _image(group: Any) -> dict[str, Any]:
     return (attributes.get("ome", attributes).get("multiscales") or [{}])[0]
 
 
-def _axes(image: dict[str, Any]) -> str:
-    """A letter for each."""
+def _told(image: dict[str, Any], key: str, dimensions: int) -> dict[str, Any]:
+    """What the metadata of an image say of one of its levels."""
     names = [axis["name"] if isinstance(axis, dict) else axis for axis in image.get("axes", [])]
-    return "".join(str(name)[:1] for name in names).upper()
+    axes = "".join(str(name)[:1] for name in names).upper()
+    sides = sides_of_ome_zarr(image, key)
+    return {
+        "axes": axes if len(axes) == dimensions else None,
+        "pixel_size_nm": alike(sides.get("y"), sides.get("x")),
+        "spacing_nm": sides.get("z"),
+        "is_ome_zarr": True,
+    }
