@@ -76,8 +76,9 @@ class Export:
 
     @property
     def classes(self) -> Sequence[str]:
-        """Their names."""
-        return self._domain.classes
+        """Their names; numbers where the target names others than the network has."""
+        named, count = self._domain.classes, self.parameters["num_classes"]
+        return named if len(named) == count else ("background", *(f"class {number}" for number in range(1, count)))
 
     @property
     def pixel_size_nm(self) -> float | None:
@@ -125,6 +126,11 @@ class Export:
                 break
         if not seen:
             raise InputError(f"{self.target}: has no image with something to see; give one.")
+        channels, taken = len(seen[0].image), self.parameters["in_channels"]
+        if channels != taken:
+            raise InputError(
+                f"{self.target}: its images have {channels} channels, the network takes {taken}; give others."
+            )
         if len(kinds := {str(each.dtype) for each in seen}) > 1:
             raise InputError(f"{self.target}: stores images as {', '.join(sorted(kinds))}; give images of one type.")
         return seen

@@ -1,7 +1,8 @@
 """TorchScript and ONNX files: pixels, as images have them, to class probabilities, for images of any size."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,10 +28,14 @@ def write_torchscript(export: Export, path: Path) -> None:
 
 
 def traced(module: nn.Module, channels: int) -> torch.jit.ScriptModule:
-    """A module in eval mode as TorchScript."""
+    """A module in eval mode as TorchScript.
+
+    Raises:
+        InputError: it cannot be traced.
+    """
     if module.training:
         raise ValueError("the module is in train mode")
-    with torch.no_grad(), warnings.catch_warnings():
+    with _refusing("TorchScript"), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Python's values in the forward pass: `check` finds those that matter
         return torch.jit.trace(module, torch.rand(1, channels, *ODD))
 
@@ -39,23 +44,25 @@ def write_onnx(export: Export, path: Path) -> None:
     """An ONNX file, with its weights inside.
 
     Raises:
-        InputError: the packages for it are missing.
+        InputError: the packages for it are missing, or it cannot be written.
     """
     if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]:
         raise InputError(f"export: ONNX needs {', '.join(missing)}; pip install 'bnadapt[share]'.")
     import onnxruntime
 
-    torch.onnx.export(
-        export.of_pixels,
-        (torch.rand(2, export.sample.shape[1], *ODD),),
-        str(path),
-        input_names=["pixels"],
-        output_names=["probabilities"],
-        dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    module, channels = export.of_pixels, export.sample.shape[1]
+    with _refusing("ONNX"):
+        torch.onnx.export(
+            module,
+            (torch.rand(2, channels, *ODD),),
+            str(path),
+            input_names=["pixels"],
+            output_names=["probabilities"],
+            dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     check(lambda pixels: session.run(None, {"pixels": pixels})[0], export)
 
@@ -76,3 +83,13 @@ def check(run: Callable[[np.ndarray], np.ndarray], export: Export) -> None:
                 f" {pixels.shape[2]} x {pixels.shape[3]} pixels: its forward pass depends on more than the image's"
                 " values, such as on Python's `if`; take the format state_dict."
             )
+
+
+@contextmanager
+def _refusing(form: str) -> Iterator[None]:
+    """Refuse a network that torch cannot bring into a form."""
+    try:
+        yield
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"export: the network cannot be written as {form} ({said}); take another format.") from error

@@ -2,6 +2,7 @@
 
 import zipfile
 
+import imageio.v3
 import numpy as np
 import onnxruntime
 import pytest
@@ -11,8 +12,10 @@ from bioimageio.spec import load_description
 from bnadapt.cli import main
 from bnadapt.data import DomainPair, Synthetic
 from bnadapt.data.intensity import IntensityRange, by_data_set, by_data_type, by_percentiles, by_zscore
+from bnadapt.errors import InputError
 from bnadapt.exchange import FixedScaling
 from bnadapt.exchange.bioimageio_package import report_on
+from bnadapt.exchange.files import traced
 from bnadapt.exchange.scaling import fixed
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import TARGET_ALONE
@@ -100,9 +103,7 @@ def test_a_package_tells_units_scaling_and_where_it_comes_from(export):
     assert "mine" in readme
 
 
-def test_a_package_of_a_module_in_train_mode_is_not_written(adapted, tmp_path):
-    from bnadapt.exchange.files import traced
-
+def test_a_module_in_train_mode_is_not_written():
     with pytest.raises(ValueError, match="train mode"):
         traced(torch.nn.Conv2d(1, 2, 1).train(), 1)
 
@@ -122,11 +123,15 @@ def test_weights_alone_need_no_target(adapted, tmp_path):
         (["--format=onnx", *TARGET_ALONE, "--data.intensity=histogram"], "train with another"),
         (["--format=onnx", *TARGET_ALONE, "--data.target_change.zoom=2"], "enlarges images of the target 2 times"),
         (["--format=tensorflow", *TARGET_ALONE], "format"),
+        (["--format=torchscript", "--data.target=Folder", "--data.target.images=coloured"], "images have 3 channels"),
         (["--format=bioimageio", *TARGET_ALONE, *ABOUT, '--about.cite=["A paper"]'], "tells no DOI or address"),
         (["--format=state_dict", "--like=nosuch.pth"], "nosuch.pth: no such file"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(adapted, refused, options, words, tmp_path):
+    (tmp_path / "coloured").mkdir()
+    colours = np.random.default_rng(0).integers(255, size=(40, 40, 3), dtype=np.uint8)
+    imageio.v3.imwrite(tmp_path / "coloured" / "a.png", colours)
     output = tmp_path / "model.bin"
     options = [*(each for each in options if "intensity=dtype" not in each or "histogram" not in str(options))]
     assert words in refused("export", "--ckpt_path", adapted, "--output", output, *options)
@@ -196,3 +201,12 @@ def test_a_scaling_of_file_values_is_that_of_data_type_scaled_ones():
     scaling = FixedScaling([2.0], [1.0])
     pixels = np.arange(12.0).reshape(1, 3, 4)
     np.testing.assert_allclose(scaling.of_values(255)(pixels), scaling(pixels / 255), atol=1e-6)
+
+
+def test_a_network_that_torch_cannot_write_is_refused():
+    class Unwritable(torch.nn.Module):
+        def forward(self, pixels):
+            raise RuntimeError("no way")
+
+    with pytest.raises(InputError, match=r"TorchScript \(no way\); take another format"):
+        traced(Unwritable().eval(), 1)
