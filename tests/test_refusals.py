@@ -250,3 +250,12 @@ def test_an_adaptation_at_the_end_of_training_without_a_target_is_refused_at_its
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has the accelerator")
 def test_a_machine_without_the_accelerator_asked_for(refused):
     assert "MPSAccelerator" in refused("fit", *SMALL, *DOMAINS, "--trainer.accelerator=mps")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")])
+def test_memory_that_does_not_suffice_is_a_sentence(error, monkeypatch, refused):
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setattr("bnadapt.cli.main", fail)
+    assert "there is not enough memory; set a smaller --data.batch_size" in refused("adapt", "--ckpt_path", "a.ckpt")
