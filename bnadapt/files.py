@@ -77,6 +77,16 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
         raise InputError(f"{there[0]}: is there already{others}; give another --output, or --overwrite to replace it.")
 
 
+def refuse_inputs(path: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output that is one of the inputs, which would be lost.
+
+    Raises:
+        InputError: it is.
+    """
+    if any(path.resolve() == each.resolve() for each in inputs):
+        raise InputError(f"{path}: is read by this command; give another --output.")
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path to write to that becomes `path` when the block ends without an exception.

@@ -20,7 +20,7 @@ from bnadapt.callbacks.verdict import judge_target, recipe_of, target_change_of
 from bnadapt.data import TargetChange
 from bnadapt.errors import InputError
 from bnadapt.exchange import FORMATS, About, FormatName, write_model
-from bnadapt.files import atomic_folder, refuse_existing, try_place
+from bnadapt.files import atomic_folder, refuse_existing, refuse_inputs, try_place
 from bnadapt.gain import CANDIDATES, Trials, Verdict
 from bnadapt.gain.verdict import verdict_on
 from bnadapt.reports.verdict_page import verdict_record
@@ -287,9 +287,12 @@ class AdaptationTrainer(Trainer):
                 such as what `import` has read; all else in it stays.
         """
         path = Path(output) if output else Path(ckpt_path).with_suffix(FORMATS[format].extension)
+        template = Path(like) if like else None
+        if template and format not in ("state_dict", "bioimageio"):
+            raise InputError(f"export: --like is for state_dict and bioimageio; leave it out for {format}.")
+        refuse_inputs(path, [Path(each) for each in (ckpt_path, like) if each])
         refuse_existing([path], overwrite)
         try_place(path.parent, [path.name])
-        template = Path(like) if like else None
         self._do(lambda: write_model(model, datamodule, format, path, about, template), model, datamodule, ckpt_path)
         self.exported_path = path
 

@@ -30,7 +30,7 @@ def write(export: Export, path: Path) -> None:
     """
     if find_spec("bioimageio") is None or find_spec("bioimageio.core") is None:
         raise InputError("export: packages of bioimage.io need bioimageio.core; pip install 'bnadapt[share]'.")
-    if export.about is None and export.like is None:
+    if export.like is None and (export.about is None or not export.about.authors):
         raise InputError(
             "export: a package names who made it, and how it may be used; give --about.authors '[\"NAME\"]' and"
             " --about.license, such as CC-BY-4.0."
@@ -38,8 +38,11 @@ def write(export: Export, path: Path) -> None:
     with _silence(), tempfile.TemporaryDirectory() as folder:
         from bioimageio.spec import save_bioimageio_package
 
-        described = _described if export.like is None else described_like
-        save_bioimageio_package(described(export, Path(folder)), output_path=path)
+        describe = _described if export.like is None else described_like
+        try:
+            save_bioimageio_package(describe(export, Path(folder)), output_path=path)
+        except ValueError as error:  # of pydantic, which says what it does not take
+            raise InputError(f"export: {_first_words(error)}; check --about.") from error
         report = report_on(path)
     if report.status != "passed":
         raise InputError(f"export: the package does not pass bioimageio.core's own test: {_first_error(report)}")
@@ -215,6 +218,16 @@ def _cited(text: str) -> Any:
 
 def _identifier(name: str) -> str:
     return "".join(each if each.isalnum() else "_" for each in name)
+
+
+def _first_words(error: ValueError) -> str:
+    """Which value is not taken, and why."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return " ".join(str(error).split())
+    first = errors()[0]
+    where = ".".join(map(str, first["loc"])) or "a value"
+    return f"{where} is {str(first['input'])[:60]!r}: {' '.join(first['msg'].split())[:200]}"
 
 
 def _first_error(report: Any) -> str:

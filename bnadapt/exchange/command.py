@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from bnadapt.errors import InputError
 from bnadapt.exchange.importing import Foreign, write_checkpoint
 from bnadapt.exchange.packages import is_package, read_package
 from bnadapt.exchange.state_dicts import read_weights
-from bnadapt.files import refuse_existing, try_place
+from bnadapt.files import refuse_existing, refuse_inputs, try_place
 from bnadapt.networks.registry import is_import_path
 from bnadapt.parser import PlainParser
 
@@ -65,10 +66,17 @@ def import_network(
         InputError: it cannot be imported.
     """
     source, path = Path(weights), Path(output)
+    refuse_inputs(path, [source])
     refuse_existing([path], overwrite)
     try_place(path.parent, [path.name])
     if is_package(source):
+        if network_args or (in_channels, num_classes) != (1, 2):
+            raise InputError(
+                f"import: {source} tells arguments, channels and classes of its network; leave out --network_args,"
+                " --in_channels and --num_classes."
+            )
         foreign = read_package(source, network, intensity)
+        foreign = replace(foreign, pixel_size_nm=pixel_size_nm or foreign.pixel_size_nm)
     elif network is None:
         raise InputError(f"import: {source} holds weights alone; give the network that they are of by --network.")
     else:

@@ -1,6 +1,6 @@
 """Make a checkpoint of bnadapt from a network that others have trained."""
 
-import logging
+import math
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,6 @@ from bnadapt.exchange.state_dicts import fitted
 from bnadapt.files import atomic_write
 from bnadapt.tasks import SegmentationTask
 
-log = logging.getLogger(__name__)
 EXTREME = 1000.0
 PROBE = 2, 64  # images, and pixels of a side, that tell logits from probabilities
 
@@ -53,6 +52,8 @@ def write_checkpoint(foreign: Foreign, path: Path) -> None:
     Raises:
         InputError: the weights are of another network, or the network gives something else than logits.
     """
+    if foreign.pixel_size_nm is not None and not 0 < foreign.pixel_size_nm < math.inf:
+        raise InputError(f"import: the pixel size is {foreign.pixel_size_nm} nm; give a number above 0.")
     task = SegmentationTask(foreign.network, foreign.network_args, foreign.in_channels, foreign.num_classes)
     task.network.load_state_dict(fitted(foreign.weights, task.network.state_dict()))
     _check_logits(task, foreign)
@@ -77,7 +78,13 @@ def _check_logits(task: SegmentationTask, foreign: Foreign) -> None:
     images, side = PROBE
     noise = torch.randn(images, foreign.in_channels, side, side, generator=torch.Generator().manual_seed(0))
     batch = torch.cat([noise, EXTREME * noise])  # where logits are large, and probabilities are not
-    logits = task.eval().logits({"image": batch})
+    try:
+        logits = task.eval().logits({"image": batch})
+    except RuntimeError as error:
+        raise InputError(
+            f"network {foreign.network}: fails on images of {foreign.in_channels} channels and {side} x {side} pixels"
+            f" ({' '.join(str(error).split())[:150]}); check --in_channels and --network_args."
+        ) from error
     given = logits[:, 1:] if foreign.num_classes == 2 else logits
     if given.min() >= 0 and given.max() <= 1:
         raise InputError(

@@ -10,6 +10,7 @@ import torch
 
 from bnadapt.errors import InputError
 from bnadapt.exchange.exported import Export
+from bnadapt.exchange.packages import described
 from bnadapt.exchange.state_dicts import in_form_of, own_weights
 
 STATE_DICT = "pytorch_state_dict"
@@ -28,7 +29,7 @@ def described_like(export: Export, folder: Path) -> Any:
 
     path = _unpacked(export.like, folder)
     content = read_yaml(path)
-    weights = content.get("weights", {}).get(STATE_DICT)
+    weights = content["weights"].get(STATE_DICT)
     if weights is None:
         raise InputError(f"{export.like}: holds no state dict of torch; give the package that was imported.")
     stored = folder / weights["source"]
@@ -44,15 +45,13 @@ def described_like(export: Export, folder: Path) -> Any:
 
 
 def _unpacked(package: Path, folder: Path) -> Path:
-    """The description of a package, whose files are put into a folder."""
-    if package.suffix == ".zip":
-        shutil.unpack_archive(package, folder)
-    else:
-        shutil.copytree(package.parent, folder, dirs_exist_ok=True)
-    found = [path for path in folder.iterdir() if path.name.endswith(("rdf.yaml", "bioimageio.yaml"))]
-    if len(found) != 1:
-        raise InputError(f"{package}: is no package of bioimage.io; give the one that was imported.")
-    return found[0]
+    """The description of a package, whose files are put into a folder, all by names of their own."""
+    from bioimageio.spec import save_bioimageio_package
+
+    archive = save_bioimageio_package(described(package), output_path=folder / "package.zip")
+    shutil.unpack_archive(archive, folder)
+    archive.unlink()
+    return folder / "rdf.yaml"
 
 
 def _outputs(path: Path) -> dict[str, np.ndarray]:

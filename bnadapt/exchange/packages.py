@@ -35,11 +35,16 @@ def read_package(path: Path, trusted: str | None, intensity: IntensityName | Non
     """
     if find_spec("bioimageio") is None or find_spec("bioimageio.spec") is None:
         raise InputError("import: packages of bioimage.io need bioimageio.core; pip install 'bnadapt[share]'.")
-    model = _described(path)
+    model = described(path)
     weights = model.weights.pytorch_state_dict
     if weights is None:
         raise InputError(f"{path}: holds no state dict of torch, whose BatchNorm statistics could be adapted.")
-    (tensor,), (output,) = model.inputs, model.outputs
+    if len(model.inputs) > 1 or len(model.outputs) > 1:
+        raise InputError(
+            f"{path}: takes {len(model.inputs)} inputs and gives {len(model.outputs)} outputs; give a model of one"
+            " image and one map of classes."
+        )
+    tensor, output = model.inputs[0], model.outputs[0]
     name, arguments = _network(path, weights.architecture, trusted)
     channels, classes = (_channels(each) for each in (tensor, output))
     return Foreign(
@@ -51,7 +56,12 @@ def read_package(path: Path, trusted: str | None, intensity: IntensityName | Non
     )
 
 
-def _described(path: Path) -> Any:
+def described(path: Path) -> Any:
+    """The model of a package, in the newest format.
+
+    Raises:
+        InputError: there is none, or it is not valid.
+    """
     from bioimageio.spec import InvalidDescr, load_description
     from loguru import logger
 
@@ -59,7 +69,8 @@ def _described(path: Path) -> Any:
     try:
         model = load_description(path, format_version="latest")
     except Exception as error:
-        raise InputError(f"{path}: cannot be read as a package ({' '.join(str(error).split())[:200]}).") from error
+        said = " ".join(str(error).split())[:200].rstrip(".")
+        raise InputError(f"{path}: cannot be read as a package ({said}); give one of bioimage.io.") from error
     finally:
         logger.enable("bioimageio")
     if isinstance(model, InvalidDescr) or model.type != "model":
@@ -68,32 +79,41 @@ def _described(path: Path) -> Any:
 
 
 def _network(path: Path, architecture: Any, trusted: str | None) -> tuple[str, dict[str, Any]]:
-    """Import path and arguments of the network; code of the package is unpacked, and named by the user or not run."""
+    """Import path and arguments of the network; code of the package is not even unpacked unless the user names it."""
     arguments = dict(architecture.kwargs)
     if hasattr(architecture, "import_from"):
-        name = f"{architecture.import_from}.{architecture.callable}"
-        told = name
+        name, told = f"{architecture.import_from}.{architecture.callable}", ""
     else:
-        module = _unpacked(architecture)
-        name = f"{module.stem}.{architecture.callable}"
-        told = f"{name}, which is in {module} now"
+        source = str(architecture.source)
+        name, told = f"{Path(source).stem}.{architecture.callable}", f" of its file {source}"
     if name not in (OURS, trusted):
         raise InputError(
-            f"{path}: names the network {told}, code that would be imported and run; if you trust that code, name it"
-            f" yourself by --network {name}."
+            f"{path}: names the network {name}{told}, code that would be imported and run; look at it, and if you trust"
+            f" that code, name it yourself by --network {name}."
         )
+    if told:
+        _unpack(architecture, path)
     return name, arguments
 
 
-def _unpacked(source: Any) -> Path:
-    """Code of a package, put where one works; what is there already stays."""
+def _unpack(source: Any, path: Path) -> None:
+    """Put code of a package where one works.
+
+    Raises:
+        InputError: another module has that name.
+    """
     from bioimageio.spec.utils import get_reader
 
     reader = get_reader(source)
-    module = Path.cwd() / reader.original_file_name
+    content, module = reader.read(), Path.cwd() / reader.original_file_name
+    if module.exists() and module.read_bytes() != content:
+        raise InputError(f"{module}: is another file than that of {path}; remove it, or work in another folder.")
     if not module.exists():
-        module.write_bytes(reader.read())
-    return module
+        if find_spec(module.stem) is not None:
+            raise InputError(
+                f"{path}: calls its code {module.name}, which is the name of an installed module; rename it."
+            )
+        module.write_bytes(content)
 
 
 def _own(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -12,14 +12,31 @@ from bnadapt.exchange.exported import Export
 
 INSIDE = ("state_dict", "model_state_dict", "model", "network", "net", "params", "weights")
 """Names under which programs keep a state dict in a checkpoint."""
-WRAPPERS = ("", "module.", "model.", "network.", "net.", "_orig_mod.")
+WRAPPERS = ("", "module.", "model.", "network.", "net.", "_orig_mod.", "module.model.", "model.module.")
 """What names of tensors begin with because of a module around the network."""
+COUNTS = ".num_batches_tracked"  # which older files lack
 
 
 def write(export: Export, path: Path) -> None:
     """The network's state dict; in the form of another file, whose other content stays, if there is one to be like."""
     own = own_weights(export.network)
-    torch.save(own if export.like is None else in_form_of(export.like, own), path)
+    if export.like is None:
+        torch.save(own, path)
+    else:
+        save(in_form_of(export.like, own), path, export.like)
+
+
+def save(content: dict[str, Any], path: Path, like: Path) -> None:
+    """Write content as another file is written: by torch, or by safetensors with its metadata."""
+    if like.suffix != ".safetensors":
+        torch.save(content, path)
+        return
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(like, "pt") as original:
+        metadata = original.metadata()
+    save_file(content, path, metadata)
 
 
 def own_weights(network: nn.Module) -> dict[str, Tensor]:
@@ -51,8 +68,8 @@ def read(path: Path) -> tuple[dict[str, Any], str | None]:
         content = _loaded(path)
     except Exception as error:
         raise InputError(
-            f"{path}: is no file of weights that can be read without running code in it ({type(error).__name__}); load"
-            " it where you trust it, and save its state_dict() by torch.save."
+            f"{path}: is damaged, or no file of weights that can be read without running code in it"
+            f" ({type(error).__name__}); load it where you trust it, and save its state_dict() by torch.save."
         ) from error
     if _is_state_dict(content):
         return content, None
@@ -73,7 +90,7 @@ def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict
         InputError: their names or shapes do not fit.
     """
     names = _names(weights, network)
-    missing = [name for name in network if name not in names]
+    missing = [name for name in network if name not in names and not name.endswith(COUNTS)]
     different = [name for name in names if weights[names[name]].shape != network[name].shape]
     others = sorted(weights.keys() - set(names.values()))
     if missing or different or others:
@@ -83,7 +100,11 @@ def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict
             f" {len(different)} of another shape, {len(others)} more are in the file; the first is {first}. Check"
             " --network and --network_args."
         )
-    return {name: weights[stored] for name, stored in names.items()}
+    if unusable := [name for name, stored in names.items() if not weights[stored].isfinite().all()]:
+        raise InputError(
+            f"the weights {unusable[0]} are not all finite numbers; give those of a training that went well."
+        )
+    return {name: weights[names[name]] if name in names else tensor for name, tensor in network.items()}
 
 
 def in_form_of(path: Path, own: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -96,7 +117,10 @@ def in_form_of(path: Path, own: Mapping[str, Tensor]) -> dict[str, Any]:
     weights = content[inside] if inside else content
     names = _names(weights, own)
     fitted(weights, own)
-    written = {**weights, **{names[name]: tensor.to(weights[names[name]].dtype) for name, tensor in own.items()}}
+    written = {
+        **weights,
+        **{names[name]: tensor.to(weights[names[name]].dtype) for name, tensor in own.items() if name in names},
+    }
     return {**content, inside: written} if inside else written
 
 

@@ -545,3 +545,16 @@ def test_images_without_a_mask_are_counted(tmp_path, tiff, caplog):
     tiff(IMAGE // 255, "masks/0.tif")
     Folder(str(tmp_path), str(tmp_path / "masks"))
     assert "3 of 4 images have no mask, such as 1.tif; they count as unlabelled" in caplog.text
+
+
+def test_pages_that_were_written_one_by_one_are_the_sections(tmp_path):
+    volume = np.random.default_rng(0).integers(255, size=(5, 20, 30), dtype=np.uint8)
+    with tifffile.TiffWriter(tmp_path / "loop.tif") as file:
+        for section in volume:
+            file.write(section, photometric="minisblack")
+    for section in volume:
+        tifffile.imwrite(tmp_path / "append.tif", section, append=True, photometric="minisblack")
+    for name in ("loop.tif", "append.tif"):
+        stack = open_stack(tmp_path / name)
+        assert stack.shape == volume.shape
+        np.testing.assert_array_equal(stack[3], volume[3])

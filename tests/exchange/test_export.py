@@ -126,6 +126,11 @@ def test_weights_alone_need_no_target(adapted, tmp_path):
         (["--format=torchscript", "--data.target=Folder", "--data.target.images=coloured"], "images have 3 channels"),
         (["--format=bioimageio", *TARGET_ALONE, *ABOUT, '--about.cite=["A paper"]'], "tells no DOI or address"),
         (["--format=state_dict", "--like=nosuch.pth"], "nosuch.pth: no such file"),
+        (["--format=bioimageio", "--like=nosuch.zip"], "nosuch.zip: cannot be read as a package"),
+        (["--format=onnx", *TARGET_ALONE, "--like=nosuch.pth"], "--like is for state_dict and bioimageio"),
+        (["--format=bioimageio", *TARGET_ALONE, *ABOUT, "--about.name=a/b:c"], "check --about"),
+        (["--format=bioimageio", *TARGET_ALONE, *ABOUT, "--about.license=NOPE"], "check --about"),
+        (["--format=bioimageio", *TARGET_ALONE, *ABOUT, "--about.authors=[]"], "--about.license"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(adapted, refused, options, words, tmp_path):

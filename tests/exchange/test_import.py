@@ -114,15 +114,20 @@ def test_safetensors_are_read_also_of_a_network_of_small_logits(seed):
         (["weights.pth", "--network", "foreign.OneLogit", "--network_args.width=5"], "7 of another shape"),
         (["weights.pth", "--network", "foreign.OneLogit", "--network_args.sigmoid=true"], "seem to be probabilities"),
         (["weights.pth", "--network", "foreign.OneLogit", "--num_classes=3"], "returns logits of shape"),
-        (["foreign.py", "--network", "unet"], "is no file of weights"),
+        (["foreign.py", "--network", "unet"], "no file of weights"),
         (["empty.pth", "--network", "unet"], "holds no state dict"),
         (["broken.zip"], "cannot be read as a package"),
         (["weights.pth", "--network", "foreign.OneLogit", "--intensity=nosuch"], "intensity"),
         (["weights.pth", "--network", "foreign.OneLogit", "--output=foreign.py"], "foreign.py"),
+        (["weights.pth", "--network", "foreign.OneLogit", "--in_channels=3"], "fails on images of 3 channels"),
+        (["weights.pth", "--network", "foreign.OneLogit", "--pixel_size_nm=-4"], "give a number above 0"),
+        (["nan.pth", "--network", "foreign.OneLogit"], "are not all finite"),
     ],
 )
 def test_what_cannot_be_imported_is_refused(one_logit, refused, options, words, tmp_path):
     torch.save({"epoch": 3}, "empty.pth")
+    weights = one_logit.state_dict()
+    torch.save({**weights, "layers.0.bias": torch.full_like(weights["layers.0.bias"], torch.nan)}, "nan.pth")
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 nothing")
     assert words in refused("import", *options)
     assert not (tmp_path / "imported.ckpt").exists()
@@ -153,9 +158,64 @@ def test_code_of_a_package_is_named_by_the_user_or_not_run(refused, one_logit, t
     (tmp_path / "foreign.py").unlink()
     sentence = refused("import", package)
     assert "--network foreign.OneLogit" in sentence
-    assert (tmp_path / "foreign.py").exists()
+    assert not (tmp_path / "foreign.py").exists()
     import_network([str(package), "--network", "foreign.OneLogit", "--intensity", "zscore"])
     adapt("imported.ckpt", "--model.network", "foreign.OneLogit")
+
+
+def test_code_of_a_package_replaces_no_other(refused, one_logit, tmp_path, adapted):
+    package = foreign_package(tmp_path, one_logit, adapted)
+    (tmp_path / "foreign.py").write_text("# something else")
+    assert "is another file than that of" in refused("import", package, "--network", "foreign.OneLogit")
+    shadowing = foreign_package(tmp_path / "again", one_logit, adapted, "zarr.py")
+    assert "name of an installed module" in refused("import", shadowing, "--network", "zarr.OneLogit")
+    assert not (tmp_path / "zarr.py").exists()
+
+
+def test_a_package_of_several_inputs_is_refused(refused, tmp_path, adapted, monkeypatch):
+    about = ["--about.authors", '["A. Tester"]', "--about.license", "MIT"]
+    main(["export", "--ckpt_path", str(adapted), *TARGET_ALONE, "--format=bioimageio", "--output=ours.zip", *about])
+    ours = load_description("ours.zip")
+    second = ours.inputs[0].model_copy(update={"id": "second"})
+    two = ours.model_copy(update={"inputs": [ours.inputs[0], second]})
+    monkeypatch.setattr("bnadapt.exchange.packages.described", lambda path: two)
+    assert "takes 2 inputs and gives 1 outputs" in refused("import", "ours.zip")
+
+
+def test_options_that_a_package_tells_are_refused_and_a_pixel_size_is_taken(refused, tmp_path, adapted):
+    about = ["--about.authors", '["A. Tester"]', "--about.license", "MIT"]
+    main(["export", "--ckpt_path", str(adapted), *TARGET_ALONE, "--format=bioimageio", "--output=ours.zip", *about])
+    assert "leave out --network_args" in refused("import", "ours.zip", "--num_classes", 3)
+    import_network(["ours.zip", "--pixel_size_nm", "7"])
+    assert torch.load("imported.ckpt", weights_only=True)["DomainPair"]["pixel_size_nm"] == 7
+
+
+def test_older_weights_without_counts_of_batches_are_read():
+    weights = {name: each for name, each in UNet(base_channels=4).state_dict().items() if "num_batches" not in name}
+    torch.save(weights, "old.pth")
+    import_network(["old.pth", "--network", "unet", "--network_args.base_channels", "4"])
+    main(["export", "--ckpt_path=imported.ckpt", "--format=state_dict", "--like=old.pth", "--output=back.pth"])
+    assert torch.load("back.pth", weights_only=True).keys() == weights.keys()
+
+
+def test_safetensors_come_back_with_their_metadata():
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    save_file(UNet(base_channels=4).state_dict(), "weights.safetensors", {"who": "me"})
+    import_network(["weights.safetensors", "--network", "unet", "--network_args.base_channels", "4"])
+    like = ["--format=state_dict", "--like=weights.safetensors", "--output=back.safetensors"]
+    main(["export", "--ckpt_path=imported.ckpt", *like])
+    with safe_open("back.safetensors", "pt") as back:
+        assert back.metadata() == {"who": "me"}
+
+
+def test_inputs_are_not_overwritten(refused, adapted, one_logit):
+    common = ["--network", "foreign.OneLogit", "--overwrite", "true"]
+    assert "is read by this command" in refused("import", "weights.pth", *common, "--output", "weights.pth")
+    own = ["--format=state_dict", "--overwrite=true", "--output", adapted]
+    assert "is read by this command" in refused("export", "--ckpt_path", adapted, *own)
+    torch.load("weights.pth", weights_only=True)
 
 
 def test_a_normalisation_that_is_not_known_here_is_asked_for(refused, one_logit, tmp_path, adapted):
@@ -163,19 +223,21 @@ def test_a_normalisation_that_is_not_known_here_is_asked_for(refused, one_logit,
     assert "give --intensity" in refused("import", package, "--network", "foreign.OneLogit")
 
 
-def foreign_package(folder, network, adapted):
+def foreign_package(folder, network, adapted, module="foreign.py"):
     """A package whose network is code in it, made of one of ours."""
     from bioimageio.spec.model import v0_5
 
     about = ["--about.authors", '["A. Tester"]', "--about.license", "MIT"]
-    main(["export", "--ckpt_path", str(adapted), *TARGET_ALONE, "--format=bioimageio", "--output=ours.zip", *about])
-    ours = load_description("ours.zip")
+    folder.mkdir(exist_ok=True)
+    own = ["--format=bioimageio", "--output", str(folder / "ours.zip")]
+    main(["export", "--ckpt_path", str(adapted), *TARGET_ALONE, *own, *about])
+    ours = load_description(folder / "ours.zip")
     (folder / "inside").mkdir()
     torch.save(network.state_dict(), folder / "inside" / "weights.pth")
-    (folder / "inside" / "foreign.py").write_text(CODE)
+    (folder / "inside" / module).write_text(CODE)
     weights = v0_5.PytorchStateDictWeightsDescr(
         source=folder / "inside" / "weights.pth",
-        architecture=v0_5.ArchitectureFromFileDescr(source=folder / "inside" / "foreign.py", callable="OneLogit"),
+        architecture=v0_5.ArchitectureFromFileDescr(source=folder / "inside" / module, callable="OneLogit"),
         pytorch_version="2.6",
     )
     steps = [v0_5.ScaleLinearDescr(kwargs=v0_5.ScaleLinearKwargs(gain=0.3, offset=0.1))]

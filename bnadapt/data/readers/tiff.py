@@ -34,9 +34,7 @@ def read_tiff(path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
     Raises:
         InputError: the file is damaged, has several series, or a kind of pixels that is not read.
     """
-    import tifffile
-
-    with _refusing_damage(path), tifffile.TiffFile(path) as file:
+    with _refusing_damage(path), _opened(path) as file:
         series = _only_series(file, path)
         page = series.keyframe
         pixels, axes = series.asarray(), series.axes
@@ -65,11 +63,10 @@ def open_tiff(path: Path, as_shown: bool) -> Opened:
     Raises:
         InputError: see `read_tiff`.
     """
-    import tifffile
     import zarr
 
     with _refusing_damage(path):
-        file = tifffile.TiffFile(path)
+        file = _opened(path)
         series, pixel_size = _only_series(file, path), of_tiff(file)
         if _is_plain(series, as_shown):
             _check_complete(series, path)
@@ -138,6 +135,19 @@ def _refusing_damage(path: Path) -> Iterator[None]:
                 f"{path}: is incomplete or damaged ({message.rpartition('> ')[2]}); copy it again from its origin or"
                 " leave it out."
             )
+
+
+def _opened(path: Path) -> Any:
+    """A TIFF file; pages alike, of which each was written as a series of its own, are one series."""
+    import tifffile
+
+    file = tifffile.TiffFile(path)
+    if len(file.series) == 1 or len({(each.shape, each.dtype, each.axes) for each in file.series}) > 1:
+        return file
+    if not file.is_shaped:  # only tifffile's own description of pages tells them apart
+        return file
+    file.close()
+    return tifffile.TiffFile(path, is_shaped=False)
 
 
 def _only_series(file: Any, path: Path) -> Any:
