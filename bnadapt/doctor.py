@@ -17,6 +17,7 @@ from bnadapt import __version__
 from bnadapt.data.em import data_folder, registered
 
 SHOWN = ("torch", "lightning", "torchmetrics", "segmentation-models-pytorch", "albumentations", "pot", "tensorboard")
+EXTRAS = {"studies": "studies", "share": "exchange"}  # what they are for: ONNX and packages of bioimage.io, the second
 REPEATS = 5
 LITTLE_SPACE = 2e9  # bytes; a few runs with their checkpoints take that
 FASTER = 1.3  # from which ratio of times on bfloat16 is recommended
@@ -40,8 +41,9 @@ def sections() -> Iterator[tuple[str, str]]:
     yield "precision", _precision()
     yield "space", f"{shutil.disk_usage('.').free / 1e9:.0f} GB free where lightning_logs goes"
     yield "data sets", _data_sets()
-    extra = [each.name for each in _required("studies") if _version(each.name) is None]
-    yield "studies", f"need {', '.join(extra)}: pip install 'bnadapt[studies]'" if extra else "installed"
+    for extra, title in EXTRAS.items():
+        lacking = [each.name for each in _required(extra) if _version(each.name) is None]
+        yield title, f"needs {', '.join(lacking)}: pip install 'bnadapt[{extra}]'" if lacking else "installed"
 
 
 def missing() -> Iterator[str]:

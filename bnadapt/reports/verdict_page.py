@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bnadapt.files import atomic_folder
 from bnadapt.gain import CANDIDATES, Expectation, Trials, Verdict
-from bnadapt.reports.document import Bullets, Document, Heading, Link, Paragraph, Picture, Table
+from bnadapt.reports.document import Answer, Bullets, Document, Heading, Link, Paragraph, Picture, Table
 from bnadapt.reports.rendering import rendered
 
 CROPS = 3
@@ -57,7 +57,7 @@ def document(verdict: Verdict, target: str) -> Document:
     return Document(
         f"Will adaptation to {target} help?",
         [
-            Paragraph(verdict.sentence()),
+            Answer(verdict.sentence()),
             *alarms,
             Heading("The same crops under every candidate"),
             Paragraph(
@@ -92,7 +92,7 @@ def crops_figure(verdict: Verdict, trials: Trials) -> Figure:
             panels[row][column].imshow(picture, cmap="gray" if name == "image" else "viridis", **limits)
             panels[row][column].axis("off")
         mark = " *" if name == verdict.choice else ""
-        panels[0][column].set_title(f"{name}{mark}", fontsize=8)
+        panels[0][column].set_title(f"{name}{mark}".replace("-", "-\n"), fontsize=12)  # the page shows it half as large
     return figure
 
 
