@@ -1,6 +1,8 @@
 """Read packages of bioimage.io."""
 
+import sys
 import tempfile
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -109,7 +111,7 @@ def _unpack(source: Any, path: Path) -> None:
     if module.exists() and module.read_bytes() != content:
         raise InputError(f"{module}: is another file than that of {path}; remove it, or work in another folder.")
     if not module.exists():
-        if find_spec(module.stem) is not None:
+        if module.stem in sys.stdlib_module_names or PathFinder.find_spec(module.stem) is not None:
             raise InputError(
                 f"{path}: calls its code {module.name}, which is the name of an installed module; rename it."
             )
