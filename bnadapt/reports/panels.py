@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bnadapt.data.masks import IGNORED
 
+LETTERS_IN_AN_INCH = 15.5  # of a title
 CORRECTIONS = ListedColormap(["#d55e00", "#eeeeee", "#009e73"])  # newly wrong, unchanged, corrected
 CHANGES = ListedColormap(["#e08214", "#eeeeee", "#8073ac"])  # removed, unchanged, added
 
@@ -81,13 +82,14 @@ def panel_row(panels: Mapping[str, Panel]) -> Figure:
 def panel_grid(panels: Mapping[str, Panel], columns: int, side: float) -> Figure:
     """Panels in so many columns, each so many inches wide, with their titles."""
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(side * columns, (side + 0.3) * rows), layout="constrained")
+    figure = Figure(figsize=(side * columns, (side + 0.5) * rows), layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in grid:
         axes.axis("off")
     for axes, (title, panel) in zip(grid, panels.items(), strict=False):
         axes.imshow(panel.picture, cmap=panel.colours, vmin=panel.low, vmax=panel.high, interpolation="nearest")
-        axes.set_title(title.replace(", ", ",\n"), fontsize=9)
+        fits = len(title) <= LETTERS_IN_AN_INCH * side
+        axes.set_title(title if fits else title.replace(", ", ",\n"), fontsize=9)
     return figure
 
 

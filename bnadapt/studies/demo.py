@@ -168,11 +168,11 @@ class Demo(Study):
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """Bars for every config and scaling."""
+        whiskers = "; whiskers are one standard deviation over seeds" if tables.table["seed"].nunique() > 1 else ""
         return {
             "iou": StudyFigure(
                 "Target IoU",
-                "Foreground IoU on the target's test block, without and with adaptation; whiskers are one standard"
-                " deviation over seeds.",
+                f"Foreground IoU on the target's test block, without and with adaptation{whiskers}.",
                 self._draw(tables.table),
             )
         }

@@ -30,7 +30,7 @@ def last_panel(figure):
 def test_with_a_mask_changes_are_corrected_or_newly_wrong(predictions):
     mask = torch.tensor([[0, 0, 1, 1], [0, 1, 0, 1]])
     title, colours = last_panel(comparison({"image": torch.rand(1, 2, 4), "mask": mask}, predictions))
-    assert title == "corrected (green),\nnewly wrong (orange)"
+    assert title == "corrected (green), newly wrong (orange)"
     np.testing.assert_allclose(colours[0, [1, 2]], [GREEN, GREEN])
     np.testing.assert_allclose(colours[1, [1, 2]], [ORANGE, ORANGE])
     assert not np.isin(colours[:, [0, 3]], [GREEN, ORANGE]).all(-1).any()
@@ -45,7 +45,7 @@ def test_ignored_pixels_stay_empty(predictions):
 
 def test_without_a_mask_foreground_is_added_or_removed(predictions):
     title, colours = last_panel(comparison({"image": torch.rand(1, 2, 4)}, predictions))
-    assert title == "added (purple),\nremoved (orange)"
+    assert title == "added (purple), removed (orange)"
     np.testing.assert_allclose(colours[:, 2], [PURPLE, PURPLE])
     np.testing.assert_allclose(colours[:, 1], [REMOVED, REMOVED])
 
