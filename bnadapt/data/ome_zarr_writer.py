@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bnadapt.data.stack_writers import StackWriter
+from bnadapt.data.stack_writers import StackWriter, chunks
 
 VERSION = "0.5"
-CHUNK = 512  # pixels of a side, at most
 COARSEST = 256  # pixels of the longer side, below which there is no further level
 Reduction = Callable[[np.ndarray], np.ndarray]
 
@@ -49,7 +48,7 @@ class OmeZarrWriter(StackWriter):
                 str(number),
                 shape=each,
                 dtype=dtype,
-                chunks=(1, *(min(CHUNK, side) for side in each[1:])),
+                chunks=chunks(each),
                 dimension_names=["z", "y", "x"],
             )
             for number, each in enumerate(_shapes(shape))

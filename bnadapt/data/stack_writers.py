@@ -96,7 +96,7 @@ def _hdf5(path: Path, shape: tuple[int, ...], dtype: np.dtype, key: str | None) 
     import h5py
 
     store = h5py.File(path, "w")
-    return ArrayWriter(store.create_dataset(key, shape, dtype, chunks=_chunks(shape), compression="gzip"), store)
+    return ArrayWriter(store.create_dataset(key, shape, dtype, chunks=chunks(shape), compression="gzip"), store)
 
 
 def _mrc(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> ArrayWriter:
@@ -110,12 +110,12 @@ def _mrc(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> ArrayWriter:
 def _zarr(path: Path, shape: tuple[int, ...], dtype: np.dtype, key: str | None) -> ArrayWriter:
     import zarr
 
-    options = {"shape": shape, "dtype": dtype, "chunks": _chunks(shape)}
+    options = {"shape": shape, "dtype": dtype, "chunks": chunks(shape)}
     if key is None:
         return ArrayWriter(zarr.create_array(path, **options))
     return ArrayWriter(zarr.open_group(path, mode="w").create_array(key, **options))
 
 
-def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
+def chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A section high, since sections are written one by one."""
     return (1, *(min(CHUNK, side) for side in shape[1:]))
