@@ -165,9 +165,10 @@ class BnadaptCLI(LightningCLI):
 
     def after_predict(self) -> None:
         """Say how much was segmented."""
-        output = Path(self.config.predict.output)
-        print_prediction(self.trainer.segmented, len(self.datamodule.to_predict), self.trainer.blank, output)
-        self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)
+        if self.trainer.is_global_zero:
+            output, count = Path(self.config.predict.output), len(self.datamodule.target.to_predict())
+            print_prediction(self.trainer.segmented, count, self.trainer.blank, output)
+            self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)
 
     def after_adapt(self) -> None:
         """Say what was adapted, and write the page of the distances beside the checkpoint."""

@@ -121,7 +121,7 @@ def atomic_folder(folder: Path, names: Sequence[str] = ()) -> Iterator[Path]:
     try:
         yield partial
         folder.mkdir(exist_ok=True)
-        _move_all(partial, folder)
+        move_all(partial, folder)
     except Exception as error:
         if refusal := refusal_of_place(error, output):
             raise refusal from error
@@ -158,7 +158,7 @@ def _partial_folder(folder: Path, names: Sequence[str], output: Path) -> Path:
     return partial
 
 
-def _move_all(partial: Path, folder: Path) -> None:
+def move_all(partial: Path, folder: Path) -> None:
     """Rename all entries of a folder into another one; what they replace is put aside until all have moved."""
     replaced = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
     moved: list[str] = []

@@ -1,5 +1,6 @@
 """The Lightning Trainer with bnadapt's own commands, such as `adapt`, beside Lightning's."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,13 +19,17 @@ from bnadapt.callbacks.batchnorm_adaptation import adapted_files, save_adapted
 from bnadapt.callbacks.source_summary import add_source_summary
 from bnadapt.callbacks.verdict import judge_target, recipe_of, target_change_of
 from bnadapt.data import TargetChange
+from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 from bnadapt.exchange import FORMATS, About, FormatName, write_model
-from bnadapt.files import atomic_folder, refuse_existing, refuse_inputs, try_place
+from bnadapt.files import refuse_existing, refuse_inputs, try_place
 from bnadapt.gain import CANDIDATES, Trials, Verdict
 from bnadapt.gain.verdict import verdict_on
+from bnadapt.networks.receptive_field import receptive_field
 from bnadapt.reports.verdict_page import verdict_record
+from bnadapt.volumes import Unfinished, recipe
 
+log = logging.getLogger(__name__)
 AUTO = "auto"
 
 
@@ -66,7 +71,6 @@ class AdaptationTrainer(Trainer):
             ckpt_path: checkpoint of the trained or adapted network.
             bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
         """
-        self._check_one_process("test")
         with self._with([*_applied(bank), *self.callbacks]):
             return super().test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=verbose)
 
@@ -87,20 +91,32 @@ class AdaptationTrainer(Trainer):
             dataloaders: not used; the data module has the images.
             datamodule: its target is segmented.
             ckpt_path: checkpoint of the trained or adapted network.
-            output: folder for the images; nothing is written if one image cannot be segmented.
+            output: folder for the images, which appear there together when all are segmented. If the command is cut
+                off, the same one goes on; till then what is segmented waits in a hidden folder of it.
             overwrite: whether to replace files of the same names.
             bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
         """
-        self._check_one_process("predict")
         if datamodule.target is None:
             raise InputError("predict: there is no target; give --data.target.")
-        folder, names = Path(output), [section.name for section in datamodule.target.to_predict()]
-        refuse_existing(datamodule.target.writer(folder).paths(names), overwrite)
-        with atomic_folder(folder) as partial:
-            files = PredictionFiles(datamodule.target.writer(partial))
-            with self._with([*_applied(bank), *self.callbacks, files]):
+        folder, target = Path(output), datamodule.target
+        if target.reads(folder):
+            raise InputError(f"{folder}: is read as an input; give another --output.")
+        names = [section.name for section in target.to_predict()][: self._limit("predict")]
+        blocks = blocks_for(model, datamodule)
+        unfinished = Unfinished(folder, self._recipe(model, datamodule, ckpt_path, bank, blocks), len(names))
+        if not unfinished.is_complete:
+            refuse_existing(target.writer(folder).paths(names), overwrite)
+        files = PredictionFiles(target.writer(unfinished.results), unfinished, names, blocks, overwrite)
+        try:
+            with self._with([*_applied(bank), *self.callbacks, files]), self._without_limit():
                 super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
-        self.segmented, self.blank = files.written, len(files.blank)
+            self.strategy.barrier("segmented")
+            if self.is_global_zero:
+                files.publish(target.name)
+        finally:
+            if self.is_global_zero:
+                files.leave()
+        self.segmented, self.blank = len(names), len(files.blank)
 
     def adapt(
         self,
@@ -145,9 +161,7 @@ class AdaptationTrainer(Trainer):
         asked = {"policy": policy, "propagation": propagation, "until": until, "class_proportions": class_proportions}
         recipe = replace(adaptation.recipe, **{name: value for name, value in asked.items() if value is not None})
 
-        limit = self.limit_predict_batches if isinstance(self.limit_predict_batches, int) else None
-        if limit == 0:
-            raise InputError("adapt: --trainer.limit_predict_batches 0 leaves no tile to read; leave it out.")
+        limit = self._limit("adapt")
 
         def work() -> None:
             datamodule.change_target(datamodule.requested_change or TargetChange())  # not that of another target
@@ -327,12 +341,43 @@ class AdaptationTrainer(Trainer):
         """Do something where Lightning would predict: with checkpoint, device, precision and processes set up."""
         others = [each for each in callbacks or self.callbacks if not isinstance(each, ProgressBar)]
         self.datamodule, datamodule.trainer = datamodule, self
-        limit, self.limit_predict_batches = self.limit_predict_batches, 1.0  # not of these batches
+        with self._with([*others, _WhenReady(work)]), self._without_limit():
+            super().predict(model, dataloaders=_NoBatches(), ckpt_path=ckpt_path, return_predictions=False)
+
+    def _limit(self, command: str) -> int | None:
+        """How many batches, or images, are wanted at most."""
+        limit = self.limit_predict_batches
+        if limit == 0 and isinstance(limit, int):
+            raise InputError(f"{command}: --trainer.limit_predict_batches 0 leaves nothing to read; leave it out.")
+        return limit if isinstance(limit, int) else None
+
+    @contextmanager
+    def _without_limit(self) -> Iterator[None]:
+        """Have Lightning count no batches, whose number is not that of what is limited."""
+        limit, self.limit_predict_batches = self.limit_predict_batches, 1.0
         try:
-            with self._with([*others, _WhenReady(work)]):
-                super().predict(model, dataloaders=_NoBatches(), ckpt_path=ckpt_path, return_predictions=False)
+            yield
         finally:
             self.limit_predict_batches = limit
+
+    def _recipe(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule,
+        ckpt_path: str | None,
+        bank: str | None,
+        blocks: Blocks,
+    ) -> dict[str, str]:
+        """What the result of `predict` depends on, by the names that messages give it."""
+        return {
+            "network": recipe.of_file(ckpt_path) if ckpt_path else recipe.of_network(model.network),
+            "statistics (--bank)": recipe.of_file(bank) if bank else "",
+            "images": recipe.of_domain(datamodule.target),
+            "scaling": str(datamodule.requested),
+            "change of the target": str(datamodule.requested_change),
+            "blocks": str(blocks),
+            "precision": str(self.precision),
+        }
 
     def _own(self, kind: type[Callback]) -> Any:
         """The callback of a kind among the configured ones."""
@@ -369,6 +414,24 @@ class _WhenReady(Callback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.work()
+
+
+def blocks_for(model: LightningModule, datamodule: LightningDataModule) -> Blocks:
+    """How `predict` cuts sections: so that it does not matter, where the network allows that."""
+    field = receptive_field(model.network, model.hparams.in_channels)
+    if field is not None:
+        margin = field.margin if datamodule.margin is None else datamodule.margin
+        return Blocks(datamodule.block_size, margin, field.stride)
+    if datamodule.margin is None:
+        log.warning(
+            "What %s gives for a pixel depends on all that it sees, as with InstanceNorm or global pooling; so the"
+            " result depends on the tiles, of %d pixels (--data.tile_size) that overlap by %d.",
+            model.hparams.network,
+            datamodule.tile_size,
+            datamodule.overlap,
+        )
+        return datamodule.blocks_of_tiles
+    return Blocks(datamodule.block_size, datamodule.margin)
 
 
 def _applied(bank: str | None) -> list[Callback]:

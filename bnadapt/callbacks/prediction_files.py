@@ -1,69 +1,134 @@
 """Write what `bnadapt predict` segments."""
 
+import logging
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from bnadapt.data.datamodule import report_blank
+from bnadapt.data.datasets import Outline
 from bnadapt.data.masks import as_stored
 from bnadapt.data.prepare import resampled
+from bnadapt.data.tiles import Blocks
 from bnadapt.data.writers import SectionWriter, stored_probability
+from bnadapt.errors import InputError
+from bnadapt.volumes import Unfinished
+
+log = logging.getLogger(__name__)
+BLANK = "blank"
 
 
-class PredictionFiles(BasePredictionWriter):
+class PredictionFiles(Callback):
     """Writes one mask and one probability image per section of the target, in its format and size.
 
     The probability is that of no background; masks of two classes hold 0 and 255, those of more the
-    class index.
+    class index. A thread writes while the network segments the next section. What a run that was cut off has written
+    is not segmented again.
 
     Args:
         writer: takes them.
+        unfinished: where they wait for the last one.
+        names: of all sections.
+        blocks: how they are cut.
+        overwrite: whether to throw away what a run of another recipe has left.
 
     Attributes:
-        written: how many sections it has taken.
-        blank: names of those with nothing to see.
+        blank: names of sections with nothing to see, once all are written.
     """
 
-    def __init__(self, writer: SectionWriter) -> None:
-        super().__init__("batch")
+    def __init__(
+        self, writer: SectionWriter, unfinished: Unfinished, names: Sequence[str], blocks: Blocks, overwrite: bool
+    ) -> None:
         self.writer = writer
-        self.written = 0
+        self.unfinished = unfinished
+        self.names = names
+        self.blocks = blocks
+        self.overwrite = overwrite
         self.blank: list[str] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
+        self._pending: Future | None = None
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.writer.begin(sum(trainer.num_predict_batches))
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Begin, or find out what there is to go on with.
 
-    def write_on_batch_end(
+        Raises:
+            InputError: in all processes; see `Unfinished.begin`.
+        """
+        refusal = None
+        if trainer.is_global_zero:
+            try:
+                self.unfinished.begin(self.overwrite)
+            except InputError as error:
+                refusal = str(error)
+        if refusal := trainer.strategy.broadcast(refusal):
+            raise InputError(refusal)
+        finished = self.unfinished.finished()
+        if finished and trainer.is_global_zero:
+            log.warning(
+                "%s: goes on with a run that has segmented %d of %d sections.",
+                self.unfinished.folder,
+                len(finished),
+                len(self.names),
+            )
+        trainer.datamodule.segment_by(self.blocks, set(range(len(self.names))) - finished.keys())
+        self.writer.begin(len(self.names))
+
+    def on_predict_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        prediction: Tensor,
-        batch_indices: Sequence[int] | None,
+        outputs: Tensor,
         batch: Any,
         batch_idx: int,
-        dataloader_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
-        """Put a section together from its tiles, and write it."""
-        section = batch["section"]
-        probabilities = trainer.datamodule.to_predict.stitched(section, prediction.cpu()).numpy()
-        if section.size != section.original_size:
-            probabilities = resampled(probabilities, section.original_size)
-        mask = as_stored(probabilities.argmax(0), len(probabilities))
-        foreground = np.clip(1 - probabilities[0], 0, 1)
-        self.writer.write(section.name, mask, stored_probability(foreground, np.dtype(section.dtype)))
-        self.written += 1
-        if section.is_blank:
-            self.blank.append(section.name)
+        """Have a section put together from its tiles, and written, once the one before it is."""
+        self._finish_writing()
+        self._pending = self._thread.submit(self._write, trainer, batch["section"], outputs)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Finish the files.
+        """Wait for the last section."""
+        self._finish_writing()
+
+    def publish(self, context: str) -> None:
+        """Finish the files, and move them to their place; for one process, when all are done.
+
+        Args:
+            context: name of the domain.
 
         Raises:
             InputError: there was nothing to see in any section.
         """
-        self.writer.close()
-        report_blank(trainer.datamodule.target.name, self.blank, self.written, "predicted as background")
+        finished = self.unfinished.finished()
+        self.blank = [self.names[number] for number, said in sorted(finished.items()) if said == BLANK]
+        report_blank(context, self.blank, len(self.names), "predicted as background")
+        if not self.unfinished.is_complete:
+            self.writer.close()
+        self.unfinished.publish()
+
+    def leave(self) -> None:
+        """After the run, whatever ended it: say how it goes on, if it does."""
+        if count := self.unfinished.leave():
+            log.warning(
+                "%s: %d of %d sections are segmented; the same command goes on with the rest.",
+                self.unfinished.folder,
+                count,
+                len(self.names),
+            )
+
+    def _finish_writing(self) -> None:
+        if self._pending is not None:
+            self._pending.result()
+
+    def _write(self, trainer: Trainer, section: Outline, maps: Tensor) -> None:
+        probabilities = trainer.datamodule.to_predict.put_together(section, maps.cpu()).numpy()
+        if section.size != section.original_size:
+            probabilities = resampled(probabilities, section.original_size)
+        mask = as_stored(probabilities.argmax(0), len(probabilities))
+        foreground = np.clip(1 - probabilities[0], 0, 1)
+        self.writer.write(section.index, section.name, mask, stored_probability(foreground, np.dtype(section.dtype)))
+        self.unfinished.finish(section.index, BLANK if section.is_blank else "")

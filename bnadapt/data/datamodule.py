@@ -1,7 +1,7 @@
 """The LightningDataModule that pairs a source with a target."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -10,13 +10,15 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from bnadapt.data.datasets import EpochSampler, RandomCrops, TiledSections, Tiles
+from bnadapt.data.datasets import EpochSampler, RandomCrops, SectionsToSegment, Tiles
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.data.intensity import IntensityName
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare
+from bnadapt.data.read_ahead import ReadingAhead
 from bnadapt.data.scaling import Scalings
 from bnadapt.data.target_change import TargetChange
+from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -45,8 +47,11 @@ class DomainPair(LightningDataModule):
         crops_per_epoch: how many of them.
         target_crops: whether training gets, beside every batch of the source, one of the target without masks: the
             batches are then dicts with `source` and `target`. For tasks that learn from both.
-        tile_size: side of the tiles for everything else.
+        tile_size: side of the tiles that adaptation reads, and that are scored.
         overlap: pixels that neighbouring tiles share at least; an eighth of a tile by default.
+        block_size: side of the blocks that `predict` segments at once.
+        margin: pixels around a block that the network then sees; by default as many as its receptive field has, so that
+            the result is that of the whole section. Fewer are faster.
         batch_size: crops, or tiles, per step.
         adaptation_tiles: tiles of the target that adaptation reads, drawn at random; none means all.
         num_workers: processes that load data.
@@ -68,6 +73,8 @@ class DomainPair(LightningDataModule):
         target_crops: bool = False,
         tile_size: int = 256,
         overlap: int | None = None,
+        block_size: int = 1024,
+        margin: int | None = None,
         batch_size: int = 8,
         adaptation_tiles: int | None = 64,
         num_workers: int = 0,
@@ -77,6 +84,7 @@ class DomainPair(LightningDataModule):
             crop_size=crop_size,
             crops_per_epoch=crops_per_epoch,
             tile_size=tile_size,
+            block_size=block_size,
             batch_size=batch_size,
             adaptation_tiles=adaptation_tiles,
         )
@@ -94,6 +102,12 @@ class DomainPair(LightningDataModule):
         self.target_crops = target_crops
         self.tile_size = tile_size
         self.overlap = tile_size // 8 if overlap is None else overlap
+        if margin is not None and margin < 0:
+            raise InputError(f"margin is {margin}; set --data.margin to 0 or more pixels.")
+        self.block_size = block_size
+        self.margin = margin
+        self.blocks = self.blocks_of_tiles
+        self.chosen_sections: Collection[int] | None = None
         self.batch_size = batch_size
         self.adaptation_tiles = adaptation_tiles
         self.num_workers = num_workers
@@ -186,20 +200,35 @@ class DomainPair(LightningDataModule):
         """Tiles of every test set's test block, in the order of `test_domains`."""
         return [self._scored_tiles(name, domain, "test") for name, domain in self.test_domains().items()]
 
+    @property
+    def blocks_of_tiles(self) -> Blocks:
+        """Blocks whose tiles are of the size that is scored, for networks that see all of a tile."""
+        return Blocks(max(1, self.tile_size - self.overlap), self.overlap // 2)
+
+    def segment_by(self, blocks: Blocks, sections: Collection[int]) -> None:
+        """Have `predict` segment these sections of the target, by their index, and cut them like this."""
+        self.blocks, self.chosen_sections = blocks, sections
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # there may be fewer sections than processes
+        self.__dict__.pop("to_predict", None)
+
     def predict_dataloader(self) -> DataLoader:
         """Whole sections of the target, each a bag of tiles."""
-        return DataLoader(self.to_predict, batch_size=None, num_workers=self.num_workers)
+        return ReadingAhead(self.to_predict, batch_size=None, num_workers=self.num_workers)
 
     @cached_property
-    def to_predict(self) -> TiledSections:
+    def to_predict(self) -> SectionsToSegment:
         """The sections that `predict` segments: all of the target, each read when its turn comes."""
         target = self._needed("target")
         sections = [Section(e.name, e.read_image, None, e.pixel_size_nm) for e in target.to_predict()]
         if not sections:
             raise InputError(f"{target.name}: has no images; give some to segment.")
         self.scalings.of("target", target)  # told, or refused, before the work
-        readers = [partial(self._prepare, "target", target, section) for section in sections]
-        return TiledSections(readers, self.tile_size, self.overlap, target.name)
+        readers = {
+            index: partial(self._prepare, "target", target, section)
+            for index, section in enumerate(sections)
+            if self.chosen_sections is None or index in self.chosen_sections
+        }
+        return SectionsToSegment(readers, self.blocks, target.name)
 
     def unlabelled_tiles(
         self, which: str, count: int | None, shard: tuple[int, int] = (0, 1), seed: int = 0

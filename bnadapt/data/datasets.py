@@ -1,6 +1,6 @@
 """torch data sets over prepared sections: random crops to learn from, tiles to score, sections to segment."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from bnadapt.data.masks import IGNORED
 from bnadapt.data.prepare import PreparedSection, check_channels
-from bnadapt.data.tiles import Tile, tiles_of
+from bnadapt.data.tiles import Blocks, Tile, tiles_of
 from bnadapt.errors import InputError
 
 
@@ -161,6 +161,7 @@ class Outline(NamedTuple):
     """What is known of a section once its image is gone.
 
     Attributes:
+        index: of the section in its domain.
         name: of the section.
         size: height and width that the network has seen.
         original_size: those in the file.
@@ -168,6 +169,7 @@ class Outline(NamedTuple):
         is_blank: whether there was nothing to see.
     """
 
+    index: int
     name: str
     size: tuple[int, int]
     original_size: tuple[int, int]
@@ -175,24 +177,22 @@ class Outline(NamedTuple):
     is_blank: bool
 
 
-class TiledSections(Dataset):
+class SectionsToSegment(Dataset):
     """Whole sections as bags of tiles, read when they are asked for.
 
     An item is `image` (tiles, C, h, w), of a blank section none, and its `section`, an Outline.
 
     Args:
-        sections: reads each.
-        tile_size: side of a tile.
-        overlap: pixels that neighbouring tiles share at least.
+        sections: reads each, by its index in the domain.
+        blocks: how they are cut.
         context: name of the domain, for messages.
     """
 
     def __init__(
-        self, sections: Sequence[Callable[[], PreparedSection]], tile_size: int, overlap: int, context: str = "target"
+        self, sections: Mapping[int, Callable[[], PreparedSection]], blocks: Blocks, context: str = "target"
     ) -> None:
-        self.sections = sections
-        self.tile_size = tile_size
-        self.overlap = overlap
+        self.sections = list(sections.items())
+        self.blocks = blocks
         self.context = context
         self._first: PreparedSection | None = None
 
@@ -200,28 +200,35 @@ class TiledSections(Dataset):
         return len(self.sections)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        section = self.sections[index]()
+        number, read = self.sections[index]
+        section = read()
         if self._first is None and not section.is_blank:
             self._first = section.without_pixels()
         check_channels(section, self._first or section, self.context)
-        outline = Outline(section.name, section.size, section.original_size, section.dtype.str, section.is_blank)
-        image = torch.from_numpy(section.image)
+        outline = Outline(
+            number, section.name, section.size, section.original_size, section.dtype.str, section.is_blank
+        )
+        if section.is_blank:
+            return {"image": torch.zeros(0, *section.image.shape), "section": outline}
+        padded = self.blocks.padded(section.size)
+        height, width = (new - old for new, old in zip(padded, section.size, strict=True))
+        image = torch.from_numpy(np.pad(section.image, ((0, 0), (0, height), (0, width)), mode="edge"))
         tiles = [image[:, *tile.area] for tile in self._tiles(outline)]
-        bag = tiles[0].new_zeros(0, *tiles[0].shape) if section.is_blank else torch.stack(tiles)
-        return {"image": bag, "section": outline}
+        return {"image": torch.stack(tiles), "section": outline}
 
-    def stitched(self, section: Outline, maps: Tensor) -> Tensor:
-        """Put probabilities (tiles, K, h, w) of a section together to (K, H, W), from each tile what is its own.
+    def put_together(self, section: Outline, maps: Tensor) -> Tensor:
+        """Put probabilities (tiles, K, h, w) of a section together to (K, H, W), from each tiles' block.
 
         A blank section is background.
         """
-        whole = maps.new_zeros(maps.shape[1], *section.size)
+        padded = self.blocks.padded(section.size)
+        whole = maps.new_zeros(maps.shape[1], *padded)
         if section.is_blank:
             whole[0] = 1
-            return whole
-        for tile, part in zip(self._tiles(section), maps, strict=True):
-            whole[:, *tile.own] = part[:, *tile.own_inside]
-        return whole
+        else:
+            for tile, part in zip(self._tiles(section), maps, strict=True):
+                whole[:, *tile.own] = part[:, *tile.own_inside]
+        return whole[:, : section.size[0], : section.size[1]]
 
     def _tiles(self, section: Outline) -> list[Tile]:
-        return tiles_of(section.size, self.tile_size, self.overlap, section.name)
+        return self.blocks.tiles(self.blocks.padded(section.size))

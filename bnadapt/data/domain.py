@@ -105,6 +105,10 @@ class Domain(ABC):
         """All sections, labelled or not, that `predict` segments."""
         return self.labelled() + self.unlabelled()
 
+    def reads(self, path: Path) -> bool:
+        """Whether a path is one of the files or folders that it reads, or in one where outputs would be read too."""
+        return False
+
     def writer(self, folder: Path) -> SectionWriter:
         """What writes predictions of this domain's sections into `folder`: PNG files by default."""
         return ImageFiles(folder)

@@ -86,6 +86,10 @@ class Folder(Domain):
         """Images that have none."""
         return [section for section in self._sections if not section.read_mask]
 
+    def reads(self, path: Path) -> bool:
+        """Whether it is the folder of the images or of the masks."""
+        return path.resolve() in [each.resolve() for each in (self.images, self.masks) if each]
+
     def _paired(self) -> list[Section]:
         masks = self._mask_files()
         images = {stem: path for stem, path in _image_files(self.images).items() if path not in set(masks.values())}

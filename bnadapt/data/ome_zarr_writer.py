@@ -28,7 +28,9 @@ class Voxel:
 
 
 class OmeZarrWriter(StackWriter):
-    """Takes the sections of a volume in order; every level halves rows and columns of the one before.
+    """Takes the sections of a volume in any order; every level halves rows and columns of the one before.
+
+    A store that another process has begun goes on.
 
     Args:
         path: of the store.
@@ -42,17 +44,14 @@ class OmeZarrWriter(StackWriter):
         import zarr
 
         self.reduce = reduce
-        group = zarr.open_group(path, mode="w", zarr_format=3)
-        self.levels = [
-            group.create_array(
-                str(number),
-                shape=each,
-                dtype=dtype,
-                chunks=chunks(each),
-                dimension_names=["z", "y", "x"],
-            )
-            for number, each in enumerate(_shapes(shape))
-        ]
+        group = zarr.open_group(path, mode="a", zarr_format=3)
+        with zarr.config.set({"array.write_empty_chunks": True}):  # what is missing is not background
+            self.levels = [
+                group.require_array(
+                    str(number), shape=each, dtype=dtype, chunks=chunks(each), dimension_names=["z", "y", "x"]
+                )
+                for number, each in enumerate(_shapes(shape))
+            ]
         group.attrs["ome"] = {"version": VERSION, "multiscales": [_metadata(path.name, len(self.levels), voxel)]}
 
     def write(self, index: int, section: np.ndarray) -> None:

@@ -67,6 +67,10 @@ class Shifted(Domain):
             self._check_apart()
         return sections
 
+    def reads(self, path: Path) -> bool:
+        """Whether the domain does."""
+        return self.domain.reads(path)
+
     def writer(self, folder: Path) -> SectionWriter:
         """That of the domain."""
         return self.domain.writer(folder)

@@ -85,6 +85,10 @@ class Stack(Domain):
         """All sections, if there are no masks."""
         return self._sections() if self._masks is None else []
 
+    def reads(self, path: Path) -> bool:
+        """Whether it is the file, or store, of the images, or in it."""
+        return self.path.resolve() in (path.resolve(), *path.resolve().parents)
+
     def writer(self, folder: Path) -> SectionWriter:
         """Writes two stacks in the format of the images."""
         opened = self._images.opened

@@ -14,7 +14,7 @@ CLASSIC_TIFF = 2**32 - 2**25  # bytes, from which on offsets need 64 bits
 
 
 class StackWriter(ABC):
-    """Takes the sections of a stack in order."""
+    """Takes the sections of a stack: of Zarr in any order, else from the first to the last."""
 
     @abstractmethod
     def write(self, index: int, section: np.ndarray) -> None:
@@ -69,7 +69,7 @@ class TiffWriter(StackWriter):
 
 
 def open_for_writing(path: Path, shape: tuple[int, ...], dtype: np.dtype, key: str | None) -> StackWriter:
-    """A new stack.
+    """A new stack; of Zarr also one that another process has begun.
 
     Args:
         path: its extension tells the format: TIFF, HDF5, .npy, MRC, or else Zarr.
@@ -111,9 +111,10 @@ def _zarr(path: Path, shape: tuple[int, ...], dtype: np.dtype, key: str | None) 
     import zarr
 
     options = {"shape": shape, "dtype": dtype, "chunks": chunks(shape)}
-    if key is None:
-        return ArrayWriter(zarr.create_array(path, **options))
-    return ArrayWriter(zarr.open_group(path, mode="w").create_array(key, **options))
+    with zarr.config.set({"array.write_empty_chunks": True}):  # what is missing is not background
+        if key is not None:
+            return ArrayWriter(zarr.open_group(path, mode="a").require_array(key, **options))
+        return ArrayWriter(zarr.open_array(path, mode="r+") if path.exists() else zarr.create_array(path, **options))
 
 
 def chunks(shape: tuple[int, ...]) -> tuple[int, ...]:

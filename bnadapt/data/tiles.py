@@ -1,6 +1,6 @@
 """Cut images into overlapping tiles of which every pixel belongs to exactly one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -52,6 +52,44 @@ def tiles_of(size: Sequence[int], tile_size: int, overlap: int, context: str) ->
         )
     axes = [_intervals(side, tile_size, overlap) for side in size]
     return [Tile((row[0], column[0]), (row[1], column[1])) for row, column in product(*axes)]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How images are cut to be segmented: blocks on an even grid, each seen with a margin.
+
+    Where the margin is that of the network's receptive field, what is segmented does not depend on the blocks.
+
+    Attributes:
+        size: side of a block in pixels.
+        margin: pixels that are seen on every side of a block, at least, where the image goes on.
+        stride: of which tiles begin at a multiple.
+    """
+
+    size: int
+    margin: int
+    stride: int = 1
+
+    def padded(self, size: Sequence[int]) -> tuple[int, ...]:
+        """The next (H, W) that are multiples of the stride."""
+        return tuple(_up(side, self.stride) for side in size)
+
+    def tiles(self, size: Sequence[int]) -> list[Tile]:
+        """The tiles of an image of (H, W), multiples of the stride; their areas are all of the same size."""
+        axes = [list(self._intervals(side)) for side in size]
+        return [Tile((row[0], column[0]), (row[1], column[1])) for row, column in product(*axes)]
+
+    def _intervals(self, side: int) -> Iterator[tuple[slice, slice]]:
+        margin = _up(self.margin, self.stride)
+        length = _up(self.size, self.stride) + 2 * margin + (self.stride if self.size % self.stride else 0)
+        length = min(length, side)
+        for first in range(0, side, self.size):
+            start = min(max(0, first // self.stride * self.stride - margin), side - length)
+            yield slice(start, start + length), slice(first, min(first + self.size, side))
+
+
+def _up(length: int, multiple: int) -> int:
+    return -(-length // multiple) * multiple
 
 
 def _intervals(side: int, tile_size: int, overlap: int) -> list[tuple[slice, slice]]:

@@ -5,25 +5,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from bnadapt.data.ome_zarr_writer import OmeZarrWriter, Reduction, Voxel, majority, mean
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
 from bnadapt.data.stack_writers import StackWriter, open_for_writing
 
 KINDS = ("mask", "probability")
+LOCK = ".lock"  # of those who make a store
 
 
 class SectionWriter(ABC):
-    """Takes the predictions of a domain's sections, in order, and writes them into a folder."""
+    """Takes the predictions of a domain's sections, and writes them into a folder.
+
+    They come in any order, and may come from several processes, of which each has a writer of its own. What is in the
+    folder already of an earlier process stays. When all have come, one process closes its writer.
+    """
 
     def begin(self, count: int) -> None:  # noqa: B027  (most writers need not know)
-        """Say how many sections will come."""
+        """Say how many sections there will be."""
 
     @abstractmethod
-    def write(self, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
+    def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Take one section.
 
         Args:
+            index: of the section in the domain.
             name: the section's name, as the domain gave it.
             mask: (H, W) uint8, as it shall stand in the file.
             probability: (H, W), as `stored_probability` gives it.
@@ -46,7 +53,7 @@ class ImageFiles(SectionWriter):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def write(self, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
+    def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write both images at once; see `SectionWriter.write`."""
         paths = self.paths([name])
         if paths[0].suffix == ".png" and np.issubdtype(probability.dtype, np.floating):
@@ -62,7 +69,8 @@ class ImageFiles(SectionWriter):
 class StackFile(SectionWriter):
     """`NAME_mask` and `NAME_probability`: two stacks in the format, and under the key, of the input.
 
-    They are written section by section, so that none of them is ever whole in memory.
+    Zarr takes sections in any order, and a process that is killed breaks none of them. For other formats they wait in a
+    hidden Zarr store, of which the files are written section by section at the end.
 
     Args:
         folder: to write into.
@@ -77,40 +85,58 @@ class StackFile(SectionWriter):
         self.key = key
         self.voxel = voxel
         self.count = 0
-        self.written = 0
         self._stacks: list[StackWriter] = []
 
     def begin(self, count: int) -> None:
         """Stacks have as many sections as there will be."""
         self.count = count
 
-    def write(self, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
+    def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write a section into both stacks; see `SectionWriter.write`."""
         images = (mask, probability)
         if not self._stacks:
-            self._stacks = [
-                self._opened(path, (self.count, *image.shape), image.dtype, reduce)
-                for path, image, reduce in zip(self.paths([]), images, (majority, mean), strict=True)
-            ]
+            with FileLock(self.folder / LOCK):
+                self._stacks = [
+                    self._opened(path, (self.count, *image.shape), image.dtype, reduce)
+                    for path, image, reduce in zip(self.paths([]), images, (majority, mean), strict=True)
+                ]
         for stack, image in zip(self._stacks, images, strict=True):
-            stack.write(self.written, image)
-        self.written += 1
+            stack.write(index, image)
 
     def close(self) -> None:
-        """Finish both stacks."""
-        for stack in self._stacks:
+        """Write the files of formats other than Zarr."""
+        import zarr
+
+        if self._is_zarr:
+            return
+        for path in self.paths([]):
+            sections = zarr.open_array(self._waiting(path), mode="r")
+            stack = open_for_writing(path, sections.shape, sections.dtype, self.key)
+            for index in range(len(sections)):
+                stack.write(index, sections[index])
             stack.close()
 
     def paths(self, names: Sequence[str]) -> list[Path]:
         """Two, whatever sections there are."""
-        extension = ".zarr" if self.path.suffix.lower() == ".zip" else self.path.suffix
+        is_zarr = self.path.is_dir() or self.path.suffix.lower() in (".zip", ".zarr")
+        extension = ".zarr" if is_zarr else self.path.suffix
         extension = extension if self.voxel is None else ".ome.zarr"
         return [self.folder / f"{_stem(self.path.name)}_{kind}{extension}" for kind in KINDS]
 
     def _opened(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, reduce: Reduction) -> StackWriter:
-        if self.voxel is None:
+        if self.voxel is not None:
+            return OmeZarrWriter(path, shape, dtype, self.voxel, reduce)
+        if self._is_zarr:
             return open_for_writing(path, shape, dtype, self.key)
-        return OmeZarrWriter(path, shape, dtype, self.voxel, reduce)
+        return open_for_writing(self._waiting(path), shape, dtype, None)
+
+    @property
+    def _is_zarr(self) -> bool:
+        return self.paths([])[0].suffix == ".zarr"
+
+    def _waiting(self, path: Path) -> Path:
+        """The store in which sections wait for the file."""
+        return self.folder / f".{path.stem}.zarr"
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

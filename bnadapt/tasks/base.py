@@ -20,7 +20,7 @@ from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS, check_trusted, check_w
 from bnadapt.tasks.metrics import named_scores, segmentation_metrics
 
 log = logging.getLogger(__name__)
-TILES_AT_ONCE = 16
+PIXELS_AT_ONCE = 2**20
 
 
 class AdaptableTask(LightningModule):
@@ -120,7 +120,7 @@ class AdaptableTask(LightningModule):
         images = batch["image"]
         if not len(images):
             return images.new_zeros(0, self.hparams.num_classes, *images.shape[2:])
-        parts = images.split(TILES_AT_ONCE)
+        parts = images.split(max(1, PIXELS_AT_ONCE // images[0, 0].numel()))
         return torch.cat([self.logits({"image": part}).float().softmax(1) for part in parts])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -6,12 +6,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from bnadapt.data import DomainPair, Synthetic
-from bnadapt.data.datasets import EpochSampler, RandomCrops, TiledSections, Tiles
+from bnadapt.data.datasets import EpochSampler, RandomCrops, SectionsToSegment, Tiles
 from bnadapt.data.domain import Section
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.data.intensity import by_data_type, by_histogram, by_percentiles, by_zscore, reference_quantiles
 from bnadapt.data.prepare import PreparedSection, prepare
-from bnadapt.data.tiles import tiles_of
+from bnadapt.data.tiles import Blocks, tiles_of
 from bnadapt.errors import InputError
 
 
@@ -42,10 +42,29 @@ def test_tiles_count_every_labelled_pixel_once():
     assert foreground == section().mask.sum()
 
 
-def test_stitched_tiles_are_the_image_again():
-    whole = TiledSections([section], tile_size=32, overlap=8)
+@pytest.mark.parametrize(
+    "blocks", [Blocks(24, 4), Blocks(16, 5, 16), Blocks(20, 9, 8), Blocks(100, 7, 32), Blocks(1, 0)]
+)
+def test_blocks_put_together_are_the_image_again(blocks):
+    whole = SectionsToSegment({3: section}, blocks)
     bag = whole[0]
-    assert torch.equal(whole.stitched(bag["section"], bag["image"]), torch.from_numpy(section().image))
+    assert bag["section"].index == 3
+    assert torch.equal(whole.put_together(bag["section"], bag["image"]), torch.from_numpy(section().image))
+
+
+@pytest.mark.parametrize("blocks", [Blocks(24, 4), Blocks(16, 5, 16), Blocks(20, 9, 8), Blocks(64, 70, 16)])
+def test_a_block_is_seen_with_its_margin_as_far_as_the_image_goes(blocks):
+    size = blocks.padded((150, 203))
+    owned = np.zeros(size, int)
+    tiles = blocks.tiles(size)
+    for tile in tiles:
+        owned[tile.own] += 1
+        for side, area, own in zip(size, tile.area, tile.own, strict=True):
+            assert area.start % blocks.stride == 0
+            assert area.start <= max(0, own.start - blocks.margin)
+            assert area.stop >= min(side, own.stop + blocks.margin)
+    assert (owned == 1).all()
+    assert len({tuple(area.stop - area.start for area in tile.area) for tile in tiles}) == 1
 
 
 @pytest.mark.parametrize(("size", "tile", "overlap"), [((20, 50), 32, 8), ((50, 50), 32, 32)])
