@@ -147,7 +147,7 @@ def test_a_signal_ends_with_its_status_and_leaves_nothing_half_written(best, tmp
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heeding
     )
     end = time.monotonic() + 60
-    while not list(tmp_path.glob(".partial-*/*")):
+    while not list(tmp_path.glob("out/.unfinished/finished-*")):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -155,8 +155,8 @@ def test_a_signal_ends_with_its_status_and_leaves_nothing_half_written(best, tmp
     _, errors = process.communicate(timeout=60)
     assert process.returncode == status, errors
     assert "Traceback" not in errors
-    assert not (tmp_path / "out").exists()
-    assert not list(tmp_path.glob(".partial*"))
+    assert "of 2000 sections are segmented; the same command goes on with the rest" in errors
+    assert [each.name for each in (tmp_path / "out").iterdir()] == [".unfinished"]
 
 
 HALF_MADE = """

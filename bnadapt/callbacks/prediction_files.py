@@ -74,7 +74,8 @@ class PredictionFiles(Callback):
                 len(finished),
                 len(self.names),
             )
-        trainer.datamodule.segment_by(self.blocks, set(range(len(self.names))) - finished.keys())
+        missing = [number for number in range(len(self.names)) if number not in finished]
+        trainer.datamodule.segment_by(self.blocks, missing[trainer.global_rank :: trainer.world_size])
         self.writer.begin(len(self.names))
 
     def on_predict_batch_end(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from bnadapt.data.datasets import EpochSampler, RandomCrops, SectionsToSegment, Tiles
 from bnadapt.data.domain import Domain, Section
@@ -206,14 +206,16 @@ class DomainPair(LightningDataModule):
         return Blocks(max(1, self.tile_size - self.overlap), self.overlap // 2)
 
     def segment_by(self, blocks: Blocks, sections: Collection[int]) -> None:
-        """Have `predict` segment these sections of the target, by their index, and cut them like this."""
+        """Have `predict` segment these sections of the target, by their index, in this process, cut like this."""
         self.blocks, self.chosen_sections = blocks, sections
         self.allow_zero_length_dataloader_with_multiple_devices = True  # there may be fewer sections than processes
         self.__dict__.pop("to_predict", None)
 
     def predict_dataloader(self) -> DataLoader:
         """Whole sections of the target, each a bag of tiles."""
-        return ReadingAhead(self.to_predict, batch_size=None, num_workers=self.num_workers)
+        sections = self.to_predict
+        own = DistributedSampler(sections, num_replicas=1, rank=0, shuffle=False)  # they are dealt out already
+        return ReadingAhead(sections, batch_size=None, sampler=own, num_workers=self.num_workers)
 
     @cached_property
     def to_predict(self) -> SectionsToSegment:

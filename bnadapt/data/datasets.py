@@ -191,7 +191,8 @@ class SectionsToSegment(Dataset):
     def __init__(
         self, sections: Mapping[int, Callable[[], PreparedSection]], blocks: Blocks, context: str = "target"
     ) -> None:
-        self.sections = list(sections.items())
+        self.sections = sections
+        self.numbers = list(sections)
         self.blocks = blocks
         self.context = context
         self._first: PreparedSection | None = None
@@ -200,8 +201,8 @@ class SectionsToSegment(Dataset):
         return len(self.sections)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        number, read = self.sections[index]
-        section = read()
+        number = self.numbers[index]
+        section = self.sections[number]()
         if self._first is None and not section.is_blank:
             self._first = section.without_pixels()
         check_channels(section, self._first or section, self.context)

@@ -112,7 +112,7 @@ class StackFile(SectionWriter):
         for path in self.paths([]):
             sections = zarr.open_array(self._waiting(path), mode="r")
             stack = open_for_writing(path, sections.shape, sections.dtype, self.key)
-            for index in range(len(sections)):
+            for index in range(sections.shape[0]):
                 stack.write(index, sections[index])
             stack.close()
 

@@ -1,0 +1,294 @@
+"""`predict` of volumes: the same whatever the blocks, in however many runs and processes."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import mrcfile
+import numpy as np
+import pytest
+import tifffile
+import torch
+import zarr
+
+from bnadapt.cli import main
+from bnadapt.data.readers import open_stack
+from bnadapt.data.writers import StackFile
+from bnadapt.errors import InputError
+from bnadapt.tasks import SegmentationTask
+from tests.conftest import DOMAINS, SMALL, write_images
+
+QUIET = ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]
+DEPTH, SIDES = 9, (70, 90)
+
+
+@pytest.fixture
+def volume(tmp_path):
+    """A Zarr volume of noise and steps."""
+    generator = np.random.default_rng(0)
+    steps = 80 * generator.integers(3, size=(DEPTH, 7, 9)).repeat(10, 1).repeat(10, 2)
+    pixels = (steps + generator.integers(60, size=steps.shape)).astype(np.uint8)
+    path = tmp_path / "volume.zarr"
+    zarr.create_array(path, data=pixels, chunks=(1, 64, 64))
+    return path
+
+
+def command(best, volume, *options, output="out"):
+    target = ["--data.target=Stack", f"--data.target.images={volume}"]
+    return ["predict", "--ckpt_path", str(best), *target, *QUIET, "--output", str(output), *options]
+
+
+def content(folder):
+    """What is below a folder, hidden things apart, by path."""
+    paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+    visible = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in visible}
+
+
+def written(folder, kind="probability"):
+    return zarr.open_array(Path(folder) / f"volume_{kind}.zarr", mode="r")[:]
+
+
+@pytest.mark.parametrize("size", [16, 33, 64, 1000])
+def test_the_result_is_that_of_the_network_on_whole_sections(best, volume, size):
+    main(command(best, volume, f"--data.block_size={size}", "--data.tile_size=32"))
+    task = SegmentationTask.load_from_checkpoint(best).eval()
+    sections = zarr.open_array(volume, mode="r")[:] / np.float32(255)
+    with torch.no_grad():
+        expected = task(torch.from_numpy(sections)[:, None]).softmax(1)[:, 1].numpy()
+    assert np.abs(written("out") - 255 * expected).max() <= 0.51
+    differing = (written("out", "mask") > 0) != (expected > 0.5)
+    assert differing.mean() < 1e-4
+
+
+def test_a_smaller_margin_is_nearly_that(best, volume):
+    main(command(best, volume))
+    main(command(best, volume, "--data.block_size=16", "--data.margin=16", output="fast"))
+    difference = np.abs(written("out").astype(float) - written("fast"))
+    assert difference.max() > 2
+    assert difference.mean() < 2
+
+
+class Cut(Exception):
+    """What ends a run in the middle."""
+
+
+def cut_off(monkeypatch, arguments, after):
+    """Run a command that is cut off when so many sections are written."""
+    write, count = StackFile.write, []
+
+    def failing(self, *section):
+        if len(count) == after:
+            raise Cut
+        count.append(section)
+        write(self, *section)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StackFile, "write", failing)
+        with pytest.raises(Cut):
+            main(arguments)
+
+
+@pytest.mark.parametrize("extension", [".zarr", ".ome.zarr", ".tif", ".h5", ".npy", ".mrc"])
+def test_a_run_that_is_cut_off_goes_on_and_ends_the_same(best, volume, monkeypatch, tmp_path, extension, capsys):
+    pixels = zarr.open_array(volume, mode="r")[:]
+    path, key = stored(tmp_path / f"input{extension}", pixels), ["--data.target.images_key=raw"]
+    arguments = command(best, path, *(key if extension == ".h5" else []))
+    main([*arguments[:-1], "whole"] if extension != ".h5" else [*arguments, "--output=whole"])
+    cut_off(monkeypatch, arguments, 4)
+    assert content("out") == {}
+    seen = []
+    write = StackFile.write
+    monkeypatch.setattr(StackFile, "write", lambda self, index, *rest: (seen.append(index), write(self, index, *rest)))
+    main(arguments)
+    assert seen == list(range(4, DEPTH))
+    assert content("out") == content("whole") != {}
+    assert not Path("out/.unfinished").exists()
+
+
+def stored(path, pixels):
+    if path.name.endswith(".ome.zarr"):
+        group = zarr.open_group(path, mode="w", zarr_format=3)
+        group.create_array("0", data=pixels, chunks=(1, 64, 64))
+        axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+        scale = [{"type": "scale", "scale": [20.0, 8.0, 8.0]}]
+        datasets = [{"path": "0", "coordinateTransformations": scale}]
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    elif path.suffix == ".zarr":
+        zarr.create_array(path, data=pixels, chunks=(1, 64, 64))
+    elif path.suffix == ".tif":
+        tifffile.imwrite(path, pixels, photometric="minisblack")
+    elif path.suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file["raw"] = pixels
+    elif path.suffix == ".mrc":
+        with mrcfile.new(path) as file:
+            file.set_data(pixels.astype(np.uint16))
+    else:
+        np.save(path, pixels)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--data.block_size=16"], "blocks"),
+        (["--data.intensity=percentile"], "scaling"),
+        (["--data.target_change.inverted_about=1"], "change of the target"),
+        (["--trainer.precision=bf16-mixed"], "precision"),
+        (["--trainer.limit_predict_batches=5"], "pieces"),
+    ],
+)
+def test_another_run_does_not_go_on_with_it(best, volume, monkeypatch, refused, options, words):
+    cut_off(monkeypatch, command(best, volume), 3)
+    sentence = refused(*command(best, volume, *options))
+    assert "holds an unfinished run, with 3 of 9 pieces" in sentence
+    assert f"differs in {words};" in sentence
+    main(command(best, volume, *options, "--overwrite"))
+    assert content("out")
+    assert not Path("out/.unfinished").exists()
+
+
+def test_another_network_or_volume_does_not_go_on_with_it(best, trained, volume, monkeypatch, refused, tmp_path):
+    cut_off(monkeypatch, command(best, volume), 3)
+    assert "differs in network" in refused(*command(trained / "last.ckpt", volume))
+    (tmp_path / "other").mkdir()
+    other = volume.rename(tmp_path / "other" / volume.name)
+    assert "differs in images" in refused(*command(best, other))
+
+
+def test_a_run_that_fails_at_once_leaves_nothing(best, volume, monkeypatch):
+    cut_off(monkeypatch, command(best, volume), 0)
+    assert not Path("out").exists()
+
+
+def test_results_that_were_not_all_moved_are_moved_by_the_next_run(best, volume, monkeypatch):
+    main(command(best, volume, output="whole"))
+    cut_off(monkeypatch, command(best, volume), 5)
+
+    def killed(*arguments):
+        raise Cut
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bnadapt.volumes.unfinished.move_all", killed)
+        with pytest.raises(Cut):
+            main(command(best, volume))
+    results = Path("out/.unfinished/results")
+    (results / "volume_mask.zarr").rename("out/volume_mask.zarr")
+    main(command(best, volume))
+    assert content("out") == content("whole")
+
+
+@pytest.mark.parametrize("inside", [".", "inside", "inside/it"])
+def test_an_output_in_the_input_is_refused(best, volume, refused, inside):
+    before = content(volume)
+    assert "is read as an input; give another --output" in refused(*command(best, volume, output=volume / inside))
+    assert content(volume) == before
+
+
+def test_the_folder_of_the_images_is_no_output(best, refused, tmp_path):
+    images = write_images(tmp_path / "images") / "images"
+    target = ["--data.target=Folder", f"--data.target.images={images}"]
+    sentence = refused("predict", "--ckpt_path", best, *target, *QUIET, "--output", images)
+    assert "is read as an input" in sentence
+
+
+def test_fewer_sections_give_a_shorter_stack(best, volume, capsys):
+    main(command(best, volume, "--trainer.limit_predict_batches=2"))
+    assert written("out").shape == (2, *SIDES)
+    assert "Segmented 2 of 9 images" in capsys.readouterr().out
+
+
+def run(arguments, **options):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "bnadapt", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **options,
+    )
+
+
+def test_two_processes_write_what_one_does(best, volume):
+    """Lightning's DDP with gloo."""
+    main(command(best, volume, output="one"))
+    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    process = run(command(best, volume, *two))
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert printed.count("Segmented 9 images") == 1
+    assert content("out") == content("one")
+
+
+def test_more_processes_than_sections_are_no_harm(best, volume, monkeypatch):
+    main(command(best, volume, output="one"))
+    cut_off(monkeypatch, command(best, volume), DEPTH - 1)
+    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    process = run(command(best, volume, *two))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert content("out") == content("one")
+
+
+def test_a_refusal_reaches_all_processes(best, volume, monkeypatch):
+    cut_off(monkeypatch, command(best, volume), 3)
+    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp", "--data.block_size=16"]
+    process = run(command(best, volume, *two))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "differs in blocks" in errors
+
+
+def test_a_killed_run_goes_on(best, tmp_path):
+    """By SIGKILL, which nothing can be done about."""
+    path = tmp_path / "many.npy"
+    np.save(path, np.random.default_rng(0).integers(255, size=(120, 64, 64), dtype=np.uint8))
+    main(command(best, path, output="whole"))
+    process = run(command(best, path))
+    end = time.monotonic() + 60
+    while not sum(len(each.read_text().split()) for each in Path("out/.unfinished").glob("finished-*")):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert content("out") == {}
+    lines = [line for each in Path("out/.unfinished").glob("finished-*") for line in each.read_text().split("\n")]
+    assert 0 < len(list(filter(None, lines))) < 120
+    main(command(best, path))
+    assert content("out") == content("whole")
+
+
+@pytest.mark.parametrize("name", ["unet-instance-norm"])
+def test_a_network_that_sees_all_is_run_on_tiles_of_its_training(volume, caplog, name, tmp_path):
+
+    main(
+        [
+            "fit",
+            f"--model.network={name}",
+            *SMALL,
+            *DOMAINS,
+            "--trainer.max_epochs=1",
+            f"--trainer.logger.save_dir={tmp_path}",
+        ]
+    )
+    checkpoint = next(tmp_path.rglob("best.ckpt"))
+    main(command(checkpoint, volume, "--data.tile_size=32", "--data.overlap=8"))
+    assert "the result depends on the tiles, of 32 pixels" in caplog.text
+    main(command(checkpoint, volume, "--data.tile_size=64", output="other"))
+    assert (written("out") != written("other")).any()
+    assert open_stack("out/volume_mask.zarr").shape == (DEPTH, *SIDES)
+
+
+def test_unwritable_lines_are_told(best, volume, refused, tmp_path):
+    (tmp_path / "file").touch()
+    assert "cannot be written" in refused(*command(best, volume, output=tmp_path / "file" / "out"))
+    with pytest.raises(InputError, match="limit_predict_batches 0 leaves nothing"):
+        main(command(best, volume, "--trainer.limit_predict_batches=0"))
