@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.ome_zarr_writer import OmeZarrWriter, Reduction, Voxel, majority, mean
+from bnadapt.data.readers.stacks import MRC_EXTENSIONS
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
 from bnadapt.data.stack_writers import StackWriter, open_for_writing
 
@@ -86,6 +87,8 @@ class StackFile(SectionWriter):
 
     def write(self, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write a section into both stacks; see `SectionWriter.write`."""
+        if self.path.suffix.lower() in MRC_EXTENSIONS and probability.dtype == np.uint8:
+            probability = probability * np.uint16(257)  # MRC has no unsigned bytes, and 65,535 is 1 of its 16 bits
         images = (mask, probability)
         if not self._stacks:
             self._stacks = [
