@@ -22,7 +22,7 @@ LAYERS = (
     ("data", "networks"),
     ("adaptation",),
     ("gain",),
-    ("reports",),
+    ("reports", "volumes"),
     ("callbacks", "tasks"),
     ("exchange",),
     ("trainer",),
