@@ -12,7 +12,7 @@ ALL_HELP = {"--help-all": "--help"}  # of the parsers
 
 
 def run() -> None:
-    """Do what the command line says; `study`, `import` and `doctor` apart, that is LightningCLI's."""
+    """Do what the command line says; `study`, `import`, `objects` and `doctor` apart, that is LightningCLI's."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # networks of one's own lie where one works
     arguments = sys.argv[1:]
@@ -24,7 +24,7 @@ def run() -> None:
         elif text := help_for(arguments):
             print(text)
         else:
-            if arguments[0] not in ("study", "import"):  # have options of their own
+            if arguments[0] not in ("study", "import", "objects"):  # have options of their own
                 check_options(arguments)
             _run(arguments[0], [ALL_HELP.get(each, each) for each in arguments])
 
@@ -38,6 +38,10 @@ def _run(command: str, arguments: Sequence[str]) -> None:
         from bnadapt.exchange.command import main as import_network
 
         import_network(arguments[1:])
+    elif command == "objects":
+        from bnadapt.volumes.objects_command import main as objects
+
+        objects(arguments[1:])
     elif command == "doctor":
         from bnadapt.doctor import main as doctor
 

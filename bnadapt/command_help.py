@@ -132,6 +132,8 @@ def help_for(arguments: Sequence[str]) -> str | None:
         return help_of(command)
     if command == "import":
         return help_of_import()
+    if command == "objects":
+        return help_of_objects()
     return f"usage: bnadapt doctor\n\n{_sentence(COMMANDS[command])}" if command == "doctor" else None
 
 
@@ -169,6 +171,17 @@ def help_of_import() -> str:
         " state_dict --like WEIGHTS` writes it back in the form of the file that it came from."
     )
     return _screen("import WEIGHTS", COMMANDS["import"], example, options, note, "[OPTIONS]")
+
+
+def help_of_objects() -> str:
+    """What `bnadapt objects --help` prints."""
+    told = descriptions(ours("volumes/objects_command.py"), "table_of_objects")
+    example = "bnadapt objects --mask predictions/volume_mask.tif --pixel_size_nm 4 --spacing_nm 40 --min_size 50"
+    note = (
+        "A row of the table is an object: its class, where it begins and ends, its size, centroid and mean probability."
+        " Connected pixels of one class are an object; the volume is read section by section."
+    )
+    return _screen("objects", COMMANDS["objects"], example, told.items(), note, "--mask MASK [OPTIONS]")
 
 
 def help_of_study(name: str) -> str:

@@ -17,6 +17,7 @@ COMMANDS = {
     "adapt": "re-estimate a network's BatchNorm statistics on images of the target",
     "test": "score a network on labelled test sets",
     "predict": "segment images of the target",
+    "objects": "make a table of the objects in a predicted mask, also of a volume larger than memory",
     "export": "write a network for other programs: TorchScript, ONNX, a package of bioimage.io, or weights alone",
     "import": "make a checkpoint of a network that others have trained: a file of weights, or a package of bioimage.io",
     "distances": "measure how far source and target lie apart in a network's latent spaces",

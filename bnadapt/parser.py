@@ -188,7 +188,7 @@ RULES: Sequence[tuple[str, Told]] = (
     (rf"Expected a <class '({'|'.join(KINDS)})'>", _wrong_kind),
     (r"[Kk]ey ['\"]([\w.]+)['\"] is not expected", _not_expected),
     (r"does not accept option '([\w.]+)'", _not_expected),
-    (r"Unrecognized arguments: (.*)", _not_expected),
+    (r"[Uu]nrecognized arguments: (?:--)?([\w.]+)", _not_expected),
 )
 
 

@@ -27,7 +27,8 @@ from bnadapt.gain import CANDIDATES, Trials, Verdict
 from bnadapt.gain.verdict import verdict_on
 from bnadapt.networks.receptive_field import receptive_field
 from bnadapt.reports.verdict_page import verdict_record
-from bnadapt.volumes import Unfinished, recipe
+from bnadapt.volumes import recipe
+from bnadapt.volumes.unfinished import Unfinished
 
 log = logging.getLogger(__name__)
 AUTO = "auto"

@@ -10,6 +10,7 @@ import pytest
 
 import bnadapt
 from bnadapt.__main__ import run
+from bnadapt.command_help import help_for
 from bnadapt.data import example_folders
 from bnadapt.options import COMMANDS, check_options, check_study_options
 
@@ -49,6 +50,8 @@ def test_commands_on_a_page_have_options_that_there_are(page):
         if command[1] == "study":
             check_study_options(command[2], command[3:])
             assert all((ROOT / each).exists() for each in command if each.endswith(".yaml"))
+        elif command[1] == "objects":
+            assert {each for each in command if each.startswith("--")} <= set(help_for(["objects", "--help"]).split())
         elif command[1] != "import":
             check_options(command[1:])
 

@@ -16,7 +16,7 @@ from bnadapt.data.prepare import resampled
 from bnadapt.data.tiles import Blocks
 from bnadapt.data.writers import SectionWriter, stored_probability
 from bnadapt.errors import InputError
-from bnadapt.volumes import Unfinished
+from bnadapt.volumes.unfinished import Unfinished
 
 log = logging.getLogger(__name__)
 BLANK = "blank"

@@ -92,7 +92,7 @@ class Folder(Domain):
 
     def _paired(self) -> list[Section]:
         masks = self._mask_files()
-        images = {stem: path for stem, path in _image_files(self.images).items() if path not in set(masks.values())}
+        images = {stem: path for stem, path in image_files(self.images).items() if path not in set(masks.values())}
         if not images:
             raise InputError(f"{self.images}: holds nothing but masks; give the folder of their images.")
         self._check_no_masks(images)
@@ -122,7 +122,7 @@ class Folder(Domain):
             return {}
         ending = _composed(self.mask_suffix)
         masks = {
-            stem.removesuffix(ending): path for stem, path in _image_files(self.masks).items() if stem.endswith(ending)
+            stem.removesuffix(ending): path for stem, path in image_files(self.masks).items() if stem.endswith(ending)
         }
         if not masks:
             raise InputError(f"{self.masks}: holds no masks whose names end in {ending!r}; check mask_suffix.")
@@ -143,8 +143,12 @@ class Folder(Domain):
             )
 
 
-def _image_files(folder: Path) -> dict[str, Path]:
-    """The image files of a folder by their name without extension, sorted; hidden ones are left out."""
+def image_files(folder: Path) -> dict[str, Path]:
+    """The image files of a folder by their name without extension, sorted (2 before 10); hidden ones are left out.
+
+    Raises:
+        InputError: the folder is missing or holds no images, or two have the same name.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; check the path.")
     try:

@@ -8,6 +8,7 @@ import numpy as np
 from filelock import FileLock
 
 from bnadapt.data.ome_zarr_writer import OmeZarrWriter, Reduction, Voxel, majority, mean
+from bnadapt.data.readers.stacks import MRC_EXTENSIONS
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
 from bnadapt.data.stack_writers import StackWriter, open_for_writing
 
@@ -93,6 +94,8 @@ class StackFile(SectionWriter):
 
     def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write a section into both stacks; see `SectionWriter.write`."""
+        if self.path.suffix.lower() in MRC_EXTENSIONS and probability.dtype == np.uint8:
+            probability = probability * np.uint16(257)  # MRC has no unsigned bytes, and 65,535 is 1 of its 16 bits
         images = (mask, probability)
         if not self._stacks:
             with FileLock(self.folder / LOCK):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bnadapt.reports.document import Document
 
 FEW_ROWS = 12  # of a table that is also printed
-NEEDED = ("distributed", "pandas", "pyarrow", "sklearn")
+NEEDED = ("distributed", "pyarrow", "sklearn")
 INTERRUPTED = 130  # exit status, as of shells
 USAGE = """\
 usage: bnadapt study NAME --config FILE [OPTIONS]

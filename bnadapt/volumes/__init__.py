@@ -1,6 +1,1 @@
-"""Volumes that do not fit in memory: runs that survive being cut off."""
-
-from bnadapt.volumes import recipe
-from bnadapt.volumes.unfinished import Unfinished
-
-__all__ = ["Unfinished", "recipe"]
+"""What is done with whole volumes, section by section, by runs that may be cut off: none is ever whole in memory."""

@@ -1,0 +1,73 @@
+"""What the values of a predicted mask mean, whose number of classes is not known, and those of a probability."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from bnadapt.errors import InputError
+
+MOST_CLASSES = 64
+FOREGROUND = 255  # of masks of two classes
+
+
+def class_sections(sections: Iterable[tuple[str, np.ndarray]]) -> Iterator[np.ndarray]:
+    """Class indices of the sections of a mask.
+
+    A mask holds class indices, or with two classes 0 and 255 (or its type's greatest value) alone.
+
+    Args:
+        sections: what messages call each, and its stored values (H, W).
+
+    Yields:
+        (H, W) uint8.
+
+    Raises:
+        InputError: values mean no class, or not the same in all sections.
+    """
+    seen: set[float] = set()
+    for context, mask in sections:
+        if mask.ndim != 2:
+            raise InputError(
+                f"{context}: is a mask in colours, of shape {mask.shape}; save it with one channel of class indices."
+            )
+        seen.update(np.unique(mask)[: MOST_CLASSES + 1].tolist())  # one too many is enough to refuse them
+        if _is_binary(seen, mask.dtype):
+            yield (mask > 0).astype(np.uint8)
+        else:
+            _check_indices(seen, context)
+            yield mask.astype(np.uint8)
+
+
+def _is_binary(values: set[float], dtype: np.dtype) -> bool:
+    """Whether values are those of two classes, stored as black and white."""
+    greatest = np.iinfo(dtype).max if dtype.kind in "iu" else 1
+    return values <= {0, FOREGROUND} or values <= {0, greatest}
+
+
+def _check_indices(values: set[float], context: str) -> None:
+    if strange := [value for value in values if value not in range(MOST_CLASSES)]:
+        raise InputError(
+            f"{context}: holds values such as {min(strange):g}, which is no class; a mask holds 0 and 255 alone, or"
+            f" class indices from 0 to {MOST_CLASSES - 1}. Give NAME_mask as `bnadapt predict` writes it, not the"
+            " probability or numbered objects."
+        )
+
+
+def in_unit_range(stored: np.ndarray, context: str) -> np.ndarray:
+    """Probabilities of stored values, see `bnadapt.data.writers.stored_probability`.
+
+    Args:
+        stored: (H, W) uint8 with 255 for 1, uint16 with 65,535 for 1, or floating point.
+        context: file (and section) that messages name.
+
+    Raises:
+        InputError: they are of another kind.
+    """
+    if stored.dtype in (np.uint8, np.uint16):
+        return stored / np.iinfo(stored.dtype).max
+    if stored.ndim == 2 and stored.dtype.kind == "f" and (stored >= 0).all() and (stored <= 1).all():
+        return stored
+    raise InputError(
+        f"{context}: holds no probabilities; give those that `bnadapt predict` writes, of 8 or 16 bit without sign, or"
+        " floating point numbers from 0 to 1."
+    )

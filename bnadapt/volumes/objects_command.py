@@ -1,0 +1,165 @@
+"""The command line of `bnadapt objects`."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from bnadapt.data.ome_zarr_writer import Voxel
+from bnadapt.errors import InputError
+from bnadapt.files import atomic_folder, atomic_write, refuse_existing, refuse_inputs, try_place
+from bnadapt.parser import PlainParser
+from bnadapt.volumes.label_volume import check_label_path, write_labels
+from bnadapt.volumes.objects import Objects, find_objects
+from bnadapt.volumes.objects_table import section_table, volume_table
+from bnadapt.volumes.segmentation import Segmentation, open_segmentation
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the table, and say what is in it.
+
+    Args:
+        arguments: what stands behind `bnadapt objects`.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    parser = PlainParser(prog="bnadapt objects", description=table_of_objects.__doc__)
+    parser.add_function_arguments(table_of_objects)
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    for line in table_of_objects(**parser.parse_args(list(arguments)).as_dict()):
+        console.print(line)
+
+
+def table_of_objects(
+    mask: str,
+    mask_key: str | None = None,
+    probability: str | None = None,
+    probability_key: str | None = None,
+    dimensions: Literal[2, 3] | None = None,
+    connectivity: int = 1,
+    min_size: int = 0,
+    pixel_size_nm: float | None = None,
+    spacing_nm: float | None = None,
+    output: str = "objects.csv",
+    labels: str | None = None,
+    overwrite: bool = False,
+) -> Sequence[str]:
+    """Write a table of the objects in a predicted mask.
+
+    Args:
+        mask: what `predict` wrote: a stack NAME_mask (TIFF, HDF5, Zarr, OME-Zarr, .npy, MRC), or a folder of images
+            NAME_mask.
+        mask_key: path of the array inside an HDF5 file or Zarr group.
+        probability: stack, or folder, of the probabilities; by default NAME_probability beside the mask, if there.
+        probability_key: the same of its array, by default that of the mask; without `probability`, in the file of the
+            mask.
+        dimensions: 3 for objects that go through sections (default for a stack), 2 for those of each section for itself
+            (default for a folder).
+        connectivity: how many coordinates of touching pixels may differ by one: 1 for common faces (default), up to
+            `dimensions` for common corners.
+        min_size: pixels, or voxels in 3-D; smaller objects are left out and counted.
+        pixel_size_nm: side of a pixel; by default what the file of the mask states, without which the table is in
+            pixels.
+        spacing_nm: distance of two sections; by default what the file of the mask states.
+        output: the table, a CSV file.
+        labels: a volume to write in which every pixel has the number of its object: TIFF, HDF5, .npy, Zarr, or OME-Zarr
+            (NAME.ome.zarr).
+        overwrite: whether to replace earlier ones.
+
+    Returns:
+        Sentences that say what was found.
+
+    Raises:
+        InputError: the input cannot be used, or the output cannot be written.
+    """
+    _check_numbers(min_size=min_size, pixel_size_nm=pixel_size_nm, spacing_nm=spacing_nm)
+    segmentation = open_segmentation(mask, mask_key, probability, probability_key)
+    dimensions = dimensions or (2 if segmentation.names else 3)
+    _check_dimensions(dimensions, connectivity, spacing_nm)
+    path, label_path = Path(output), Path(labels) if labels else None
+    _check_outputs(path, label_path, segmentation, overwrite)
+    voxel = Voxel(
+        pixel_size_nm or segmentation.voxel.pixel_size_nm,
+        spacing_nm or segmentation.voxel.spacing_nm,
+    )
+    objects = find_objects(_tracked(segmentation), dimensions, connectivity).of_size(min_size)
+    if dimensions == 2:
+        table = section_table(objects.regions, voxel, segmentation.names)
+    else:
+        table = volume_table(objects.regions, voxel)
+    with atomic_write(path) as partial:
+        table.to_csv(partial, index=False, float_format="%.10g")
+        if label_path is not None:
+            with atomic_folder(label_path.parent, [label_path.name]) as folder:
+                write_labels(folder / label_path.name, segmentation, objects, connectivity, voxel)
+    return [*_found(table, objects, min_size), *_of_input(table, segmentation), f"Table: {path}"]
+
+
+def _check_numbers(min_size: int, **sides: float | None) -> None:
+    if min_size < 0:
+        raise InputError(f"objects: --min_size is {min_size}; give a number of pixels, 0 to keep all objects.")
+    for name, side in sides.items():
+        if side is not None and not 0 < side < math.inf:
+            raise InputError(f"objects: --{name} is {side:g}; give a number above 0.")
+
+
+def _check_dimensions(dimensions: int, connectivity: int, spacing_nm: float | None) -> None:
+    if connectivity not in range(1, dimensions + 1):
+        raise InputError(
+            f"objects: --connectivity is {connectivity}; in {dimensions}-D it goes from 1 to {dimensions}."
+        )
+    if dimensions == 2 and spacing_nm is not None:
+        raise InputError("objects: objects in 2-D have no extent across sections; leave out --spacing_nm.")
+
+
+def _check_outputs(path: Path, labels: Path | None, segmentation: Segmentation, overwrite: bool) -> None:
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"{path}: the table is a CSV file; give an --output that ends in .csv.")
+    if labels is not None:
+        check_label_path(labels, segmentation)
+    outputs = [each for each in (path, labels) if each is not None]
+    for each in outputs:
+        refuse_inputs(each, segmentation.inputs)
+    refuse_existing(outputs, overwrite)
+    for each in outputs:
+        try_place(each.parent, [each.name])
+
+
+def _tracked(segmentation: Segmentation) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Sections, with a bar of progress for who looks on."""
+    console = Console(stderr=True)
+    return track(segmentation, "Sections", console=console, transient=True, disable=not console.is_terminal)
+
+
+def _found(table: pd.DataFrame, objects: Objects, min_size: int) -> Iterator[str]:
+    unit, measure = ("voxels", "volume_nm3") if "voxels" in table else ("pixels", "area_nm2")
+    if len(table):
+        median = f"{table[unit].median():g} {unit}"
+        median += f" ({table[measure].median():.3g} {measure[-3:]})" if measure in table else ""
+        counts = ", ".join(
+            f"{count} of class {name}" for name, count in table["class"].value_counts(sort=False).items()
+        )
+        yield f"Objects: {counts}; median size {median}"
+    elif objects.left_out:
+        yield f"Objects: none of at least {min_size} {unit}, so the table has no rows"
+    else:
+        yield "Objects: none, the mask is background everywhere, so the table has no rows"
+    if objects.left_out:
+        yield f"Left out: {objects.left_out} of less than {min_size} {unit}"
+
+
+def _of_input(table: pd.DataFrame, segmentation: Segmentation) -> Iterator[str]:
+    if segmentation.probability is None:
+        yield "Probability: none beside the mask, so mean_probability is empty; --probability names it"
+    else:
+        yield f"Probability: {segmentation.inputs[1]}"
+    if "centroid_x_px" in table:
+        yield "Lengths: in pixels, for the file of the mask states no size; --pixel_size_nm gives it"
+    if "centroid_z_sections" in table:
+        yield "Sections: of unknown distance; --spacing_nm gives it"

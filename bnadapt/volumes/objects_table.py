@@ -1,0 +1,71 @@
+"""The table of objects: a row for each, lengths in nanometres where they are known, and in pixels else."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bnadapt.data.ome_zarr_writer import Voxel
+from bnadapt.volumes.regions import Regions
+
+
+def volume_table(objects: Regions, voxel: Voxel) -> pd.DataFrame:
+    """Of objects in 3-D.
+
+    Args:
+        objects: in the order of the rows.
+        voxel: its sides.
+
+    Returns:
+        Number from 1, class, first and last section, row and column (from 0), voxels, volume, centroid z, y, x (the
+        centre of the first voxel is 0), mean probability (NaN where none is known). Names of columns end in their unit.
+    """
+    size = {"voxels": objects.pixels}
+    if voxel.pixel_size_nm and voxel.spacing_nm:
+        size["volume_nm3"] = objects.pixels * (voxel.pixel_size_nm**2 * voxel.spacing_nm)
+    return _table(objects, _box(objects, ("section", "row", "column")), size, _centroids(objects, voxel, "zyx"))
+
+
+def section_table(objects: Regions, voxel: Voxel, names: Sequence[str]) -> pd.DataFrame:
+    """Of objects in 2-D; areas in place of volumes.
+
+    Args:
+        objects: in the order of the rows.
+        voxel: its sides.
+        names: of the sections; they go by their numbers from 0 where there are none.
+    """
+    sections = objects.first[:, 0]
+    place = {"image": np.array(names, object)[sections]} if names else {"section": sections}
+    size = {"pixels": objects.pixels}
+    if voxel.pixel_size_nm:
+        size["area_nm2"] = objects.pixels * voxel.pixel_size_nm**2
+    return _table(objects, place | _box(objects, ("row", "column")), size, _centroids(objects, voxel, "yx"))
+
+
+def _table(objects: Regions, *columns: dict[str, np.ndarray]) -> pd.DataFrame:
+    named = {"object": np.arange(1, len(objects) + 1), "class": objects.classes}
+    for each in columns:
+        named |= each
+    return pd.DataFrame(named | {"mean_probability": objects.mean_probabilities})
+
+
+def _box(objects: Regions, axes: Sequence[str]) -> dict[str, np.ndarray]:
+    """First and last pixel along the last axes."""
+    return {
+        f"{end}_{axis}": corners[:, number - len(axes)]
+        for number, axis in enumerate(axes)
+        for end, corners in (("first", objects.first), ("last", objects.last))
+    }
+
+
+def _centroids(objects: Regions, voxel: Voxel, axes: str) -> dict[str, np.ndarray]:
+    """Along the last axes."""
+    sides = {"z": voxel.spacing_nm, "y": voxel.pixel_size_nm, "x": voxel.pixel_size_nm}
+    found = dict(zip("zyx", objects.centroids.T, strict=True))
+    return {f"centroid_{axis}_{_unit(axis, sides[axis])}": found[axis] * (sides[axis] or 1) for axis in axes}
+
+
+def _unit(axis: str, side: float | None) -> str:
+    if side:
+        return "nm"
+    return "sections" if axis == "z" else "px"

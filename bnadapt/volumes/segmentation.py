@@ -1,0 +1,169 @@
+"""A predicted mask, and the probability beside it, read section by section."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from bnadapt.data.folder import image_files
+from bnadapt.data.ome_zarr_writer import Voxel
+from bnadapt.data.readers import Sections, open_stack, read_mask_values
+from bnadapt.data.readers.files import existing
+from bnadapt.data.readers.zarr_store import METADATA
+from bnadapt.data.writers import KINDS
+from bnadapt.errors import InputError
+from bnadapt.volumes.class_values import class_sections, in_unit_range
+
+MASK, PROBABILITY = (f"_{kind}" for kind in KINDS)
+
+
+class Images:
+    """Images of a folder, each a section; read on indexing.
+
+    Args:
+        paths: of theirs.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Stored values, (H, W)."""
+        return read_mask_values(self.paths[index])
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A predicted mask, and the probability beside it, if there is one.
+
+    Attributes:
+        mask: its sections.
+        probability: as many.
+        inputs: paths of both.
+        names: of the images that a folder is of; empty for a stack.
+        voxel: its sides, where the file of the mask states them.
+    """
+
+    mask: Sections | Images
+    probability: Sections | Images | None
+    inputs: Sequence[Path]
+    names: Sequence[str] = ()
+    voxel: Voxel = field(default_factory=Voxel)
+
+    def __len__(self) -> int:
+        return len(self.mask)
+
+    def classes(self) -> Iterator[np.ndarray]:
+        """Class indices of each section, (H, W) uint8; see `class_sections`."""
+        return class_sections((self._context(self.inputs[0], index), self.mask[index]) for index in range(len(self)))
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Class indices and probabilities in 0..1, or None, of each section, (H, W).
+
+        Raises:
+            InputError: values are neither, or a mask and its probability differ in size.
+        """
+        for index, classes in enumerate(self.classes()):
+            yield classes, self._probability(index, classes.shape)
+
+    def _probability(self, index: int, shape: tuple[int, ...]) -> np.ndarray | None:
+        if self.probability is None:
+            return None
+        context = self._context(self.inputs[1], index)
+        stored = self.probability[index]
+        if stored.shape != shape:
+            raise InputError(f"{context}: has the shape {stored.shape}, its mask {shape}; give the two of one image.")
+        return in_unit_range(stored, context)
+
+    def _context(self, path: Path, index: int) -> str:
+        return f"{path}, {self.names[index] if self.names else f'section {index}'}"
+
+
+def open_segmentation(
+    mask: str | Path,
+    mask_key: str | None = None,
+    probability: str | Path | None = None,
+    probability_key: str | None = None,
+) -> Segmentation:
+    """Open what `bnadapt predict` has written.
+
+    Args:
+        mask: a stack (TIFF, HDF5, Zarr, OME-Zarr, .npy or MRC), or a folder of images NAME_mask.
+        mask_key: path of the array inside an HDF5 file or Zarr group.
+        probability: of the same kind; by default the one beside the mask whose name differs in `_probability` alone,
+            if it is there.
+        probability_key: the same of `probability`, or in the file of the mask where that is not given; by default
+            `mask_key` in a file of the same format.
+
+    Raises:
+        InputError: they cannot be read, or do not fit each other.
+    """
+    path = existing(mask)
+    other = None if probability is None else existing(probability)
+    if other is not None and _is_folder_of_images(other) != _is_folder_of_images(path):
+        raise InputError(f"{other}: is no such kind of input as {path}; give two stacks, or two folders of images.")
+    if _is_folder_of_images(path):
+        if mask_key is not None or probability_key is not None:
+            raise InputError(f"{path}: is a folder of images, which have no keys; leave out the key.")
+        return _of_folder(path, other)
+    if other is not None:
+        same_key = mask_key if other.suffix == path.suffix else None
+        return _of_stack(path, mask_key, other, probability_key or same_key)
+    if probability_key is not None and mask_key is not None:  # of one file
+        return _of_stack(path, mask_key, path, probability_key)
+    return _of_stack(path, mask_key, _beside(path), mask_key)
+
+
+def _is_folder_of_images(path: Path) -> bool:
+    is_zarr = path.suffix.lower() in (".zarr", ".n5") or any((path / name).exists() for name in METADATA)
+    return path.is_dir() and not is_zarr
+
+
+def _beside(mask: Path) -> Path | None:
+    """The probability that was written with a mask, if it is there."""
+    name, _, extension = mask.name.rpartition(f"{MASK}.")
+    path = mask.with_name(f"{name}{PROBABILITY}.{extension}")
+    return path if name and path.exists() else None
+
+
+def _of_stack(mask: Path, mask_key: str | None, probability: Path | None, probability_key: str | None) -> Segmentation:
+    masks = open_stack(mask, mask_key, as_shown=False)
+    stored = None if probability is None else open_stack(probability, probability_key, as_shown=False)
+    if stored is not None and stored.shape != masks.shape[:3]:
+        raise InputError(
+            f"{probability}: has the shape {stored.shape}, {mask} {masks.shape}; give the two of one volume."
+        )
+    opened = masks.opened
+    return Segmentation(
+        masks,
+        stored,
+        [mask, *([] if probability is None else [probability])],
+        voxel=Voxel(opened.pixel_size_nm, opened.spacing_nm),
+    )
+
+
+def _of_folder(folder: Path, other: Path | None) -> Segmentation:
+    masks = _named(folder, MASK)
+    if not masks:
+        raise InputError(
+            f"{folder}: holds no image whose name ends in {MASK}; give the folder that predict has written."
+        )
+    probabilities = _named(other or folder, PROBABILITY)
+    if lacking := [path for name, path in masks.items() if name not in probabilities]:
+        if other is None and len(lacking) == len(masks):
+            return Segmentation(Images([*masks.values()]), None, [folder], [*masks])
+        raise InputError(
+            f"{lacking[0]}: {len(lacking)} of {len(masks)} masks have no probability in {other or folder}; put them"
+            " there, or leave out all."
+        )
+    stored = Images([probabilities[name] for name in masks])
+    return Segmentation(Images([*masks.values()]), stored, [folder, other or folder], [*masks])
+
+
+def _named(folder: Path, ending: str) -> dict[str, Path]:
+    """Images whose names end so, by what stands before it."""
+    return {stem.removesuffix(ending): path for stem, path in image_files(folder).items() if stem.endswith(ending)}
