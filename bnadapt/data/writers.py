@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bnadapt.data.ome_zarr_writer import OmeZarrWriter, Reduction, Voxel, majority, mean
+from bnadapt.data.ome_zarr_writer import OmeZarrWriter, Reduction, majority, mean
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
 from bnadapt.data.stack_writers import StackWriter, open_for_writing
+from bnadapt.data.voxel import UNKNOWN, Voxel
 
 KINDS = ("mask", "probability")
 
@@ -68,14 +69,18 @@ class StackFile(SectionWriter):
         folder: to write into.
         path: of the input.
         key: of the input's array.
-        voxel: of an OME-Zarr image, and so are the outputs then.
+        voxel: its sides, which the outputs state where their format has a place for them.
+        is_ome_zarr: whether the input is an OME-Zarr image, and so are the outputs then.
     """
 
-    def __init__(self, folder: Path, path: Path, key: str | None, voxel: Voxel | None = None) -> None:
+    def __init__(
+        self, folder: Path, path: Path, key: str | None, voxel: Voxel = UNKNOWN, is_ome_zarr: bool = False
+    ) -> None:
         self.folder = folder
         self.path = path
         self.key = key
         self.voxel = voxel
+        self.is_ome_zarr = is_ome_zarr
         self.count = 0
         self.written = 0
         self._stacks: list[StackWriter] = []
@@ -104,13 +109,13 @@ class StackFile(SectionWriter):
     def paths(self, names: Sequence[str]) -> list[Path]:
         """Two, whatever sections there are."""
         extension = ".zarr" if self.path.suffix.lower() == ".zip" else self.path.suffix
-        extension = extension if self.voxel is None else ".ome.zarr"
+        extension = ".ome.zarr" if self.is_ome_zarr else extension
         return [self.folder / f"{_stem(self.path.name)}_{kind}{extension}" for kind in KINDS]
 
     def _opened(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, reduce: Reduction) -> StackWriter:
-        if self.voxel is None:
-            return open_for_writing(path, shape, dtype, self.key)
-        return OmeZarrWriter(path, shape, dtype, self.voxel, reduce)
+        if self.is_ome_zarr:
+            return OmeZarrWriter(path, shape, dtype, self.voxel, reduce)
+        return open_for_writing(path, shape, dtype, self.key, self.voxel)
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
