@@ -1,6 +1,6 @@
 """Bring arrays of named axes into one order: sections, height, width, channels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,11 @@ import numpy as np
 from bnadapt.errors import InputError
 
 MOST_CHANNELS = 4
-SAVE_PART = "save the part that is meant as a file of its own"
 NAMES = {"T": "times", "C": "channels", "Z": "sections", "S": "samples"}
+
+
+Remedy = Callable[[int], str]
+"""What to do about an axis, of this number, that is one too many."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,12 @@ class Layout:
     dropped: tuple[int, ...]
 
 
-def layout(axes: str, shape: Sequence[int], context: str, remedy: str = SAVE_PART) -> Layout:
+def save_part(axis: int) -> str:
+    """What to do about an axis that is one too many where none can be chosen."""
+    return "save the part that is meant as a file of its own"
+
+
+def layout(axes: str, shape: Sequence[int], context: str, remedy: Remedy = save_part) -> Layout:
     """The layout of an array whose axes have one letter each.
 
     Args:
@@ -54,8 +62,9 @@ def layout(axes: str, shape: Sequence[int], context: str, remedy: str = SAVE_PAR
     sections = [axis for axis in long if axes[axis] not in "CSYX"]
     for kind, several in (("channels", channels), ("sections", sections)):
         if len(several) > 1:
+            meant = min(several, key=lambda axis: axes[axis] == "Z")
             lengths = " and ".join(f"{shape[axis]} {NAMES.get(axes[axis], f'along {axes[axis]}')}" for axis in several)
-            raise InputError(f"{told}, {lengths}, of which one at most can be {kind}; {remedy}.")
+            raise InputError(f"{told}, {lengths}, of which one at most can be {kind}; {remedy(meant)}.")
     rows, columns = axes.index("Y"), axes.index("X")
     used = {rows, columns, *channels, *sections}
     return Layout(
@@ -67,7 +76,7 @@ def layout(axes: str, shape: Sequence[int], context: str, remedy: str = SAVE_PAR
     )
 
 
-def guessed_axes(shape: Sequence[int], context: str, remedy: str = SAVE_PART) -> str:
+def guessed_axes(shape: Sequence[int], context: str, remedy: Remedy = save_part) -> str:
     """Axes of an array without names: (H, W), (sections, H, W) or (sections, H, W, channels).
 
     Axes of length one in front of them are left out of account.
@@ -75,6 +84,7 @@ def guessed_axes(shape: Sequence[int], context: str, remedy: str = SAVE_PART) ->
     Raises:
         InputError: the shape is none of these.
     """
+    shortest = min(range(len(shape)), key=lambda axis: (shape[axis] == 1, shape[axis]), default=0)
     front = 0
     while len(shape) - front > 3 and shape[front] == 1:
         front += 1
@@ -83,12 +93,12 @@ def guessed_axes(shape: Sequence[int], context: str, remedy: str = SAVE_PART) ->
         raise InputError(
             f"{context}: has the shape {tuple(shape)}; taken as (sections, height, width, channels) it has {rest[3]}"
             f" channels, of which at most {MOST_CHANNELS} are read. Give (sections, height, width), put the channels"
-            f" last, or {remedy}."
+            f" last, or {remedy(shortest)}."
         )
     if not 2 <= len(rest) <= 4:
         raise InputError(
             f"{context}: has the shape {tuple(shape)}; a stack is (sections, height, width) or (sections, height,"
-            f" width, channels){f'; {remedy}' if len(rest) > 4 else ''}."
+            f" width, channels){f'; {remedy(shortest)}' if len(rest) > 4 else ''}."
         )
     return "T" * front + {2: "YX", 3: "ZYX", 4: "ZYXC"}[len(rest)]
 

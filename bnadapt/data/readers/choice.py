@@ -2,29 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 
-from bnadapt.data.readers.axes import SAVE_PART, guessed_axes
+from bnadapt.data.readers.axes import Remedy, guessed_axes, save_part
 from bnadapt.errors import InputError
 
 UNNAMED = "Q"  # an axis of which one index is chosen, in an array whose axes have no names
 
 
-def remedy_for(axes: str | None, shape: Sequence[int]) -> str:
-    """What to do about axes that are too many, with one of them as an example."""
-    long = [axis for axis, length in enumerate(shape) if length > 1 and (axes is None or axes[axis] not in "ZYX")]
-    axis = min(long, key=lambda axis: shape[axis], default=0)
+def how_to_choose(axes: str | None, axis: int) -> str:
+    """What to do about an axis that is one too many: an example of the option, by its letter where that is its own."""
     name = axis if axes is None or axes.count(axes[axis]) > 1 else axes[axis]
     return f"choose one index of an axis, such as --data.target.index '{{\"{name}\": 0}}'"
 
 
 def axes_with_choice(
-    axes: str | None, shape: Sequence[int], index: Mapping[str, int], context: str, remedy: str = SAVE_PART
+    axes: str | None, shape: Sequence[int], index: Mapping[str, int], context: str, remedy: Remedy = save_part
 ) -> str:
     """A letter for each axis of an array; guessed, but for those chosen by number, where the file names none."""
     if axes is not None:
         return axes
     numbers = {int(name) for name in index if name.isdecimal()}
-    rest = [length for axis, length in enumerate(shape) if axis not in numbers]
-    guessed = iter(guessed_axes(rest, context, remedy))
+    rest = [axis for axis in range(len(shape)) if axis not in numbers]
+    guessed = iter(guessed_axes([shape[axis] for axis in rest], context, lambda axis: remedy(rest[axis])))
     return "".join(UNNAMED if axis in numbers else next(guessed) for axis in range(len(shape)))
 
 

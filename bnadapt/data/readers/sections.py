@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnadapt.data.readers.axes import SAVE_PART, layout, single_channel
+from bnadapt.data.readers.axes import MOST_CHANNELS, Remedy, layout, save_part, single_channel
 from bnadapt.data.readers.choice import chosen
 from bnadapt.data.readers.files import reason
 from bnadapt.data.readers.opened import Opened
@@ -55,7 +55,7 @@ class Sections:
         index: Mapping[str, int],
         context: str,
         reopen: Callable[[], Opened],
-        remedy: str = SAVE_PART,
+        remedy: Remedy = save_part,
     ) -> None:
         self.opened = opened
         self.index = index
@@ -64,6 +64,11 @@ class Sections:
         self._chosen = chosen(index, axes, opened.array.shape, context)
         self._lengths = tuple(1 if axis in self._chosen else side for axis, side in enumerate(opened.array.shape))
         self._layout = found = layout(axes, self._lengths, context, remedy)
+        if found.channels is not None and self._lengths[found.channels] > MOST_CHANNELS:
+            raise InputError(
+                f"{context}: has {self._lengths[found.channels]} channels, of which at most {MOST_CHANNELS} are read;"
+                f" {remedy(found.channels)}."
+            )
         self._is_in_time = found.sections is not None and axes[found.sections] == "T"
         self._order = [found.rows, found.columns, *([] if found.channels is None else [found.channels])]
         self._reopen = reopen

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bnadapt.data.readers.axes import MOST_CHANNELS, SAVE_PART
-from bnadapt.data.readers.choice import axes_with_choice, choice_for_masks, remedy_for
+from bnadapt.data.readers.axes import save_part
+from bnadapt.data.readers.choice import axes_with_choice, choice_for_masks, how_to_choose
 from bnadapt.data.readers.containers import array_of, check_stored
 from bnadapt.data.readers.files import check_numbers, existing, reason
 from bnadapt.data.readers.opened import Opened, StoredChunks
@@ -107,14 +107,9 @@ def _check(opened: Opened, context: str, most_missing: float) -> None:
 
 
 def _sections(opened: Opened, index: Mapping[str, int], context: str, path: Path, as_shown: bool) -> Sections:
-    remedy = remedy_for(opened.axes, opened.array.shape) if as_shown else SAVE_PART
+    remedy = partial(how_to_choose, opened.axes) if as_shown else save_part
     axes = axes_with_choice(opened.axes, opened.array.shape, index, context, remedy)
-    sections = Sections(opened, axes, index, context, partial(_open, path, opened.key, as_shown), remedy)
-    if len(sections.shape) == 4 and sections.shape[3] > MOST_CHANNELS:
-        raise InputError(
-            f"{context}: has {sections.shape[3]} channels, of which at most {MOST_CHANNELS} are read; {remedy}."
-        )
-    return sections
+    return Sections(opened, axes, index, context, partial(_open, path, opened.key, as_shown), remedy)
 
 
 def _tiff(path: Path, key: str | None, as_shown: bool) -> Opened:
