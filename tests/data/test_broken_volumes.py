@@ -187,11 +187,12 @@ def test_masks_may_lack_any_chunks_for_background_is_not_stored(caplog):
 
 @pytest.mark.parametrize("kind", ["zarr", "sharded", "zip"])
 def test_of_very_many_chunks_some_are_looked_for(kind, monkeypatch, caplog):
-    monkeypatch.setattr(zarr_store, "MOST_CHUNKS", 5)
+    monkeypatch.setattr(zarr_store, "MOST_CHUNKS", 9)
+    monkeypatch.setattr(zarr_store, "DRAWN_CHUNKS", 8)
     path, _ = sparse(kind, 5)
     open_stack(path)
     missing = int(caplog.text.split("about ")[1].split()[0])
-    assert missing in (4, 5, 6)
+    assert 3 <= missing <= 7
     path, _ = sparse(kind, 0)
     with pytest.raises(InputError, match="about 10 of 10 chunks are not stored"):
         open_stack(path)

@@ -2,12 +2,15 @@
 
 import logging
 import math
+import os
 import random
 import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bnadapt.data.readers.containers import array_of
 from bnadapt.data.readers.files import reason
@@ -18,7 +21,7 @@ from bnadapt.errors import InputError
 log = logging.getLogger(__name__)
 
 METADATA = (".zarray", ".zgroup", "zarr.json")
-MOST_CHUNKS = 100_000  # to count the stored ones means to list their files
+MOST_CHUNKS = 100_000  # of which each is looked for
 DRAWN_CHUNKS = 2_000  # of more than these
 
 
@@ -110,22 +113,20 @@ def _told(image: Image, group: str, key: str, dimensions: int, context: str) -> 
 
 def _count_chunks(array: Any, path: Path) -> StoredChunks:
     """Those that are stored, or shards of them; of very many by some that are drawn at random."""
-    files = array.shards or array.chunks
-    grid = [-(-side // file) for side, file in zip(array.shape, files, strict=True)]
-    count, in_a_file = math.prod(grid), math.prod(files) // math.prod(array.chunks)
-    if count <= MOST_CHUNKS:
-        return StoredChunks(array.nchunks_initialized // in_a_file, count, array.fill_value)
-    drawn, is_stored = random.Random(0), _is_stored(path)
-    found = sum(
-        is_stored(f"{array.path}/{array.metadata.encode_chunk_key(tuple(map(drawn.randrange, grid)))}".strip("/"))
-        for _ in range(DRAWN_CHUNKS)
-    )
-    return StoredChunks(round(found / DRAWN_CHUNKS * count), count, array.fill_value, is_estimate=True)
+    grid = [-(-side // file) for side, file in zip(array.shape, array.shards or array.chunks, strict=True)]
+    count, is_stored = math.prod(grid), _is_stored(path)
+    is_estimate = count > MOST_CHUNKS
+    drawn = random.Random(0).sample(range(count), DRAWN_CHUNKS) if is_estimate else range(count)
+    found = 0
+    for number in drawn:
+        where = tuple(int(each) for each in np.unravel_index(number, grid))
+        found += is_stored(f"{array.path}/{array.metadata.encode_chunk_key(where)}".strip("/"))
+    return StoredChunks(round(found / len(drawn) * count), count, array.fill_value, is_estimate)
 
 
 def _is_stored(path: Path) -> Callable[[str], bool]:
     """Whether a store has a key."""
     if path.is_dir():
-        return lambda key: (path / key).is_file()
+        return lambda key: os.path.isfile(f"{path}/{key}")
     with zipfile.ZipFile(path) as file:
         return set(file.namelist()).__contains__
