@@ -1,30 +1,17 @@
 """Write OME-Zarr (0.5) images section by section, with a pyramid of resolutions in plane."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bnadapt.data.stack_writers import StackWriter, chunks
+from bnadapt.data.voxel import Voxel
 
 VERSION = "0.5"
 COARSEST = 256  # pixels of the longer side, below which there is no further level
 Reduction = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Voxel:
-    """Sides of a voxel in nanometres, where they are known.
-
-    Args:
-        pixel_size_nm: in plane.
-        spacing_nm: from section to section.
-    """
-
-    pixel_size_nm: float | None = None
-    spacing_nm: float | None = None
 
 
 class OmeZarrWriter(StackWriter):

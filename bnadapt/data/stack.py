@@ -1,7 +1,8 @@
 """A user's own volume: a stack of sections in one TIFF, HDF5, Zarr, NumPy or MRC file."""
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import numpy as np
 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.masks import as_classes
-from bnadapt.data.ome_zarr_writer import Voxel
-from bnadapt.data.readers import Sections, open_stack
+from bnadapt.data.readers import Sections, open_masks, open_stack
+from bnadapt.data.voxel import Voxel
 from bnadapt.data.writers import SectionWriter, StackFile
 from bnadapt.errors import InputError
 
@@ -28,10 +29,15 @@ class Stack(Domain):
             (sections, H, W, C).
         masks: the same for the masks, (sections, H, W); none means that nothing is labelled. May be
             the same file under another key.
-        images_key: path of the images inside an HDF5 file or Zarr group; of OME-Zarr the full resolution by default.
-        masks_key: path of the masks inside theirs.
+        images_key: path of the images inside an HDF5 file or Zarr group, or number of a series of a TIFF file, from 0;
+            of OME-Zarr the full resolution by default.
+        masks_key: the same for the masks, inside theirs.
         pixel_size_nm: side of a pixel in nanometres; by default what the file of the images says (OME-Zarr, OME-TIFF,
-            ImageJ, MRC, `element_size_um` in HDF5), if it does.
+            ImageJ, MRC, `element_size_um` in HDF5), if it does. Of OME-Zarr that says the pixel size of each of its
+            resolution levels, the level is read whose own is nearest, and that is the pixel size; where none is within
+            a factor of the square root of 2, or where `images_key` names a level, the given number holds.
+        index: one index of an axis that is read of it alone, by the axis's letter (T time, C channel, Z, or what the
+            file calls it) or its number from 0, such as {T: 3, C: 0}; also of the masks' axis of that name.
         classes: what the mask values 0, 1, ... mean. Two classes may also be stored as 0 and 255.
         ignored: mask value of pixels without a label, such as 255; by default there are none.
         split: parts of the sections for training, validation and test.
@@ -49,6 +55,7 @@ class Stack(Domain):
         images_key: str | None = None,
         masks_key: str | None = None,
         pixel_size_nm: float | None = None,
+        index: Mapping[str, int] | None = None,
         classes: Sequence[str] = ("background", "foreground"),
         ignored: int | None = None,
         split: Sequence[float] = (0.6, 0.2, 0.2),
@@ -61,11 +68,11 @@ class Stack(Domain):
         self.classes = tuple(classes)
         self.ignored = ignored
         self.label = label
-        self._images = open_stack(self.path, images_key)
-        self.pixel_size_nm = pixel_size_nm or self._images.opened.pixel_size_nm
-        if self.pixel_size_nm is not None and pixel_size_nm is None:
-            log.warning("%s: its pixels are %g nm wide, as its file says.", self.name, self.pixel_size_nm)
-        self._masks = open_stack(Path(masks), masks_key, as_shown=False) if masks else None
+        if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
+            raise InputError(f"pixel_size_nm is {pixel_size_nm}; give the side of a pixel in nanometres, above 0.")
+        self._images = open_stack(self.path, images_key, pixel_size_nm, index)
+        self.pixel_size_nm = self._pixel_size(pixel_size_nm)
+        self._masks = open_masks(masks, self._images, masks_key, pixel_size_nm) if masks else None
         if self._masks is not None and self._masks.shape != self._images.shape[:3]:
             raise InputError(
                 f"{masks}: masks of shape {tuple(self._masks.shape)} for images of shape"
@@ -91,9 +98,32 @@ class Stack(Domain):
 
     def writer(self, folder: Path) -> SectionWriter:
         """Writes two stacks in the format of the images."""
+        voxel = Voxel(self.pixel_size_nm, self._images.spacing_nm)
+        return StackFile(folder, self.path, self.images_key, voxel, self._images.opened.is_ome_zarr)
+
+    def _pixel_size(self, given: float | None) -> float | None:
+        """The given one or that which the file says, with a line where it is not what the user has written."""
         opened = self._images.opened
-        voxel = Voxel(self.pixel_size_nm, opened.spacing_nm) if opened.is_ome_zarr else None
-        return StackFile(folder, self.path, self.images_key, voxel)
+        told = opened.voxel.pixel_size_nm
+        if given is None and told is not None:
+            log.warning("%s: its pixels are %g nm wide, as its file says.", self.name, told)
+        elif opened.level is not None:
+            log.warning(
+                "%s: its resolution level %s is read, whose pixels are %g nm wide, as its file says.",
+                self.name,
+                opened.level,
+                told,
+            )
+            return told
+        elif told is not None and opened.is_ome_zarr and self.images_key != opened.key:
+            log.warning(
+                "%s: its pixels are taken as %g nm wide, as given, though its file says %g nm of the full resolution"
+                " and has no level near that.",
+                self.name,
+                given,
+                told,
+            )
+        return given or told
 
     def _sections(self) -> list[Section]:
         return [

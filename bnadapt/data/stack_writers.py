@@ -8,6 +8,7 @@ import numpy as np
 
 from bnadapt.data.readers.stacks import HDF5_EXTENSIONS, MRC_EXTENSIONS
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
+from bnadapt.data.voxel import UNKNOWN, Voxel
 
 CHUNK = 512  # pixels of a side, at most
 CLASSIC_TIFF = 2**32 - 2**25  # bytes, from which on offsets need 64 bits
@@ -51,24 +52,42 @@ class ArrayWriter(StackWriter):
 
 
 class TiffWriter(StackWriter):
-    """Of a multi-page TIFF, one page for every section."""
+    """Of a multi-page TIFF, one page for every section; with a known pixel size as ImageJ writes it.
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    ImageJ's form says the number of sections, the unit, and the distance of sections in the description of the first
+    page, and the pixels in a unit as the resolution of every page.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, voxel: Voxel = UNKNOWN) -> None:
         import tifffile
 
         large = int(np.prod(shape)) * dtype.itemsize > CLASSIC_TIFF
         self.file = tifffile.TiffWriter(path, bigtiff=large)
+        self.options: dict[str, Any] = {}
+        self.description: str | None = None
+        if voxel.pixel_size_nm:
+            self.options = {"resolution": (1 / voxel.pixel_size_nm,) * 2, "resolutionunit": "NONE"}
+            self.description = _for_imagej(shape[0], voxel)
 
     def write(self, index: int, section: np.ndarray) -> None:
         """Write a page."""
-        self.file.write(section, photometric="minisblack", compression="zlib", metadata=None)
+        self.file.write(
+            section,
+            photometric="minisblack",
+            compression="zlib",
+            metadata=None,
+            description=None if index else self.description,
+            **self.options,
+        )
 
     def close(self) -> None:
         """Close the file."""
         self.file.close()
 
 
-def open_for_writing(path: Path, shape: tuple[int, ...], dtype: np.dtype, key: str | None) -> StackWriter:
+def open_for_writing(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype, key: str | None, voxel: Voxel = UNKNOWN
+) -> StackWriter:
     """A new stack; of Zarr also one that another process has begun.
 
     Args:
@@ -76,34 +95,51 @@ def open_for_writing(path: Path, shape: tuple[int, ...], dtype: np.dtype, key: s
         shape: (sections, H, W).
         dtype: of a pixel.
         key: of the array in an HDF5 file or Zarr group; a Zarr array stands alone without one.
+        voxel: its sides, which TIFF, HDF5 and MRC files state.
 
     Raises:
         OSError: it cannot be made.
     """
     extension = path.suffix.lower()
     if extension in TIFF_EXTENSIONS:
-        return TiffWriter(path, shape, dtype)
+        return TiffWriter(path, shape, dtype, voxel)
     if extension in HDF5_EXTENSIONS:
-        return _hdf5(path, shape, dtype, key)
+        return _hdf5(path, shape, dtype, key, voxel)
     if extension == ".npy":
         return ArrayWriter(np.lib.format.open_memmap(path, "w+", dtype, shape))
     if extension in MRC_EXTENSIONS:
-        return _mrc(path, shape, dtype)
+        return _mrc(path, shape, dtype, voxel)
     return _zarr(path, shape, dtype, key)
 
 
-def _hdf5(path: Path, shape: tuple[int, ...], dtype: np.dtype, key: str | None) -> ArrayWriter:
+def _for_imagej(sections: int, voxel: Voxel) -> str:
+    """The description by which ImageJ knows its stacks."""
+    spacing = f"spacing={voxel.spacing_nm!r}\n" if voxel.spacing_nm else ""
+    return f"ImageJ=1.54f\nimages={sections}\nslices={sections}\nunit=nm\n{spacing}"
+
+
+def _hdf5(path: Path, shape: tuple[int, ...], dtype: np.dtype, key: str | None, voxel: Voxel) -> ArrayWriter:
     import h5py
 
     store = h5py.File(path, "w")
-    return ArrayWriter(store.create_dataset(key, shape, dtype, chunks=chunks(shape), compression="gzip"), store)
+    array = store.create_dataset(key, shape, dtype, chunks=chunks(shape), compression="gzip")
+    if voxel.pixel_size_nm:
+        array.attrs["element_size_um"] = [side / 1e3 for side in _sides(voxel)]
+    return ArrayWriter(array, store)
 
 
-def _mrc(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> ArrayWriter:
+def _sides(voxel: Voxel) -> tuple[float, float, float]:
+    """Of z, y and x in nanometres, 0 where the distance of sections is not known."""
+    return voxel.spacing_nm or 0.0, voxel.pixel_size_nm, voxel.pixel_size_nm
+
+
+def _mrc(path: Path, shape: tuple[int, ...], dtype: np.dtype, voxel: Voxel) -> ArrayWriter:
     import mrcfile
 
     stored = np.dtype(np.uint16) if dtype == np.uint8 else dtype  # MRC has no unsigned bytes
     file = mrcfile.new_mmap(path, shape, mrcfile.utils.mode_from_dtype(stored))
+    if voxel.pixel_size_nm:
+        file.voxel_size = tuple(10 * side for side in reversed(_sides(voxel)))
     return ArrayWriter(file.data, file)
 
 

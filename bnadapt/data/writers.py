@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from bnadapt.data.ome_zarr_writer import OmeZarrWriter, Reduction, Voxel, majority, mean
+from bnadapt.data.ome_zarr_writer import OmeZarrWriter, Reduction, majority, mean
 from bnadapt.data.readers.stacks import MRC_EXTENSIONS
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
 from bnadapt.data.stack_writers import StackWriter, open_for_writing
+from bnadapt.data.voxel import UNKNOWN, Voxel
 
 KINDS = ("mask", "probability")
 LOCK = ".lock"  # of those who make a store
@@ -77,14 +78,18 @@ class StackFile(SectionWriter):
         folder: to write into.
         path: of the input.
         key: of the input's array.
-        voxel: of an OME-Zarr image, and so are the outputs then.
+        voxel: its sides, which the outputs state where their format has a place for them.
+        is_ome_zarr: whether the input is an OME-Zarr image, and so are the outputs then.
     """
 
-    def __init__(self, folder: Path, path: Path, key: str | None, voxel: Voxel | None = None) -> None:
+    def __init__(
+        self, folder: Path, path: Path, key: str | None, voxel: Voxel = UNKNOWN, is_ome_zarr: bool = False
+    ) -> None:
         self.folder = folder
         self.path = path
         self.key = key
         self.voxel = voxel
+        self.is_ome_zarr = is_ome_zarr
         self.count = 0
         self._stacks: list[StackWriter] = []
 
@@ -114,7 +119,7 @@ class StackFile(SectionWriter):
             return
         for path in self.paths([]):
             sections = zarr.open_array(self._waiting(path), mode="r")
-            stack = open_for_writing(path, sections.shape, sections.dtype, self.key)
+            stack = open_for_writing(path, sections.shape, sections.dtype, self.key, self.voxel)
             for index in range(sections.shape[0]):
                 stack.write(index, sections[index])
             stack.close()
@@ -123,11 +128,11 @@ class StackFile(SectionWriter):
         """Two, whatever sections there are."""
         is_zarr = self.path.is_dir() or self.path.suffix.lower() in (".zip", ".zarr")
         extension = ".zarr" if is_zarr else self.path.suffix
-        extension = extension if self.voxel is None else ".ome.zarr"
+        extension = ".ome.zarr" if self.is_ome_zarr else extension
         return [self.folder / f"{_stem(self.path.name)}_{kind}{extension}" for kind in KINDS]
 
     def _opened(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, reduce: Reduction) -> StackWriter:
-        if self.voxel is not None:
+        if self.is_ome_zarr:
             return OmeZarrWriter(path, shape, dtype, self.voxel, reduce)
         if self._is_zarr:
             return open_for_writing(path, shape, dtype, self.key)

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from bnadapt.data.ome_zarr_writer import Voxel
+from bnadapt.data.voxel import Voxel
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write, refuse_existing, refuse_inputs, try_place
 from bnadapt.parser import PlainParser

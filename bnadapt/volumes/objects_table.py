@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bnadapt.data.ome_zarr_writer import Voxel
+from bnadapt.data.voxel import Voxel
 from bnadapt.volumes.regions import Regions
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.folder import image_files
-from bnadapt.data.ome_zarr_writer import Voxel
+from bnadapt.data.voxel import Voxel
 from bnadapt.data.readers import Sections, open_stack, read_mask_values
 from bnadapt.data.readers.files import existing
 from bnadapt.data.readers.zarr_store import METADATA
@@ -137,12 +137,11 @@ def _of_stack(mask: Path, mask_key: str | None, probability: Path | None, probab
         raise InputError(
             f"{probability}: has the shape {stored.shape}, {mask} {masks.shape}; give the two of one volume."
         )
-    opened = masks.opened
     return Segmentation(
         masks,
         stored,
         [mask, *([] if probability is None else [probability])],
-        voxel=Voxel(opened.pixel_size_nm, opened.spacing_nm),
+        voxel=Voxel(masks.opened.voxel.pixel_size_nm, masks.spacing_nm),
     )
 
 

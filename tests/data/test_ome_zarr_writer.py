@@ -7,7 +7,8 @@ import zarr
 
 from bnadapt.cli import main
 from bnadapt.data import Stack
-from bnadapt.data.ome_zarr_writer import OmeZarrWriter, Voxel, halved, majority, mean
+from bnadapt.data.ome_zarr_writer import OmeZarrWriter, halved, majority, mean
+from bnadapt.data.voxel import Voxel
 from tests.data.test_pixel_size import ome_zarr
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.measure import label, regionprops_table
 
-from bnadapt.data.ome_zarr_writer import Voxel
+from bnadapt.data.voxel import Voxel
 from bnadapt.errors import InputError
 from bnadapt.volumes.objects import find_objects, object_labels
 from bnadapt.volumes.objects_table import section_table, volume_table

@@ -1,10 +1,11 @@
-"""The side of a pixel in nanometres, where a file says it and says the same for rows and columns."""
+"""The sides of a voxel in nanometres, where a file says them; that of a pixel where rows and columns are alike."""
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-NANOMETRES: Mapping[str, float] = {
+from bnadapt.data.voxel import UNKNOWN, Voxel
+
+NANOMETRES = {
     "angstrom": 0.1,
     "Å": 0.1,
     "nanometer": 1.0,
@@ -23,40 +24,36 @@ UNSET_VOXEL = 1.0  # angstrom that MRC files say where nobody has measured
 ALIKE = 1e-3  # relative difference of rows and columns
 
 
-def sides_of_ome_zarr(multiscales: Mapping[str, Any], key: str) -> dict[str, float | None]:
-    """Sides of a voxel, by axis, of a resolution level of an OME-Zarr image (0.4 and 0.5)."""
-    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in multiscales.get("axes", [])]
-    level = next((each for each in multiscales.get("datasets", []) if each["path"].strip("/") == key.strip("/")), {})
-    steps = [*level.get("coordinateTransformations", []), *multiscales.get("coordinateTransformations", [])]
-    scales = [step["scale"] for step in steps if step.get("type") == "scale"]
-    if not scales or any(len(scale) != len(axes) for scale in scales):
-        return {}
-    total = [math.prod(lengths) for lengths in zip(*scales, strict=True)]
-    return {axis["name"].lower(): _nanometres(side, axis.get("unit")) for axis, side in zip(axes, total, strict=True)}
-
-
-def of_tiff(file: Any) -> float | None:
-    """Of an OME-TIFF, or of one that ImageJ has written."""
+def voxel_of_tiff(file: Any, series: int) -> Voxel:
+    """Of a series of an OME-TIFF, or of a file for ImageJ."""
     if file.is_ome:
-        return _of_ome(file.ome_metadata)
+        return _of_ome(file.ome_metadata, series)
     if file.is_imagej:
-        unit = (file.imagej_metadata or {}).get("unit")
-        tags = file.pages[0].tags
+        told = file.imagej_metadata or {}
+        unit, tags = told.get("unit"), file.pages[0].tags
         sides = [_ratio(tags.get(name)) for name in ("YResolution", "XResolution")]
-        return alike(*(None if not side else _nanometres(1 / side, unit) for side in sides))
-    return None
+        rows, columns = (None if not side else nanometres(1 / side, unit) for side in sides)
+        return Voxel(alike(rows, columns), nanometres(told.get("spacing"), unit))
+    return UNKNOWN
 
 
-def of_mrc(voxel_size: Any) -> float | None:
+def voxel_of_mrc(voxel_size: Any) -> Voxel:
     """Of the header of an MRC file, in angstroms."""
-    sides = [float(getattr(voxel_size, axis)) for axis in "yx"]
-    return None if any(side <= 0 or side == UNSET_VOXEL for side in sides) else alike(*(side / 10 for side in sides))
+    z, y, x = (float(getattr(voxel_size, axis)) for axis in "zyx")
+    if UNSET_VOXEL in (y, x):
+        return UNKNOWN
+    return Voxel(alike(*(nanometres(side, "angstrom") for side in (y, x))), nanometres(z, "angstrom"))
 
 
-def of_hdf5(array: Any) -> float | None:
-    """Of a data set with the attribute `element_size_um`, as Fiji's and others' plugins write it."""
-    sizes: Sequence[float] = list(array.attrs.get("element_size_um", ()))
-    return alike(*(1e3 * float(size) for size in sizes[-2:])) if len(sizes) == 3 else None
+def voxel_of_hdf5(array: Any) -> Voxel:
+    """Of a data set with the attribute `element_size_um` (z, y, x), as Fiji's and others' plugins write it."""
+    import numpy as np
+
+    sizes = np.ravel(array.attrs.get("element_size_um", ()))
+    if len(sizes) != 3:
+        return UNKNOWN
+    z, y, x = (nanometres(size, "um") for size in sizes)
+    return Voxel(alike(y, x), z)
 
 
 def alike(rows: float | None, columns: float | None) -> float | None:
@@ -66,22 +63,27 @@ def alike(rows: float | None, columns: float | None) -> float | None:
     return columns
 
 
-def _of_ome(text: str) -> float | None:
+def nanometres(length: Any, unit: str | None) -> float | None:
+    """A length that a file states; None if it is no length or in no unit that is known."""
+    factor = NANOMETRES.get(unit or "")
+    try:
+        length = float(length)
+    except (TypeError, ValueError):
+        return None
+    return factor * length if factor is not None and 0 < length < math.inf else None
+
+
+def _of_ome(text: str, series: int) -> Voxel:
     from xml.etree import ElementTree
 
-    found = next((each for each in ElementTree.fromstring(text).iter() if each.tag.endswith("}Pixels")), None)
-    if found is None:
-        return None
-    sides = [
-        _nanometres(float(found.get(f"PhysicalSize{axis}", 0)), found.get(f"PhysicalSize{axis}Unit", "µm"))
-        for axis in "YX"
-    ]
-    return alike(*sides)
-
-
-def _nanometres(length: float, unit: str | None) -> float | None:
-    factor = NANOMETRES.get(unit or "")
-    return None if factor is None or length <= 0 else factor * float(length)
+    images = [each for each in ElementTree.fromstring(text).iter() if each.tag.endswith("}Pixels")]
+    if series >= len(images):
+        return UNKNOWN
+    z, y, x = (
+        nanometres(images[series].get(f"PhysicalSize{axis}"), images[series].get(f"PhysicalSize{axis}Unit", "µm"))
+        for axis in "ZYX"
+    )
+    return Voxel(alike(y, x), z)
 
 
 def _ratio(tag: Any) -> float:

@@ -11,15 +11,15 @@ import numpy as np
 from bnadapt.data.readers.files import check_numbers, reason
 from bnadapt.data.readers.opened import Opened
 from bnadapt.data.readers.orientation import ORIENTATION, upright
-from bnadapt.data.readers.pixel_size import of_tiff
+from bnadapt.data.readers.pixel_size import voxel_of_tiff
 from bnadapt.errors import InputError
 
 TIFF_EXTENSIONS = (".tif", ".tiff", ".btf", ".tf8")
 DAMAGED = ("page offset", "corrupt", "truncated", "missing data", "incomplete")
 
 
-def read_tiff(path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
-    """The only series of a TIFF file.
+def read_tiff(path: Path, as_shown: bool, key: str | None = None) -> tuple[np.ndarray, str]:
+    """A series of a TIFF file.
 
     Args:
         path: the file.
@@ -27,15 +27,16 @@ def read_tiff(path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
             range of their type. Otherwise values as they are stored, such as the class indices of a mask.
             Turned images are put right in both cases, and so is white that is stored as zero; only in masks of 1 bit
             or by ImageJ objects are black then, and keep their values.
+        key: number of the series, from 0; may be left out where there is only one.
 
     Returns:
         The array, and a letter for each of its axes, as tifffile names them; S are samples of a pixel.
 
     Raises:
-        InputError: the file is damaged, has several series, or a kind of pixels that is not read.
+        InputError: the file is damaged, has several series or not that one, or a kind of pixels that is not read.
     """
     with _refusing_damage(path), _opened(path) as file:
-        series = _only_series(file, path)
+        series = file.series[_number(file, path, key)]
         page = series.keyframe
         pixels, axes = series.asarray(), series.axes
         objects_are_black = pixels.dtype == bool or file.is_imagej
@@ -50,12 +51,13 @@ def read_tiff(path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
     return upright(pixels, int(tag.value) if tag else 1, axes.index("Y"), axes.index("X")), axes
 
 
-def open_tiff(path: Path, as_shown: bool) -> Opened:
+def open_tiff(path: Path, as_shown: bool, key: str | None = None) -> Opened:
     """As `read_tiff`; but pixels that need no conversion are read when they are asked for.
 
     Args:
         path: the file.
         as_shown: see `read_tiff`.
+        key: see `read_tiff`.
 
     Returns:
         The array, with what the file says of it.
@@ -67,12 +69,13 @@ def open_tiff(path: Path, as_shown: bool) -> Opened:
 
     with _refusing_damage(path):
         file = _opened(path)
-        series, pixel_size = _only_series(file, path), of_tiff(file)
+        number = _number(file, path, key)
+        series, voxel = file.series[number], voxel_of_tiff(file, number)
         if _is_plain(series, as_shown):
             _check_complete(series, path)
-            return Opened(zarr.open(series.aszarr(level=0), mode="r"), series.axes, pixel_size)
+            return Opened(zarr.open(series.aszarr(level=0), mode="r"), series.axes, voxel, key)
         file.close()
-    return Opened(*read_tiff(path, as_shown), pixel_size)
+    return Opened(*read_tiff(path, as_shown, key), voxel, key)
 
 
 def _is_plain(series: Any, as_shown: bool) -> bool:
@@ -150,13 +153,22 @@ def _opened(path: Path) -> Any:
     return tifffile.TiffFile(path, is_shaped=False)
 
 
-def _only_series(file: Any, path: Path) -> Any:
-    if len(file.series) > 1:
-        listed = ", ".join(f"{each.name or number} {each.shape}" for number, each in enumerate(file.series))
-        raise InputError(
-            f"{path}: holds {len(file.series)} series ({listed}); save the one that is meant as a file of its own."
-        )
-    return file.series[0]
+def _number(file: Any, path: Path, key: str | None) -> int:
+    """Of the series that is meant, counted from 0."""
+    if not file.series:
+        raise InputError(f"{path}: holds no image; copy it again from its origin or leave it out.")
+    if key is None and len(file.series) == 1:
+        return 0
+    if key is not None and key.isdecimal() and int(key) < len(file.series):
+        return int(key)
+    listed = ", ".join(
+        f"{number}: {f'{each.name} ' if each.name else ''}{each.shape}" for number, each in enumerate(file.series)
+    )
+    other = "" if key is None else f", none of which is {key!r}"
+    raise InputError(
+        f"{path}: holds {len(file.series)} series ({listed}){other}; name one by its number as the key of a"
+        " `Stack`, such as --data.target.images_key 0, or save it as a file of its own."
+    )
 
 
 def _without_alpha(pixels: np.ndarray, axes: str, page: Any) -> tuple[np.ndarray, str]:

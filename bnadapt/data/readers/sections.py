@@ -1,0 +1,160 @@
+"""Sections of an array in a file, read one by one."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bnadapt.data.readers.axes import MOST_CHANNELS, Remedy, layout, save_part, single_channel
+from bnadapt.data.readers.choice import chosen
+from bnadapt.data.readers.files import reason
+from bnadapt.data.readers.opened import Opened
+from bnadapt.errors import InputError
+
+MOST_SLAB = 2**28  # bytes of the sections that are kept because they share chunks
+
+
+class Slab(NamedTuple):
+    """Consecutive sections in memory.
+
+    Attributes:
+        start: number of the first one.
+        pixels: all axes of the array, that of the sections as long as there are sections.
+    """
+
+    start: int
+    pixels: np.ndarray
+
+
+class Sections:
+    """The sections of an array along one of its axes, read on indexing: (H, W) or (H, W, C) each.
+
+    Truth values come as 0 and 255, and equal colour channels as one. Where a chunk of the file holds several sections,
+    they are read together, as many as `MOST_SLAB` bytes hold, and the last ones read are kept, so that reading one
+    section after the other decodes a chunk once. Threads may read at the same time; another process, forked or
+    spawned, opens the file again, for it must not share its position in the file.
+
+    Args:
+        opened: the array.
+        axes: a letter for each of its axes, see `layout`.
+        index: which one of an axis is read, by the letter or number of the axis.
+        context: file (and key) that messages name.
+        reopen: opens the array again.
+        remedy: what to do about axes that are too many.
+
+    Raises:
+        InputError: the axes are none of a stack, or the index is of none of them.
+    """
+
+    def __init__(
+        self,
+        opened: Opened,
+        axes: str,
+        index: Mapping[str, int],
+        context: str,
+        reopen: Callable[[], Opened],
+        remedy: Remedy = save_part,
+    ) -> None:
+        self.opened = opened
+        self.index = index
+        self.dtype = np.dtype(opened.array.dtype)
+        self.context = context
+        self._chosen = chosen(index, axes, opened.array.shape, context)
+        self._lengths = tuple(1 if axis in self._chosen else side for axis, side in enumerate(opened.array.shape))
+        self._layout = found = layout(axes, self._lengths, context, remedy)
+        if found.channels is not None and self._lengths[found.channels] > MOST_CHANNELS:
+            raise InputError(
+                f"{context}: has {self._lengths[found.channels]} channels, of which at most {MOST_CHANNELS} are read;"
+                f" {remedy(found.channels)}."
+            )
+        self._is_in_time = found.sections is not None and axes[found.sections] == "T"
+        self._order = [found.rows, found.columns, *([] if found.channels is None else [found.channels])]
+        self._reopen = reopen
+        self._process = os.getpid()
+        self._depth = self._sections_of_a_chunk()
+        self._last: Slab | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(sections, H, W) or (sections, H, W, C)."""
+        count = 1 if self._layout.sections is None else self._lengths[self._layout.sections]
+        return (count, *(self._lengths[axis] for axis in self._order))
+
+    @property
+    def spacing_nm(self) -> float | None:
+        """Distance of two sections in nanometres, where the file says it."""
+        return None if self._is_in_time else self.opened.voxel.spacing_nm
+
+    @property
+    def dimensions(self) -> int:
+        """How many axes the array in the file has."""
+        return len(self._lengths)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what belongs to a process: the open file, and what was read."""
+        opened = replace(self.opened, array=None, count_chunks=None)
+        return self.__dict__ | {"opened": opened, "_process": None, "_last": None}
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Section number `index`.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        try:
+            pixels = self._section(index)
+        except Exception as error:
+            raise InputError(
+                f"{self.context}: section {index} cannot be read ({reason(error)}); copy the file again."
+            ) from error
+        rest = [axis for axis in range(pixels.ndim) if axis not in self._order]
+        section = pixels.transpose(*self._order, *rest).reshape(self.shape[1:])
+        section = section.astype(np.uint8) * 255 if section.dtype == bool else section.copy()
+        return single_channel(section)
+
+    def _section(self, index: int) -> np.ndarray:
+        """Its part of the array, with all axes."""
+        start, stop = self._neighbours(index)
+        if stop - start == 1:
+            return self._read(start, stop)
+        slab = self._last  # of this thread from here on, whatever others put in its place
+        if slab is None or slab.start != start:
+            slab = self._last = Slab(start, self._read(start, stop))
+        return np.take(slab.pixels, [index - start], self._layout.sections)
+
+    def _neighbours(self, index: int) -> tuple[int, int]:
+        """The first of the sections that are read with one, and the one behind the last."""
+        if self._depth == 1:
+            return index, index + 1
+        section = int(np.prod(self.shape[1:])) * self.dtype.itemsize
+        parts = -(-self._depth // max(1, MOST_SLAB // section))
+        height = -(-self._depth // parts)
+        chunk = index // self._depth * self._depth
+        start = chunk + (index - chunk) // height * height
+        return start, min(start + height, chunk + self._depth, len(self))
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
+        where = [slice(None)] * len(self._lengths)
+        for axis, position in self._chosen.items():
+            where[axis] = slice(position, position + 1)
+        if self._layout.sections is not None:
+            where[self._layout.sections] = slice(start, stop)
+        return np.asarray(self._array()[tuple(where)])
+
+    def _array(self) -> Any:
+        if self._process != os.getpid():
+            if not isinstance(self.opened.array, np.ndarray):
+                self.opened = self._reopen()
+            self._process = os.getpid()
+        return self.opened.array
+
+    def _sections_of_a_chunk(self) -> int:
+        chunks = getattr(self.opened.array, "chunks", None)
+        return 1 if not chunks or self._layout.sections is None else int(chunks[self._layout.sections])
