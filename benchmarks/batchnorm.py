@@ -1,7 +1,8 @@
 """BatchNorm re-estimation against its peers, side by side in one run: time, error, tiles needed, memory.
 
-Run by `make bench`; prints tables and writes benchmarks/results/batchnorm-DEVICE.json. It first trains U-Nets of 16 and
-64 base channels (kept in lightning_logs/bench), on synthetic images and, where BNADAPT_DATA is set, on flyem for vnc.
+All methods run in float32 and under bfloat16 autocast. Run by `make bench`; prints tables and writes
+benchmarks/results/batchnorm-DEVICE.json. It first trains U-Nets of 16 and 64 base channels (kept in
+lightning_logs/bench), on synthetic images and, where BNADAPT_DATA is set, on flyem for vnc.
 """
 
 import argparse
@@ -9,8 +10,9 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
@@ -85,9 +87,18 @@ def layer_consistent(network: nn.Module, batches: list[Tensor]) -> None:
     estimate(network, batches, propagation="layer_consistent").bank.apply(network)
 
 
-PEERS = {"torch update_bn": with_update_bn, "fvcore update_bn_stats": with_fvcore}
-OURS = {"bnadapt one_pass": one_pass, "bnadapt layer_consistent": layer_consistent}
 Method = Callable[[nn.Module, list[Tensor]], None]
+PEERS: dict[str, Method] = {"torch update_bn": with_update_bn, "fvcore update_bn_stats": with_fvcore}
+OURS: dict[str, Method] = {"bnadapt one_pass": one_pass, "bnadapt layer_consistent": layer_consistent}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def in_precision(method: Method, precision: str) -> Method:
+    def run(network: nn.Module, batches: list[Tensor]) -> None:
+        with torch.autocast(DEVICE.type, PRECISIONS[precision], enabled=precision != "float32"):
+            method(network, batches)
+
+    return run
 
 
 def seconds(method: Method, network: nn.Module, batches: list[Tensor]) -> float:
@@ -99,24 +110,33 @@ def seconds(method: Method, network: nn.Module, batches: list[Tensor]) -> float:
     return time.perf_counter() - started
 
 
-def times(network: nn.Module, tiles: Tensor, rounds: int) -> dict[str, dict[str, float]]:
+def times(network: nn.Module, tiles: Tensor, rounds: int) -> list[dict[str, float | str]]:
     """Seconds of a pass over the same tiles; the methods take turns, ratios are medians over rounds."""
     batches = [batch.contiguous(memory_format=torch.channels_last) for batch in tiles.split(BATCH)]
     methods = {"plain eval forward": whole_eval, **PEERS, **OURS}
-    taken: dict[str, list[float]] = {name: [] for name in methods}
+    taken: dict[tuple[str, str], list[float]] = {(name, each): [] for each in PRECISIONS for name in methods}
     for turn in range(rounds + 1):
-        for name, method in methods.items():
-            spent = seconds(method, network, batches)
+        for name, precision in taken:
+            spent = seconds(in_precision(methods[name], precision), network, batches)
             if turn:
-                taken[name].append(spent)
-    plain = taken["plain eval forward"]
-    return {
-        name: {
+                taken[name, precision].append(spent)
+
+    def ratio(spent: list[float], names: Iterable[str], precision: str) -> float:
+        """To the fastest of these."""
+        others = [min(each) for each in zip(*(taken[name, precision] for name in names), strict=True)]
+        return median(a / b for a, b in zip(spent, others, strict=True))
+
+    return [
+        {
+            "method": name,
+            "precision": precision,
             "seconds": median(spent),
-            "ratio to plain eval forward": median(a / b for a, b in zip(spent, plain, strict=True)),
+            "ratio to plain eval forward": ratio(spent, ["plain eval forward"], precision),
+            "to the faster peer": ratio(spent, PEERS, precision),
+            "to the faster peer in float32": ratio(spent, PEERS, "float32"),
         }
-        for name, spent in taken.items()
-    }
+        for (name, precision), spent in taken.items()
+    ]
 
 
 def fixed_point(network: nn.Module, tiles: Tensor) -> Bank:
@@ -142,13 +162,14 @@ def errors(network: nn.Module, tiles: Tensor) -> list[dict[str, str | float]]:
     for size in (1, 2, 8):
         batches = tiles.split(size)
         sizes = "+".join(str(len(batch)) for batch in batches) if size == 8 else f"{size} each"
-        for name, method in {**PEERS, **OURS}.items():
+        for (name, method), precision in product({**PEERS, **OURS}.items(), PRECISIONS):
             adapted = copy.deepcopy(network)
-            method(adapted, list(batches))
+            in_precision(method, precision)(adapted, list(batches))
             shifts = Bank.of(adapted).compared(reference)
             rows.append(
                 {
                     "method": name,
+                    "precision": precision,
                     "batches": sizes,
                     "first layer, mean": shifts[first].mean,
                     "first layer, log-variance": shifts[first].log_variance,
@@ -172,16 +193,17 @@ def iou(network: nn.Module, test: DataLoader) -> float:
 def needed(network: nn.Module, tiles: Tensor, test: DataLoader, case: Case) -> list[dict[str, float | str]]:
     """Tiles, seconds and IoU: all tiles by the peers, and by us until converged, mean and worst over several orders."""
     rows = []
-    for name, method in {**PEERS, "bnadapt one_pass": one_pass}.items():
+    for precision, (name, method) in product(PRECISIONS, {**PEERS, "bnadapt one_pass": one_pass}.items()):
         adapted = copy.deepcopy(network)
         synchronise()
         started = time.perf_counter()
-        method(adapted, list(tiles.split(BATCH)))
+        in_precision(method, precision)(adapted, list(tiles.split(BATCH)))
         synchronise()
-        rows.append({"method": name, "tiles": len(tiles), "seconds": time.perf_counter() - started})
+        spent = time.perf_counter() - started
+        rows.append({"method": name, "precision": precision, "tiles": len(tiles), "seconds": spent})
         rows[-1] |= {"iou": iou(adapted, test), "iou sd": 0.0}
-    complete = rows[-1]["iou"]
-    peer = min(row["seconds"] for row in rows if row["method"] in PEERS)
+    complete = next(row["iou"] for row in rows if row["method"] == "bnadapt one_pass")  # in float32
+    peer = min(row["seconds"] for row in rows if row["method"] in PEERS and row["precision"] == "float32")
     for row in rows:
         row |= {
             "worst |iou - iou of all|": abs(row["iou"] - complete),
@@ -194,6 +216,7 @@ def needed(network: nn.Module, tiles: Tensor, test: DataLoader, case: Case) -> l
             rows.append(
                 {
                     "method": f"{propagation} until {tolerance}",
+                    "precision": "float32",
                     "tiles": mean(tiles_read),
                     "seconds": mean(spent),
                     "iou": mean(scores),
@@ -276,8 +299,7 @@ def measured(case: Case) -> Iterator[tuple[str, list[dict]]]:
     names = cli.datamodule.test_domains()
     cli.datamodule.tile_size = min(cli.datamodule.tile_size, 240)
     test = cli.datamodule.test_dataloader()[list(names).index("target")]
-    pass_times = times(network, drawn(cli, case.timed_tiles, 240), case.repeats)
-    yield "seconds per pass", [{"method": name, **values} for name, values in pass_times.items()]
+    yield "seconds per pass", times(network, drawn(cli, case.timed_tiles, 240), case.repeats)
     yield "error of the statistics", errors(network, drawn(cli, 20, 96))
     yield "tiles until converged", needed(network, drawn(cli, MANY, 96, overlap=60), test, case)
 

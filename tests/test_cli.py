@@ -49,6 +49,7 @@ def test_adapt_writes_a_record_of_what_it_did(best, adapted):
     assert record["pixels"] == record["tiles"] * 32 * 32
     assert record["policy"] == {"source_weight": 0.0, "statistics": "both", "layers": ["*"], "depth": [0, None]}
     assert record["propagation"] == "one_pass"
+    assert record["precision"] == "32-true"
     assert record["seconds"] > 0
     assert list(record["distances"]) == ["noise_floor", "unadapted", "adapted"]
     assert record["batchnorm_layers"] == 18

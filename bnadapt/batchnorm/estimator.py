@@ -167,8 +167,9 @@ class Estimator:
         self._moments = self._propagation.compute(self._processes)
         if not self._moments:
             raise StatisticsError("No image reached a BatchNorm layer that the policy chooses; choose others.")
-        for name, each in self._moments.items():
-            if not torch.isfinite(each.variance).all():
+        finite = torch.stack([torch.isfinite(each.variance).all() for each in self._moments.values()])
+        for name, known in zip(self._moments, finite.tolist(), strict=True):  # the device is waited for once
+            if not known:
                 raise StatisticsError(
                     f"The input of the BatchNorm layer {name} is NaN or infinite; look at the images, at the weights in"
                     " front of it, and at the precision."

@@ -92,7 +92,8 @@ class Propagation(ABC):
 class OnePass(Propagation):
     """Every layer normalises by the batch at hand (AdaBN in one pass).
 
-    One forward pass a batch, which ends at the last chosen layer; nothing is kept. The moments of
+    One forward pass a batch, which ends at the last chosen layer once a batch has called each of them, and
+    none twice; nothing is kept. The moments of
     the first layer are exact; those of later ones are of features that were normalised batch by
     batch, which approximates the adapted network the better, the larger the batches. A policy whose
     source weight depends on the number of tiles is propagated with the number so far.
@@ -106,7 +107,7 @@ class OnePass(Propagation):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._whole: list[str] | None = None  # what a forward pass calls that calls all layers, in order
+        self._whole: list[str] | None = None  # what a forward pass calls that calls every layer once, in order
         self._images = 0
         self._streams: dict[_ExecutionPath, Moments] = {}
         self._held: Tensor | None = None
@@ -155,7 +156,7 @@ class OnePass(Propagation):
         with watched(self.layers, record), suppress(_PastLastLayer):
             self.forward(images)
             called = [each.layer for each in inputs]
-            self._whole = called if set(called) == set(self.layers) else None
+            self._whole = called if sorted(called) == sorted(self.layers) else None
         self._images = tiles
         for _, group in groupby(sorted(inputs, key=_units), key=_units):
             self._merge(list(group))

@@ -74,8 +74,9 @@ class Convergence:
             The error of the worst layer.
         """
         self.tiles.append(tiles)
-        for name, each in moments.items():
-            errors = each.standard_errors(eps=layers[name].eps)
-            for curve, error in zip((self.mean, self.log_variance), errors, strict=True):
-                curve.setdefault(name, []).append(float(torch.sqrt(error.square().mean())))
-        return max(curve[name][-1] for curve in (self.mean, self.log_variance) for name in moments)
+        of_channels = [error for name, each in moments.items() for error in each.standard_errors(layers[name].eps)]
+        errors = torch.stack([error.square().mean().sqrt() for error in of_channels]).view(-1, 2).tolist()
+        for name, (of_mean, of_log_variance) in zip(moments, errors, strict=True):
+            self.mean.setdefault(name, []).append(of_mean)
+            self.log_variance.setdefault(name, []).append(of_log_variance)
+        return max(map(max, errors))

@@ -7,16 +7,19 @@ from torch import Tensor
 
 from bnadapt.batchnorm.mixture import mixed
 
-ROWS = 256  # values that are added up in the features' own precision; the rest is float64
+ROWS = 256  # values that are added up in float32; the rest is float64
+WIDTH = 1024  # sums side by side: as many as the fastest cache holds, ROWS times as many values as the next one does
 CANCELLATION = 16.0  # |mean| / standard deviation from which on float32 cannot tell the mean precisely
+HALF = (torch.float16, torch.bfloat16)
 
 
 def tile_moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and population variance over space.
 
     torch's BatchNorm kernel is the fastest reduction there is on a CPU, but it adds up a channel's values one
-    after the other, which loses digits with the number of pixels. So the pixels of a tile are dealt out to many
-    channels of few pixels each, and these are pooled in float64 by the law of total variance.
+    after the other, which loses digits with the number of pixels, and reads them twice. So the pixels of a tile are
+    dealt out to many channels of few pixels each, piece by piece as they fit into the cache, and these are pooled in
+    float64 by the law of total variance. Values of half precision are added up in float32 by the kernel itself.
 
     Args:
         features: (N, C) or (N, C, ...) of any floating type.
@@ -25,9 +28,8 @@ def tile_moments(features: Tensor) -> tuple[Tensor, Tensor]:
         Two (N, C) float64 tensors, on the CPU where the device has no float64.
     """
     features = features.flatten(2) if features.ndim > 2 else features.unsqueeze(2)
-    if features.dtype in (torch.float16, torch.bfloat16):
-        features = features.float()
     if features.device.type != "cpu":
+        features = features.float() if features.dtype in HALF else features
         variance, mean = torch.var_mean(features, 2, correction=0)
         if features.device.type == "mps":
             mean, variance = mean.cpu(), variance.cpu()
@@ -37,6 +39,7 @@ def tile_moments(features: Tensor) -> tuple[Tensor, Tensor]:
     if far.any():
         channels = far.any(0)
         chosen = features[:, channels]
+        chosen = chosen.float() if chosen.dtype in HALF else chosen
         centre = mean[:, channels].to(chosen.dtype)
         shift, variance[:, channels] = _moments(chosen - centre.unsqueeze(2))
         mean[:, channels] = centre.double() + shift
@@ -54,10 +57,10 @@ def as_one_tile(features: Tensor) -> Tensor:
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Of features (N, C, P), in whichever order they lie in memory."""
     pixels = features.shape[2]
-    parts = _parts(pixels)
+    parts, together = _parts(pixels, max(1, WIDTH // features.shape[1]))
     even = pixels - pixels % parts
     dealt = _dealt_rows if features.stride(1) < features.stride(2) else _dealt_columns
-    mean, variance = dealt(features[:, :, :even] if even < pixels else features, parts)
+    mean, variance = dealt(features[:, :, :even] if even < pixels else features, parts, together)
     if even < pixels:
         rest = features[:, :, even:].double()
         rest_variance, rest_mean = torch.var_mean(rest, 2, correction=0)
@@ -66,27 +69,42 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache
-def _parts(pixels: int) -> int:
-    """Into how many equal parts to deal out the pixels: without a rest if that is possible with short parts."""
+def _parts(pixels: int, most: int) -> tuple[int, int]:
+    """Into how many equal parts to deal out the pixels, and how many of these at once.
+
+    Without a rest if that is possible with short parts.
+
+    Args:
+        pixels: of a tile.
+        most: parts at once.
+    """
     least = -(-pixels // ROWS)
-    return next((parts for parts in range(least, 2 * least) if pixels % parts == 0), least)
+    step = most if least > most else 1
+    first = -(-least // step) * step
+    parts = next((parts for parts in range(first, 2 * first, step) if pixels % parts == 0), first)
+    return parts, min(parts, most) if step == most else parts
 
 
-def _dealt_rows(features: Tensor, parts: int) -> tuple[Tensor, Tensor]:
+def _dealt_rows(features: Tensor, parts: int, together: int) -> tuple[Tensor, Tensor]:
     """Where the channels of a pixel lie next to each other (channels_last)."""
     tiles, channels, pixels = features.shape
-    rows = features.transpose(1, 2).reshape(tiles, pixels // parts, parts * channels)
-    means, variances = zip(*(torch.batch_norm_update_stats(tile, None, None, 0.0) for tile in rows), strict=True)
+    pieces = features.transpose(1, 2).reshape(tiles * parts // together, pixels // parts, together * channels)
+    means, variances = zip(*map(_kernel, pieces), strict=True)
     both = torch.stack([*means, *variances]).double().view(2, tiles, parts, channels)
     return _pooled(both[0], both[1], 1)
 
 
-def _dealt_columns(features: Tensor, parts: int) -> tuple[Tensor, Tensor]:
+def _dealt_columns(features: Tensor, parts: int, together: int) -> tuple[Tensor, Tensor]:
     """Where the pixels of a channel lie next to each other."""
     tiles, channels, pixels = features.shape
     columns = features.reshape(1, tiles * channels * parts, pixels // parts)
-    both = torch.batch_norm_update_stats(columns, None, None, 0.0)
-    return _pooled(*(each.double().view(tiles, channels, parts) for each in both), 2)
+    return _pooled(*(each.double().view(tiles, channels, parts) for each in _kernel(columns)), 2)
+
+
+def _kernel(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (C,) of features (N, C, ...), at least in float32."""
+    unused = torch.zeros(features.shape[1]) if features.dtype in HALF else None  # their type is that of the result
+    return torch.batch_norm_update_stats(features, unused, unused, 0.0)
 
 
 def _pooled(means: Tensor, variances: Tensor, axis: int) -> tuple[Tensor, Tensor]:

@@ -118,7 +118,7 @@ class BatchNormAdaptation(Callback):
         estimate = runs.estimate(batches, self.recipe, correction)
         estimate.bank.apply(task.network)
         task.source_bank, task.target_bank = runs.source_bank, estimate.bank
-        task.adaptation = self._record(datamodule, tiles, estimate) | {"class_proportions": proportions}
+        task.adaptation = self._record(trainer, tiles, estimate) | {"class_proportions": proportions}
         task.adaptation["seconds"] = round(time.perf_counter() - started, 3)
         log_convergence(trainer, estimate.convergence)
         if proportions and proportions["estimated"]:
@@ -154,8 +154,8 @@ class BatchNormAdaptation(Callback):
         correction, scan = runs.correction(batch, recipe, task.class_moments)
         return correction, proportions_record(correction, scan)
 
-    def _record(self, datamodule: Any, tiles: DrawnTiles, estimate: Estimate) -> dict[str, Any]:
-        policy, until = self.recipe.policy, self.recipe.until
+    def _record(self, trainer: Trainer, tiles: DrawnTiles, estimate: Estimate) -> dict[str, Any]:
+        datamodule, policy, until = trainer.datamodule, self.recipe.policy, self.recipe.until
         return {
             "target": datamodule.target.name,
             "tiles": estimate.tiles,
@@ -167,6 +167,7 @@ class BatchNormAdaptation(Callback):
             "pixel_size_nm": datamodule.pixel_size_nm,
             "target_change": datamodule.target_change.state_dict(),
             "propagation": self.recipe.propagation,
+            "precision": trainer.precision,
             "policy": policy_record(policy),
             "source_weight": policy.weight(estimate.tiles),
             "until": asdict(until) if until else None,

@@ -203,6 +203,33 @@ def test_autocast_reaches_the_forward_pass(propagation):
     assert all(mean.dtype == torch.float64 for mean in bank.mean.values())
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("propagation", PROPAGATIONS)
+@pytest.mark.parametrize("offset", [0.0, 40.0, 3000.0])
+def test_under_autocast_moments_are_those_of_the_layers_input_to_float32(propagation, memory_format, offset):
+    net = nn.Sequential(nn.Conv2d(1, 8, 1), nn.BatchNorm2d(8))
+    nn.init.constant_(net[0].bias, offset)
+    images = torch.randn(6, 1, 40, 40).mul(offset / 50 + 1).to(memory_format=memory_format)
+    with torch.autocast("cpu", torch.bfloat16):
+        bank = estimate(net, images.split(3), propagation=propagation).bank
+        features = torch.cat([net[0](batch).detach() for batch in images.split(3)])
+    assert features.dtype == torch.bfloat16
+    wide = features.double().transpose(0, 1).flatten(1)
+    assert ((bank.mean["1"] - wide.mean(1)).abs() <= 1e-6 * wide.std(1)).all()
+    torch.testing.assert_close(bank.variance["1"], wide.var(1, correction=0), rtol=1e-6, atol=0)
+
+
+def test_statistics_under_autocast_are_close_to_those_of_float32():
+    torch.manual_seed(0)
+    net = UNet(base_channels=8)
+    images = torch.rand(8, 1, 64, 64) * 0.3 + 0.5
+    exact = estimate(net, images).bank
+    with torch.autocast("cpu", torch.bfloat16):
+        shifts = estimate(net, images).bank.compared(exact).values()
+    assert 0 < max(shift.mean for shift in shifts) < 0.03
+    assert max(shift.log_variance for shift in shifts) < 0.06
+
+
 def test_layers_of_unused_branches_keep_their_statistics(network, images):
     net = network()
     net.auxiliary = nn.BatchNorm2d(2)
@@ -323,6 +350,20 @@ def test_batches_that_take_other_ways_are_all_counted(images):
     for batches in ([images, -images, images], [-images, images, images]):
         bank = estimate(Skipping(), batches).bank
         assert bank.count == {"first": 3 * images[:, 0].numel(), "second": 2 * images[:, 0].numel()}
+
+
+def test_a_layer_that_every_batch_calls_another_number_of_times_is_counted_each_time(images):
+    class Repeating(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.times = nn.BatchNorm2d(1), iter([2, 5, 3])
+
+        def forward(self, batch):
+            for _ in range(next(self.times)):
+                batch = self.norm(batch)
+            return batch
+
+    assert estimate(Repeating(), [images] * 3).bank.count["norm"] == 10 * images[:, 0].numel()
 
 
 def test_the_weight_counts_images_however_often_a_layer_is_called(images):
