@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.folder import image_files
-from bnadapt.data.voxel import Voxel
 from bnadapt.data.readers import Sections, open_stack, read_mask_values
 from bnadapt.data.readers.files import existing
 from bnadapt.data.readers.zarr_store import METADATA
+from bnadapt.data.voxel import Voxel
 from bnadapt.data.writers import KINDS
 from bnadapt.errors import InputError
 from bnadapt.volumes.class_values import class_sections, in_unit_range

@@ -15,8 +15,8 @@ from skimage.measure import label
 
 from bnadapt.__main__ import run
 from bnadapt.cli import main
-from bnadapt.data.voxel import Voxel
 from bnadapt.data.readers import open_stack
+from bnadapt.data.voxel import Voxel
 from bnadapt.data.writers import ImageFiles, StackFile, stored_probability
 from tests.conftest import TARGET_ALONE
 
