@@ -164,8 +164,8 @@ class BnadaptCLI(LightningCLI):
             self._print_next("predict" if is_adapted else "adapt")
 
     def after_predict(self) -> None:
-        """Say how much was segmented."""
-        if self.trainer.is_global_zero:
+        """Say how much was segmented, where the files are written."""
+        if self.trainer.is_global_zero and self.config.predict.sections is None:
             output, count = Path(self.config.predict.output), len(self.datamodule.target.to_predict())
             print_prediction(self.trainer.segmented, count, self.trainer.blank, output)
             self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)

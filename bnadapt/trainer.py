@@ -1,12 +1,12 @@
 """The Lightning Trainer with bnadapt's own commands, such as `adapt`, beside Lightning's."""
 
-import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
@@ -19,18 +19,17 @@ from bnadapt.callbacks.batchnorm_adaptation import adapted_files, save_adapted
 from bnadapt.callbacks.source_summary import add_source_summary
 from bnadapt.callbacks.verdict import judge_target, recipe_of, target_change_of
 from bnadapt.data import TargetChange
-from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 from bnadapt.exchange import FORMATS, About, FormatName, write_model
 from bnadapt.files import refuse_existing, refuse_inputs, try_place
 from bnadapt.gain import CANDIDATES, Trials, Verdict
 from bnadapt.gain.verdict import verdict_on
-from bnadapt.networks.receptive_field import receptive_field
 from bnadapt.reports.verdict_page import verdict_record
-from bnadapt.volumes import recipe
+from bnadapt.volumes.blocks import blocks_for
+from bnadapt.volumes.identity import identity_of
 from bnadapt.volumes.unfinished import Unfinished
+from bnadapt.volumes.workers import done_by_workers
 
-log = logging.getLogger(__name__)
 AUTO = "auto"
 
 
@@ -84,6 +83,8 @@ class AdaptationTrainer(Trainer):
         output: str = "predictions",
         overwrite: bool = False,
         bank: str | None = None,
+        sections: list[int] | None = None,
+        scheduler: str | None = None,
     ) -> None:
         """Segment all images of the target: one mask and one probability image each.
 
@@ -96,6 +97,10 @@ class AdaptationTrainer(Trainer):
                 off, the same one goes on; till then what is segmented waits in a hidden folder of it.
             overwrite: whether to replace files of the same names.
             bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
+            sections: numbers of those that this run segments, from 0, for jobs that share the work; when they have
+                ended, the same command without it does what is left, and writes the files.
+            scheduler: address of a dask scheduler, such as tcp://host:8786, whose workers do the work; they must find
+                all files under the same paths.
         """
         if datamodule.target is None:
             raise InputError("predict: there is no target; give --data.target.")
@@ -103,21 +108,33 @@ class AdaptationTrainer(Trainer):
         if target.reads(folder):
             raise InputError(f"{folder}: is read as an input; give another --output.")
         names = [section.name for section in target.to_predict()][: self._limit("predict")]
+        if wrong := [number for number in sections or () if not 0 <= number < len(names)]:
+            raise InputError(
+                f"predict: there is no section {wrong[0]}; --sections are numbers from 0 to {len(names) - 1}."
+            )
         blocks = blocks_for(model, datamodule)
-        unfinished = Unfinished(folder, self._recipe(model, datamodule, ckpt_path, bank, blocks), len(names))
+        identity = identity_of(model, datamodule, ckpt_path, bank, blocks, str(self.precision))
+        unfinished = Unfinished(folder, identity, len(names))
         if not unfinished.is_complete:
             refuse_existing(target.writer(folder).paths(names), overwrite)
-        files = PredictionFiles(target.writer(unfinished.results), unfinished, names, blocks, overwrite)
+        if scheduler is not None:
+            unfinished.begin(overwrite)
+            options = {"ckpt_path": ckpt_path, "output": str(folder.absolute()), "overwrite": overwrite, "bank": bank}
+            settings = {"precision": self.precision, "limit_predict_batches": self.limit_predict_batches}
+            shared = _Segmenting(os.getcwd(), model, datamodule, settings, options)
+            missing = sorted(set(range(len(names))) - unfinished.finished().keys())
+            done_by_workers(scheduler, _segment, shared, missing, "Segmenting")
+        files = PredictionFiles(target.writer(unfinished.results), unfinished, names, blocks, sections, overwrite)
         try:
             with self._with([*_applied(bank), *self.callbacks, files]), self._without_limit():
                 super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
             self.strategy.barrier("segmented")
-            if self.is_global_zero:
+            if self.is_global_zero and sections is None:
                 files.publish(target.name)
+                self.segmented, self.blank = len(names), len(files.blank)
         finally:
             if self.is_global_zero:
                 files.leave()
-        self.segmented, self.blank = len(names), len(files.blank)
 
     def adapt(
         self,
@@ -361,25 +378,6 @@ class AdaptationTrainer(Trainer):
         finally:
             self.limit_predict_batches = limit
 
-    def _recipe(
-        self,
-        model: LightningModule,
-        datamodule: LightningDataModule,
-        ckpt_path: str | None,
-        bank: str | None,
-        blocks: Blocks,
-    ) -> dict[str, str]:
-        """What the result of `predict` depends on, by the names that messages give it."""
-        return {
-            "network": recipe.of_file(ckpt_path) if ckpt_path else recipe.of_network(model.network),
-            "statistics (--bank)": recipe.of_file(bank) if bank else "",
-            "images": recipe.of_domain(datamodule.target),
-            "scaling": str(datamodule.requested),
-            "change of the target": str(datamodule.requested_change),
-            "blocks": str(blocks),
-            "precision": str(self.precision),
-        }
-
     def _own(self, kind: type[Callback]) -> Any:
         """The callback of a kind among the configured ones."""
         return next((each for each in self.callbacks if isinstance(each, kind)), None)
@@ -400,6 +398,27 @@ class AdaptationTrainer(Trainer):
             self.callbacks = own
 
 
+class _Segmenting(NamedTuple):
+    """What a worker segments with."""
+
+    folder: str
+    """That relative paths begin in."""
+    model: LightningModule
+    datamodule: LightningDataModule
+    settings: dict[str, Any]
+    """Of the Trainer."""
+    options: dict[str, Any]
+    """Of `predict`."""
+
+
+def _segment(shared: _Segmenting, sections: list[int]) -> None:
+    """Segment some sections, in a worker."""
+    os.chdir(shared.folder)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = AdaptationTrainer(devices=1, **quiet, **shared.settings)
+    trainer.predict(shared.model, datamodule=shared.datamodule, sections=sections, **shared.options)
+
+
 class _NoBatches(IterableDataset):
     """Lets Lightning's predict loop end at once."""
 
@@ -415,24 +434,6 @@ class _WhenReady(Callback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.work()
-
-
-def blocks_for(model: LightningModule, datamodule: LightningDataModule) -> Blocks:
-    """How `predict` cuts sections: so that it does not matter, where the network allows that."""
-    field = receptive_field(model.network, model.hparams.in_channels)
-    if field is not None:
-        margin = field.margin if datamodule.margin is None else datamodule.margin
-        return Blocks(datamodule.block_size, margin, field.stride)
-    if datamodule.margin is None:
-        log.warning(
-            "What %s gives for a pixel depends on all that it sees, as with InstanceNorm or global pooling; so the"
-            " result depends on the tiles, of %d pixels (--data.tile_size) that overlap by %d.",
-            model.hparams.network,
-            datamodule.tile_size,
-            datamodule.overlap,
-        )
-        return datamodule.blocks_of_tiles
-    return Blocks(datamodule.block_size, datamodule.margin)
 
 
 def _applied(bank: str | None) -> list[Callback]:

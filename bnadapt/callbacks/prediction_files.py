@@ -34,19 +34,27 @@ class PredictionFiles(Callback):
         unfinished: where they wait for the last one.
         names: of all sections.
         blocks: how they are cut.
-        overwrite: whether to throw away what a run of another recipe has left.
+        chosen: numbers of those to segment; all by default.
+        overwrite: whether to throw away what a run of another identity has left.
 
     Attributes:
         blank: names of sections with nothing to see, once all are written.
     """
 
     def __init__(
-        self, writer: SectionWriter, unfinished: Unfinished, names: Sequence[str], blocks: Blocks, overwrite: bool
+        self,
+        writer: SectionWriter,
+        unfinished: Unfinished,
+        names: Sequence[str],
+        blocks: Blocks,
+        chosen: Sequence[int] | None = None,
+        overwrite: bool = False,
     ) -> None:
         self.writer = writer
         self.unfinished = unfinished
         self.names = names
         self.blocks = blocks
+        self.chosen = range(len(names)) if chosen is None else chosen
         self.overwrite = overwrite
         self.blank: list[str] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
@@ -74,7 +82,7 @@ class PredictionFiles(Callback):
                 len(finished),
                 len(self.names),
             )
-        missing = [number for number in range(len(self.names)) if number not in finished]
+        missing = [number for number in self.chosen if number not in finished]
         trainer.datamodule.segment_by(self.blocks, missing[trainer.global_rank :: trainer.world_size])
         self.writer.begin(len(self.names))
 

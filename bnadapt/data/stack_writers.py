@@ -138,6 +138,7 @@ def _mrc(path: Path, shape: tuple[int, ...], dtype: np.dtype, voxel: Voxel) -> A
 
     stored = np.dtype(np.uint16) if dtype == np.uint8 else dtype  # MRC has no unsigned bytes
     file = mrcfile.new_mmap(path, shape, mrcfile.utils.mode_from_dtype(stored))
+    file.header.label[0] = "Written by bnadapt"  # mrcfile's own tells the time, so that no two files are the same
     if voxel.pixel_size_nm:
         file.voxel_size = tuple(10 * side for side in reversed(_sides(voxel)))
     return ArrayWriter(file.data, file)

@@ -36,7 +36,7 @@ def write_labels(path: Path, segmentation: Segmentation, objects: Objects, conne
         segmentation: in which the objects were found.
         objects: what was found.
         connectivity: as for `find_objects`.
-        voxel: its sides, for OME-Zarr.
+        voxel: its sides.
     """
     shape = segmentation.mask.shape[:3]
     dtype = np.dtype(np.uint16 if len(objects.regions) <= np.iinfo(np.uint16).max else np.uint32)
@@ -49,4 +49,5 @@ def write_labels(path: Path, segmentation: Segmentation, objects: Objects, conne
 def _writer(path: Path, shape: tuple[int, ...], dtype: np.dtype, voxel: Voxel) -> StackWriter:
     if path.name.lower().endswith(".ome.zarr"):
         return OmeZarrWriter(path, shape, dtype, voxel, majority)
-    return open_for_writing(path, shape, dtype, KEY if path.suffix.lower() in HDF5_EXTENSIONS else None)
+    key = KEY if path.suffix.lower() in HDF5_EXTENSIONS else None
+    return open_for_writing(path, shape, dtype, key, voxel)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.folder import image_files
-from bnadapt.data.readers import Sections, open_stack, read_mask_values
+from bnadapt.data.readers import Sections, open_masks, read_mask_values
 from bnadapt.data.readers.files import existing
 from bnadapt.data.readers.zarr_store import METADATA
 from bnadapt.data.voxel import Voxel
@@ -131,8 +131,8 @@ def _beside(mask: Path) -> Path | None:
 
 
 def _of_stack(mask: Path, mask_key: str | None, probability: Path | None, probability_key: str | None) -> Segmentation:
-    masks = open_stack(mask, mask_key, as_shown=False)
-    stored = None if probability is None else open_stack(probability, probability_key, as_shown=False)
+    masks = open_masks(mask, key=mask_key)
+    stored = None if probability is None else open_masks(probability, key=probability_key)
     if stored is not None and stored.shape != masks.shape[:3]:
         raise InputError(
             f"{probability}: has the shape {stored.shape}, {mask} {masks.shape}; give the two of one volume."

@@ -25,15 +25,15 @@ class Unfinished:
 
     Args:
         folder: of the results.
-        recipe: what the results depend on; a run with another one does not go on with these.
+        identity: what the results depend on, by name; a run of another one does not go on with these.
         count: of all pieces.
     """
 
-    def __init__(self, folder: Path, recipe: Mapping[str, str], count: int) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, str], count: int) -> None:
         self.folder = folder
         self.hidden = folder / HIDDEN
         self.results = self.hidden / "results"
-        self.run = {"pieces": str(count), **recipe}
+        self.run = {"pieces": str(count), **identity}
         self.count = count
         self._is_new_folder = not folder.exists()
 
@@ -46,10 +46,10 @@ class Unfinished:
         """Go on with what an earlier run has left, or begin anew.
 
         Args:
-            overwrite: whether to throw away what a run of another recipe has left.
+            overwrite: whether to throw away what a run of another identity has left.
 
         Raises:
-            InputError: there is some of another recipe, or the folder cannot be written.
+            InputError: there is some of another identity, or the folder cannot be written.
         """
         ensure_folder(self.folder)
         with self._refusing(), self._locked():

@@ -15,8 +15,8 @@ from skimage.measure import label
 
 from bnadapt.__main__ import run
 from bnadapt.cli import main
-from bnadapt.data.readers import open_stack
-from bnadapt.data.voxel import Voxel
+from bnadapt.data.readers import open_masks
+from bnadapt.data.voxel import UNKNOWN, Voxel
 from bnadapt.data.writers import ImageFiles, StackFile, stored_probability
 from tests.conftest import TARGET_ALONE
 
@@ -44,13 +44,14 @@ def segmentation(classes=2, seed=0):
     return volume, np.where(volume > 0, probability + 0.5, probability)
 
 
-def write_stack(name="volume.tif", dtype=np.uint8, classes=2, voxel=None):
+def write_stack(name="volume.tif", dtype=np.uint8, classes=2, voxel=UNKNOWN, is_ome_zarr=False):
     """What predict writes for a volume of that name and type."""
     volume, probability = segmentation(classes)
-    writer = StackFile(Path(), Path(name), "raw" if name.endswith((".h5", ".zarr")) else None, voxel)
+    writer = StackFile(Path(), Path(name), "raw" if name.endswith((".h5", ".zarr")) else None, voxel, is_ome_zarr)
     writer.begin(len(volume))
-    for mask, part in zip(volume * np.uint8(255 if classes == 2 else 1), probability, strict=True):
-        writer.write("", mask, stored_probability(part, np.dtype(dtype)))
+    masks = volume * np.uint8(255 if classes == 2 else 1)
+    for index, (mask, part) in enumerate(zip(masks, probability, strict=True)):
+        writer.write(index, "", mask, stored_probability(part, np.dtype(dtype)))
     writer.close()
     return volume, probability
 
@@ -60,7 +61,7 @@ def write_folder(folder="predictions", ending=".png"):
     volume, probability = segmentation()
     writer = ImageFiles(Path(folder))
     for index, (mask, part) in enumerate(zip(volume, probability, strict=True)):
-        writer.write(f"{index + 8}{ending}", mask * 255, stored_probability(part, np.dtype(np.uint8)))
+        writer.write(index, f"{index + 8}{ending}", mask * 255, stored_probability(part, np.dtype(np.uint8)))
     return volume, probability
 
 
@@ -88,7 +89,7 @@ def test_whatever_predict_writes_is_read(objects, extension, dtype, classes):
 
 
 def test_sizes_that_a_file_states_are_those_of_the_table(objects):
-    volume, _ = write_stack("volume.ome.zarr", voxel=Voxel(4.0, 40.0))
+    volume, _ = write_stack("volume.ome.zarr", voxel=Voxel(4.0, 40.0), is_ome_zarr=True)
     table, printed = objects("--mask", "volume_mask.ome.zarr")
     np.testing.assert_allclose(table["volume_nm3"], table["voxels"] * 640)
     assert table["volume_nm3"].sum() == pytest.approx(640 * volume.sum())
@@ -168,13 +169,13 @@ def test_labels_are_the_numbers_of_the_table(objects, extension):
     path = f"labels{extension}"
     asked = ("--mask", "volume_mask.tif", "--min_size", 2, "--labels", path, "--pixel_size_nm", 4)
     table, _ = objects(*asked)
-    stack = open_stack(path, "labels" if extension == ".h5" else None, as_shown=False)
+    stack = open_masks(path, key="labels" if extension == ".h5" else None)
     labels = np.stack([stack[index] for index in range(len(stack))])
     assert np.bincount(labels.ravel())[1:].tolist() == table["voxels"].tolist()
     assert volume[labels > 0].tolist() == table["class"].to_numpy()[labels[labels > 0] - 1].tolist()
     if extension == ".ome.zarr":
         ome_zarr_models.open_ome_zarr(zarr.open_group(path, mode="r"), version="0.5")
-        assert stack.opened.pixel_size_nm == 4
+        assert stack.opened.voxel.pixel_size_nm == 4
     objects(*asked, "--overwrite")
 
 
@@ -228,7 +229,7 @@ def inputs():
         ("--mask ignored.npy", "values such as 255, which is no class"),
         ("--mask negative.npy", "values such as -1, which is no class"),
         ("--mask colours.npy", "is a mask in colours"),
-        ("--mask volume_mask.tif --mask_key raw", "holds a single array, so the key 'raw' means nothing"),
+        ("--mask volume_mask.tif --mask_key raw", "holds 1 series (0: (4, 20, 24)), none of which is 'raw'"),
         ("--mask volume_mask.tif --probability short.npy", "short.npy: has the shape (3, 20, 24), volume_mask.tif"),
         ("--mask volume_mask.tif --probability raw.npy", "raw.npy, section 0: holds no probabilities"),
         ("--mask volume_mask.tif --probability signed.npy", "signed.npy, section 0: holds no probabilities"),

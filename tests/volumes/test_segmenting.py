@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import tifffile
 import torch
 import zarr
+from dask.distributed import Client, LocalCluster
 
 from bnadapt.cli import main
 from bnadapt.data.readers import open_stack
@@ -292,3 +294,33 @@ def test_unwritable_lines_are_told(best, volume, refused, tmp_path):
     assert "cannot be written" in refused(*command(best, volume, output=tmp_path / "file" / "out"))
     with pytest.raises(InputError, match="limit_predict_batches 0 leaves nothing"):
         main(command(best, volume, "--trainer.limit_predict_batches=0"))
+
+
+def test_jobs_share_the_work(best, volume, refused):
+    main(command(best, volume, output="one"))
+    main(command(best, volume, "--sections=[0, 1, 7]"))
+    main(command(best, volume, "--sections=[7, 8]"))
+    assert content("out") == {}
+    assert "no section 9; --sections are numbers from 0 to 8" in refused(*command(best, volume, "--sections=[9]"))
+    main(command(best, volume))
+    assert content("out") == content("one")
+
+
+def lose_once(dask_worker):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_of_a_scheduler_do_the_work_and_one_may_be_lost(best, tmp_path):
+    path = tmp_path / "many.npy"
+    np.save(path, np.random.default_rng(0).integers(255, size=(60, 64, 64), dtype=np.uint8))
+    main(command(best, path, output="one"))
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        lost = next(iter(client.scheduler_info()["workers"]))
+        thread = threading.Timer(1.0, lambda: client.run(lose_once, workers=[lost], wait=False))
+        thread.start()
+        main(command(best, path, f"--scheduler={cluster.scheduler_address}"))
+    assert content("out") == content("one")
+
+
+def test_a_scheduler_that_is_not_there_is_refused(best, volume, refused):
+    assert "no dask scheduler answers there" in refused(*command(best, volume, "--scheduler=tcp://127.0.0.1:9"))

@@ -57,14 +57,14 @@ def open_stack(
 
 
 def open_masks(
-    path: str | Path, images: Sections, key: str | None = None, pixel_size_nm: float | None = None
+    path: str | Path, images: Sections | None = None, key: str | None = None, pixel_size_nm: float | None = None
 ) -> Sections:
     """Open the masks of a stack: values as they are stored, such as class indices.
 
     Args:
         path: see `open_stack`.
-        images: those that they belong to; what is chosen of one of their axes is so of the masks' axis of that name,
-            where they have it.
+        images: those that they belong to, if there are any; what is chosen of one of their axes is so of the masks'
+            axis of that name, where they have it.
         key: see `open_stack`.
         pixel_size_nm: see `open_stack`.
 
@@ -74,7 +74,9 @@ def open_masks(
     path = existing(path)
     opened, context = _opened(path, key, pixel_size_nm, as_shown=False)
     _check(opened, context, most_missing=1.0)
-    index = choice_for_masks(images.index, images.dimensions, opened.axes, opened.array.shape, context)
+    index: Mapping[str, int] = {}
+    if images is not None:
+        index = choice_for_masks(images.index, images.dimensions, opened.axes, opened.array.shape, context)
     return _sections(opened, index, context, path, as_shown=False)
 
 

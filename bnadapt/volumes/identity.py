@@ -6,14 +6,45 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import LightningModule
 from torch import nn
 
-from bnadapt.data import Domain
+from bnadapt.data import Domain, DomainPair
+from bnadapt.data.tiles import Blocks
 
 AT_ONCE = 2**24  # bytes
 
 
-def of_file(path: str | Path) -> str:
+def identity_of(
+    model: LightningModule,
+    datamodule: DomainPair,
+    ckpt_path: str | None,
+    bank: str | None,
+    blocks: Blocks,
+    precision: str,
+) -> dict[str, str]:
+    """What a segmentation of the target depends on, by the names that messages give it.
+
+    Args:
+        model: the task.
+        datamodule: with the target.
+        ckpt_path: from which the task's weights come; if none, they are its own.
+        bank: of statistics that the network is held to.
+        blocks: how sections are cut.
+        precision: of Lightning.
+    """
+    return {
+        "network": _of_file(ckpt_path) if ckpt_path else _of_network(model.network),
+        "statistics": _of_file(bank) if bank else "",
+        "images": _of_domain(datamodule.target),
+        "scaling": str(datamodule.requested),
+        "change of the target": str(datamodule.requested_change),
+        "blocks": str(blocks),
+        "precision": precision,
+    }
+
+
+def _of_file(path: str | Path) -> str:
     """SHA-256 of a file's content."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
@@ -22,7 +53,7 @@ def of_file(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def of_network(network: nn.Module) -> str:
+def _of_network(network: nn.Module) -> str:
     """SHA-256 of a network's weights and statistics."""
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
@@ -31,7 +62,7 @@ def of_network(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def of_domain(domain: Domain) -> str:
+def _of_domain(domain: Domain) -> str:
     """SHA-256 of a domain's class, plain attributes and the names of its sections."""
     plain = {name: _plain(value) for name, value in sorted(vars(domain).items())}
     sections = [[section.name, section.pixel_size_nm] for section in domain.to_predict()]
@@ -40,7 +71,7 @@ def of_domain(domain: Domain) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Domain):
-        return of_domain(value)
+        return _of_domain(value)
     if isinstance(value, Path):
         return str(value.resolve())
     if isinstance(value, (list, tuple)):
