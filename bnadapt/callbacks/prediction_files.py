@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
 from torch import Tensor
 
 from bnadapt.data.datamodule import report_blank
 from bnadapt.data.datasets import Outline
 from bnadapt.data.masks import as_stored
 from bnadapt.data.prepare import resampled
-from bnadapt.data.tiles import Blocks
+from bnadapt.data.tiles import PIXELS_AT_ONCE, Blocks
 from bnadapt.data.writers import SectionWriter, stored_probability
 from bnadapt.errors import InputError
+from bnadapt.volumes.memory import most_memory
 from bnadapt.volumes.unfinished import Unfinished
 
 log = logging.getLogger(__name__)
@@ -85,6 +87,21 @@ class PredictionFiles(Callback):
         missing = [number for number in self.chosen if number not in finished]
         trainer.datamodule.segment_by(self.blocks, missing[trainer.global_rank :: trainer.world_size])
         self.writer.begin(len(self.names))
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say how sections are cut, and how much memory that takes."""
+        if not trainer.is_global_zero:
+            return
+        first = trainer.datamodule.to_predict.outline(0)
+        rows, columns = first.size
+        parameters = pl_module.hparams
+        most = most_memory(
+            pl_module.network, parameters.in_channels, parameters.num_classes, first.size, self.blocks, PIXELS_AT_ONCE
+        )
+        Console(soft_wrap=True, markup=False, highlight=False).print(
+            f"Segmenting {len(self.names)} sections, the first of {rows} x {columns} pixels, in blocks of"
+            f" {self.blocks.size} with {self.blocks.margin} around them; at most {most / 1e9:.1f} GB a process."
+        )
 
     def on_predict_batch_end(
         self,

@@ -7,6 +7,8 @@ from itertools import pairwise, product
 from bnadapt.batchnorm.tiling import tile_starts
 from bnadapt.errors import InputError
 
+PIXELS_AT_ONCE = 2**20  # that a network is given to segment, unless a tile has more
+
 
 @dataclass(frozen=True)
 class Tile:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
 from bnadapt.batchnorm import Bank, ClassMoments
+from bnadapt.data.tiles import PIXELS_AT_ONCE
 from bnadapt.errors import InputError
 from bnadapt.gain import SourceSummary
 from bnadapt.networks import build_network, with_background
@@ -20,7 +21,6 @@ from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS, check_trusted, check_w
 from bnadapt.tasks.metrics import named_scores, segmentation_metrics
 
 log = logging.getLogger(__name__)
-PIXELS_AT_ONCE = 2**20
 
 
 class AdaptableTask(LightningModule):

@@ -1,0 +1,70 @@
+"""How much memory a segmentation takes at most, told before it begins."""
+
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bnadapt.data.readers.sections import MOST_SLAB
+from bnadapt.data.tiles import Blocks
+
+PROBED = 128  # pixels of a side of the image with which a network's activations are counted
+IN_THE_MAKING = 48  # bytes for a pixel of a section that is read: as stored, float32, and float64 where it is scaled
+HELD = 3  # sections: with the network, read ahead, and on their way
+WRITTEN = 2  # sections: with the network, and with the thread that writes
+STITCHED = 24  # bytes for a pixel of a section that is put together, beside those of its classes
+LIBRARIES = 2**28  # bytes that allocators and libraries keep
+
+
+def most_memory(
+    network: nn.Module, channels: int, classes: int, size: Sequence[int], blocks: Blocks, at_once: int
+) -> int:
+    """Bytes that segmenting sections of a size takes at most, all of this process included.
+
+    Args:
+        network: in eval mode; all that its layers give is taken to be held at once, which is more than it is.
+        channels: C of the images.
+        classes: K.
+        size: (H, W) of a section.
+        blocks: how it is cut.
+        at_once: pixels that the network is given at once, if a tile has not more.
+    """
+    tiles = blocks.tiles(blocks.padded(size))
+    rows, columns = tiles[0].area
+    tile = (rows.stop - rows.start) * (columns.stop - columns.start)
+    bag, section = len(tiles) * tile, size[0] * size[1]
+    reading = MOST_SLAB + channels * (IN_THE_MAKING * section + 4 * HELD * bag)
+    writing = WRITTEN * 4 * classes * bag + section * (4 * classes + STITCHED)
+    running = min(bag, max(tile, at_once)) * _activations(network, channels)
+    return round(_resident() + LIBRARIES + reading + writing + running)
+
+
+@torch.no_grad()
+def _activations(network: nn.Module, channels: int) -> float:
+    """Bytes for a pixel of the image, of all that the layers give, the last one in float32."""
+    given = 0
+
+    def count(layer: nn.Module, inputs: object, output: object) -> None:
+        nonlocal given
+        given += output.numel() * output.element_size() if isinstance(output, Tensor) else 0
+
+    hooks = [each.register_forward_hook(count) for each in network.modules() if not list(each.children())]
+    try:
+        parameter = next(network.parameters())
+        network(torch.zeros(1, channels, PROBED, PROBED, device=parameter.device, dtype=parameter.dtype))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return given / PROBED**2
+
+
+def _resident() -> int:
+    """Bytes that this process holds now; on systems that do not tell, the most so far."""
+    status = Path("/proc/self/statm")
+    if status.exists():
+        return int(status.read_text().split()[1]) * resource.getpagesize()
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
