@@ -1,38 +1,74 @@
-"""What segmenting and adapting to a volume cost as it grows: seconds beside raw forward passes, memory, bytes read.
+"""What segmenting and adapting to a volume cost: seconds beside raw forward passes and peers, memory, bytes read.
 
-Run by `make bench`; prints a table and writes benchmarks/results/volume-DEVICE.json. `--megabytes 64 256` measures
-volumes of other sizes.
+Run by `make bench`; prints tables and writes benchmarks/results/volume-DEVICE.json. `--gigabytes 0.1 0.2` measures
+volumes of other sizes, `--only memory` one of the parts.
 """
 
 import argparse
+import json
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 import zarr
 from common import DEVICE, MACHINE, in_process_of_its_own, peak, printed, results_path, save, synchronise
+from torch import Tensor
 
 from bnadapt.cli import main as command
-from bnadapt.data.tiles import tiles_of
-from bnadapt.exchange.importing import Foreign, write_checkpoint
+from bnadapt.data import Synthetic
+from bnadapt.data.datasets import SectionsToSegment
+from bnadapt.data.prepare import PreparedSection
+from bnadapt.data.tiles import PIXELS_AT_ONCE, Blocks
 from bnadapt.networks import UNet
+from bnadapt.networks.receptive_field import receptive_field
+from bnadapt.tasks import SegmentationTask
 
-SIDE, CHUNK, TILE, OVERLAP = 1024, 256, 256, 32  # pixels
-CHANNELS = 4
-TILES_AT_ONCE = 16  # as the task runs them
+SIDE, CHUNK = 1024, 256  # pixels
+DIFFERENT = 4  # sections of a volume; the others are the same again
+CHANNELS = 16
+FEW, MANY = 4, 28  # sections, of whose seconds the difference is that of the work without its start
+SPREAD = 24  # sections of a large volume that are segmented
+BLOCK, WINDOW, OVERLAP = 512, 256, 0.25  # pixels, and share, of peers
+IN_MEMORY = 4  # sections that peers segment
 
 
-def written(folder: Path, megabytes: int) -> Path:
-    """A Zarr volume of noise, 8 bits a pixel."""
-    generator = np.random.default_rng(0)
-    depth = max(1, megabytes * 2**20 // SIDE**2)
-    path = folder / f"volume-{megabytes}.zarr"
-    volume = zarr.create_array(path, shape=(depth, SIDE, SIDE), dtype="uint8", chunks=(1, CHUNK, CHUNK))
+def written(folder: Path, depth: int) -> Path:
+    """A Zarr volume of synthetic sections, 8 bits a pixel, without compression."""
+    sections = [np.rint(255 * each.image[0]).astype(np.uint8) for each in synthetic(DIFFERENT)]
+    path = folder / f"volume-{depth}.zarr"
+    options = {"dtype": "uint8", "chunks": (1, CHUNK, CHUNK), "compressors": None}
+    volume = zarr.create_array(path, shape=(depth, SIDE, SIDE), **options)
     for section in range(depth):
-        volume[section] = generator.integers(256, size=(SIDE, SIDE), dtype=np.uint8)
+        volume[section] = sections[section % DIFFERENT]
     return path
+
+
+def synthetic(count: int) -> list[PreparedSection]:
+    """Sections with intensities from 0 to 1."""
+    sections = Synthetic(size=SIDE, images=count, seed=1).labelled()
+    images = [np.clip(each.read_image(), 0, 1).astype(np.float32)[None] for each in sections]
+    return [
+        PreparedSection(str(number), image, None, (SIDE, SIDE), np.dtype(np.uint8))
+        for number, image in enumerate(images)
+    ]
+
+
+def trained(folder: Path) -> Path:
+    """A network that has learned for a minute or two, so that it matters what it sees."""
+    data = ["--data.source=Synthetic", "--data.intensity=dtype", "--data.crop_size=128"]
+    model = [f"--model.network_args.base_channels={CHANNELS}", "--trainer.max_steps=150"]
+    quiet = [f"--trainer.logger.save_dir={folder}", "--trainer.enable_progress_bar=false"]
+    command(["fit", *data, *model, *quiet, "--trainer.precision=bf16-mixed"])
+    return next(folder.rglob("last.ckpt"))
+
+
+def network(checkpoint: str) -> UNet:
+    task = SegmentationTask.load_from_checkpoint(checkpoint, map_location=DEVICE)
+    return task.network.eval().to(DEVICE, memory_format=torch.channels_last)
 
 
 def bytes_read() -> int:
@@ -40,56 +76,194 @@ def bytes_read() -> int:
     return int(Path("/proc/self/io").read_text().split()[1])
 
 
-def measured(name: str, checkpoint: str, volume: str, output: str) -> dict[str, float]:
+def ran(name: str, checkpoint: str, volume: str, output: str, *options: str) -> dict[str, float]:
     """Seconds, MiB of memory at most, and MB read, of a command in this process."""
-    options = ["--ckpt_path", checkpoint, "--data.target=Stack", f"--data.target.images={volume}", "--output", output]
-    quiet = ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]
+    asked = [name, "--ckpt_path", checkpoint, "--data.target=Stack", f"--data.target.images={volume}"]
+    quiet = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--output", output]
     before, started = bytes_read(), time.perf_counter()
-    command([name, *options, f"--data.tile_size={TILE}", f"--data.overlap={OVERLAP}", *quiet])
-    return {
-        "seconds": time.perf_counter() - started,
-        "MiB at most": peak(),
-        "MB read": (bytes_read() - before) / 1e6,
-    }
+    command([*asked, *quiet, *options])
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "MiB at most": peak(), "MB read": (bytes_read() - before) / 1e6}
+
+
+def blocks(checkpoint: str, size: int) -> Blocks:
+    field = receptive_field(network(checkpoint), 1)
+    return Blocks(size, field.margin, field.stride)
 
 
 @torch.no_grad()
-def forward_seconds() -> float:
-    """Of raw forward passes over the tiles of a section that lie in memory."""
-    network = UNet(base_channels=CHANNELS).to(DEVICE, memory_format=torch.channels_last).eval()
-    count = len(tiles_of((SIDE, SIDE), TILE, OVERLAP, "section"))
-    tiles = torch.rand(count, 1, TILE, TILE, device=DEVICE).contiguous(memory_format=torch.channels_last)
-    taken = []
-    for _ in range(4):
+def raw_seconds(checkpoint: str, size: int) -> float:
+    """Of forward passes over the tiles of a section, which lie in memory."""
+    (section,) = synthetic(1)
+    tiles = SectionsToSegment({0: lambda: section}, blocks(checkpoint, size))[0]["image"].to(DEVICE)
+    model, taken = network(checkpoint), []
+    at_once = max(1, PIXELS_AT_ONCE // tiles[0, 0].numel())
+    for _ in range(5):
         synchronise()
         started = time.perf_counter()
-        for part in tiles.split(TILES_AT_ONCE):
-            network(part)
+        for part in tiles.split(at_once):
+            model(part.contiguous(memory_format=torch.channels_last))
         synchronise()
         taken.append(time.perf_counter() - started)
-    return min(taken)
+    return float(np.median(taken[1:]))
+
+
+def throughput(folder: Path, checkpoint: str) -> list[dict]:
+    """Seconds for a section, beside raw forward passes; the start is taken out by two lengths of volume."""
+    rows = []
+    volumes = [written(folder, depth) for depth in (FEW, MANY)]
+    for size in (256, 512, 1024):
+        for precision in ("32-true", "bf16-mixed"):
+            options = (f"--data.block_size={size}", f"--trainer.precision={precision}")
+            outputs = [str(folder / f"{volume.stem}-{size}-{precision}") for volume in volumes]
+            few, many = (
+                in_process_of_its_own(ran, "predict", checkpoint, str(volume), output, *options)["seconds"]
+                for volume, output in zip(volumes, outputs, strict=True)
+            )
+            of_section, raw = (many - few) / (MANY - FEW), raw_seconds(checkpoint, size)
+            rows.append(
+                {
+                    "block": size,
+                    "precision": precision,
+                    "seconds a section": of_section,
+                    "raw forward, float32 [s]": raw,
+                    "raw / predict": raw / of_section,
+                    "start [s]": few - FEW * of_section,
+                    "MB/s": SIDE**2 / 1e6 / of_section,
+                    "changed pixels": changed(folder, volumes[1], size, precision),
+                }
+            )
+    return rows
+
+
+def changed(folder: Path, volume: Path, size: int, precision: str) -> float:
+    """Share of the pixels whose class another precision or block changes."""
+    masks = [
+        zarr.open_array(folder / f"{volume.stem}-{each}" / f"{volume.stem}_mask.zarr", mode="r")[:]
+        for each in (f"{size}-{precision}", "256-32-true")
+    ]
+    return float((masks[0] != masks[1]).mean())
+
+
+def memory(folder: Path, checkpoint: str, gigabytes: list[float]) -> list[dict]:
+    """Memory and bytes of volumes of several sizes, of which sections all over are segmented."""
+    rows = []
+    for size in gigabytes:
+        depth = max(SPREAD, round(size * 1e9 / SIDE**2))
+        volume = written(folder, depth)
+        chosen = np.linspace(0, depth - 1, SPREAD).astype(int).tolist()
+        for name, output, options in (
+            ("adapt", f"{size}.ckpt", []),
+            ("predict", f"{size}", [f"--sections={json.dumps(chosen)}"]),
+        ):
+            own = in_process_of_its_own(ran, name, checkpoint, str(volume), str(folder / output), *options)
+            rows.append({"command": name, "volume [GB]": size, "sections": depth, **own})
+    return rows
+
+
+def seam_error(checkpoint: str, maps: list[Tensor]) -> float:
+    """Largest difference of probabilities from those of the network on whole sections."""
+    model, worst = network(checkpoint), 0.0
+    for section, found in zip(synthetic(IN_MEMORY), maps, strict=True):
+        with torch.no_grad():
+            whole = model(torch.from_numpy(section.image)[None].to(DEVICE)).softmax(1)[0, 1].cpu()
+        worst = max(worst, float((whole - found).abs().max()))
+    return worst
+
+
+def by_bnadapt(checkpoint: str, size: int) -> list[Tensor]:
+    task = SegmentationTask.load_from_checkpoint(checkpoint, map_location=DEVICE).eval()
+    dataset = SectionsToSegment(dict(enumerate(map(_always, synthetic(IN_MEMORY)))), blocks(checkpoint, size))
+    with torch.no_grad():
+        return [
+            dataset.put_together(item["section"], task.predict_step({"image": item["image"].to(DEVICE)}, 0).cpu())[1]
+            for item in (dataset[index] for index in range(IN_MEMORY))
+        ]
+
+
+def _always(section: PreparedSection) -> Callable[[], PreparedSection]:
+    return lambda: section
+
+
+def by_monai(checkpoint: str, blend: str) -> list[Tensor]:
+    from monai.inferers import sliding_window_inference
+
+    model = network(checkpoint)
+    with torch.no_grad():
+        return [
+            sliding_window_inference(
+                torch.from_numpy(each.image)[None].to(DEVICE), WINDOW, 8, lambda x: model(x).softmax(1), OVERLAP, blend
+            )[0, 1].cpu()
+            for each in synthetic(IN_MEMORY)
+        ]
+
+
+def by_torch_em(checkpoint: str, halo: int) -> list[Tensor]:
+    from torch_em.util.prediction import predict_with_halo
+
+    model, maps = network(checkpoint), []
+    for each in synthetic(IN_MEMORY):
+        output = np.zeros((2, SIDE, SIDE), np.float32)
+        predict_with_halo(
+            each.image[0],
+            model,
+            [str(DEVICE)],
+            (BLOCK, BLOCK),
+            (halo, halo),
+            output,
+            preprocess=lambda pixels: pixels,
+            disable_tqdm=True,
+            prediction_function=lambda run, images: run(images).softmax(1),
+        )
+        maps.append(torch.from_numpy(output[1]))
+    return maps
+
+
+METHODS: dict[str, tuple[Callable[..., list[Tensor]], int | str]] = {
+    "bnadapt, blocks of 256": (by_bnadapt, 256),
+    "bnadapt, blocks of 512": (by_bnadapt, 512),
+    "bnadapt, blocks of 1024": (by_bnadapt, 1024),
+    "MONAI, windows of 256, overlap 25 %, constant": (by_monai, "constant"),
+    "MONAI, windows of 256, overlap 25 %, Gaussian": (by_monai, "gaussian"),
+    "torch_em, blocks of 512, halo 32": (by_torch_em, 32),
+    "torch_em, blocks of 512, halo 96": (by_torch_em, 96),
+}
+
+
+def method_measured(name: str, checkpoint: str) -> dict[str, float]:
+    """Of a method in this process; once to warm up."""
+    method, argument = METHODS[name]
+    method(checkpoint, argument)
+    started = time.perf_counter()
+    maps = method(checkpoint, argument)
+    return {"seconds": time.perf_counter() - started, "MiB at most": peak(), "seam error": seam_error(checkpoint, maps)}
+
+
+def peers(checkpoint: str) -> Iterator[dict]:
+    """All methods on the same sections in memory; those that are not installed are left out."""
+    for name in METHODS:
+        with suppress(ImportError):
+            yield {"method": name, "sections": IN_MEMORY, **in_process_of_its_own(method_measured, name, checkpoint)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--megabytes", type=int, nargs="+", default=[64, 256, 1024])
-    sizes = parser.parse_args().megabytes
-    section, rows = forward_seconds(), []
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        checkpoint = folder / "network.ckpt"
-        arguments = {"base_channels": CHANNELS}
-        write_checkpoint(Foreign("unet", UNet(**arguments).state_dict(), arguments), checkpoint)
-        for size in sizes:
-            volume = written(folder, size)
-            for name, output in (("adapt", folder / f"{size}.ckpt"), ("predict", folder / f"{size}")):
-                own = in_process_of_its_own(measured, name, str(checkpoint), str(volume), str(output))
-                raw = section * (size * 2**20 // SIDE**2) if name == "predict" else None
-                rows.append({"command": name, "volume [MB]": size, **own, "raw forward [s]": raw})
-    printed(
-        f"U-Net of {CHANNELS} channels, tiles of {TILE} pixels; the last column is of the same tiles in memory", rows
-    )
-    save(results_path("volume"), {"machine": MACHINE, "rows": rows})
+    parser.add_argument("--gigabytes", type=float, nargs="+", default=[0.5, 2, 8])
+    parser.add_argument("--only", choices=["throughput", "memory", "peers"])
+    asked = parser.parse_args()
+    parts: dict[str, Callable[[Path, str], list[dict]]] = {
+        "throughput": throughput,
+        "memory": lambda folder, checkpoint: memory(folder, checkpoint, asked.gigabytes),
+        "peers": lambda folder, checkpoint: list(peers(checkpoint)),
+    }
+    path = results_path("volume")
+    results = json.loads(path.read_text()) if path.exists() else {}
+    for name in [asked.only] if asked.only else parts:
+        with tempfile.TemporaryDirectory() as place:
+            rows = parts[name](Path(place), str(trained(Path(place))))
+        printed(f"{name}: U-Net of {CHANNELS} channels, sections of {SIDE} x {SIDE} pixels", rows)
+        results = {**results, "machine": MACHINE, name: rows}
+        save(path, results)
 
 
 if __name__ == "__main__":
