@@ -127,15 +127,17 @@ class Histograms:
 
     def quantiles(self, levels: Tensor) -> Tensor:
         """Values (G, R, M) below which the shares `levels` (M,), rising, of a group's row lie."""
-        shares = self.shares()
-        reached = shares.cumsum(2)
-        reached = reached / reached[:, :, -1:]
-        wanted = levels.to(reached).expand(*reached.shape[:2], -1).contiguous()
-        bins = torch.searchsorted(reached, wanted).clamp(max=BINS - 1)
-        inside = 1 - (reached.gather(2, bins) - wanted) / shares.gather(2, bins).clamp(min=torch.finfo().tiny)
+        counts = self.counts.double()
+        reached = counts.cumsum(2)
+        total = reached[:, :, -1:]
+        wanted = levels.to(reached) * torch.where(total > 0, total, torch.nan)
+        bins = torch.searchsorted(reached, wanted).clamp_(max=BINS - 1)
+        above = reached.gather(2, bins).sub_(wanted).div_(counts.gather(2, bins).clamp_(min=torch.finfo().tiny))
         exponent, first = _window(self.low, self.high)
-        values = (first.unsqueeze(1) + bins + inside.clamp(0, 1)) * torch.exp2(exponent.double()).unsqueeze(1)
-        return torch.minimum(torch.maximum(values, self.low.unsqueeze(1)), self.high.unsqueeze(1))
+        ends = above.neg_().add_(bins).add_((first + 1).unsqueeze(1))
+        return ends.mul_(torch.exp2(exponent.double()).unsqueeze(1)).clamp_(
+            self.low.unsqueeze(1), self.high.unsqueeze(1)
+        )
 
 
 def wasserstein_by_row(source: Histograms, target: Histograms) -> Tensor:
