@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bnadapt.distances.measures import MEASURES, Measure, Pair
-from bnadapt.distances.sketch import GROUPS, Sketch
+from bnadapt.distances.measures import MEASURES, Measure, distances_between
+from bnadapt.distances.sketch import GROUPS, Distribution, Sketch
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,23 @@ def compare(source: Sketch, target: Sketch, measures: Mapping[str, Measure] = ME
     Raises:
         DistanceError: they differ in their number of channels.
     """
-    return _compared(source, source.groups, target, target.groups, measures)
+    return compare_each(source, [target], measures)[0]
+
+
+def compare_each(
+    source: Sketch, targets: Sequence[Sketch], measures: Mapping[str, Measure] = MEASURES
+) -> list[dict[str, Distance]]:
+    """What `compare` gives for every one of several targets; what is needed of the source is computed once.
+
+    Raises:
+        DistanceError: they differ in their number of channels.
+    """
+    counts = [min(len(source.groups), len(target.groups)) for target in targets]
+    of_source = {count: source.distribution(_left_out(source.groups, count)) for count in counts}
+    return [
+        _compared(of_source[count], target.distribution(_left_out(target.groups, count)), measures)
+        for target, count in zip(targets, counts, strict=True)
+    ]
 
 
 def noise_floor(sketch: Sketch, measures: Mapping[str, Measure] = MEASURES) -> dict[str, Distance]:
@@ -54,22 +70,17 @@ def noise_floor(sketch: Sketch, measures: Mapping[str, Measure] = MEASURES) -> d
     The halves have half as many tiles, so that their distances are somewhat larger than those of two samples
     of the whole size. All are NaN where there are fewer than two groups of tiles.
     """
-    groups = sketch.groups
-    if len(groups) < 2:
+    halves = sketch.groups[::2], sketch.groups[1::2]
+    count = min(map(len, halves))
+    if not count:
         return dict.fromkeys(measures, Distance(math.nan, math.nan, math.nan))
-    return _compared(sketch, groups[::2], sketch, groups[1::2], measures)
+    return _compared(*(sketch.distribution(_left_out(half, count)) for half in halves), measures)
 
 
-def _compared(
-    source: Sketch,
-    of_source: Sequence[int],
-    target: Sketch,
-    of_target: Sequence[int],
-    measures: Mapping[str, Measure],
-) -> dict[str, Distance]:
-    count = min(len(of_source), len(of_target))
-    pair = Pair(*(each.distribution(_left_out(of, count)) for each, of in ((source, of_source), (target, of_target))))
-    return {name: _jackknifed(measure.between(pair), measure.is_root) for name, measure in measures.items()}
+def _compared(source: Distribution, target: Distribution, measures: Mapping[str, Measure]) -> dict[str, Distance]:
+    """Of distributions of all groups, and without one after the other."""
+    found = distances_between(source, target, measures)
+    return {name: _jackknifed(values, measures[name].is_root) for name, values in found.items()}
 
 
 def _left_out(groups: Sequence[int], count: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Distances between Gaussians, differentiable in means and covariances; of many pairs at once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from bnadapt.distances.latents import as_latents, safe_sqrt
 
 RIDGE = 1e-2
 SMALLEST_VARIANCE = 1e-12
+BLOCK = 128  # columns of a triangular factor that are multiplied at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +75,16 @@ class Gaussian:
         variance = _diagonal(self.covariance)
         return (variance + _ridge(variance)).sqrt()
 
+    @cached_property
+    def varying(self) -> Tensor:
+        """Indices (V,) of the channels that vary, in any one of several Gaussians; a dead channel has variance zero."""
+        return _varying(self)
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """Lower triangles (..., V, V), L of the covariance L L^T of the channels that vary, singular or not."""
+        return _factor(_of_channels(self.covariance, self.varying))
+
     def standardised_by(self, other: "Gaussian") -> "Gaussian":
         """This Gaussian after every channel was standardised by mean and `std` of another."""
         scale = 1 / other.std
@@ -86,10 +98,10 @@ def wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
     .. math:: W_2^2 = |m_s - m_t|^2 + \mathrm{tr}(C_s + C_t) - 2\, \mathrm{tr} (C_s^{1/2} C_t C_s^{1/2})^{1/2}
 
     (Dowson and Landau 1982). The last trace is the sum of the roots of the eigenvalues of :math:`L^T C_t L`
-    with :math:`C_s = L L^T`, so that no matrix root is formed. A Cholesky factor, two products and
-    eigenvalues: O(C^3). Singular covariances are right, but have no gradient.
+    with :math:`C_s = L L^T`, so that no matrix root is formed; channels that are dead in the source add nothing to
+    it. A Cholesky factor, two products and eigenvalues: O(C^3). Singular covariances are right, but have no gradient.
     """
-    return safe_sqrt(_squared_wasserstein(source, target))
+    return safe_sqrt(_squared_wasserstein(source, target, torch.ones_like(source.mean)))
 
 
 def diagonal_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
@@ -116,12 +128,14 @@ def normalised_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
     between channels that depend on each other, counts by what the target does in it. O(C^3).
     """
     ridge = _ridge(_diagonal(source.covariance))
-    factor = torch.linalg.cholesky(_ridged(source.covariance, ridge))
-    shift = torch.linalg.solve_triangular(factor, (target.mean - source.mean).unsqueeze(-1), upper=False)
-    half = torch.linalg.solve_triangular(factor, _ridged(target.covariance, ridge), upper=False)
+    varying, difference = _varying(source, target), target.mean - source.mean
+    first, second = (_ridged(_of_channels(each.covariance, varying), ridge) for each in (source, target))
+    factor = torch.linalg.cholesky(first)
+    shift = _whitened_shift(factor, difference, varying, ridge)
+    half = torch.linalg.solve_triangular(factor, second, upper=False)
     whitened = torch.linalg.solve_triangular(factor, half.mT, upper=False)
-    roots = safe_sqrt(torch.linalg.eigvalsh((whitened + whitened.mT) / 2))
-    return safe_sqrt(shift.square().mean((-2, -1)) + (roots - 1).square().mean(-1))
+    roots = safe_sqrt(torch.linalg.eigvalsh(whitened))
+    return safe_sqrt((shift + (roots - 1).square().sum(-1)) / difference.shape[-1])
 
 
 def frechet(source: Gaussian, target: Gaussian) -> Tensor:
@@ -130,7 +144,7 @@ def frechet(source: Gaussian, target: Gaussian) -> Tensor:
     The square of `wasserstein` after every channel of both was standardised by the source, see
     `Gaussian.standardised_by`. Not symmetric, O(C^3).
     """
-    return _squared_wasserstein(source.standardised_by(source), target.standardised_by(source))
+    return _squared_wasserstein(source, target, 1 / source.std)
 
 
 def bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
@@ -143,11 +157,12 @@ def bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
     added on the diagonal, so that dead channels and few samples give a finite value. Three Cholesky factors.
     """
     ridge = _ridge((_diagonal(source.covariance) + _diagonal(target.covariance)) / 2)
-    covariances = [_ridged(each.covariance, ridge) for each in (source, target)]
+    varying = _varying(source, target)
+    covariances = [_ridged(_of_channels(each.covariance, varying), ridge) for each in (source, target)]
     factors = [torch.linalg.cholesky(each) for each in (*covariances, sum(covariances) / 2)]
     logs = [_diagonal(factor).log().sum(-1) for factor in factors]  # of half of the determinants' logarithms
-    shift = torch.linalg.solve_triangular(factors[2], (source.mean - target.mean).unsqueeze(-1), upper=False)
-    return (shift.square().sum((-2, -1)) / 8 + logs[2] - (logs[0] + logs[1]) / 2).clamp(min=0)
+    shift = _whitened_shift(factors[2], source.mean - target.mean, varying, ridge)
+    return (shift / 8 + logs[2] - (logs[0] + logs[1]) / 2).clamp(min=0)
 
 
 def diagonal_bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
@@ -166,20 +181,54 @@ def diagonal_bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
     return terms.sum(-1)
 
 
-def _squared_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
-    factor = _factor(source.covariance)
-    cross = safe_sqrt(torch.linalg.eigvalsh(factor.mT @ target.covariance @ factor)).sum(-1)
-    traces = (_diagonal(source.covariance) + _diagonal(target.covariance)).sum(-1)
-    return ((source.mean - target.mean).square().sum(-1) + traces - 2 * cross).clamp(min=0)
+def _squared_wasserstein(source: Gaussian, target: Gaussian, scale: Tensor) -> Tensor:
+    """Of the latents times `scale` (..., C), without a copy of the covariances for it."""
+    squares, varying = scale.square(), source.varying
+    factor = source.factor * squares[..., varying].unsqueeze(-1)
+    within = _congruent(_of_channels(target.covariance, varying), factor)
+    cross = safe_sqrt(torch.linalg.eigvalsh(within)).sum(-1)
+    shift = (source.mean - target.mean).square()
+    variances = _diagonal(source.covariance) + _diagonal(target.covariance)
+    return (((shift + variances) * squares).sum(-1) - 2 * cross).clamp(min=0)
+
+
+def _congruent(covariance: Tensor, factor: Tensor) -> Tensor:
+    """L^T C L of covariances and lower triangles, without most of the products with zeros."""
+    starts = range(0, max(factor.shape[-1], 1), BLOCK)
+    columns = [(start, factor[..., start:, start : start + BLOCK]) for start in starts]
+    half = torch.cat([covariance[..., start:] @ own for start, own in columns], -1)
+    return torch.cat([own.mT @ half[..., start:, :] for start, own in columns], -2)
 
 
 def _factor(covariance: Tensor) -> Tensor:
-    """L of covariances L L^T, singular or not."""
+    """Lower triangular L of covariances L L^T, singular or not."""
     factor, failed = torch.linalg.cholesky_ex(covariance)
-    if not failed.any():
+    singular = failed > 0
+    if not singular.any():
         return factor
-    values, vectors = torch.linalg.eigh(covariance)
-    return vectors * safe_sqrt(values).unsqueeze(-2)
+    values, vectors = torch.linalg.eigh(covariance[singular])
+    root = vectors * safe_sqrt(values).unsqueeze(-2)
+    return factor.index_put((singular,), torch.linalg.qr(root.mT).R.mT)
+
+
+def _whitened_shift(factor: Tensor, difference: Tensor, varying: Tensor, ridge: Tensor) -> Tensor:
+    """|L^-1 d|^2 of differences d (..., C), where L stands for the varying channels, the ridge's root for others."""
+    within = torch.linalg.solve_triangular(factor, difference[..., varying].unsqueeze(-1), upper=False)
+    others = difference.square().index_fill(-1, varying, 0)
+    return within.square().sum((-2, -1)) + (others / ridge).sum(-1)
+
+
+def _varying(*gaussians: Gaussian) -> Tensor:
+    """Indices (V,) of the channels that vary in any of them."""
+    variances = torch.stack([_diagonal(each.covariance) for each in gaussians])
+    return (variances > 0).flatten(0, -2).any(0).nonzero().squeeze(1)
+
+
+def _of_channels(covariance: Tensor, channels: Tensor) -> Tensor:
+    """The covariances (..., V, V) of some channels."""
+    if len(channels) == covariance.shape[-1]:
+        return covariance
+    return covariance[..., channels.unsqueeze(1), channels]
 
 
 def _diagonal(matrices: Tensor) -> Tensor:
@@ -192,4 +241,6 @@ def _ridge(variances: Tensor) -> Tensor:
 
 
 def _ridged(covariance: Tensor, ridge: Tensor) -> Tensor:
-    return covariance + torch.diag_embed(ridge.expand(covariance.shape[:-1]))
+    ridged = covariance.clone()
+    _diagonal(ridged).add_(ridge)
+    return ridged

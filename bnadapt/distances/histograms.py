@@ -73,7 +73,9 @@ class Histograms:
 
     def widened(self, low: Tensor, high: Tensor) -> "Histograms":
         """The same values in the bins of a range (R,) to (R,) that holds theirs."""
-        own, wanted = _window(self.low, self.high), _window(low, high)
+        if torch.equal(low, self.low) and torch.equal(high, self.high):
+            return self
+        own, wanted = self.window, _window(low, high)
         moved = (own[0] != wanted[0]) | (own[1] != wanted[1])
         if not moved.any():
             return Histograms(low, high, self.counts)
@@ -108,9 +110,14 @@ class Histograms:
         """Some of the rows."""
         return Histograms(self.low[chosen], self.high[chosen], self.counts[:, chosen])
 
+    @cached_property
+    def window(self) -> tuple[Tensor, Tensor]:
+        """Exponent k and number of the first bin, (R,) int64 each; bins are 2^k wide."""
+        return _window(self.low, self.high)
+
     def edges(self) -> Tensor:
         """(R, 513) float64, where bins begin and end."""
-        exponent, first = _window(self.low, self.high)
+        exponent, first = self.window
         bins = first.unsqueeze(1) + torch.arange(BINS + 1, device=self.low.device)
         return bins * torch.exp2(exponent.double()).unsqueeze(1)
 
@@ -127,15 +134,28 @@ class Histograms:
 
     def quantiles(self, levels: Tensor) -> Tensor:
         """Values (G, R, M) below which the shares `levels` (M,), rising, of a group's row lie."""
-        shares = self.shares()
-        reached = shares.cumsum(2)
-        reached = reached / reached[:, :, -1:]
-        wanted = levels.to(reached).expand(*reached.shape[:2], -1).contiguous()
-        bins = torch.searchsorted(reached, wanted).clamp(max=BINS - 1)
-        inside = 1 - (reached.gather(2, bins) - wanted) / shares.gather(2, bins).clamp(min=torch.finfo().tiny)
-        exponent, first = _window(self.low, self.high)
-        values = (first.unsqueeze(1) + bins + inside.clamp(0, 1)) * torch.exp2(exponent.double()).unsqueeze(1)
-        return torch.minimum(torch.maximum(values, self.low.unsqueeze(1)), self.high.unsqueeze(1))
+        counts = self.counts.double()
+        reached = counts.cumsum(2)
+        total = reached[:, :, -1:]
+        wanted = levels.to(reached) * torch.where(total > 0, total, torch.nan)
+        bins = torch.searchsorted(reached, wanted).clamp_(max=BINS - 1)
+        above = reached.gather(2, bins).sub_(wanted).div_(counts.gather(2, bins).clamp_(min=torch.finfo().tiny))
+        exponent, first = self.window
+        ends = above.neg_().add_(bins).add_((first + 1).unsqueeze(1))
+        return ends.mul_(torch.exp2(exponent.double()).unsqueeze(1)).clamp_(
+            self.low.unsqueeze(1), self.high.unsqueeze(1)
+        )
+
+
+def in_same_bins(source: Histograms, target: Histograms) -> tuple[Histograms, Histograms]:
+    """Both in the bins of their common range.
+
+    Raises:
+        DistanceError: they differ in their number of rows.
+    """
+    check_same_width(len(source.low), len(target.low))
+    low, high = torch.minimum(source.low, target.low), torch.maximum(source.high, target.high)
+    return source.widened(low, high), target.widened(low, high)
 
 
 def wasserstein_by_row(source: Histograms, target: Histograms) -> Tensor:
@@ -158,10 +178,10 @@ def energy_by_row(source: Histograms, target: Histograms) -> Tensor:
 
     (Szekely and Rizzo 2013), over bins in which both distribution functions rise evenly.
     """
-    source, target = _in_same_bins(source, target)
+    source, target = in_same_bins(source, target)
     difference = (source.shares() - target.shares()).cumsum(2)
     before = torch.nn.functional.pad(difference, (1, 0))[:, :, :-1]
-    width = torch.exp2(_window(source.low, source.high)[0].double())
+    width = torch.exp2(source.window[0].double())
     return 2 * width * (before.square() + before * difference + difference.square()).sum(2) / 3
 
 
@@ -173,7 +193,7 @@ def bhattacharyya_by_row(source: Histograms, target: Histograms) -> Tensor:
     (Bhattacharyya 1943), in 16 to 64 bins over the common range. n and m values cannot tell an overlap
     below :math:`1 / \sqrt{n m}`, which it is taken for if there is none.
     """
-    source, target = _in_same_bins(source, target)
+    source, target = in_same_bins(source, target)
     one, other = (each.shares().unflatten(2, (-1, COARSE)).sum(3) for each in (source, target))
     least = (source.counts.double().sum(2) * target.counts.double().sum(2)).rsqrt()
     return -torch.maximum((one * other).sqrt().sum(2), least).clamp(max=1).log()
@@ -203,9 +223,3 @@ def _window(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
 def _exponent(values: Tensor) -> Tensor:
     """The k of 2^(k-1) <= value < 2^k; that of the narrowest bins for zero."""
     return torch.where(values > 0, torch.frexp(values).exponent, SMALLEST_EXPONENT).long()
-
-
-def _in_same_bins(source: Histograms, target: Histograms) -> tuple[Histograms, Histograms]:
-    check_same_width(len(source.low), len(target.low))
-    low, high = torch.minimum(source.low, target.low), torch.maximum(source.high, target.high)
-    return source.widened(low, high), target.widened(low, high)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bnadapt.distances.comparison import Distance, compare, noise_floor
+from bnadapt.distances.comparison import Distance, compare_each, noise_floor
 from bnadapt.distances.measures import MEASURES, Measure
 from bnadapt.distances.sketch import Sketch
 
@@ -74,9 +74,10 @@ class LatentStates:
         half = source.samples // 2
         distances = {"noise_floor": (noise_floor(source, measures), (half, source.samples - half))}
         others = {"unadapted": self.target} | ({"adapted": self.adapted} if self.adapted else {})
-        for state, sketches in others.items():
-            target = sketches[layer]
-            distances[state] = compare(source, target, measures), (source.samples, target.samples)
+        targets = {state: sketches[layer] for state, sketches in others.items()}
+        compared = compare_each(source, list(targets.values()), measures)
+        for (state, target), found in zip(targets.items(), compared, strict=True):
+            distances[state] = found, (source.samples, target.samples)
         return distances
 
     def _rows(

@@ -6,7 +6,16 @@ from statistics import mean, stdev
 import pytest
 import torch
 
-from bnadapt.distances import MEASURES, Distance, Distribution, Sketch, compare, distances_between, noise_floor
+from bnadapt.distances import (
+    MEASURES,
+    Distance,
+    Distribution,
+    LatentStates,
+    Sketch,
+    compare,
+    distances_between,
+    noise_floor,
+)
 
 TRIALS = 60
 
@@ -73,6 +82,22 @@ def test_the_value_is_that_of_all_groups():
     alone = distances_between(one.distribution(), other.distribution())
     for name, distance in compare(one, other).items():
         assert distance.value == pytest.approx(alone[name].item(), rel=1e-12)
+
+
+def test_states_of_a_layer_have_the_distances_of_their_pairs():
+    source, target, adapted = sketch(0), sketch(1, tiles=5, shift=1.0), sketch(1, shift=0.5)
+    rows = LatentStates({"layer": source}, {"layer": target}, {"layer": adapted}).rows()
+    expected = {
+        "noise_floor": noise_floor(source),
+        "unadapted": compare(source, target),
+        "adapted": compare(source, adapted),
+    }
+    assert [(row.state, row.measure) for row in rows] == [(state, name) for state in expected for name in MEASURES]
+    for row in rows:
+        alone = expected[row.state][row.measure]
+        assert (row.value, row.bias_corrected, row.standard_error) == pytest.approx(
+            (alone.value, alone.bias_corrected, alone.standard_error), rel=1e-9
+        )
 
 
 def test_a_domain_of_one_tile_has_a_distance_and_no_error():

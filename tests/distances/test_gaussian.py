@@ -47,6 +47,39 @@ def isotropic(mean, deviation, channels=3):
     return Gaussian(torch.full((channels,), float(mean), dtype=torch.float64), covariance)
 
 
+def with_dead(one, channels):
+    """The same with channels that do not vary."""
+    alive = torch.ones(len(one.mean), dtype=torch.float64).index_fill(0, torch.tensor(channels, dtype=torch.int64), 0)
+    return Gaussian(one.mean, one.covariance * alive * alive[:, None])
+
+
+def from_matrix_roots(source, target):
+    """The measures with all correlations as their formulas are written, by scipy's roots of whole matrices."""
+    difference = (target.mean - source.mean).numpy()
+    first, second = source.covariance.numpy(), target.covariance.numpy()
+    identity, channels = np.eye(len(first)), len(first)
+
+    def squared_wasserstein(one, other, shift):
+        values, vectors = np.linalg.eigh(one)
+        root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+        cross = np.sqrt(np.linalg.eigvalsh(root @ other @ root).clip(0)).sum()
+        return shift @ shift + np.trace(one) + np.trace(other) - 2 * cross
+
+    ridge = (1e-2 * np.trace(first) / channels + 1e-12) * identity
+    whitening = np.linalg.inv(scipy.linalg.sqrtm(first + ridge).real)
+    whitened = whitening @ (second + ridge) @ whitening
+    scale = np.diag(1 / np.sqrt(np.diag(first + ridge)))
+    both = (1e-2 * np.trace(first + second) / 2 / channels + 1e-12) * identity
+    logs = [np.linalg.slogdet(each + both)[1] for each in (first, second, (first + second) / 2)]
+    inverse = np.linalg.inv((first + second) / 2 + both)
+    return {
+        "wasserstein": squared_wasserstein(first, second, difference) ** 0.5,
+        "normalised_wasserstein": (squared_wasserstein(identity, whitened, whitening @ difference) / channels) ** 0.5,
+        "frechet": squared_wasserstein(scale @ first @ scale, scale @ second @ scale, scale @ difference),
+        "bhattacharyya": difference @ inverse @ difference / 8 + (logs[2] - (logs[0] + logs[1]) / 2) / 2,
+    }
+
+
 def scaled(one, factor):
     return Gaussian(one.mean * factor, one.covariance * factor**2)
 
@@ -67,6 +100,25 @@ def test_wasserstein_agrees_with_pot_and_with_matrix_roots(channels, seed):
     means = np.square((one.mean - other.mean).numpy()).sum()
     expected = math.sqrt(means + np.trace(first) + np.trace(second) - 2 * cross)
     assert wasserstein(one, other).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("dead_in_source", "dead_in_target"), [([], []), ([0, 5], [5, 7]), ([], [1]), ([1], [])])
+@pytest.mark.parametrize("channels", [12, 150, 300])
+def test_all_correlations_and_dead_channels_give_what_the_formulas_say(channels, dead_in_source, dead_in_target):
+    source = with_dead(normal(channels, 1), dead_in_source)
+    target = with_dead(normal(channels, 2, 1.5), dead_in_target)
+    for name, expected in from_matrix_roots(source, target).items():
+        assert ALL[name](source, target).item() == pytest.approx(expected, rel=1e-9), name
+
+
+def test_channels_that_are_dead_in_one_of_several_gaussians_alone():
+    sources = [normal(seed=1), with_dead(normal(seed=1), [2])]
+    stacked = Gaussian(*(torch.stack([getattr(each, name) for each in sources]) for name in ("mean", "covariance")))
+    target = normal(seed=2)
+    several = Gaussian(target.mean.expand(2, -1), target.covariance.expand(2, -1, -1))
+    for measure in ALL.values():
+        alone = torch.stack([measure(each, target) for each in sources])
+        torch.testing.assert_close(measure(stacked, several), alone, rtol=1e-9, atol=0)
 
 
 def test_closed_forms_of_shifts_and_scalings():

@@ -65,6 +65,13 @@ def test_quantiles_are_within_a_bin_of_those_of_the_values():
     assert ((histograms.quantiles(levels)[0] - expected).abs() <= widths).all()
 
 
+def test_a_group_without_values_has_no_quantiles():
+    histograms = Histograms.of(values((20, 3)), torch.zeros(20, dtype=torch.int64), 2)
+    found = histograms.quantiles(torch.tensor([0.1, 0.5]))
+    assert torch.isfinite(found[0]).all()
+    assert found[1].isnan().all()
+
+
 @pytest.mark.parametrize(("scale", "shift"), [(1, 0.5), (2, 0), (0.2, 3), (1, 100), (1, 0.02)])
 def test_wasserstein_agrees_with_pot(scale, shift):
     one, other = values().double(), values(seed=1).double() * scale + shift
