@@ -130,7 +130,7 @@ def main() -> None:
             if output.is_mount():
                 subprocess.run(["umount", output], check=True)
     printed(f"{SECTIONS} sections of {SIDE} x {SIDE} pixels", rows)
-    save(results_path("survival"), {"machine": MACHINE, "rows": rows})
+    save(results_path("survival"), {**MACHINE, "survival": rows})
 
 
 if __name__ == "__main__":

@@ -262,7 +262,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             rows = parts[name](Path(place), str(trained(Path(place))))
         printed(f"{name}: U-Net of {CHANNELS} channels, sections of {SIDE} x {SIDE} pixels", rows)
-        results = {**results, "machine": MACHINE, name: rows}
+        results = {**results, **MACHINE, name: rows}
         save(path, results)
 
 

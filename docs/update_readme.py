@@ -48,6 +48,25 @@ def update_distances(pages: Path) -> None:
         replace(ROOT / "docs" / "distances.md", "distances-pages", "\n".join(found))
 
 
+def update_volumes() -> None:
+    """The tables of the benchmarks of volumes."""
+    titles = {
+        "throughput": "Seconds for a section of 1024 x 1024, beside raw forward passes of the same tiles in memory",
+        "memory": "24 sections spread over volumes of several sizes, and adaptation to these",
+        "peers": "The same network on the same sections in memory; the seam error is the largest difference of a"
+        " probability from that of the network on the whole section",
+        "survival": "Runs that were cut off and went on, compared byte for byte with one that was not",
+    }
+    parts = [
+        f"{titles[name]} ({device}):\n\n{table(results[name])}"
+        for benchmark in ("volume", "survival")
+        for device, results in benchmarked(benchmark)
+        for name in titles
+        if name in results
+    ]
+    replace(ROOT / "docs" / "volumes.md", "volume-benchmark", "\n".join(parts))
+
+
 def update_studies(studies: Path) -> None:
     """Pages and tables of finished studies, what they found, and how long the targets of a grid take."""
     page = ROOT / "docs" / "studies" / "README.md"
@@ -107,5 +126,6 @@ def written(value: object) -> str:
 
 if __name__ == "__main__":
     update_batchnorm()
+    update_volumes()
     update_distances(RUNS / "distances-em")
     update_studies(RUNS / "studies")
