@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
@@ -83,6 +83,7 @@ class AdaptationTrainer(Trainer):
         output: str = "predictions",
         overwrite: bool = False,
         bank: str | None = None,
+        probabilities: Literal["uint8", "uint16", "float16", "float32"] | None = None,
         sections: list[int] | None = None,
         scheduler: str | None = None,
     ) -> None:
@@ -97,6 +98,8 @@ class AdaptationTrainer(Trainer):
                 off, the same one goes on; till then what is segmented waits in a hidden folder of it.
             overwrite: whether to replace files of the same names.
             bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
+            probabilities: type in which they are stored, 1 as its greatest integer; by default as fine as that of the
+                images. PNG takes no floating point, MRC no uint8; uint16 is taken then.
             sections: numbers of those that this run segments, from 0, for jobs that share the work; when they have
                 ended, the same command without it does what is left, and writes the files.
             scheduler: address of a dask scheduler, such as tcp://host:8786, whose workers do the work; they must find
@@ -112,19 +115,21 @@ class AdaptationTrainer(Trainer):
             raise InputError(
                 f"predict: there is no section {wrong[0]}; --sections are numbers from 0 to {len(names) - 1}."
             )
-        blocks = blocks_for(model, datamodule)
-        identity = identity_of(model, datamodule, ckpt_path, bank, blocks, str(self.precision))
+        blocks, options = blocks_for(model, datamodule), {"ckpt_path": ckpt_path, "bank": bank}
+        stored = {"probabilities": probabilities or "as fine as the images"}
+        identity = identity_of(model, datamodule, blocks, str(self.precision), **options) | stored
         unfinished = Unfinished(folder, identity, len(names))
         if not unfinished.is_complete:
             refuse_existing(target.writer(folder).paths(names), overwrite)
         if scheduler is not None:
-            unfinished.begin(overwrite)
-            options = {"ckpt_path": ckpt_path, "output": str(folder.absolute()), "overwrite": overwrite, "bank": bank}
+            options |= {"output": str(output), "overwrite": overwrite, "probabilities": probabilities}
             settings = {"precision": self.precision, "limit_predict_batches": self.limit_predict_batches}
+            unfinished.begin(overwrite)
             shared = _Segmenting(os.getcwd(), model, datamodule, settings, options)
-            missing = sorted(set(range(len(names))) - unfinished.finished().keys())
-            done_by_workers(scheduler, _segment, shared, missing, "Segmenting")
-        files = PredictionFiles(target.writer(unfinished.results), unfinished, names, blocks, sections, overwrite)
+            done_by_workers(scheduler, _segment, shared, unfinished.missing(), "Segmenting")
+        files = PredictionFiles(
+            target.writer(unfinished.results), unfinished, names, blocks, sections, overwrite, probabilities
+        )
         try:
             with self._with([*_applied(bank), *self.callbacks, files]), self._without_limit():
                 super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from torch import Tensor
 
+from bnadapt import __version__
 from bnadapt.data.datamodule import report_blank
 from bnadapt.data.datasets import Outline
 from bnadapt.data.masks import as_stored
@@ -38,6 +39,7 @@ class PredictionFiles(Callback):
         blocks: how they are cut.
         chosen: numbers of those to segment; all by default.
         overwrite: whether to throw away what a run of another identity has left.
+        probability: type of the stored probabilities; by default as fine as that of the image.
 
     Attributes:
         blank: names of sections with nothing to see, once all are written.
@@ -51,6 +53,7 @@ class PredictionFiles(Callback):
         blocks: Blocks,
         chosen: Sequence[int] | None = None,
         overwrite: bool = False,
+        probability: str | None = None,
     ) -> None:
         self.writer = writer
         self.unfinished = unfinished
@@ -58,6 +61,7 @@ class PredictionFiles(Callback):
         self.blocks = blocks
         self.chosen = range(len(names)) if chosen is None else chosen
         self.overwrite = overwrite
+        self.probability = probability
         self.blank: list[str] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._pending: Future | None = None
@@ -86,7 +90,7 @@ class PredictionFiles(Callback):
             )
         missing = [number for number in self.chosen if number not in finished]
         trainer.datamodule.segment_by(self.blocks, missing[trainer.global_rank :: trainer.world_size])
-        self.writer.begin(len(self.names))
+        self.writer.begin(len(self.names), {"version": __version__, **self.unfinished.run})
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say how sections are cut, and how much memory that takes."""
@@ -156,5 +160,6 @@ class PredictionFiles(Callback):
             probabilities = resampled(probabilities, section.original_size)
         mask = as_stored(probabilities.argmax(0), len(probabilities))
         foreground = np.clip(1 - probabilities[0], 0, 1)
-        self.writer.write(section.index, section.name, mask, stored_probability(foreground, np.dtype(section.dtype)))
+        probability = stored_probability(foreground, np.dtype(self.probability or section.dtype))
+        self.writer.write(section.index, section.name, mask, probability)
         self.unfinished.finish(section.index, BLANK if section.is_blank else "")

@@ -1,6 +1,6 @@
 """Write OME-Zarr (0.5) images section by section, with a pyramid of resolutions in plane."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,18 @@ class OmeZarrWriter(StackWriter):
         dtype: of a pixel.
         voxel: its sides.
         reduce: makes one number of the last axis, of 4: `mean`, or `majority` for classes.
+        provenance: what it comes from, for the attribute `bnadapt`.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, voxel: Voxel, reduce: Reduction) -> None:
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        voxel: Voxel,
+        reduce: Reduction,
+        provenance: Mapping[str, str] | None = None,
+    ) -> None:
         import zarr
 
         self.reduce = reduce
@@ -39,6 +48,8 @@ class OmeZarrWriter(StackWriter):
                 )
                 for number, each in enumerate(_shapes(shape))
             ]
+        if provenance:
+            group.attrs["bnadapt"] = dict(provenance)
         group.attrs["ome"] = {"version": VERSION, "multiscales": [_metadata(path.name, len(self.levels), voxel)]}
 
     def write(self, index: int, section: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """Write predicted masks and probabilities in the format of the images they belong to."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,8 @@ class SectionWriter(ABC):
     folder already of an earlier process stays. When all have come, one process closes its writer.
     """
 
-    def begin(self, count: int) -> None:  # noqa: B027  (most writers need not know)
-        """Say how many sections there will be."""
+    def begin(self, count: int, provenance: Mapping[str, str] | None = None) -> None:  # noqa: B027  (most need not know)
+        """Say how many sections there will be, and what they come from."""
 
     @abstractmethod
     def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
@@ -91,11 +91,12 @@ class StackFile(SectionWriter):
         self.voxel = voxel
         self.is_ome_zarr = is_ome_zarr
         self.count = 0
+        self.provenance: Mapping[str, str] = {}
         self._stacks: list[StackWriter] = []
 
-    def begin(self, count: int) -> None:
-        """Stacks have as many sections as there will be."""
-        self.count = count
+    def begin(self, count: int, provenance: Mapping[str, str] | None = None) -> None:
+        """Stacks have as many sections as there will be; OME-Zarr tells what they come from."""
+        self.count, self.provenance = count, provenance or {}
 
     def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write a section into both stacks; see `SectionWriter.write`."""
@@ -133,7 +134,7 @@ class StackFile(SectionWriter):
 
     def _opened(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, reduce: Reduction) -> StackWriter:
         if self.is_ome_zarr:
-            return OmeZarrWriter(path, shape, dtype, self.voxel, reduce)
+            return OmeZarrWriter(path, shape, dtype, self.voxel, reduce, self.provenance)
         if self._is_zarr:
             return open_for_writing(path, shape, dtype, self.key)
         return open_for_writing(self._waiting(path), shape, dtype, None)
@@ -165,10 +166,10 @@ def stored_probability(probability: np.ndarray, dtype: np.dtype) -> np.ndarray:
     Args:
         probability: of the foreground.
         dtype: of the image: of 8 bits (or truth values), uint8 with 255 for 1; of more, uint16 with 65,535 for 1; of
-            floating point, float32 with 1.
+            floating point, float32 (of 16 bits float16) with 1.
     """
     if np.issubdtype(dtype, np.floating):
-        return probability.astype(np.float32)
+        return probability.astype(np.float16 if dtype.itemsize == 2 else np.float32)
     stored = np.dtype(np.uint8 if dtype.itemsize == 1 else np.uint16)
     return np.rint(probability * np.iinfo(stored).max).astype(stored)
 

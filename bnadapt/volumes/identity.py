@@ -18,20 +18,20 @@ AT_ONCE = 2**24  # bytes
 def identity_of(
     model: LightningModule,
     datamodule: DomainPair,
-    ckpt_path: str | None,
-    bank: str | None,
     blocks: Blocks,
     precision: str,
+    ckpt_path: str | None = None,
+    bank: str | None = None,
 ) -> dict[str, str]:
     """What a segmentation of the target depends on, by the names that messages give it.
 
     Args:
         model: the task.
         datamodule: with the target.
-        ckpt_path: from which the task's weights come; if none, they are its own.
-        bank: of statistics that the network is held to.
         blocks: how sections are cut.
         precision: of Lightning.
+        ckpt_path: from which the task's weights come; if none, they are its own.
+        bank: of statistics that the network is held to.
     """
     return {
         "network": _of_file(ckpt_path) if ckpt_path else _of_network(model.network),

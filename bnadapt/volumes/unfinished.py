@@ -83,6 +83,10 @@ class Unfinished:
                 found[number] = said
         return found
 
+    def missing(self) -> list[int]:
+        """Numbers of the pieces that are not finished."""
+        return sorted(set(range(self.count)) - self.finished().keys())
+
     def finish(self, number: int, said: str = "") -> None:
         """Put down that a piece is written.
 

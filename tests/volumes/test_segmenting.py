@@ -144,6 +144,7 @@ def stored(path, pixels):
         (["--data.target_change.inverted_about=1"], "change of the target"),
         (["--trainer.precision=bf16-mixed"], "precision"),
         (["--trainer.limit_predict_batches=5"], "pieces"),
+        (["--probabilities=float32"], "probabilities"),
     ],
 )
 def test_another_run_does_not_go_on_with_it(best, volume, monkeypatch, refused, options, words):
@@ -320,6 +321,23 @@ def test_workers_of_a_scheduler_do_the_work_and_one_may_be_lost(best, tmp_path):
         thread.start()
         main(command(best, path, f"--scheduler={cluster.scheduler_address}"))
     assert content("out") == content("one")
+
+
+@pytest.mark.parametrize(("kind", "one"), [("uint8", 255), ("uint16", 65535), ("float16", 1), ("float32", 1)])
+def test_probabilities_are_stored_as_asked(best, volume, kind, one):
+    main(command(best, volume, "--probabilities", kind))
+    main(command(best, volume, output="usual"))
+    assert written("out").dtype == kind
+    assert written("usual").dtype == "uint8"
+    np.testing.assert_allclose(written("out") / one, written("usual") / 255, atol=1 / 255)
+
+
+def test_ome_zarr_tells_what_it_comes_from(best, volume, tmp_path):
+    path = stored(tmp_path / "input.ome.zarr", zarr.open_array(volume, mode="r")[:])
+    main(command(best, path))
+    told = zarr.open_group("out/input_mask.ome.zarr", mode="r").attrs["bnadapt"]
+    assert told["network"] == hashlib.sha256(best.read_bytes()).hexdigest()
+    assert told["blocks"] == "Blocks(size=1024, margin=94, stride=16)"
 
 
 def test_a_scheduler_that_is_not_there_is_refused(best, volume, refused):
