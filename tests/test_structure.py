@@ -14,7 +14,7 @@ import bnadapt
 ROOT = Path(bnadapt.__file__).parent
 LAYERS = (
     ("errors", "studies/__init__"),
-    ("files", "signatures", "next_command", "provenance", "quiet"),
+    ("dask_client", "files", "signatures", "next_command", "provenance", "quiet"),
     ("options", "refusals"),
     ("parser", "command_help"),
     ("batchnorm",),

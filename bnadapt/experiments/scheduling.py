@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from bnadapt.dask_client import connected
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation
 from bnadapt.experiments.networks import SourceNetwork, quiet, trained
@@ -173,14 +174,7 @@ def _measure(cases: Sequence[Case], folders: Folders, threads: int | None, netwo
 def _client(scheduler: str | None, workers: int | None, pieces: int) -> Iterator[tuple[Client, int | None]]:
     """A client of at most so many workers as pieces of work, and the threads of each, if that is ours to say."""
     if scheduler:
-        try:
-            client = Client(scheduler, timeout=10)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{scheduler}: no dask scheduler answers there ({error}); start one with `dask scheduler`, or leave out"
-                " --scheduler."
-            ) from error
-        with client:
+        with connected(scheduler) as client:
             yield client, None
         return
     cores = os.cpu_count() or 1

@@ -31,16 +31,11 @@ def done_by_workers(
     """
     if find_spec("distributed") is None:
         raise InputError("--scheduler needs dask; pip install 'bnadapt[studies]', or leave it out.")
-    from dask.distributed import Client, as_completed
+    from dask.distributed import as_completed
 
-    try:
-        client = Client(address, timeout=10)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{address}: no dask scheduler answers there ({error}); start one with `dask scheduler`, or leave out"
-            " --scheduler."
-        ) from error
-    with client:
+    from bnadapt.dask_client import connected
+
+    with connected(address) as client:
         threads = sum(client.nthreads().values())
         if not threads:
             raise InputError(f"{address}: the scheduler has no workers; start some with `dask worker {address}`.")

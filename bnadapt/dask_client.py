@@ -1,0 +1,22 @@
+"""Connect to a dask scheduler."""
+
+from dask.distributed import Client
+
+from bnadapt.errors import InputError
+
+TIMEOUT = 10  # seconds
+
+
+def connected(address: str) -> Client:
+    """A client of the scheduler at an address, such as tcp://host:8786.
+
+    Raises:
+        InputError: nothing answers there.
+    """
+    try:
+        return Client(address, timeout=TIMEOUT)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{address}: no dask scheduler answers there ({error}); start one with `dask scheduler`, or leave out"
+            " --scheduler."
+        ) from error
