@@ -89,7 +89,8 @@ class PredictionFiles(Callback):
                 len(self.names),
             )
         missing = [number for number in self.chosen if number not in finished]
-        trainer.datamodule.segment_by(self.blocks, missing[trainer.global_rank :: trainer.world_size])
+        shares = np.array_split(missing, trainer.world_size)  # of neighbours, which may lie in common chunks
+        trainer.datamodule.segment_by(self.blocks, shares[trainer.global_rank].tolist())
         self.writer.begin(len(self.names), {"version": __version__, **self.unfinished.run})
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -22,6 +22,7 @@ from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
+MOST_OF_A_SECTION = 8  # tiles that are drawn together where a section costs as much to read as several do
 
 
 class DomainPair(LightningDataModule):
@@ -221,7 +222,7 @@ class DomainPair(LightningDataModule):
     def to_predict(self) -> SectionsToSegment:
         """The sections that `predict` segments: all of the target, each read when its turn comes."""
         target = self._needed("target")
-        sections = [Section(e.name, e.read_image, None, e.pixel_size_nm) for e in target.to_predict()]
+        sections = [section.without_mask() for section in target.to_predict()]
         if not sections:
             raise InputError(f"{target.name}: has no images; give some to segment.")
         self.scalings.of("target", target)  # told, or refused, before the work
@@ -243,7 +244,18 @@ class DomainPair(LightningDataModule):
         sections = domain.adaptation()
         order = np.random.default_rng(seed).permutation(len(sections))
         readers = [partial(self._prepare, which, domain, sections[index]) for index in order]
-        return DrawnTiles(readers, domain.name, self.tile_size, self.overlap, count, shard, self.batch_size, seed)
+        deepest = max((section.depth for section in sections), default=1)
+        return DrawnTiles(
+            readers,
+            domain.name,
+            self.tile_size,
+            self.overlap,
+            count,
+            shard,
+            self.batch_size,
+            seed,
+            min(deepest, MOST_OF_A_SECTION),
+        )
 
     def labelled_tiles(self, which: str, block: str, count: int, seed: int = 0) -> DataLoader:
         """Labelled tiles of a block of `source` or `target`, `count` of them drawn at random, or all.

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class Section:
         read_mask: gives class indices (H, W), 255 where ignored; None without a label.
         pixel_size_nm: side of a pixel in nanometres, where known.
         group: sections of one group never fall into different blocks.
+        depth: sections that are stored together, so that one costs as much to read as all of them.
     """
 
     name: str
@@ -31,6 +32,11 @@ class Section:
     read_mask: Callable[[], np.ndarray] | None = None
     pixel_size_nm: float | None = None
     group: str | None = None
+    depth: int = 1
+
+    def without_mask(self) -> "Section":
+        """The same, unlabelled."""
+        return replace(self, read_mask=None)
 
 
 class Domain(ABC):
@@ -99,7 +105,7 @@ class Domain(ABC):
             sections = sections + self.block("train")
         if not sections:
             raise InputError(f"{self.name}: has no images to adapt to; give some, labelled or not.")
-        return [Section(each.name, each.read_image, None, each.pixel_size_nm, each.group) for each in sections]
+        return [section.without_mask() for section in sections]
 
     def to_predict(self) -> list[Section]:
         """All sections, labelled or not, that `predict` segments."""

@@ -34,6 +34,7 @@ class DrawnTiles(IterableDataset):
         shard: this process takes batch `shard[0]` of every `shard[1]`, as do all others.
         batch_size: tiles in a batch.
         seed: of the order of tiles within sections.
+        of_a_section: tiles to take of every section that is read, if it has as many.
 
     Attributes:
         blank_sections: names of those that the last iteration found to be blank.
@@ -53,6 +54,7 @@ class DrawnTiles(IterableDataset):
         shard: tuple[int, int] = (0, 1),
         batch_size: int = 1,
         seed: int = 0,
+        of_a_section: int = 1,
     ) -> None:
         self.sections = sections
         self.context = context
@@ -62,6 +64,7 @@ class DrawnTiles(IterableDataset):
         self.shard = shard
         self.batch_size = batch_size
         self.seed = seed
+        self.of_a_section = of_a_section
         self.blank_sections: set[str] = set()
         self.blank_tiles: set[tuple[int, int]] = set()
         self._first: PreparedSection | None = None
@@ -83,7 +86,7 @@ class DrawnTiles(IterableDataset):
         """The tiles, in sweeps over the sections: in each as many of every section as are still wanted on average."""
         taken = dict.fromkeys(range(len(self.sections)), 0)
         left = sys.maxsize if self.count is None else self.count
-        while quotas := _shared_out(left, list(taken)):
+        while quotas := _shared_out(left, list(taken), self.of_a_section):
             for group in _groups(list(quotas), SECTIONS_IN_MEMORY):
                 streams = {section: islice(self._tiles(section, taken[section]), quotas[section]) for section in group}
                 for section, tile in _in_turn(streams):
@@ -113,8 +116,9 @@ class DrawnTiles(IterableDataset):
                 yield tile
 
 
-def _shared_out(count: int, sections: list[int]) -> dict[int, int]:
+def _shared_out(count: int, sections: list[int], at_least: int) -> dict[int, int]:
     """How many tiles each section is to give; those that are to give none are left out."""
+    sections = sections[: -(-count // at_least)]
     share, rest = divmod(count, len(sections)) if sections else (0, 0)
     return {section: share + (number < rest) for number, section in enumerate(sections) if share or number < rest}
 

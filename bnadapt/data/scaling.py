@@ -25,6 +25,7 @@ from bnadapt.errors import InputError
 log = logging.getLogger(__name__)
 
 SECTIONS, PIXELS = 16, 2**16  # drawn of a domain, and of each of its sections, to find the range that it occupies
+COSTLY_SECTIONS = 8  # where each costs as much to read as several
 PADDING = 0.05  # share of pixels with the least or greatest value from which on they are taken for padding
 
 
@@ -126,15 +127,16 @@ class Scalings:
             sections = domain.to_predict()
         generator = np.random.default_rng(0)
         order = generator.permutation(len(sections)).tolist()
+        count = SECTIONS if all(section.depth == 1 for section in sections) else COSTLY_SECTIONS
         first: PreparedSection | None = None
         drawn: list[np.ndarray] = []
-        for index in (*sorted(order[:SECTIONS]), *order[SECTIONS:]):
+        for index in (*sorted(order[:count]), *order[count:]):
             section = prepare(sections[index], domain.name, self.pixel_size_nm, _unchanged)
             if not section.is_blank:
                 first = first or section.without_pixels()
                 check_channels(section, first, domain.name)
                 drawn.append(_drawn_pixels(section, generator))
-            if len(drawn) == SECTIONS:
+            if len(drawn) == count:
                 break
         if not drawn:
             raise InputError(

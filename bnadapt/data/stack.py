@@ -132,6 +132,7 @@ class Stack(Domain):
                 read_image=partial(_read, self._images, index),
                 read_mask=partial(self._read_mask, index) if self._masks is not None else None,
                 pixel_size_nm=self.pixel_size_nm,
+                depth=self._images.depth,
             )
             for index in range(len(self._images))
         ]

@@ -1,6 +1,7 @@
 """`predict` of volumes: the same whatever the blocks, in however many runs and processes."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from dask.distributed import Client, LocalCluster
 
 from bnadapt.cli import main
 from bnadapt.data.readers import open_stack
+from bnadapt.data.readers.sections import Sections
 from bnadapt.data.writers import StackFile
 from bnadapt.errors import InputError
 from bnadapt.tasks import SegmentationTask
@@ -295,6 +297,20 @@ def test_unwritable_lines_are_told(best, volume, refused, tmp_path):
     assert "cannot be written" in refused(*command(best, volume, output=tmp_path / "file" / "out"))
     with pytest.raises(InputError, match="limit_predict_batches 0 leaves nothing"):
         main(command(best, volume, "--trainer.limit_predict_batches=0"))
+
+
+@pytest.mark.parametrize(("depth", "sections"), [(1, 64), (4, 16), (64, 8)])
+def test_adaptation_reads_fewer_sections_where_each_costs_as_much_as_many(best, tmp_path, monkeypatch, depth, sections):
+    path = tmp_path / "deep.zarr"
+    pixels = np.random.default_rng(0).integers(255, size=(128, 96, 96), dtype=np.uint8)
+    zarr.create_array(path, data=pixels, chunks=(depth, 48, 48))
+    read = []
+    whole = Sections.__getitem__
+    monkeypatch.setattr(Sections, "__getitem__", lambda self, index: (read.append(index), whole(self, index))[1])
+    target = ["--data.target=Stack", f"--data.target.images={path}", "--data.tile_size=32", "--data.overlap=0"]
+    main(["adapt", "--ckpt_path", str(best), *target, *QUIET, "--class_proportions=source", "--output=adapted.ckpt"])
+    assert len(set(read)) == sections
+    assert json.loads(Path("adapted.json").read_text())["tiles"] == 64
 
 
 def test_jobs_share_the_work(best, volume, refused):

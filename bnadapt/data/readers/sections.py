@@ -44,6 +44,9 @@ class Sections:
         reopen: opens the array again.
         remedy: what to do about axes that are too many.
 
+    Attributes:
+        depth: sections that a chunk of the file holds.
+
     Raises:
         InputError: the axes are none of a stack, or the index is of none of them.
     """
@@ -73,7 +76,7 @@ class Sections:
         self._order = [found.rows, found.columns, *([] if found.channels is None else [found.channels])]
         self._reopen = reopen
         self._process = os.getpid()
-        self._depth = self._sections_of_a_chunk()
+        self.depth = self._sections_of_a_chunk()
         self._last: Slab | None = None
 
     @property
@@ -131,14 +134,14 @@ class Sections:
 
     def _neighbours(self, index: int) -> tuple[int, int]:
         """The first of the sections that are read with one, and the one behind the last."""
-        if self._depth == 1:
+        if self.depth == 1:
             return index, index + 1
         section = int(np.prod(self.shape[1:])) * self.dtype.itemsize
-        parts = -(-self._depth // max(1, MOST_SLAB // section))
-        height = -(-self._depth // parts)
-        chunk = index // self._depth * self._depth
+        parts = -(-self.depth // max(1, MOST_SLAB // section))
+        height = -(-self.depth // parts)
+        chunk = index // self.depth * self.depth
         start = chunk + (index - chunk) // height * height
-        return start, min(start + height, chunk + self._depth, len(self))
+        return start, min(start + height, chunk + self.depth, len(self))
 
     def _read(self, start: int, stop: int) -> np.ndarray:
         where = [slice(None)] * len(self._lengths)
