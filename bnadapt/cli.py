@@ -19,7 +19,8 @@ from bnadapt.callbacks.run_config import RunConfig
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
 from bnadapt.files import ensure_folder
-from bnadapt.next_command import MASKS, has_masks, next_command
+from bnadapt.gain.candidates import NONE
+from bnadapt.next_command import MASKS, has_masks, next_command, source_summary_command
 from bnadapt.parser import CommandParser
 from bnadapt.quiet import quiet
 from bnadapt.reports.console import (
@@ -30,6 +31,7 @@ from bnadapt.reports.console import (
     print_next,
     print_page,
     print_prediction,
+    print_preview,
     print_scores,
     print_source_summary,
     print_training,
@@ -37,6 +39,7 @@ from bnadapt.reports.console import (
 )
 from bnadapt.reports.distance_page import write_distances
 from bnadapt.reports.latents import LatentFindings
+from bnadapt.reports.preview_page import Commands, write_preview
 from bnadapt.reports.proportions_figure import scan_figure
 from bnadapt.reports.rendering import rendered
 from bnadapt.reports.verdict_page import write_verdict
@@ -45,7 +48,7 @@ from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTa
 from bnadapt.trainer import AUTO, AdaptationTrainer
 
 STEPS = 1000  # of a training that is given no length
-OWN = ("adapt", "recommend", "distances", "export", "source_summary")
+OWN = ("adapt", "recommend", "preview", "distances", "export", "source_summary")
 
 
 class BnadaptCLI(LightningCLI):
@@ -187,6 +190,16 @@ class BnadaptCLI(LightningCLI):
         self._write_verdict(Path(self.config.recommend.output))
         self._print_next("adapt", more=["--choose", AUTO])
 
+    def after_preview(self) -> None:
+        """Write the page of it, with the commands that follow for every candidate."""
+        preview, folder = self.trainer.previewed, Path(self.config.preview.output)
+        segmenting = {name: self._segmenting(name, options) for name, options in preview.options.items()}
+        judge = self._next_command("recommend") if preview.can_be_judged else None
+        print_preview(preview)
+        write_preview(preview, Commands(segmenting, judge, source_summary_command(self._ckpt_path)), folder)
+        print_page(folder / "index.html")
+        self._print_next("recommend" if judge else "adapt")
+
     def after_distances(self) -> None:
         """Write the page of the distances."""
         if findings := self._found_distances:
@@ -219,8 +232,27 @@ class BnadaptCLI(LightningCLI):
 
     def _print_next(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> None:
         """Print the command that follows; it takes this one's checkpoint unless another is given."""
-        path = ckpt_path or Path(self.config[self.config.subcommand].ckpt_path)
-        print_next(next_command(name, self.arguments, ckpt_path=path, more=more))
+        print_next(self._next_command(name, ckpt_path, more))
+
+    def _next_command(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> str:
+        return next_command(name, self.arguments, ckpt_path=ckpt_path or self._ckpt_path, more=more)
+
+    @property
+    def _ckpt_path(self) -> Path:
+        """Of this command."""
+        return Path(self.config[self.config.subcommand].ckpt_path)
+
+    def _segmenting(self, candidate: str, options: Sequence[str]) -> list[str]:
+        """What one would type to segment all of the target under a candidate."""
+        source = self._ckpt_path
+        output = ["--output", f"predictions-{candidate}"]
+        if candidate == NONE and self.model.source_bank is None:
+            return [self._next_command("predict", more=output)]
+        adapted = source.with_name(f"{source.stem}-{candidate}.ckpt")
+        return [
+            self._next_command("adapt", more=[*options, "--output", str(adapted)]),
+            self._next_command("predict", adapted, output),
+        ]
 
     @property
     def _found_distances(self) -> LatentFindings | None:

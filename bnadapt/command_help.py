@@ -91,6 +91,10 @@ HELP: Mapping[str, Help] = {
         " on with an interrupted run.",
     ),
     "recommend": Help(f"--ckpt_path {CHECKPOINT} \\\n      {TARGET}", OF_MASKED_TARGET),
+    "preview": Help(
+        f"--ckpt_path {CHECKPOINT} \\\n      --data.target Stack --data.target.images volume.tif",
+        (*OF_TARGET, "data.adaptation_tiles", "data.tile_size", *RUNNING),
+    ),
     "adapt": Help(
         f"--ckpt_path {CHECKPOINT} \\\n      {TARGET} --output adapted.ckpt",
         (*OF_TARGET, "data.adaptation_tiles", "data.tile_size", *RUNNING),

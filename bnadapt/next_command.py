@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 KEPT = ("config", "c", "data.tile_size", "data.overlap", "model", "model.network", "trainer.accelerator")
+SEEN = ("data.intensity", "data.pixel_size_nm")  # asked for beside what a checkpoint remembers
 TARGET, TARGET_MASKS = "data.target", "data.target.masks"
 IMAGES = ["--data.target", "Folder", "--data.target.images", "IMAGES"]
 MASKS = ["--data.target.masks", "MASKS"]
@@ -20,10 +21,17 @@ def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, more: Seque
         more: further options.
     """
     options = [(_name_of(option[0]), option) for option in _options(done[1:])]
-    kept = [token for known, option in options if _is_kept(known, name) for token in option]
+    seen = () if done[0] == "fit" else SEEN
+    kept = [token for known, option in options if known in seen or _is_kept(known, name) for token in option]
     if not {"config", "c", TARGET} & {known for known, _ in options}:
         kept = [*IMAGES, *kept]
     return shlex.join(["bnadapt", name, "--ckpt_path", str(ckpt_path), *kept, *more])
+
+
+def source_summary_command(ckpt_path: Path) -> str:
+    """The command line that adds to a checkpoint what is to be known of its source; its images are to be filled in."""
+    source = "--data.source Folder --data.source.images IMAGES --data.source.masks MASKS"
+    return f"bnadapt source_summary --ckpt_path {shlex.quote(str(ckpt_path))} {source}"
 
 
 def has_masks(done: Iterable[str]) -> bool:
@@ -50,4 +58,6 @@ def _name_of(option: str) -> str:
 def _is_kept(option: str, command: str) -> bool:
     if option.startswith(TARGET_MASKS) and command == "predict":
         return False
+    if option == "data.adaptation_tiles" and command == "adapt":
+        return True
     return option in KEPT or option == TARGET or option.startswith(f"{TARGET}.")

@@ -14,6 +14,7 @@ from bnadapt.studies import STUDIES
 COMMANDS = {
     "fit": "train a network on the source",
     "recommend": "say whether and how to adapt a network to the target, and what to expect",
+    "preview": "show some regions of a target under every way to treat it, before all of it is segmented",
     "adapt": "re-estimate a network's BatchNorm statistics on images of the target",
     "test": "score a network on labelled test sets",
     "predict": "segment images of the target",

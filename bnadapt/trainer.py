@@ -16,6 +16,7 @@ from bnadapt.adaptation import SCANNED_TILES, ClassProportions, Recipe
 from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
 from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, PredictionFiles, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import adapted_files, save_adapted
+from bnadapt.callbacks.preview import check_preview, preview_target
 from bnadapt.callbacks.source_summary import add_source_summary
 from bnadapt.callbacks.verdict import judge_target, recipe_of, target_change_of
 from bnadapt.data import TargetChange
@@ -24,6 +25,7 @@ from bnadapt.exchange import FORMATS, About, FormatName, write_model
 from bnadapt.files import refuse_existing, refuse_inputs, try_place
 from bnadapt.gain import CANDIDATES, Trials, Verdict
 from bnadapt.gain.verdict import verdict_on
+from bnadapt.reports.preview import Preview
 from bnadapt.reports.verdict_page import verdict_record
 from bnadapt.volumes.blocks import blocks_for
 from bnadapt.volumes.identity import identity_of
@@ -43,6 +45,7 @@ class AdaptationTrainer(Trainer):
         blank: how many of them had nothing to see.
         exported_path: of the file that `export` has written.
         judged: the verdict of `recommend`, and what it rests on.
+        previewed: what `preview` has seen.
     """
 
     adapted_path: Path | None = None
@@ -51,6 +54,7 @@ class AdaptationTrainer(Trainer):
     blank: int = 0
     exported_path: Path | None = None
     judged: tuple[Verdict, Trials] | None = None
+    previewed: Preview | None = None
 
     def test(
         self,
@@ -269,6 +273,43 @@ class AdaptationTrainer(Trainer):
 
         self._do(work, model, datamodule, ckpt_path)
 
+    def preview(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule,
+        ckpt_path: str | None = None,
+        output: str = "preview",
+        overwrite: bool = False,
+        regions: int = 6,
+        candidates: list[str] | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Show some regions of the target under every candidate on a page, before all of it is segmented.
+
+        Args:
+            model: the task.
+            datamodule: its target is looked at, without masks.
+            ckpt_path: checkpoint of the trained network.
+            output: folder for the page and its pictures.
+            overwrite: whether to replace what an earlier run has written there.
+            regions: tiles that are shown, drawn at random from all of the target that is not blank.
+            candidates: names of those to show, such as '[none, adapted]'; by default all that need no more than what
+                the checkpoint holds of its source. See `adapt --choose`.
+            seed: of the draw; another one shows other regions.
+        """
+        self._check_one_process("preview")
+        check_preview(datamodule, regions, candidates)
+        refuse_existing([Path(output) / "index.html"], overwrite)
+        try_place(Path(output))
+        recipe = (self._own(BatchNormAdaptation) or BatchNormAdaptation()).recipe
+        plain = Recipe(propagation=recipe.propagation, until=recipe.until)
+
+        def work() -> None:
+            shown = _progress(self, "Previewing")
+            self.previewed = preview_target(self, model, regions, candidates, seed, plain, shown)
+
+        self._do(work, model, datamodule, ckpt_path)
+
     def source_summary(
         self,
         model: LightningModule,
@@ -344,7 +385,7 @@ class AdaptationTrainer(Trainer):
 
     def _adapt(self, task: LightningModule, recipe: Recipe, limit: int | None) -> None:
         """Adapt, measure and draw, once the checkpoint is restored and all is on its device."""
-        shown = _progress(self)
+        shown = _progress(self, "Adapting")
         adaptation = BatchNormAdaptation(recipe.policy, recipe.propagation, recipe.until, recipe.class_proportions)
         adaptation.adapt(self, task, lambda batches: islice(shown(batches), limit))
         if self.datamodule.source is not None:
@@ -471,10 +512,10 @@ def _check_choice(
         )
 
 
-def _progress(trainer: Trainer) -> Callable[[Iterable], Iterable]:
-    """Shows the batches that are read, where the Trainer shows progress at all."""
+def _progress(trainer: Trainer, what: str) -> Callable[[Iterable], Iterable]:
+    """Shows how much of something is done, where the Trainer shows progress at all."""
     if trainer.progress_bar_callback is None or not trainer.is_global_zero:
         return iter
     from rich.progress import track
 
-    return lambda batches: track(batches, description="Adapting", transient=True)
+    return lambda parts: track(parts, description=what, transient=True)

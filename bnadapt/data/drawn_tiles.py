@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -11,9 +11,24 @@ from torch.utils.data import IterableDataset
 
 from bnadapt.data.datasets import Tiles
 from bnadapt.data.prepare import PreparedSection, check_channels, is_blank
+from bnadapt.data.tiles import Tile
 from bnadapt.errors import InputError
 
 SECTIONS_IN_MEMORY = 32
+
+
+class Place(NamedTuple):
+    """Where a tile lies.
+
+    Attributes:
+        section: its name.
+        rows: of the file that the tile covers, from 0.
+        columns: of the file that the tile covers, from 0.
+    """
+
+    section: str
+    rows: range
+    columns: range
 
 
 class DrawnTiles(IterableDataset):
@@ -70,19 +85,23 @@ class DrawnTiles(IterableDataset):
         self._first: PreparedSection | None = None
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return (tile for tile, _ in self.with_places())
+
+    def with_places(self) -> Iterator[tuple[dict[str, Tensor], Place]]:
+        """The tiles, each with where it lies."""
         own, processes = self.shard
         self.blank_sections, self.blank_tiles = set(), set()
         number = -1
-        for number, tile in enumerate(self._drawn()):
+        for number, (tile, place) in enumerate(self._drawn()):
             if number // self.batch_size % processes == own:
-                yield {**tile, "number": number}
+                yield {**tile, "number": number}, place
         if number < 0:
             raise InputError(
                 f"{self.context}: in each of its {len(self.sections)} images every pixel is the same; give images with"
                 " something to see."
             )
 
-    def _drawn(self) -> Iterator[dict[str, Tensor]]:
+    def _drawn(self) -> Iterator[tuple[dict[str, Tensor], Place]]:
         """The tiles, in sweeps over the sections: in each as many of every section as are still wanted on average."""
         taken = dict.fromkeys(range(len(self.sections)), 0)
         left = sys.maxsize if self.count is None else self.count
@@ -96,7 +115,7 @@ class DrawnTiles(IterableDataset):
                     yield tile
             taken = {section: count for section, count in taken.items() if not quotas.get(section)}
 
-    def _tiles(self, section: int, start: int) -> Iterator[dict[str, Tensor]]:
+    def _tiles(self, section: int, start: int) -> Iterator[tuple[dict[str, Tensor], Place]]:
         """The tiles of a section that are not blank, in random order, without the first `start`."""
         prepared = self.sections[section]()
         self._first = self._first or prepared
@@ -113,7 +132,16 @@ class DrawnTiles(IterableDataset):
                 continue
             seen += 1
             if seen > start:
-                yield tile
+                yield tile, _place(prepared, tiles.tiles[number][1])
+
+
+def _place(section: PreparedSection, tile: Tile) -> Place:
+    """In pixels of the file, where the section was resampled."""
+    rows, columns = (
+        range(round(part.start * old / new), round(part.stop * old / new))
+        for part, old, new in zip(tile.area, section.original_size, section.size, strict=True)
+    )
+    return Place(section.name, rows, columns)
 
 
 def _shared_out(count: int, sections: list[int], at_least: int) -> dict[int, int]:

@@ -5,7 +5,7 @@ from bnadapt.gain.features import FEATURES, LEARNT, View, features_of
 from bnadapt.gain.observation import Observation, observe
 from bnadapt.gain.predictor import Expectation, Predictor
 from bnadapt.gain.source_summary import SourceSummary, summarise_source
-from bnadapt.gain.treatment import Treated, Trials, try_all
+from bnadapt.gain.treatment import Treated, Treatment, Treatments, Trials, try_all
 from bnadapt.gain.verdict import Verdict, judge
 
 __all__ = [
@@ -19,6 +19,8 @@ __all__ = [
     "Predictor",
     "SourceSummary",
     "Treated",
+    "Treatment",
+    "Treatments",
     "Trials",
     "Verdict",
     "View",

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from bnadapt.batchnorm.isolation import isolated
 from bnadapt.errors import InputError
-from bnadapt.gain.observation import BATCH
 from bnadapt.gain.predictions import overlap
 from bnadapt.gain.predictor import Expectation
 from bnadapt.gain.source_summary import IGNORED
@@ -49,10 +47,7 @@ def tiles_needed(trials: Trials, one: str, other: str) -> int:
 
 
 def _measured(treated: Treated, images: Tensor, masks: Tensor) -> Expectation:
-    network = treated.runs.network
-    device = next(network.parameters()).device
-    with isolated(network), treated.bank.applied(network), torch.no_grad():
-        classes = torch.cat([treated.runs.forward(part.to(device)).argmax(1).cpu() for part in images.split(BATCH)])
+    classes = treated.logits(images).argmax(1)
     known, predicted, true = masks != IGNORED, classes > 0, masks > 0
     both = (predicted & true & known).sum((1, 2)).double()
     either = ((predicted | true) & known).sum((1, 2)).double()

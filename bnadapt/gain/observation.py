@@ -71,14 +71,24 @@ def observe(runs: AdaptationPass, tiles: Tensor, bank: Bank | None = None) -> Ob
         )
         sketched = watched.sketch([{"image": part} for part in tiles.split(BATCH)], bank)
     latents = {layer: LatentSummary.of(sketch.distribution()) for layer, sketch in sketched.sketches.items()}
-    return Observation(tiles.cpu(), torch.cat(logits), _turned(runs, tiles, bank), last.disagreement, latents)
+    flipped = logits_under(runs, tiles.flip((-2, -1)), bank).flip((-2, -1))
+    return Observation(tiles.cpu(), torch.cat(logits), flipped, last.disagreement, latents)
 
 
-def _turned(runs: AdaptationPass, tiles: Tensor, bank: Bank | None) -> Tensor:
+def logits_under(runs: AdaptationPass, tiles: Tensor, bank: Bank | None = None) -> Tensor:
+    """Logits (n, K, h, w) of tiles (n, C, h, w), float32 on the CPU; the network is left as it was.
+
+    Args:
+        runs: the network, and what runs it.
+        tiles: of any number.
+        bank: of statistics; the source's by default.
+
+    Raises:
+        InputError: the network gives no logits (N, K, h, w).
+    """
     device = next(runs.network.parameters()).device
     with isolated(runs.network), (bank or runs.source_bank).applied(runs.network):
-        found = [_logits(runs, part.flip((-2, -1)).to(device)) for part in tiles.split(BATCH)]
-    return torch.cat(found).flip((-2, -1))
+        return torch.cat([_logits(runs, part.to(device)) for part in tiles.split(BATCH)])
 
 
 @torch.no_grad()

@@ -1,35 +1,57 @@
 """Treat unlabelled tiles by every candidate, and look at what the network then does."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from bnadapt.adaptation import SCANNED_TILES, AdaptationPass, Recipe
-from bnadapt.batchnorm import Bank, Convergence, ProportionCorrection, ProportionScan, UntilConverged
+from bnadapt.batchnorm import (
+    Bank,
+    ClassMoments,
+    Convergence,
+    Estimate,
+    Policy,
+    ProportionCorrection,
+    ProportionScan,
+    UntilConverged,
+)
 from bnadapt.gain.candidates import CANDIDATES, Candidate, InputChange, with_odds
-from bnadapt.gain.observation import BATCH, Observation, observe
+from bnadapt.gain.observation import BATCH, Observation, logits_under, observe
 from bnadapt.gain.source_summary import SourceSummary
 
 TILE_BY_TILE = UntilConverged(1e-9, min_tiles=2)  # of all tiles, told apart, so that there are standard errors
 
 
 @dataclass(frozen=True, eq=False)
-class Treated:
-    """Tiles of a target under a candidate.
+class Treatment:
+    """How a target is treated for a candidate.
 
     Attributes:
         candidate: which.
         runs: the network behind the candidate's change of images.
         bank: of statistics.
         statistics: the changed images' own, without anything of the source.
-        seen: what the network does with the bank.
     """
 
     candidate: Candidate
     runs: AdaptationPass
     bank: Bank
     statistics: Bank
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (n, K, h, w) of images (n, C, h, w), float32 on the CPU."""
+        return logits_under(self.runs, images, self.bank)
+
+
+@dataclass(frozen=True, eq=False)
+class Treated(Treatment):
+    """Tiles of a target under a candidate.
+
+    Attributes:
+        seen: what the network does with the bank.
+    """
+
     seen: Observation
 
 
@@ -55,6 +77,87 @@ class Trials:
         return self.scans.get(candidate.change) or self.scans[InputChange()]
 
 
+class Treatments:
+    """Treats a target by one candidate after another; what they have in common is done once.
+
+    Args:
+        runs: the network, with the source's statistics; it is left as it was.
+        tiles: (n, C, h, w) of the target, whose statistics are estimated.
+        scanned: (m, C, h, w) of the target. Class proportions are estimated from the first of them, those of changed
+            images from every other one, which is half the work.
+        moments: class moments of the source; candidates with `odds` need them.
+        level: see `InputChange.around`; inverted candidates need it.
+        recipe: how statistics are estimated; those for other class proportions are estimated from all tiles.
+
+    Attributes:
+        scans: of class proportions so far, by what was done to the images.
+    """
+
+    def __init__(
+        self,
+        runs: AdaptationPass,
+        tiles: Sequence[Tensor],
+        scanned: Tensor,
+        moments: ClassMoments | None,
+        level: float | None,
+        recipe: Recipe,
+    ) -> None:
+        self.runs = runs
+        self.batches = [{"image": part} for part in tiles]
+        self.scanned = scanned
+        self.moments = moments
+        self.level = level
+        self.recipe = recipe
+        self.scans: dict[InputChange, ProportionScan] = {}
+        self._estimates: dict[InputChange, Estimate] = {}
+
+    def of(self, candidate: Candidate) -> Treatment:
+        """How the target is treated for a candidate; of a mixture, the bank is that of two banks.
+
+        Raises:
+            BatchNormError: statistics or class proportions cannot be estimated.
+        """
+        behind, own = self._behind(candidate.change), self.estimate(candidate.change).bank
+        if candidate.odds is None:
+            bank = own.blended(self.runs.source_bank, candidate.source_weight)
+        else:
+            correction = ProportionCorrection(self.moments, self.proportions(candidate))
+            bank = behind.estimate(self.batches, replace(self.recipe, until=None), correction).bank
+        return Treatment(candidate, behind, bank, own)
+
+    def as_adapted(self, candidate: Candidate) -> Treatment:
+        """The same with the bank that `adapt` estimates: of a mixture, layers see what the mixed ones before them give.
+
+        Raises:
+            BatchNormError: see `of`.
+        """
+        treatment = self.of(candidate)
+        if candidate.source_weight in (0, 1):
+            return treatment
+        recipe = replace(self.recipe, policy=Policy(source_weight=candidate.source_weight))
+        return replace(treatment, bank=treatment.runs.estimate(self.batches, recipe).bank)
+
+    def estimate(self, change: InputChange) -> Estimate:
+        """The statistics of changed images."""
+        if change not in self._estimates:
+            self._estimates[change] = self._behind(change).estimate(self.batches, self.recipe)
+        return self._estimates[change]
+
+    def proportions(self, candidate: Candidate) -> list[float]:
+        """Class proportions that statistics are corrected for, of a candidate with `odds`."""
+        change = candidate.change
+        if change not in self.scans:
+            tiles = self.scanned[:: 2 if change else 1][:SCANNED_TILES]
+            estimated = Recipe(class_proportions="estimated")
+            _, self.scans[change] = self._behind(change).correction([{"image": tiles}], estimated, self.moments)
+        return with_odds(self.scans[change].chosen.proportions, candidate.odds)
+
+    def _behind(self, change: InputChange) -> AdaptationPass:
+        runs = self.runs
+        forward = change.around(runs.forward, self.level)
+        return AdaptationPass(runs.network, forward, runs.source_bank, runs.positions_per_tile, runs.layers, runs.group)
+
+
 def try_all(
     runs: AdaptationPass,
     tiles: Tensor,
@@ -65,40 +168,19 @@ def try_all(
 
     Args:
         runs: the network, with the source's statistics.
-        tiles: (n, C, h, w) of the target. Class proportions are estimated from the first of them, those of changed
-            images from every other one, which is half the work.
+        tiles: (n, C, h, w) of the target; for class proportions see `Treatments`.
         source: of the source.
         candidates: by name; one must leave the images as they are.
     """
     level = source.intensities.mean + float(tiles.double().mean())
-    changes = {candidate.change: _behind(runs, candidate.change, level) for candidate in candidates.values()}
-    batches = [{"image": part} for part in tiles.split(BATCH)]
     recipe = Recipe(until=TILE_BY_TILE if len(tiles) > 1 else None)
-    estimates = {change: behind.estimate(batches, recipe) for change, behind in changes.items()}
-    corrected = dict.fromkeys(each.change for each in candidates.values() if each.odds is not None)
-    scans = {change: _scan(changes[change], tiles[:: 2 if change else 1], source) for change in corrected}
+    treatments = Treatments(runs, tiles.split(BATCH), tiles, source.moments, level, recipe)
     treated = {}
     for name, candidate in candidates.items():
-        behind, own = changes[candidate.change], estimates[candidate.change].bank
-        if candidate.odds is None:
-            bank = own.blended(runs.source_bank, candidate.source_weight)
-        else:
-            wanted = with_odds(scans[candidate.change].chosen.proportions, candidate.odds)
-            bank = behind.estimate(batches, Recipe(), ProportionCorrection(source.moments, wanted)).bank
-        treated[name] = Treated(candidate, behind, bank, own, observe(behind, tiles, bank))
-    return Trials(treated, scans, level, _worst(estimates[InputChange()].convergence))
-
-
-def _behind(runs: AdaptationPass, change: InputChange, level: float) -> AdaptationPass:
-    forward = change.around(runs.forward, level)
-    return AdaptationPass(runs.network, forward, runs.source_bank, runs.positions_per_tile, runs.layers, runs.group)
+        treatment = treatments.of(candidate)
+        treated[name] = Treated(**vars(treatment), seen=observe(treatment.runs, tiles, treatment.bank))
+    return Trials(treated, treatments.scans, level, _worst(treatments.estimate(InputChange()).convergence))
 
 
 def _worst(convergence: Convergence) -> float:
     return max(errors[-1] for curves in (convergence.mean, convergence.log_variance) for errors in curves.values())
-
-
-def _scan(runs: AdaptationPass, tiles: Tensor, source: SourceSummary) -> ProportionScan:
-    estimated = Recipe(class_proportions="estimated")
-    _, scan = runs.correction([{"image": tiles[:SCANNED_TILES]}], estimated, source.moments)
-    return scan

@@ -11,6 +11,8 @@ from rich.table import Table
 from bnadapt.distances import MEASURES
 from bnadapt.gain import Verdict
 from bnadapt.reports.latents import LatentFindings, answer, by_state, details
+from bnadapt.reports.preview import Preview
+from bnadapt.reports.preview_page import foreground_sentence
 
 ORDER = ("iou", "dice", "precision", "recall")
 
@@ -107,6 +109,11 @@ def print_verdict(verdict: Verdict) -> None:
     console.print(verdict.sentence(), highlight=False, style="bold")
     for alarm in verdict.alarms:
         console.print(f"{alarm.name}: {alarm.sentence}", highlight=False)
+
+
+def print_preview(preview: Preview) -> None:
+    """How much the candidates make foreground, and where they disagree."""
+    _console().print(foreground_sentence(preview), highlight=False, style="bold")
 
 
 def print_distances(findings: LatentFindings) -> None:

@@ -10,7 +10,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; }
 td:nth-child(n+3), th:nth-child(n+3) { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; } code { font-size: .85em; background: #f4f4f4; padding: .1em .3em; }
+img { max-width: 100%; } pre { overflow-x: auto; } code { font-size: .85em; background: #f4f4f4; padding: .1em .3em; }
 """
 
 

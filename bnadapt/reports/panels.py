@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.colors import Colormap, ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -14,6 +14,8 @@ from bnadapt.data.masks import IGNORED
 LETTERS_IN_AN_INCH = 15.5  # of a title
 CORRECTIONS = ListedColormap(["#d55e00", "#eeeeee", "#009e73"])  # newly wrong, unchanged, corrected
 CHANGES = ListedColormap(["#e08214", "#eeeeee", "#8073ac"])  # removed, unchanged, added
+OF_CLASSES = ("#e6007e", "#0096d6", "#ff8c00", "#00a878", "#8a4fff", "#b8a200")  # above 0; further ones begin anew
+TINTED, EXTREME = 0.25, 0.5  # opacity of a class; per cent of the pixels that may be black, or white
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Panel:
     """A picture and how to draw it.
 
     Args:
-        picture: numbers (H, W); NaN is left empty.
+        picture: numbers (H, W), of which NaN is left empty, or colours (H, W, 3) from 0 to 1.
         colours: of them.
         low: what has the first colour; the least number by default.
         high: what has the last colour; the largest number by default.
@@ -72,6 +74,29 @@ def corrections_panel(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -
     """Pixels (H, W) of which only the second prediction is right, or only the first; ignored ones stay empty."""
     labelled = np.where(mask == IGNORED, np.nan, 1)
     return _signed((before != mask) & (after == mask), (before == mask) & (after != mask), CORRECTIONS, labelled)
+
+
+def grey_levels(image: Tensor) -> np.ndarray:
+    """The first channel of an image (C, H, W), from 0 to 1 but for extremes."""
+    from skimage.exposure import rescale_intensity
+
+    values = image[0].numpy()
+    return rescale_intensity(values, tuple(np.percentile(values, [EXTREME, 100 - EXTREME])), (0.0, 1.0))
+
+
+def outlined_panel(grey: np.ndarray, classes: np.ndarray) -> Panel:
+    """Grey levels (H, W) with every class (H, W) above 0 tinted and outlined in its colour."""
+    from skimage.segmentation import find_boundaries
+
+    colours = np.array([to_rgb(each) for each in OF_CLASSES])[(classes - 1) % len(OF_CLASSES)]
+    opacity = np.where(find_boundaries(classes, mode="inner"), 1.0, TINTED) * (classes > 0)
+    mixed = grey[..., np.newaxis] * (1 - opacity[..., np.newaxis]) + colours * opacity[..., np.newaxis]
+    return Panel(np.clip(mixed, 0, 1), "gray")
+
+
+def share_panel(shares: np.ndarray, most: float) -> Panel:
+    """Numbers (H, W) from 0 (dark) to `most` (bright)."""
+    return Panel(shares, "inferno", 0, most)
 
 
 def panel_row(panels: Mapping[str, Panel]) -> Figure:

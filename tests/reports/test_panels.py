@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgb, to_rgba
 
-from bnadapt.reports.panels import comparison
+from bnadapt.reports.panels import OF_CLASSES, TINTED, comparison, grey_levels, outlined_panel
 
 GREEN, ORANGE = to_rgba("#009e73"), to_rgba("#d55e00")
 PURPLE, REMOVED = to_rgba("#8073ac"), to_rgba("#e08214")
@@ -59,3 +59,19 @@ def test_one_class_for_another_is_a_correction_too():
 def test_one_prediction_has_no_difference(predictions):
     title, _ = last_panel(comparison({"image": torch.rand(1, 2, 4)}, {"prediction": predictions["with"]}))
     assert title == "prediction"
+
+
+def test_every_class_has_its_colour_whatever_others_there_are():
+    grey = np.full((6, 6), 0.5)
+    classes = np.zeros((6, 6), int)
+    classes[1:6, 1:6] = 2
+    picture, colour = outlined_panel(grey, classes).picture, np.array(to_rgb(OF_CLASSES[1]))
+    np.testing.assert_allclose(picture[0], 0.5)
+    np.testing.assert_allclose(picture[1, 1:], np.tile(colour, (5, 1)))
+    np.testing.assert_allclose(picture[3, 3], 0.5 * (1 - TINTED) + colour * TINTED)
+
+
+def test_grey_levels_leave_extremes_aside():
+    image = torch.linspace(-1, 1, 1000).reshape(1, 10, 100).clone()
+    image[0, 0, 0] = -1000
+    assert (grey_levels(image)[5] > 0.4).all()

@@ -1,0 +1,120 @@
+"""Preview a target with a task's network: some regions of it under every candidate."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch.utils.data import DataLoader
+
+from bnadapt.adaptation import SCANNED_TILES, Recipe
+from bnadapt.batchnorm import ClassMoments
+from bnadapt.callbacks.inference import adaptation_pass
+from bnadapt.data import DomainPair, TargetChange
+from bnadapt.errors import InputError
+from bnadapt.gain import CANDIDATES, Candidate, Treatments
+from bnadapt.reports.preview import Preview
+
+CLASS_MOMENTS, MEAN = "class moments of the source", "the mean intensity of the source"
+
+
+def check_preview(data: DomainPair, regions: int, candidates: Sequence[str] | None) -> None:
+    """Refuse what cannot be previewed, before any work.
+
+    Raises:
+        InputError: there is no target, no region, no candidate, or a candidate that is unknown.
+    """
+    if data.target is None:
+        raise InputError("preview: there is no target; give --data.target.")
+    if regions < 1:
+        raise InputError(f"preview: regions is {regions}; set --regions to at least 1.")
+    if data.requested_change is not None:
+        raise InputError("preview: every candidate decides on --data.target_change; leave it out.")
+    if data.adaptation_tiles is None:
+        raise InputError(
+            "preview: the tiles that adaptation reads are held in memory, and all of the target may be too much; set"
+            " --data.adaptation_tiles to a number, such as 64."
+        )
+    if candidates is not None and not candidates:
+        raise InputError(f"preview: --candidates names none; give some of {', '.join(CANDIDATES)}, or leave it out.")
+    for name in candidates or ():
+        if name not in CANDIDATES:
+            near = get_close_matches(name, CANDIDATES, 1)
+            remedy = f"did you mean {near[0]}" if near else f"take some of {', '.join(CANDIDATES)}"
+            raise InputError(f"preview: there is no candidate {name!r}; {remedy}.")
+
+
+def preview_target(
+    trainer: Trainer,
+    task: LightningModule,
+    regions: int,
+    candidates: Sequence[str] | None,
+    seed: int,
+    recipe: Recipe,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> Preview:
+    """Look at some regions of the target of the Trainer's data module under candidates.
+
+    Statistics are estimated on as many tiles as `adapt` reads, and class proportions on as many as there.
+
+    Args:
+        trainer: whose data, device and precision are used.
+        task: the trained network.
+        regions: tiles to look at, at most.
+        candidates: their names; by default all that need nothing but what is known of the source.
+        seed: of the draw of the regions.
+        recipe: how statistics are estimated, class proportions apart.
+        progress: wraps the candidates, to show how far it is.
+
+    Raises:
+        InputError: images of the target cannot be used, or a named candidate needs what is not known.
+        BatchNormError: statistics cannot be estimated.
+    """
+    data = trainer.datamodule
+    data.change_target(TargetChange())  # not that of an earlier adaptation
+    moments, summary = task.class_moments, task.source_summary
+    mean = None if summary is None else summary.intensities.mean
+    asked = {name: CANDIDATES[name] for name in candidates or CANDIDATES}
+    unknown = {name: _not_known(each, moments, mean) for name, each in asked.items()}
+    left_out = {name: what for name, what in unknown.items() if what}
+    if candidates and left_out:
+        name, what = next(iter(left_out.items()))
+        raise InputError(
+            f"preview: {name} needs {what}, which the checkpoint does not hold; add it by bnadapt source_summary, or"
+            " leave the candidate out."
+        )
+    shown, places = zip(*data.unlabelled_tiles("target", regions, seed=seed).with_places(), strict=True)
+    images = torch.stack([tile["image"] for tile in shown])
+    drawn = data.unlabelled_tiles("target", data.adaptation_tiles)
+    tiles = [batch["image"] for batch in DataLoader(drawn, batch_size=data.batch_size)]
+    scanned = torch.cat(tiles[:SCANNED_TILES])[:SCANNED_TILES]
+    level = None if mean is None else mean + float(scanned.double().mean())
+    treatments = Treatments(adaptation_pass(trainer, task), tiles, scanned, moments, level, recipe)
+    probabilities = {
+        name: treatments.as_adapted(CANDIDATES[name]).logits(images).softmax(1)
+        for name in progress([name for name in asked if name not in left_out])
+    }
+    judged = summary is not None and task.hparams.num_classes == 2
+    options = {name: ["--choose", name] if judged else _options(CANDIDATES[name], treatments) for name in probabilities}
+    return Preview(data.target.name, images, places, probabilities, left_out, sum(map(len, tiles)), options, judged)
+
+
+def _not_known(candidate: Candidate, moments: ClassMoments | None, mean: float | None) -> str | None:
+    """What is not known of the source that a candidate needs; moments need a margin of logits."""
+    if candidate.odds is not None and (moments is None or math.isnan(moments.margin)):
+        return CLASS_MOMENTS
+    return MEAN if candidate.change.inverted and mean is None else None
+
+
+def _options(candidate: Candidate, treatments: Treatments) -> list[str]:
+    """Of `bnadapt adapt`, where it cannot take the candidate by its name."""
+    change = candidate.change
+    given: Mapping[str, object] = {
+        "class_proportions": "source" if candidate.odds is None else json.dumps(treatments.proportions(candidate)),
+        "policy.source_weight": candidate.source_weight or None,
+        "data.target_change.inverted_about": treatments.level if change.inverted else None,
+        "data.target_change.zoom": change.zoom if change.zoom != 1 else None,
+    }
+    return [f"--{name}={value}" for name, value in given.items() if value is not None]

@@ -1,0 +1,59 @@
+"""What a preview has seen: some regions of a target under every candidate."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from bnadapt.data.drawn_tiles import Place
+from bnadapt.gain import CANDIDATES
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What a network makes of some regions of a target under every candidate.
+
+    Attributes:
+        target: name of the domain.
+        images: (n, C, h, w) of the regions, as they are.
+        places: where they lie.
+        probabilities: (n, K, h, w) by the candidate's name.
+        left_out: what is not known that a candidate needs, by its name.
+        tiles: of the target that statistics rest on.
+        options: of `bnadapt adapt` that take a candidate, by its name.
+        can_be_judged: whether `recommend` needs no more than the checkpoint.
+    """
+
+    target: str
+    images: Tensor
+    places: Sequence[Place]
+    probabilities: Mapping[str, Tensor]
+    left_out: Mapping[str, str]
+    tiles: int
+    options: Mapping[str, Sequence[str]]
+    can_be_judged: bool
+
+    @cached_property
+    def classes(self) -> Mapping[str, Tensor]:
+        """(n, h, w) predicted, by the candidate's name."""
+        return {name: each.argmax(1) for name, each in self.probabilities.items()}
+
+    @cached_property
+    def foreground(self) -> Mapping[str, Tensor]:
+        """(n,) share of every region that is predicted as any class above 0, by the candidate's name."""
+        return {name: (each > 0).double().mean((1, 2)) for name, each in self.classes.items()}
+
+    @property
+    def compared(self) -> Sequence[str]:
+        """Names of the candidates that invert nothing, for others disagree everywhere; all, if it is fewer than two."""
+        upright = [name for name in self.classes if not CANDIDATES[name].change.inverted]
+        return upright if len(upright) > 1 else list(self.classes)
+
+    @cached_property
+    def disagreement(self) -> Tensor:
+        """(n, h, w) share of the compared candidates that predict another class than most of them."""
+        classes = torch.stack([self.classes[name] for name in self.compared])
+        labels = range(next(iter(self.probabilities.values())).shape[1])
+        return 1 - torch.stack([(classes == label).double().mean(0) for label in labels]).amax(0)
