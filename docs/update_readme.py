@@ -52,7 +52,7 @@ def update_volumes() -> None:
     """The tables of the benchmarks of volumes."""
     titles = {
         "throughput": "Seconds for a section of 1024 x 1024, beside raw forward passes of the same tiles in memory",
-        "memory": "24 sections spread over volumes of several sizes, and adaptation to these",
+        "memory": "Twelve sections spread over volumes of several sizes, and adaptation to these",
         "peers": "The same network on the same sections in memory; the seam error is the largest difference of a"
         " probability from that of the network on the whole section",
         "survival": "Runs that were cut off and went on, compared byte for byte with one that was not",
