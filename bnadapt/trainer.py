@@ -292,7 +292,7 @@ class AdaptationTrainer(Trainer):
             ckpt_path: checkpoint of the trained network.
             output: folder for the page and its pictures.
             overwrite: whether to replace what an earlier run has written there.
-            regions: tiles that are shown, drawn at random from all of the target that is not blank.
+            regions: tiles that are shown, drawn at random from what `adapt` may read and is not blank.
             candidates: names of those to show, such as '[none, adapted]'; by default all that need no more than what
                 the checkpoint holds of its source. See `adapt --choose`.
             seed: of the draw; another one shows other regions.

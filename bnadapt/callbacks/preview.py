@@ -10,7 +10,6 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from bnadapt.adaptation import SCANNED_TILES, Recipe
-from bnadapt.batchnorm import ClassMoments
 from bnadapt.callbacks.inference import adaptation_pass
 from bnadapt.data import DomainPair, TargetChange
 from bnadapt.errors import InputError
@@ -74,10 +73,26 @@ def preview_target(
     """
     data = trainer.datamodule
     data.change_target(TargetChange())  # not that of an earlier adaptation
-    moments, summary = task.class_moments, task.source_summary
-    mean = None if summary is None else summary.intensities.mean
-    asked = {name: CANDIDATES[name] for name in candidates or CANDIDATES}
-    unknown = {name: _not_known(each, moments, mean) for name, each in asked.items()}
+    left_out = _left_out(task, candidates)
+    shown, places = zip(*data.unlabelled_tiles("target", regions, seed=seed).with_places(), strict=True)
+    images = torch.stack([tile["image"] for tile in shown])
+    drawn = data.unlabelled_tiles("target", data.adaptation_tiles)
+    tiles = [batch["image"] for batch in DataLoader(drawn, batch_size=data.batch_size)]
+    scanned, summary = torch.cat(tiles[:SCANNED_TILES])[:SCANNED_TILES], task.source_summary
+    level = None if summary is None else summary.intensities.mean + float(scanned.double().mean())
+    treatments = Treatments(adaptation_pass(trainer, task), tiles, scanned, task.class_moments, level, recipe)
+    probabilities = {
+        name: treatments.as_adapted(CANDIDATES[name]).logits(images).softmax(1)
+        for name in progress([name for name in candidates or CANDIDATES if name not in left_out])
+    }
+    judged = summary is not None and task.hparams.num_classes == 2
+    options = {name: ["--choose", name] if judged else _options(CANDIDATES[name], treatments) for name in probabilities}
+    return Preview(data.target.name, images, places, probabilities, left_out, sum(map(len, tiles)), options, judged)
+
+
+def _left_out(task: LightningModule, candidates: Sequence[str] | None) -> dict[str, str]:
+    """What is not known of the source that a candidate needs, by its name; a candidate that was named is refused."""
+    unknown = {name: _not_known(CANDIDATES[name], task) for name in candidates or CANDIDATES}
     left_out = {name: what for name, what in unknown.items() if what}
     if candidates and left_out:
         name, what = next(iter(left_out.items()))
@@ -85,27 +100,15 @@ def preview_target(
             f"preview: {name} needs {what}, which the checkpoint does not hold; add it by bnadapt source_summary, or"
             " leave the candidate out."
         )
-    shown, places = zip(*data.unlabelled_tiles("target", regions, seed=seed).with_places(), strict=True)
-    images = torch.stack([tile["image"] for tile in shown])
-    drawn = data.unlabelled_tiles("target", data.adaptation_tiles)
-    tiles = [batch["image"] for batch in DataLoader(drawn, batch_size=data.batch_size)]
-    scanned = torch.cat(tiles[:SCANNED_TILES])[:SCANNED_TILES]
-    level = None if mean is None else mean + float(scanned.double().mean())
-    treatments = Treatments(adaptation_pass(trainer, task), tiles, scanned, moments, level, recipe)
-    probabilities = {
-        name: treatments.as_adapted(CANDIDATES[name]).logits(images).softmax(1)
-        for name in progress([name for name in asked if name not in left_out])
-    }
-    judged = summary is not None and task.hparams.num_classes == 2
-    options = {name: ["--choose", name] if judged else _options(CANDIDATES[name], treatments) for name in probabilities}
-    return Preview(data.target.name, images, places, probabilities, left_out, sum(map(len, tiles)), options, judged)
+    return left_out
 
 
-def _not_known(candidate: Candidate, moments: ClassMoments | None, mean: float | None) -> str | None:
-    """What is not known of the source that a candidate needs; moments need a margin of logits."""
+def _not_known(candidate: Candidate, task: LightningModule) -> str | None:
+    """What a candidate needs; class moments need a margin of logits."""
+    moments = task.class_moments
     if candidate.odds is not None and (moments is None or math.isnan(moments.margin)):
         return CLASS_MOMENTS
-    return MEAN if candidate.change.inverted and mean is None else None
+    return MEAN if candidate.change.inverted and task.source_summary is None else None
 
 
 def _options(candidate: Candidate, treatments: Treatments) -> list[str]:

@@ -14,7 +14,14 @@ from bnadapt.data.masks import IGNORED
 LETTERS_IN_AN_INCH = 15.5  # of a title
 CORRECTIONS = ListedColormap(["#d55e00", "#eeeeee", "#009e73"])  # newly wrong, unchanged, corrected
 CHANGES = ListedColormap(["#e08214", "#eeeeee", "#8073ac"])  # removed, unchanged, added
-OF_CLASSES = ("#e6007e", "#0096d6", "#ff8c00", "#00a878", "#8a4fff", "#b8a200")  # above 0; further ones begin anew
+OF_CLASSES = {
+    "magenta": "#e6007e",
+    "blue": "#0096d6",
+    "orange": "#ff8c00",
+    "green": "#00a878",
+    "violet": "#8a4fff",
+    "olive": "#b8a200",
+}  # above 0; further ones begin anew
 TINTED, EXTREME = 0.25, 0.5  # opacity of a class; per cent of the pixels that may be black, or white
 
 
@@ -88,7 +95,7 @@ def outlined_panel(grey: np.ndarray, classes: np.ndarray) -> Panel:
     """Grey levels (H, W) with every class (H, W) above 0 tinted and outlined in its colour."""
     from skimage.segmentation import find_boundaries
 
-    colours = np.array([to_rgb(each) for each in OF_CLASSES])[(classes - 1) % len(OF_CLASSES)]
+    colours = np.array([to_rgb(each) for each in OF_CLASSES.values()])[(classes - 1) % len(OF_CLASSES)]
     opacity = np.where(find_boundaries(classes, mode="inner"), 1.0, TINTED) * (classes > 0)
     mixed = grey[..., np.newaxis] * (1 - opacity[..., np.newaxis]) + colours * opacity[..., np.newaxis]
     return Panel(np.clip(mixed, 0, 1), "gray")

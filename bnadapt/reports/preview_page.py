@@ -11,7 +11,7 @@ from bnadapt.data.drawn_tiles import Place
 from bnadapt.files import atomic_folder
 from bnadapt.gain import CANDIDATES
 from bnadapt.reports.document import Answer, Code, Document, Folded, Heading, Paragraph, Part, Picture, Table
-from bnadapt.reports.panels import Panel, grey_levels, outlined_panel, panel_grid, share_panel
+from bnadapt.reports.panels import OF_CLASSES, Panel, grey_levels, outlined_panel, panel_grid, share_panel
 from bnadapt.reports.preview import Preview
 from bnadapt.reports.rendering import rendered
 
@@ -75,14 +75,17 @@ def document(preview: Preview, commands: Commands) -> Document:
         [
             Answer(foreground_sentence(preview)),
             *_left_out(preview, commands.source_summary),
-            Heading("Share of foreground"),
+            Heading("Share of foreground in every region"),
             _table(preview),
-            Paragraph(f"Statistics rest on {_counted(preview.tiles, 'tile')}, drawn from all of it as `adapt` does."),
+            Paragraph(
+                f"BatchNorm statistics rest on the same {_counted(preview.tiles, 'tile')} as those of bnadapt adapt."
+            ),
             Heading("Regions"),
             Paragraph(
-                "Outlined and tinted is what is predicted as foreground, in a colour for every class, with its share of"
-                " the region. Where candidates (those that invert the images apart) disagree, the last panel is bright:"
-                " look there. Sections, rows and columns are counted from 0, in pixels of the file."
+                f"Outlined and tinted is what is predicted as foreground{_legend(preview)}, with its share of the"
+                " region."
+                " Where candidates (those that invert the images apart) disagree, the last panel is bright: look there."
+                " Rows, columns and the sections of a volume are counted from 0, in pixels of the file."
             ),
             *(part for number in range(len(preview.places)) for part in _region(preview, number)),
             Heading("Segment all of it"),
@@ -137,12 +140,19 @@ def _where(place: Place) -> str:
 
 
 def _table(preview: Preview) -> Table:
-    regions = [f"region {number + 1}" for number in range(len(preview.places))]
+    regions = [str(number + 1) for number in range(len(preview.places))]
     rows = [
         [name, CANDIDATES[name].title, *(f"{share:.1%}" for share in shares.tolist()), f"{float(shares.mean()):.1%}"]
         for name, shares in preview.foreground.items()
     ]
     return Table(["candidate", "what it does", *regions, "mean"], rows)
+
+
+def _legend(preview: Preview) -> str:
+    """Colours of the classes, where there are several above 0."""
+    count = next(iter(preview.probabilities.values())).shape[1] - 1
+    colours = ", ".join(f"{label} {name}" for label, name in zip(range(1, count + 1), OF_CLASSES, strict=False))
+    return f" (class {colours})" if count > 1 else ""
 
 
 def _left_out(preview: Preview, command: str) -> list[Part]:

@@ -11,6 +11,7 @@ import torch
 from bnadapt.cli import main
 from bnadapt.data import DomainPair, Folder, Synthetic
 from bnadapt.gain import CANDIDATES
+from bnadapt.reports.preview_page import Commands, write_preview
 from bnadapt.tasks import SegmentationTask
 from bnadapt.trainer import AdaptationTrainer
 from tests.conftest import TARGET_ALONE, without, write_images
@@ -138,6 +139,8 @@ def test_more_than_two_classes(tmp_path):
     assert list(seen.probabilities) == WITHOUT_SOURCE
     assert seen.probabilities["none"].shape == (2, 3, 32, 32)
     assert not seen.can_be_judged
+    write_preview(seen, Commands({name: [] for name in seen.options}, None, ""), tmp_path / "page")
+    assert "(class 1 magenta, 2 blue)" in (tmp_path / "page" / "README.md").read_text()
     assert 0 <= float(seen.disagreement.min()) <= float(seen.disagreement.max()) <= 2 / 3
 
 

@@ -65,7 +65,7 @@ def test_every_class_has_its_colour_whatever_others_there_are():
     grey = np.full((6, 6), 0.5)
     classes = np.zeros((6, 6), int)
     classes[1:6, 1:6] = 2
-    picture, colour = outlined_panel(grey, classes).picture, np.array(to_rgb(OF_CLASSES[1]))
+    picture, colour = outlined_panel(grey, classes).picture, np.array(to_rgb(OF_CLASSES["blue"]))
     np.testing.assert_allclose(picture[0], 0.5)
     np.testing.assert_allclose(picture[1, 1:], np.tile(colour, (5, 1)))
     np.testing.assert_allclose(picture[3, 3], 0.5 * (1 - TINTED) + colour * TINTED)
