@@ -168,7 +168,7 @@ class BnadaptCLI(LightningCLI):
 
     def after_predict(self) -> None:
         """Say how much was segmented, where the files are written."""
-        if self.trainer.is_global_zero and self.config.predict.sections is None:
+        if self.trainer.is_global_zero and self.trainer.segmented:
             output, count = Path(self.config.predict.output), len(self.datamodule.target.to_predict())
             print_prediction(self.trainer.segmented, count, self.trainer.blank, output)
             self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)

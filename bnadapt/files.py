@@ -33,6 +33,8 @@ def ensure_folder(path: str | Path) -> Path:
         InputError: it cannot be made, or nothing can be written there.
     """
     path = Path(path)
+    if path.is_file():
+        raise InputError(f"{path}: is a file; give a folder to write into.")
     try:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()

@@ -114,7 +114,8 @@ class AdaptationTrainer(Trainer):
         folder, target = Path(output), datamodule.target
         if target.reads(folder):
             raise InputError(f"{folder}: is read as an input; give another --output.")
-        names = [section.name for section in target.to_predict()][: self._limit("predict")]
+        names = [section.name for section in target.to_predict()]
+        names = names[: self._limit("predict", len(names))]
         if wrong := [number for number in sections or () if not 0 <= number < len(names)]:
             raise InputError(
                 f"predict: there is no section {wrong[0]}; --sections are numbers from 0 to {len(names) - 1}."
@@ -138,7 +139,7 @@ class AdaptationTrainer(Trainer):
             with self._with([*_applied(bank), *self.callbacks, files]), self._without_limit():
                 super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
             self.strategy.barrier("segmented")
-            if self.is_global_zero and sections is None:
+            if self.is_global_zero and sections is None and not unfinished.missing():
                 files.publish(target.name)
                 self.segmented, self.blank = len(names), len(files.blank)
         finally:
@@ -408,12 +409,14 @@ class AdaptationTrainer(Trainer):
         with self._with([*others, _WhenReady(work)]), self._without_limit():
             super().predict(model, dataloaders=_NoBatches(), ckpt_path=ckpt_path, return_predictions=False)
 
-    def _limit(self, command: str) -> int | None:
-        """How many batches, or images, are wanted at most."""
+    def _limit(self, command: str, count: int | None = None) -> int | None:
+        """How many batches, or of so many images, are wanted at most."""
         limit = self.limit_predict_batches
-        if limit == 0 and isinstance(limit, int):
+        if limit == 0:
             raise InputError(f"{command}: --trainer.limit_predict_batches 0 leaves nothing to read; leave it out.")
-        return limit if isinstance(limit, int) else None
+        if isinstance(limit, int):
+            return limit
+        return None if count is None else max(1, int(limit * count))
 
     @contextmanager
     def _without_limit(self) -> Iterator[None]:

@@ -104,8 +104,9 @@ def test_nothing_but_constant_images(images, predict):
     assert "in each of its 6 images every pixel is the same; give images with something to see" in predict()
 
 
-def test_images_smaller_than_a_tile(predict):
-    sentence = predict("--data.tile_size=64")
+def test_images_smaller_than_a_tile(refused, best, images):
+    target = folder_options("target", images, masks=False)
+    sentence = refused("adapt", "--ckpt_path", best, *target, "--data.tile_size=64", "--output", "adapted.ckpt")
     assert "48 x 48 pixels (after resampling) are less than a tile of 64; set --data.tile_size to 48" in sentence
 
 

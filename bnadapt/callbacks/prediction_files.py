@@ -103,9 +103,10 @@ class PredictionFiles(Callback):
         most = most_memory(
             pl_module.network, parameters.in_channels, parameters.num_classes, first.size, self.blocks, PIXELS_AT_ONCE
         )
+        memory = "" if most is None else f"; at most {most / 1e9:.1f} GB a process"
         Console(soft_wrap=True, markup=False, highlight=False).print(
             f"Segmenting {len(self.names)} sections, the first of {rows} x {columns} pixels, in blocks of"
-            f" {self.blocks.size} with {self.blocks.margin} around them; at most {most / 1e9:.1f} GB a process."
+            f" {self.blocks.size} with {self.blocks.margin} around them{memory}."
         )
 
     def on_predict_batch_end(
@@ -143,6 +144,7 @@ class PredictionFiles(Callback):
 
     def leave(self) -> None:
         """After the run, whatever ended it: say how it goes on, if it does."""
+        self._thread.shutdown()
         if count := self.unfinished.leave():
             log.warning(
                 "%s: %d of %d sections are segmented; the same command goes on with the rest.",

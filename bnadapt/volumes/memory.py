@@ -1,7 +1,6 @@
 """How much memory a segmentation takes at most, told before it begins."""
 
-import resource
-import sys
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,12 +16,15 @@ HELD = 3  # sections: with the network, read ahead, and on their way
 WRITTEN = 2  # sections: with the network, and with the thread that writes
 STITCHED = 24  # bytes for a pixel of a section that is put together, beside those of its classes
 LIBRARIES = 2**28  # bytes that allocators and libraries keep
+PROCESS = 10**9  # bytes that a process with all modules holds, where the system does not tell
 
 
 def most_memory(
     network: nn.Module, channels: int, classes: int, size: Sequence[int], blocks: Blocks, at_once: int
-) -> int:
+) -> int | None:
     """Bytes that segmenting sections of a size takes at most, all of this process included.
+
+    None where the network does not take the small image by which its activations are counted.
 
     Args:
         network: in eval mode; all that its layers give is taken to be held at once, which is more than it is.
@@ -36,9 +38,13 @@ def most_memory(
     rows, columns = tiles[0].area
     tile = (rows.stop - rows.start) * (columns.stop - columns.start)
     bag, section = len(tiles) * tile, size[0] * size[1]
+    try:
+        activations = _activations(network, channels)
+    except (RuntimeError, ValueError):
+        return None
     reading = MOST_SLAB + channels * (IN_THE_MAKING * section + 4 * HELD * bag)
     writing = WRITTEN * 4 * classes * bag + section * (4 * classes + STITCHED)
-    running = min(bag, max(tile, at_once)) * _activations(network, channels)
+    running = min(bag, max(tile, at_once)) * activations
     return round(_resident() + LIBRARIES + reading + writing + running)
 
 
@@ -53,8 +59,8 @@ def _activations(network: nn.Module, channels: int) -> float:
 
     hooks = [each.register_forward_hook(count) for each in network.modules() if not list(each.children())]
     try:
-        parameter = next(network.parameters())
-        network(torch.zeros(1, channels, PROBED, PROBED, device=parameter.device, dtype=parameter.dtype))
+        like = next(network.parameters(), torch.zeros(0))
+        network(like.new_zeros(1, channels, PROBED, PROBED))
     finally:
         for hook in hooks:
             hook.remove()
@@ -62,9 +68,6 @@ def _activations(network: nn.Module, channels: int) -> float:
 
 
 def _resident() -> int:
-    """Bytes that this process holds now; on systems that do not tell, the most so far."""
+    """Bytes that this process holds now."""
     status = Path("/proc/self/statm")
-    if status.exists():
-        return int(status.read_text().split()[1]) * resource.getpagesize()
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if status.exists() else PROCESS

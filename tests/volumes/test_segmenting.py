@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -207,6 +208,8 @@ def test_fewer_sections_give_a_shorter_stack(best, volume, capsys):
     main(command(best, volume, "--trainer.limit_predict_batches=2"))
     assert written("out").shape == (2, *SIDES)
     assert "Segmented 2 of 9 images" in capsys.readouterr().out
+    main(command(best, volume, "--trainer.limit_predict_batches=0.5", output="half"))
+    assert written("half").shape == (4, *SIDES)
 
 
 def run(arguments, **options):
@@ -297,6 +300,19 @@ def test_unwritable_lines_are_told(best, volume, refused, tmp_path):
     assert "cannot be written" in refused(*command(best, volume, output=tmp_path / "file" / "out"))
     with pytest.raises(InputError, match="limit_predict_batches 0 leaves nothing"):
         main(command(best, volume, "--trainer.limit_predict_batches=0"))
+
+
+def test_the_memory_that_is_told_is_not_exceeded(best, tmp_path):
+    pixels = np.random.default_rng(0).integers(255, size=(4, 1500, 1500), dtype=np.uint8)
+    np.save(tmp_path / "large.npy", pixels)
+    code = (
+        "import resource, sys; from bnadapt.cli import main; main(sys.argv[1:]);"
+        " print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+    )
+    asked = [sys.executable, "-c", code, *command(best, tmp_path / "large.npy")]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    told = float(re.search(r"at most ([\d.]+) GB", done.stdout)[1]) * 1e9
+    assert 0.3 * told < int(done.stdout.split()[-1]) < told
 
 
 @pytest.mark.parametrize(("depth", "sections"), [(1, 64), (4, 16), (64, 8)])
