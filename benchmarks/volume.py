@@ -35,6 +35,7 @@ FEW, MANY = 2, 18  # sections, of whose seconds the difference is that of the wo
 SPREAD = 12  # sections of a large volume that are segmented
 BLOCK, WINDOW, OVERLAP = 512, 256, 0.25  # pixels, and share, of peers
 IN_MEMORY = 4  # sections that peers segment
+BORDER = 128  # pixels, beyond which nothing depends on how a section's border is padded
 
 
 def written(folder: Path, depth: int) -> Path:
@@ -168,14 +169,18 @@ def memory(folder: Path, checkpoint: str, gigabytes: list[float]) -> list[dict]:
     return rows
 
 
-def seam_error(checkpoint: str, maps: list[Tensor]) -> float:
-    """Largest difference of probabilities from those of the network on whole sections."""
-    model, worst = network(checkpoint), 0.0
+def seam_errors(checkpoint: str, maps: list[Tensor]) -> dict[str, float]:
+    """Largest differences of probabilities from those of the network on whole sections, whose border peers pad."""
+    model, errors = network(checkpoint), []
     for section, found in zip(synthetic(IN_MEMORY), maps, strict=True):
         with torch.no_grad():
             whole = model(torch.from_numpy(section.image)[None].to(DEVICE)).softmax(1)[0, 1].cpu()
-        worst = max(worst, float((whole - found).abs().max()))
-    return worst
+        errors.append((whole - found).abs())
+    worst = torch.stack(errors).amax(0)
+    return {
+        "seam error": float(worst.max()),
+        f"{BORDER} pixels from the border": float(worst[BORDER:-BORDER, BORDER:-BORDER].max()),
+    }
 
 
 def by_bnadapt(checkpoint: str, size: int) -> list[Tensor]:
@@ -243,7 +248,7 @@ def method_measured(name: str, checkpoint: str) -> dict[str, float]:
     method(checkpoint, argument)
     started = time.perf_counter()
     maps = method(checkpoint, argument)
-    return {"seconds": time.perf_counter() - started, "MiB at most": peak(), "seam error": seam_error(checkpoint, maps)}
+    return {"seconds": time.perf_counter() - started, "MiB at most": peak(), **seam_errors(checkpoint, maps)}
 
 
 def peers(checkpoint: str) -> Iterator[dict]:

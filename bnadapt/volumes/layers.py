@@ -16,7 +16,7 @@ LABELS, IMAGE = "labels", "image"
 def layers_of(folder: str | Path, key: str | None = None) -> list[tuple[Any, dict[str, Any], str]]:
     """Masks and probabilities of volumes as layers for napari, with their names and the scale in nanometres.
 
-    Pixels are read when they are shown.
+    `viewer.add_layer(napari.layers.Layer.create(*layer))` shows one; its pixels are read when they are shown.
 
     Args:
         folder: that `predict` has written.
@@ -28,11 +28,6 @@ def layers_of(folder: str | Path, key: str | None = None) -> list[tuple[Any, dic
 
     Raises:
         InputError: the folder holds no volumes, or they cannot be read.
-
-    Examples:
-        >>> viewer = napari.Viewer()  # doctest: +SKIP
-        >>> for layer in layers_of("predictions"):  # doctest: +SKIP
-        ...     viewer.add_layer(napari.layers.Layer.create(*layer))
     """
     files = sorted(existing(Path(folder)).glob("[!.]*"))
     found = [(path, kind) for kind in reversed(KINDS) for path in files if path.match(f"*_{kind}.*")]
