@@ -48,7 +48,7 @@ def content(folder: Path) -> dict[str, str]:
 def killed(arguments: list[str], output: Path, times: int) -> dict:
     """Runs that are killed at random moments, from their start to some sections later, until one ends by itself."""
     generator, start, counts = np.random.default_rng(0), 0.0, []
-    while len(counts) < times:
+    while len(counts) < times and (not counts or finished(output)):
         began = time.perf_counter()
         process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if not counts:
@@ -56,12 +56,13 @@ def killed(arguments: list[str], output: Path, times: int) -> dict:
                 time.sleep(0.02)
             start = time.perf_counter() - began
         else:
-            time.sleep(generator.uniform(0, 2 * start))
+            time.sleep(generator.uniform(start / 2, start + 2))
         process.kill()
         process.wait()
         counts.append(len(finished(output)))
     lines = finished(output)
-    run(arguments)
+    if lines:
+        run(arguments)
     return {
         "cut off": f"killed {len(counts)} times, when {', '.join(map(str, counts))} sections were finished",
         "segmented twice": len(lines) - len(set(lines)),
