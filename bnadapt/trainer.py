@@ -3,10 +3,10 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
@@ -447,17 +447,23 @@ class AdaptationTrainer(Trainer):
             self.callbacks = own
 
 
-class _Segmenting(NamedTuple):
-    """What a worker segments with."""
+@dataclass(frozen=True)
+class _Segmenting:
+    """What a worker segments with.
+
+    Attributes:
+        folder: that relative paths begin in.
+        model: the task.
+        datamodule: with the target.
+        settings: of the Trainer.
+        options: of `predict`.
+    """
 
     folder: str
-    """That relative paths begin in."""
     model: LightningModule
     datamodule: LightningDataModule
     settings: dict[str, Any]
-    """Of the Trainer."""
     options: dict[str, Any]
-    """Of `predict`."""
 
 
 def _segment(shared: _Segmenting, sections: list[int]) -> None:

@@ -22,7 +22,7 @@ def done_by_workers(
     Args:
         address: of the scheduler.
         work: is given what is shared, and the numbers of some pieces; a group whose worker is lost is done by another.
-        shared: sent to every worker once.
+        shared: sent to every worker once; no list, tuple or dict, whose parts dask would send one by one.
         pieces: their numbers.
         description: of the work, beside the progress.
 

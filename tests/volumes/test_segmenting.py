@@ -343,7 +343,7 @@ def lose_once(dask_worker):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_workers_of_a_scheduler_do_the_work_and_one_may_be_lost(best, tmp_path):
+def test_workers_of_a_scheduler_do_the_work_and_one_may_be_lost(best, tmp_path, monkeypatch):
     path = tmp_path / "many.npy"
     np.save(path, np.random.default_rng(0).integers(255, size=(60, 64, 64), dtype=np.uint8))
     main(command(best, path, output="one"))
@@ -351,7 +351,11 @@ def test_workers_of_a_scheduler_do_the_work_and_one_may_be_lost(best, tmp_path):
         lost = next(iter(client.scheduler_info()["workers"]))
         thread = threading.Timer(1.0, lambda: client.run(lose_once, workers=[lost], wait=False))
         thread.start()
+        here = []
+        write = StackFile.write
+        monkeypatch.setattr(StackFile, "write", lambda self, *section: (here.append(section), write(self, *section)))
         main(command(best, path, f"--scheduler={cluster.scheduler_address}"))
+    assert not here  # the workers have written all of it
     assert content("out") == content("one")
 
 
