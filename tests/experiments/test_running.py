@@ -180,7 +180,7 @@ def test_refusals(tmp_path, small):
         main(["report", str(tmp_path)])
     (tmp_path / "file").touch()
     for option in ("--output", "--networks"):
-        with pytest.raises(InputError, match=r"file: cannot be written, File exists; give another place"):
+        with pytest.raises(InputError, match=r"file: is a file; give a folder to write into"):
             main([*small(), option, str(tmp_path / "file")])
     for name in ("levels", "seeds", "sources"):
         with pytest.raises(InputError, match=f"study.{name} is empty; give at least one"):
