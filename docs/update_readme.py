@@ -54,7 +54,8 @@ def update_volumes() -> None:
         "throughput": "Seconds for a section of 1024 x 1024, beside raw forward passes of the same tiles in memory",
         "memory": "Twelve sections spread over volumes of several sizes, and adaptation to these",
         "peers": "The same network on the same sections in memory; the seam error is the largest difference of a"
-        " probability from that of the network on the whole section",
+        " probability from that of the network on the whole section, then the same without its border, which peers"
+        " pad",
         "survival": "Runs that were cut off and went on, compared byte for byte with one that was not",
     }
     parts = [
