@@ -145,7 +145,7 @@ class PredictionFiles(Callback):
     def leave(self) -> None:
         """After the run, whatever ended it: say how it goes on, if it does."""
         self._thread.shutdown()
-        if count := self.unfinished.leave():
+        if 0 < (count := self.unfinished.leave()) < len(self.names):
             log.warning(
                 "%s: %d of %d sections are segmented; the same command goes on with the rest.",
                 self.unfinished.folder,
