@@ -20,10 +20,11 @@ def provenance(ckpt_path: str | Path | None) -> dict[str, Any]:
         "bnadapt": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["bnadapt", *sys.argv[1:]]),
-        "checkpoint": None if ckpt_path is None else {"path": str(ckpt_path), "sha256": _digest(Path(ckpt_path))},
+        "checkpoint": None if ckpt_path is None else {"path": str(ckpt_path), "sha256": sha256_of(ckpt_path)},
     }
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with Path(path).open("rb") as file:
         return file_digest(file, "sha256").hexdigest()

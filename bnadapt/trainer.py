@@ -1,9 +1,9 @@
 """The Lightning Trainer with bnadapt's own commands, such as `adapt`, beside Lightning's."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from bnadapt.reports.verdict_page import verdict_record
 from bnadapt.volumes.blocks import blocks_for
 from bnadapt.volumes.identity import identity_of
 from bnadapt.volumes.unfinished import Unfinished
-from bnadapt.volumes.workers import done_by_workers
+from bnadapt.volumes.workers import segmented_by_workers
 
 AUTO = "auto"
 
@@ -126,16 +126,14 @@ class AdaptationTrainer(Trainer):
         unfinished = Unfinished(folder, identity, len(names))
         if not unfinished.is_complete:
             refuse_existing(target.writer(folder).paths(names), overwrite)
-        if scheduler is not None:
-            options |= {"output": str(output), "overwrite": overwrite, "probabilities": probabilities}
-            settings = {"precision": self.precision, "limit_predict_batches": self.limit_predict_batches}
-            unfinished.begin(overwrite)
-            shared = _Segmenting(os.getcwd(), model, datamodule, settings, options)
-            done_by_workers(scheduler, _segment, shared, unfinished.missing(), "Segmenting")
         files = PredictionFiles(
             target.writer(unfinished.results), unfinished, names, blocks, sections, overwrite, probabilities
         )
         try:
+            if scheduler is not None:
+                unfinished.begin(overwrite)
+                options |= {"output": output, "overwrite": overwrite, "probabilities": probabilities}
+                segmented_by_workers(scheduler, self._for_workers(), model, datamodule, options, unfinished.missing())
             with self._with([*_applied(bank), *self.callbacks, files]), self._without_limit():
                 super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
             self.strategy.barrier("segmented")
@@ -409,6 +407,12 @@ class AdaptationTrainer(Trainer):
         with self._with([*others, _WhenReady(work)]), self._without_limit():
             super().predict(model, dataloaders=_NoBatches(), ckpt_path=ckpt_path, return_predictions=False)
 
+    def _for_workers(self) -> Callable[[], Trainer]:
+        """Makes a Trainer of a worker, whose results are those of this one."""
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        settings = {"precision": self.precision, "limit_predict_batches": self.limit_predict_batches}
+        return partial(type(self), devices=1, **quiet, **settings)
+
     def _limit(self, command: str, count: int | None = None) -> int | None:
         """How many batches, or of so many images, are wanted at most."""
         limit = self.limit_predict_batches
@@ -445,33 +449,6 @@ class AdaptationTrainer(Trainer):
             yield
         finally:
             self.callbacks = own
-
-
-@dataclass(frozen=True)
-class _Segmenting:
-    """What a worker segments with.
-
-    Attributes:
-        folder: that relative paths begin in.
-        model: the task.
-        datamodule: with the target.
-        settings: of the Trainer.
-        options: of `predict`.
-    """
-
-    folder: str
-    model: LightningModule
-    datamodule: LightningDataModule
-    settings: dict[str, Any]
-    options: dict[str, Any]
-
-
-def _segment(shared: _Segmenting, sections: list[int]) -> None:
-    """Segment some sections, in a worker."""
-    os.chdir(shared.folder)
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = AdaptationTrainer(devices=1, **quiet, **shared.settings)
-    trainer.predict(shared.model, datamodule=shared.datamodule, sections=sections, **shared.options)
 
 
 class _NoBatches(IterableDataset):

@@ -15,7 +15,7 @@ from bnadapt.data.datamodule import report_blank
 from bnadapt.data.datasets import Outline
 from bnadapt.data.masks import as_stored
 from bnadapt.data.prepare import resampled
-from bnadapt.data.tiles import PIXELS_AT_ONCE, Blocks
+from bnadapt.data.tiles import Blocks
 from bnadapt.data.writers import SectionWriter, stored_probability
 from bnadapt.errors import InputError
 from bnadapt.volumes.memory import most_memory
@@ -93,19 +93,17 @@ class PredictionFiles(Callback):
         trainer.datamodule.segment_by(self.blocks, shares[trainer.global_rank].tolist())
         self.writer.begin(len(self.names), {"version": __version__, **self.unfinished.run})
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say how sections are cut, and how much memory that takes."""
-        if not trainer.is_global_zero:
+    def on_predict_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Before the first section, say how sections are cut, and how much memory that takes."""
+        if batch_idx or not trainer.is_global_zero:
             return
-        first = trainer.datamodule.to_predict.outline(0)
-        rows, columns = first.size
-        parameters = pl_module.hparams
-        most = most_memory(
-            pl_module.network, parameters.in_channels, parameters.num_classes, first.size, self.blocks, PIXELS_AT_ONCE
-        )
+        size, asked = batch["section"].size, pl_module.hparams
+        most = most_memory(pl_module.network, asked.in_channels, asked.num_classes, size, self.blocks)
         memory = "" if most is None else f"; at most {most / 1e9:.1f} GB a process"
         Console(soft_wrap=True, markup=False, highlight=False).print(
-            f"Segmenting {len(self.names)} sections, the first of {rows} x {columns} pixels, in blocks of"
+            f"Segmenting {len(self.names)} sections, the first of {size[0]} x {size[1]} pixels, in blocks of"
             f" {self.blocks.size} with {self.blocks.margin} around them{memory}."
         )
 
@@ -137,7 +135,11 @@ class PredictionFiles(Callback):
         """
         finished = self.unfinished.finished()
         self.blank = [self.names[number] for number, said in sorted(finished.items()) if said == BLANK]
-        report_blank(context, self.blank, len(self.names), "predicted as background")
+        try:
+            report_blank(context, self.blank, len(self.names), "predicted as background")
+        except InputError:
+            self.unfinished.discard()
+            raise
         if not self.unfinished.is_complete:
             self.writer.close()
         self.unfinished.publish()

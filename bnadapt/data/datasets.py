@@ -217,10 +217,6 @@ class SectionsToSegment(Dataset):
         tiles = [image[:, *tile.area] for tile in self._tiles(outline)]
         return {"image": torch.stack(tiles), "section": outline}
 
-    def outline(self, index: int) -> Outline:
-        """Of an item, which is read for it."""
-        return self[index]["section"]
-
     def put_together(self, section: Outline, maps: Tensor) -> Tensor:
         """Put probabilities (tiles, K, h, w) of a section together to (K, H, W), from each tiles' block.
 

@@ -1,7 +1,6 @@
 """Put adapted statistics into a package of bioimage.io that others have made; all else in it stays."""
 
 import shutil
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from bnadapt.errors import InputError
 from bnadapt.exchange.exported import Export
 from bnadapt.exchange.packages import described
 from bnadapt.exchange.state_dicts import in_form_of, own_weights
+from bnadapt.provenance import sha256_of
 
 STATE_DICT = "pytorch_state_dict"
 
@@ -34,12 +34,12 @@ def described_like(export: Export, folder: Path) -> Any:
         raise InputError(f"{export.like}: holds no state dict of torch; give the package that was imported.")
     stored = folder / weights["source"]
     torch.save(in_form_of(stored, own_weights(export.network)), stored)
-    content["weights"] = {STATE_DICT: {**weights, "sha256": _digest(stored), "parent": None}}
+    content["weights"] = {STATE_DICT: {**weights, "sha256": sha256_of(stored), "parent": None}}
     write_yaml(content, path)
     for name, values in _outputs(path).items():
         tensor = next(each for each in content["outputs"] if each["id"] == name)["test_tensor"]
         np.save(folder / tensor["source"], values)
-        tensor["sha256"] = _digest(folder / tensor["source"])
+        tensor["sha256"] = sha256_of(folder / tensor["source"])
     write_yaml(content, path)
     return load_description(path)
 
@@ -64,7 +64,3 @@ def _outputs(path: Path) -> dict[str, np.ndarray]:
     with create_prediction_pipeline(model, weight_format=STATE_DICT, devices=["cpu"]) as pipeline:
         sample = pipeline.predict_sample_without_blocking(get_test_input_sample(model))
     return {str(name): np.asarray(tensor.data) for name, tensor in sample.members.items()}
-
-
-def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()

@@ -11,8 +11,7 @@ from torch import nn
 
 from bnadapt.data import Domain, DomainPair
 from bnadapt.data.tiles import Blocks
-
-AT_ONCE = 2**24  # bytes
+from bnadapt.provenance import sha256_of
 
 
 def identity_of(
@@ -34,23 +33,14 @@ def identity_of(
         bank: of statistics that the network is held to.
     """
     return {
-        "network": _of_file(ckpt_path) if ckpt_path else _of_network(model.network),
-        "statistics": _of_file(bank) if bank else "",
+        "network": sha256_of(ckpt_path) if ckpt_path else _of_network(model.network),
+        "statistics": sha256_of(bank) if bank else "",
         "images": _of_domain(datamodule.target),
         "scaling": str(datamodule.requested),
         "change of the target": str(datamodule.requested_change),
         "blocks": str(blocks),
         "precision": precision,
     }
-
-
-def _of_file(path: str | Path) -> str:
-    """SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while part := file.read(AT_ONCE):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _of_network(network: nn.Module) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bnadapt.data.readers.sections import MOST_SLAB
-from bnadapt.data.tiles import Blocks
+from bnadapt.data.tiles import PIXELS_AT_ONCE, Blocks
 
 PROBED = 128  # pixels of a side of the image with which a network's activations are counted
 IN_THE_MAKING = 48  # bytes for a pixel of a section that is read: as stored, float32, and float64 where it is scaled
@@ -19,9 +19,7 @@ LIBRARIES = 2**28  # bytes that allocators and libraries keep
 PROCESS = 10**9  # bytes that a process with all modules holds, where the system does not tell
 
 
-def most_memory(
-    network: nn.Module, channels: int, classes: int, size: Sequence[int], blocks: Blocks, at_once: int
-) -> int | None:
+def most_memory(network: nn.Module, channels: int, classes: int, size: Sequence[int], blocks: Blocks) -> int | None:
     """Bytes that segmenting sections of a size takes at most, all of this process included.
 
     None where the network does not take the small image by which its activations are counted.
@@ -32,7 +30,6 @@ def most_memory(
         classes: K.
         size: (H, W) of a section.
         blocks: how it is cut.
-        at_once: pixels that the network is given at once, if a tile has not more.
     """
     tiles = blocks.tiles(blocks.padded(size))
     rows, columns = tiles[0].area
@@ -44,7 +41,7 @@ def most_memory(
         return None
     reading = MOST_SLAB + channels * (IN_THE_MAKING * section + 4 * HELD * bag)
     writing = WRITTEN * 4 * classes * bag + section * (4 * classes + STITCHED)
-    running = min(bag, max(tile, at_once)) * activations
+    running = min(bag, max(tile, PIXELS_AT_ONCE)) * activations
     return round(_resident() + LIBRARIES + reading + writing + running)
 
 

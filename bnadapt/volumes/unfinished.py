@@ -115,10 +115,14 @@ class Unfinished:
         """Keep what is finished, if anything is; how many pieces that is."""
         count = len(self.finished())
         if not count:
-            shutil.rmtree(self.hidden, ignore_errors=True)
-            if self._is_new_folder and self.folder.is_dir() and not any(self.folder.iterdir()):
-                self.folder.rmdir()
+            self.discard()
         return count
+
+    def discard(self) -> None:
+        """Throw away what is finished."""
+        shutil.rmtree(self.hidden, ignore_errors=True)
+        if self._is_new_folder and self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
     def _stored_run(self) -> dict[str, str] | None:
         try:

@@ -1,10 +1,13 @@
-"""Have the workers of a dask scheduler do pieces of work."""
+"""Have the workers of a dask scheduler segment sections."""
 
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from rich.progress import track
 
 from bnadapt.errors import InputError
@@ -14,17 +17,54 @@ GROUPS_OF_A_WORKER = 8
 RETRIES = 2
 
 
-def done_by_workers(
-    address: str, work: Callable[[Any, list[int]], None], shared: Any, pieces: Sequence[int], description: str
+@dataclass(frozen=True)
+class Segmenting:
+    """What a worker segments with; of one piece, for dask would send the parts of a tuple one by one.
+
+    Attributes:
+        folder: that relative paths begin in.
+        trainer: makes one.
+        model: the task.
+        datamodule: with the target.
+        options: of the Trainer's `predict`.
+    """
+
+    folder: str
+    trainer: Callable[[], Trainer]
+    model: LightningModule
+    datamodule: LightningDataModule
+    options: Mapping[str, Any]
+
+    def segment(self, sections: list[int]) -> None:
+        """Segment sections, by their number.
+
+        Raises:
+            RuntimeError: it failed; errors of libraries may hold what cannot be sent.
+        """
+        os.chdir(self.folder)
+        try:
+            self.trainer().predict(self.model, datamodule=self.datamodule, sections=sections, **self.options)
+        except Exception as error:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+
+
+def segmented_by_workers(
+    address: str,
+    trainer: Callable[[], Trainer],
+    model: LightningModule,
+    datamodule: LightningDataModule,
+    options: Mapping[str, Any],
+    sections: Sequence[int],
 ) -> None:
-    """Spread pieces of work, in groups, over the workers; what fails there is told, and left.
+    """Spread sections, in groups, over the workers; what fails there is told, and left.
 
     Args:
         address: of the scheduler.
-        work: is given what is shared, and the numbers of some pieces; a group whose worker is lost is done by another.
-        shared: sent to every worker once; no list, tuple or dict, whose parts dask would send one by one.
-        pieces: their numbers.
-        description: of the work, beside the progress.
+        trainer: makes one, in the worker.
+        model: the task.
+        datamodule: with the target.
+        options: of the Trainer's `predict`.
+        sections: their numbers. A group whose worker is lost is segmented by another one.
 
     Raises:
         InputError: dask is not installed, there is no scheduler, or it has no workers.
@@ -39,10 +79,10 @@ def done_by_workers(
         threads = sum(client.nthreads().values())
         if not threads:
             raise InputError(f"{address}: the scheduler has no workers; start some with `dask worker {address}`.")
-        size = max(1, len(pieces) // (GROUPS_OF_A_WORKER * threads))
-        groups = [list(pieces[start : start + size]) for start in range(0, len(pieces), size)]
-        sent = client.scatter(shared, broadcast=True)
-        futures = [client.submit(work, sent, group, pure=False, retries=RETRIES) for group in groups]
-        for future in track(as_completed(futures), total=len(futures), description=description, transient=True):
+        size = max(1, len(sections) // (GROUPS_OF_A_WORKER * threads))
+        groups = [list(sections[start : start + size]) for start in range(0, len(sections), size)]
+        work = client.scatter(Segmenting(os.getcwd(), trainer, model, datamodule, options), broadcast=True)
+        futures = [client.submit(Segmenting.segment, work, group, pure=False, retries=RETRIES) for group in groups]
+        for future in track(as_completed(futures), total=len(futures), description="Segmenting", transient=True):
             if future.status == "error":
                 log.warning("%s: a worker has failed: %s", address, future.exception())

@@ -377,3 +377,10 @@ def test_ome_zarr_tells_what_it_comes_from(best, volume, tmp_path):
 
 def test_a_scheduler_that_is_not_there_is_refused(best, volume, refused):
     assert "no dask scheduler answers there" in refused(*command(best, volume, "--scheduler=tcp://127.0.0.1:9"))
+    assert not Path("out").exists()
+
+
+def test_a_volume_with_nothing_to_see_leaves_nothing_to_go_on_with(best, refused, tmp_path):
+    np.save(tmp_path / "blank.npy", np.zeros((3, 64, 64), np.uint8))
+    assert "every pixel is the same" in refused(*command(best, tmp_path / "blank.npy"))
+    assert not Path("out").exists()

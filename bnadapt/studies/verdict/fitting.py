@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from bnadapt.experiments.tables import Tables
 from bnadapt.gain import LEARNT
 from bnadapt.gain.forest import Forest
 from bnadapt.gain.predictor import COVERAGE, STORED, Familiar, Predictor, spread
+from bnadapt.provenance import sha256_of
 from bnadapt.studies.candidates.findings import FEATURE
 
 TREES, SMALLEST_LEAF = 100, 6
@@ -118,7 +118,7 @@ def _to_other_sources(rows: np.ndarray, sources: np.ndarray, kept: np.ndarray) -
 def main(folder: Path, output: Path = STORED) -> None:
     """Fit to the table in a study's folder, and write the predictor that comes with bnadapt."""
     path = folder / "table.parquet"
-    fitted_predictor(Tables.read(folder).table, sha256(path.read_bytes()).hexdigest()).save(output)
+    fitted_predictor(Tables.read(folder).table, sha256_of(path)).save(output)
 
 
 if __name__ == "__main__":
