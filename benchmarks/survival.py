@@ -25,7 +25,8 @@ from volume import SIDE, synthetic, trained
 from bnadapt.volumes.unfinished import HIDDEN
 
 SECTIONS, DIFFERENT = 60, 4
-FULL = 40 * 2**20  # bytes of a disk that is too small
+os.environ["OMP_NUM_THREADS"] = "1"  # of every process, for another number rounds otherwise
+FULL = 12 * 2**20  # bytes of a disk that is too small
 
 
 def command(checkpoint: str, volume: Path, output: Path, *options: str) -> list[str]:
@@ -47,26 +48,32 @@ def content(folder: Path) -> dict[str, str]:
 
 def killed(arguments: list[str], output: Path, times: int) -> dict:
     """Runs that are killed at random moments, from their start to some sections later, until one ends by itself."""
-    generator, start, counts = np.random.default_rng(0), 0.0, []
-    while len(counts) < times and (not counts or finished(output)):
-        began = time.perf_counter()
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if not counts:
-            while not finished(output):
-                time.sleep(0.02)
-            start = time.perf_counter() - began
-        else:
+    generator, counts = np.random.default_rng(0), []
+    process, start = begun(arguments, output)
+    for number in range(times):
+        if number:
+            process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(generator.uniform(start / 2, start + 2))
         process.kill()
         process.wait()
         counts.append(len(finished(output)))
     lines = finished(output)
-    if lines:
-        run(arguments)
+    process, again = begun(arguments, output)
+    process.wait()
     return {
         "cut off": f"killed {len(counts)} times, when {', '.join(map(str, counts))} sections were finished",
         "segmented twice": len(lines) - len(set(lines)),
+        "first section after [s]": f"{start:.1f}, going on {again:.1f}",
     }
+
+
+def begun(arguments: list[str], output: Path) -> tuple[subprocess.Popen, float]:
+    """A run that has finished another section, and the seconds that it took to that."""
+    before, started = len(finished(output)), time.perf_counter()
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(finished(output)) == before:
+        time.sleep(0.02)
+    return process, time.perf_counter() - started
 
 
 def disk_full(arguments: list[str], output: Path) -> dict:
@@ -81,6 +88,7 @@ def disk_full(arguments: list[str], output: Path) -> dict:
     return {
         "cut off": f"when {len(lines)} sections were finished: {said}",
         "segmented twice": len(lines) - len(set(lines)),
+        "first section after [s]": None,
     }
 
 
@@ -98,7 +106,11 @@ def worker_lost(arguments: list[str], output: Path) -> dict:
         os.kill(next(iter(workers.values())), signal.SIGKILL)
         count = len(finished(output))
         process.wait()
-    return {"cut off": f"one of two workers, when {count} sections were finished", "segmented twice": None}
+    return {
+        "cut off": f"one of two workers, when {count} sections were finished",
+        "segmented twice": None,
+        "first section after [s]": None,
+    }
 
 
 def run(arguments: list[str]) -> None:
@@ -128,10 +140,10 @@ def main() -> None:
             output = folder / name.replace(" ", "-")
             row = cut_off(command(checkpoint, volume, output), output)
             rows.append({"run": name, **row, "ends the same": content(output) == content(folder / "whole")})
+            save(results_path("survival"), {**MACHINE, "survival": rows})
             if output.is_mount():
                 subprocess.run(["umount", output], check=True)
-    printed(f"{SECTIONS} sections of {SIDE} x {SIDE} pixels", rows)
-    save(results_path("survival"), {**MACHINE, "survival": rows})
+    printed(f"{SECTIONS} sections of {SIDE} x {SIDE} pixels, by processes of one thread", rows)
 
 
 if __name__ == "__main__":

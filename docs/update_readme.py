@@ -56,7 +56,7 @@ def update_volumes() -> None:
         "peers": "The same network on the same sections in memory; the seam error is the largest difference of a"
         " probability from that of the network on the whole section, then the same without its border, which peers"
         " pad",
-        "survival": "Runs that were cut off and went on, compared byte for byte with one that was not",
+        "survival": "Runs of one thread that were cut off and went on, compared byte for byte with one that was not",
     }
     parts = [
         f"{titles[name]} ({device}):\n\n{table(results[name])}"
