@@ -8,11 +8,12 @@ from bnadapt.command_help import help_for
 from bnadapt.options import check_options
 from bnadapt.refusals import refusals
 
+OWN_OPTIONS = ("study", "import", "objects", "average")
 ALL_HELP = {"--help-all": "--help"}  # of the parsers
 
 
 def run() -> None:
-    """Do what the command line says; `study`, `import`, `objects` and `doctor` apart, that is LightningCLI's."""
+    """Do what the command line says; by LightningCLI, apart from commands with options of their own and `doctor`."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # networks of one's own lie where one works
     arguments = sys.argv[1:]
@@ -24,7 +25,7 @@ def run() -> None:
         elif text := help_for(arguments):
             print(text)
         else:
-            if arguments[0] not in ("study", "import", "objects"):  # have options of their own
+            if arguments[0] not in OWN_OPTIONS:
                 check_options(arguments)
             _run(arguments[0], [ALL_HELP.get(each, each) for each in arguments])
 
@@ -42,6 +43,10 @@ def _run(command: str, arguments: Sequence[str]) -> None:
         from bnadapt.volumes.objects_command import main as objects
 
         objects(arguments[1:])
+    elif command == "average":
+        from bnadapt.volumes.average_command import main as average
+
+        average(arguments[1:])
     elif command == "doctor":
         from bnadapt.doctor import main as doctor
 

@@ -138,6 +138,8 @@ def help_for(arguments: Sequence[str]) -> str | None:
         return help_of_import()
     if command == "objects":
         return help_of_objects()
+    if command == "average":
+        return help_of_average()
     return f"usage: bnadapt doctor\n\n{_sentence(COMMANDS[command])}" if command == "doctor" else None
 
 
@@ -186,6 +188,17 @@ def help_of_objects() -> str:
         " Connected pixels of one class are an object; the volume is read section by section."
     )
     return _screen("objects", COMMANDS["objects"], example, told.items(), note, "--mask MASK [OPTIONS]")
+
+
+def help_of_average() -> str:
+    """What `bnadapt average --help` prints."""
+    told = descriptions(ours("volumes/average_command.py"), "average_segmentations")
+    example = "bnadapt average --masks '[xy/volume_mask.tif, xz/volume_mask.tif, yz/volume_mask.tif]'"
+    note = (
+        "A pixel is foreground where the mean is above one half. Segmentations in other planes come from `bnadapt"
+        " predict --data.target.plane xz`; those of several networks can be averaged too."
+    )
+    return _screen("average", COMMANDS["average"], example, told.items(), note, "--masks '[MASK, MASK]' [OPTIONS]")
 
 
 def help_of_study(name: str) -> str:

@@ -160,6 +160,12 @@ def _partial_folder(folder: Path, names: Sequence[str], output: Path) -> Path:
     return partial
 
 
+def remove_hidden(folder: Path) -> None:
+    """Remove what lies in a folder under a name that begins with a dot."""
+    for each in folder.glob(".*"):
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+
+
 def move_all(partial: Path, folder: Path) -> None:
     """Rename all entries of a folder into another one; what they replace is put aside until all have moved."""
     replaced = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))

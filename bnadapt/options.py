@@ -19,6 +19,7 @@ COMMANDS = {
     "test": "score a network on labelled test sets",
     "predict": "segment images of the target",
     "objects": "make a table of the objects in a predicted mask, also of a volume larger than memory",
+    "average": "average several segmentations of the same images, such as those in three planes of a volume",
     "export": "write a network for other programs: TorchScript, ONNX, a package of bioimage.io, or weights alone",
     "import": "make a checkpoint of a network that others have trained: a file of weights, or a package of bioimage.io",
     "distances": "measure how far source and target lie apart in a network's latent spaces",

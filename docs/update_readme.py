@@ -112,7 +112,7 @@ def benchmarked(name: str) -> list[tuple[str, dict]]:
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Rows as Markdown, numbers with three digits."""
+    """Rows as Markdown, numbers with three digits at least."""
     cells = [[head.replace("|", "\\|") for head in rows[0]], ["---"] * len(rows[0])]
     cells += [[written(value) for value in row.values()] for row in rows]
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
@@ -122,6 +122,8 @@ def written(value: object) -> str:
     """A cell."""
     if value is None:
         return "-"
+    if isinstance(value, float) and abs(value) >= 1000:
+        return f"{value:.0f}"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

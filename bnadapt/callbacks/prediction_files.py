@@ -141,7 +141,8 @@ class PredictionFiles(Callback):
             self.unfinished.discard()
             raise
         if not self.unfinished.is_complete:
-            self.writer.close()
+            with self.unfinished.refusing():
+                self.writer.close()
         self.unfinished.publish()
 
     def leave(self) -> None:
@@ -166,5 +167,6 @@ class PredictionFiles(Callback):
         mask = as_stored(probabilities.argmax(0), len(probabilities))
         foreground = np.clip(1 - probabilities[0], 0, 1)
         probability = stored_probability(foreground, np.dtype(self.probability or section.dtype))
-        self.writer.write(section.index, section.name, mask, probability)
+        with self.unfinished.refusing():
+            self.writer.write(section.index, section.name, mask, probability)
         self.unfinished.finish(section.index, BLANK if section.is_blank else "")

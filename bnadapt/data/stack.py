@@ -10,12 +10,14 @@ import numpy as np
 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.masks import as_classes
+from bnadapt.data.planes import ACROSS, Plane, named
 from bnadapt.data.readers import Sections, open_masks, open_stack
 from bnadapt.data.voxel import Voxel
 from bnadapt.data.writers import SectionWriter, StackFile
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
+MOST_UNEQUAL = 1.25  # ratio of the sides of a voxel, up to which it is seen in all planes alike
 
 
 class Stack(Domain):
@@ -38,6 +40,8 @@ class Stack(Domain):
             a factor of the square root of 2, or where `images_key` names a level, the given number holds.
         index: one index of an axis that is read of it alone, by the axis's letter (T time, C channel, Z, or what the
             file calls it) or its number from 0, such as {T: 3, C: 0}; also of the masks' axis of that name.
+        plane: in which sections are cut out of the volume: xy as they were taken, or xz or yz, whose sections follow
+            each other along y or x, of volumes whose voxels have equal sides.
         classes: what the mask values 0, 1, ... mean. Two classes may also be stored as 0 and 255.
         ignored: mask value of pixels without a label, such as 255; by default there are none.
         split: parts of the sections for training, validation and test.
@@ -45,7 +49,7 @@ class Stack(Domain):
         label: what tables and tags call the domain; the file's name by default.
 
     Raises:
-        InputError: a file or key is missing or broken, or the stacks differ in shape.
+        InputError: a file or key is missing or broken, the stacks differ in shape, or there is no such plane.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Stack(Domain):
         masks_key: str | None = None,
         pixel_size_nm: float | None = None,
         index: Mapping[str, int] | None = None,
+        plane: Plane = "xy",
         classes: Sequence[str] = ("background", "foreground"),
         ignored: int | None = None,
         split: Sequence[float] = (0.6, 0.2, 0.2),
@@ -65,14 +70,19 @@ class Stack(Domain):
         super().__init__(split, gap)
         self.path = Path(images)
         self.images_key = images_key
+        self.plane = plane
         self.classes = tuple(classes)
         self.ignored = ignored
         self.label = label
         if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
             raise InputError(f"pixel_size_nm is {pixel_size_nm}; give the side of a pixel in nanometres, above 0.")
-        self._images = open_stack(self.path, images_key, pixel_size_nm, index)
+        if plane not in ACROSS:
+            raise InputError(f"plane is {plane}; give one of {', '.join(ACROSS)}.")
+        self._images = open_stack(self.path, images_key, pixel_size_nm, index, plane)
         self.pixel_size_nm = self._pixel_size(pixel_size_nm)
-        self._masks = open_masks(masks, self._images, masks_key, pixel_size_nm) if masks else None
+        if plane != "xy":
+            self._check_sides()
+        self._masks = open_masks(masks, self._images, masks_key, pixel_size_nm, plane) if masks else None
         if self._masks is not None and self._masks.shape != self._images.shape[:3]:
             raise InputError(
                 f"{masks}: masks of shape {tuple(self._masks.shape)} for images of shape"
@@ -99,7 +109,7 @@ class Stack(Domain):
     def writer(self, folder: Path) -> SectionWriter:
         """Writes two stacks in the format of the images."""
         voxel = Voxel(self.pixel_size_nm, self._images.spacing_nm)
-        return StackFile(folder, self.path, self.images_key, voxel, self._images.opened.is_ome_zarr)
+        return StackFile(folder, self.path, self.images_key, voxel, self._images.opened.is_ome_zarr, self.plane)
 
     def _pixel_size(self, given: float | None) -> float | None:
         """The given one or that which the file says, with a line where it is not what the user has written."""
@@ -125,10 +135,21 @@ class Stack(Domain):
             )
         return given or told
 
+    def _check_sides(self) -> None:
+        """Refuse planes in which voxels are longer than wide; say so where that is not known."""
+        pixel, spacing = self.pixel_size_nm, self._images.spacing_nm
+        if pixel is None or spacing is None:
+            log.warning("%s: its voxels are taken to have equal sides, for its file does not say.", self.name)
+        elif not 1 / MOST_UNEQUAL < spacing / pixel < MOST_UNEQUAL:
+            raise InputError(
+                f"{self.path}: its sections lie {spacing:g} nm apart and its pixels are {pixel:g} nm wide; the plane"
+                f" {self.plane} is for voxels of equal sides, leave out `plane`."
+            )
+
     def _sections(self) -> list[Section]:
         return [
             Section(
-                name=f"{self.path.name}[{index}]",
+                name=f"{self.path.name}{named(self.plane, index)}",
                 read_image=partial(_read, self._images, index),
                 read_mask=partial(self._read_mask, index) if self._masks is not None else None,
                 pixel_size_nm=self.pixel_size_nm,

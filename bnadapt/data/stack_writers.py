@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bnadapt.data.planes import ACROSS, Plane, part_of
 from bnadapt.data.readers.stacks import HDF5_EXTENSIONS, MRC_EXTENSIONS
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
 from bnadapt.data.voxel import UNKNOWN, Voxel
@@ -33,17 +34,19 @@ class ArrayWriter(StackWriter):
     """Of an array that is written on assignment.
 
     Args:
-        array: (sections, H, W).
+        array: (Z, Y, X).
         owner: what is to be closed.
+        plane: in which the sections lie.
     """
 
-    def __init__(self, array: Any, owner: Any = None) -> None:
+    def __init__(self, array: Any, owner: Any = None, plane: Plane = "xy") -> None:
         self.array = array
         self.owner = owner
+        self.plane = plane
 
     def write(self, index: int, section: np.ndarray) -> None:
         """Assign it."""
-        self.array[index] = section
+        self.array[part_of(self.plane, index)] = section
 
     def close(self) -> None:
         """Close what the array belongs to."""
@@ -109,7 +112,7 @@ def open_for_writing(
         return ArrayWriter(np.lib.format.open_memmap(path, "w+", dtype, shape))
     if extension in MRC_EXTENSIONS:
         return _mrc(path, shape, dtype, voxel)
-    return _zarr(path, shape, dtype, key)
+    return open_zarr_for_writing(path, shape, dtype, key)
 
 
 def _for_imagej(sections: int, voxel: Voxel) -> str:
@@ -144,16 +147,32 @@ def _mrc(path: Path, shape: tuple[int, ...], dtype: np.dtype, voxel: Voxel) -> A
     return ArrayWriter(file.data, file)
 
 
-def _zarr(path: Path, shape: tuple[int, ...], dtype: np.dtype, key: str | None) -> ArrayWriter:
+def open_zarr_for_writing(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype, key: str | None = None, plane: Plane = "xy"
+) -> ArrayWriter:
+    """A Zarr array, of sections in a plane; also one that another process has begun.
+
+    Args:
+        path: of the store.
+        shape: (Z, Y, X).
+        dtype: of a pixel.
+        key: of the array in a group; by default it stands alone.
+        plane: in which the sections lie.
+
+    Raises:
+        OSError: it cannot be made.
+    """
     import zarr
 
-    options = {"shape": shape, "dtype": dtype, "chunks": chunks(shape)}
+    options = {"shape": shape, "dtype": dtype, "chunks": chunks(shape, plane)}
     with zarr.config.set({"array.write_empty_chunks": True}):  # what is missing is not background
         if key is not None:
-            return ArrayWriter(zarr.open_group(path, mode="a").require_array(key, **options))
-        return ArrayWriter(zarr.open_array(path, mode="r+") if path.exists() else zarr.create_array(path, **options))
+            array = zarr.open_group(path, mode="a").require_array(key, **options)
+        else:
+            array = zarr.open_array(path, mode="r+") if path.exists() else zarr.create_array(path, **options)
+    return ArrayWriter(array, plane=plane)
 
 
-def chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
+def chunks(shape: tuple[int, ...], plane: Plane = "xy") -> tuple[int, ...]:
     """A section high, since sections are written one by one."""
-    return (1, *(min(CHUNK, side) for side in shape[1:]))
+    return tuple(1 if axis == ACROSS[plane] else min(CHUNK, side) for axis, side in enumerate(shape))

@@ -8,12 +8,14 @@ import numpy as np
 from filelock import FileLock
 
 from bnadapt.data.ome_zarr_writer import OmeZarrWriter, Reduction, majority, mean
-from bnadapt.data.readers.stacks import MRC_EXTENSIONS
+from bnadapt.data.planes import ACROSS, Plane
+from bnadapt.data.readers.stacks import MRC_EXTENSIONS, open_masks
 from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
-from bnadapt.data.stack_writers import StackWriter, open_for_writing
+from bnadapt.data.stack_writers import StackWriter, open_for_writing, open_zarr_for_writing
 from bnadapt.data.voxel import UNKNOWN, Voxel
 
 KINDS = ("mask", "probability")
+REDUCTIONS = (majority, mean)
 LOCK = ".lock"  # of those who make a store
 
 
@@ -71,8 +73,8 @@ class ImageFiles(SectionWriter):
 class StackFile(SectionWriter):
     """`NAME_mask` and `NAME_probability`: two stacks in the format, and under the key, of the input.
 
-    Zarr takes sections in any order, and a process that is killed breaks none of them. For other formats they wait in a
-    hidden Zarr store, of which the files are written section by section at the end.
+    Zarr takes sections in any order, and a process that is killed breaks none of them. For other formats, and in other
+    planes than xy, they wait in a hidden Zarr store, of which the files are written section by section at the end.
 
     Args:
         folder: to write into.
@@ -80,16 +82,24 @@ class StackFile(SectionWriter):
         key: of the input's array.
         voxel: its sides, which the outputs state where their format has a place for them.
         is_ome_zarr: whether the input is an OME-Zarr image, and so are the outputs then.
+        plane: in which the sections lie that are written; stacks have the axes of the input.
     """
 
     def __init__(
-        self, folder: Path, path: Path, key: str | None, voxel: Voxel = UNKNOWN, is_ome_zarr: bool = False
+        self,
+        folder: Path,
+        path: Path,
+        key: str | None,
+        voxel: Voxel = UNKNOWN,
+        is_ome_zarr: bool = False,
+        plane: Plane = "xy",
     ) -> None:
         self.folder = folder
         self.path = path
         self.key = key
         self.voxel = voxel
         self.is_ome_zarr = is_ome_zarr
+        self.plane = plane
         self.count = 0
         self.provenance: Mapping[str, str] = {}
         self._stacks: list[StackWriter] = []
@@ -106,22 +116,20 @@ class StackFile(SectionWriter):
         if not self._stacks:
             with FileLock(self.folder / LOCK):
                 self._stacks = [
-                    self._opened(path, (self.count, *image.shape), image.dtype, reduce)
-                    for path, image, reduce in zip(self.paths([]), images, (majority, mean), strict=True)
+                    self._opened(path, _volume(self.plane, self.count, image), image.dtype, reduce)
+                    for path, image, reduce in zip(self.paths([]), images, REDUCTIONS, strict=True)
                 ]
         for stack, image in zip(self._stacks, images, strict=True):
             stack.write(index, image)
 
     def close(self) -> None:
-        """Write the files of formats other than Zarr."""
-        import zarr
-
-        if self._is_zarr:
+        """Write the files of sections that have waited."""
+        if not self._wait:
             return
-        for path in self.paths([]):
-            sections = zarr.open_array(self._waiting(path), mode="r")
-            stack = open_for_writing(path, sections.shape, sections.dtype, self.key, self.voxel)
-            for index in range(sections.shape[0]):
+        for path, reduce in zip(self.paths([]), REDUCTIONS, strict=True):
+            sections = open_masks(self._waiting(path))
+            stack = self._file(path, sections.shape, sections.dtype, reduce)
+            for index in range(len(sections)):
                 stack.write(index, sections[index])
             stack.close()
 
@@ -133,19 +141,30 @@ class StackFile(SectionWriter):
         return [self.folder / f"{_stem(self.path.name)}_{kind}{extension}" for kind in KINDS]
 
     def _opened(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, reduce: Reduction) -> StackWriter:
+        if self._wait:
+            return open_zarr_for_writing(self._waiting(path), shape, dtype, plane=self.plane)
+        return self._file(path, shape, dtype, reduce)
+
+    def _file(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, reduce: Reduction) -> StackWriter:
         if self.is_ome_zarr:
             return OmeZarrWriter(path, shape, dtype, self.voxel, reduce, self.provenance)
-        if self._is_zarr:
-            return open_for_writing(path, shape, dtype, self.key)
-        return open_for_writing(self._waiting(path), shape, dtype, None)
+        return open_for_writing(path, shape, dtype, self.key, self.voxel)
 
     @property
-    def _is_zarr(self) -> bool:
-        return self.paths([])[0].suffix == ".zarr"
+    def _wait(self) -> bool:
+        """Whether sections wait for the file, whose order, or whose chunks, are others."""
+        return self.plane != "xy" or self.paths([])[0].suffix != ".zarr"
 
     def _waiting(self, path: Path) -> Path:
         """The store in which sections wait for the file."""
         return self.folder / f".{path.stem}.zarr"
+
+
+def _volume(plane: Plane, count: int, section: np.ndarray) -> tuple[int, ...]:
+    """Shape (Z, Y, X) of a volume of as many sections as this."""
+    shape = list(section.shape)
+    shape.insert(ACROSS[plane], count)
+    return tuple(shape)
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

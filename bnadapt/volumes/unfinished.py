@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from bnadapt.errors import InputError
-from bnadapt.files import ensure_folder, move_all, refusal_of_place
+from bnadapt.files import ensure_folder, move_all, refusal_of_place, remove_hidden
 
 HIDDEN = ".unfinished"
 RUN, LOCK, COMPLETE = "run.json", "lock", "complete"
@@ -52,7 +52,7 @@ class Unfinished:
             InputError: there is some of another identity, or the folder cannot be written.
         """
         ensure_folder(self.folder)
-        with self._refusing(), self._locked():
+        with self.refusing(), self._locked():
             stored = self._stored_run()
             if stored == self.run:
                 return
@@ -95,7 +95,7 @@ class Unfinished:
             said: of it.
         """
         own = self.hidden / f"finished-{socket.gethostname()}-{os.getpid()}.jsonl"
-        with self._refusing(), own.open("a") as file:
+        with self.refusing(), own.open("a") as file:
             file.write(f"\n{json.dumps([number, said])}\n")  # behind a line that a full disk has cut off, too
 
     def publish(self) -> None:
@@ -104,12 +104,23 @@ class Unfinished:
         Raises:
             InputError: they cannot be moved.
         """
-        with self._refusing():
+        with self.refusing():
             (self.hidden / COMPLETE).touch()
-            for each in self.results.glob(".*"):
-                shutil.rmtree(each) if each.is_dir() else each.unlink()
+            remove_hidden(self.results)
             move_all(self.results, self.folder)
             shutil.rmtree(self.hidden)
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Name the folder where something cannot be written into it.
+
+        Raises:
+            InputError: it cannot.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise refusal_of_place(error, self.folder) or error from error
 
     def leave(self) -> int:
         """Keep what is finished, if anything is; how many pieces that is."""
@@ -135,10 +146,3 @@ class Unfinished:
         self.hidden.mkdir(exist_ok=True)
         with FileLock(self.hidden / LOCK):
             yield
-
-    @contextmanager
-    def _refusing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise refusal_of_place(error, self.folder) or error from error

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnadapt.data.readers.axes import MOST_CHANNELS, Remedy, layout, save_part, single_channel
+from bnadapt.data.planes import Plane, seen_in
+from bnadapt.data.readers.axes import MOST_CHANNELS, Layout, Remedy, layout, save_part, single_channel
 from bnadapt.data.readers.choice import chosen
 from bnadapt.data.readers.files import reason
 from bnadapt.data.readers.opened import Opened
@@ -43,12 +44,13 @@ class Sections:
         context: file (and key) that messages name.
         reopen: opens the array again.
         remedy: what to do about axes that are too many.
+        plane: in which the sections lie.
 
     Attributes:
         depth: sections that a chunk of the file holds.
 
     Raises:
-        InputError: the axes are none of a stack, or the index is of none of them.
+        InputError: the axes are none of a stack, the index is of none of them, or there are no sections to cut across.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Sections:
         context: str,
         reopen: Callable[[], Opened],
         remedy: Remedy = save_part,
+        plane: Plane = "xy",
     ) -> None:
         self.opened = opened
         self.index = index
@@ -73,6 +76,8 @@ class Sections:
                 f" {remedy(found.channels)}."
             )
         self._is_in_time = found.sections is not None and axes[found.sections] == "T"
+        if plane != "xy":
+            self._layout = found = self._seen_in(plane, found)
         self._order = [found.rows, found.columns, *([] if found.channels is None else [found.channels])]
         self._reopen = reopen
         self._process = os.getpid()
@@ -87,7 +92,7 @@ class Sections:
 
     @property
     def spacing_nm(self) -> float | None:
-        """Distance of two sections in nanometres, where the file says it."""
+        """Distance of two sections in the plane xy in nanometres, where the file says it."""
         return None if self._is_in_time else self.opened.voxel.spacing_nm
 
     @property
@@ -121,6 +126,13 @@ class Sections:
         section = pixels.transpose(*self._order, *rest).reshape(self.shape[1:])
         section = section.astype(np.uint8) * 255 if section.dtype == bool else section.copy()
         return single_channel(section)
+
+    def _seen_in(self, plane: Plane, found: Layout) -> Layout:
+        if found.sections is None or self._is_in_time:
+            kind = "times" if self._is_in_time else "one section"
+            raise InputError(f"{self.context}: has {kind}, and so no sections in the plane {plane}; leave out `plane`.")
+        sections, rows, columns = seen_in(plane, [found.sections, found.rows, found.columns])
+        return replace(found, sections=sections, rows=rows, columns=columns)
 
     def _section(self, index: int) -> np.ndarray:
         """Its part of the array, with all axes."""

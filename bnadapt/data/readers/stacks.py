@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bnadapt.data.planes import Plane
 from bnadapt.data.readers.axes import save_part
 from bnadapt.data.readers.choice import axes_with_choice, choice_for_masks, how_to_choose
 from bnadapt.data.readers.containers import array_of, check_stored
@@ -33,6 +34,7 @@ def open_stack(
     key: str | None = None,
     pixel_size_nm: float | None = None,
     index: Mapping[str, int] | None = None,
+    plane: Plane = "xy",
 ) -> Sections:
     """Open a stack of sections.
 
@@ -43,6 +45,7 @@ def open_stack(
         pixel_size_nm: which level of an image of OME-Zarr is read, see `open_zarr`; by default the full resolution.
         index: of an axis that is neither sections nor channels, and of one that is, where one of it is meant; by the
             letter of the axis, or by its number from 0.
+        plane: in which the sections lie.
 
     Returns:
         The sections, read when they are asked for (of TIFF only where pixels need no conversion).
@@ -53,11 +56,15 @@ def open_stack(
     path = existing(path)
     opened, context = _opened(path, key, pixel_size_nm, as_shown=True)
     _check(opened, context, MOST_MISSING)
-    return _sections(opened, index or {}, context, path, as_shown=True)
+    return _sections(opened, index or {}, context, path, True, plane)
 
 
 def open_masks(
-    path: str | Path, images: Sections | None = None, key: str | None = None, pixel_size_nm: float | None = None
+    path: str | Path,
+    images: Sections | None = None,
+    key: str | None = None,
+    pixel_size_nm: float | None = None,
+    plane: Plane = "xy",
 ) -> Sections:
     """Open the masks of a stack: values as they are stored, such as class indices.
 
@@ -67,6 +74,7 @@ def open_masks(
             axis of that name, where they have it.
         key: see `open_stack`.
         pixel_size_nm: see `open_stack`.
+        plane: see `open_stack`.
 
     Raises:
         InputError: see `open_stack`.
@@ -77,7 +85,7 @@ def open_masks(
     index: Mapping[str, int] = {}
     if images is not None:
         index = choice_for_masks(images.index, images.dimensions, opened.axes, opened.array.shape, context)
-    return _sections(opened, index, context, path, as_shown=False)
+    return _sections(opened, index, context, path, False, plane)
 
 
 def _opened(path: Path, key: str | None, pixel_size_nm: float | None, as_shown: bool) -> tuple[Opened, str]:
@@ -108,10 +116,12 @@ def _check(opened: Opened, context: str, most_missing: float) -> None:
         check_stored(opened.count_chunks(), context, most_missing)
 
 
-def _sections(opened: Opened, index: Mapping[str, int], context: str, path: Path, as_shown: bool) -> Sections:
+def _sections(
+    opened: Opened, index: Mapping[str, int], context: str, path: Path, as_shown: bool, plane: Plane
+) -> Sections:
     remedy = partial(how_to_choose, opened.axes) if as_shown else save_part
     axes = axes_with_choice(opened.axes, opened.array.shape, index, context, remedy)
-    return Sections(opened, axes, index, context, partial(_open, path, opened.key, as_shown), remedy)
+    return Sections(opened, axes, index, context, partial(_open, path, opened.key, as_shown), remedy, plane)
 
 
 def _tiff(path: Path, key: str | None, as_shown: bool) -> Opened:
