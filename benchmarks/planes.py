@@ -37,7 +37,7 @@ def networks(folder: Path, seed: int) -> None:
     command(["fit", f"--config={CONFIG}", f"--seed_everything={seed}", *log, *QUIET])
     best = folder / "run" / "0" / "checkpoints" / "best.ckpt"
     best.rename(folder / NETWORKS["without adaptation"])
-    target = ["--data.target=FlyEM", "--data.target.sample=1", "--trainer.logger=false", *QUIET]
+    target = ["--data.target=FlyEM", "--data.target.sample=1", "--data.tile_size=250", "--trainer.logger=false", *QUIET]
     command(["adapt", f"--ckpt_path={folder / 'best.ckpt'}", *target, f"--output={folder / 'adapted.ckpt'}"])
 
 
@@ -45,9 +45,9 @@ def segmented(checkpoint: Path, volume: Path, folder: Path) -> dict[str, np.ndar
     """Masks by the planes that they come from."""
     for plane in PLANES:
         target = ["--data.target=Stack", f"--data.target.images={volume}", f"--data.target.plane={plane}"]
-        size = ["--data.target.pixel_size_nm=10", "--trainer.logger=false", *QUIET]
+        size = ["--data.target.pixel_size_nm=10", "--data.tile_size=250", "--trainer.logger=false", *QUIET]
         command(["predict", f"--ckpt_path={checkpoint}", *target, *size, f"--output={folder / plane}"])
-    mask, _ = average_segmentations([str(folder / plane / "volume_mask.npy") for plane in PLANES], None, str(folder))
+    mask, _ = average_segmentations([str(folder / plane) for plane in PLANES], output=str(folder / "average"))
     masks = {plane: folder / plane / "volume_mask.npy" for plane in PLANES} | {"average of the three": mask}
     return {name: open_masks(path).opened.array > 0 for name, path in masks.items()}
 

@@ -193,7 +193,7 @@ def help_of_objects() -> str:
 def help_of_average() -> str:
     """What `bnadapt average --help` prints."""
     told = descriptions(ours("volumes/average_command.py"), "average_segmentations")
-    example = "bnadapt average --masks '[xy/volume_mask.tif, xz/volume_mask.tif, yz/volume_mask.tif]'"
+    example = "bnadapt average --masks '[xy, xz, yz]'"
     note = (
         "A pixel is foreground where the mean is above one half. Segmentations in other planes come from `bnadapt"
         " predict --data.target.plane xz`; those of several networks can be averaged too."

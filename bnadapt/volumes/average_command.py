@@ -37,8 +37,8 @@ def average_segmentations(
     """Write the mean probability, and its mask, of several segmentations of the same images.
 
     Args:
-        masks: what `predict` wrote, two or more: stacks NAME_mask (TIFF, HDF5, Zarr, OME-Zarr, .npy, MRC), or folders
-            of images NAME_mask. The probabilities lie beside them.
+        masks: what `predict` wrote, two or more: stacks NAME_mask (TIFF, HDF5, Zarr, OME-Zarr, .npy, MRC), their
+            folders, or folders of images NAME_mask. The probabilities lie beside them.
         masks_key: path of the arrays inside HDF5 files or Zarr groups.
         output: folder to write NAME_mask and NAME_probability into, in the format of the first.
         overwrite: whether to replace earlier ones.

@@ -53,8 +53,8 @@ def table_of_objects(
     """Write a table of the objects in a predicted mask.
 
     Args:
-        mask: what `predict` wrote: a stack NAME_mask (TIFF, HDF5, Zarr, OME-Zarr, .npy, MRC), or a folder of images
-            NAME_mask.
+        mask: what `predict` wrote: a stack NAME_mask (TIFF, HDF5, Zarr, OME-Zarr, .npy, MRC), its folder, or a folder
+            of images NAME_mask.
         mask_key: path of the array inside an HDF5 file or Zarr group.
         probability: stack, or folder, of the probabilities; by default NAME_probability beside the mask, if there.
         probability_key: the same of its array, by default that of the mask; without `probability`, in the file of the

@@ -1,14 +1,16 @@
 """A predicted mask, and the probability beside it, read section by section."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from bnadapt.data.folder import image_files
-from bnadapt.data.readers import Sections, open_masks, read_mask_values
+from bnadapt.data.readers import IMAGE_EXTENSIONS, Sections, open_masks, read_mask_values
 from bnadapt.data.readers.files import existing
+from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
 from bnadapt.data.readers.zarr_store import METADATA
 from bnadapt.data.voxel import Voxel
 from bnadapt.data.writers import KINDS
@@ -92,7 +94,7 @@ def open_segmentation(
     """Open what `bnadapt predict` has written.
 
     Args:
-        mask: a stack (TIFF, HDF5, Zarr, OME-Zarr, .npy or MRC), or a folder of images NAME_mask.
+        mask: a stack (TIFF, HDF5, Zarr, OME-Zarr, .npy or MRC), the folder of one, or a folder of images NAME_mask.
         mask_key: path of the array inside an HDF5 file or Zarr group.
         probability: of the same kind; by default the one beside the mask whose name differs in `_probability` alone,
             if it is there.
@@ -102,7 +104,7 @@ def open_segmentation(
     Raises:
         InputError: they cannot be read, or do not fit each other.
     """
-    path = existing(mask)
+    path = _stack_in(existing(mask))
     other = None if probability is None else existing(probability)
     if other is not None and _is_folder_of_images(other) != _is_folder_of_images(path):
         raise InputError(f"{other}: is no such kind of input as {path}; give two stacks, or two folders of images.")
@@ -116,6 +118,23 @@ def open_segmentation(
     if probability_key is not None and mask_key is not None:  # of one file
         return _of_stack(path, mask_key, path, probability_key)
     return _of_stack(path, mask_key, _beside(path), mask_key)
+
+
+def _stack_in(path: Path) -> Path:
+    """The one stack NAME_mask in a folder, where there is one; else the path."""
+    if not _is_folder_of_images(path):
+        return path
+    masks = sorted(path.glob(f"[!.]*{MASK}.*"))
+    return masks[0] if len(masks) == 1 and _is_stack(masks[0]) else path
+
+
+def _is_stack(path: Path) -> bool:
+    if path.suffix.lower() in TIFF_EXTENSIONS:
+        import tifffile
+
+        with suppress(tifffile.TiffFileError), tifffile.TiffFile(path) as file:
+            return len(file.pages) > 1
+    return path.suffix.lower() not in IMAGE_EXTENSIONS
 
 
 def _is_folder_of_images(path: Path) -> bool:

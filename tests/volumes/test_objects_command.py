@@ -56,6 +56,15 @@ def write_stack(name="volume.tif", dtype=np.uint8, classes=2, voxel=UNKNOWN, is_
     return volume, probability
 
 
+@pytest.mark.parametrize("name", ["volume.tif", "volume.ome.zarr", "volume.npy"])
+def test_the_folder_of_a_stack_stands_for_it(objects, name):
+    write_stack(name, is_ome_zarr=name.endswith(".ome.zarr"))
+    table, _ = objects("--mask", f"volume_mask{name[6:]}")
+    table_of_folder, said = objects("--mask", ".", output="other.csv")
+    pd.testing.assert_frame_equal(table, table_of_folder)
+    assert "volume_probability" in said
+
+
 def write_folder(folder="predictions", ending=".png"):
     Path(folder).mkdir()
     volume, probability = segmentation()

@@ -236,7 +236,7 @@ def test_three_planes_of_a_volume(best, pixels, tmp_path, average):
     volume = stored(tmp_path / "volume.ome.zarr", pixels)
     for plane in TURNED:
         main(command(best, volume, plane, f"--data.target.plane={plane}", "--probabilities=float32"))
-    average(*(f"{plane}/volume_mask.ome.zarr" for plane in TURNED), options=["--output", "mean"])
+    average(*TURNED, options=["--output", "mean"])
     expected = np.mean([written(plane) for plane in TURNED], axis=0)
     np.testing.assert_allclose(written("mean"), expected, atol=1e-6)
     np.testing.assert_array_equal(written("mean", "mask") > 0, expected > 0.5)
