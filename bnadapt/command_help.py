@@ -119,6 +119,54 @@ HELP: Mapping[str, Help] = {
 }
 
 
+class OwnHelp(NamedTuple):
+    """What the help of a command with options of its own shows, beside the parameters of its function.
+
+    Attributes:
+        module: of the function, below the package.
+        function: whose parameters are the options.
+        example: a call.
+        note: what else is to be known; names of parameters in braces stand for their descriptions.
+        usage: behind the name of the command.
+        positional: parameters that are no options.
+    """
+
+    module: str
+    function: str
+    example: str
+    note: str
+    usage: str = "[OPTIONS]"
+    positional: Sequence[str] = ()
+
+
+OWN: Mapping[str, OwnHelp] = {
+    "import": OwnHelp(
+        "exchange/command.py",
+        "import_network",
+        "bnadapt import weights.pth --network smp/unet --network_args.encoder_name resnet34",
+        "WEIGHTS: {weights}. The checkpoint is then adapted like any other; `bnadapt export --format state_dict --like"
+        " WEIGHTS` writes it back in the form of the file that it came from.",
+        positional=("weights",),
+    ),
+    "objects": OwnHelp(
+        "volumes/objects_command.py",
+        "table_of_objects",
+        "bnadapt objects --mask predictions/volume_mask.tif --pixel_size_nm 4 --spacing_nm 40 --min_size 50",
+        "A row of the table is an object: its class, where it begins and ends, its size, centroid and mean probability."
+        " Connected pixels of one class are an object; the volume is read section by section.",
+        "--mask MASK [OPTIONS]",
+    ),
+    "average": OwnHelp(
+        "volumes/average_command.py",
+        "average_segmentations",
+        "bnadapt average --masks '[xy, xz, yz]'",
+        "A pixel is foreground where the mean is above one half. Segmentations in other planes come from `bnadapt"
+        " predict --data.target.plane xz`; those of several networks can be averaged too.",
+        "--masks '[MASK, MASK]' [OPTIONS]",
+    ),
+}
+
+
 def help_for(arguments: Sequence[str]) -> str | None:
     """What is to be printed where the command line asks for help; None if it does not.
 
@@ -134,12 +182,8 @@ def help_for(arguments: Sequence[str]) -> str | None:
         return help_of_study(others[0])
     if command in HELP:
         return help_of(command)
-    if command == "import":
-        return help_of_import()
-    if command == "objects":
-        return help_of_objects()
-    if command == "average":
-        return help_of_average()
+    if command in OWN:
+        return help_of_own(command)
     return f"usage: bnadapt doctor\n\n{_sentence(COMMANDS[command])}" if command == "doctor" else None
 
 
@@ -166,39 +210,13 @@ def help_of(command: str) -> str:
     return _screen(command, COMMANDS[command], f"bnadapt {command} {own.example}", _options(command), note)
 
 
-def help_of_import() -> str:
-    """What `bnadapt import --help` prints."""
-    name = "import_network"
-    told = descriptions(ours("exchange/command.py"), name)
-    example = "bnadapt import weights.pth --network smp/unet --network_args.encoder_name resnet34"
-    options = ((each, text) for each, text in told.items() if each != "weights")
-    note = (
-        f"WEIGHTS: {told['weights']}. The checkpoint is then adapted like any other; `bnadapt export --format"
-        " state_dict --like WEIGHTS` writes it back in the form of the file that it came from."
-    )
-    return _screen("import WEIGHTS", COMMANDS["import"], example, options, note, "[OPTIONS]")
-
-
-def help_of_objects() -> str:
-    """What `bnadapt objects --help` prints."""
-    told = descriptions(ours("volumes/objects_command.py"), "table_of_objects")
-    example = "bnadapt objects --mask predictions/volume_mask.tif --pixel_size_nm 4 --spacing_nm 40 --min_size 50"
-    note = (
-        "A row of the table is an object: its class, where it begins and ends, its size, centroid and mean probability."
-        " Connected pixels of one class are an object; the volume is read section by section."
-    )
-    return _screen("objects", COMMANDS["objects"], example, told.items(), note, "--mask MASK [OPTIONS]")
-
-
-def help_of_average() -> str:
-    """What `bnadapt average --help` prints."""
-    told = descriptions(ours("volumes/average_command.py"), "average_segmentations")
-    example = "bnadapt average --masks '[xy, xz, yz]'"
-    note = (
-        "A pixel is foreground where the mean is above one half. Segmentations in other planes come from `bnadapt"
-        " predict --data.target.plane xz`; those of several networks can be averaged too."
-    )
-    return _screen("average", COMMANDS["average"], example, told.items(), note, "--masks '[MASK, MASK]' [OPTIONS]")
+def help_of_own(command: str) -> str:
+    """What `bnadapt COMMAND --help` prints of a command with options of its own."""
+    own = OWN[command]
+    told = descriptions(ours(own.module), own.function)
+    options = [(name, text) for name, text in told.items() if name not in own.positional]
+    title = " ".join([command, *map(str.upper, own.positional)])
+    return _screen(title, COMMANDS[command], own.example, options, own.note.format(**told), own.usage)
 
 
 def help_of_study(name: str) -> str:

@@ -3,9 +3,7 @@
 import sys
 from pathlib import Path
 
-import h5py
 import imageio.v3
-import mrcfile
 import numpy as np
 import ome_zarr_models
 import pytest
@@ -20,6 +18,7 @@ from bnadapt.data.readers.sections import Sections
 from bnadapt.data.voxel import Voxel
 from bnadapt.data.writers import ImageFiles, StackFile, stored_probability
 from bnadapt.errors import InputError
+from tests.volumes.conftest import stored
 
 QUIET = ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]
 SHAPE = 33, 48, 65
@@ -36,26 +35,8 @@ def pixels():
     return (steps + generator.integers(60, size=steps.shape)).astype(np.uint8)
 
 
-def stored(path, pixels, spacing=8.0):
-    if path.name.endswith(".ome.zarr"):
-        group = zarr.open_group(path, mode="w", zarr_format=3)
-        group.create_array("0", data=pixels, chunks=(16, 16, 16))
-        axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
-        datasets = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [spacing, 8.0, 8.0]}]}]
-        group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
-    elif path.suffix == ".zarr":
-        zarr.create_array(path, data=pixels, chunks=(16, 16, 16))
-    elif path.suffix == ".tif":
-        tifffile.imwrite(path, pixels, photometric="minisblack")
-    elif path.suffix == ".h5":
-        with h5py.File(path, "w") as file:
-            file["raw"] = pixels
-    elif path.suffix == ".mrc":
-        with mrcfile.new(path) as file:
-            file.set_data(pixels * np.uint16(257))
-    else:
-        np.save(path, pixels)
-    return path
+def isotropic(path, pixels):
+    return stored(path, pixels, (16, 16, 16), (8.0, 8.0, 8.0))
 
 
 def command(best, volume, output, *options):
@@ -85,8 +66,8 @@ def average(monkeypatch, capsys):
 @pytest.mark.parametrize("extension", FORMATS)
 def test_a_plane_is_segmented_as_the_turned_volume_is(best, pixels, tmp_path, plane, extension):
     (tmp_path / "turned").mkdir()
-    turned = stored(tmp_path / "turned" / f"volume{extension}", pixels.transpose(TURNED[plane]).copy())
-    volume = stored(tmp_path / f"volume{extension}", pixels)
+    turned = isotropic(tmp_path / "turned" / f"volume{extension}", pixels.transpose(TURNED[plane]).copy())
+    volume = isotropic(tmp_path / f"volume{extension}", pixels)
     main(command(best, turned, "of-turned"))
     main(command(best, volume, "out", f"--data.target.plane={plane}"))
     for kind in ("mask", "probability"):
@@ -97,7 +78,7 @@ def test_a_plane_is_segmented_as_the_turned_volume_is(best, pixels, tmp_path, pl
 
 
 def test_ome_zarr_of_a_plane_is_that_of_the_volume(best, pixels, tmp_path):
-    volume = stored(tmp_path / "volume.ome.zarr", pixels)
+    volume = isotropic(tmp_path / "volume.ome.zarr", pixels)
     main(command(best, volume, "out", "--data.target.plane=yz"))
     main(command(best, volume, "as-taken"))
     found, other = (zarr.open_group(f"{folder}/volume_mask.ome.zarr", mode="r") for folder in ("out", "as-taken"))
@@ -108,7 +89,7 @@ def test_ome_zarr_of_a_plane_is_that_of_the_volume(best, pixels, tmp_path):
 
 @pytest.mark.parametrize("extension", [".ome.zarr", ".tif"])
 def test_a_plane_that_is_cut_off_goes_on(best, pixels, tmp_path, monkeypatch, extension):
-    arguments = command(best, stored(tmp_path / f"volume{extension}", pixels), "out", "--data.target.plane=xz")
+    arguments = command(best, isotropic(tmp_path / f"volume{extension}", pixels), "out", "--data.target.plane=xz")
     main([*arguments, "--output=whole"])
     write, seen = StackFile.write, []
 
@@ -130,13 +111,13 @@ def test_a_plane_that_is_cut_off_goes_on(best, pixels, tmp_path, monkeypatch, ex
 
 
 def test_another_plane_does_not_go_on_with_it(best, pixels, tmp_path, refused):
-    volume = stored(tmp_path / "volume.zarr", pixels)
+    volume = isotropic(tmp_path / "volume.zarr", pixels)
     main(command(best, volume, "out", "--sections=[0, 1]"))
     assert "differs in pieces and images" in refused(*command(best, volume, "out", "--data.target.plane=xz"))
 
 
 def test_masks_are_seen_in_the_plane_of_their_images(tmp_path, pixels):
-    volume, labels = stored(tmp_path / "volume.zarr", pixels), pixels > 100
+    volume, labels = isotropic(tmp_path / "volume.zarr", pixels), pixels > 100
     np.save(tmp_path / "labels.npy", labels)
     sections = Stack(str(volume), str(tmp_path / "labels.npy"), plane="yz").labelled()
     assert [section.name for section in sections[:2]] == ["volume.zarr[:, :, 0]", "volume.zarr[:, :, 1]"]
@@ -153,7 +134,7 @@ def test_channels_stay_channels(tmp_path):
 
 
 def test_chunks_are_decoded_once_however_a_volume_is_seen(tmp_path, pixels, monkeypatch):
-    volume, read = stored(tmp_path / "volume.zarr", pixels), []
+    volume, read = isotropic(tmp_path / "volume.zarr", pixels), []
     of_sections = Sections._read
     monkeypatch.setattr(Sections, "_read", lambda *where: (read.append(where[1:]), of_sections(*where))[1])
     for section in Stack(str(volume), plane="yz").unlabelled():
@@ -162,14 +143,14 @@ def test_chunks_are_decoded_once_however_a_volume_is_seen(tmp_path, pixels, monk
 
 
 def test_voxels_of_unequal_sides_and_single_sections_are_refused(tmp_path, pixels, caplog):
-    volume = stored(tmp_path / "volume.ome.zarr", pixels, spacing=40.0)
+    volume = stored(tmp_path / "volume.ome.zarr", pixels, sides_nm=(40.0, 8.0, 8.0))
     with pytest.raises(InputError, match="40 nm apart and its pixels are 8 nm wide"):
         Stack(str(volume), plane="xz")
     assert len(Stack(str(volume)).unlabelled()) == SHAPE[0]
-    stored(tmp_path / "nearly.ome.zarr", pixels, spacing=9.0)
+    stored(tmp_path / "nearly.ome.zarr", pixels, sides_nm=(9.0, 8.0, 8.0))
     assert len(Stack(str(tmp_path / "nearly.ome.zarr"), plane="xz").unlabelled()) == SHAPE[1]
     assert "equal sides" not in caplog.text
-    assert len(Stack(str(stored(tmp_path / "volume.npy", pixels)), plane="xz").unlabelled()) == SHAPE[1]
+    assert len(Stack(str(isotropic(tmp_path / "volume.npy", pixels)), plane="xz").unlabelled()) == SHAPE[1]
     assert "taken to have equal sides" in caplog.text
     with pytest.raises(InputError, match="plane is zx; give one of xy, xz, yz"):
         Stack(str(volume), plane="zx")
@@ -233,7 +214,7 @@ def test_the_average_of_folders_of_images(average):
 
 
 def test_three_planes_of_a_volume(best, pixels, tmp_path, average):
-    volume = stored(tmp_path / "volume.ome.zarr", pixels)
+    volume = isotropic(tmp_path / "volume.ome.zarr", pixels)
     for plane in TURNED:
         main(command(best, volume, plane, f"--data.target.plane={plane}", "--probabilities=float32"))
     average(*TURNED, options=["--output", "mean"])

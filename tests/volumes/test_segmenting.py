@@ -11,11 +11,8 @@ import threading
 import time
 from pathlib import Path
 
-import h5py
-import mrcfile
 import numpy as np
 import pytest
-import tifffile
 import torch
 import zarr
 from dask.distributed import Client, LocalCluster
@@ -27,6 +24,7 @@ from bnadapt.data.writers import StackFile
 from bnadapt.errors import InputError
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import DOMAINS, SMALL, write_images
+from tests.volumes.conftest import stored
 
 QUIET = ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]
 DEPTH, SIDES = 9, (70, 90)
@@ -114,29 +112,6 @@ def test_a_run_that_is_cut_off_goes_on_and_ends_the_same(best, volume, monkeypat
     assert seen == list(range(4, DEPTH))
     assert content("out") == content("whole") != {}
     assert not Path("out/.unfinished").exists()
-
-
-def stored(path, pixels):
-    if path.name.endswith(".ome.zarr"):
-        group = zarr.open_group(path, mode="w", zarr_format=3)
-        group.create_array("0", data=pixels, chunks=(1, 64, 64))
-        axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
-        scale = [{"type": "scale", "scale": [20.0, 8.0, 8.0]}]
-        datasets = [{"path": "0", "coordinateTransformations": scale}]
-        group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
-    elif path.suffix == ".zarr":
-        zarr.create_array(path, data=pixels, chunks=(1, 64, 64))
-    elif path.suffix == ".tif":
-        tifffile.imwrite(path, pixels, photometric="minisblack")
-    elif path.suffix == ".h5":
-        with h5py.File(path, "w") as file:
-            file["raw"] = pixels
-    elif path.suffix == ".mrc":
-        with mrcfile.new(path) as file:
-            file.set_data(pixels.astype(np.uint16))
-    else:
-        np.save(path, pixels)
-    return path
 
 
 @pytest.mark.parametrize(
