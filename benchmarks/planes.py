@@ -33,9 +33,9 @@ def volumes(folder: Path) -> tuple[Path, np.ndarray]:
 
 def networks(folder: Path, seed: int) -> None:
     """Train one on vnc, and adapt it to the volume without labels."""
-    log = [f"--trainer.logger.save_dir={folder}", "--trainer.logger.name=run", "--trainer.logger.version=0"]
+    log = [f"--trainer.logger.save_dir={folder}"]
     command(["fit", f"--config={CONFIG}", f"--seed_everything={seed}", *log, *QUIET])
-    best = folder / "run" / "0" / "checkpoints" / "best.ckpt"
+    (best,) = folder.rglob("best.ckpt")
     best.rename(folder / NETWORKS["without adaptation"])
     target = ["--data.target=FlyEM", "--data.target.sample=1", "--data.tile_size=250", "--trainer.logger=false", *QUIET]
     command(["adapt", f"--ckpt_path={folder / 'best.ckpt'}", *target, f"--output={folder / 'adapted.ckpt'}"])
