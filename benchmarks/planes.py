@@ -1,10 +1,11 @@
 """Whether a volume that is seen in three planes is segmented better: flyem (FIB-SEM, isotropic) by networks of vnc.
 
-Needs the data of `bnadapt study pairs`; prints a table, writes benchmarks/results/planes-DEVICE.json. Scores are those
-of all of the labelled volume, of which neither training nor adaptation (to the other volume) has seen anything.
+Run by `make bench`, where BNADAPT_DATA is set; prints a table, writes benchmarks/results/planes-DEVICE.json. Scores are
+those of all of the labelled volume, of which neither training nor adaptation (to the other volume) has seen anything.
 """
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 from statistics import mean, stdev
@@ -71,6 +72,9 @@ def scored(seed: int) -> list[dict[str, str | float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    if "BNADAPT_DATA" not in os.environ:
+        print("planes: needs flyem and vnc; set BNADAPT_DATA to the folder of the data sets.")
+        return
     found: dict[tuple[str, str], list[float]] = {}
     for seed in parser.parse_args().seeds:
         for row in scored(seed):

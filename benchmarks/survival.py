@@ -6,6 +6,7 @@ cut off and went on are compared, byte for byte, with those of one that was not.
 
 import argparse
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -120,8 +121,10 @@ def run(arguments: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=20)
-    kills = parser.parse_args().kills
-    rows = []
+    parser.add_argument("--only", nargs="+", help="some of: killed, 'worker lost', 'disk full'")
+    asked = parser.parse_args()
+    path = results_path("survival")
+    rows = {row["run"]: row for row in (json.loads(path.read_text())["survival"] if asked.only else [])}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         checkpoint = str(trained(folder))
@@ -132,18 +135,20 @@ def main() -> None:
             array[index] = np.roll(pixels[index % DIFFERENT], index, axis=1)
         run(command(checkpoint, volume, folder / "whole"))
         ways: dict[str, Callable[[list[str], Path], dict]] = {
-            "killed": partial(killed, times=kills),
+            "killed": partial(killed, times=asked.kills),
             "worker lost": worker_lost,
             **({"disk full": disk_full} if os.geteuid() == 0 else {}),  # for the mounting
         }
         for name, cut_off in ways.items():
+            if name not in (asked.only or ways):
+                continue
             output = folder / name.replace(" ", "-")
             row = cut_off(command(checkpoint, volume, output), output)
-            rows.append({"run": name, **row, "ends the same": content(output) == content(folder / "whole")})
-            save(results_path("survival"), {**MACHINE, "survival": rows})
+            rows[name] = {"run": name, **row, "ends the same": content(output) == content(folder / "whole")}
+            save(path, {**MACHINE, "survival": [*rows.values()]})
             if output.is_mount():
                 subprocess.run(["umount", output], check=True)
-    printed(f"{SECTIONS} sections of {SIDE} x {SIDE} pixels, by processes of one thread", rows)
+    printed(f"{SECTIONS} sections of {SIDE} x {SIDE} pixels, by processes of one thread", [*rows.values()])
 
 
 if __name__ == "__main__":

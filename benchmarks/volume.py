@@ -22,7 +22,7 @@ from bnadapt.cli import main as command
 from bnadapt.data import DomainPair, Synthetic
 from bnadapt.data.datasets import SectionsToSegment
 from bnadapt.data.prepare import PreparedSection
-from bnadapt.data.tiles import PIXELS_AT_ONCE, Blocks
+from bnadapt.data.tiles import Blocks
 from bnadapt.networks import UNet
 from bnadapt.networks.receptive_field import receptive_field
 from bnadapt.tasks import SegmentationTask
@@ -103,13 +103,12 @@ def blocks(checkpoint: str, size: int) -> Blocks:
 def raw_seconds(checkpoint: str, size: int) -> float:
     """Of forward passes over the tiles of a section, which lie in memory."""
     (section,) = synthetic(1)
-    tiles = SectionsToSegment({0: lambda: section}, blocks(checkpoint, size))[0]["image"].to(DEVICE)
-    model, taken = network(checkpoint), []
-    at_once = max(1, PIXELS_AT_ONCE // tiles[0, 0].numel())
+    item = SectionsToSegment({0: lambda: section}, blocks(checkpoint, size))[0]
+    tiles, model, taken = item["image"].to(DEVICE), network(checkpoint), []
     for _ in range(5):
         synchronise()
         started = time.perf_counter()
-        for part in tiles.split(at_once):
+        for part in tiles.split(item["at_once"]):
             model(part.contiguous(memory_format=torch.channels_last))
         synchronise()
         taken.append(time.perf_counter() - started)
@@ -188,7 +187,9 @@ def by_bnadapt(checkpoint: str, size: int) -> list[Tensor]:
     dataset = SectionsToSegment(dict(enumerate(map(_always, synthetic(IN_MEMORY)))), blocks(checkpoint, size))
     with torch.no_grad():
         return [
-            dataset.put_together(item["section"], task.predict_step({"image": item["image"].to(DEVICE)}, 0).cpu())[1]
+            dataset.put_together(
+                item["section"], task.predict_step({**item, "image": item["image"].to(DEVICE)}, 0).cpu()
+            )[1]
             for item in (dataset[index] for index in range(IN_MEMORY))
         ]
 

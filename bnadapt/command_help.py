@@ -102,7 +102,7 @@ HELP: Mapping[str, Help] = {
     "test": Help(f"--ckpt_path adapted.ckpt {TARGET} \\\n      --data.target.masks target/masks", OF_MASKED_TARGET),
     "predict": Help(
         f"--ckpt_path adapted.ckpt {TARGET} --output predictions",
-        (*OF_TARGET, "data.tile_size", "data.batch_size", *RUNNING),
+        (*OF_TARGET, "data.block_size", "data.margin", "data.batch_size", *RUNNING),
     ),
     "export": Help(
         f"--ckpt_path adapted.ckpt {TARGET} --format onnx",

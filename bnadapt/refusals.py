@@ -90,7 +90,10 @@ def _refusal(error: BaseException | None) -> BaseException | None:
 def _refusal_of_memory(error: BaseException) -> InputError | None:
     """Where memory of the machine, or of its GPU, does not suffice."""
     if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
-        return InputError("there is not enough memory; set a smaller --data.batch_size, --data.tile_size or crop_size.")
+        return InputError(
+            "there is not enough memory; set a smaller --data.batch_size, and --data.crop_size, --data.tile_size or, of"
+            " predict, --data.block_size."
+        )
     return None
 
 

@@ -100,7 +100,9 @@ class PredictionFiles(Callback):
         if batch_idx or not trainer.is_global_zero:
             return
         size, asked = batch["section"].size, pl_module.hparams
-        most = most_memory(pl_module.network, asked.in_channels, asked.num_classes, size, self.blocks)
+        most = most_memory(
+            pl_module.network, asked.in_channels, asked.num_classes, size, self.blocks, trainer.datamodule.batch_size
+        )
         memory = "" if most is None else f"; at most {most / 1e9:.1f} GB a process"
         Console(soft_wrap=True, markup=False, highlight=False).print(
             f"Segmenting {len(self.names)} sections, the first of {size[0]} x {size[1]} pixels, in blocks of"

@@ -53,7 +53,7 @@ class DomainPair(LightningDataModule):
         block_size: side of the blocks that `predict` segments at once.
         margin: pixels around a block that the network then sees; by default as many as its receptive field has, so that
             the result is that of the whole section. Fewer are faster.
-        batch_size: crops, or tiles, per step.
+        batch_size: crops, or tiles, per step; of blocks to segment no more than have a million pixels together.
         adaptation_tiles: tiles of the target that adaptation reads, drawn at random; none means all.
         num_workers: processes that load data.
 
@@ -231,7 +231,7 @@ class DomainPair(LightningDataModule):
             for index, section in enumerate(sections)
             if self.chosen_sections is None or index in self.chosen_sections
         }
-        return SectionsToSegment(readers, self.blocks, target.name)
+        return SectionsToSegment(readers, self.blocks, target.name, self.batch_size)
 
     def unlabelled_tiles(
         self, which: str, count: int | None, shard: tuple[int, int] = (0, 1), seed: int = 0

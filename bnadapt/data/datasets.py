@@ -10,7 +10,7 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from bnadapt.data.masks import IGNORED
 from bnadapt.data.prepare import PreparedSection, check_channels
-from bnadapt.data.tiles import Blocks, Tile, tiles_of
+from bnadapt.data.tiles import Blocks, Tile, tiles_at_once, tiles_of
 from bnadapt.errors import InputError
 
 
@@ -180,21 +180,28 @@ class Outline(NamedTuple):
 class SectionsToSegment(Dataset):
     """Whole sections as bags of tiles, read when they are asked for.
 
-    An item is `image` (tiles, C, h, w), of a blank section none, and its `section`, an Outline.
+    An item is `image` (tiles, C, h, w), of a blank section none, its `section`, an Outline, and how many tiles go
+    through the network `at_once`.
 
     Args:
         sections: reads each, by its index in the domain.
         blocks: how they are cut.
         context: name of the domain, for messages.
+        batch_size: tiles that go through the network at once, at most.
     """
 
     def __init__(
-        self, sections: Mapping[int, Callable[[], PreparedSection]], blocks: Blocks, context: str = "target"
+        self,
+        sections: Mapping[int, Callable[[], PreparedSection]],
+        blocks: Blocks,
+        context: str = "target",
+        batch_size: int = 8,
     ) -> None:
         self.sections = sections
         self.numbers = list(sections)
         self.blocks = blocks
         self.context = context
+        self.batch_size = batch_size
         self._first: PreparedSection | None = None
 
     def __len__(self) -> int:
@@ -210,12 +217,13 @@ class SectionsToSegment(Dataset):
             number, section.name, section.size, section.original_size, section.dtype.str, section.is_blank
         )
         if section.is_blank:
-            return {"image": torch.zeros(0, *section.image.shape), "section": outline}
+            return {"image": torch.zeros(0, *section.image.shape), "section": outline, "at_once": 1}
         padded = self.blocks.padded(section.size)
         height, width = (new - old for new, old in zip(padded, section.size, strict=True))
         image = torch.from_numpy(np.pad(section.image, ((0, 0), (0, height), (0, width)), mode="edge"))
-        tiles = [image[:, *tile.area] for tile in self._tiles(outline)]
-        return {"image": torch.stack(tiles), "section": outline}
+        tiles = self._tiles(outline)
+        bag = torch.stack([image[:, *tile.area] for tile in tiles])
+        return {"image": bag, "section": outline, "at_once": tiles_at_once(tiles[0], self.batch_size)}
 
     def put_together(self, section: Outline, maps: Tensor) -> Tensor:
         """Put probabilities (tiles, K, h, w) of a section together to (K, H, W), from each tiles' block.

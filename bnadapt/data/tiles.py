@@ -7,7 +7,7 @@ from itertools import pairwise, product
 from bnadapt.batchnorm.tiling import tile_starts
 from bnadapt.errors import InputError
 
-PIXELS_AT_ONCE = 2**20  # that a network is given to segment, unless a tile has more
+MOST_AT_ONCE = 2**20  # pixels that a network is given to segment, unless a tile has more
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,12 @@ class Tile:
 
     area: tuple[slice, slice]
     own: tuple[slice, slice]
+
+    @property
+    def pixels(self) -> int:
+        """How many it has."""
+        rows, columns = self.area
+        return (rows.stop - rows.start) * (columns.stop - columns.start)
 
     @property
     def own_inside(self) -> tuple[slice, slice]:
@@ -88,6 +94,11 @@ class Blocks:
         for first in range(0, side, self.size):
             start = min(max(0, first // self.stride * self.stride - margin), side - length)
             yield slice(start, start + length), slice(first, min(first + self.size, side))
+
+
+def tiles_at_once(tile: Tile, batch_size: int) -> int:
+    """How many tiles like one a network is given together to segment, `batch_size` at most."""
+    return max(1, min(batch_size, MOST_AT_ONCE // tile.pixels))
 
 
 def _up(length: int, multiple: int) -> int:

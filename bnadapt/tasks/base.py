@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
 from bnadapt.batchnorm import Bank, ClassMoments
-from bnadapt.data.tiles import PIXELS_AT_ONCE
 from bnadapt.errors import InputError
 from bnadapt.gain import SourceSummary
 from bnadapt.networks import build_network, with_background
@@ -116,11 +115,11 @@ class AdaptableTask(LightningModule):
             self.log_dict(_computed(metrics, classes, f"test/{name}"))
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Class probabilities (N, K, H, W)."""
+        """Class probabilities (N, K, H, W) of the tiles of a section, see `SectionsToSegment`."""
         images = batch["image"]
         if not len(images):
             return images.new_zeros(0, self.hparams.num_classes, *images.shape[2:])
-        parts = images.split(max(1, PIXELS_AT_ONCE // images[0, 0].numel()))
+        parts = images.split(batch["at_once"])
         return torch.cat([self.logits({"image": part}).float().softmax(1) for part in parts])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

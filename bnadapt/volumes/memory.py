@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bnadapt.data.readers.sections import MOST_SLAB
-from bnadapt.data.tiles import PIXELS_AT_ONCE, Blocks
+from bnadapt.data.tiles import Blocks, tiles_at_once
 
 PROBED = 128  # pixels of a side of the image with which a network's activations are counted
 IN_THE_MAKING = 48  # bytes for a pixel of a section that is read: as stored, float32, and float64 where it is scaled
@@ -19,7 +19,9 @@ LIBRARIES = 2**28  # bytes that allocators and libraries keep
 PROCESS = 10**9  # bytes that a process with all modules holds, where the system does not tell
 
 
-def most_memory(network: nn.Module, channels: int, classes: int, size: Sequence[int], blocks: Blocks) -> int | None:
+def most_memory(
+    network: nn.Module, channels: int, classes: int, size: Sequence[int], blocks: Blocks, batch_size: int
+) -> int | None:
     """Bytes that segmenting sections of a size takes at most, all of this process included.
 
     None where the network does not take the small image by which its activations are counted.
@@ -30,10 +32,10 @@ def most_memory(network: nn.Module, channels: int, classes: int, size: Sequence[
         classes: K.
         size: (H, W) of a section.
         blocks: how it is cut.
+        batch_size: tiles that go through the network at once, at most.
     """
     tiles = blocks.tiles(blocks.padded(size))
-    rows, columns = tiles[0].area
-    tile = (rows.stop - rows.start) * (columns.stop - columns.start)
+    tile = tiles[0].pixels
     bag, section = len(tiles) * tile, size[0] * size[1]
     try:
         activations = _activations(network, channels)
@@ -41,7 +43,7 @@ def most_memory(network: nn.Module, channels: int, classes: int, size: Sequence[
         return None
     reading = MOST_SLAB + channels * (IN_THE_MAKING * section + 4 * HELD * bag)
     writing = WRITTEN * 4 * classes * bag + section * (4 * classes + STITCHED)
-    running = min(bag, max(tile, PIXELS_AT_ONCE)) * activations
+    running = min(len(tiles), tiles_at_once(tiles[0], batch_size)) * tile * activations
     return round(_resident() + LIBRARIES + reading + writing + running)
 
 

@@ -77,6 +77,17 @@ def test_a_smaller_margin_is_nearly_that(best, volume):
     assert difference.mean() < 2
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+def test_no_more_tiles_than_asked_go_through_the_network_at_once(best, volume, monkeypatch, batch_size):
+    logits, seen = SegmentationTask.logits, []
+    monkeypatch.setattr(SegmentationTask, "logits", lambda self, batch: (seen.append(batch), logits(self, batch))[1])
+    main(command(best, volume, "--data.block_size=16", f"--data.batch_size={batch_size}"))
+    counts = [len(batch["image"]) for batch in seen]
+    tiles = 5 * 6  # of 16 x 16 pixels, in a section of 70 x 90
+    assert max(counts) == min(batch_size, tiles)
+    assert sum(counts) == tiles * DEPTH
+
+
 class Cut(Exception):
     """What ends a run in the middle."""
 
