@@ -137,7 +137,13 @@ class Stack(Domain):
 
     def _check_sides(self) -> None:
         """Refuse planes in which voxels are longer than wide; say so where that is not known."""
-        pixel, spacing = self.pixel_size_nm, self._images.spacing_nm
+        told, spacing = self._images.opened.voxel, self._images.spacing_nm
+        pixel = told.pixel_size_nm or self.pixel_size_nm
+        if not told.is_square:
+            raise InputError(
+                f"{self.path}: its pixels are not square, as its file says; the plane {self.plane} is for voxels of"
+                " equal sides, leave out `plane`."
+            )
         if pixel is None or spacing is None:
             log.warning("%s: its voxels are taken to have equal sides, for its file does not say.", self.name)
         elif not 1 / MOST_UNEQUAL < spacing / pixel < MOST_UNEQUAL:

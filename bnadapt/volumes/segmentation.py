@@ -16,6 +16,7 @@ from bnadapt.data.voxel import Voxel
 from bnadapt.data.writers import KINDS
 from bnadapt.errors import InputError
 from bnadapt.volumes.class_values import class_sections, in_unit_range
+from bnadapt.volumes.unfinished import HIDDEN
 
 MASK, PROBABILITY = (f"_{kind}" for kind in KINDS)
 
@@ -121,9 +122,15 @@ def open_segmentation(
 
 
 def _stack_in(path: Path) -> Path:
-    """The one stack NAME_mask in a folder, where there is one; else the path."""
+    """The one stack NAME_mask in a folder, where there is one; else the path.
+
+    Raises:
+        InputError: a run that has been cut off is to write into the folder.
+    """
     if not _is_folder_of_images(path):
         return path
+    if (path / HIDDEN).exists():
+        raise InputError(f"{path}: holds an unfinished run of predict; give the same command again, to end it.")
     masks = sorted(path.glob(f"[!.]*{MASK}.*"))
     return masks[0] if len(masks) == 1 and _is_stack(masks[0]) else path
 

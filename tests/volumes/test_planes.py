@@ -113,6 +113,7 @@ def test_a_plane_that_is_cut_off_goes_on(best, pixels, tmp_path, monkeypatch, ex
 def test_another_plane_does_not_go_on_with_it(best, pixels, tmp_path, refused):
     volume = isotropic(tmp_path / "volume.zarr", pixels)
     main(command(best, volume, "out", "--sections=[0, 1]"))
+    assert "out: holds an unfinished run of predict" in refused("average", "--masks=[out, out]")
     assert "differs in pieces and images" in refused(*command(best, volume, "out", "--data.target.plane=xz"))
 
 
@@ -147,6 +148,11 @@ def test_voxels_of_unequal_sides_and_single_sections_are_refused(tmp_path, pixel
     with pytest.raises(InputError, match="40 nm apart and its pixels are 8 nm wide"):
         Stack(str(volume), plane="xz")
     assert len(Stack(str(volume)).unlabelled()) == SHAPE[0]
+    stored(tmp_path / "oblong.ome.zarr", pixels, sides_nm=(8.0, 8.0, 40.0))
+    with pytest.raises(InputError, match="its pixels are not square"):
+        Stack(str(tmp_path / "oblong.ome.zarr"), plane="xz", pixel_size_nm=8)
+    isotropic(tmp_path / "equal.ome.zarr", pixels)
+    assert Stack(str(tmp_path / "equal.ome.zarr"), plane="xz", pixel_size_nm=4).pixel_size_nm == 4
     stored(tmp_path / "nearly.ome.zarr", pixels, sides_nm=(9.0, 8.0, 8.0))
     assert len(Stack(str(tmp_path / "nearly.ome.zarr"), plane="xz").unlabelled()) == SHAPE[1]
     assert "equal sides" not in caplog.text

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bnadapt.data.readers.files import reason
-from bnadapt.data.readers.pixel_size import alike, nanometres
+from bnadapt.data.readers.pixel_size import nanometres, voxel_of
 from bnadapt.data.voxel import Voxel
 from bnadapt.errors import InputError
 
@@ -87,4 +87,4 @@ def _level(dataset: Mapping[str, Any], axes: Sequence[Mapping[str, Any]], image:
             str(axis["name"]).lower(): nanometres(side, axis.get("unit"))
             for axis, side in zip(axes, total, strict=True)
         }
-    return Level(str(dataset["path"]).strip("/"), Voxel(alike(sides.get("y"), sides.get("x")), sides.get("z")))
+    return Level(str(dataset["path"]).strip("/"), voxel_of(*map(sides.get, "zyx")))

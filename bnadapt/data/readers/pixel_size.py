@@ -33,7 +33,7 @@ def voxel_of_tiff(file: Any, series: int) -> Voxel:
         unit, tags = told.get("unit"), file.pages[0].tags
         sides = [_ratio(tags.get(name)) for name in ("YResolution", "XResolution")]
         rows, columns = (None if not side else nanometres(1 / side, unit) for side in sides)
-        return Voxel(alike(rows, columns), nanometres(told.get("spacing"), unit))
+        return voxel_of(nanometres(told.get("spacing"), unit), rows, columns)
     return UNKNOWN
 
 
@@ -42,7 +42,7 @@ def voxel_of_mrc(voxel_size: Any) -> Voxel:
     z, y, x = (float(getattr(voxel_size, axis)) for axis in "zyx")
     if UNSET_VOXEL in (y, x):
         return UNKNOWN
-    return Voxel(alike(*(nanometres(side, "angstrom") for side in (y, x))), nanometres(z, "angstrom"))
+    return voxel_of(*(nanometres(side, "angstrom") for side in (z, y, x)))
 
 
 def voxel_of_hdf5(array: Any) -> Voxel:
@@ -52,15 +52,15 @@ def voxel_of_hdf5(array: Any) -> Voxel:
     sizes = np.ravel(array.attrs.get("element_size_um", ()))
     if len(sizes) != 3:
         return UNKNOWN
-    z, y, x = (nanometres(size, "um") for size in sizes)
-    return Voxel(alike(y, x), z)
+    return voxel_of(*(nanometres(size, "um") for size in sizes))
 
 
-def alike(rows: float | None, columns: float | None) -> float | None:
-    """The side of a square pixel; None if it is not known, or is not square."""
-    if not rows or not columns or abs(rows - columns) > ALIKE * columns:
-        return None
-    return columns
+def voxel_of(section: float | None, row: float | None, column: float | None) -> Voxel:
+    """A voxel of sides along z, y and x, of which some may not be known."""
+    if not row or not column:
+        return Voxel(None, section)
+    is_square = abs(row - column) <= ALIKE * column
+    return Voxel(column if is_square else None, section, is_square)
 
 
 def nanometres(length: Any, unit: str | None) -> float | None:
@@ -79,11 +79,10 @@ def _of_ome(text: str, series: int) -> Voxel:
     images = [each for each in ElementTree.fromstring(text).iter() if each.tag.endswith("}Pixels")]
     if series >= len(images):
         return UNKNOWN
-    z, y, x = (
-        nanometres(images[series].get(f"PhysicalSize{axis}"), images[series].get(f"PhysicalSize{axis}Unit", "µm"))
-        for axis in "ZYX"
+    said = images[series]
+    return voxel_of(
+        *(nanometres(said.get(f"PhysicalSize{axis}"), said.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "ZYX")
     )
-    return Voxel(alike(y, x), z)
 
 
 def _ratio(tag: Any) -> float:
