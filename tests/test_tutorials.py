@@ -10,7 +10,7 @@ import pytest
 
 import bnadapt
 from bnadapt.__main__ import run
-from bnadapt.command_help import help_for
+from bnadapt.command_help import OWN, help_for
 from bnadapt.data import example_folders
 from bnadapt.options import COMMANDS, check_options, check_study_options
 
@@ -50,9 +50,11 @@ def test_commands_on_a_page_have_options_that_there_are(page):
         if command[1] == "study":
             check_study_options(command[2], command[3:])
             assert all((ROOT / each).exists() for each in command if each.endswith(".yaml"))
-        elif command[1] == "objects":
-            assert {each for each in command if each.startswith("--")} <= set(help_for(["objects", "--help"]).split())
-        elif command[1] != "import":
+        elif command[1] in OWN:
+            given = {each.partition("=")[0].partition(".")[0] for each in command if each.startswith("--")}
+            told = help_for([command[1], "--help"]).replace(".", " ").split()
+            assert given <= set(told)
+        else:
             check_options(command[1:])
 
 
