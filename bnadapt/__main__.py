@@ -4,11 +4,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bnadapt.command_help import help_for
+from bnadapt.command_help import OWN, help_for
 from bnadapt.options import check_options
 from bnadapt.refusals import refusals
 
-OWN_OPTIONS = ("study", "import", "objects", "average")
 ALL_HELP = {"--help-all": "--help"}  # of the parsers
 
 
@@ -25,7 +24,7 @@ def run() -> None:
         elif text := help_for(arguments):
             print(text)
         else:
-            if arguments[0] not in OWN_OPTIONS:
+            if arguments[0] not in ("study", *OWN):
                 check_options(arguments)
             _run(arguments[0], [ALL_HELP.get(each, each) for each in arguments])
 

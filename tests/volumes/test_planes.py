@@ -1,8 +1,10 @@
 """Volumes seen, segmented and averaged in other planes than that of their sections."""
 
 import sys
+import tracemalloc
 from pathlib import Path
 
+import h5py
 import imageio.v3
 import numpy as np
 import ome_zarr_models
@@ -13,7 +15,7 @@ import zarr
 from bnadapt.__main__ import run
 from bnadapt.cli import main
 from bnadapt.data import Stack
-from bnadapt.data.readers import open_masks
+from bnadapt.data.readers import open_masks, open_stack
 from bnadapt.data.readers.sections import Sections
 from bnadapt.data.voxel import Voxel
 from bnadapt.data.writers import ImageFiles, StackFile, stored_probability
@@ -141,6 +143,19 @@ def test_chunks_are_decoded_once_however_a_volume_is_seen(tmp_path, pixels, monk
     for section in Stack(str(volume), plane="yz").unlabelled():
         section.read_image()
     assert read == [(0, 16), (16, 32), (32, 48), (48, 64), (64, 65)]
+
+
+def test_a_layer_of_chunks_is_let_go_before_the_next_one_is_read(tmp_path):
+    shape, layer = (64, 256, 256), 32 * 256 * 256
+    with h5py.File(tmp_path / "volume.h5", "w") as file:
+        file.create_dataset("raw", data=np.ones(shape, np.uint8), chunks=(32, 256, 256))
+    sections = open_stack(tmp_path / "volume.h5", "raw")
+    tracemalloc.start()
+    for index in (0, 32):
+        sections[index]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert layer < most < 1.5 * layer
 
 
 def test_voxels_of_unequal_sides_and_single_sections_are_refused(tmp_path, pixels, caplog):

@@ -141,6 +141,7 @@ class Sections:
             return self._read(start, stop)
         slab = self._last  # of this thread from here on, whatever others put in its place
         if slab is None or slab.start != start:
+            slab = self._last = None  # let go before the next one takes as much
             slab = self._last = Slab(start, self._read(start, stop))
         return np.take(slab.pixels, [index - start], self._layout.sections)
 
