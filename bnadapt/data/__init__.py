@@ -2,7 +2,7 @@
 
 from bnadapt.data.datamodule import DomainPair
 from bnadapt.data.domain import Domain, Section
-from bnadapt.data.em import ISBI2012, VNC, AxonDeepSeg, CDeep3M, FlyEM
+from bnadapt.data.em import ISBI2012, VNC, AxonDeepSeg, CDeep3M, FlyEM, Lucchi
 from bnadapt.data.folder import Folder
 from bnadapt.data.shifted_domain import Shifted
 from bnadapt.data.stack import Stack
@@ -19,6 +19,7 @@ __all__ = [
     "DomainPair",
     "FlyEM",
     "Folder",
+    "Lucchi",
     "Section",
     "Shifted",
     "Stack",

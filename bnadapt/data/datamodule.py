@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
+from bnadapt.data.augmentation import AugmentationName
 from bnadapt.data.datasets import EpochSampler, RandomCrops, SectionsToSegment, Tiles
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.drawn_tiles import DrawnTiles
@@ -46,6 +47,9 @@ class DomainPair(LightningDataModule):
             checkpoint, else the coarsest of source and target. Images whose own is not known stay as they are.
         crop_size: side of the crops for training, in pixels.
         crops_per_epoch: how many of them.
+        augmentation: how crops are changed at random: `flips` (turns by 90 degrees and mirror images), `moderate` (also
+            other angles, sizes, elastic deformation, gamma, contrast, brightness, illumination, sharpness and noise) or
+            `strong` (the same, twice as far).
         target_crops: whether training gets, beside every batch of the source, one of the target without masks: the
             batches are then dicts with `source` and `target`. For tasks that learn from both.
         tile_size: side of the tiles that adaptation reads, and that are scored.
@@ -71,6 +75,7 @@ class DomainPair(LightningDataModule):
         target_change: TargetChange | None = None,
         crop_size: int = 192,
         crops_per_epoch: int = 400,
+        augmentation: AugmentationName = "moderate",
         target_crops: bool = False,
         tile_size: int = 256,
         overlap: int | None = None,
@@ -100,6 +105,7 @@ class DomainPair(LightningDataModule):
         self.restored: dict[str, Any] = {}
         self.crop_size = crop_size
         self.crops_per_epoch = crops_per_epoch
+        self.augmentation = augmentation
         self.target_crops = target_crops
         self.tile_size = tile_size
         self.overlap = tile_size // 8 if overlap is None else overlap
@@ -285,7 +291,7 @@ class DomainPair(LightningDataModule):
     def _crops(self, name: str, sections: Sequence[Section], seed: int) -> DataLoader:
         domain = self._needed(name)
         seen = self._with_something_to_see(name, domain, sections)
-        crops = RandomCrops(seen, self.crop_size, self.crops_per_epoch, seed, name, domain.classes)
+        crops = RandomCrops(seen, self.crop_size, self.crops_per_epoch, seed, name, domain.classes, self.augmentation)
         sampler = EpochSampler(crops)
         sampler.set_epoch(self.restored.get("epoch", 0))  # workers read ahead before Lightning sets it
         # a last batch of one crop has no variance in a BatchNorm layer behind global pooling

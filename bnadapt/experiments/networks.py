@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, seed_everything
 
 from bnadapt.batchnorm import NoBatchNormError, batchnorm_layers
 from bnadapt.data import DomainPair
+from bnadapt.data.augmentation import AugmentationName
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.experiments.specs import Keyed, Spec, domain_of
@@ -39,6 +40,7 @@ class Training(Keyed):
         learning_rate: its peak.
         intensity: scaling of intensities.
         pixel_size_nm: pixel size that images are resampled to; none leaves them as they are.
+        augmentation: of crops, see `bnadapt.data.augmentation`.
         momentum: of BatchNorm layers, the weight of a batch in the running statistics.
         precision: of Lightning's Trainer; `bf16-mixed` is faster where the processor knows it.
         task: import path of the task's class.
@@ -53,6 +55,7 @@ class Training(Keyed):
     learning_rate: float = 0.003
     intensity: IntensityName = "dtype"
     pixel_size_nm: float | None = None
+    augmentation: AugmentationName = "moderate"
     momentum: float = 0.1
     precision: str = "32-true"
     task: str = DEFAULT_TASK
@@ -136,6 +139,7 @@ def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callba
             source=network.source,
             target=network.target,
             crops_per_epoch=training.steps * training.batch_size,
+            augmentation=training.augmentation,
             target_crops=network.target is not None,
         )
         task = build_task(training, optimizer=partial(torch.optim.AdamW, lr=training.learning_rate))

@@ -22,6 +22,10 @@ STUDIES = {
     ),
     "image-shifts": Entry("bnadapt.studies.image_shifts:ImageShifts", "a source against itself under image shifts"),
     "pairs": Entry("bnadapt.studies.pairs:Pairs", "real EM data sets on each other"),
+    "recipes": Entry(
+        "bnadapt.studies.recipes:Recipes",
+        "how long to train a network for other data sets, and with which augmentation",
+    ),
     "irregular-training": Entry(
         "bnadapt.studies.irregular_training:IrregularTraining", "networks whose running statistics are off"
     ),
