@@ -38,8 +38,8 @@ class Recipes(Study):
     name = "recipes"
     title = "Recipes: how long to train, and with which augmentation"
     question = (
-        "A network that is to segment other data sets, adapted or not, may need another training than one that is scored"
-        " on its own. What do longer training and stronger augmentation give at home and abroad?"
+        "A network that will segment other data sets, adapted or not, may need another training than one that is scored"
+        " on its own. What do longer training and stronger augmentation give on the source, and on other data sets?"
     )
     columns = ("record", "augmentation", "steps", "source", "target", "seed", "iou_unadapted", "iou_adapted")
 
@@ -105,7 +105,7 @@ class Recipes(Study):
         legend(figure, axes[0])
         caption = (
             "Foreground IoU on test blocks against steps of training: of the source, and mean over the other data sets,"
-            " without and with full replacement of the BatchNorm statistics; bands are one standard deviation over seeds."
+            " without and with full replacement of the BatchNorm statistics. Bands: one standard deviation over seeds."
         )
         return {"steps": StudyFigure("IoU against steps", caption, figure)}
 
