@@ -30,6 +30,7 @@ class RandomCrops(Dataset):
         name: of the domain.
         classes: what the mask values mean.
         augmentation: how crops are changed, see `bnadapt.data.augmentation`.
+        weights: part of the crops by the sections' domain; all in proportion to their pixels by default.
 
     Raises:
         InputError: a section is smaller than a crop.
@@ -44,6 +45,7 @@ class RandomCrops(Dataset):
         name: str = "source",
         classes: Sequence[str] = (),
         augmentation: AugmentationName = "flips",
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         for section in sections:
             if min(section.size) < crop_size:
@@ -57,8 +59,7 @@ class RandomCrops(Dataset):
         self.name = name
         self.classes = classes
         self.augment = CropAugmentation(augmentation, crop_size)
-        areas = np.array([np.prod(section.size) for section in sections], dtype=float)
-        self.shares = areas / areas.sum()
+        self.shares = _shares(sections, weights or {})
 
     def __len__(self) -> int:
         return self.length
@@ -84,6 +85,15 @@ class RandomCrops(Dataset):
             for start, extent in zip(starts, size, strict=True)
         )
         return rows[:, np.newaxis], columns
+
+
+def _shares(sections: Sequence[PreparedSection], weights: Mapping[str, float]) -> np.ndarray:
+    """Probability of every section: in a domain in proportion to its pixels, of a domain by its weight."""
+    areas = np.array([np.prod(section.size) for section in sections], dtype=float)
+    names = np.array([section.domain for section in sections])
+    for name in weights:
+        areas[names == name] *= weights[name] / areas[names == name].sum()
+    return areas / areas.sum()
 
 
 class EpochSampler(DistributedSampler):

@@ -207,8 +207,7 @@ def _command(*arguments: str) -> BnadaptCLI:
 
 def _target_picture(tested: BnadaptCLI) -> Figure:
     """Image, mask, predictions and their difference for the first test tile of the target."""
-    which = tested.model.test_names.index("target")
-    item = tested.datamodule.test_dataloader()[which].dataset.uncut(0)
+    item = next(each.dataset for each in tested.datamodule.test_dataloader() if each.dataset.name == "target").uncut(0)
     return comparison(item, predictions_by_state(tested.model, item["image"][None]))
 
 
