@@ -71,7 +71,7 @@ def test_a_candidate_may_be_named(name, best, tmp_path):
             *asked,
             "--overwrite",
             "--class_proportions=source",
-            f"--policy.source_weight={CANDIDATES[name].source_weight}",
+            f"--policy.source_weight={CANDIDATES[name].policy.source_weight}",
         ]
     )
     plain = Bank.load(adapted.with_suffix(".safetensors"))
