@@ -22,6 +22,9 @@ STUDIES = {
     ),
     "image-shifts": Entry("bnadapt.studies.image_shifts:ImageShifts", "a source against itself under image shifts"),
     "pairs": Entry("bnadapt.studies.pairs:Pairs", "real EM data sets on each other"),
+    "several-sources": Entry(
+        "bnadapt.studies.several_sources:SeveralSources", "one network of many data sets, on one that it has not seen"
+    ),
     "recipes": Entry(
         "bnadapt.studies.recipes:Recipes",
         "how long to train a network for other data sets, and with which augmentation",

@@ -15,7 +15,7 @@ from torchmetrics import MetricCollection
 from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.errors import InputError
 from bnadapt.gain import SourceSummary
-from bnadapt.networks import build_network, with_background
+from bnadapt.networks import build_network, memory_format, with_background
 from bnadapt.networks.trust import signature
 from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS, check_trusted, check_weights, read_checkpoint
 from bnadapt.tasks.metrics import named_scores, segmentation_metrics
@@ -75,7 +75,8 @@ class AdaptableTask(LightningModule):
         super().__init__()
         self.save_hyperparameters(*self.stored_parameters)
         built = build_network(network, in_channels, num_classes, network_args or {})
-        self.network = built.to(memory_format=torch.channels_last)
+        self.memory_format = memory_format(built)
+        self.network = built.to(memory_format=self.memory_format)
         self.source_bank: Bank | None = None
         self.target_bank: Bank | None = None
         self.adaptation: dict[str, Any] | None = None
@@ -98,7 +99,7 @@ class AdaptableTask(LightningModule):
         return super().load_from_checkpoint(checkpoint_path, **options)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        logits = self.network(images.contiguous(memory_format=self.memory_format))
         return with_background(logits, self.hparams.num_classes)
 
     def on_validation_start(self) -> None:
