@@ -1,7 +1,10 @@
 """Source networks: trained once, and found again by their config."""
 
 import inspect
+import json
 import logging
+import math
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -107,17 +110,26 @@ class SourceNetwork(Keyed):
 
 
 def trained(network: SourceNetwork, folder: Path, device: torch.device) -> Path:
-    """The checkpoint of a network in a folder of them, which is trained first if it is not there."""
+    """The checkpoint of a network in a folder of them, which is trained first if it is not there.
+
+    Beside it lies a JSON file with its config and the seconds that training took.
+    """
     path = network.path(folder)
     if not path.exists():
-        save(fit(network, device), path)
+        started = time.perf_counter()
+        task = fit(network, device)
+        about = {"seconds": round(time.perf_counter() - started, 1), "network": network.config}
+        with atomic_write(path.with_suffix(".json")) as partial_path:
+            partial_path.write_text(json.dumps(about, indent=1), encoding="utf-8")
+        with atomic_write(path) as partial_path:
+            task.trainer.save_checkpoint(partial_path, weights_only=True)
     return path
 
 
-def save(task: AdaptableTask, path: Path) -> None:
-    """Write what `fit` has trained as a checkpoint."""
-    with atomic_write(path) as partial_path:
-        task.trainer.save_checkpoint(partial_path, weights_only=True)
+def training_seconds(network: SourceNetwork, folder: Path) -> float:
+    """How long the training of a network took; NaN if that is not known."""
+    about = network.path(folder).with_suffix(".json")
+    return json.loads(about.read_text(encoding="utf-8"))["seconds"] if about.exists() else math.nan
 
 
 def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callback] = ()) -> AdaptableTask:

@@ -102,8 +102,8 @@ class SeveralSources(Study):
         """Bars of every network on the set that it has not seen."""
         caption = (
             "Foreground IoU on the test block of the set that is left out, of networks trained on all others together,"
-            " or on one of them, in as many steps; whiskers are one standard deviation over seeds. The best single source"
-            " is known only with labels of the target."
+            " or on one of them, in as many steps; whiskers are one standard deviation over seeds. The best single"
+            " source is known only with labels of the target."
         )
         return {"sources": StudyFigure("Every set left out", caption, self._draw(tables.table))}
 
