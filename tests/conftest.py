@@ -19,7 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each process of tests, and
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="bnadapt-tests-")  # the key of checkpoints is not the user's
 
 from bnadapt.__main__ import run
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import Synthetic
 
 needs_em_data = pytest.mark.skipif(

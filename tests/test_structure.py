@@ -13,10 +13,8 @@ import bnadapt
 
 ROOT = Path(bnadapt.__file__).parent
 LAYERS = (
-    ("errors", "studies/__init__"),
-    ("dask_client", "files", "signatures", "next_command", "provenance", "quiet"),
-    ("options", "refusals"),
-    ("parser", "command_help"),
+    ("errors",),
+    ("files", "provenance"),
     ("batchnorm",),
     ("distances",),
     ("data", "networks"),
@@ -25,10 +23,9 @@ LAYERS = (
     ("reports", "volumes"),
     ("callbacks", "tasks"),
     ("exchange",),
-    ("trainer",),
     ("experiments",),
-    ("cli", "doctor"),
     ("studies",),
+    ("commands",),
     ("__main__",),
 )
 RANKS = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}

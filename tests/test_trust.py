@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.errors import InputError
 from bnadapt.networks import trust
 from bnadapt.tasks import SegmentationTask

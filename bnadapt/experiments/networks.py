@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 
 from bnadapt.batchnorm import NoBatchNormError, batchnorm_layers
 from bnadapt.data import DomainPair
@@ -27,7 +27,6 @@ from bnadapt.files import atomic_write
 from bnadapt.networks.registry import NETWORKS
 from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK
-from bnadapt.trainer import AdaptationTrainer
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +157,7 @@ def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callba
         with suppress(NoBatchNormError):
             for layer in batchnorm_layers(task.network).values():
                 layer.momentum = training.momentum
-        trainer = AdaptationTrainer(
+        trainer = Trainer(
             max_steps=training.steps,
             accelerator=device.type,
             devices=1 if device.index is None else [device.index],

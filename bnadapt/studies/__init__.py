@@ -16,7 +16,7 @@ class Entry(NamedTuple):
 
 
 STUDIES = {
-    "demo": Entry("bnadapt.studies.demo:Demo", "train, test, adapt and test again, by the commands"),
+    "demo": Entry("bnadapt.commands.demo:Demo", "train, test, adapt and test again, by the commands"),
     "two-mean-grid": Entry(
         "bnadapt.studies.two_mean_grid:TwoMeanGrid", "synthetic sources against targets of other intensities"
     ),

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from bnadapt.batchnorm import Bank
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
+from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair, Synthetic
 from bnadapt.gain import CANDIDATES
 from bnadapt.tasks import SegmentationTask
-from bnadapt.trainer import AdaptationTrainer
 from tests.conftest import LOADING, TARGET_ALONE, without
 
 INVERTED = [

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import DomainPair, Pooled, Synthetic
 from bnadapt.data.datamodule import shuffled
 from bnadapt.errors import InputError

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from bnadapt.commands.study import main
 from bnadapt.errors import InputError
 from bnadapt.experiments import tables
 from bnadapt.experiments.tables import Tables
 from bnadapt.gain import CANDIDATES, FEATURES
 from bnadapt.studies import STUDIES
-from bnadapt.studies.command import main
 from tests.conftest import once
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -72,7 +73,7 @@ def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
         return
     assert list((folder / "tensorboard").rglob("events*"))
     if name == "comparison":
-        methods = yaml.safe_load((FOLDER / "studies" / "quick" / "comparison.yaml").read_text())["study"]["methods"]
+        methods = yaml.safe_load((QUICK / "comparison.yaml").read_text())["study"]["methods"]
         assert set(table["method"]) == set(methods)
         assert "failed" not in table
         assert table["iou"].max() - table["iou"].min() > 0.2

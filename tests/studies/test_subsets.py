@@ -5,12 +5,12 @@ import pytest
 import yaml
 from matplotlib import pyplot
 
+from bnadapt.commands.study import study_class
+from bnadapt.commands.study_config import build, parser_of
 from bnadapt.errors import InputError
-from bnadapt.experiments.config import build, parser_of
 from bnadapt.gain import CANDIDATES, FEATURES
 from bnadapt.studies import STUDIES
 from bnadapt.studies.candidates.case import CandidateCase
-from bnadapt.studies.command import study_class
 from bnadapt.studies.comparison.case import ComparisonCase
 from bnadapt.studies.comparison.methods import row_name
 from bnadapt.studies.proportions.estimators import ESTIMATORS

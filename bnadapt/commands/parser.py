@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, NoReturn
 from jsonargparse import ArgumentParser
 from lightning.pytorch.cli import LightningArgumentParser
 
+from bnadapt.commands.options import refusal_of_option
 from bnadapt.errors import InputError
-from bnadapt.options import refusal_of_option
 
 NOISE = (
     "Does not validate against any of the Union subtypes",

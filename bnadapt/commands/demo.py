@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnadapt.callbacks.pictures import predictions_by_state
-from bnadapt.cli import BnadaptCLI, main
+from bnadapt.commands.cli import BnadaptCLI, main
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.plots import WITH, WITHOUT, bars, legend, panels

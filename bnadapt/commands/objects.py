@@ -10,10 +10,10 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
+from bnadapt.commands.parser import PlainParser
 from bnadapt.data.voxel import Voxel
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write, refuse_existing, refuse_inputs, try_place
-from bnadapt.parser import PlainParser
 from bnadapt.volumes.label_volume import check_label_path, write_labels
 from bnadapt.volumes.objects import Objects, find_objects
 from bnadapt.volumes.objects_table import section_table, volume_table

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bnadapt.commands.parser import PlainParser
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.exchange.importing import Foreign, write_checkpoint
@@ -15,7 +16,6 @@ from bnadapt.exchange.packages import is_package, read_package
 from bnadapt.exchange.state_dicts import read_weights
 from bnadapt.files import refuse_existing, refuse_inputs, try_place
 from bnadapt.networks.registry import is_import_path
-from bnadapt.parser import PlainParser
 
 
 def main(arguments: Sequence[str]) -> None:
