@@ -12,7 +12,8 @@ from bnadapt.batchnorm.layers import BatchNormError, NoBatchNormError, Statistic
 from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import DECODER, ENCODER, DecayingMomentum, Policy, SourcePrior, SourceWeight
 from bnadapt.batchnorm.propagation import PropagationName
-from bnadapt.batchnorm.proportions import ProportionCandidate, ProportionScan, estimate_proportions
+from bnadapt.batchnorm.proportion_trials import ProportionCandidate
+from bnadapt.batchnorm.proportions import ProportionEstimate, estimate_proportions
 from bnadapt.batchnorm.stopping import Convergence, UntilConverged
 from bnadapt.batchnorm.volume import VolumeTiles
 
@@ -35,7 +36,7 @@ __all__ = [
     "PropagationName",
     "ProportionCandidate",
     "ProportionCorrection",
-    "ProportionScan",
+    "ProportionEstimate",
     "SourcePrior",
     "SourceWeight",
     "StatisticsError",
