@@ -18,7 +18,7 @@ from bnadapt.batchnorm import (
     Policy,
     PropagationName,
     ProportionCorrection,
-    ProportionScan,
+    ProportionEstimate,
     UntilConverged,
     estimate,
     estimate_proportions,
@@ -145,7 +145,7 @@ class AdaptationPass:
 
     def correction(
         self, target: Batches, recipe: Recipe, moments: ClassMoments
-    ) -> tuple[ProportionCorrection, ProportionScan | None]:
+    ) -> tuple[ProportionCorrection, ProportionEstimate | None]:
         """What takes the difference in class proportions out of the target's statistics.
 
         Args:
@@ -154,7 +154,7 @@ class AdaptationPass:
             moments: class moments of the source.
 
         Returns:
-            The correction, and the scan that it comes from.
+            The correction, and the estimate that it comes from, if they are estimated.
 
         Raises:
             BatchNormError: as `bnadapt.batchnorm.estimate_proportions` and `ProportionCorrection`.
@@ -166,10 +166,10 @@ class AdaptationPass:
         device = self._device()
         images = (batch["image"].to(device) for batch in target)
         with self.source_bank.applied(self.network):
-            scan = estimate_proportions(
+            found = estimate_proportions(
                 self.network, images, moments, policy=recipe.policy, forward=self.forward, group=self.group
             )
-        return ProportionCorrection(moments, scan.chosen.proportions), scan
+        return ProportionCorrection(moments, found.chosen.proportions), found
 
     def sketch(self, tiles: Batches, bank: Bank | None = None) -> DomainSketch:
         """Sketch the latents of tiles under a bank, the source's by default.

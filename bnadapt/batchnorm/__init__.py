@@ -20,7 +20,8 @@ from bnadapt.batchnorm.policy import (
     SourceWeight,
 )
 from bnadapt.batchnorm.propagation import PropagationName
-from bnadapt.batchnorm.proportions import ProportionCandidate, ProportionScan, estimate_proportions
+from bnadapt.batchnorm.proportion_trials import ProportionCandidate
+from bnadapt.batchnorm.proportions import ProportionEstimate, estimate_proportions
 from bnadapt.batchnorm.resolution import full_resolution_layers
 from bnadapt.batchnorm.stopping import Convergence, UntilConverged
 from bnadapt.batchnorm.volume import VolumeTiles
@@ -45,7 +46,7 @@ __all__ = [
     "PropagationName",
     "ProportionCandidate",
     "ProportionCorrection",
-    "ProportionScan",
+    "ProportionEstimate",
     "SourcePrior",
     "SourceWeight",
     "StatisticsError",

@@ -1,7 +1,7 @@
 """Measure the class moments of a source."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.nn import functional
 from bnadapt.batchnorm.class_moments import ClassMoments
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
+from bnadapt.batchnorm.outputs import MOST_CLASSES, bins_of, margins, output_bins
 from bnadapt.batchnorm.watching import watched
 
 POOLINGS = {1: functional.adaptive_avg_pool1d, 2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
@@ -79,6 +80,7 @@ class _Batch:
                 f" {classes - 1}, or {ignored} for ignored pixels."
             )
         each = torch.arange(classes, device=masks.device).view(-1, *[1] * (masks.ndim - 1))
+        self.masks = masks
         self.shares = (masks.unsqueeze(1) == each).double()
         self.pooled: dict[tuple[int, ...], Tensor] = {}
         self.found: list[tuple[str, Tensor, Tensor, Tensor]] = []
@@ -106,14 +108,24 @@ class _Batch:
         pixels = self.shares.sum((0, *range(2, self.shares.ndim))).cpu()
         none = torch.zeros_like(pixels)
         calls = [ClassMoments({layer: m}, {layer: v}, {layer: w}, none) for layer, m, v, w in self.found]
-        return reduce(ClassMoments.merged, calls, ClassMoments({}, {}, {}, pixels, self._margin(logits)))
+        own = ClassMoments({}, {}, {}, pixels)
+        if isinstance(logits, Tensor) and logits.shape == self.shares.shape:
+            own = replace(own, margin=self._margin(logits), outputs=self._outputs(logits))
+        return reduce(ClassMoments.merged, calls, own)
 
-    def _margin(self, logits: Any) -> float:
+    def _margin(self, logits: Tensor) -> float:
         """Mean over labelled pixels of the difference between the greatest two logits."""
-        if not isinstance(logits, Tensor) or logits.shape != self.shares.shape:
-            return math.nan
         known = self.shares.sum(1).to(logits.device) > 0
         return float(margins(logits)[known].double().mean())
+
+    def _outputs(self, logits: Tensor) -> Tensor | None:
+        """(K, B) labelled pixels of every class by `output_bins`."""
+        classes = logits.shape[1]
+        if classes > MOST_CLASSES:
+            return None
+        bins, masks, count = output_bins(logits), self.masks.to(logits.device), bins_of(classes)
+        of_classes = [torch.bincount(bins[masks == label], minlength=count) for label in range(classes)]
+        return torch.stack(of_classes).cpu().double()
 
     def _shares_of(self, layer: str, features: Tensor) -> Tensor:
         """Share (N, K, ...) of every class at every position of the features."""
@@ -128,12 +140,6 @@ class _Batch:
             pool = POOLINGS[len(size)] if size else lambda shares, _: shares.flatten(2).mean(2)
             self.pooled[size] = pool(self.shares, size)
         return self.pooled[size]
-
-
-def margins(logits: Tensor) -> Tensor:
-    """Difference between the greatest two of the logits (N, K, ...), which no temperature but scales: (N, ...)."""
-    first, second = logits.float().topk(2, dim=1).values.unbind(1)
-    return first - second
 
 
 def _of_all_processes(parts: list[ClassMoments], group: distributed.ProcessGroup | None) -> list[ClassMoments]:

@@ -31,6 +31,8 @@ class ClassMoments:
         pixels: (K,) float64, labelled pixels of every class.
         margin: mean difference between the greatest two logits over these pixels, which tells how sharp the network is;
             NaN if it gives no logits.
+        outputs: (K, B) float64, labelled pixels of every class by `bnadapt.batchnorm.outputs.output_bins`; None if the
+            network gives no logits, or those of too many classes.
 
     Examples:
         >>> ones, one = torch.ones(2, 3), torch.ones(2)
@@ -44,6 +46,7 @@ class ClassMoments:
     weight: Mapping[str, Tensor]
     pixels: Tensor
     margin: float = math.nan
+    outputs: Tensor | None = None
 
     @property
     def proportions(self) -> Tensor:
@@ -77,7 +80,9 @@ class ClassMoments:
             mean[layer], variance[layer] = mixed(mean1, variance1, mean2, variance2, share)
         pixels = self.pixels + other.pixels
         margins = [float(each.pixels.sum()) * each.margin for each in (self, other) if each.pixels.any()]
-        return ClassMoments(mean, variance, weight, pixels, sum(margins) / float(pixels.sum()) if margins else math.nan)
+        margin = sum(margins) / float(pixels.sum()) if margins else math.nan
+        known = [each.outputs for each in (self, other) if each.outputs is not None]
+        return ClassMoments(mean, variance, weight, pixels, margin, sum(known) if known else None)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain dictionaries of tensors, for a checkpoint; float32, which is half as large and exact enough."""
@@ -87,13 +92,16 @@ class ClassMoments:
             "weight": dict(self.weight),
             "pixels": self.pixels,
             "margin": self.margin,
+            **({} if self.outputs is None else {"outputs": self.outputs.float()}),
         }
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> "ClassMoments":
         """What `state_dict` gave."""
         parts = ({layer: each.double() for layer, each in state[part].items()} for part in ("mean", "variance"))
-        return cls(*parts, dict(state["weight"]), state["pixels"], state["margin"])
+        outputs = state.get("outputs")
+        outputs = None if outputs is None else outputs.double()
+        return cls(*parts, dict(state["weight"]), state["pixels"], state["margin"], outputs)
 
     def save(self, path: str | Path) -> None:
         """Write as safetensors; a file that is there is replaced once all is written.
@@ -103,7 +111,8 @@ class ClassMoments:
         """
         state = self.state_dict()
         tensors = {f"{layer}/{part}": each for part in PARTS for layer, each in state[part].items()}
-        write_tensors(path, {**tensors, "pixels": self.pixels}, {"layers": list(self.mean), "margin": self.margin})
+        tensors |= {name: state[name] for name in ("pixels", "outputs") if name in state}
+        write_tensors(path, tensors, {"layers": list(self.mean), "margin": self.margin})
 
     @classmethod
     def load(cls, path: str | Path) -> "ClassMoments":
@@ -116,7 +125,8 @@ class ClassMoments:
         try:
             layers = metadata["layers"]
             state = {part: {layer: tensors[f"{layer}/{part}"] for layer in layers} for part in PARTS}
-            return cls.from_state_dict({**state, "pixels": tensors["pixels"], "margin": metadata["margin"]})
+            state |= {name: tensors[name] for name in ("pixels", "outputs") if name in tensors}
+            return cls.from_state_dict({**state, "margin": metadata["margin"]})
         except (KeyError, TypeError) as error:
             raise BatchNormError(f"{path}: cannot be read as class moments ({error}); check the path.") from error
 

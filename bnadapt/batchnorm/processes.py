@@ -41,6 +41,10 @@ class Processes:
             return [number]
         return [int(other) for other in self._all_gathered(torch.tensor(number, dtype=torch.float64))]
 
+    def summed(self, values: Tensor) -> Tensor:
+        """Sum over the processes of values, a float64 tensor of the same shape in each."""
+        return values if self.group is None else torch.stack(self._all_gathered(values)).sum(0)
+
     def pooled(self, moments: Mapping[str, Moments], names: Collection[str]) -> dict[str, Moments]:
         """The moments of all processes together, the same in each.
 

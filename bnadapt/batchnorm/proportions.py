@@ -1,74 +1,65 @@
-"""Estimate the class proportions of unlabelled images, by how the network that is adapted to them segments."""
+"""Estimate the class proportions of unlabelled images, by what the network that is adapted to them puts out."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
+from scipy.special import rel_entr
 from torch import Tensor, distributed, nn
 
-from bnadapt.batchnorm.class_estimation import margins
-from bnadapt.batchnorm.class_moments import ClassMoments, ProportionCorrection
-from bnadapt.batchnorm.isolation import isolated
+from bnadapt.batchnorm.class_moments import ClassMoments
 from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
+from bnadapt.batchnorm.outputs import MOST_CLASSES, hellinger
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
-from bnadapt.batchnorm.propagation import OnePass
+from bnadapt.batchnorm.proportion_trials import ProportionCandidate, ProportionTrials
 
-SHARES = (0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8)
-TOLERANCE = 0.5
-SHARP = 0.2
-
-
-@dataclass(frozen=True)
-class ProportionCandidate:
-    """What a network that is adapted for certain class proportions says of the images.
-
-    Attributes:
-        proportions: q (K,), that it is adapted for.
-        predicted: f(q) (K,), share of the pixels that it predicts as each class.
-        uncertainty: u(q), pixels whose greatest two logits differ by less than a fifth of what they differ by in the
-            source on average, per pair of neighbouring pixels whose predicted classes differ; infinite where there is
-            no such pair. Good segmentations are uncertain at boundaries only, whatever the proportions; and measured
-            by the source's own margin, it is the same for a network of sharp and of flat probabilities.
-    """
-
-    proportions: tuple[float, ...]
-    predicted: tuple[float, ...]
-    uncertainty: float
-
-    def inconsistency(self, label: int) -> float:
-        """|logit f(q) - logit q| of a class."""
-        return abs(_logit(self.predicted[label]) - _logit(self.proportions[label]))
+STARTS = (0.99, 0.9, 0.7, 0.02)  # share of one class, equal ones of the others
+COMMON = 0.05  # share from which on a class is in no way rare
+REFINEMENTS, EXCHANGES = 6, 2
+FINE = 0.002  # fall of the distance that is worth another step
+RARE = 0.03  # share below which another class may be the rare one
+PROMISING = 0.35  # distance from which the search goes on after an exchange
+SAME = 0.08  # Hellinger distance of proportions up to which two explanations are one
+CONSISTENT = 0.15  # distance up to which proportions explain the outputs
+ABSENT = 0.005  # share below which a class is absent
+SURE, DOUBTFUL = 0.05, 0.2  # distances: without a class at most, and of others with it at least
+WORSE = 0.02  # in distance, up to which an explanation is about as good
+LIKELIER = 1.4  # factor by which the source must make an explanation likelier than its rivals
+BETTER = 0.4  # part of the source's mismatch that an estimate may leave
+FEWEST_TILES = 4  # that have two halves
 
 
 @dataclass(frozen=True)
-class ProportionScan:
-    """Candidates for the class proportions of unlabelled images, and which of them is most credible.
+class ProportionEstimate:
+    """Class proportions of unlabelled images, and whether they are sure enough to correct statistics for them.
 
     Attributes:
-        candidates: in the order in which they were tried.
-        chosen: one of them, the estimate.
-        consistent: whether the network predicts about the proportions of the estimate; if it does so for no candidate,
-            the estimate is the one that comes closest.
+        candidates: all that were tried, in that order.
+        source: the candidate of the source's proportions.
+        best: the estimate: of several that explain the outputs the one that the source makes likeliest; if it is not to
+            be acted on, the candidate of the least mismatch.
+        range: (K, 2), least and greatest share of every class in the estimate, the estimates of two halves of the
+            tiles, and other explanations of the outputs.
+        reason: why the estimate is not to be acted on, as a clause; None if it is.
     """
 
     candidates: Sequence[ProportionCandidate]
-    chosen: ProportionCandidate
-    consistent: bool
+    source: ProportionCandidate
+    best: ProportionCandidate
+    range: Sequence[tuple[float, float]]
+    reason: str | None
 
-    def stable(self, label: int = 1) -> list[float]:
-        """Shares q of a class at which f(q) = q and f crosses from above: where repeated adaptation would settle."""
-        ordered = sorted(self.candidates, key=lambda each: each.proportions[label])
-        points = [(_logit(each.proportions[label]), _logit(each.predicted[label])) for each in ordered]
-        crossings = []
-        for (x1, y1), (x2, y2) in pairwise(points):
-            above, below = y1 - x1, y2 - x2
-            if above > 0 >= below:
-                crossings.append(1 / (1 + math.exp(-(x1 + (x2 - x1) * above / (above - below)))))
-        return crossings
+    @property
+    def consistent(self) -> bool:
+        """Whether the estimate explains what the network puts out."""
+        return self.best.distance <= CONSISTENT
+
+    @property
+    def chosen(self) -> ProportionCandidate:
+        """What statistics are to be corrected for: the estimate, or with a reason not to the source's proportions."""
+        return self.best if self.reason is None else self.source
 
 
 def estimate_proportions(
@@ -77,28 +68,29 @@ def estimate_proportions(
     moments: ClassMoments,
     *,
     policy: Policy | None = None,
-    shares: Sequence[float] = SHARES,
-    tolerance: float = TOLERANCE,
-    sharp: float = SHARP,
     forward: Callable[[Tensor], Tensor] | None = None,
     group: distributed.ProcessGroup | None = None,
-) -> ProportionScan:
+) -> ProportionEstimate:
     """Estimate the class proportions of images, and change nothing.
 
-    The network is adapted to the images for every share q of a class in turn (`ProportionCorrection`). Of the shares
-    with which it is nearly consistent, |logit f(q) - logit q| < tolerance for the share f(q) that it then predicts, the
-    one with the least uncertainty per boundary is taken. With more than two classes one class after the other is
-    scanned, the others keeping their ratios, so that the cost grows with the number of classes only.
+    The network is adapted to the images for proportions q (`ProportionCorrection`), and its outputs are compared with
+    those of the source's classes in these proportions. Where the target is the source up to what BatchNorm can undo,
+    the two agree at the right q. The search starts from several q, of which one class dominates or is rare, and goes
+    on to the proportions that the outputs are likeliest of, as long as they agree better.
+
+    There is a reason not to act on the estimate if it does not explain the outputs; if another explains them as well,
+    as for a target of a single class, and the source does not make it clearly less likely; if it leaves nothing of
+    class 0, the background; if it explains them not
+    much better, class by class, than the source's proportions do; and if the estimates of two halves of the tiles
+    differ by more than half of what their common one differs from the source.
 
     Args:
         network: with BatchNorm layers that hold the source's statistics.
-        batches: images (N, C, ...) of the target on the network's device; few are enough. Each is passed through the
-            network once for every share, with its own statistics, so that large batches are better than many.
+        batches: images (N, C, ...) of the target on the network's device; few are enough, 4 at least. With two classes
+            all are passed through the network some 15 times, with three some 25, each with its own statistics, so that
+            large batches are better than many.
         moments: of the source.
         policy: of the adaptation; full replacement of all layers by default.
-        shares: q to try, besides the source's.
-        tolerance: see above.
-        sharp: part of the source's mean margin of logits below which a pixel counts as uncertain.
         forward: runs the network on a batch and gives logits (N, K, ...); the network itself by default.
         group: of processes, each of which gives its share of the images.
 
@@ -109,105 +101,151 @@ def estimate_proportions(
     """
     layers = batchnorm_layers(network)
     moments.require_fit({name: layer.num_features for name, layer in layers.items()})
+    if moments.outputs is None:
+        raise StatisticsError(
+            "The class moments hold no outputs of the network: it gave no logits when they were measured, or those of"
+            f" more than {MOST_CLASSES} classes, or an earlier version measured them. Measure them again, with a"
+            " `forward` that gives logits (N, K, ...)."
+        )
     images = list(batches)
     processes = Processes(group, layers)
-    if not moments.margin > 0:
-        raise StatisticsError(
-            "The class moments know no margin of logits, because the network gave none when they were measured; measure"
-            " them with a `forward` that gives logits (N, K, ...)."
-        )
-    run = _Trial(network, images, moments, policy or Policy(), forward or network, processes, sharp)
-    if not sum(processes.gathered(sum(map(len, images)))):
+    tiles = sum(processes.gathered(sum(map(len, images))))
+    if not tiles:
         raise StatisticsError("No image was given, so there are no proportions to estimate; give at least one.")
-    current = tuple(moments.proportions.tolist())
-    tried: list[ProportionCandidate] = []
-    for label in range(1, len(current)):
-        scanned = [run(each) for each in dict.fromkeys((*_with_share(current, label, shares), current))]
-        tried += scanned
-        chosen, consistent = most_credible(scanned, label, tolerance)
-        current = chosen.proportions
-    return ProportionScan(tried, chosen, consistent)
+    trials = ProportionTrials(network, images, moments, policy or Policy(), forward or network, processes)
+    source = trials(moments.proportions.tolist())
+    found = _found(trials, source)
+    best, rivals, reason = _most_credible(found, source)
+    halves: list[ProportionCandidate] = []
+    if reason is None and tiles < FEWEST_TILES:
+        reason = f"{tiles} tiles are too few to compare two halves of them"
+    elif reason is None:
+        halves = [_refined(half, half(best.proportions)) for half in trials.halves()]
+        reason = _disagreement(halves, best, source)
+    if reason is not None:
+        best = min(found, key=lambda each: each.mismatch)
+    shares = zip(*(each.proportions for each in (best, *rivals, *halves)), strict=True)
+    limits = [(min(each), max(each)) for each in shares]
+    return ProportionEstimate(list(trials.tried.values()), source, best, limits, reason)
 
 
-def most_credible(
-    candidates: Sequence[ProportionCandidate], label: int, tolerance: float
-) -> tuple[ProportionCandidate, bool]:
-    """The candidate of the least uncertainty among those that are nearly consistent in the share of a class.
+def _found(trials: ProportionTrials, source: ProportionCandidate) -> list[ProportionCandidate]:
+    """What the search ends at from several starts; no two alike, the least distance first."""
+    few = len(source.proportions) + 1
+    starts = sorted((source, *map(trials, _starts(few - 1))), key=_distance)
+    common = [each for each in starts if min(each.proportions) >= COMMON]
+    found = [_refined(trials, each) for each in (source, *starts[:few], *common[:few])]
+    for _ in range(EXCHANGES):
+        best = min(found, key=_distance)
+        if best.distance <= CONSISTENT and min(best.proportions) >= RARE:
+            break
+        others = map(trials, _exchanged(best.proportions))
+        found += [_refined(trials, each) for each in others if each.distance < PROMISING]
+    different: list[ProportionCandidate] = []
+    for each in sorted(found, key=_distance):
+        if all(_between(each, other) > SAME for other in different):
+            different.append(each)
+    return different
+
+
+def _starts(classes: int) -> Iterator[tuple[float, ...]]:
+    """Equal proportions, and those of which one class dominates or is rare."""
+    yield (1 / classes,) * classes
+    for share in STARTS:
+        for label in range(classes):
+            rest = (1 - share) / (classes - 1)
+            yield tuple(share if each == label else rest for each in range(classes))
+
+
+def _exchanged(proportions: Sequence[float]) -> Iterator[tuple[float, ...]]:
+    """The same shares of other classes: all moved on, or the least one exchanged for another."""
+    classes = range(len(proportions))
+    for step in classes[1:]:
+        yield (*proportions[step:], *proportions[:step])
+    least = min(classes, key=lambda label: proportions[label])
+    for label in classes:
+        exchanged = list(proportions)
+        exchanged[least], exchanged[label] = exchanged[label], exchanged[least]
+        yield tuple(exchanged)
+
+
+def _refined(trials: ProportionTrials, candidate: ProportionCandidate) -> ProportionCandidate:
+    """Go on to the proportions that the outputs are likeliest of, as long as the distance falls."""
+    for _ in range(REFINEMENTS):
+        further = trials(candidate.likeliest)
+        if further.distance > candidate.distance - FINE:
+            return min(candidate, further, key=_distance)
+        candidate = further
+    return candidate
+
+
+def _most_credible(
+    found: Sequence[ProportionCandidate], source: ProportionCandidate
+) -> tuple[ProportionCandidate, Sequence[ProportionCandidate], str | None]:
+    """The explanation of the outputs that the source makes likeliest.
+
+    One from which no class is absent goes before any other: a network that is adapted as if there was one class alone
+    sees that class alone in many images.
 
     Returns:
-        The candidate, and whether it is consistent: if none is, it is the one that comes closest.
+        The explanation, others that are about as good, and the reason not to act on it.
     """
-    consistent = [each for each in candidates if each.inconsistency(label) < tolerance]
-    if consistent:
-        return min(consistent, key=lambda each: each.uncertainty), True
-    return min(candidates, key=lambda each: each.inconsistency(label)), False
+    consistent = [each for each in found if each.distance <= CONSISTENT]
+    if not consistent:
+        return found[0], [], "no proportions explain what the network puts out"
+    absent = min(map(_absent, consistent))
+    good = [each for each in consistent if _absent(each) == absent]
+    good = [each for each in good if each.distance <= _about(good[0].distance)]
+    first, *others = sorted(good, key=lambda each: _divergence(each, source))
+    is_doubtful = absent and (
+        first.distance > SURE or any(_absent(each) < absent and each.distance < DOUBTFUL for each in found)
+    )
+    if others and not _is_likelier(first, others[0], source):
+        reason = "others explain what the network puts out about as well"
+    elif is_doubtful or good[0].distance > _about(found[0].distance):
+        reason = "others may explain what the network puts out"
+    elif first.proportions[0] < ABSENT:
+        reason = "the estimate leaves nothing of the background"
+    elif first.mismatch > BETTER * source.mismatch:
+        reason = "the source's explain what the network puts out nearly as well"
+    else:
+        reason = None
+    return first, others, reason
 
 
-@dataclass
-class _Trial:
-    """Adapts to the images for given proportions, and looks at what the network then predicts."""
-
-    network: nn.Module
-    images: Sequence[Tensor]
-    moments: ClassMoments
-    policy: Policy
-    forward: Callable[[Tensor], Any]
-    processes: Processes
-    sharp: float
-    known: dict[tuple[float, ...], ProportionCandidate] = field(default_factory=dict)
-
-    def __call__(self, proportions: tuple[float, ...]) -> ProportionCandidate:
-        if proportions not in self.known:
-            self.known[proportions] = self._tried(proportions)
-        return self.known[proportions]
-
-    def _tried(self, proportions: tuple[float, ...]) -> ProportionCandidate:
-        classes = len(proportions)
-        counts = [0] * (classes + 2)
-        for batch in self.images:
-            logits = self._logits(batch, ProportionCorrection(self.moments, proportions))
-            own = _counted(logits, classes, self.sharp * self.moments.margin)
-            counts = [one + other for one, other in zip(counts, own, strict=True)]
-        *predicted, uncertain, boundary = (sum(self.processes.gathered(count)) for count in counts)
-        pixels = sum(predicted)
-        uncertainty = uncertain / boundary if boundary else math.inf
-        return ProportionCandidate(proportions, tuple(count / pixels for count in predicted), uncertainty)
-
-    def _logits(self, batch: Tensor, correction: ProportionCorrection) -> Tensor:
-        found: list[Any] = []
-
-        def recorded(images: Tensor) -> None:
-            found.append(self.forward(images))
-
-        with isolated(self.network), torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            OnePass(self.network, recorded, self.policy, False, correction).update(batch)
-        if len(found) != 1 or not isinstance(found[0], Tensor) or found[0].shape[1] != len(correction.proportions):
-            raise StatisticsError(
-                f"The network gives no logits of {len(correction.proportions)} classes for a batch of"
-                f" {tuple(batch.shape)}; give one whose output is (N, K, ...), and images that leave no layer with a"
-                " single value per channel."
-            )
-        return found[0]
+def _about(distance: float) -> float:
+    """Greatest distance that is about as good as the given one."""
+    return 1.25 * distance + WORSE
 
 
-def _counted(logits: Tensor, classes: int, margin: float) -> list[int]:
-    """Pixels predicted as every class, those below a margin, and pairs of neighbours whose predicted classes differ."""
-    predicted = logits.argmax(1)
-    pairs = [
-        predicted.narrow(axis, 1, size - 1) != predicted.narrow(axis, 0, size - 1)
-        for axis, size in enumerate(predicted.shape[1:], start=1)
-    ]
-    of_classes = torch.bincount(predicted.flatten(), minlength=classes)
-    uncertain = (margins(logits) < margin).sum()
-    return [*of_classes.tolist(), int(uncertain), sum(int(each.sum()) for each in pairs)]
+def _is_likelier(first: ProportionCandidate, second: ProportionCandidate, source: ProportionCandidate) -> bool:
+    """Whether the source makes one explanation clearly more likely than another."""
+    return _divergence(second, source) - _divergence(first, source) > math.log(LIKELIER)
 
 
-def _with_share(current: Sequence[float], label: int, shares: Sequence[float]) -> list[tuple[float, ...]]:
-    """The proportions with other shares of one class; the others keep their ratios."""
-    rest = 1 - current[label]
-    scaled = ([each * (1 - share) / rest for each in current] for share in shares)
-    return [(*each[:label], share, *each[label + 1 :]) for each, share in zip(scaled, shares, strict=True)]
+def _absent(candidate: ProportionCandidate) -> int:
+    """Number of classes that are absent."""
+    return sum(share < ABSENT for share in candidate.proportions)
 
 
-def _logit(share: float) -> float:
-    return torch.logit(torch.tensor(share, dtype=torch.float64), eps=1e-6).item()
+def _disagreement(
+    halves: Sequence[ProportionCandidate], best: ProportionCandidate, source: ProportionCandidate
+) -> str | None:
+    """The reason not to act on an estimate, if those of two halves of the tiles differ too much."""
+    if _between(*halves) <= _between(best, source) / 2:
+        return None
+    return "two halves of the tiles differ by more than half of what the estimate differs from the source"
+
+
+def _distance(candidate: ProportionCandidate) -> float:
+    return candidate.distance
+
+
+def _between(one: ProportionCandidate, other: ProportionCandidate) -> float:
+    """Hellinger distance of the proportions of two candidates."""
+    return hellinger(*(torch.tensor(each.proportions, dtype=torch.float64) for each in (one, other)))
+
+
+def _divergence(one: ProportionCandidate, other: ProportionCandidate) -> float:
+    """Kullback-Leibler divergence of the proportions of one from those of another: how unlikely the other makes it."""
+    return float(sum(rel_entr(one.proportions, other.proportions)))

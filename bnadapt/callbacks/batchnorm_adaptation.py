@@ -21,7 +21,7 @@ from bnadapt.batchnorm import (
     Policy,
     PropagationName,
     ProportionCorrection,
-    ProportionScan,
+    ProportionEstimate,
     SourceWeight,
     UntilConverged,
     batchnorm_layers,
@@ -34,7 +34,7 @@ from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder
 from bnadapt.provenance import provenance
 from bnadapt.reports.convergence_figure import convergence_figure
-from bnadapt.reports.proportions_figure import scan_figure
+from bnadapt.reports.proportions_figure import proportions_figure
 from bnadapt.reports.rendering import rendered
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class BatchNormAdaptation(Callback):
         task.adaptation["seconds"] = round(time.perf_counter() - started, 3)
         log_convergence(trainer, estimate.convergence)
         if proportions and proportions["estimated"]:
-            log_scan(trainer, proportions)
+            log_proportions(trainer, proportions)
         return estimate
 
     def _correction(
@@ -153,8 +153,8 @@ class BatchNormAdaptation(Callback):
             task.class_moments = class_moments_of(trainer, task)
         some = trainer.datamodule.unlabelled_tiles("target", SCANNED_TILES, shard(trainer))
         batch = DataLoader(some, batch_size=SCANNED_TILES)
-        correction, scan = runs.correction(batch, recipe, task.class_moments)
-        return correction, proportions_record(correction, scan)
+        correction, found = runs.correction(batch, recipe, task.class_moments)
+        return correction, proportions_record(correction, found)
 
     def _record(self, trainer: Trainer, tiles: DrawnTiles, estimate: Estimate) -> dict[str, Any]:
         datamodule, policy, until = trainer.datamodule, self.recipe.policy, self.recipe.until
@@ -189,18 +189,21 @@ def policy_record(policy: Policy) -> dict[str, Any]:
     return fields
 
 
-def proportions_record(correction: ProportionCorrection, scan: ProportionScan | None) -> dict[str, Any]:
-    """Class proportions of source and target, and what the network says of others, in plain types."""
+def proportions_record(correction: ProportionCorrection, found: ProportionEstimate | None) -> dict[str, Any]:
+    """Class proportions of source and target, and how they were estimated, in plain types."""
     record: dict[str, Any] = {
         "source": correction.moments.proportions.tolist(),
         "target": list(correction.proportions),
-        "estimated": scan is not None,
+        "estimated": found is not None,
     }
-    if scan is not None:
-        candidates = [asdict(each) for each in scan.candidates]
-        for each in candidates:
-            each["uncertainty"] = each["uncertainty"] if math.isfinite(each["uncertainty"]) else None
-        record |= {"consistent": scan.consistent, "scan": candidates}
+    if found is not None:
+        record |= {
+            "estimate": list(found.best.proportions),
+            "range": [list(limits) for limits in found.range],
+            "consistent": found.consistent,
+            "reason": found.reason,
+            "candidates": [asdict(each) for each in found.candidates],
+        }
     return record
 
 
@@ -222,9 +225,10 @@ def log_convergence(trainer: Trainer, convergence: Convergence) -> None:
     writer.add_image("statistics/error_by_layer", rendered(convergence_figure(convergence)), 0, dataformats="HWC")
 
 
-def log_scan(trainer: Trainer, record: Mapping[str, Any]) -> None:
+def log_proportions(trainer: Trainer, record: Mapping[str, Any]) -> None:
     """How class proportions were estimated, as a picture in TensorBoard."""
-    writer_of(trainer).add_image("statistics/class_proportions", rendered(scan_figure(record)), 0, dataformats="HWC")
+    picture = rendered(proportions_figure(record))
+    writer_of(trainer).add_image("statistics/class_proportions", picture, 0, dataformats="HWC")
 
 
 def adapted_files(path: Path) -> list[Path]:

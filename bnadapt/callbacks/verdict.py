@@ -60,8 +60,8 @@ def judge_target(trainer: Trainer, task: LightningModule, tiles: int, annotated:
 def recipe_of(name: str, trials: Trials, recipe: Recipe) -> Recipe:
     """How statistics are re-estimated for a candidate; all else is as in another recipe."""
     candidate = CANDIDATES[name]
-    odds, scan = candidate.odds, trials.scan_for(candidate)
-    proportions = "source" if odds is None else with_odds(scan.chosen.proportions, odds)
+    odds, found = candidate.odds, trials.proportions_for(candidate)
+    proportions = "source" if odds is None else with_odds(found.best.proportions, odds)
     return replace(recipe, policy=candidate.policy, class_proportions=proportions)
 
 

@@ -41,7 +41,7 @@ from bnadapt.gain.candidates import NONE
 from bnadapt.reports.distance_page import write_distances
 from bnadapt.reports.latents import LatentFindings
 from bnadapt.reports.preview_page import Commands, write_preview
-from bnadapt.reports.proportions_figure import scan_figure
+from bnadapt.reports.proportions_figure import proportions_figure
 from bnadapt.reports.rendering import rendered
 from bnadapt.reports.verdict_page import write_verdict
 from bnadapt.tasks import AdaptableTask
@@ -261,7 +261,7 @@ class BnadaptCLI(LightningCLI):
         return distance.findings if distance else None
 
     def _write_distances(self, findings: LatentFindings, folder: Path) -> None:
-        pictures = {**self.trainer.latent_distance.pictures, **self._scan_picture()}
+        pictures = {**self.trainer.latent_distance.pictures, **self._proportions_picture()}
         verdict = (self.model.adaptation or {}).get("verdict")
         write_distances(findings, pictures, folder, verdict["sentence"] if verdict else None)
         print_page(folder / "index.html")
@@ -273,12 +273,12 @@ class BnadaptCLI(LightningCLI):
         write_verdict(verdict, trials, self.datamodule.target.name, folder)
         print_page(folder / "index.html")
 
-    def _scan_picture(self) -> dict[str, np.ndarray]:
+    def _proportions_picture(self) -> dict[str, np.ndarray]:
         """Of estimated class proportions, where this run has estimated them."""
         proportions = (self.model.adaptation or {}).get("class_proportions")
         if self.config.subcommand != "adapt" or not proportions or not proportions["estimated"]:
             return {}
-        return {"proportions": rendered(scan_figure(proportions))}
+        return {"proportions": rendered(proportions_figure(proportions))}
 
 
 def main(args: ArgsType = None) -> BnadaptCLI:

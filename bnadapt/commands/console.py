@@ -78,13 +78,26 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
         reached = "converged" if record["converged"] else "NOT converged"
         console.print(f"The statistics have {reached} to a standard error of {record['until']['tolerance']}.")
     if proportions := record["class_proportions"]:
-        source, target = (", ".join(f"{share:.1%}" for share in proportions[which]) for which in ("source", "target"))
-        how = "estimated" if proportions["estimated"] else "given"
-        console.print(f"Corrected for class proportions: {target} ({how}); the source has {source}.", highlight=False)
-        if not proportions.get("consistent", True):
-            console.print("The network contradicts every estimate of the proportions; look at the result closely.")
+        console.print(_said_of_proportions(proportions), highlight=False)
     for kind, extension in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):
         console.print(f"{kind}: {path.with_suffix(extension)}", highlight=False)
+
+
+def _said_of_proportions(record: Mapping[str, Any]) -> str:
+    """What statistics were corrected for, or why they were not."""
+    source = _percentages(record["source"])
+    if not record.get("reason"):
+        how = "estimated" if record["estimated"] else "given"
+        return f"Corrected for class proportions: {_percentages(record['target'])} ({how}); the source has {source}."
+    limits = ", ".join(f"{low:.1%} to {high:.1%}" for low, high in record["range"])
+    return (
+        f"Not corrected for class proportions: the estimate is {_percentages(record['estimate'])} ({limits}), the"
+        f" source has {source}, but {record['reason']}. Give --class_proportions if you know them."
+    )
+
+
+def _percentages(shares: Sequence[float]) -> str:
+    return ", ".join(f"{share:.1%}" for share in shares)
 
 
 def print_source_summary(pixels: Sequence[float], iou: float, path: Path) -> None:

@@ -27,7 +27,7 @@ from bnadapt.batchnorm import (
     Policy,
     PropagationName,
     ProportionCorrection,
-    ProportionScan,
+    ProportionEstimate,
     SourcePrior,
 )
 from bnadapt.data import DomainPair
@@ -174,11 +174,11 @@ class NetworkEvaluation:
 
     def corrected(
         self, tiles: Tensor, proportions: ClassProportions
-    ) -> tuple[Estimate, ProportionCorrection, ProportionScan | None]:
+    ) -> tuple[Estimate, ProportionCorrection, ProportionEstimate | None]:
         """Statistics of tiles (n, C, h, w), corrected for class proportions, estimated ones or given ones."""
         recipe = Recipe(propagation=self.evaluation.propagation, class_proportions=proportions)
-        correction, scan = self.runs.correction([{"image": tiles[:SCANNED_TILES]}], recipe, self.class_moments)
-        return self.runs.estimate(self._batches(tiles), recipe, correction), correction, scan
+        correction, found = self.runs.correction([{"image": tiles[:SCANNED_TILES]}], recipe, self.class_moments)
+        return self.runs.estimate(self._batches(tiles), recipe, correction), correction, found
 
     def distances(self, tiles: Tensor, bank: Bank | None = None) -> Distances:
         """Distances of the source from tiles (n, C, h, w) under a bank, the source's by default."""

@@ -65,7 +65,7 @@ def pixel_size(view: View) -> str | None:
 
 def class_proportions(view: View) -> str | None:
     """The estimated share of foreground differs from the source's by a factor."""
-    estimated = 1 - view.trials.scan_for(view.own.candidate).chosen.proportions[0]
+    estimated = 1 - view.trials.proportions_for(view.own.candidate).chosen.proportions[0]
     source = 1 - float(view.source.moments.proportions[0])
     if abs(log_odds(estimated) - log_odds(source)) < SHIFTED_ODDS:
         return None
@@ -138,7 +138,7 @@ def differences(view: View) -> list[str]:
     if spread < 0.67 or spread > 1.5:
         looks.append("of lower contrast" if spread < 1 else "of higher contrast")
     said = [f"is {' and '.join(looks)}"] if looks else []
-    estimated = 1 - view.trials.scan_for(view.own.candidate).chosen.proportions[0]
+    estimated = 1 - view.trials.proportions_for(view.own.candidate).chosen.proportions[0]
     factor = estimated / (1 - float(view.source.moments.proportions[0]))
     if not 2 / 3 < factor < 3 / 2:
         said.append(f"has {factor:.1f} times the foreground")

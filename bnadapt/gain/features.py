@@ -73,7 +73,7 @@ def correction(view: View) -> float:
     odds = view.own.candidate.odds
     if odds is None:
         return 0.0
-    estimated = 1 - view.trials.scan_for(view.own.candidate).chosen.proportions[0]
+    estimated = 1 - view.trials.proportions_for(view.own.candidate).best.proportions[0]
     return log_odds(estimated) + math.log(odds) - log_odds(1 - float(view.source.moments.proportions[0]))
 
 
@@ -187,7 +187,7 @@ def foreground_excess(view: View) -> float:
 
 def estimate_shift(view: View) -> float:
     """Absolute difference of the log odds of the predicted and of the estimated share of foreground."""
-    estimated = 1 - view.trials.scan_for(view.own.candidate).chosen.proportions[0]
+    estimated = 1 - view.trials.proportions_for(view.own.candidate).best.proportions[0]
     return abs(log_odds(STATISTICS["foreground"](view.own.seen)) - log_odds(estimated))
 
 

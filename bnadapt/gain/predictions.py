@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from bnadapt.batchnorm.class_estimation import margins
+from bnadapt.batchnorm.outputs import margins
 from bnadapt.gain.observation import Observation
 
 TINY = 1e-4  # share of the pixels that counts as none

@@ -12,7 +12,7 @@ from bnadapt.batchnorm import (
     Convergence,
     Estimate,
     ProportionCorrection,
-    ProportionScan,
+    ProportionEstimate,
     UntilConverged,
 )
 from bnadapt.gain.candidates import CANDIDATES, FULL_REPLACEMENT, Candidate, InputChange, with_odds
@@ -60,20 +60,20 @@ class Trials:
 
     Attributes:
         treated: by the candidate's name.
-        scans: of class proportions, by what was done to the images.
+        proportions: estimated class proportions, by what was done to the images.
         level: see `InputChange.around`.
         standard_error: of the unchanged images' statistics in the worst layer, see `bnadapt.batchnorm.Convergence`;
             infinite for a single tile.
     """
 
     treated: Mapping[str, Treated]
-    scans: Mapping[InputChange, ProportionScan]
+    proportions: Mapping[InputChange, ProportionEstimate]
     level: float
     standard_error: float
 
-    def scan_for(self, candidate: Candidate) -> ProportionScan:
+    def proportions_for(self, candidate: Candidate) -> ProportionEstimate:
         """Of the candidate's images, or if there is none, of the unchanged ones."""
-        return self.scans.get(candidate.change) or self.scans[InputChange()]
+        return self.proportions.get(candidate.change) or self.proportions[InputChange()]
 
 
 class Treatments:
@@ -89,7 +89,7 @@ class Treatments:
         recipe: how statistics are estimated; those for other class proportions are estimated from all tiles.
 
     Attributes:
-        scans: of class proportions so far, by what was done to the images.
+        estimated: class proportions so far, by what was done to the images.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Treatments:
         self.moments = moments
         self.level = level
         self.recipe = recipe
-        self.scans: dict[InputChange, ProportionScan] = {}
+        self.estimated: dict[InputChange, ProportionEstimate] = {}
         self._estimates: dict[InputChange, Estimate] = {}
 
     def of(self, candidate: Candidate) -> Treatment:
@@ -140,11 +140,11 @@ class Treatments:
     def proportions(self, candidate: Candidate) -> list[float]:
         """Class proportions that statistics are corrected for, of a candidate with `odds`."""
         change = candidate.change
-        if change not in self.scans:
+        if change not in self.estimated:
             tiles = self.scanned[:: 2 if change else 1][:SCANNED_TILES]
-            estimated = Recipe(class_proportions="estimated")
-            _, self.scans[change] = self._behind(change).correction([{"image": tiles}], estimated, self.moments)
-        return with_odds(self.scans[change].chosen.proportions, candidate.odds)
+            recipe = Recipe(class_proportions="estimated")
+            _, self.estimated[change] = self._behind(change).correction([{"image": tiles}], recipe, self.moments)
+        return with_odds(self.estimated[change].best.proportions, candidate.odds)
 
     def _behind(self, change: InputChange) -> AdaptationPass:
         runs = self.runs
@@ -173,7 +173,7 @@ def try_all(
     for name, candidate in candidates.items():
         treatment = treatments.of(candidate)
         treated[name] = Treated(**vars(treatment), seen=observe(treatment.runs, tiles, treatment.bank))
-    return Trials(treated, treatments.scans, level, _worst(treatments.estimate(InputChange()).convergence))
+    return Trials(treated, treatments.estimated, level, _worst(treatments.estimate(InputChange()).convergence))
 
 
 def _worst(convergence: Convergence) -> float:

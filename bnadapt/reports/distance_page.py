@@ -109,8 +109,10 @@ def caption(name: str, findings: LatentFindings) -> tuple[str, str]:
         "proportions": (
             "Class proportions of the target",
             "The network is adapted to a few tiles for one share q of a class after the other. Left: the share f(q)"
-            " that it then predicts; where it lies on the dashed line, network and q agree. Right: uncertain pixels"
-            " per boundary, u(q). Of the shares that nearly agree, the one with the least u is taken.",
+            " that it then predicts; where it lies on the dashed line, network and q agree. Right: how far its outputs"
+            " lie from those of the source's classes in proportions q, in all pixels (distance) and with equal weight"
+            " for every class (mismatch). The share that explains the outputs is taken, if no other one does and both"
+            " halves of the tiles agree; else the source's.",
         ),
     }[name]
 

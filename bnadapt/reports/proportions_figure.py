@@ -7,24 +7,26 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-CHOSEN, SOURCE = "#00798c", "#444444"
+TAKEN, SOURCE = "#00798c", "#444444"
+SMALLEST = 1e-3  # share that is drawn
 
 
-def scan_figure(record: Mapping[str, Any]) -> Figure:
-    """Predicted share and uncertainty of every class but the first against the share q that statistics are for.
+def proportions_figure(record: Mapping[str, Any]) -> Figure:
+    """Predicted share and mismatch of every class but the first against the share q that statistics are for.
 
     Args:
-        record: of the class proportions of an adaptation, with a `scan`.
+        record: of the class proportions of an adaptation, with `candidates`.
     """
     labels = range(1, len(record["target"]))
     figure = Figure(figsize=(8.4, 0.6 + 3.2 * len(labels)), layout="constrained")
     for row, label in zip(figure.subplots(len(labels), 2, squeeze=False), labels, strict=True):
-        scan = sorted(record["scan"], key=lambda each: each["proportions"][label])
-        _draw_predicted(row[0], scan, label)
-        _draw_uncertainty(row[1], scan, label)
+        candidates = sorted(record["candidates"], key=lambda each: each["proportions"][label])
+        _draw_predicted(row[0], candidates, label)
+        _draw_mismatch(row[1], candidates, label)
         for panel in row:
-            panel.axvline(record["source"][label], color=SOURCE, linestyle=":", label="the source's")
-            panel.axvline(record["target"][label], color=CHOSEN, label="taken")
+            panel.axvspan(*_shown(record["range"][label]), color=TAKEN, alpha=0.15, label="range of the estimate")
+            panel.axvline(_shown(record["source"][label]), color=SOURCE, linestyle=":", label="the source's")
+            panel.axvline(_shown(record["target"][label]), color=TAKEN, label="taken")
             panel.set_xscale("logit", one_half="0.5")
             panel.set_xlabel(f"share q of class {label} that statistics are corrected for")
             panel.grid(alpha=0.3)
@@ -32,18 +34,22 @@ def scan_figure(record: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _draw_predicted(panel: Axes, scan: Sequence[Mapping[str, Any]], label: int) -> None:
-    shares = [each["proportions"][label] for each in scan]
-    predicted = np.clip([each["predicted"][label] for each in scan], 1e-3, 1 - 1e-3)
-    panel.plot(shares, predicted, "o-", color="#d1495b", label="f(q)")
+def _draw_predicted(panel: Axes, candidates: Sequence[Mapping[str, Any]], label: int) -> None:
+    shares = _shown([each["proportions"][label] for each in candidates])
+    panel.plot(shares, _shown([each["predicted"][label] for each in candidates]), "o", color="#d1495b", label="f(q)")
     panel.plot(shares, shares, color="black", linewidth=1, linestyle="--", label="f(q) = q")
     panel.set_yscale("logit", one_half="0.5")
     panel.set_title(f"share f(q) that is then predicted as class {label}", fontsize=10)
 
 
-def _draw_uncertainty(panel: Axes, scan: Sequence[Mapping[str, Any]], label: int) -> None:
-    shares = [each["proportions"][label] for each in scan]
-    uncertainty = [np.nan if each["uncertainty"] is None else each["uncertainty"] for each in scan]
-    panel.plot(shares, uncertainty, "o-", color="#d1495b", label="u(q)")
-    panel.set_yscale("log")
-    panel.set_title("uncertain pixels per boundary, u(q)", fontsize=10)
+def _draw_mismatch(panel: Axes, candidates: Sequence[Mapping[str, Any]], label: int) -> None:
+    shares = _shown([each["proportions"][label] for each in candidates])
+    for name, colour in (("distance", "#d1495b"), ("mismatch", "#edae49")):
+        panel.plot(shares, [each[name] for each in candidates], "o", color=colour, label=name)
+    panel.set_ylim(bottom=0)
+    panel.set_title("outputs against those of the source's classes in proportions q", fontsize=10)
+
+
+def _shown(shares: Any) -> np.ndarray:
+    """Shares that a logarithm of odds can be drawn of."""
+    return np.clip(shares, SMALLEST, 1 - SMALLEST)

@@ -72,7 +72,9 @@ def test_fewer_objects_in_the_target_do_no_harm_once_proportions_are_estimated(b
     assert record["consistent"]
     assert record["source"][1] == pytest.approx(0.3, abs=0.02)
     assert 0.03 <= record["target"][1] <= 0.12
-    assert len(record["scan"]) == 12
+    low, high = record["range"][1]
+    assert low <= record["estimate"][1] <= high
+    assert record["reason"] is None
     assert "Corrected for class proportions" in " ".join(capfd.readouterr().out.split())
 
 
@@ -87,12 +89,12 @@ def test_where_proportions_cannot_be_estimated_they_are_the_sources(bare, tmp_pa
 
 
 def test_page_and_tensorboard_show_how_proportions_were_estimated(best, tmp_path):
-    logger = [f"--trainer.logger.save_dir={tmp_path}", "--trainer.logger.version=scan"]
+    logger = [f"--trainer.logger.save_dir={tmp_path}", "--trainer.logger.version=estimate"]
     adapt(best, tmp_path, "--class_proportions=estimated", *FEW, *logger, data=LOADING)
     page = tmp_path / "a-distances"
     assert "The network is adapted to a few tiles for one share q" in (page / "README.md").read_text()
     assert imageio.v3.imread(page / "proportions.png").shape[1] > 500
-    accumulator = EventAccumulator(str(tmp_path / "default" / "scan"))
+    accumulator = EventAccumulator(str(tmp_path / "default" / "estimate"))
     accumulator.Reload()
     assert "statistics/class_proportions" in accumulator.Tags()["images"]
     adapt(best, tmp_path, "--class_proportions=[0.9, 0.1]", *FEW, data=LOADING)

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from scipy.special import logit
 from torch import Tensor
 
 from bnadapt.adaptation import SCANNED_TILES
@@ -15,7 +13,7 @@ from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, NetworkEvaluation, cached_network
 from bnadapt.experiments.networks import SourceNetwork
 from bnadapt.experiments.specs import Spec
-from bnadapt.studies.proportions.estimators import estimates
+from bnadapt.studies.proportions.estimators import clipped_logit, estimates
 
 ROWS = {
     "iou_unadapted": "without",
@@ -61,7 +59,7 @@ def _row(target: DomainEvaluation) -> TableRow:
     started = time.perf_counter()
     plain = network.adapted(tiles, {}).bank
     plain_done = time.perf_counter()
-    estimate, correction, scan = network.corrected(tiles, "estimated")
+    estimate, correction, found = network.corrected(tiles, "estimated")
     corrected_done = time.perf_counter()
     true, estimated = target.scores.true, correction.proportions[1]
     banks = {
@@ -78,10 +76,11 @@ def _row(target: DomainEvaluation) -> TableRow:
         "gain": row["iou_adapted"] - row["iou_unadapted"],
         "foreground_source": source,
         "foreground_estimated": estimated,
-        "consistent": scan.consistent,
+        "consistent": found.consistent,
+        "acted_on": found.reason is None,
         "seconds": round(plain_done - started, 3),
         "seconds_corrected": round(corrected_done - plain_done, 3),
-        **{f"estimate_{name}": share for name, share in estimates(network, tiles, plain, scan).items()},
+        **{f"estimate_{name}": share for name, share in estimates(network, tiles, plain, found).items()},
     }
 
 
@@ -108,8 +107,3 @@ def reweighted(network: NetworkEvaluation, tiles: Tensor, adapted: Bank) -> Bank
         mean, variance = own.mixture(layer, network.class_moments.proportions)
         bank = replace(bank, mean={**bank.mean, layer: mean}, variance={**bank.variance, layer: variance})
     return bank
-
-
-def clipped_logit(share: float) -> float:
-    """Of shares of 0 and 1 too."""
-    return float(logit(np.clip(share, 1e-4, 1 - 1e-4)))

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from bnadapt.studies.proportions.case import ROWS, clipped_logit
-from bnadapt.studies.proportions.estimators import ESTIMATORS
+from bnadapt.studies.proportions.case import ROWS
+from bnadapt.studies.proportions.estimators import ESTIMATORS, clipped_logit
 
 FACTOR = 3  # between the class proportions of source and target, from which on they differ much
 SYNTHETIC = "synthetic"

@@ -1,0 +1,93 @@
+"""Histograms of what a network puts out: which two classes come first at a pixel, and by what margin."""
+
+import torch
+from torch import Tensor
+
+from bnadapt.batchnorm.layers import StatisticsError
+
+BINS, PER_OCTAVE, SMALLEST = 72, 4, 2.0**-8
+"""Margins are counted in bins of a quarter of an octave, from 2^-8 to 2^10; the outermost hold what lies beyond."""
+FEW = 0.01
+"""Share of the pixels below which a class loses its weight in `mismatch_by_class`."""
+MOST_CLASSES = 20
+"""Histograms grow with the square of the number of classes; of more classes there are none."""
+
+
+def margins(logits: Tensor) -> Tensor:
+    """Difference between the greatest two of the logits (N, K, ...), which scales with their temperature: (N, ...)."""
+    first, second = logits.float().topk(2, dim=1).values.unbind(1)
+    return first - second
+
+
+def output_bins(logits: Tensor) -> Tensor:
+    """Bin (N, ...) of every pixel, by its first class, its second class and the margin between their logits.
+
+    Args:
+        logits: (N, K, ...), K from 2 to `MOST_CLASSES`.
+
+    Returns:
+        Indices below `bins_of(K)`.
+
+    Raises:
+        StatisticsError: logits are NaN or infinite.
+    """
+    if not torch.isfinite(logits).all():
+        raise StatisticsError("The network's logits are NaN or infinite; look at the images, and at the weights.")
+    values, classes = logits.float().topk(2, dim=1)
+    octaves = (values[:, 0] - values[:, 1]).clamp(min=SMALLEST).div(SMALLEST).log2()
+    margin = (octaves * PER_OCTAVE).floor().clamp(max=BINS - 1).long()
+    return (classes[:, 0] * logits.shape[1] + classes[:, 1]) * BINS + margin
+
+
+def bins_of(classes: int) -> int:
+    """How many bins there are for so many classes."""
+    return classes * classes * BINS
+
+
+def hellinger(observed: Tensor, expected: Tensor) -> float:
+    r"""Hellinger distance of two histograms of shares (..., B), 0 to 1.
+
+    .. math:: H^2 = 1 - \sum_b \sqrt{t_b m_b}
+    """
+    return float((1 - (observed * expected).sqrt().sum()).clamp(min=0).sqrt())
+
+
+def mismatch_by_class(observed: Tensor, expected: Tensor) -> float:
+    r"""Hellinger distance in which the pixels that are predicted as each class count alike, however few, 0 to 1.
+
+    .. math:: D^2 = \frac{1}{K} \sum_k \frac{a_k - \sum_b \sqrt{t_{kb} m_{kb}}}{a_k + \epsilon}, \quad
+              a_k = \frac{1}{2} \sum_b t_{kb} + m_{kb}
+
+    with :math:`\epsilon = 0.01`, so that classes of a few pixels decide nothing.
+
+    Args:
+        observed: t (K, B), shares of the outputs by the class that is predicted.
+        expected: m (K, B).
+    """
+    share = (observed + expected).sum(1) / 2
+    apart = (share - (observed * expected).sqrt().sum(1)).clamp(min=0)
+    return float((apart / (share + FEW)).mean().sqrt())
+
+
+def mixture_weights(observed: Tensor, by_class: Tensor, steps: int = 200) -> Tensor:
+    """The proportions (K,) of the mixture of classes that observed outputs are likeliest of.
+
+    By expectation maximisation from equal shares (Saerens, Latinne and Decaestecker 2002,
+    doi:10.1162/089976602753284446).
+
+    Args:
+        observed: (B,), shares of the bins.
+        by_class: (K, B), shares of the bins in every class.
+        steps: of the algorithm.
+    """
+    weights = torch.full_like(by_class[:, 0], 1 / len(by_class))
+    seen = observed > 0
+    observed, by_class = observed[seen], by_class[:, seen]
+    for _ in range(steps):
+        expected = (weights @ by_class).clamp(min=torch.finfo(by_class.dtype).tiny)
+        weights = weights * (by_class @ (observed / expected))
+        total = weights.sum()
+        if not total > 0:
+            return torch.full_like(weights, 1 / len(weights))
+        weights = weights / total
+    return weights

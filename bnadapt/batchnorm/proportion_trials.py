@@ -1,0 +1,117 @@
+"""Adapt a network for given class proportions, and compare what it then puts out with the source."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnadapt.batchnorm.class_moments import ClassMoments, ProportionCorrection
+from bnadapt.batchnorm.isolation import isolated
+from bnadapt.batchnorm.layers import StatisticsError
+from bnadapt.batchnorm.outputs import bins_of, hellinger, mismatch_by_class, mixture_weights, output_bins
+from bnadapt.batchnorm.policy import Policy
+from bnadapt.batchnorm.processes import Processes
+from bnadapt.batchnorm.propagation import OnePass
+
+
+@dataclass(frozen=True)
+class ProportionCandidate:
+    """What a network that is adapted for certain class proportions puts out.
+
+    Attributes:
+        proportions: q (K,), that it is adapted for.
+        predicted: f(q) (K,), share of the pixels that it predicts as each class.
+        likeliest: (K,), proportions of the source's classes that its outputs are likeliest of.
+        distance: 0 to 1, Hellinger distance of its outputs from those of the source's classes in the proportions q:
+            which two classes come first at a pixel, and by what margin of logits.
+        mismatch: 0 to 1, the same with equal weight for the pixels of every predicted class.
+    """
+
+    proportions: tuple[float, ...]
+    predicted: tuple[float, ...]
+    likeliest: tuple[float, ...]
+    distance: float
+    mismatch: float
+
+
+@dataclass(frozen=True)
+class ProportionTrials:
+    """Adapts a network to images for class proportions, one after the other; what was tried is kept.
+
+    Attributes:
+        network: with the source's statistics.
+        images: batches (N, C, ...) of this process, each of which is normalised by its own statistics.
+        moments: class moments of the source, with outputs.
+        policy: of the adaptation.
+        forward: runs the network on a batch.
+        processes: whose images are taken together.
+        tried: by proportions.
+    """
+
+    network: nn.Module
+    images: Sequence[Tensor]
+    moments: ClassMoments
+    policy: Policy
+    forward: Callable[[Tensor], Any]
+    processes: Processes
+    tried: dict[tuple[float, ...], ProportionCandidate] = field(default_factory=dict)
+
+    def __call__(self, proportions: Sequence[float]) -> ProportionCandidate:
+        """The network that is adapted for proportions (K,), in all processes (a collective).
+
+        Raises:
+            StatisticsError: the network gives no logits of as many classes.
+        """
+        key = tuple(float(share) for share in proportions)
+        if key not in self.tried:
+            self.tried[key] = self._candidate(key)
+        return self.tried[key]
+
+    def halves(self) -> list["ProportionTrials"]:
+        """The same with every other batch, or tile of a single batch."""
+        parts = self.images if len(self.images) > 1 else [tile for batch in self.images for tile in batch.split(1)]
+        halves = [parts[::2], parts[1::2]]
+        if len(self.images) == 1:
+            halves = [[torch.cat(half)] if half else [] for half in halves]
+        return [replace(self, images=half, tried={}) for half in halves]
+
+    @cached_property
+    def _by_class(self) -> Tensor:
+        """(K, B), what the source's classes put out."""
+        return self.moments.outputs / self.moments.outputs.sum(1, keepdim=True)
+
+    def _candidate(self, proportions: tuple[float, ...]) -> ProportionCandidate:
+        classes = len(proportions)
+        counts = torch.zeros(bins_of(classes), dtype=torch.float64)
+        for batch in self.images:
+            bins = output_bins(self._logits(batch, ProportionCorrection(self.moments, proportions)))
+            counts += torch.bincount(bins.flatten(), minlength=len(counts)).cpu()
+        counts = self.processes.summed(counts)
+        observed = (counts / counts.sum()).view(classes, -1)
+        expected = (torch.tensor(proportions, dtype=torch.float64) @ self._by_class).view(classes, -1)
+        return ProportionCandidate(
+            proportions,
+            tuple(observed.sum(1).tolist()),
+            tuple(mixture_weights(observed.flatten(), self._by_class).tolist()),
+            hellinger(observed, expected),
+            mismatch_by_class(observed, expected),
+        )
+
+    def _logits(self, batch: Tensor, correction: ProportionCorrection) -> Tensor:
+        found: list[Any] = []
+
+        def recorded(images: Tensor) -> None:
+            found.append(self.forward(images))
+
+        with isolated(self.network), torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            OnePass(self.network, recorded, self.policy, False, correction).update(batch)
+        if len(found) != 1 or not isinstance(found[0], Tensor) or found[0].shape[1] != len(correction.proportions):
+            raise StatisticsError(
+                f"The network gives no logits of {len(correction.proportions)} classes for a batch of"
+                f" {tuple(batch.shape)}; give one whose output is (N, K, ...), and images that leave no layer with a"
+                " single value per channel."
+            )
+        return found[0]
