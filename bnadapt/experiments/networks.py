@@ -57,7 +57,7 @@ class Training(Keyed):
     learning_rate: float = 0.003
     intensity: IntensityName = "dtype"
     pixel_size_nm: float | None = None
-    augmentation: AugmentationName = "moderate"
+    augmentation: AugmentationName = "flips"
     momentum: float = 0.1
     precision: str = "32-true"
     task: str = DEFAULT_TASK

@@ -31,8 +31,7 @@ afterwards:
 | `failed` | why it could not be measured, where it could not |
 
 The study of candidates has a record per source network and target, and a row for every `candidate`: its `iou` on the
-target's test block, `reverse_iou`, its reverse classification accuracy, and `feature_...`, what can be seen of it
-without labels (see `FEATURES` in bnadapt/gain/features.py); `part` is `real` or `synthetic`, `family` the kind of
+target's test block, and `feature_...`, what can be seen of it without labels (see `FEATURES` in bnadapt/gain/features.py); `part` is `real` or `synthetic`, `family` the kind of
 target, `seconds` what all candidates and features of the record took.
 
 The study of the verdict has no records of its own. Its `table.parquet` has a row per record of the candidates,

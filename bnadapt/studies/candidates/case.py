@@ -1,25 +1,25 @@
 """A source network on a target: what every candidate gives, and what can be seen of it without labels."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bnadapt.adaptation import Recipe
 from bnadapt.experiments.case import Case, RunLocation, TableRow
-from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, Scores, cached_network, scored
+from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_network, scored
 from bnadapt.experiments.networks import SourceNetwork
 from bnadapt.experiments.specs import Spec
 from bnadapt.files import atomic_write
-from bnadapt.gain import Treated, Trials, features_of, try_all
-from bnadapt.gain.candidates import NONE
+from bnadapt.gain import CANDIDATES, Treatment, Treatments, Trials, features_of, try_all
+from bnadapt.gain.candidates import ADAPTED, CORRECTED, NONE
 from bnadapt.reports.panels import classes_panel, image_panel, panel_row
-from bnadapt.studies.candidates.reverse import ReverseClassifier
 
-REVERSE = "reverse_iou"
 BATCH = 8
+ENSEMBLE = (NONE, ADAPTED, "mixed", "full-resolution")
 Batches = Sequence[tuple[Tensor, Tensor]]
 
 
@@ -30,8 +30,9 @@ class CandidateCase(Case):
     Args:
         network: the source network.
         target: the domain.
-        evaluation: how to score; its `tiles` are what the features are of.
+        evaluation: how to adapt and score; candidates are scored with statistics of its `tiles`.
         labels: see `Case`.
+        seen_tiles: of the target that features are of.
         scored_tiles: of the test block that candidates are scored on, evenly spread, at most.
         pictured: whether to keep a picture of the first test tile under every candidate.
     """
@@ -40,7 +41,8 @@ class CandidateCase(Case):
     target: Spec
     evaluation: Evaluation
     labels: Mapping[str, Any]
-    scored_tiles: int = 16
+    seen_tiles: int = 8
+    scored_tiles: int = 24
     pictured: bool = False
 
     @property
@@ -49,18 +51,23 @@ class CandidateCase(Case):
         return self.network
 
     def measure(self, location: RunLocation) -> list[TableRow]:
-        """A row for every candidate."""
+        """A row for every candidate, and one for each ensemble of some of them, which have no features."""
         network = cached_network(self.network, location.networks, self.evaluation, location.device)
         target, source = network.on(self.target), network.source_summary
         started = time.perf_counter()
-        trials = try_all(network.runs, target.tiles.unlabelled(self.evaluation.tiles), source)
+        trials = try_all(network.runs, target.tiles.unlabelled(self.seen_tiles), source)
         features = features_of(source, trials)
         seconds = round(time.perf_counter() - started, 3)
+        treatments = dict(_as_adapted(target, self.evaluation.tiles, trials))
         if self.pictured:
-            _draw(target, trials, location, self.key)
-        common = {"network": self.network.key, "iou_source": source.iou, "seconds": seconds}
+            _draw(target, treatments, location, self.key)
         tiles = evenly_spread(target.tiles.labelled, self.scored_tiles)
-        return [{**row, **common} for row in _rows(target, tiles, trials, features)]
+        rows = [*_candidate_rows(treatments, features, tiles), *_ensemble_rows(treatments, tiles)]
+        estimate = trials.proportions_for(CANDIDATES[CORRECTED])
+        common = {"network": self.network.key, "iou_source": source.iou, "seconds": seconds}
+        common["foreground_estimated"] = 1 - estimate.best.proportions[0]
+        common["estimate_is_sure"] = estimate.reason is None
+        return [{**row, **common} for row in rows]
 
 
 def evenly_spread(batches: Batches, count: int) -> Batches:
@@ -70,30 +77,54 @@ def evenly_spread(batches: Batches, count: int) -> Batches:
     return [(images[part], masks[part]) for part in chosen.split(BATCH)]
 
 
-def _rows(
-    target: DomainEvaluation, tiles: Batches, trials: Trials, features: Mapping[str, Mapping[str, float]]
-) -> list[TableRow]:
+def _as_adapted(target: DomainEvaluation, tiles: int | None, trials: Trials) -> Iterator[tuple[str, Treatment]]:
+    """Every candidate as `adapt` would do it, of as many tiles as it reads."""
+    network = target.network
+    parts = target.tiles.unlabelled(tiles).split(BATCH)
     seen = trials.treated[NONE].seen.images
-    reverse = ReverseClassifier(seen, *target.network.source.tiles.held_out)
-    rows = []
-    for name, treated in trials.treated.items():
-        scores = _scores(target, treated, tiles)
-        row = {"candidate": name, "iou": scores.iou, "foreground": scores.true}
-        row[REVERSE] = reverse.iou(treated.seen.classes)
-        rows.append(row | {f"feature_{feature}": round(value, 6) for feature, value in features[name].items()})
-    return rows
+    treatments = Treatments(network.runs, parts, seen, network.source_summary.moments, trials.level, Recipe())
+    treatments.estimated.update(trials.proportions)
+    for name in trials.treated:
+        yield name, treatments.of(CANDIDATES[name])
 
 
-def _scores(target: DomainEvaluation, treated: Treated, tiles: Batches) -> Scores:
-    with treated.bank.applied(target.network.network):
-        return scored(treated.runs.forward, tiles)
+def _candidate_rows(
+    treatments: Mapping[str, Treatment], features: Mapping[str, Mapping[str, float]], tiles: Batches
+) -> Iterator[TableRow]:
+    for name, treatment in treatments.items():
+        scores = scored(treatment.logits, tiles)
+        row = {"candidate": name, "iou": scores.iou, "foreground": scores.true, "predicted": scores.predicted}
+        yield row | {f"feature_{feature}": round(value, 6) for feature, value in features[name].items()}
 
 
-def _draw(target: DomainEvaluation, trials: Trials, location: RunLocation, key: str) -> None:
+def _ensemble_rows(treatments: Mapping[str, Treatment], tiles: Batches) -> Iterator[TableRow]:
+    """Mean probabilities of four candidates: equal weights, and weights of one over the balanced entropy.
+
+    InTEnt (Dong et al. 2024, arXiv 2402.09604).
+    """
+    members = [treatments[name] for name in ENSEMBLE if name in treatments]
+    for name, weigh in (("ensemble", torch.ones_like), ("ensemble, by entropy", lambda entropies: 1 / entropies)):
+
+        def probabilities(images: Tensor, weigh: Any = weigh) -> Tensor:
+            each = torch.stack([member.logits(images).softmax(1) for member in members])
+            weights = weigh(torch.stack([balanced_entropy(own) for own in each]))
+            return (each * (weights / weights.sum()).view(-1, 1, 1, 1, 1)).sum(0)
+
+        scores = scored(probabilities, tiles)
+        yield {"candidate": name, "iou": scores.iou, "foreground": scores.true, "predicted": scores.predicted}
+
+
+def balanced_entropy(probabilities: Tensor) -> Tensor:
+    """Mean entropy of (n, K, h, w), every predicted class weighing alike; at least 1e-6."""
+    entropy = -(probabilities * probabilities.clamp(min=1e-12).log()).sum(1)
+    classes = probabilities.argmax(1)
+    by_class = [entropy[classes == label].mean() for label in classes.unique()]
+    return torch.stack(by_class).mean().clamp(min=1e-6)
+
+
+def _draw(target: DomainEvaluation, treatments: Mapping[str, Treatment], location: RunLocation, key: str) -> None:
     images, masks = target.tiles.labelled[0]
     panels = {"image": image_panel(images[0]), "mask": classes_panel(masks[0].numpy())}
-    for name, treated in trials.treated.items():
-        with treated.bank.applied(target.network.network):
-            panels[name] = classes_panel(treated.runs.forward(images[:1]).argmax(1)[0].cpu().numpy())
+    panels |= {name: classes_panel(each.logits(images[:1]).argmax(1)[0].numpy()) for name, each in treatments.items()}
     with atomic_write(location.pictures / f"{key}.png") as partial:
         panel_row(panels).savefig(partial, dpi=50)

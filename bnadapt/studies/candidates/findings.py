@@ -11,21 +11,29 @@ FEATURE = "feature_"
 
 
 def scores_by_candidate(table: pd.DataFrame) -> pd.DataFrame:
-    """IoU of every record (rows) by every candidate (columns), in the candidates' order."""
+    """IoU of every record (rows) by every candidate (columns), in the candidates' order; without ensembles."""
     wide = table.pivot_table("iou", "record", "candidate", sort=False)
     return wide[[name for name in CANDIDATES if name in wide]]
 
 
+def scores_of_ensembles(table: pd.DataFrame) -> pd.DataFrame:
+    """IoU of every record (rows) by every ensemble of candidates (columns)."""
+    return table[~table["candidate"].isin(CANDIDATES)].pivot_table("iou", "record", "candidate", sort=False)
+
+
 def candidates_table(table: pd.DataFrame) -> Table:
-    """IoU of every candidate by part: mean, and its standard deviation over seeds; the oracle's at the end."""
+    """IoU of every candidate by part, of the best of each record (oracle), and of ensembles.
+
+    Means, and their standard deviations over seeds.
+    """
     rows = []
     for part, own in table.groupby("part", sort=False):
         seeds = own.drop_duplicates("record").set_index("record")["seed"]
         wide = scores_by_candidate(own)
-        wide["oracle"] = wide.max(axis=1)
+        wide = wide.assign(oracle=wide.max(axis=1)).join(scores_of_ensembles(own))
         by_seed = wide.groupby(seeds.reindex(wide.index)).mean()
         rows.append([part, str(len(wide)), *(mean_and_std(by_seed[name]) for name in by_seed)])
-    names = [*scores_by_candidate(table).columns, "oracle"]
+    names = [*scores_by_candidate(table), "oracle", *scores_of_ensembles(table)]
     return Table(["part", "records", *names], rows)
 
 

@@ -19,7 +19,6 @@ PUBLISHED = {
     "dropout_disagreement": "AETTA",
     "agreement_with_others": "pairwise agreement",
     "nuclear_norm": "nuclear norm",
-    "reverse_iou": "reverse classification accuracy",
 }
 HEADER = {
     "rank_correlation": "rank correlation of gains",

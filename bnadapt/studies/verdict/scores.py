@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 from bnadapt.gain.candidates import ADAPTED, CORRECTED, NONE
 from bnadapt.gain.predictor import Expectation
 from bnadapt.gain.verdict import chosen
-from bnadapt.studies.candidates.case import REVERSE
 from bnadapt.studies.candidates.findings import CLEAR, FEATURE
 from bnadapt.studies.verdict.fitting import COVERAGE
 
@@ -91,7 +90,7 @@ def single_features(table: pd.DataFrame) -> pd.DataFrame:
     true = gains(table)[ADAPTED]
     clear = true[true.abs() > CLEAR] > 0
     found = []
-    for column in (name for name in table if name.startswith(FEATURE) or name == REVERSE):
+    for column in (name for name in table if name.startswith(FEATURE)):
         values = wide(table, column)
         change = values[ADAPTED] - values[NONE]
         change = values[ADAPTED] if change.abs().max() == 0 else change
