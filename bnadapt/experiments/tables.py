@@ -31,8 +31,9 @@ afterwards:
 | `failed` | why it could not be measured, where it could not |
 
 The study of candidates has a record per source network and target, and a row for every `candidate`: its `iou` on the
-target's test block, and `feature_...`, what can be seen of it without labels (see `FEATURES` in bnadapt/gain/features.py); `part` is `real` or `synthetic`, `family` the kind of
-target, `seconds` what all candidates and features of the record took.
+target's test block, and `feature_...`, what can be seen of it without labels (see `FEATURES` in
+bnadapt/gain/features.py), which ensembles have none of; `part` is `real` or `synthetic`, `family` the kind of target,
+`seconds` what all candidates and features of the record took.
 
 The study of the verdict has no records of its own. Its `table.parquet` has a row per record of the candidates,
 `candidate` and `scheme` (what is left out of the fit: the record's `source`, its `data set` or its `family`), with the
