@@ -1,8 +1,9 @@
 """The command that one would type next, with the options of the one that is done."""
 
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+from bnadapt.text import shell_line
 
 NETWORK = ("model", "model.network")  # which the user names, see bnadapt.networks.trust
 KEPT = ("config", "c", "data.tile_size", "data.overlap", "trainer.accelerator", *NETWORK)
@@ -26,7 +27,7 @@ def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, more: Seque
     kept = [token for known, option in options if known in seen or _is_kept(known, name) for token in option]
     if not {"config", "c", TARGET} & {known for known, _ in options}:
         kept = [*IMAGES, *kept]
-    return shlex.join(["bnadapt", name, "--ckpt_path", str(ckpt_path), *kept, *more])
+    return shell_line(["bnadapt", name, "--ckpt_path", str(ckpt_path), *kept, *more])
 
 
 def source_summary_command(done: Sequence[str], ckpt_path: Path) -> str:
@@ -38,7 +39,7 @@ def source_summary_command(done: Sequence[str], ckpt_path: Path) -> str:
     """
     source = ["--data.source", "Folder", "--data.source.images", "IMAGES", "--data.source.masks", "MASKS"]
     network = [token for option in _options(done[1:]) if _name_of(option[0]) in NETWORK for token in option]
-    return shlex.join(["bnadapt", "source_summary", "--ckpt_path", str(ckpt_path), *source, *network])
+    return shell_line(["bnadapt", "source_summary", "--ckpt_path", str(ckpt_path), *source, *network])
 
 
 def has_masks(done: Iterable[str]) -> bool:

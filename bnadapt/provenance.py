@@ -1,6 +1,5 @@
 """Where a result comes from."""
 
-import shlex
 import sys
 from datetime import UTC, datetime
 from hashlib import file_digest
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bnadapt import __version__
+from bnadapt.text import shell_line
 
 
 def provenance(ckpt_path: str | Path | None) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def provenance(ckpt_path: str | Path | None) -> dict[str, Any]:
     return {
         "bnadapt": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["bnadapt", *sys.argv[1:]]),
+        "command": shell_line(["bnadapt", *sys.argv[1:]]),
         "checkpoint": None if ckpt_path is None else {"path": str(ckpt_path), "sha256": sha256_of(ckpt_path)},
     }
 

@@ -14,7 +14,8 @@ import bnadapt
 ROOT = Path(bnadapt.__file__).parent
 LAYERS = (
     ("errors", "studies/__init__"),
-    ("dask_client", "files", "signatures", "next_command", "provenance", "quiet"),
+    ("text",),
+    ("dask_client", "files", "signatures", "next_command", "provenance", "quiet", "terminal"),
     ("options", "refusals"),
     ("parser", "command_help"),
     ("batchnorm",),
