@@ -16,7 +16,7 @@ LAYERS = (
     ("errors", "studies/__init__"),
     ("text",),
     ("dask_client", "files", "signatures", "next_command", "provenance", "quiet", "terminal"),
-    ("options", "refusals"),
+    ("options", "refusals", "config_files"),
     ("parser", "command_help"),
     ("batchnorm",),
     ("distances",),

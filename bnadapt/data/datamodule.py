@@ -238,10 +238,10 @@ class DomainPair(LightningDataModule):
     ) -> DrawnTiles:
         """`count` tiles of `source` or `target`, drawn at random from what adaptation may read.
 
-        They are the same, in the same order, in every call with the same seed.
+        They are the same, in the same order, in every call with the same seed, and whatever the files are called.
         """
         domain = self._needed(which)
-        sections = domain.adaptation()
+        sections = _by_content(domain.adaptation())
         order = np.random.default_rng(seed).permutation(len(sections))
         readers = [partial(self._prepare, which, domain, sections[index]) for index in order]
         deepest = max((section.depth for section in sections), default=1)
@@ -324,6 +324,13 @@ class DomainPair(LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )
+
+
+def _by_content(sections: list[Section]) -> list[Section]:
+    """Sections in an order that does not depend on their names, where their content is told."""
+    if not all(section.content for section in sections):
+        return sections
+    return sorted(sections, key=lambda section: (section.content(), section.name))
 
 
 def _check_counts(**counts: int | None) -> None:

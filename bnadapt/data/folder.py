@@ -13,6 +13,7 @@ from bnadapt.data.domain import Domain, Section
 from bnadapt.data.masks import as_classes, from_colours
 from bnadapt.data.readers import IMAGE_EXTENSIONS, read_image, read_mask_values
 from bnadapt.errors import InputError
+from bnadapt.provenance import sampled_digest
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ class Folder(Domain):
 
     def _section(self, image: Path, mask: Path | None) -> Section:
         read_mask = partial(_read_mask, mask, len(self.classes), self.ignored, self.colours) if mask else None
-        return Section(image.name, partial(read_image, image), read_mask, self.pixel_size_nm)
+        content = partial(sampled_digest, image)
+        return Section(image.name, partial(read_image, image), read_mask, self.pixel_size_nm, content=content)
 
     def _mask_files(self) -> dict[str, Path]:
         """The masks by the names of their images without extension."""
