@@ -74,7 +74,7 @@ def _fill_descriptors() -> None:
 
 def _open(stream: TextIO | None) -> TextIO:
     if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")
+        return open(os.devnull, "w", errors="backslashreplace")
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")
     return stream
