@@ -132,7 +132,8 @@ def _unpack(path: Path, code: Any) -> None:
             raise InputError(
                 f"{path}: calls its code {module.name}, which is the name of an installed module; rename it."
             )
-        module.write_bytes(content)
+        with module.open("xb") as file:  # x follows no link
+            file.write(content)
 
 
 def _own_intensity(model: Any) -> IntensityName | None:

@@ -161,6 +161,16 @@ def test_code_that_a_package_names_does_not_run(package, refused, ran, architect
     assert not ran()
 
 
+def test_code_of_a_package_is_not_written_through_a_link(package, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "new_module", raising=False)
+    (tmp_path / "new_module.py").symlink_to(tmp_path / "elsewhere.py")
+    architecture = {"source": "new_module.py", "callable": "Net"}
+    path = package(None, architecture, lambda description, files: files.update({"new_module.py": b"x = 1"}))
+    with pytest.raises(FileExistsError):
+        import_network([str(path), "--network", "new_module.Net", "--intensity", "zscore"])
+    assert not (tmp_path / "elsewhere.py").exists()
+
+
 def test_our_callable_knows_networks_by_name_alone(ran):
     assert probabilities_of(**NAMED).num_classes == 2
     with pytest.raises(InputError, match=r"names the network helper_module\.Net"):
