@@ -25,7 +25,7 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 from bnadapt.batchnorm import Bank, UntilConverged, batchnorm_layers, estimate
-from bnadapt.cli import BnadaptCLI, main
+from bnadapt.commands.cli import BnadaptCLI, main
 from bnadapt.networks import UNet
 from bnadapt.tasks.metrics import segmentation_metrics
 

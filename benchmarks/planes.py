@@ -13,10 +13,10 @@ from statistics import mean, stdev
 import numpy as np
 from common import MACHINE, printed, results_path, save
 
-from bnadapt.cli import main as command
+from bnadapt.commands.average import average_segmentations
+from bnadapt.commands.cli import main as command
 from bnadapt.data import FlyEM
 from bnadapt.data.readers import open_masks
-from bnadapt.volumes.average_command import average_segmentations
 
 CONFIG = Path(__file__).parents[1] / "configs" / "vnc-to-flyem.yaml"
 PLANES = ("xy", "xz", "yz")

@@ -18,7 +18,8 @@ import zarr
 from common import DEVICE, MACHINE, in_process_of_its_own, peak, printed, results_path, save, synchronise
 from torch import Tensor
 
-from bnadapt.cli import main as command
+from bnadapt.commands.cli import main as command
+from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair, Synthetic
 from bnadapt.data.datasets import SectionsToSegment
 from bnadapt.data.prepare import PreparedSection
@@ -26,7 +27,6 @@ from bnadapt.data.tiles import Blocks
 from bnadapt.networks import UNet
 from bnadapt.networks.receptive_field import receptive_field
 from bnadapt.tasks import SegmentationTask
-from bnadapt.trainer import AdaptationTrainer
 
 SIDE, CHUNK = 1024, 256  # pixels
 DIFFERENT = 4  # sections of a volume; the others are the same again

@@ -4,9 +4,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bnadapt.command_help import OWN, help_for
-from bnadapt.options import check_options
-from bnadapt.refusals import refusals
+from bnadapt.commands.help import OWN, help_for
+from bnadapt.commands.options import check_options
+from bnadapt.commands.refusals import refusals
 from bnadapt.text import show_safely
 
 ALL_HELP = {"--help-all": "--help"}  # of the parsers
@@ -33,27 +33,27 @@ def run() -> None:
 
 def _run(command: str, arguments: Sequence[str]) -> None:
     if command == "study":
-        from bnadapt.studies.command import main as study
+        from bnadapt.commands.study import main as study
 
         study(arguments[1:])
     elif command == "import":
-        from bnadapt.exchange.command import main as import_network
+        from bnadapt.commands.import_network import main as import_network
 
         import_network(arguments[1:])
     elif command == "objects":
-        from bnadapt.volumes.objects_command import main as objects
+        from bnadapt.commands.objects import main as objects
 
         objects(arguments[1:])
     elif command == "average":
-        from bnadapt.volumes.average_command import main as average
+        from bnadapt.commands.average import main as average
 
         average(arguments[1:])
     elif command == "doctor":
-        from bnadapt.doctor import main as doctor
+        from bnadapt.commands.doctor import main as doctor
 
         doctor()
     else:
-        from bnadapt.cli import main
+        from bnadapt.commands.cli import main
 
         main(arguments)
 

@@ -15,12 +15,12 @@ from bnadapt.batchnorm import (
     Bank,
     ClassMoments,
     Estimate,
-    Estimator,
     Policy,
     PropagationName,
     ProportionCorrection,
     ProportionScan,
     UntilConverged,
+    estimate,
     estimate_proportions,
     measure_class_moments,
 )
@@ -120,17 +120,18 @@ class AdaptationPass:
         Raises:
             BatchNormError: as `bnadapt.batchnorm.estimate`.
         """
-        device = self._device()
-        with (
-            self.source_bank.applied(self.network),
-            Estimator(
-                self.network, recipe.propagation, recipe.policy, recipe.until, self.forward, self.group, correction
-            ) as estimator,
-        ):
-            for batch in target:
-                if estimator.update(batch["image"].to(device, non_blocking=True)):
-                    break
-            return estimator.compute()
+        with self.source_bank.applied(self.network):
+            return estimate(
+                self.network,
+                target,
+                pick="image",
+                propagation=recipe.propagation,
+                policy=recipe.policy,
+                until=recipe.until,
+                forward=self.forward,
+                group=self.group,
+                correction=correction,
+            )
 
     def class_moments(self, labelled: Iterable[Mapping[str, Tensor]], classes: int) -> ClassMoments:
         """Class moments of the source under its own statistics, of batches with `image` and `mask` (N, H, W).

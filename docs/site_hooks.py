@@ -51,8 +51,8 @@ def _relative(target: str, page: Any) -> str:
 
 
 def _commands() -> str:
-    from bnadapt.command_help import help_for, overview
-    from bnadapt.options import COMMANDS
+    from bnadapt.commands.help import help_for, overview
+    from bnadapt.commands.options import COMMANDS
     from bnadapt.studies import STUDIES
 
     texts = {"bnadapt": overview()}

@@ -16,7 +16,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each process of tests, and
     torch.set_num_threads(1)
 
 from bnadapt.__main__ import run
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import Synthetic
 
 needs_em_data = pytest.mark.skipif(

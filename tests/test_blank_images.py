@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from tests.conftest import SMALL, TARGET_ALONE, without, write_images
 
 OPTIONS = without(TARGET_ALONE, "--data.target")

@@ -16,7 +16,7 @@ import torch
 
 from bnadapt import __version__
 from bnadapt.batchnorm import Bank
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import Stack, Synthetic
 from bnadapt.data.readers import Sections, open_stack
 from bnadapt.data.writers import StackFile

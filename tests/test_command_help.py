@@ -5,8 +5,8 @@ from contextlib import suppress
 import pytest
 
 from bnadapt.__main__ import run
-from bnadapt.command_help import HELP, help_for
-from bnadapt.options import COMMANDS, check_options, check_study_options
+from bnadapt.commands.help import HELP, help_for
+from bnadapt.commands.options import COMMANDS, check_options, check_study_options
 from bnadapt.studies import STUDIES
 
 SCREEN = 60
@@ -62,7 +62,7 @@ def test_help_of_a_class_is_left_to_the_parser():
 
 def test_doctor_tells_what_is_there_and_what_is_missing(printed, monkeypatch):
     monkeypatch.setattr(
-        "bnadapt.doctor.requires", lambda name: ["torch>=1", "torch>=99", "no-such-package", "x; extra=='y'"]
+        "bnadapt.commands.doctor.requires", lambda name: ["torch>=1", "torch>=99", "no-such-package", "x; extra=='y'"]
     )
     text = printed("doctor")
     assert "CPU cores" in text
@@ -73,7 +73,7 @@ def test_doctor_tells_what_is_there_and_what_is_missing(printed, monkeypatch):
 
 
 def test_a_study_without_its_packages_says_how_to_get_them(monkeypatch, refused):
-    monkeypatch.setattr("bnadapt.studies.command.NEEDED", ("pandas", "no_such_package"))
+    monkeypatch.setattr("bnadapt.commands.study.NEEDED", ("pandas", "no_such_package"))
     sentence = refused("study", "pairs", "--study.seeds=[1]")
     assert "needs no_such_package, which" in sentence
     assert "bnadapt[studies]" in sentence

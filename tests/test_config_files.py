@@ -6,11 +6,11 @@ import pytest
 import yaml
 from jsonargparse import ActionConfigFile
 
-from bnadapt.cli import main
-from bnadapt.config_files import TEXTS, load_options
+from bnadapt.commands.cli import main
+from bnadapt.commands.config_files import TEXTS, load_options
+from bnadapt.commands.parser import PlainParser
 from bnadapt.data import Domain
 from bnadapt.errors import InputError
-from bnadapt.parser import PlainParser
 
 SCALARS = ["yes", "true", "on", "1e3", "0x10", "2024-01-01", "12:30:45", "1", "-1.5", ".5", "1_000", ".nan"]
 OTHERS = [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from tests.conftest import needs_em_data
 
 FOLDER = Path(__file__).parents[1] / "configs"

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.errors import InputError
 from bnadapt.exchange.importing import Foreign, write_checkpoint
 from bnadapt.networks import build_network

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from bnadapt.next_command import has_masks, next_command, source_summary_command
+from bnadapt.commands.next_command import has_masks, next_command, source_summary_command
 
 BEST = Path("logs/best.ckpt")
 

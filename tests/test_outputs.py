@@ -14,7 +14,7 @@ import pytest
 
 from bnadapt import files
 from bnadapt.callbacks import batchnorm_adaptation
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write, try_place
 from tests.conftest import TARGET_ALONE, without, write_images
@@ -161,7 +161,7 @@ def test_a_signal_ends_with_its_status_and_leaves_nothing_half_written(best, tmp
 
 HALF_MADE = """
 import os, signal
-from bnadapt.refusals import refusals
+from bnadapt.commands.refusals import refusals
 
 class Plugin:
     def __init__(self):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from tests.conftest import DOMAINS, SMALL, without
 
 TILES = ["--data.tile_size=32", "--data.overlap=8"]
@@ -258,5 +258,5 @@ def test_memory_that_does_not_suffice_is_a_sentence(error, monkeypatch, refused)
     def fail(arguments):
         raise error
 
-    monkeypatch.setattr("bnadapt.cli.main", fail)
+    monkeypatch.setattr("bnadapt.commands.cli.main", fail)
     assert "there is not enough memory; set a smaller --data.batch_size" in refused("adapt", "--ckpt_path", "a.ckpt")

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from bnadapt.cli import STEPS, main
+from bnadapt.commands.cli import STEPS, main
 from bnadapt.errors import InputError
 from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE, without
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 
 import bnadapt
-from bnadapt.options import COMMANDS
+from bnadapt.commands.options import COMMANDS
 
 ROOT = Path(bnadapt.__file__).parents[1]
 

@@ -13,11 +13,8 @@ import bnadapt
 
 ROOT = Path(bnadapt.__file__).parent
 LAYERS = (
-    ("errors", "studies/__init__"),
-    ("text",),
-    ("dask_client", "files", "signatures", "next_command", "provenance", "quiet", "terminal"),
-    ("options", "refusals", "config_files"),
-    ("parser", "command_help"),
+    ("errors", "text"),
+    ("files", "provenance", "terminal"),
     ("batchnorm",),
     ("distances",),
     ("data", "networks"),
@@ -26,10 +23,9 @@ LAYERS = (
     ("reports", "volumes"),
     ("callbacks", "tasks"),
     ("exchange",),
-    ("trainer",),
     ("experiments",),
-    ("cli", "doctor"),
     ("studies",),
+    ("commands",),
     ("__main__",),
 )
 RANKS = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}

@@ -10,7 +10,7 @@ import sys
 import pytest
 from rich.table import Table
 
-from bnadapt.reports.console import print_next, print_scores
+from bnadapt.commands.console import print_next, print_scores
 from bnadapt.terminal import Console
 from bnadapt.text import in_a_line, shell_line, visible
 

@@ -10,9 +10,9 @@ import pytest
 
 import bnadapt
 from bnadapt.__main__ import run
-from bnadapt.command_help import OWN, help_for
+from bnadapt.commands.help import OWN, help_for
+from bnadapt.commands.options import COMMANDS, check_options, check_study_options
 from bnadapt.data import example_folders
-from bnadapt.options import COMMANDS, check_options, check_study_options
 
 ROOT = Path(bnadapt.__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import DomainPair, Synthetic
 from tests.conftest import DOMAINS, LOADING, SMALL
 
@@ -24,7 +24,7 @@ def run_in_two(*arguments):
 
 WRITING = """
 import json, sys
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 ran = main(sys.argv[2:])
 if ran.trainer.is_global_zero:
     scores = {tag: float(value) for tag, value in ran.trainer.callback_metrics.items()}

@@ -10,15 +10,25 @@ from bnadapt.batchnorm.estimator import Estimate, Estimator
 from bnadapt.batchnorm.functional import adapt, estimate
 from bnadapt.batchnorm.layers import BatchNormError, NoBatchNormError, StatisticsError, batchnorm_layers
 from bnadapt.batchnorm.moments import Moments
-from bnadapt.batchnorm.policy import DECODER, ENCODER, DecayingMomentum, Policy, SourcePrior, SourceWeight
+from bnadapt.batchnorm.policy import (
+    DECODER,
+    ENCODER,
+    FULL_RESOLUTION,
+    DecayingMomentum,
+    Policy,
+    SourcePrior,
+    SourceWeight,
+)
 from bnadapt.batchnorm.propagation import PropagationName
 from bnadapt.batchnorm.proportions import ProportionCandidate, ProportionScan, estimate_proportions
+from bnadapt.batchnorm.resolution import full_resolution_layers
 from bnadapt.batchnorm.stopping import Convergence, UntilConverged
 from bnadapt.batchnorm.volume import VolumeTiles
 
 __all__ = [
     "DECODER",
     "ENCODER",
+    "FULL_RESOLUTION",
     "Bank",
     "BankMismatchError",
     "BatchNormError",
@@ -46,6 +56,7 @@ __all__ = [
     "batchnorm_layers",
     "estimate",
     "estimate_proportions",
+    "full_resolution_layers",
     "measure_class_moments",
     "minimise_entropy",
 ]

@@ -1,6 +1,8 @@
 """Re-estimate BatchNorm statistics on images of a new domain, in one call."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain, islice
 from typing import Any
 
 from torch import Tensor, distributed, nn
@@ -10,8 +12,10 @@ from bnadapt.batchnorm.batches import Pick, batches_of
 from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.estimator import Estimate, Estimator
 from bnadapt.batchnorm.layers import batchnorm_layers
-from bnadapt.batchnorm.policy import Policy
+from bnadapt.batchnorm.policy import FULL_RESOLUTION, Policy
+from bnadapt.batchnorm.processes import known_to_all
 from bnadapt.batchnorm.propagation import PropagationName
+from bnadapt.batchnorm.resolution import full_resolution_layers
 from bnadapt.batchnorm.stopping import UntilConverged
 
 
@@ -68,8 +72,14 @@ def estimate(
         (20, {'1': 18000})
     """
     device = next(iter(batchnorm_layers(network).values())).running_mean.device
+    batches = iter(batches_of(images, pick, batch_size))
+    policy = policy or Policy()
+    if policy.layers == FULL_RESOLUTION:
+        first = list(islice(batches, 1))
+        layers = full_resolution_layers(network, first[0][:1].to(device), forward) if first else []
+        policy, batches = replace(policy, layers=known_to_all(layers, group)), chain(first, batches)
     with Estimator(network, propagation, policy, until, forward, group, correction) as estimator:
-        for batch in batches_of(images, pick, batch_size):
+        for batch in batches:
             if estimator.update(batch.to(device, non_blocking=True)):
                 break
         return estimator.compute()

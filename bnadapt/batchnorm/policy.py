@@ -14,6 +14,7 @@ from bnadapt.batchnorm.mixture import mixed
 
 ENCODER = ("encoder*", "bottleneck*")
 DECODER = ("decoder*",)
+FULL_RESOLUTION = "full_resolution"
 
 
 class SourceWeight(ABC):
@@ -109,7 +110,8 @@ class Policy:
         source_weight: w, a number between 0 and 1 or a rule for it: `SourcePrior`, `DecayingMomentum`.
         statistics: `both`, or only `mean` or `variance`; the other stays the source's.
         layers: patterns of layer names (`*` for anything), each also met by the end of a dotted name:
-            `["encoder*", "bottleneck*"]`, `["decoder*"]`, `["*norm1"]`. All layers by default.
+            `["encoder*", "bottleneck*"]`, `["decoder*"]`, `["*norm1"]`; or `full_resolution` for those at the images'
+            full resolution, see `full_resolution_layers`. All layers by default.
         depth: of these the layers from the first to before the second index, in the order of the
             network's definition and counted from the end where negative: `[0, 4]` takes the first four,
             `[-2, null]` the last two.
@@ -126,7 +128,7 @@ class Policy:
 
     source_weight: float | SourceWeight = 0.0
     statistics: Literal["both", "mean", "variance"] = "both"
-    layers: Sequence[str] = ("*",)
+    layers: Sequence[str] | Literal["full_resolution"] = ("*",)
     depth: tuple[int, int | None] = (0, None)
 
     def __post_init__(self) -> None:
@@ -134,7 +136,7 @@ class Policy:
             raise BatchNormError(
                 f"source_weight is {self.source_weight}; give a value between 0 (target alone) and 1 (source alone)."
             )
-        if isinstance(self.layers, str):
+        if isinstance(self.layers, str) and self.layers != FULL_RESOLUTION:
             raise BatchNormError(f"layers is {self.layers!r}; give a list of patterns, such as [{self.layers!r}].")
         if self.statistics not in ("both", "mean", "variance"):
             raise BatchNormError(f"statistics is {self.statistics!r}; give 'both', 'mean' or 'variance'.")
@@ -146,8 +148,13 @@ class Policy:
             layers: names of all BatchNorm layers, in order.
 
         Raises:
-            BatchNormError: none is chosen.
+            BatchNormError: none is chosen, or `full_resolution` must first be looked up in the network.
         """
+        if self.layers == FULL_RESOLUTION:
+            raise BatchNormError(
+                "layers is 'full_resolution', which layers these are depends on the network; give the names that"
+                " full_resolution_layers finds, or call `estimate`, which does."
+            )
         matching = [name for name in layers if any(_matches(name, pattern) for pattern in self.layers)]
         chosen = matching[slice(*self.depth)]
         if not chosen:

@@ -1,6 +1,6 @@
 """Pool moments over the processes of a distributed run."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, distributed, nn
@@ -8,6 +8,15 @@ from torch import Tensor, distributed, nn
 from bnadapt.batchnorm.moments import Moments
 
 STATISTICS = 5  # mean, variance and three rows of spread
+
+
+def known_to_all(names: Sequence[str], group: distributed.ProcessGroup | None) -> list[str]:
+    """The names that the first process with any has found; a collective."""
+    if group is None:
+        return list(names)
+    found: list[Sequence[str]] = [()] * distributed.get_world_size(group)
+    distributed.all_gather_object(found, names, group=group)
+    return list(next(filter(None, found), ()))
 
 
 class Processes:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from bnadapt.adaptation import SCANNED_TILES, AdaptationPass, ClassProportions, Recipe
 from bnadapt.batchnorm import (
+    FULL_RESOLUTION,
     BatchNormError,
     Convergence,
     Estimate,
@@ -82,7 +83,8 @@ class BatchNormAdaptation(Callback):
         self.output = output
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.recipe.policy.chosen(list(batchnorm_layers(pl_module.network)))
+        if self.recipe.policy.layers != FULL_RESOLUTION:
+            self.recipe.policy.chosen(list(batchnorm_layers(pl_module.network)))
         if trainer.datamodule.target is None:
             raise InputError("BatchNormAdaptation: there is no target to adapt to; give --data.target.")
 
@@ -179,7 +181,9 @@ class BatchNormAdaptation(Callback):
 
 def policy_record(policy: Policy) -> dict[str, Any]:
     """A policy in plain types, with the name of its rule."""
-    fields = asdict(policy) | {"layers": list(policy.layers), "depth": list(policy.depth)}
+    fields = asdict(policy) | {"depth": list(policy.depth)}
+    if not isinstance(policy.layers, str):
+        fields["layers"] = list(policy.layers)
     if isinstance(policy.source_weight, SourceWeight):
         fields["source_weight"] = {"rule": type(policy.source_weight).__name__, **fields["source_weight"]}
     return fields

@@ -27,12 +27,13 @@ class SegmentationPictures(Callback):
         self.count = count
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.val_dataloaders is not None:
-            tiles = trainer.val_dataloaders.dataset
-            self._draw(trainer, pl_module, "val/source", map(tiles.uncut, self._chosen(len(tiles))))
+        for loader in _listed(trainer.val_dataloaders or []):
+            tiles = loader.dataset
+            self._draw(trainer, pl_module, f"val/{tiles.name}", map(tiles.uncut, self._chosen(len(tiles))))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for name, loader in zip(pl_module.test_names, _listed(trainer.test_dataloaders), strict=True):
+        for loader in _listed(trainer.test_dataloaders):
+            name = loader.dataset.name
             chosen = self._chosen(len(loader.dataset))
             self._draw(trainer, pl_module, f"test/{name}", map(loader.dataset.uncut, chosen))
 

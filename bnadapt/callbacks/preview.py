@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from bnadapt.adaptation import SCANNED_TILES, Recipe
+from bnadapt.batchnorm import FULL_RESOLUTION
 from bnadapt.callbacks.inference import adaptation_pass
 from bnadapt.data import DomainPair, TargetChange
 from bnadapt.errors import InputError
@@ -82,7 +83,7 @@ def preview_target(
     level = None if summary is None else summary.intensities.mean + float(scanned.double().mean())
     treatments = Treatments(adaptation_pass(trainer, task), tiles, scanned, task.class_moments, level, recipe)
     probabilities = {
-        name: treatments.as_adapted(CANDIDATES[name]).logits(images).softmax(1)
+        name: treatments.of(CANDIDATES[name]).logits(images).softmax(1)
         for name in progress([name for name in candidates or CANDIDATES if name not in left_out])
     }
     judged = summary is not None and task.hparams.num_classes == 2
@@ -116,7 +117,8 @@ def _options(candidate: Candidate, treatments: Treatments) -> list[str]:
     change = candidate.change
     given: Mapping[str, object] = {
         "class_proportions": "source" if candidate.odds is None else json.dumps(treatments.proportions(candidate)),
-        "policy.source_weight": candidate.source_weight or None,
+        "policy.source_weight": candidate.policy.source_weight or None,
+        "policy.layers": candidate.policy.layers if candidate.policy.layers == FULL_RESOLUTION else None,
         "data.target_change.inverted_about": treatments.level if change.inverted else None,
         "data.target_change.zoom": change.zoom if change.zoom != 1 else None,
     }

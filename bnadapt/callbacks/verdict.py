@@ -6,7 +6,6 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from bnadapt.adaptation import Recipe
-from bnadapt.batchnorm import Policy
 from bnadapt.callbacks.inference import adaptation_pass
 from bnadapt.callbacks.source_summary import source_summary_of
 from bnadapt.data import TargetChange
@@ -63,7 +62,7 @@ def recipe_of(name: str, trials: Trials, recipe: Recipe) -> Recipe:
     candidate = CANDIDATES[name]
     odds, scan = candidate.odds, trials.scan_for(candidate)
     proportions = "source" if odds is None else with_odds(scan.chosen.proportions, odds)
-    return replace(recipe, policy=Policy(source_weight=candidate.source_weight), class_proportions=proportions)
+    return replace(recipe, policy=candidate.policy, class_proportions=proportions)
 
 
 def target_change_of(name: str, trials: Trials) -> TargetChange:

@@ -2,8 +2,9 @@
 
 from bnadapt.data.datamodule import DomainPair
 from bnadapt.data.domain import Domain, Section
-from bnadapt.data.em import ISBI2012, VNC, AxonDeepSeg, CDeep3M, FlyEM
+from bnadapt.data.em import ISBI2012, VNC, AxonDeepSeg, CDeep3M, FlyEM, Lucchi
 from bnadapt.data.folder import Folder
+from bnadapt.data.pooled import Pooled
 from bnadapt.data.shifted_domain import Shifted
 from bnadapt.data.stack import Stack
 from bnadapt.data.synthetic import Synthetic
@@ -19,6 +20,8 @@ __all__ = [
     "DomainPair",
     "FlyEM",
     "Folder",
+    "Lucchi",
+    "Pooled",
     "Section",
     "Shifted",
     "Stack",

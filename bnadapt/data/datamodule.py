@@ -1,6 +1,8 @@
 """The LightningDataModule that pairs a source with a target."""
 
 import logging
+import math
+from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -10,10 +12,12 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
+from bnadapt.data.augmentation import AugmentationName
 from bnadapt.data.datasets import EpochSampler, RandomCrops, SectionsToSegment, Tiles
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.data.intensity import IntensityName
+from bnadapt.data.pooled import Pooled, pooled
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare
 from bnadapt.data.read_ahead import ReadingAhead
 from bnadapt.data.scaling import Scalings
@@ -22,6 +26,7 @@ from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
+MOST_WORKERS = 512  # processes; beyond, they take all that a machine has
 MOST_OF_A_SECTION = 8  # tiles that are drawn together where a section costs as much to read as several do
 
 
@@ -37,6 +42,8 @@ class DomainPair(LightningDataModule):
         source: domain with masks to train on.
         target: domain to adapt to, with or without masks.
         test: further test sets by name, besides `source` and `target`.
+        sources: several of them instead of `source`, as a list or by name; crops are drawn of each in equal parts.
+        source_weights: parts of the crops by the sources' names, where they are not to be equal.
         intensity: scaling of intensities: `zscore` (per image), `dataset` (by the range that the domain's images occupy
             together, by the same numbers in each), `dtype` (by the data type's range), `percentile` (per image, 0.5 and
             99.5), `histogram` (matched to the source). By default that of the checkpoint, else `zscore`.
@@ -46,6 +53,9 @@ class DomainPair(LightningDataModule):
             checkpoint, else the coarsest of source and target. Images whose own is not known stay as they are.
         crop_size: side of the crops for training, in pixels.
         crops_per_epoch: how many of them.
+        augmentation: how crops are changed at random: `flips` (turns by 90 degrees and mirror images), `moderate` (also
+            other angles, sizes, elastic deformation, gamma, contrast, brightness, illumination, sharpness and noise) or
+            `strong` (the same, twice as far).
         target_crops: whether training gets, beside every batch of the source, one of the target without masks: the
             batches are then dicts with `source` and `target`. For tasks that learn from both.
         tile_size: side of the tiles that adaptation reads, and that are scored.
@@ -66,11 +76,14 @@ class DomainPair(LightningDataModule):
         source: Domain | None = None,
         target: Domain | None = None,
         test: dict[str, Domain] | None = None,
+        sources: dict[str, Domain] | list[Domain] | None = None,
+        source_weights: dict[str, float] | None = None,
         intensity: IntensityName | None = None,
         pixel_size_nm: float | None = None,
         target_change: TargetChange | None = None,
         crop_size: int = 192,
         crops_per_epoch: int = 400,
+        augmentation: AugmentationName = "moderate",
         target_crops: bool = False,
         tile_size: int = 256,
         overlap: int | None = None,
@@ -89,9 +102,15 @@ class DomainPair(LightningDataModule):
             batch_size=batch_size,
             adaptation_tiles=adaptation_tiles,
         )
-        if reserved := [name for name in test or {} if name in ("source", "target") or "/" in name]:
-            raise InputError(f"test set {reserved[0]!r}: give it a name without / that is not source or target.")
-        self.source = source
+        _check_range("num_workers", num_workers, 0, MOST_WORKERS)
+        _check_range("overlap", overlap, 0, tile_size - 1)
+        _check_range("margin", margin, 0, None)
+        if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
+            raise InputError(f"pixel_size_nm is {pixel_size_nm}; set --data.pixel_size_nm above 0, or leave it out.")
+        if source is not None and sources:
+            raise InputError("there are --data.source and --data.sources; leave out one of them.")
+        self.source = pooled(sources, source_weights) if sources else source
+        _check_names(["source", "target", *(test or {}), *((sources and self.source.domains) or ())])
         self.target = target
         self.further_tests = test or {}
         self.requested = {"intensity": intensity, "pixel_size_nm": pixel_size_nm}
@@ -100,11 +119,10 @@ class DomainPair(LightningDataModule):
         self.restored: dict[str, Any] = {}
         self.crop_size = crop_size
         self.crops_per_epoch = crops_per_epoch
+        self.augmentation = augmentation
         self.target_crops = target_crops
         self.tile_size = tile_size
         self.overlap = tile_size // 8 if overlap is None else overlap
-        if margin is not None and margin < 0:
-            raise InputError(f"margin is {margin}; set --data.margin to 0 or more pixels.")
         self.block_size = block_size
         self.margin = margin
         self.blocks = self.blocks_of_tiles
@@ -173,19 +191,25 @@ class DomainPair(LightningDataModule):
         target = self._needed("target")
         return {"source": crops, "target": self._crops("target", target.adaptation(), torch.initial_seed() + 1)}
 
-    def val_dataloader(self) -> DataLoader:
-        """Tiles of the source's validation block."""
-        return self._scored_tiles("source", self._needed("source"), "val")
+    def source_domains(self) -> dict[str, Domain]:
+        """The source, or the several ones by name."""
+        if isinstance(self.source, Pooled):
+            return self.source.domains
+        return {"source": self.source} if self.source else {}
+
+    def val_dataloader(self) -> list[DataLoader]:
+        """Tiles of the validation block of each source."""
+        self._needed("source")
+        return [self._scored_tiles(name, domain, "val") for name, domain in self.source_domains().items()]
 
     def test_domains(self) -> dict[str, Domain]:
-        """The named test sets: source, target if it has masks, and the further ones.
+        """The named test sets: each source, the target if it has masks, and the further ones.
 
         Raises:
             InputError: there is none, or two differ in their number of classes.
         """
         target = {"target": self.target} if self.target and self.target.labelled() else {}
-        source = {"source": self.source} if self.source else {}
-        domains = {**source, **target, **self.further_tests}
+        domains = {**self.source_domains(), **target, **self.further_tests}
         if not domains:
             raise InputError("test: there is no labelled data; give --data.source, --data.target or --data.test.")
         first, *others = domains
@@ -242,7 +266,7 @@ class DomainPair(LightningDataModule):
         """
         domain = self._needed(which)
         sections = _by_content(domain.adaptation())
-        order = np.random.default_rng(seed).permutation(len(sections))
+        order = shuffled([section.domain for section in sections], np.random.default_rng(seed))
         readers = [partial(self._prepare, which, domain, sections[index]) for index in order]
         deepest = max((section.depth for section in sections), default=1)
         return DrawnTiles(
@@ -269,7 +293,8 @@ class DomainPair(LightningDataModule):
         domain = self._needed(which)
         seen = self._with_something_to_see(which, domain, domain.block(block))
         tiles = Tiles(seen, self.tile_size, self.overlap, which, domain.classes)
-        return self._loader(Subset(tiles, np.random.default_rng(seed).permutation(len(tiles))[:count].tolist()))
+        order = shuffled([section.domain for section, _ in tiles.tiles], np.random.default_rng(seed))
+        return self._loader(Subset(tiles, order[:count]))
 
     def held_out_tiles(self, which: str, count: int, seed: int = 0) -> DataLoader:
         """Labelled tiles as by `labelled_tiles`, of the validation block, or the train block if the split has none."""
@@ -285,7 +310,10 @@ class DomainPair(LightningDataModule):
     def _crops(self, name: str, sections: Sequence[Section], seed: int) -> DataLoader:
         domain = self._needed(name)
         seen = self._with_something_to_see(name, domain, sections)
-        crops = RandomCrops(seen, self.crop_size, self.crops_per_epoch, seed, name, domain.classes)
+        weights = domain.weights if isinstance(domain, Pooled) else None
+        crops = RandomCrops(
+            seen, self.crop_size, self.crops_per_epoch, seed, name, domain.classes, self.augmentation, weights
+        )
         sampler = EpochSampler(crops)
         sampler.set_epoch(self.restored.get("epoch", 0))  # workers read ahead before Lightning sets it
         # a last batch of one crop has no variance in a BatchNorm layer behind global pooling
@@ -310,7 +338,10 @@ class DomainPair(LightningDataModule):
         return prepared
 
     def _prepare(self, name: str, domain: Domain, section: Section) -> PreparedSection:
-        scaling = self.scalings.of(name, domain)
+        key = name
+        if isinstance(domain, Pooled):
+            key, domain = section.domain, domain.domains[section.domain]
+        scaling = self.scalings.of(key, domain)
         if name != "target":
             return prepare(section, domain.name, self.pixel_size_nm, scaling)
         change = self.target_change
@@ -333,10 +364,35 @@ def _by_content(sections: list[Section]) -> list[Section]:
     return sorted(sections, key=lambda section: (section.content(), section.name))
 
 
+def shuffled(groups: Sequence[str], generator: np.random.Generator) -> list[int]:
+    """Indices in random order, in which the groups alternate as far as each has members."""
+    order = generator.permutation(len(groups)).tolist()
+    seen = Counter()
+    places = {}
+    for index in order:
+        places[index] = seen[groups[index]]
+        seen[groups[index]] += 1
+    return sorted(order, key=places.get)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse names of sets that would make tags of scores ambiguous."""
+    if reserved := [name for name in names if "/" in name or names.count(name) > 1]:
+        raise InputError(
+            f"set {reserved[0]!r}: give each source and test set a name of its own, without / and not source or target."
+        )
+
+
 def _check_counts(**counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and count < 1:
             raise InputError(f"{name} is {count}; set --data.{name} to at least 1.")
+
+
+def _check_range(name: str, number: int | None, least: int, most: int | None) -> None:
+    if number is not None and (number < least or (most is not None and number > most)):
+        to = "or more" if most is None else f"to {most}"
+        raise InputError(f"{name} is {number}; set --data.{name} to {least} {to}.")
 
 
 def report_blank(context: str, blank: Sequence[str], count: int, consequence: str) -> None:
@@ -370,5 +426,7 @@ def report_blank(context: str, blank: Sequence[str], count: int, consequence: st
 
 def _pixel_size(domain: Domain) -> float | None:
     """The coarsest pixel size of a domain's sections; None if one is not known."""
+    if isinstance(domain, Pooled):
+        return max(filter(None, map(_pixel_size, domain.domains.values())), default=None)
     sizes = [section.pixel_size_nm for section in domain.labelled() or domain.unlabelled()]
     return max(sizes) if sizes and all(sizes) else None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
+from bnadapt.data.augmentation import AugmentationName, CropAugmentation
 from bnadapt.data.masks import IGNORED
 from bnadapt.data.prepare import PreparedSection, check_channels
 from bnadapt.data.tiles import Blocks, Tile, tiles_at_once, tiles_of
@@ -15,7 +16,7 @@ from bnadapt.errors import InputError
 
 
 class RandomCrops(Dataset):
-    """Random crops, flipped and turned by multiples of 90 degrees, by albumentations.
+    """Random crops, changed by an augmentation.
 
     Item i is a function of seed and i alone, whatever process asks for it. Together with
     `EpochSampler`, whose indices go on from epoch to epoch, a resumed training sees what an
@@ -28,6 +29,8 @@ class RandomCrops(Dataset):
         seed: of all randomness.
         name: of the domain.
         classes: what the mask values mean.
+        augmentation: how crops are changed, see `bnadapt.data.augmentation`.
+        weights: part of the crops by the sections' domain; all in proportion to their pixels by default.
 
     Raises:
         InputError: a section is smaller than a crop.
@@ -41,6 +44,8 @@ class RandomCrops(Dataset):
         seed: int,
         name: str = "source",
         classes: Sequence[str] = (),
+        augmentation: AugmentationName = "flips",
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         for section in sections:
             if min(section.size) < crop_size:
@@ -53,9 +58,8 @@ class RandomCrops(Dataset):
         self.seed = seed
         self.name = name
         self.classes = classes
-        self.augment = _augmentation(crop_size)
-        areas = np.array([np.prod(section.size) for section in sections], dtype=float)
-        self.shares = areas / areas.sum()
+        self.augment = CropAugmentation(augmentation, crop_size)
+        self.shares = _shares(sections, weights or {})
 
     def __len__(self) -> int:
         return self.length
@@ -63,23 +67,33 @@ class RandomCrops(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         generator = np.random.default_rng([self.seed, index])
         section = self.sections[generator.choice(len(self.sections), p=self.shares)]
-        self.augment.set_random_seed(int(generator.integers(2**31)))
-        masks = {} if section.mask is None else {"mask": section.mask}
-        crop = self.augment(image=np.moveaxis(section.image, 0, -1), **masks)
-        image = crop["image"].reshape(*crop["image"].shape[:2], -1)
+        window = self._window(section.size, generator)
+        image = np.moveaxis(section.image[:, *window], 0, -1)
+        mask = None if section.mask is None else section.mask[window]
+        image, mask = self.augment(image, mask, int(generator.integers(2**31)))
         item = {"image": torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)))}
-        if masks:
-            item["mask"] = torch.from_numpy(np.ascontiguousarray(crop["mask"])).long()
+        if mask is not None:
+            item["mask"] = torch.from_numpy(np.ascontiguousarray(mask)).long()
         return item
 
+    def _window(self, size: tuple[int, int], generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (h, 1) and columns (w,) of a crop and of the margin around it, mirrored beyond the section's borders."""
+        side, margin = self.augment.crop_size, self.augment.margin
+        starts = [int(generator.integers(extent - side + 1)) for extent in size]
+        rows, columns = (
+            np.pad(np.arange(extent), margin, mode="reflect")[start : start + side + 2 * margin]
+            for start, extent in zip(starts, size, strict=True)
+        )
+        return rows[:, np.newaxis], columns
 
-def _augmentation(crop_size: int) -> "albumentations.Compose":  # noqa: F821
-    import os
 
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    import albumentations
-
-    return albumentations.Compose([albumentations.RandomCrop(crop_size, crop_size), albumentations.D4(p=1)])
+def _shares(sections: Sequence[PreparedSection], weights: Mapping[str, float]) -> np.ndarray:
+    """Probability of every section: in a domain in proportion to its pixels, of a domain by its weight."""
+    areas = np.array([np.prod(section.size) for section in sections], dtype=float)
+    names = np.array([section.domain for section in sections])
+    for name in weights:
+        areas[names == name] *= weights[name] / areas[names == name].sum()
+    return areas / areas.sum()
 
 
 class EpochSampler(DistributedSampler):

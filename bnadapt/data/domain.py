@@ -26,6 +26,7 @@ class Section:
         group: sections of one group never fall into different blocks.
         depth: sections that are stored together, so that one costs as much to read as all of them.
         content: gives what tells its content from others', whatever it is called; by default its place tells.
+        domain: name of its domain where several are pooled.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Section:
     group: str | None = None
     depth: int = 1
     content: Callable[[], str] | None = None
+    domain: str = ""
 
     def without_mask(self) -> "Section":
         """The same, unlabelled."""

@@ -1,6 +1,7 @@
 """A user's own images: a folder of PNG, JPEG or TIFF files, with or without masks."""
 
 import logging
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -62,6 +63,8 @@ class Folder(Domain):
         self.images = Path(images)
         self.masks = Path(masks) if masks else None
         self.mask_suffix = mask_suffix
+        if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
+            raise InputError(f"{images}: pixel_size_nm is {pixel_size_nm}; give a number of nanometres above 0.")
         self.pixel_size_nm = pixel_size_nm
         self.classes = tuple(classes)
         self.ignored = ignored

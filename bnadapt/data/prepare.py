@@ -23,6 +23,7 @@ class PreparedSection:
         original_size: height and width in the file.
         dtype: of the file.
         is_blank: whether there is nothing to see: every pixel is the same, or none is a number.
+        domain: name of its domain where several are pooled.
     """
 
     name: str
@@ -31,6 +32,7 @@ class PreparedSection:
     original_size: tuple[int, int]
     dtype: np.dtype
     is_blank: bool = False
+    domain: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -77,7 +79,8 @@ def prepare(
     if factor != 1:
         new_size = tuple(max(1, round(side * factor)) for side in size)
         image, mask = resampled(image, new_size), None if mask is None else resampled_mask(mask, new_size)
-    return PreparedSection(section.name, image if blank else scale(image), mask, size, dtype, blank)
+    scaled = image if blank else scale(image)
+    return PreparedSection(section.name, scaled, mask, size, dtype, blank, section.domain)
 
 
 def read_channels(section: Section, context: str) -> np.ndarray:

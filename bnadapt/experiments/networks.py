@@ -1,7 +1,10 @@
 """Source networks: trained once, and found again by their config."""
 
 import inspect
+import json
 import logging
+import math
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 
 from bnadapt.batchnorm import NoBatchNormError, batchnorm_layers
 from bnadapt.data import DomainPair
+from bnadapt.data.augmentation import AugmentationName
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.experiments.specs import Keyed, Spec, domain_of
@@ -23,7 +27,6 @@ from bnadapt.files import atomic_write
 from bnadapt.networks.registry import NETWORKS
 from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK
-from bnadapt.trainer import AdaptationTrainer
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,7 @@ class Training(Keyed):
         learning_rate: its peak.
         intensity: scaling of intensities.
         pixel_size_nm: pixel size that images are resampled to; none leaves them as they are.
+        augmentation: of crops, see `bnadapt.data.augmentation`.
         momentum: of BatchNorm layers, the weight of a batch in the running statistics.
         precision: of Lightning's Trainer; `bf16-mixed` is faster where the processor knows it.
         task: import path of the task's class.
@@ -53,6 +57,7 @@ class Training(Keyed):
     learning_rate: float = 0.003
     intensity: IntensityName = "dtype"
     pixel_size_nm: float | None = None
+    augmentation: AugmentationName = "moderate"
     momentum: float = 0.1
     precision: str = "32-true"
     task: str = DEFAULT_TASK
@@ -104,17 +109,26 @@ class SourceNetwork(Keyed):
 
 
 def trained(network: SourceNetwork, folder: Path, device: torch.device) -> Path:
-    """The checkpoint of a network in a folder of them, which is trained first if it is not there."""
+    """The checkpoint of a network in a folder of them, which is trained first if it is not there.
+
+    Beside it lies a JSON file with its config and the seconds that training took.
+    """
     path = network.path(folder)
     if not path.exists():
-        save(fit(network, device), path)
+        started = time.perf_counter()
+        task = fit(network, device)
+        about = {"seconds": round(time.perf_counter() - started, 1), "network": network.config}
+        with atomic_write(path.with_suffix(".json")) as partial_path:
+            partial_path.write_text(json.dumps(about, indent=1), encoding="utf-8")
+        with atomic_write(path) as partial_path:
+            task.trainer.save_checkpoint(partial_path, weights_only=True)
     return path
 
 
-def save(task: AdaptableTask, path: Path) -> None:
-    """Write what `fit` has trained as a checkpoint."""
-    with atomic_write(path) as partial_path:
-        task.trainer.save_checkpoint(partial_path, weights_only=True)
+def training_seconds(network: SourceNetwork, folder: Path) -> float:
+    """How long the training of a network took; NaN if that is not known."""
+    about = network.path(folder).with_suffix(".json")
+    return json.loads(about.read_text(encoding="utf-8"))["seconds"] if about.exists() else math.nan
 
 
 def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callback] = ()) -> AdaptableTask:
@@ -136,13 +150,14 @@ def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callba
             source=network.source,
             target=network.target,
             crops_per_epoch=training.steps * training.batch_size,
+            augmentation=training.augmentation,
             target_crops=network.target is not None,
         )
         task = build_task(training, optimizer=partial(torch.optim.AdamW, lr=training.learning_rate))
         with suppress(NoBatchNormError):
             for layer in batchnorm_layers(task.network).values():
                 layer.momentum = training.momentum
-        trainer = AdaptationTrainer(
+        trainer = Trainer(
             max_steps=training.steps,
             accelerator=device.type,
             devices=1 if device.index is None else [device.index],

@@ -16,12 +16,12 @@ from distributed.system import MEMORY_LIMIT
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from bnadapt.dask_client import connected
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation
 from bnadapt.experiments.networks import SourceNetwork, quiet, trained
 from bnadapt.experiments.records import Records
 from bnadapt.terminal import Console
+from bnadapt.volumes.dask_client import connected
 
 AT_ONCE = 4  # cases that a worker is given together
 MEMORY_OF_A_WORKER = 4 * 2**30  # bytes; there are fewer workers than cores where they would not find as much

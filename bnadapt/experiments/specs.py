@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from hashlib import sha256
@@ -20,13 +20,13 @@ REAL, SYNTHETIC = "real", "synthetic"
 def domain_of(spec: Spec) -> data.Domain:
     """Make the domain that `{class: VNC, task: membrane}` describes: a class of `bnadapt.data` and its arguments.
 
-    An argument may itself be such a domain, as that of `Shifted`.
+    An argument may itself be such a domain, as that of `Shifted`, or several by name, as those of `Pooled`.
 
     Raises:
         InputError: there is no such domain, or it does not take these arguments.
     """
     kind = _class_of(spec)
-    arguments = {key: domain_of(value) if _is_domain(value) else value for key, value in spec.items() if key != "class"}
+    arguments = {key: _each_domain(domain_of, value) for key, value in spec.items() if key != "class"}
     try:
         return kind(**arguments)
     except TypeError as error:
@@ -35,8 +35,8 @@ def domain_of(spec: Spec) -> data.Domain:
 
 def part_of(spec: Spec) -> str:
     """Whether a domain is `real` or `synthetic`, or made of one that is."""
-    while "domain" in spec:
-        spec = spec["domain"]
+    while "domain" in spec or "domains" in spec:
+        spec = spec["domain"] if "domain" in spec else next(iter(spec["domains"].values()))
     return SYNTHETIC if issubclass(_class_of(spec), data.Synthetic) else REAL
 
 
@@ -48,7 +48,7 @@ def resolved(spec: Spec) -> dict[str, Any]:
     """
     parameters = inspect.signature(_class_of(spec)).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
-    return {key: resolved(value) if _is_domain(value) else value for key, value in {**defaults, **spec}.items()}
+    return {key: _each_domain(resolved, value) for key, value in {**defaults, **spec}.items()}
 
 
 def canonical(value: Any) -> str:
@@ -82,6 +82,15 @@ def _plain(value: Any) -> Any:
         return value.config
     if isinstance(value, Mapping):
         return resolved(value) if _is_domain(value) else {key: _plain(each) for key, each in value.items()}
+    return value
+
+
+def _each_domain(do: Callable[[Spec], Any], value: Any) -> Any:
+    """The value with `do` done to it if it is a domain, or to its values if these are; others as they are."""
+    if _is_domain(value):
+        return do(value)
+    if isinstance(value, Mapping) and value and all(map(_is_domain, value.values())):
+        return {key: do(each) for key, each in value.items()}
     return value
 
 

@@ -28,7 +28,7 @@ afterwards:
 | `seconds_training`, `seconds_adaptation` | that it took |
 | `target_crops`, `target_tiles` | images of the target that training and adaptation have read |
 | `parameters` | of the network that segments |
-| `history_steps`, `history_iou`, `iou_oracle_choice` | IoU on the target along the training, and the best of it |
+| `failed` | why it could not be measured, where it could not |
 
 The study of candidates has a record per source network and target, and a row for every `candidate`: its `iou` on the
 target's test block, `reverse_iou`, its reverse classification accuracy, and `feature_...`, what can be seen of it

@@ -8,7 +8,10 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from bnadapt.batchnorm import FULL_RESOLUTION, Policy
+
 POOLED = 32
+FULL_REPLACEMENT = Policy()
 Forward = Callable[[Tensor], Any]
 
 
@@ -58,22 +61,24 @@ class Candidate:
     Attributes:
         title: for people, as an instruction.
         change: of its images.
-        source_weight: part of the source's statistics that stays; 1 is no adaptation.
+        policy: how much of the source's statistics stays, and in which layers; with a weight of 1 all of them.
         odds: of the foreground that statistics are corrected for, as a multiple of the estimated ones; None takes the
             source's class proportions.
     """
 
     title: str
     change: InputChange = InputChange()
-    source_weight: float = 0.0
+    policy: Policy = FULL_REPLACEMENT
     odds: float | None = None
 
 
 NONE, ADAPTED, CORRECTED, INVERTED = "none", "adapted", "corrected", "inverted"
 CANDIDATES: Mapping[str, Candidate] = {
-    NONE: Candidate("do not adapt", source_weight=1.0),
+    NONE: Candidate("do not adapt", policy=Policy(1.0)),
     ADAPTED: Candidate("adapt"),
-    "mixed": Candidate("adapt by half", source_weight=0.5),
+    "mixed": Candidate("adapt by half", policy=Policy(0.5)),
+    "mixed-less": Candidate("adapt by a quarter", policy=Policy(0.75)),
+    "full-resolution": Candidate("adapt the levels of full resolution alone", policy=Policy(layers=FULL_RESOLUTION)),
     CORRECTED: Candidate("adapt for the estimated class proportions", odds=1.0),
     "corrected-less": Candidate("adapt for half of the estimated odds of foreground", odds=0.5),
     "corrected-more": Candidate("adapt for twice the estimated odds of foreground", odds=2.0),

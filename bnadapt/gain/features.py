@@ -55,7 +55,7 @@ class View:
 
 def source_weight(view: View) -> float:
     """Part of the source's statistics that the candidate keeps."""
-    return view.own.candidate.source_weight
+    return view.own.candidate.policy.source_weight
 
 
 def inversion(view: View) -> float:

@@ -11,12 +11,11 @@ from bnadapt.batchnorm import (
     ClassMoments,
     Convergence,
     Estimate,
-    Policy,
     ProportionCorrection,
     ProportionScan,
     UntilConverged,
 )
-from bnadapt.gain.candidates import CANDIDATES, Candidate, InputChange, with_odds
+from bnadapt.gain.candidates import CANDIDATES, FULL_REPLACEMENT, Candidate, InputChange, with_odds
 from bnadapt.gain.observation import BATCH, Observation, logits_under, observe
 from bnadapt.gain.source_summary import SourceSummary
 
@@ -112,30 +111,25 @@ class Treatments:
         self._estimates: dict[InputChange, Estimate] = {}
 
     def of(self, candidate: Candidate) -> Treatment:
-        """How the target is treated for a candidate; of a mixture, the bank is that of two banks.
+        """How the target is treated for a candidate.
 
         Raises:
             BatchNormError: statistics or class proportions cannot be estimated.
         """
         behind, own = self._behind(candidate.change), self.estimate(candidate.change).bank
         if candidate.odds is None:
-            bank = own.blended(self.runs.source_bank, candidate.source_weight)
+            bank = self._without_correction(candidate, behind, own)
         else:
             correction = ProportionCorrection(self.moments, self.proportions(candidate))
             bank = behind.estimate(self.batches, replace(self.recipe, until=None), correction).bank
         return Treatment(candidate, behind, bank, own)
 
-    def as_adapted(self, candidate: Candidate) -> Treatment:
-        """The same with the bank that `adapt` estimates: of a mixture, layers see what the mixed ones before them give.
-
-        Raises:
-            BatchNormError: see `of`.
-        """
-        treatment = self.of(candidate)
-        if candidate.source_weight in (0, 1):
-            return treatment
-        recipe = replace(self.recipe, policy=Policy(source_weight=candidate.source_weight))
-        return replace(treatment, bank=treatment.runs.estimate(self.batches, recipe).bank)
+    def _without_correction(self, candidate: Candidate, behind: AdaptationPass, own: Bank) -> Bank:
+        if candidate.policy == FULL_REPLACEMENT:
+            return own
+        if candidate.policy.source_weight == 1:
+            return self.runs.source_bank
+        return behind.estimate(self.batches, replace(self.recipe, until=None, policy=candidate.policy)).bank
 
     def estimate(self, change: InputChange) -> Estimate:
         """The statistics of changed images."""

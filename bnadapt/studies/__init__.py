@@ -16,12 +16,19 @@ class Entry(NamedTuple):
 
 
 STUDIES = {
-    "demo": Entry("bnadapt.studies.demo:Demo", "train, test, adapt and test again, by the commands"),
+    "demo": Entry("bnadapt.commands.demo:Demo", "train, test, adapt and test again, by the commands"),
     "two-mean-grid": Entry(
         "bnadapt.studies.two_mean_grid:TwoMeanGrid", "synthetic sources against targets of other intensities"
     ),
     "image-shifts": Entry("bnadapt.studies.image_shifts:ImageShifts", "a source against itself under image shifts"),
     "pairs": Entry("bnadapt.studies.pairs:Pairs", "real EM data sets on each other"),
+    "several-sources": Entry(
+        "bnadapt.studies.several_sources:SeveralSources", "one network of many data sets, on one that it has not seen"
+    ),
+    "recipes": Entry(
+        "bnadapt.studies.recipes:Recipes",
+        "how long to train a network for other data sets, and with which augmentation",
+    ),
     "irregular-training": Entry(
         "bnadapt.studies.irregular_training:IrregularTraining", "networks whose running statistics are off"
     ),

@@ -1,25 +1,41 @@
 """What every task has: a network, its scores, its adapted state, its checkpoint."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
 from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.errors import InputError
 from bnadapt.gain import SourceSummary
-from bnadapt.networks import build_network, with_background
+from bnadapt.networks import build_network, memory_format, with_background
 from bnadapt.networks.stored import load_tensors
 from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS, check_weights, read_checkpoint, without_other_files
 from bnadapt.tasks.metrics import named_scores, segmentation_metrics
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """A set that a stage scores.
+
+    Attributes:
+        name: of the set.
+        classes: their names.
+        metrics: what was counted so far.
+    """
+
+    name: str
+    classes: Sequence[str]
+    metrics: MetricCollection
 
 
 class AdaptableTask(LightningModule):
@@ -59,7 +75,8 @@ class AdaptableTask(LightningModule):
         super().__init__()
         self.save_hyperparameters(*self.stored_parameters)
         built = build_network(network, in_channels, num_classes, network_args or {})
-        self.network = built.to(memory_format=torch.channels_last)
+        self.memory_format = memory_format(built)
+        self.network = built.to(memory_format=self.memory_format)
         self.source_bank: Bank | None = None
         self.target_bank: Bank | None = None
         self.adaptation: dict[str, Any] | None = None
@@ -91,37 +108,36 @@ class AdaptableTask(LightningModule):
         return task.to(map_location)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        logits = self.network(images.contiguous(memory_format=self.memory_format))
         return with_background(logits, self.hparams.num_classes)
 
     def on_validation_start(self) -> None:
-        """Set up the scores of the validation set."""
-        dataset = _datasets(self.trainer.val_dataloaders)[0]
-        self.val_classes = self.checked_classes(dataset)
-        self.val_metrics = segmentation_metrics(self.hparams.num_classes).to(self.device)
+        """Set up the scores of every source's validation block."""
+        self.val_sets = self._scored_sets(self.trainer.val_dataloaders)
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        self.val_metrics.update(self.logits(batch).argmax(1), batch["mask"])
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.val_sets[dataloader_idx].metrics.update(self.logits(batch).argmax(1), batch["mask"])
 
     def on_validation_epoch_end(self) -> None:
-        scores = _computed(self.val_metrics, self.val_classes, "val/source")
-        self.log_dict(scores)
-        self.log("iou", scores["val/source/iou"], prog_bar=True, logger=False)
+        """Log the scores of every source, and the mean over several as those of `source`."""
+        by_set = [_computed(each, "val") for each in self.val_sets]
+        for scores in by_set:
+            self.log_dict(scores)
+        if len(by_set) > 1:
+            self.log_dict(_mean_scores(by_set, "val/source"))
+        mean = torch.stack([scores[f"val/{each.name}/iou"] for each, scores in zip(self.val_sets, by_set, strict=True)])
+        self.log("iou", mean.mean(), prog_bar=True, logger=False)
 
     def on_test_start(self) -> None:
         """Set up the scores of every test set."""
-        datasets = _datasets(self.trainer.test_dataloaders)
-        self.test_names = [getattr(dataset, "name", f"set{number}") for number, dataset in enumerate(datasets)]
-        self.test_classes = [self.checked_classes(dataset) for dataset in datasets]
-        metrics = (segmentation_metrics(self.hparams.num_classes) for _ in datasets)
-        self.test_metrics = nn.ModuleList(metrics).to(self.device)
+        self.test_sets = self._scored_sets(self.trainer.test_dataloaders)
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        self.test_metrics[dataloader_idx].update(self.logits(batch).argmax(1), batch["mask"])
+        self.test_sets[dataloader_idx].metrics.update(self.logits(batch).argmax(1), batch["mask"])
 
     def on_test_epoch_end(self) -> None:
-        for name, classes, metrics in zip(self.test_names, self.test_classes, self.test_metrics, strict=True):
-            self.log_dict(_computed(metrics, classes, f"test/{name}"))
+        for each in self.test_sets:
+            self.log_dict(_computed(each, "test"))
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Class probabilities (N, K, H, W) of the tiles of a section, see `SectionsToSegment`."""
@@ -153,6 +169,17 @@ class AdaptableTask(LightningModule):
         if "source_bank" in checkpoint:
             self.source_bank = Bank(**checkpoint["source_bank"])
             self.adaptation = checkpoint["adaptation"]
+
+    def _scored_sets(self, loaders: DataLoader | Sequence[DataLoader]) -> list[ScoredSet]:
+        datasets = [each.dataset for each in (loaders if isinstance(loaders, (list, tuple)) else [loaders])]
+        return [
+            ScoredSet(
+                getattr(dataset, "name", f"set{number}"),
+                self.checked_classes(dataset),
+                segmentation_metrics(self.hparams.num_classes).to(self.device),
+            )
+            for number, dataset in enumerate(datasets)
+        ]
 
     def logits(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits (N, K, H, W) of a batch, whose images fit the network.
@@ -205,15 +232,20 @@ def _restored_summary(state: dict[str, Any], moments: ClassMoments) -> SourceSum
         return None
 
 
-def _datasets(loaders: DataLoader | Sequence[DataLoader]) -> list[object]:
-    """Lightning gives one loader bare, several as a list."""
-    return [loader.dataset for loader in (loaders if isinstance(loaders, (list, tuple)) else [loaders])]
-
-
-def _computed(metrics: MetricCollection, classes: Sequence[str], prefix: str) -> dict[str, Tensor]:
-    scores = named_scores(metrics.compute(), classes, prefix)
-    metrics.reset()
+def _computed(scored: ScoredSet, stage: str) -> dict[str, Tensor]:
+    scores = named_scores(scored.metrics.compute(), scored.classes, f"{stage}/{scored.name}")
+    scored.metrics.reset()
     return scores
+
+
+def _mean_scores(by_set: Sequence[Mapping[str, Tensor]], prefix: str) -> dict[str, Tensor]:
+    """Means over sets of `stage/SET/MEASURE`; those by class are left out, for sets may name them differently."""
+    measures = [tag.split("/")[2:] for tag in by_set[0]]
+    found = {}
+    for number, measure in enumerate(measures):
+        if len(measure) == 1:
+            found[f"{prefix}/{measure[0]}"] = torch.stack([list(scores.values())[number] for scores in by_set]).mean()
+    return found
 
 
 def _check_logits(logits: object, expected: tuple[int, ...], network: str) -> None:

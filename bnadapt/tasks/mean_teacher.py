@@ -87,7 +87,7 @@ class MeanTeacherTask(TwoDomainTask):
         return labels, confidence > self.confidence
 
     def _of_student(self, images: Tensor) -> Tensor:
-        return self.student(images.contiguous(memory_format=torch.channels_last))
+        return self.student(images.contiguous(memory_format=self.memory_format))
 
 
 def strongly_augmented(images: Tensor) -> Tensor:

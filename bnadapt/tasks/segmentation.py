@@ -91,11 +91,11 @@ class SegmentationTask(AdaptableTask):
         self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"])
         return loss
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         logits = self.logits(batch)
         labelled = (batch["mask"] != IGNORED).flatten(1).any(1).sum()
         self.val_loss.update(self.loss(logits, batch["mask"]), labelled)
-        self.val_metrics.update(logits.argmax(1), batch["mask"])
+        self.val_sets[dataloader_idx].metrics.update(logits.argmax(1), batch["mask"])
 
     def on_validation_epoch_end(self) -> None:
         self.log("val/source/loss", self.val_loss)

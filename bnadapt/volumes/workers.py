@@ -73,7 +73,7 @@ def segmented_by_workers(
         raise InputError("--scheduler needs dask; pip install 'bnadapt[studies]', or leave it out.")
     from dask.distributed import as_completed
 
-    from bnadapt.dask_client import connected
+    from bnadapt.volumes.dask_client import connected
 
     with connected(address) as client:
         threads = sum(client.nthreads().values())

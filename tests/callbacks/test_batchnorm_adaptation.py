@@ -9,7 +9,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bnadapt.batchnorm import Bank
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from tests.conftest import TARGET_ALONE
 
 

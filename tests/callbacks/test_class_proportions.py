@@ -8,7 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bnadapt.batchnorm import Bank, ClassMoments
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.gain import SourceSummary
 from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE, without
 

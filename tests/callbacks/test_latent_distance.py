@@ -11,7 +11,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bnadapt.callbacks import LatentDistance
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import Synthetic
 from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE
 

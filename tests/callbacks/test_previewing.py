@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
+from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair, Folder, Synthetic
 from bnadapt.gain import CANDIDATES
 from bnadapt.reports.preview_page import Commands, write_preview
 from bnadapt.tasks import SegmentationTask
-from bnadapt.trainer import AdaptationTrainer
 from tests.conftest import TARGET_ALONE, without, write_images
 
 KNOWN_OF_SOURCE = ("class_moments", "source_summary")

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from bnadapt.batchnorm import Bank
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
+from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair, Synthetic
 from bnadapt.gain import CANDIDATES
 from bnadapt.tasks import SegmentationTask
-from bnadapt.trainer import AdaptationTrainer
 from tests.conftest import LOADING, TARGET_ALONE, without
 
 INVERTED = [
@@ -71,7 +71,7 @@ def test_a_candidate_may_be_named(name, best, tmp_path):
             *asked,
             "--overwrite",
             "--class_proportions=source",
-            f"--policy.source_weight={CANDIDATES[name].source_weight}",
+            f"--policy.source_weight={CANDIDATES[name].policy.source_weight}",
         ]
     )
     plain = Bank.load(adapted.with_suffix(".safetensors"))

@@ -6,7 +6,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from bnadapt.callbacks import LatentDistance
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from tests.conftest import DOMAINS, LOADING, SMALL, once
 
 

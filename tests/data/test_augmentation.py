@@ -1,6 +1,9 @@
-"""What training sees of its images: turned and mirrored, image and mask alike."""
+"""What training sees of its images: turned, mirrored, deformed, of other intensities; image and mask alike."""
 
 import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
 
 from bnadapt.data import Section
 from bnadapt.data.datasets import RandomCrops
@@ -11,7 +14,7 @@ def section(image, mask):
     def unscaled(image):
         return image.astype(np.float32)
 
-    return prepare(Section("one", lambda: image, lambda: mask), "here", None, unscaled)
+    return prepare(Section("one", lambda: image, None if mask is None else lambda: mask), "here", None, unscaled)
 
 
 def test_crops_are_turned_and_mirrored_in_all_eight_ways():
@@ -45,3 +48,62 @@ def test_resampling_to_coarser_pixels_averages_what_they_cover():
     assert isinstance(coarse, PreparedSection)
     assert coarse.image.shape == (1, 60, 60)
     assert coarse.image.std() < 0.035
+
+
+def augmented(name, image, mask, count=40):
+    crops = RandomCrops([section(image, mask)], crop_size=32, length=count, seed=0, augmentation=name)
+    return [crops[index] for index in range(count)]
+
+
+@pytest.fixture(scope="module")
+def smooth():
+    """An image of mean 5 and standard deviation 2, bright where its mask is."""
+    field = gaussian_filter(np.random.default_rng(0).normal(size=(96, 96)), 4)
+    mask = (field > 0).astype(np.uint8)
+    return (5 + 2 * field / field.std()).astype(np.float32), mask
+
+
+@pytest.mark.parametrize("name", ["moderate", "strong"])
+def test_changed_crops_fit_their_masks(name, smooth):
+    """Image and mask are deformed alike: the foreground stays the brighter part of every crop, gamma or not."""
+    for item in augmented(name, *smooth):
+        image, mask = item["image"][0].numpy(), item["mask"].numpy()
+        assert image.shape == mask.shape == (32, 32)
+        assert item["mask"].dtype == torch.int64
+        assert set(np.unique(mask)) <= {0, 1}
+        if 0.1 < mask.mean() < 0.9:
+            threshold = np.quantile(gaussian_filter(image, 1), 1 - mask.mean())
+            assert ((gaussian_filter(image, 1) > threshold) == (mask == 1)).mean() > 0.85
+
+
+def test_intensities_stay_in_the_range_that_the_strength_names(smooth):
+    """Contrast by 1.26 and brightness by 0.25 standard deviations at most, whatever the unit of the image."""
+    image, mask = smooth
+    plain, other = (augmented(name, image, mask) for name in ("flips", "moderate"))
+    means = [item["image"].mean().item() for item in other]
+    deviations = [item["image"].std().item() for item in other]
+    assert np.mean(means) == pytest.approx(np.mean([item["image"].mean().item() for item in plain]), abs=0.4)
+    assert 1.2 < np.mean(deviations) < 2.6
+    assert np.std(means) > 0.2
+    in_other_units = augmented("moderate", 1000 * image, mask)
+    for one, thousandfold in zip(other, in_other_units, strict=True):
+        torch.testing.assert_close(1000 * one["image"], thousandfold["image"], rtol=1e-3, atol=2)
+
+
+def test_a_crop_is_a_function_of_seed_and_index(smooth):
+    first, second = augmented("moderate", *smooth), augmented("moderate", *smooth)
+    assert all(torch.equal(one["image"], other["image"]) for one, other in zip(first, second, strict=True))
+    assert len({item["image"].sum().item() for item in first}) == len(first)
+
+
+def test_constant_crops_and_images_without_masks_pass():
+    flat = RandomCrops([section(np.full((40, 40), 3.0, np.float32), None)], 32, 5, 0, augmentation="moderate")
+    assert all(torch.isfinite(flat[index]["image"]).all() for index in range(5))
+    assert "mask" not in flat[0]
+
+
+def test_several_channels_keep_their_own_scale():
+    image = np.random.default_rng(0).normal([0, 100, -5], [1, 10, 0.1], (48, 48, 3)).astype(np.float32)
+    crops = RandomCrops([section(image, None)], 32, 20, 0, augmentation="moderate")
+    means = torch.stack([crops[index]["image"].mean((1, 2)) for index in range(20)]).mean(0)
+    torch.testing.assert_close(means, torch.tensor([0.0, 100.0, -5.0]), rtol=0.03, atol=0.2)

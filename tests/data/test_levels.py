@@ -6,7 +6,7 @@ import pytest
 import tifffile
 import zarr
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import Stack
 from bnadapt.data.readers import open_stack
 from bnadapt.errors import InputError

@@ -5,7 +5,7 @@ import ome_zarr_models
 import pytest
 import zarr
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import Stack
 from bnadapt.data.ome_zarr_writer import OmeZarrWriter, halved, majority, mean
 from bnadapt.data.voxel import Voxel

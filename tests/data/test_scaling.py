@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import DomainPair, Folder, Synthetic
 from bnadapt.data.intensity import IntensityRange, by_data_set, by_percentiles
 from bnadapt.errors import InputError

@@ -10,7 +10,7 @@ import tifffile
 import zarr
 from torch.utils.data import DataLoader
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import Stack
 from bnadapt.data.readers import open_stack, sections
 from bnadapt.data.readers.opened import Opened

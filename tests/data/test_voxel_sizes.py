@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import Stack
 from bnadapt.data.voxel import Voxel
 from bnadapt.data.writers import StackFile

@@ -9,7 +9,7 @@ import pytest
 import torch
 from bioimageio.spec import load_description
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import DomainPair, Synthetic
 from bnadapt.data.intensity import IntensityRange, by_data_set, by_data_type, by_percentiles, by_zscore
 from bnadapt.errors import InputError
@@ -149,7 +149,7 @@ def test_a_network_that_decides_by_its_values_is_refused(refused, tmp_path, monk
     torch.save({"conv.weight": torch.randn(2, 1, 1, 1), "norm.weight": torch.ones(2), "norm.bias": torch.zeros(2),
                 "norm.running_mean": torch.zeros(2), "norm.running_var": torch.ones(2),
                 "norm.num_batches_tracked": torch.tensor(1)}, "weights.pth")  # fmt: skip
-    from bnadapt.exchange.command import main as import_network
+    from bnadapt.commands.import_network import main as import_network
 
     import_network(["weights.pth", "--network", "deciding.Deciding", "--intensity", "dtype"])
     common = ["export", "--ckpt_path", "imported.ckpt", "--model.network", "deciding.Deciding", *TARGET_ALONE]

@@ -6,8 +6,8 @@ import torch
 from bioimageio.spec import load_description, save_bioimageio_package
 from torch import nn
 
-from bnadapt.cli import main
-from bnadapt.exchange.command import main as import_network
+from bnadapt.commands.cli import main
+from bnadapt.commands.import_network import main as import_network
 from bnadapt.exchange.state_dicts import fitted
 from bnadapt.networks import UNet
 from bnadapt.tasks import SegmentationTask

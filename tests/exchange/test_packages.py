@@ -14,11 +14,11 @@ import torch
 import yaml
 from bioimageio.spec import ValidationContext
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
+from bnadapt.commands.import_network import main as import_network
 from bnadapt.data import DomainPair, Synthetic
 from bnadapt.errors import InputError
 from bnadapt.exchange import About, probabilities_of, write_model
-from bnadapt.exchange.command import main as import_network
 from bnadapt.networks import build_network
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import TARGET_ALONE

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bnadapt.batchnorm import Bank, SourcePrior, batchnorm_layers
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.experiments.case import AdaptationCase, RunLocation
 from bnadapt.experiments.evaluation import Evaluation, cached_network, policy_of
 from bnadapt.experiments.networks import SourceNetwork, Training, fit, trained

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from rich.progress import Task, TaskID
 
+from bnadapt.commands.study import main, study_class
 from bnadapt.errors import InputError
 from bnadapt.experiments import tables
 from bnadapt.experiments.case import AdaptationCase
@@ -21,7 +22,6 @@ from bnadapt.experiments.networks import SourceNetwork, Training
 from bnadapt.experiments.plan import plan
 from bnadapt.experiments.scheduling import Folders, TimeLeft
 from bnadapt.experiments.tables import Tables
-from bnadapt.studies.command import main, study_class
 
 SMALL = {
     "sources": [[0.7, 0.3]],

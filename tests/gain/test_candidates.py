@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bnadapt.batchnorm import Bank
+from bnadapt.batchnorm import Bank, Policy
 from bnadapt.gain import CANDIDATES, Candidate, InputChange, try_all
 from bnadapt.gain.candidates import with_odds
 from bnadapt.gain.predictions import overlap
@@ -84,7 +84,7 @@ def test_candidates_have_the_statistics_that_they_say(runs, source):
     candidates = {
         "none": CANDIDATES["none"],
         "adapted": CANDIDATES["adapted"],
-        "quarter": Candidate("", source_weight=0.25),
+        "quarter": Candidate("", policy=Policy(0.25)),
     }
     treated = try_all(runs, squares(seed=3, bright=0.5)[0], source, candidates).treated
     source, adapted = Bank.of(runs.network), treated["adapted"].bank

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bnadapt.batchnorm import Bank
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE, without
 
 SHORT = ["--data.crops_per_epoch=8", "--trainer.max_epochs=1", "--trainer.logger=false"]

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
+from bnadapt.commands.demo import Demo
 from bnadapt.experiments.networks import Training
 from bnadapt.experiments.tables import Tables
-from bnadapt.studies.demo import Demo
 from bnadapt.studies.how_much import LAYERS, TILES, WEIGHT, HowMuch, Transfer
 from bnadapt.studies.image_shifts import NONE, ImageShifts, ShiftedSource
 from bnadapt.studies.irregular_training import Irregularity, IrregularTraining

@@ -5,14 +5,14 @@ import pytest
 import yaml
 from matplotlib import pyplot
 
+from bnadapt.commands.study import study_class
+from bnadapt.commands.study_config import build, parser_of
 from bnadapt.errors import InputError
-from bnadapt.experiments.config import build, parser_of
 from bnadapt.gain import CANDIDATES, FEATURES
 from bnadapt.studies import STUDIES
 from bnadapt.studies.candidates.case import CandidateCase
-from bnadapt.studies.command import study_class
 from bnadapt.studies.comparison.case import ComparisonCase
-from bnadapt.studies.comparison.methods import METHODS, NONE, row_name
+from bnadapt.studies.comparison.methods import row_name
 from bnadapt.studies.proportions.estimators import ESTIMATORS
 from tests.test_configs import FOLDER
 
@@ -51,7 +51,7 @@ def subsets():
 def made_up(case, generator):
     """Rows as the case would give, with random scores."""
     if isinstance(case, ComparisonCase):
-        yield from compared(case.method, generator)
+        yield from compared(case, generator)
         return
     if isinstance(case, CandidateCase):
         yield from tried(generator)
@@ -63,12 +63,10 @@ def made_up(case, generator):
         yield {**row, "tiles": 8, "network": case.labels.get("source", ""), **({"step": step} if step else {})}
 
 
-def compared(method, generator):
-    for treatment in METHODS[method].afterwards:
+def compared(case, generator):
+    for treatment in case.afterwards:
         row = dict(zip(COMPARED, generator.random(len(COMPARED)).tolist(), strict=True))
-        iou = generator.random(3).tolist() if treatment == NONE else None
-        history = {} if iou is None else {"history_steps": [1, 2, 3], "history_iou": iou, "iou_oracle_choice": max(iou)}
-        yield {**row, **history, "row": row_name(method, treatment)}
+        yield {**row, "row": row_name(case.labels["method"], treatment)}
 
 
 def tried(generator):

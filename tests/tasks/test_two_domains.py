@@ -9,11 +9,11 @@ from lightning.pytorch import Callback, seed_everything
 from torch.nn import functional
 
 from bnadapt.batchnorm import Bank, adapt
+from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair, Synthetic
 from bnadapt.errors import InputError
 from bnadapt.tasks import CellSegUDATask, DiceCrossEntropy, MeanTeacherTask, SegmentationTask, YNetTask
 from bnadapt.tasks.mean_teacher import strongly_augmented
-from bnadapt.trainer import AdaptationTrainer
 
 METHODS = {"ynet": YNetTask, "cellseguda": CellSegUDATask, "mean teacher": MeanTeacherTask}
 NETWORK = {"network_args": {"base_channels": 4}}

@@ -14,7 +14,7 @@ import zarr
 from skimage.measure import label
 
 from bnadapt.__main__ import run
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data.readers import open_masks
 from bnadapt.data.voxel import UNKNOWN, Voxel
 from bnadapt.data.writers import ImageFiles, StackFile, stored_probability

@@ -13,7 +13,7 @@ import tifffile
 import zarr
 
 from bnadapt.__main__ import run
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data import Stack
 from bnadapt.data.readers import open_masks, open_stack
 from bnadapt.data.readers.sections import Sections

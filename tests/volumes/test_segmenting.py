@@ -17,7 +17,7 @@ import torch
 import zarr
 from dask.distributed import Client, LocalCluster
 
-from bnadapt.cli import main
+from bnadapt.commands.cli import main
 from bnadapt.data.readers import open_stack
 from bnadapt.data.readers.sections import Sections
 from bnadapt.data.writers import StackFile
@@ -292,7 +292,8 @@ def test_unwritable_lines_are_told(best, volume, refused, tmp_path):
 def test_the_memory_that_is_told_is_not_exceeded(best, tmp_path):
     pixels = np.random.default_rng(0).integers(255, size=(4, 1500, 1500), dtype=np.uint8)
     np.save(tmp_path / "large.npy", pixels)
-    code = "import sys; from bnadapt.cli import main; main(sys.argv[1:]); print(open('/proc/self/status').read())"
+    script = "import sys; from bnadapt.commands.cli import main; main(sys.argv[1:])"
+    code = f"{script}; print(open('/proc/self/status').read())"
     asked = [sys.executable, "-c", code, *command(best, tmp_path / "large.npy")]
     done = subprocess.run(asked, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     told = float(re.search(r"at most ([\d.]+) GB", done.stdout)[1]) * 1e9

@@ -1,6 +1,6 @@
 """The ISBI 2012 EM segmentation challenge (Cardona et al. 2010)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -9,14 +9,20 @@ import numpy as np
 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.em.origin import origin
+from bnadapt.data.em.white_masks import white
 from bnadapt.data.readers import read_image
+
+ORGANELLES = {"mitochondria": "mithocondria", "synapses": "synapses"}  # the origin's names of mask files
 
 
 class ISBI2012(Domain):
     """`isbi2012`: 30 consecutive labelled sections, 512 x 512, 4 nm, ssTEM, Drosophila larva VNC.
 
+    The same tissue as `vnc`, imaged in another laboratory. Masks of mitochondria and synapses are a set of their own,
+    `isbi2012-organelles`.
+
     Args:
-        task: `membrane` (22 %).
+        task: `membrane` (22 %), `mitochondria` (4.8 %) or `synapses` (3.8 %).
         split: parts of the sections for training, validation and test.
         gap: sections left out between two blocks.
     """
@@ -25,30 +31,40 @@ class ISBI2012(Domain):
 
     def __init__(
         self,
-        task: Literal["membrane"] = "membrane",
+        task: Literal["membrane", "mitochondria", "synapses"] = "membrane",
         split: Sequence[float] = (0.6, 0.2, 0.2),
         gap: int = 1,
     ) -> None:
         super().__init__(split, gap)
+        self.task = task
         self.classes = ("background", task)
         self.origin = origin(self.name)
 
     def labelled(self) -> list[Section]:
         """The challenge's training sections, in their order in the sample."""
-        images, masks = (self._fetched(kind) for kind in ("image", "label"))
+        images = self.origin.fetch(_numbered(self.origin.matching("data/membrane/train/image/", ".png")))
         return [
-            Section(image.name, partial(read_image, image), partial(_read_mask, mask), pixel_size_nm=4.0)
-            for image, mask in zip(images, masks, strict=True)
+            Section(image.name, partial(read_image, image), read_mask, pixel_size_nm=4.0)
+            for image, read_mask in zip(images, self._masks(), strict=True)
         ]
 
     def unlabelled(self) -> list[Section]:
         """None."""
         return []
 
-    def _fetched(self, kind: str) -> list[Path]:
-        paths = self.origin.fetch(self.origin.matching(f"data/membrane/train/{kind}/", ".png"))
-        return sorted(paths, key=lambda path: int(path.stem))
+    def _masks(self) -> list[Callable[[], np.ndarray]]:
+        if self.task == "membrane":
+            paths = self.origin.fetch(_numbered(self.origin.matching("data/membrane/train/label/", ".png")))
+            return [partial(_membrane, path) for path in paths]
+        organelles = origin("isbi2012-organelles")
+        names = [path for path in organelles.matching("data/", ".png") if f"/{ORGANELLES[self.task]}_" in path]
+        return [partial(white, path) for path in organelles.fetch(_numbered(names))]
 
 
-def _read_mask(path: Path) -> np.ndarray:
+def _numbered(paths: Sequence[str]) -> list[str]:
+    """Paths in the order of the number at the end of their names."""
+    return sorted(paths, key=lambda path: int(Path(path).stem.rpartition("_")[2]))
+
+
+def _membrane(path: Path) -> np.ndarray:
     return (read_image(path) == 0).astype(np.uint8)

@@ -14,6 +14,7 @@ from bnadapt.data.readers import read_image, read_mask_values
 LABEL_RULES = {
     "membrane": lambda label: label <= 159,
     "mitochondria": lambda label: label == 191,
+    "synapses": lambda label: label == 223,
 }
 
 
@@ -22,7 +23,7 @@ class VNC(Domain):
 
     Args:
         stack: 1 or 2. Each is a domain of its own, for they are two volumes.
-        task: `membrane` (cell membranes with glia, 19 %) or `mitochondria` (5.4 %).
+        task: `membrane` (cell membranes with glia, 19 %), `mitochondria` (5.4 %) or `synapses` (0.6 %).
         split: parts of the labelled sections for training, validation and test.
         gap: sections left out between two blocks; neighbours correlate by 0.58.
     """
@@ -30,7 +31,7 @@ class VNC(Domain):
     def __init__(
         self,
         stack: Literal[1, 2] = 1,
-        task: Literal["membrane", "mitochondria"] = "membrane",
+        task: Literal["membrane", "mitochondria", "synapses"] = "membrane",
         split: Sequence[float] = (0.6, 0.2, 0.2),
         gap: int = 1,
     ) -> None:

@@ -1,20 +1,21 @@
-"""A method in one direction: trained once, scored after everything that is done with it."""
+"""A method in one direction: one network, scored after everything that is done with it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from bnadapt.batchnorm import BatchNormError
+from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_network
-from bnadapt.experiments.networks import Training
+from bnadapt.experiments.networks import SourceNetwork, training_seconds
 from bnadapt.experiments.specs import Spec
 from bnadapt.files import atomic_write
 from bnadapt.reports.panels import classes_panel, image_panel, panel_row
-from bnadapt.studies.comparison.history import History, trained_with_history
-from bnadapt.studies.comparison.methods import METHODS, NONE, row_name
+from bnadapt.studies.comparison.methods import NONE, row_name
 from bnadapt.studies.comparison.treatments import treated
 
 
@@ -23,44 +24,45 @@ class ComparisonCase(Case):
     """A method in one direction, with one seed.
 
     Args:
-        method: a key of `METHODS`.
-        training: that all methods share.
-        source: the domain with masks.
-        target: the other one.
-        seed: of weights and crops.
+        network: of the method.
+        target: domain to score on, with masks.
+        afterwards: names of treatments of the trained network.
+        reads_target: whether training reads images of the target.
         evaluation: how to adapt and score.
-        labels: see `Case`.
+        labels: see `Case`; `method` is its name.
         pictured: whether to keep a picture of the first test tile.
     """
 
-    method: str
-    training: Training
-    source: Spec
+    network: SourceNetwork
     target: Spec
-    seed: int
+    afterwards: Sequence[str]
+    reads_target: bool
     evaluation: Evaluation
     labels: Mapping[str, Any]
     pictured: bool = False
 
     @property
-    def needs(self) -> None:
-        """None that others share: the training is watched, and a part of the case."""
-        return None
+    def needs(self) -> SourceNetwork:
+        """The network, which other studies may share."""
+        return self.network
 
     def measure(self, location: RunLocation) -> list[TableRow]:
-        """A row for everything that is done with the network afterwards."""
-        method = METHODS[self.method]
-        network = method.trained_on(self.training, self.source, self.target, self.seed)
-        history = trained_with_history(network, self.target, self.evaluation, location)
-        target = cached_network(network, location.networks, self.evaluation, location.device).on(self.target)
-        crops = self.training.steps * self.training.batch_size if method.learns_from != "source" else 0
+        """A row for everything that is done with the network afterwards; of a treatment that fails, why it did."""
+        training = self.network.training
+        network = cached_network(self.network, location.networks, self.evaluation, location.device)
+        target = network.on(self.target)
+        crops = training.steps * training.batch_size if self.reads_target else 0
+        common = {"target_crops": crops, "network": self.network.key}
+        common["seconds_training"] = training_seconds(self.network, location.networks)
         rows, predictions = [], {}
-        for treatment in method.afterwards:
-            row, prediction = _scored(target, treatment)
-            row |= {"row": row_name(self.method, treatment), "target_crops": crops, "network": network.key}
-            rows.append({**row, **(_of(history) if treatment == NONE else {}), "seconds_training": history.seconds})
-            predictions[row["row"]] = prediction
-        if self.pictured:
+        for treatment in self.afterwards:
+            name = row_name(self.labels["method"], treatment)
+            try:
+                row, predictions[name] = _scored(target, treatment)
+            except (BatchNormError, InputError, RuntimeError) as error:
+                row = {"failed": str(error)}
+            rows.append({"row": name, **row, **common})
+        if self.pictured and predictions:
             _draw(target, predictions, location, self.key)
         return rows
 
@@ -86,10 +88,6 @@ def _scored(target: DomainEvaluation, treatment: str) -> tuple[TableRow, Tensor]
         "parameters": sum(each.numel() for each in network.network.parameters()),
     }
     return row, prediction
-
-
-def _of(history: History) -> TableRow:
-    return {"history_steps": history.steps, "history_iou": history.iou, "iou_oracle_choice": max(history.iou)}
 
 
 def _draw(target: DomainEvaluation, predictions: Mapping[str, Tensor], location: RunLocation, key: str) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from bnadapt.experiments.specs import REAL
 from bnadapt.experiments.tables import mean_and_std
 from bnadapt.reports.document import Table
-from bnadapt.studies.comparison.methods import ADABN, METHODS, PUBLISHED, ROW_NAMES, row_name
+from bnadapt.studies.comparison.methods import ADABN, PUBLISHED, row_name
 
 BASE, REFERENCE, CEILING = "U-Net", row_name("U-Net", ADABN), "target-trained"
 DIRECTION = ["task", "source", "target"]
@@ -24,7 +24,6 @@ def comparison_table(table: pd.DataFrame) -> Table:
         "Dice target",
         f"minus {REFERENCE} [95 %]",
         "better / worse in",
-        "oracle choice",
         "IoU source",
         "training [s]",
         "adaptation [s]",
@@ -67,8 +66,9 @@ def of_direction(own: pd.DataFrame) -> str:
 
 
 def rows_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The measurements of every row of the table, in its order."""
-    return {name: table[table["row"] == name] for name in ROW_NAMES if (table["row"] == name).any()}
+    """The measurements of every row of the table, in the order of the config; of those that failed there are none."""
+    scored = table.dropna(subset=["iou"])
+    return {name: scored[scored["row"] == name] for name in dict.fromkeys(scored["row"])}
 
 
 def difference(table: pd.DataFrame, name: str, reference: str = REFERENCE) -> pd.Series:
@@ -102,11 +102,12 @@ def clear_directions(differences: pd.Series) -> tuple[int, int]:
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """Where each wins, ties and loses against BatchNorm adaptation; the last checkpoint; what is forgotten."""
+    """Where each wins, ties and loses against BatchNorm adaptation; what is forgotten; what failed."""
     if not (table["row"] == REFERENCE).any():
         return [f"Without the row {REFERENCE} there is nothing to compare with."]
-    said = [_against_reference(name, table) for name in rows_of(table) if name in METHODS]
-    return [*said, _stability(table), _forgotten(table), _asymmetry(table)]
+    methods = table["method"].unique()
+    said = [_against_reference(name, table) for name in rows_of(table) if name in methods]
+    return [*said, _forgotten(table), _asymmetry(table), *_failures(table)]
 
 
 def _row(name: str, own: pd.DataFrame, table: pd.DataFrame) -> list[str]:
@@ -121,7 +122,6 @@ def _row(name: str, own: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         mean_and_std(by_seed["iou"].mean()),
         mean_and_std(by_seed["dice"].mean()),
         *(("", "") if name == REFERENCE or differences.empty else _compared(differences)),
-        f"{own['iou_oracle_choice'].mean():.3f}" if own["iou_oracle_choice"].notna().any() else "",
         mean_and_std(by_seed["iou_source"].mean()),
         f"{own['seconds_training'].mean():.0f}",
         f"{own['seconds_adaptation'].mean():.1f}",
@@ -154,13 +154,6 @@ def _against_reference(name: str, table: pd.DataFrame) -> str:
     )
 
 
-def _stability(table: pd.DataFrame) -> str:
-    trained = table.dropna(subset=["iou_oracle_choice"])
-    lost = (trained["iou_oracle_choice"] - trained["iou"]).groupby(trained["row"], sort=False).mean()
-    listed = ", ".join(f"{name} {value:+.3f}" for name, value in lost.items())
-    return f"Choosing the checkpoint by labels of the target would add, on average: {listed}."
-
-
 def _forgotten(table: pd.DataFrame) -> str:
     base = table.loc[table["row"] == BASE, "iou_source"].mean()
     listed = ", ".join(
@@ -181,6 +174,17 @@ def _asymmetry(table: pd.DataFrame) -> str:
         f"{REFERENCE} gains most in {_named(best)} ({gains[best]:+.3f}) and least in {_named(worst)}"
         f" ({gains[worst]:+.3f})."
     )
+
+
+def _failures(table: pd.DataFrame) -> list[str]:
+    """What failed, and why the first one did."""
+    if "failed" not in table or table["failed"].isna().all():
+        return []
+    failed = table.dropna(subset=["failed"])
+    return [
+        f"{name} failed in {len(own)} of {(table['row'] == name).sum()} cases: {own['failed'].iloc[0]}"
+        for name, own in failed.groupby("row", sort=False)
+    ]
 
 
 def _named(direction: tuple[str, str, str]) -> str:

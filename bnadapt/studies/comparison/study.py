@@ -12,7 +12,7 @@ from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
 from bnadapt.studies.comparison.case import ComparisonCase
-from bnadapt.studies.comparison.figures import draw_directions, draw_histories
+from bnadapt.studies.comparison.figures import draw_directions
 from bnadapt.studies.comparison.findings import (
     by_direction,
     comparison_table,
@@ -21,7 +21,8 @@ from bnadapt.studies.comparison.findings import (
     sentences,
     synthetic,
 )
-from bnadapt.studies.comparison.methods import METHODS
+from bnadapt.studies.comparison.methods import Method
+from bnadapt.studies.comparison.treatments import TREATMENTS
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ class Comparison(Study):
 
     Args:
         tasks: directions by task.
-        methods: names of some of them; all by default.
-        intensity: scaling of intensities, but for methods that are about another.
+        methods: by name; the table compares with `U-Net + AdaBN`, where there is a `U-Net` that is adapted so.
+        intensity: scaling of intensities, but for methods with another one.
         seeds: of training.
         pictured: whether to show predictions of the first seed.
 
     Raises:
-        InputError: there is no such method, or a pair names no set.
+        InputError: there is no such treatment, or a pair names no set.
     """
 
     name = "comparison"
@@ -68,13 +69,16 @@ class Comparison(Study):
     def __init__(
         self,
         tasks: Mapping[str, Directions],
-        methods: Sequence[str] = tuple(METHODS),
+        methods: Mapping[str, Method],
         intensity: IntensityName = "zscore",
         seeds: Sequence[int] = (1, 2, 3),
         pictured: bool = True,
     ) -> None:
-        if unknown := [name for name in methods if name not in METHODS]:
-            raise InputError(f"study.methods: there is no {unknown[0]!r}; take some of {', '.join(METHODS)}.")
+        for name, method in methods.items():
+            if unknown := [each for each in method.afterwards if each not in TREATMENTS]:
+                raise InputError(
+                    f"study.methods: {name} has a treatment {unknown[0]!r}; take some of {', '.join(TREATMENTS)}."
+                )
         for task, group in tasks.items():
             for pair in group.pairs:
                 if len(pair) != 2 or not set(pair) <= set(group.sets):
@@ -90,15 +94,15 @@ class Comparison(Study):
     def cases(self) -> list[ComparisonCase]:
         """Every method in every direction, one seed after the other."""
         return [
-            self._case(task, group, source, target, method, seed)
+            self._case(task, group, source, target, name, method, seed)
             for seed in self.seeds
             for task, group in self.tasks.items()
             for source, target in group.pairs
-            for method in self.methods
+            for name, method in self.methods.items()
         ]
 
     def findings(self, tables: Tables) -> list[str]:
-        """Where each wins, ties and loses, how stable the last checkpoint is, and what is forgotten."""
+        """Where each wins, ties and loses, and what is forgotten."""
         apart = synthetic(tables.table)
         return [*sentences(real(tables.table)), *(of_direction(own) for _, own in by_direction(apart))]
 
@@ -107,19 +111,13 @@ class Comparison(Study):
         return comparison_table(real(tables.table))
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
-        """A map of methods and directions, and curves of IoU over training."""
+        """A map of methods and directions."""
         return {
             "directions": StudyFigure(
                 "Every direction",
                 "Foreground IoU on the target's test block, mean over seeds. Where there are real directions, the table"
                 " of methods is of these alone.",
                 draw_directions(tables.table),
-            ),
-            "histories": StudyFigure(
-                "Along the training",
-                "Foreground IoU on the target after every fifth of the steps, a line for every seed. Whoever picks the"
-                " best of these points uses labels of the target.",
-                draw_histories(tables.table),
             ),
         }
 
@@ -132,20 +130,17 @@ class Comparison(Study):
             for record, own in first.groupby("record", sort=False)
         }
 
-    def _case(self, task: str, group: Directions, source: str, target: str, method: str, seed: int) -> ComparisonCase:
+    def _case(
+        self, task: str, group: Directions, source: str, target: str, name: str, method: Method, seed: int
+    ) -> ComparisonCase:
+        training = replace(group.training, intensity=self.intensity)
+        labels = {"part": part_of(group.sets[source]), "task": task, "source": source, "target": target, "seed": seed}
         return ComparisonCase(
-            method=method,
-            training=replace(group.training, intensity=self.intensity),
-            source=group.sets[source],
+            network=method.trained_on(training, group.sets[source], group.sets[target], seed),
             target=group.sets[target],
-            seed=seed,
+            afterwards=tuple(method.afterwards),
+            reads_target=method.learns_from != "source",
             evaluation=group.evaluation,
-            labels={
-                "part": part_of(group.sets[source]),
-                "task": task,
-                "source": source,
-                "target": target,
-                "seed": seed,
-            },
+            labels={**labels, "method": name},
             pictured=self.pictured and seed == self.seeds[0],
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 from bnadapt.batchnorm import Bank, minimise_entropy
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import batchnorm_layers
-from bnadapt.batchnorm.policy import ENCODER
+from bnadapt.batchnorm.policy import ENCODER, FULL_RESOLUTION
 from bnadapt.experiments.evaluation import NetworkEvaluation
 from bnadapt.studies.comparison.methods import ADABN, NONE
 
@@ -40,12 +40,15 @@ BANKS: dict[str, Callable[[NetworkEvaluation, Tensor], Bank | None]] = {
     NONE: lambda network, tiles: None,
     ADABN: lambda network, tiles: network.adapted(tiles, {}).bank,
     "momentum 0.1": momentum_bank,
+    "full resolution alone": lambda network, tiles: network.adapted(tiles, {"layers": FULL_RESOLUTION}).bank,
+    "a quarter of AdaBN": lambda network, tiles: network.adapted(tiles, {"source_weight": 0.75}).bank,
     "half AdaBN": lambda network, tiles: network.adapted(tiles, {"source_weight": 0.5}).bank,
     "AdaBN, prior of 16": lambda network, tiles: network.adapted(tiles, {"source_weight": {"samples": PRIOR}}).bank,
     "AdaBN, encoder": lambda network, tiles: network.adapted(tiles, {"layers": list(ENCODER)}).bank,
     "corrected AdaBN": lambda network, tiles: network.corrected(tiles, "estimated")[0].bank,
 }
 TENT = "TENT"
+TREATMENTS = (*BANKS, TENT)
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.progress import track
 
 from bnadapt import __version__
+from bnadapt.commands.parser import PlainParser
 from bnadapt.data.writers import KINDS, ImageFiles, SectionWriter, StackFile, stored_probability
 from bnadapt.files import atomic_folder, refuse_existing, refuse_inputs, remove_hidden
-from bnadapt.parser import PlainParser
 from bnadapt.terminal import Console
 from bnadapt.volumes.averaging import averaged, check_alike
 from bnadapt.volumes.segmentation import Images, Segmentation, open_segmentation

@@ -40,7 +40,7 @@ TEXTS = {
     *("authors", "license", "description", "cite"),
 }
 """Options that are texts, whatever stands there: folders called 2024 or yes, keys and classes called 1."""
-OF_SOURCE = ("source", "test")
+OF_SOURCE = ("source", "sources", "source_weights", "test")
 BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",

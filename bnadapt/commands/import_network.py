@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bnadapt.commands.parser import PlainParser
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.exchange.importing import Foreign, write_checkpoint
@@ -12,7 +13,6 @@ from bnadapt.exchange.packages import is_package, read_package
 from bnadapt.exchange.state_dicts import read_weights
 from bnadapt.files import refuse_existing, refuse_inputs, try_place
 from bnadapt.networks.registry import is_import_path
-from bnadapt.parser import PlainParser
 from bnadapt.terminal import Console
 from bnadapt.text import shell_line
 

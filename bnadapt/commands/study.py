@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bnadapt.commands.options import check_study_options
 from bnadapt.errors import InputError
-from bnadapt.options import check_study_options
 from bnadapt.studies import STUDIES
 from bnadapt.text import shell_line
 
@@ -68,7 +68,7 @@ def study_class(name: str) -> "type[Study]":
 
 
 def _report(folder: Path) -> None:
-    from bnadapt.experiments.config import read_config
+    from bnadapt.commands.study_config import read_config
     from bnadapt.experiments.report import report
 
     study, command = read_config(folder, study_class)
@@ -76,7 +76,7 @@ def _report(folder: Path) -> None:
 
 
 def _run(name: str, arguments: Sequence[str]) -> None:
-    from bnadapt.experiments.config import ROOT, build, parser_of, write_config
+    from bnadapt.commands.study_config import ROOT, build, parser_of, write_config
     from bnadapt.experiments.plan import plan
     from bnadapt.experiments.report import report
     from bnadapt.experiments.scheduling import Folders, measure_all

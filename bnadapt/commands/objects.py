@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from rich.progress import track
 
+from bnadapt.commands.parser import PlainParser
 from bnadapt.data.voxel import Voxel
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write, refuse_existing, refuse_inputs, try_place
-from bnadapt.parser import PlainParser
 from bnadapt.terminal import Console
 from bnadapt.volumes.label_volume import check_label_path, write_labels
 from bnadapt.volumes.objects import Objects, find_objects

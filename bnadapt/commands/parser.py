@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, NoReturn, get_args, get_origin
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from bnadapt.config_files import MODE, read_config
+from bnadapt.commands.config_files import MODE, read_config
+from bnadapt.commands.options import options_of_commands, refusal_of_option
 from bnadapt.errors import InputError
-from bnadapt.options import options_of_commands, refusal_of_option
 
 log = logging.getLogger(__name__)
 

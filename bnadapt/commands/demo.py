@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnadapt.callbacks.pictures import predictions_by_state
-from bnadapt.cli import BnadaptCLI, main
+from bnadapt.commands.cli import BnadaptCLI, main
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.plots import WITH, WITHOUT, bars, legend, panels
@@ -207,8 +207,7 @@ def _command(*arguments: str) -> BnadaptCLI:
 
 def _target_picture(tested: BnadaptCLI) -> Figure:
     """Image, mask, predictions and their difference for the first test tile of the target."""
-    which = tested.model.test_names.index("target")
-    item = tested.datamodule.test_dataloader()[which].dataset.uncut(0)
+    item = next(each.dataset for each in tested.datamodule.test_dataloader() if each.dataset.name == "target").uncut(0)
     return comparison(item, predictions_by_state(tested.model, item["image"][None]))
 
 

@@ -7,8 +7,8 @@ Lightning's, so that they are those of the installed versions.
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
+from bnadapt.commands.docstrings import ours, parameters, trainer_of_lightning
 from bnadapt.errors import InputError
-from bnadapt.signatures import ours, parameters, trainer_of_lightning
 from bnadapt.studies import STUDIES
 
 COMMANDS = {
@@ -64,7 +64,7 @@ def check_options(arguments: Sequence[str]) -> None:
 
 def options_of_commands() -> set[str]:
     """Names of the options of all commands that are LightningCLI's, without those of trainer, model and data."""
-    own = (parameters(ours("trainer.py"), "AdaptationTrainer", command) for command in COMMANDS)
+    own = (parameters(ours("commands/trainer.py"), "AdaptationTrainer", command) for command in COMMANDS)
     return {*OF_COMMAND, *(name for each in own for name in each)} - {"model", "datamodule", "dataloaders"}
 
 
@@ -91,7 +91,7 @@ def refusal_of_option(command: str, option: str) -> str | None:
         option: such as `trainer.max_epochs`.
     """
     first, _, rest = option.partition(".")
-    known = [*OF_ALL, *OF_COMMAND, *parameters(ours("trainer.py"), "AdaptationTrainer", command)]
+    known = [*OF_ALL, *OF_COMMAND, *parameters(ours("commands/trainer.py"), "AdaptationTrainer", command)]
     if first not in known:
         return _no_option(option, first, known, "")
     members = {"trainer": _trainer, "data": _data}.get(first)

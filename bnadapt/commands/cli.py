@@ -16,15 +16,7 @@ import bnadapt.data  # noqa: F401  (so that domains are known by their short nam
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview
 from bnadapt.callbacks.progress import ProgressBar, TrainingStart
 from bnadapt.callbacks.run_config import RunConfig
-from bnadapt.data import DomainPair
-from bnadapt.errors import InputError
-from bnadapt.files import ensure_folder
-from bnadapt.gain.candidates import NONE
-from bnadapt.networks.smp import DOWNLOADED
-from bnadapt.next_command import MASKS, has_masks, next_command, source_summary_command
-from bnadapt.parser import CommandParser
-from bnadapt.quiet import quiet
-from bnadapt.reports.console import (
+from bnadapt.commands.console import (
     print_adaptation,
     print_answer,
     print_distances,
@@ -38,6 +30,15 @@ from bnadapt.reports.console import (
     print_training,
     print_verdict,
 )
+from bnadapt.commands.next_command import MASKS, has_masks, next_command, source_summary_command
+from bnadapt.commands.parser import CommandParser
+from bnadapt.commands.quiet import quiet
+from bnadapt.commands.trainer import AUTO, AdaptationTrainer
+from bnadapt.data import DomainPair
+from bnadapt.errors import InputError
+from bnadapt.files import ensure_folder
+from bnadapt.gain.candidates import NONE
+from bnadapt.networks.smp import DOWNLOADED
 from bnadapt.reports.distance_page import write_distances
 from bnadapt.reports.latents import LatentFindings
 from bnadapt.reports.preview_page import Commands, write_preview
@@ -46,7 +47,6 @@ from bnadapt.reports.rendering import rendered
 from bnadapt.reports.verdict_page import write_verdict
 from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
-from bnadapt.trainer import AUTO, AdaptationTrainer
 
 STEPS = 1000  # of a training that is given no length
 OWN = ("adapt", "recommend", "preview", "distances", "export", "source_summary")

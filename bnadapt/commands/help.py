@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import NamedTuple
 
-from bnadapt.options import COMMANDS
-from bnadapt.signatures import descriptions, ours, parameters
+from bnadapt.commands.docstrings import descriptions, ours, parameters
+from bnadapt.commands.options import COMMANDS
 from bnadapt.studies import STUDIES
 
 WIDTH, INDENT = 110, 36
@@ -141,7 +141,7 @@ class OwnHelp(NamedTuple):
 
 OWN: Mapping[str, OwnHelp] = {
     "import": OwnHelp(
-        "exchange/command.py",
+        "commands/import_network.py",
         "import_network",
         "bnadapt import weights.pth --network smp/unet --network_args.encoder_name resnet34",
         "WEIGHTS: {weights}. The checkpoint is then adapted like any other; `bnadapt export --format state_dict --like"
@@ -149,7 +149,7 @@ OWN: Mapping[str, OwnHelp] = {
         positional=("weights",),
     ),
     "objects": OwnHelp(
-        "volumes/objects_command.py",
+        "commands/objects.py",
         "table_of_objects",
         "bnadapt objects --mask predictions/volume_mask.tif --pixel_size_nm 4 --spacing_nm 40 --min_size 50",
         "A row of the table is an object: its class, where it begins and ends, its size, centroid and mean probability."
@@ -157,7 +157,7 @@ OWN: Mapping[str, OwnHelp] = {
         "--mask MASK [OPTIONS]",
     ),
     "average": OwnHelp(
-        "volumes/average_command.py",
+        "commands/average.py",
         "average_segmentations",
         "bnadapt average --masks '[xy, xz, yz]'",
         "A pixel is foreground where the mean is above one half. Segmentations in other planes come from `bnadapt"
@@ -258,7 +258,7 @@ def _screen(
 def _options(command: str) -> Iterator[tuple[str, str]]:
     """Names and descriptions of the options that are shown."""
     yield from ((name, SAID[name]) for name in ("config", "ckpt_path"))
-    trainer = ours("trainer.py"), "AdaptationTrainer", command
+    trainer = ours("commands/trainer.py"), "AdaptationTrainer", command
     told = descriptions(*trainer)
     yield from ((name, SAID.get(name) or _described(name)) for name in HELP[command].options)
     yield from ((name, told[name]) for name in parameters(*trainer) if name not in NOT_SHOWN)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 def ours(path: str) -> Path:
     """A source file of bnadapt, such as `data/datamodule.py`."""
-    return Path(__file__).parent / path
+    return Path(__file__).parent.parent / path
 
 
 def trainer_of_lightning() -> Path:

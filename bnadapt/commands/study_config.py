@@ -8,11 +8,11 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 
+from bnadapt.commands.parser import PlainParser
 from bnadapt.errors import InputError
 from bnadapt.experiments.study import Study
 from bnadapt.files import atomic_write
 from bnadapt.networks.stored import values_of
-from bnadapt.parser import PlainParser
 
 ROOT = Path("lightning_logs") / "studies"
 

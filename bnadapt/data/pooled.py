@@ -1,0 +1,81 @@
+"""Several domains as one, such as a network's several sources."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, zip_longest
+
+from bnadapt.data.domain import Domain, Section
+from bnadapt.errors import InputError
+
+
+class Pooled(Domain):
+    """Several labelled domains as one; each keeps its own blocks, pixel size and scaling of intensities.
+
+    Sections of all domains alternate, so that where some are drawn, each domain has its part; training draws crops in
+    equal parts, or by weight.
+
+    Args:
+        domains: by name, at least two, of equally many classes.
+        weights: part of the crops by the domain's name; equal by default.
+
+    Raises:
+        InputError: there are fewer than two, their classes differ in number, or the weights do not fit them.
+    """
+
+    def __init__(self, domains: Mapping[str, Domain], weights: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        if len(domains) < 2:
+            raise InputError(f"sources: {len(domains)} given; name at least two, or give one as --data.source.")
+        self.domains = dict(domains)
+        first, *others = self.domains
+        for name in others:
+            if len(self.domains[name].classes) != len(self.domains[first].classes):
+                raise InputError(
+                    f"sources: {name} has the classes {list(self.domains[name].classes)}, {first}"
+                    f" {list(self.domains[first].classes)}; give sources of equally many classes."
+                )
+        self.weights = dict(weights) if weights else dict.fromkeys(self.domains, 1.0)
+        if self.weights.keys() != self.domains.keys() or min(self.weights.values()) <= 0:
+            raise InputError(
+                f"source_weights is {self.weights}; give a number above 0 for each of {', '.join(self.domains)}."
+            )
+        self.classes = self.domains[first].classes
+
+    @property
+    def name(self) -> str:
+        """All names."""
+        return " + ".join(self.domains)
+
+    def labelled(self) -> list[Section]:
+        """Those of all domains."""
+        return self._alternating({name: domain.labelled() for name, domain in self.domains.items()})
+
+    def unlabelled(self) -> list[Section]:
+        """Those of all domains."""
+        return self._alternating({name: domain.unlabelled() for name, domain in self.domains.items()})
+
+    def block(self, which: str) -> list[Section]:
+        """That block of every domain."""
+        return self._alternating({name: domain.block(which) for name, domain in self.domains.items()})
+
+    def adaptation(self) -> list[Section]:
+        """What adaptation may read of every domain."""
+        return self._alternating({name: domain.adaptation() for name, domain in self.domains.items()})
+
+    def _alternating(self, sections: Mapping[str, Sequence[Section]]) -> list[Section]:
+        named = ([replace(each, domain=name) for each in own] for name, own in sections.items())
+        return [each for each in chain.from_iterable(zip_longest(*named)) if each is not None]
+
+
+def pooled(sources: Mapping[str, Domain] | Sequence[Domain], weights: Mapping[str, float] | None) -> Pooled:
+    """Sources as one domain; those of a list have their own names.
+
+    Raises:
+        InputError: two have the same name, or see `Pooled`.
+    """
+    if isinstance(sources, Mapping):
+        return Pooled(sources, weights)
+    names = [domain.name for domain in sources]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"sources: two are called {twice[0]}; give them as a mapping of names to domains.")
+    return Pooled(dict(zip(names, sources, strict=True)), weights)

@@ -1,0 +1,130 @@
+"""Networks trained on several data sets, each on the set that was left out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnadapt.errors import InputError
+from bnadapt.experiments.case import AdaptationCase
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.networks import SourceNetwork, Training
+from bnadapt.experiments.plots import WITH, WITHOUT, bars, legend, panels
+from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.study import Study, StudyFigure
+from bnadapt.experiments.tables import Tables, mean_and_std
+from bnadapt.reports.document import Table
+
+ALL_OTHERS = "all others"
+IOU = {"without": "iou_unadapted", "AdaBN": "iou_adapted"}
+
+
+class SeveralSources(Study):
+    """For every data set, a network of all others together, and one of each other alone.
+
+    Args:
+        sets: of one task, by name; at least three.
+        training: of all networks, in the same number of steps.
+        evaluation: of them.
+        seeds: of training.
+
+    Raises:
+        InputError: there are fewer than three sets.
+    """
+
+    name = "several-sources"
+    title = "Several sources: one network of many data sets, on one that it has not seen"
+    question = (
+        "With several labelled data sets at hand, which of them should a network for a new one be trained on: the best"
+        " single one, which nobody knows beforehand, or all of them?"
+    )
+    columns = ("record", "source", "target", "seed", "iou_unadapted", "iou_adapted")
+
+    def __init__(
+        self,
+        sets: Mapping[str, Spec],
+        training: Training = Training(),  # noqa: B008
+        evaluation: Evaluation = Evaluation(),  # noqa: B008
+        seeds: Sequence[int] = (1, 2, 3),
+    ) -> None:
+        if len(sets) < 3:
+            raise InputError(f"study.sets: there are {len(sets)}; give three at least, so that two can be pooled.")
+        self.sets = sets
+        self.training = training
+        self.evaluation = evaluation
+        self.seeds = seeds
+
+    def cases(self) -> list[AdaptationCase]:
+        """Every network on the set that it has not seen."""
+        return [
+            AdaptationCase(
+                SourceNetwork(self.training, domain, seed),
+                self.sets[target],
+                self.evaluation,
+                {"source": source, "target": target, "seed": seed},
+            )
+            for seed in self.seeds
+            for target in self.sets
+            for source, domain in self._sources(target)
+        ]
+
+    def findings(self, tables: Tables) -> list[str]:
+        """The pooled source beside the best single one."""
+        rows = _by_source(tables.table)
+        pooled = rows.xs(ALL_OTHERS, level="source")
+        single = rows.drop(index=ALL_OTHERS, level="source").groupby("target")
+        means = {how: (pooled[column], single[column]) for how, column in IOU.items()}
+        return [
+            f"{how}: on the data set that it has not seen, a network of all others has a mean IoU of {own.mean():.3f},"
+            f" the best single source {others.max().mean():.3f}, single sources on average {others.mean().mean():.3f}."
+            for how, (own, others) in means.items()
+        ]
+
+    def summary(self, tables: Tables) -> Table:
+        """A row for every set that is left out."""
+        rows = []
+        for target, own in tables.table.groupby("target", sort=False):
+            pooled, single = own[own["source"] == ALL_OTHERS], own[own["source"] != ALL_OTHERS]
+            best = single.groupby("source")["iou_adapted"].mean().idxmax()
+            rows.append(
+                [
+                    target,
+                    *(mean_and_std(pooled[column]) for column in IOU.values()),
+                    best,
+                    *(mean_and_std(single[single["source"] == best][column]) for column in IOU.values()),
+                    *(f"{single[column].mean():.3f}" for column in IOU.values()),
+                ]
+            )
+        heads = [f"{who}, {how}" for who in ("all others", "best single", "single, mean") for how in IOU]
+        return Table(["left out", *heads[:2], "best single source", *heads[2:]], rows)
+
+    def figures(self, tables: Tables) -> dict[str, StudyFigure]:
+        """Bars of every network on the set that it has not seen."""
+        caption = (
+            "Foreground IoU on the test block of the set that is left out, of networks trained on all others together,"
+            " or on one of them, in as many steps; whiskers are one standard deviation over seeds. The best single"
+            " source is known only with labels of the target."
+        )
+        return {"sources": StudyFigure("Every set left out", caption, self._draw(tables.table))}
+
+    def _sources(self, target: str) -> Iterator[tuple[str, Spec]]:
+        others = {name: domain for name, domain in self.sets.items() if name != target}
+        yield ALL_OTHERS, {"class": "Pooled", "domains": others}
+        yield from others.items()
+
+    def _draw(self, table: pd.DataFrame) -> Figure:
+        figure, axes = panels(len(self.sets), 2, (4.2, 2.4))
+        for panel, (target, own) in zip(axes, table.groupby("target", sort=False), strict=True):
+            grouped = own.groupby("source", sort=False)
+            colours = zip(IOU.items(), (WITHOUT, WITH), strict=True)
+            series = {how: (grouped[c].mean(), grouped[c].std(), colour) for (how, c), colour in colours}
+            bars(panel, list(grouped.groups), series)
+            panel.set_title(f"{target} left out", fontsize=9)
+            panel.set_ylim(0, 1)
+        legend(figure, axes[0])
+        return figure
+
+
+def _by_source(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds by target and source."""
+    return table.groupby(["target", "source"], sort=False)[list(IOU.values())].mean()
