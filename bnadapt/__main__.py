@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bnadapt.commands.help import OWN, help_for
 from bnadapt.commands.options import check_options
 from bnadapt.commands.refusals import refusals
+from bnadapt.text import show_safely
 
 ALL_HELP = {"--help-all": "--help"}  # of the parsers
 
@@ -15,6 +16,7 @@ def run() -> None:
     """Do what the command line says; by LightningCLI, apart from commands with options of their own and `doctor`."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # networks of one's own lie where one works
+    show_safely()
     arguments = sys.argv[1:]
     with refusals():
         if arguments == ["--version"]:

@@ -1,9 +1,7 @@
 """Small images and networks that every test may use."""
 
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import imageio.v3
@@ -16,7 +14,6 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each process of tests, and for those that it starts
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
-os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="bnadapt-tests-")  # the key of checkpoints is not the user's
 
 from bnadapt.__main__ import run
 from bnadapt.commands.cli import main
@@ -60,10 +57,6 @@ def without(options, *prefixes):
 
 LOADING = [*without(SMALL, "--trainer.max_epochs", "--model"), *DOMAINS]  # of commands that take a checkpoint
 TARGET_ALONE = without(LOADING, "--data.source")  # the same where no distances are to be measured
-
-
-def pytest_unconfigure():
-    shutil.rmtree(os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

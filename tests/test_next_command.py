@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from bnadapt.commands.next_command import has_masks, next_command
+from bnadapt.commands.next_command import has_masks, next_command, source_summary_command
 
 BEST = Path("logs/best.ckpt")
 
@@ -20,6 +20,12 @@ def test_target_tiles_and_own_networks_are_kept():
         "bnadapt predict --ckpt_path logs/best.ckpt --data.target=Folder --data.target.images 'my images'"
         " --model.network mine.Net --data.tile_size 96"
     )
+
+
+def test_a_network_of_ones_own_is_named_for_a_summary_too():
+    line = source_summary_command(["preview", "--output", "p", "--model.network", "mine.Net"], Path("my logs/a.ckpt"))
+    assert line.startswith("bnadapt source_summary --ckpt_path 'my logs/a.ckpt' --data.source Folder")
+    assert line.endswith("--model.network mine.Net")
 
 
 def test_masks_are_kept_where_they_are_of_use():

@@ -171,7 +171,7 @@ def test_a_network_without_batchnorm_statistics(refused, tmp_path):
     )
     path = tmp_path / "lightning_logs/default/version_0/checkpoints/last.ckpt"
     output = tmp_path / "a.ckpt"
-    sentence = refused("adapt", "--ckpt_path", path, *DOMAINS, *TILES, "--output", output)
+    sentence = refused("adapt", "--ckpt_path", path, network, *DOMAINS, *TILES, "--output", output)
     assert "has no BatchNorm layer" in sentence
     assert "take a network with BatchNorm" in sentence
     assert not output.exists()

@@ -13,8 +13,8 @@ import bnadapt
 
 ROOT = Path(bnadapt.__file__).parent
 LAYERS = (
-    ("errors",),
-    ("files", "provenance"),
+    ("errors", "text"),
+    ("files", "provenance", "terminal"),
     ("batchnorm",),
     ("distances",),
     ("data", "networks"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,13 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Map
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".partial-{secrets.token_hex(8)}")  # a name that nobody can guess
     described = {name: json.dumps(value) for name, value in metadata.items()}
+    content = save({name: each.contiguous() for name, each in tensors.items()}, metadata=described)
+    file = partial.open("xb")  # follows no link
     try:
-        partial.write_bytes(save({name: each.contiguous() for name, each in tensors.items()}, metadata=described))
+        with file:
+            file.write(content)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.console import Console
 from torch import Tensor
 
 from bnadapt import __version__
@@ -18,6 +17,7 @@ from bnadapt.data.prepare import resampled
 from bnadapt.data.tiles import Blocks
 from bnadapt.data.writers import SectionWriter, stored_probability
 from bnadapt.errors import InputError
+from bnadapt.terminal import Console
 from bnadapt.volumes.memory import most_memory
 from bnadapt.volumes.unfinished import Unfinished
 
@@ -104,7 +104,7 @@ class PredictionFiles(Callback):
             pl_module.network, asked.in_channels, asked.num_classes, size, self.blocks, trainer.datamodule.batch_size
         )
         memory = "" if most is None else f"; at most {most / 1e9:.1f} GB a process"
-        Console(soft_wrap=True, markup=False, highlight=False).print(
+        Console().print(
             f"Segmenting {len(self.names)} sections, the first of {size[0]} x {size[1]} pixels, in blocks of"
             f" {self.blocks.size} with {self.blocks.margin} around them{memory}."
         )

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
-from rich.console import Console
+
+from bnadapt.terminal import Console
 
 
 class ProgressBar(RichProgressBar):
@@ -59,7 +60,7 @@ class TrainingStart(Callback):
             return
         count = sum(each.numel() for each in pl_module.network.parameters())
         steps, in_epoch = trainer.estimated_stepping_batches, trainer.num_training_batches
-        Console(soft_wrap=True, markup=False, highlight=False).print(
+        Console().print(
             f"Training {type(pl_module.network).__name__} ({count / 1e6:.2f} M parameters) on"
             f" {trainer.datamodule.source.name}: {steps:g} steps"
             f"{f' ({in_epoch:g} an epoch)' if steps > in_epoch else ''}{f'; logs in {folder}' if folder else ''}."

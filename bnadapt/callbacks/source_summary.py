@@ -90,8 +90,9 @@ def _written(trainer: Trainer) -> set[Path]:
     paths: set[Path] = set()
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint):
-            paths |= {Path(each) for each in (callback.best_model_path, callback.last_model_path) if each}
-            paths |= {Path(each) for each in callback.best_k_models}
+            named = {callback.best_model_path, callback.last_model_path, *callback.best_k_models} - {""}
+            own = Path(callback.dirpath).resolve()  # a checkpoint that the training goes on from may name others
+            paths |= {path for path in map(Path, named) if path.resolve().is_relative_to(own)}
     return {path for path in paths if path.is_file()}
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 
 from bnadapt import __version__
 from bnadapt.commands.parser import PlainParser
 from bnadapt.data.writers import KINDS, ImageFiles, SectionWriter, StackFile, stored_probability
 from bnadapt.files import atomic_folder, refuse_existing, refuse_inputs, remove_hidden
+from bnadapt.terminal import Console
 from bnadapt.volumes.averaging import averaged, check_alike
 from bnadapt.volumes.segmentation import Images, Segmentation, open_segmentation
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     parser = PlainParser(prog="bnadapt average", description=average_segmentations.__doc__)
     parser.add_function_arguments(average_segmentations)
-    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console = Console()
     options = parser.parse_args(list(arguments))
     for path in average_segmentations(**options.as_dict()):
         console.print(f"Average of {len(options.masks)}: {path}")

@@ -38,6 +38,7 @@ from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
 from bnadapt.files import ensure_folder
 from bnadapt.gain.candidates import NONE
+from bnadapt.networks.smp import DOWNLOADED
 from bnadapt.reports.distance_page import write_distances
 from bnadapt.reports.latents import LatentFindings
 from bnadapt.reports.preview_page import Commands, write_preview
@@ -45,7 +46,7 @@ from bnadapt.reports.proportions_figure import proportions_figure
 from bnadapt.reports.rendering import rendered
 from bnadapt.reports.verdict_page import write_verdict
 from bnadapt.tasks import AdaptableTask
-from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, check_trusted, read_checkpoint
+from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
 
 STEPS = 1000  # of a training that is given no length
 OWN = ("adapt", "recommend", "preview", "distances", "export", "source_summary")
@@ -76,15 +77,14 @@ class BnadaptCLI(LightningCLI):
             if self.config.subcommand != "fit":
                 raise InputError(f"{self.config.subcommand}: give the trained network by --ckpt_path.")
             return
-        self.stored = read_checkpoint(Path(config.ckpt_path))
+        asked = config.model.init_args
+        self.stored = read_checkpoint(Path(config.ckpt_path), asked.get("network"))
         if self.config.subcommand == "fit" and not self.stored.is_resumable:
             raise InputError(
                 f"{config.ckpt_path}: holds an adapted network without the state of its training, so that it cannot be"
                 " resumed; take best.ckpt or last.ckpt."
             )
-        asked = config.model.init_args
         self._check_requested(asked)
-        check_trusted(self.stored, asked.get("network"))
 
     def before_instantiate_classes(self) -> None:
         """A length for a training that is given none."""
@@ -101,7 +101,10 @@ class BnadaptCLI(LightningCLI):
         """Refuse a checkpoint of another network than the command line or a config asks for."""
         defaults = self._subcommand_parsers[self.config.subcommand].get_defaults().model.init_args
         for name in NETWORK_PARAMETERS:
-            if asked.get(name) not in (defaults[name], self.stored.parameters[name]):
+            given = asked.get(name)
+            if isinstance(given, dict):  # the checkpoint holds the weights
+                given = {key: value for key, value in given.items() if key != DOWNLOADED} or None
+            if given not in (defaults[name], self.stored.parameters[name]):
                 raise InputError(
                     f"{self.stored.path}: holds a network with {name} {self.stored.parameters[name]}, --model.{name}"
                     f" asks for {asked.get(name)}; leave out --model.{name}, or take another checkpoint."
@@ -196,7 +199,8 @@ class BnadaptCLI(LightningCLI):
         segmenting = {name: self._segmenting(name, options) for name, options in preview.options.items()}
         judge = self._next_command("recommend") if preview.can_be_judged else None
         print_preview(preview)
-        write_preview(preview, Commands(segmenting, judge, source_summary_command(self._ckpt_path)), folder)
+        summary = source_summary_command(self.arguments, self._ckpt_path)
+        write_preview(preview, Commands(segmenting, judge, summary), folder)
         print_page(folder / "index.html")
         self._print_next("recommend" if judge else "adapt")
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from bnadapt.distances import MEASURES
@@ -13,6 +12,7 @@ from bnadapt.gain import Verdict
 from bnadapt.reports.latents import LatentFindings, answer, by_state, details
 from bnadapt.reports.preview import Preview
 from bnadapt.reports.preview_page import foreground_sentence
+from bnadapt.terminal import Console
 
 ORDER = ("iou", "dice", "precision", "recall")
 
@@ -27,7 +27,7 @@ def print_scores(scores: Mapping[str, float], adapted_to: str | None) -> None:
     found = [f"{value:.3f} on {tag.split('/')[1]}" for tag, value in scores.items() if tag.endswith("/iou")]
     state = f"adapted to {adapted_to}" if adapted_to else "not adapted"
     what = "Mean IoU" if any("/iou/" in tag for tag in scores) else "Foreground IoU"
-    _console().print(f"{what} {' and '.join(found)}; the network is {state}.", highlight=False, style="bold")
+    Console().print(f"{what} {' and '.join(found)}; the network is {state}.", style="bold")
     rows: dict[str, dict[str, float]] = {}
     for tag, value in scores.items():
         _, name, measure, *label = tag.split("/")
@@ -36,7 +36,7 @@ def print_scores(scores: Mapping[str, float], adapted_to: str | None) -> None:
     table = Table("test set", *measures)
     for name, values in rows.items():
         table.add_row(name, *(f"{values[measure]:.4f}" for measure in measures))
-    _console().print(table)
+    Console().print(table)
 
 
 def print_training(best: Path | None, score: float | None, last: Path | None) -> None:
@@ -47,16 +47,16 @@ def print_training(best: Path | None, score: float | None, last: Path | None) ->
         score: its foreground IoU on the source's validation block.
         last: the checkpoint of the last epoch.
     """
-    console = _console()
+    console = Console()
     if best and score is not None:
-        console.print(f"Best: {best}, IoU {score:.3f} on the source's validation block", highlight=False)
+        console.print(f"Best: {best}, IoU {score:.3f} on the source's validation block")
     if last:
-        console.print(f"Last: {last}", highlight=False)
+        console.print(f"Last: {last}")
 
 
 def print_next(command: str) -> None:
     """What one would type next."""
-    _console().print(f"Next: {command}", highlight=False)
+    Console().print(f"Next: {command}")
 
 
 def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
@@ -66,7 +66,7 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
         record: of the adaptation, as it is written beside the checkpoint.
         path: the adapted checkpoint.
     """
-    console = _console()
+    console = Console()
     console.print(
         f"Adapted {record['batchnorm_layers']} BatchNorm layers to {record['target']}: {record['tiles']} tiles,"
         f" {record['pixels'] / 1e6:.1f} Mpixel, {record['seconds']:.1f} s."
@@ -78,9 +78,9 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
         reached = "converged" if record["converged"] else "NOT converged"
         console.print(f"The statistics have {reached} to a standard error of {record['until']['tolerance']}.")
     if proportions := record["class_proportions"]:
-        console.print(_said_of_proportions(proportions), highlight=False)
+        console.print(_said_of_proportions(proportions))
     for kind, extension in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):
-        console.print(f"{kind}: {path.with_suffix(extension)}", highlight=False)
+        console.print(f"{kind}: {path.with_suffix(extension)}")
 
 
 def _said_of_proportions(record: Mapping[str, Any]) -> str:
@@ -109,30 +109,29 @@ def print_source_summary(pixels: Sequence[float], iou: float, path: Path) -> Non
         path: the checkpoint that holds it now.
     """
     shares = ", ".join(f"{count / sum(pixels):.1%}" for count in pixels)
-    _console().print(
+    Console().print(
         f"The summary of the source is in {path}: class moments of {sum(pixels) / 1e6:.1f} labelled Mpixel, by class"
         f" {shares}; foreground IoU {iou:.3f} on held-out tiles.",
-        highlight=False,
     )
 
 
 def print_verdict(verdict: Verdict) -> None:
     """What to do and what to expect, and what to look at."""
-    console = _console()
-    console.print(verdict.sentence(), highlight=False, style="bold")
+    console = Console()
+    console.print(verdict.sentence(), style="bold")
     for alarm in verdict.alarms:
-        console.print(f"{alarm.name}: {alarm.sentence}", highlight=False)
+        console.print(f"{alarm.name}: {alarm.sentence}")
 
 
 def print_preview(preview: Preview) -> None:
     """How much the candidates make foreground, and where they disagree."""
-    _console().print(foreground_sentence(preview), highlight=False, style="bold")
+    Console().print(foreground_sentence(preview), style="bold")
 
 
 def print_distances(findings: LatentFindings) -> None:
     """The answer, the mean over layers of every measure in every state, and what they say."""
-    console = _console()
-    console.print(answer(findings), highlight=False, style="bold")
+    console = Console()
+    console.print(answer(findings), style="bold")
     states = list(by_state(findings.rows))
     titles = {"noise_floor": "two halves of the source", "unadapted": "without", "adapted": "with adaptation"}
     table = Table("distance, mean over layers", *(titles[state] for state in states))
@@ -141,17 +140,17 @@ def print_distances(findings: LatentFindings) -> None:
         table.add_row(MEASURES[measure].title, *values)
     console.print(table)
     for sentence in details(findings):
-        console.print(sentence, highlight=False)
+        console.print(sentence)
 
 
 def print_answer(findings: LatentFindings) -> None:
     """What adaptation did to the distances, in a sentence."""
-    _console().print(answer(findings), highlight=False)
+    Console().print(answer(findings))
 
 
 def print_page(page: Path) -> None:
     """Where a page is."""
-    _console().print(f"Page: {page}", highlight=False)
+    Console().print(f"Page: {page}")
 
 
 def print_export(name: str, path: Path) -> None:
@@ -162,18 +161,11 @@ def print_export(name: str, path: Path) -> None:
         "bioimageio": f"bioimageio.core has tested it; to test it again: bioimageio test {path}",
         "state_dict": "torch.load reads it",
     }[name]
-    _console().print(f"Exported: {path} ({path.stat().st_size / 1e6:.1f} MB); {how}.", highlight=False)
+    Console().print(f"Exported: {path} ({path.stat().st_size / 1e6:.1f} MB); {how}.")
 
 
 def print_prediction(count: int, total: int, blank: int, folder: Path) -> None:
     """How much of the images was segmented, how many of them were blank, and where the result is."""
     of_all = f" of {total}" if count < total else ""
     of_these = f", of which {blank} {'was' if blank == 1 else 'were'} blank and so background" if blank else ""
-    _console().print(
-        f"Segmented {count}{of_all} images{of_these}: masks and probabilities are in {folder}", highlight=False
-    )
-
-
-def _console() -> Console:
-    """Paths are printed whole and as they are."""
-    return Console(soft_wrap=True, markup=False)
+    Console().print(f"Segmented {count}{of_all} images{of_these}: masks and probabilities are in {folder}")

@@ -1,6 +1,5 @@
 """The main job from end to end: train on a source, test, adapt to a target, test again, by the commands."""
 
-import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -21,6 +20,7 @@ from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.files import atomic_write
 from bnadapt.reports.document import Table
 from bnadapt.reports.panels import comparison
+from bnadapt.text import shell_line
 
 COLUMNS = {
     "iou_source": "source IoU",
@@ -201,7 +201,7 @@ class Demo(Study):
 
 def _command(*arguments: str) -> BnadaptCLI:
     """Print a command of bnadapt, and do it."""
-    print(f"\n$ bnadapt {shlex.join(arguments)}", flush=True)
+    print(f"\n$ bnadapt {shell_line(arguments)}", flush=True)
     return main(list(arguments))
 
 

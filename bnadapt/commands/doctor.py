@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 from packaging.requirements import Requirement
-from rich.console import Console
 from torch import nn
 
 from bnadapt import __version__
 from bnadapt.data.em import data_folder, registered
+from bnadapt.terminal import Console
 
 SHOWN = ("torch", "lightning", "torchmetrics", "segmentation-models-pytorch", "albumentations", "pot", "tensorboard")
 EXTRAS = {"studies": "studies", "share": "exchange"}  # what they are for: ONNX and packages of bioimage.io, the second
@@ -25,7 +25,7 @@ FASTER = 1.3  # from which ratio of times on bfloat16 is recommended
 
 def main() -> None:
     """Print it; what is missing comes last, each with its remedy."""
-    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console = Console()
     for title, text in sections():
         console.print(f"{title + ':':11}{text}")
     found = list(missing())

@@ -1,12 +1,9 @@
 """The command line of `bnadapt import`."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from bnadapt.commands.parser import PlainParser
 from bnadapt.data.intensity import IntensityName
@@ -16,6 +13,8 @@ from bnadapt.exchange.packages import is_package, read_package
 from bnadapt.exchange.state_dicts import read_weights
 from bnadapt.files import refuse_existing, refuse_inputs, try_place
 from bnadapt.networks.registry import is_import_path
+from bnadapt.terminal import Console
+from bnadapt.text import shell_line
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,11 +30,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_function_arguments(import_network, as_positional=True)
     options = parser.parse_args(list(arguments))
     foreign, path = import_network(**options.as_dict())
-    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console = Console()
     console.print(f"Imported {foreign.network}, trained on images scaled by {foreign.intensity}: {path}")
     network = ["--model.network", foreign.network] if is_import_path(foreign.network) else []
     images = ["--data.target", "Folder", "--data.target.images", "IMAGES"]
-    console.print(f"Next: {shlex.join(['bnadapt', 'adapt', '--ckpt_path', str(path), *network, *images])}")
+    console.print(f"Next: {shell_line(['bnadapt', 'adapt', '--ckpt_path', str(path), *network, *images])}")
 
 
 def import_network(

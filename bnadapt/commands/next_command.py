@@ -1,10 +1,12 @@
 """The command that one would type next, with the options of the one that is done."""
 
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-KEPT = ("config", "c", "data.tile_size", "data.overlap", "model", "model.network", "trainer.accelerator")
+from bnadapt.text import shell_line
+
+NETWORK = ("model", "model.network")  # which the user names, see bnadapt.networks.trust
+KEPT = ("config", "c", "data.tile_size", "data.overlap", "trainer.accelerator", *NETWORK)
 SEEN = ("data.intensity", "data.pixel_size_nm")  # asked for beside what a checkpoint remembers
 TARGET, TARGET_MASKS = "data.target", "data.target.masks"
 IMAGES = ["--data.target", "Folder", "--data.target.images", "IMAGES"]
@@ -25,13 +27,19 @@ def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, more: Seque
     kept = [token for known, option in options if known in seen or _is_kept(known, name) for token in option]
     if not {"config", "c", TARGET} & {known for known, _ in options}:
         kept = [*IMAGES, *kept]
-    return shlex.join(["bnadapt", name, "--ckpt_path", str(ckpt_path), *kept, *more])
+    return shell_line(["bnadapt", name, "--ckpt_path", str(ckpt_path), *kept, *more])
 
 
-def source_summary_command(ckpt_path: Path) -> str:
-    """The command line that adds to a checkpoint what is to be known of its source; its images are to be filled in."""
-    source = "--data.source Folder --data.source.images IMAGES --data.source.masks MASKS"
-    return f"bnadapt source_summary --ckpt_path {shlex.quote(str(ckpt_path))} {source}"
+def source_summary_command(done: Sequence[str], ckpt_path: Path) -> str:
+    """The command line that adds to a checkpoint what is to be known of its source; its images are to be filled in.
+
+    Args:
+        done: what stood behind `bnadapt`; its network is kept.
+        ckpt_path: checkpoint that the command takes.
+    """
+    source = ["--data.source", "Folder", "--data.source.images", "IMAGES", "--data.source.masks", "MASKS"]
+    network = [token for option in _options(done[1:]) if _name_of(option[0]) in NETWORK for token in option]
+    return shell_line(["bnadapt", "source_summary", "--ckpt_path", str(ckpt_path), *source, *network])
 
 
 def has_masks(done: Iterable[str]) -> bool:

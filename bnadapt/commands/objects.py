@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 from rich.progress import track
 
 from bnadapt.commands.parser import PlainParser
 from bnadapt.data.voxel import Voxel
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write, refuse_existing, refuse_inputs, try_place
+from bnadapt.terminal import Console
 from bnadapt.volumes.label_volume import check_label_path, write_labels
 from bnadapt.volumes.objects import Objects, find_objects
 from bnadapt.volumes.objects_table import section_table, volume_table
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     parser = PlainParser(prog="bnadapt objects", description=table_of_objects.__doc__)
     parser.add_function_arguments(table_of_objects)
-    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console = Console()
     for line in table_of_objects(**parser.parse_args(list(arguments)).as_dict()):
         console.print(line)
 

@@ -62,6 +62,12 @@ def check_options(arguments: Sequence[str]) -> None:
             raise InputError(f"{command}: {refusal}.")
 
 
+def options_of_commands() -> set[str]:
+    """Names of the options of all commands that are LightningCLI's, without those of trainer, model and data."""
+    own = (parameters(ours("commands/trainer.py"), "AdaptationTrainer", command) for command in COMMANDS)
+    return {*OF_COMMAND, *(name for each in own for name in each)} - {"model", "datamodule", "dataloaders"}
+
+
 def check_study_options(name: str, arguments: Sequence[str]) -> None:
     """The same for `bnadapt study NAME`."""
     if name not in STUDIES:

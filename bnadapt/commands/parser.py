@@ -1,17 +1,23 @@
 """Argument parsers that refuse in one sentence, with the nearest right name."""
 
 import inspect
+import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, NamedTuple, NoReturn
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, get_args, get_origin
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from bnadapt.commands.options import refusal_of_option
+from bnadapt.commands.config_files import MODE, read_config
+from bnadapt.commands.options import options_of_commands, refusal_of_option
 from bnadapt.errors import InputError
+
+log = logging.getLogger(__name__)
 
 NOISE = (
     "Does not validate against any of the Union subtypes",
@@ -34,6 +40,7 @@ KINDS = {
     "collections.abc.Sequence": "a list",
     "collections.abc.Mapping": "a mapping of names to values",
 }
+OF_TARGET = ("predict", "preview", "export")  # commands that read the target alone
 CLASSES = {  # where the classes are that options of these names take, and what they are subclasses of
     "source": ("bnadapt.data", "bnadapt.data.Domain"),
     "target": ("bnadapt.data", "bnadapt.data.Domain"),
@@ -49,8 +56,78 @@ CLASSES = {  # where the classes are that options of these names take, and what 
 }
 
 
+class Verbatim(str):
+    """A value of an option of a class, such as `--data.target.images`, that is read once it is known what it is."""
+
+
 class OneSentence:
-    """A parser whose refusals are the sentence of an InputError; what is true or false may stand alone for true."""
+    """A parser whose refusals are the sentence of an InputError; what is true or false may stand alone for true.
+
+    Options on the command line go before those of a config, wherever it is given.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"parser_mode": MODE, **kwargs})
+
+    def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+        """Parse arguments, in which names may be such as `[1]` or `null`."""
+        given = list(sys.argv[1:] if args is None else args)
+        if strange := [each for each in given if re.search("[\ud800-\udfff]", each)]:
+            raise InputError(
+                f"{strange[0]}: is no name in UTF-8, as configs hold them; rename it, or give a link to it."
+            )
+        return super().parse_args(self._verbatim(self._configs_first(given)), *others, **options)
+
+    def parse_path(self, path: str, *args: Any, **options: Any) -> Any:
+        """Parse a config, which another command may have kept."""
+        own = {action.dest.partition(".")[0] for action in self._actions}
+        is_of_target = self.prog.split()[-1] in OF_TARGET
+        text, left_out = read_config(Path(path), own, self.options_of_others(), is_of_target)
+        if left_out:
+            log.warning("%s: %s left out, which other commands take.", path, ", ".join(left_out))
+        return self.parse_string(text, Path(path).name, *args, **options)
+
+    def parse_object(self, given: Any, *args: Any, **options: Any) -> Any:
+        """Parse values of options by name."""
+        if isinstance(given, Namespace):
+            for name, value in given.items():
+                if isinstance(value, Verbatim):  # it is known by now what the class takes
+                    given[name] = str(value)
+        return super().parse_object(given, *args, **options)
+
+    def options_of_others(self) -> Collection[str]:
+        """Names of options that other commands have."""
+        return ()
+
+    def _configs_first(self, arguments: list[str]) -> list[str]:
+        if self._subparsers:  # a command's configs are its own
+            return arguments
+        names = {name for each in self._actions if isinstance(each, ActionConfigFile) for name in each.option_strings}
+        starts = [index for index, each in enumerate(arguments) if each.partition("=")[0] in names]
+        taken = {place for index in starts for place in (index, index + 1)[: 1 if "=" in arguments[index] else 2]}
+        places = sorted(range(len(arguments)), key=lambda place: place not in taken)
+        return [arguments[place] for place in places]
+
+    def _verbatim(self, arguments: list[str]) -> list[str]:
+        """Keep values of options of classes from being read as YAML before these classes know what they take."""
+        kept: list[str] = []
+        for each in arguments:
+            name, equals, value = each.partition("=")
+            if kept and self._is_of_a_class(kept[-1]) and not each.startswith("--"):
+                kept.append(Verbatim(each))
+            elif equals and self._is_of_a_class(name) and not value.startswith("-"):
+                kept += [name, Verbatim(value)]
+            else:
+                kept.append(each)
+        return kept
+
+    def _is_of_a_class(self, name: str) -> bool:
+        if not name.startswith("--") or "." not in name or name in self._option_string_actions:
+            return False
+        parts = name.split(".")
+        above = (self._option_string_actions.get(".".join(parts[:length])) for length in range(len(parts) - 1, 0, -1))
+        kind = getattr(next(filter(None, above), None), "_typehint", None)
+        return kind is not None and not any(get_origin(each) in (dict, Mapping) for each in (kind, *get_args(kind)))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse, with what the message says in one sentence."""
@@ -73,6 +150,10 @@ class OneSentence:
 
 class CommandParser(OneSentence, LightningArgumentParser):
     """Of the commands that are LightningCLI's."""
+
+    def options_of_others(self) -> Collection[str]:
+        """Names of options that other commands have."""
+        return options_of_commands()
 
     def add_method_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
         """Add the parameters of a method as options."""

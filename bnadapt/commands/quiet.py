@@ -24,10 +24,9 @@ UNWANTED = (  # warnings, as regular expressions
 
 
 def quiet() -> None:
-    """Drop messages that tell a user of bnadapt nothing, and say warnings without the line of code that gave them."""
+    """Drop messages that tell a user of bnadapt nothing."""
     for pattern in UNWANTED:
         warnings.filterwarnings("ignore", pattern)
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     for name in (
         "utilities.rank_zero",
         "accelerators.cuda",

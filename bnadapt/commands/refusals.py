@@ -11,6 +11,7 @@ from typing import TextIO
 
 from bnadapt.errors import InputError
 from bnadapt.files import refusal_of_place
+from bnadapt.text import visible
 
 ENDING = (signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else (signal.SIGTERM,)
 OUT_OF_MEMORY = ("CUDA out of memory", "can't allocate memory", "MPS backend out of memory")  # RuntimeErrors of torch
@@ -41,7 +42,7 @@ def refusals() -> Iterator[None]:
         if refusal is None:
             raise
         sentence = " ".join(str(refusal).split())
-        print(f"bnadapt: error: {sentence}", file=sys.stderr)
+        print(f"bnadapt: error: {visible(sentence)}", file=sys.stderr)
         sys.exit(2)
 
 

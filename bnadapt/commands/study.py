@@ -1,6 +1,5 @@
 """The command line of studies: `bnadapt study NAME --config FILE` and `bnadapt study report FOLDER`."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from bnadapt.commands.options import check_study_options
 from bnadapt.errors import InputError
 from bnadapt.studies import STUDIES
+from bnadapt.text import shell_line
 
 if TYPE_CHECKING:
     from bnadapt.experiments.study import Study
@@ -99,7 +99,7 @@ def _run(name: str, arguments: Sequence[str]) -> None:
     except KeyboardInterrupt:
         print("bnadapt: interrupted; the same command goes on where it stopped.", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    command = shlex.join(["bnadapt", "study", name, *arguments])
+    command = shell_line(["bnadapt", "study", name, *arguments])
     try:
         study.tables([(case, folders.records.read(case)) for case in cases]).write(folder)
         write_config(folder, kind, options, command)
@@ -111,13 +111,12 @@ def _run(name: str, arguments: Sequence[str]) -> None:
 
 def _tell(folder: Path, page: "Document") -> None:
     """Print what was found, and where the page is."""
-    from rich.console import Console
-
     from bnadapt.reports.document import Answer, Bullets, Table
+    from bnadapt.terminal import Console
 
-    console = Console(soft_wrap=True, markup=False)
+    console = Console()
     console.print(f"\n{page.title}", style="bold")
     for part in page.parts:
         if isinstance(part, Answer | Bullets) or (isinstance(part, Table) and len(part.rows) <= FEW_ROWS):
-            console.print(part.text if isinstance(part, Answer) else part.markdown(), highlight=False)
-    console.print(f"Page: {folder / 'index.html'}", highlight=False)
+            console.print(part.printed())
+    console.print(f"Page: {folder / 'index.html'}")

@@ -355,8 +355,8 @@ class AdaptationTrainer(Trainer):
             model: the task.
             datamodule: the numbers of its target's scaling, and an image to test with, are the model's.
             ckpt_path: checkpoint of the trained or adapted network.
-            format: `torchscript`, `onnx`, `bioimageio` (a package with both weights of torch, tested by
-                bioimageio.core), or `state_dict` (weights alone, which need no target).
+            format: `torchscript`, `onnx`, `bioimageio` (a package with both weights of torch, or TorchScript alone of a
+                class of your own; tested by bioimageio.core), or `state_dict` (weights alone, which need no target).
             output: file to write; by default CKPT_PATH with the format's extension.
             overwrite: whether to replace what an earlier run has written there.
             about: what a package says of itself: --about.authors '["NAME"]' and --about.license are needed.

@@ -1,6 +1,7 @@
 """The LightningDataModule that pairs a source with a target."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import cached_property, partial
@@ -25,6 +26,7 @@ from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
+MOST_WORKERS = 512  # processes; beyond, they take all that a machine has
 MOST_OF_A_SECTION = 8  # tiles that are drawn together where a section costs as much to read as several do
 
 
@@ -100,6 +102,11 @@ class DomainPair(LightningDataModule):
             batch_size=batch_size,
             adaptation_tiles=adaptation_tiles,
         )
+        _check_range("num_workers", num_workers, 0, MOST_WORKERS)
+        _check_range("overlap", overlap, 0, tile_size - 1)
+        _check_range("margin", margin, 0, None)
+        if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
+            raise InputError(f"pixel_size_nm is {pixel_size_nm}; set --data.pixel_size_nm above 0, or leave it out.")
         if source is not None and sources:
             raise InputError("there are --data.source and --data.sources; leave out one of them.")
         self.source = pooled(sources, source_weights) if sources else source
@@ -116,8 +123,6 @@ class DomainPair(LightningDataModule):
         self.target_crops = target_crops
         self.tile_size = tile_size
         self.overlap = tile_size // 8 if overlap is None else overlap
-        if margin is not None and margin < 0:
-            raise InputError(f"margin is {margin}; set --data.margin to 0 or more pixels.")
         self.block_size = block_size
         self.margin = margin
         self.blocks = self.blocks_of_tiles
@@ -257,10 +262,10 @@ class DomainPair(LightningDataModule):
     ) -> DrawnTiles:
         """`count` tiles of `source` or `target`, drawn at random from what adaptation may read.
 
-        They are the same, in the same order, in every call with the same seed.
+        They are the same, in the same order, in every call with the same seed, and whatever the files are called.
         """
         domain = self._needed(which)
-        sections = domain.adaptation()
+        sections = _by_content(domain.adaptation())
         order = shuffled([section.domain for section in sections], np.random.default_rng(seed))
         readers = [partial(self._prepare, which, domain, sections[index]) for index in order]
         deepest = max((section.depth for section in sections), default=1)
@@ -352,6 +357,13 @@ class DomainPair(LightningDataModule):
         )
 
 
+def _by_content(sections: list[Section]) -> list[Section]:
+    """Sections in an order that does not depend on their names, where their content is told."""
+    if not all(section.content for section in sections):
+        return sections
+    return sorted(sections, key=lambda section: (section.content(), section.name))
+
+
 def shuffled(groups: Sequence[str], generator: np.random.Generator) -> list[int]:
     """Indices in random order, in which the groups alternate as far as each has members."""
     order = generator.permutation(len(groups)).tolist()
@@ -375,6 +387,12 @@ def _check_counts(**counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and count < 1:
             raise InputError(f"{name} is {count}; set --data.{name} to at least 1.")
+
+
+def _check_range(name: str, number: int | None, least: int, most: int | None) -> None:
+    if number is not None and (number < least or (most is not None and number > most)):
+        to = "or more" if most is None else f"to {most}"
+        raise InputError(f"{name} is {number}; set --data.{name} to {least} {to}.")
 
 
 def report_blank(context: str, blank: Sequence[str], count: int, consequence: str) -> None:

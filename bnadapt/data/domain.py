@@ -25,6 +25,7 @@ class Section:
         pixel_size_nm: side of a pixel in nanometres, where known.
         group: sections of one group never fall into different blocks.
         depth: sections that are stored together, so that one costs as much to read as all of them.
+        content: gives what tells its content from others', whatever it is called; by default its place tells.
         domain: name of its domain where several are pooled.
     """
 
@@ -34,6 +35,7 @@ class Section:
     pixel_size_nm: float | None = None
     group: str | None = None
     depth: int = 1
+    content: Callable[[], str] | None = None
     domain: str = ""
 
     def without_mask(self) -> "Section":

@@ -1,6 +1,7 @@
 """A user's own images: a folder of PNG, JPEG or TIFF files, with or without masks."""
 
 import logging
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from bnadapt.data.domain import Domain, Section
 from bnadapt.data.masks import as_classes, from_colours
 from bnadapt.data.readers import IMAGE_EXTENSIONS, read_image, read_mask_values
 from bnadapt.errors import InputError
+from bnadapt.provenance import sampled_digest
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ class Folder(Domain):
         self.images = Path(images)
         self.masks = Path(masks) if masks else None
         self.mask_suffix = mask_suffix
+        if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
+            raise InputError(f"{images}: pixel_size_nm is {pixel_size_nm}; give a number of nanometres above 0.")
         self.pixel_size_nm = pixel_size_nm
         self.classes = tuple(classes)
         self.ignored = ignored
@@ -114,7 +118,8 @@ class Folder(Domain):
 
     def _section(self, image: Path, mask: Path | None) -> Section:
         read_mask = partial(_read_mask, mask, len(self.classes), self.ignored, self.colours) if mask else None
-        return Section(image.name, partial(read_image, image), read_mask, self.pixel_size_nm)
+        content = partial(sampled_digest, image)
+        return Section(image.name, partial(read_image, image), read_mask, self.pixel_size_nm, content=content)
 
     def _mask_files(self) -> dict[str, Path]:
         """The masks by the names of their images without extension."""

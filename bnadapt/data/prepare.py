@@ -9,6 +9,8 @@ from bnadapt.data.domain import Section
 from bnadapt.data.intensity import Scaling, by_data_type
 from bnadapt.errors import InputError
 
+LARGEST_ZOOM = 16  # enlarged further, an image of usual size leaves no memory
+
 
 @dataclass(frozen=True)
 class PreparedSection:
@@ -69,6 +71,11 @@ def prepare(
     dtype, blank = image.dtype, is_blank(image)
     image = np.zeros(image.shape, np.float32) if blank else by_data_type(image)
     factor = zoom * (section.pixel_size_nm / pixel_size_nm if pixel_size_nm and section.pixel_size_nm else 1)
+    if factor > LARGEST_ZOOM:
+        raise InputError(
+            f"{context}/{section.name}: would be enlarged {factor:g} times, from pixels of {section.pixel_size_nm} nm"
+            f" to {pixel_size_nm} nm and {zoom:g} times; check --data.pixel_size_nm, and that the checkpoint is yours."
+        )
     if factor != 1:
         new_size = tuple(max(1, round(side * factor)) for side in size)
         image, mask = resampled(image, new_size), None if mask is None else resampled_mask(mask, new_size)

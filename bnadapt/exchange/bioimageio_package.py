@@ -1,5 +1,6 @@
 """Packages of bioimage.io: weights as state dict and TorchScript, with test images and the target's normalisation."""
 
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -16,36 +17,56 @@ from bnadapt.errors import InputError
 from bnadapt.exchange.exported import Export
 from bnadapt.exchange.files import traced
 from bnadapt.exchange.package_weights import described_like
+from bnadapt.networks.registry import is_built_in
 
 STEP = 16  # pixels that sides may grow by; the network pads what it needs
 SMALLEST = 32
+NO_NAME = r"[^a-zA-Z0-9_+() -]"  # characters that names of models do not have
 ADABN = "Li et al., Revisiting Batch Normalization For Practical Domain Adaptation, 2016"
 
 
 def write(export: Export, path: Path) -> None:
-    """A package, once `bioimageio.core` has tested it: a new one, or that of others with the network's weights.
+    """A new package, once `bioimageio.core` has tested it; or that of others, with the network's weights.
 
     Raises:
-        InputError: the packages for it are missing, authors and licence are not given, or the test fails.
+        InputError: the packages for it are missing, authors and licence are not given, the test fails, or the package
+            of others names what it may not, see `bnadapt.networks.trust`.
     """
     if find_spec("bioimageio") is None or find_spec("bioimageio.core") is None:
         raise InputError("export: packages of bioimage.io need bioimageio.core; pip install 'bnadapt[share]'.")
-    if export.like is None and (export.about is None or not export.about.authors):
+    with _silence(), tempfile.TemporaryDirectory() as folder:
+        (_write_new if export.like is None else _write_like)(export, Path(folder), path)
+
+
+def _write_new(export: Export, folder: Path, path: Path) -> None:
+    from bioimageio.spec import save_bioimageio_package
+
+    if export.about is None or not export.about.authors:
         raise InputError(
             "export: a package names who made it, and how it may be used; give --about.authors '[\"NAME\"]' and"
             " --about.license, such as CC-BY-4.0."
         )
-    with _silence(), tempfile.TemporaryDirectory() as folder:
-        from bioimageio.spec import save_bioimageio_package
-
-        describe = _described if export.like is None else described_like
-        try:
-            save_bioimageio_package(describe(export, Path(folder)), output_path=path)
-        except ValueError as error:  # of pydantic, which says what it does not take
-            raise InputError(f"export: {_first_words(error)}; check --about.") from error
-        report = report_on(path)
+    try:
+        save_bioimageio_package(_described(export, folder), output_path=path)
+    except ValueError as error:  # of pydantic, which says what it does not take
+        raise InputError(f"export: {_first_words(error)}; check --about.") from error
+    report = report_on(path)
     if report.status != "passed":
         raise InputError(f"export: the package does not pass bioimageio.core's own test: {_first_error(report)}")
+
+
+def _write_like(export: Export, folder: Path, path: Path) -> None:
+    from bioimageio.spec import ValidationContext, save_bioimageio_package
+
+    try:
+        with ValidationContext(perform_io_checks=False):  # which ask for all addresses that a package mentions
+            save_bioimageio_package(described_like(export, folder), output_path=path, local_files_only=True)
+    except InputError:
+        raise
+    except (ValueError, OSError, RuntimeError) as error:
+        raise InputError(
+            f"{export.like}: cannot be written anew ({_first_words(error)}); take another package."
+        ) from error
 
 
 def report_on(path: Path) -> Any:
@@ -64,7 +85,7 @@ def _described(export: Export, folder: Path) -> Any:
     np.save(folder / "probabilities.npy", export.expected(pixels))
     (folder / "README.md").write_text(document(export), encoding="utf-8")
     _draw(export, folder / "cover.png")
-    name = about.name or f"{export.parameters['network'].replace('/', ' ')} adapted to {export.target}"[:64]
+    name = about.name or re.sub(NO_NAME, " ", f"{export.parameters['network']} adapted to {export.target}")[:64]
     return v0_5.ModelDescr(
         name=name,
         description=about.description or f"Segments {', '.join(export.classes[1:])} in electron-microscopy images",
@@ -134,14 +155,16 @@ def _output(export: Export, folder: Path) -> Any:
 def _weights(export: Export, folder: Path) -> Any:
     from bioimageio.spec.model import v0_5
 
-    module = export.probabilities
-    torch.save(module.state_dict(), folder / "weights.pth")
+    module, version = export.probabilities, torch.__version__.partition("+")[0]
     traced(module, export.sample.shape[1]).save(str(folder / "weights.pt"))
+    script = v0_5.TorchscriptWeightsDescr(source=folder / "weights.pt", pytorch_version=version)
+    if not is_built_in(export.parameters["network"]):  # code that no package may name, see bnadapt.networks.trust
+        return v0_5.WeightsDescr(torchscript=script)
+    torch.save(module.state_dict(), folder / "weights.pth")
     (folder / "environment.yaml").write_text(
         f"name: bnadapt\nchannels: [conda-forge]\ndependencies: [python=3.12, pip, pip: [bnadapt=={__version__}]]\n",
         encoding="utf-8",
     )
-    version = torch.__version__.partition("+")[0]
     named = {name: export.parameters[name] for name in ("network", "in_channels", "num_classes")}
     return v0_5.WeightsDescr(
         pytorch_state_dict=v0_5.PytorchStateDictWeightsDescr(
@@ -154,9 +177,7 @@ def _weights(export: Export, folder: Path) -> Any:
             pytorch_version=version,
             dependencies=v0_5.FileDescr(source=folder / "environment.yaml"),
         ),
-        torchscript=v0_5.TorchscriptWeightsDescr(
-            source=folder / "weights.pt", pytorch_version=version, parent="pytorch_state_dict"
-        ),
+        torchscript=script.model_copy(update={"parent": "pytorch_state_dict"}),
     )
 
 
@@ -220,7 +241,7 @@ def _identifier(name: str) -> str:
     return "".join(each if each.isalnum() else "_" for each in name)
 
 
-def _first_words(error: ValueError) -> str:
+def _first_words(error: Exception) -> str:
     """Which value is not taken, and why."""
     errors = getattr(error, "errors", None)
     if errors is None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bnadapt.exchange.scaling import FixedScaling
 from bnadapt.networks import build_network, with_background
+from bnadapt.networks.trust import accepted, outline
 
 
 class Probabilities(nn.Module):
@@ -50,5 +51,13 @@ class OfPixels(nn.Module):
 
 
 def probabilities_of(network: str, in_channels: int, num_classes: int, arguments: Mapping[str, Any]) -> Probabilities:
-    """A network by its name, as `bnadapt.networks.build_network`: what a package of bioimage.io names."""
-    return Probabilities(build_network(network, in_channels, num_classes, arguments), num_classes)
+    """A network that bnadapt knows by name: what a package of bioimage.io names.
+
+    Raises:
+        InputError: a package may not name this network, see `bnadapt.networks.trust`.
+    """
+    named = {"network": network, "network_args": arguments, "in_channels": in_channels, "num_classes": num_classes}
+    parameters = accepted(named, "the package")
+    outline(parameters)
+    built = build_network(network, in_channels, num_classes, parameters["network_args"] or {})
+    return Probabilities(built, num_classes)

@@ -1,15 +1,16 @@
 """Put adapted statistics into a package of bioimage.io that others have made; all else in it stays."""
 
-import shutil
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import torch
 
 from bnadapt.errors import InputError
+from bnadapt.exchange.archives import check_archive, is_inside
 from bnadapt.exchange.exported import Export
-from bnadapt.exchange.packages import described
+from bnadapt.exchange.packages import described, network_parameters
 from bnadapt.exchange.state_dicts import in_form_of, own_weights
 from bnadapt.provenance import sha256_of
 
@@ -22,36 +23,56 @@ def described_like(export: Export, folder: Path) -> Any:
     Weights of other formats are left out, and test outputs are computed anew.
 
     Raises:
-        InputError: it is no package with a state dict of the network.
+        InputError: it is no package with a state dict of the network, or names code that is not that of the network.
     """
     from bioimageio.spec import load_description
-    from bioimageio.spec.utils import read_yaml, write_yaml
+    from bioimageio.spec.utils import write_yaml
 
-    path = _unpacked(export.like, folder)
-    content = read_yaml(path)
-    weights = content["weights"].get(STATE_DICT)
-    if weights is None:
-        raise InputError(f"{export.like}: holds no state dict of torch; give the package that was imported.")
-    stored = folder / weights["source"]
+    check_archive(export.like)
+    model = described(export.like)
+    network_parameters(export.like, model, export.parameters["network"], "--model.network")
+    content = model.model_dump(mode="json", exclude_unset=True)
+    _check_processing(export.like, content)
+    with ZipFile(export.like) as archive:
+        archive.extractall(folder)
+    path = folder / "rdf.yaml"
+    weights = content["weights"][STATE_DICT]
+    stored = _inside(folder, weights, export.like)
     torch.save(in_form_of(stored, own_weights(export.network)), stored)
     content["weights"] = {STATE_DICT: {**weights, "sha256": sha256_of(stored), "parent": None}}
     write_yaml(content, path)
     for name, values in _outputs(path).items():
         tensor = next(each for each in content["outputs"] if each["id"] == name)["test_tensor"]
-        np.save(folder / tensor["source"], values)
+        np.save(_inside(folder, tensor, export.like), values)
         tensor["sha256"] = sha256_of(folder / tensor["source"])
     write_yaml(content, path)
-    return load_description(path)
+    return load_description(path, perform_io_checks=False)
 
 
-def _unpacked(package: Path, folder: Path) -> Path:
-    """The description of a package, whose files are put into a folder, all by names of their own."""
-    from bioimageio.spec import save_bioimageio_package
+def _check_processing(path: Path, content: dict[str, Any]) -> None:
+    """Refuse steps before and after the network that are code in the package.
 
-    archive = save_bioimageio_package(described(package), output_path=folder / "package.zip")
-    shutil.unpack_archive(archive, folder)
-    archive.unlink()
-    return folder / "rdf.yaml"
+    Raises:
+        InputError: there are such.
+    """
+    tensors = [*content["inputs"], *content["outputs"]]
+    steps = [step for each in tensors for step in (*each.get("preprocessing", ()), *each.get("postprocessing", ()))]
+    if any("callable" in step or "source" in step for step in steps):
+        raise InputError(
+            f"{path}: scales its images by code of its own, which is not run; give the format state_dict instead."
+        )
+
+
+def _inside(folder: Path, described_file: dict[str, Any], package: Path) -> Path:
+    """Where a file of a package lies that is unpacked.
+
+    Raises:
+        InputError: the package does not hold it.
+    """
+    name = described_file["source"]
+    if not is_inside(name) or not (folder / name).is_file():
+        raise InputError(f"{package}: names the file {name}, which is not in it; give one that holds all its files.")
+    return folder / name
 
 
 def _outputs(path: Path) -> dict[str, np.ndarray]:

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
+from bnadapt.exchange.archives import check_archive, is_inside
 from bnadapt.exchange.importing import Foreign
-from bnadapt.exchange.state_dicts import read_weights
+from bnadapt.exchange.state_dicts import fitted, read_weights
+from bnadapt.networks.trust import accepted, outline
 
 OURS = "bnadapt.exchange.probabilities_of"
 INTEGERS = (2**8 - 1, 2**16 - 1)
@@ -38,38 +40,34 @@ def read_package(path: Path, trusted: str | None, intensity: IntensityName | Non
     if find_spec("bioimageio") is None or find_spec("bioimageio.spec") is None:
         raise InputError("import: packages of bioimage.io need bioimageio.core; pip install 'bnadapt[share]'.")
     model = described(path)
-    weights = model.weights.pytorch_state_dict
-    if weights is None:
-        raise InputError(f"{path}: holds no state dict of torch, whose BatchNorm statistics could be adapted.")
-    if len(model.inputs) > 1 or len(model.outputs) > 1:
-        raise InputError(
-            f"{path}: takes {len(model.inputs)} inputs and gives {len(model.outputs)} outputs; give a model of one"
-            " image and one map of classes."
-        )
-    tensor, output = model.inputs[0], model.outputs[0]
-    name, arguments = _network(path, weights.architecture, trusted)
-    channels, classes = (_channels(each) for each in (tensor, output))
+    tensor = model.inputs[0]
+    parameters = network_parameters(path, model, trusted, "--network")
+    weights = _weights(path, model.weights.pytorch_state_dict)
+    if (tensors := outline(parameters)) is not None:
+        fitted(weights, tensors)
+    is_ours = _call(model.weights.pytorch_state_dict.architecture) == OURS
     return Foreign(
-        **{"network": name, "network_args": arguments, "in_channels": channels, "num_classes": max(2, classes)}
-        | (_own(weights.architecture.kwargs) if name == OURS else {}),
-        weights=_weights(weights),
-        intensity=intensity or _own_intensity(model) or _intensity(path, tensor.preprocessing),
+        **parameters,
+        weights=weights,
+        intensity=intensity or (_own_intensity(model) if is_ours else None) or _intensity(path, tensor.preprocessing),
         pixel_size_nm=_pixel_size(tensor),
     )
 
 
 def described(path: Path) -> Any:
-    """The model of a package, in the newest format.
+    """The model of a package, in the newest format; nothing that it names is run or fetched.
 
     Raises:
-        InputError: there is none, or it is not valid.
+        InputError: there is none, it is not valid, holds no state dict, or is not of one image and one map.
     """
     from bioimageio.spec import InvalidDescr, load_description
     from loguru import logger
 
+    if path.suffix == ".zip":
+        check_archive(path)
     logger.disable("bioimageio")
     try:
-        model = load_description(path, format_version="latest")
+        model = load_description(path, format_version="latest", perform_io_checks=False)
     except Exception as error:
         said = " ".join(str(error).split())[:200].rstrip(".")
         raise InputError(f"{path}: cannot be read as a package ({said}); give one of bioimage.io.") from error
@@ -77,37 +75,56 @@ def described(path: Path) -> Any:
         logger.enable("bioimageio")
     if isinstance(model, InvalidDescr) or model.type != "model":
         raise InputError(f"{path}: is no valid model of bioimage.io; `bioimageio validate-format {path}` tells why.")
+    if model.weights.pytorch_state_dict is None:
+        raise InputError(f"{path}: holds no state dict of torch, whose BatchNorm statistics could be adapted.")
+    if len(model.inputs) > 1 or len(model.outputs) > 1:
+        raise InputError(
+            f"{path}: takes {len(model.inputs)} inputs and gives {len(model.outputs)} outputs; give a model of one"
+            " image and one map of classes."
+        )
     return model
 
 
-def _network(path: Path, architecture: Any, trusted: str | None) -> tuple[str, dict[str, Any]]:
-    """Import path and arguments of the network; code of the package is not even unpacked unless the user names it."""
-    arguments = dict(architecture.kwargs)
-    if hasattr(architecture, "import_from"):
-        name, told = f"{architecture.import_from}.{architecture.callable}", ""
-    else:
-        source = str(architecture.source)
-        name, told = f"{Path(source).stem}.{architecture.callable}", f" of its file {source}"
-    if name not in (OURS, trusted):
-        raise InputError(
-            f"{path}: names the network {name}{told}, code that would be imported and run; look at it, and if you trust"
-            f" that code, name it yourself by --network {name}."
-        )
-    if told:
-        _unpack(architecture, path)
-    return name, arguments
+def network_parameters(path: Path, model: Any, requested: str | None, option: str) -> dict[str, Any]:
+    """The parameters of a package's network, see `bnadapt.networks.trust`.
+
+    Code in the package is not even unpacked unless the user names it.
+
+    Args:
+        path: of the package.
+        model: its description.
+        requested: network that the user names.
+        option: by which the user can do so.
+
+    Raises:
+        InputError: the package names code that the user does not name, or what no file may name.
+    """
+    architecture = model.weights.pytorch_state_dict.architecture
+    name, arguments = _call(architecture), dict(architecture.kwargs)
+    channels, classes = (_channels(each) for each in (model.inputs[0], model.outputs[0]))
+    parameters = {"network": name, "network_args": arguments, "in_channels": channels, "num_classes": max(2, classes)}
+    if name == OURS:
+        own = {"network_args": arguments.pop("arguments", None)} | arguments
+        parameters = {key: own.get(key) for key in parameters}
+    parameters = accepted(parameters, path, requested, option)
+    if not hasattr(architecture, "import_from"):
+        _unpack(path, architecture)
+    return parameters
 
 
-def _unpack(source: Any, path: Path) -> None:
+def _call(architecture: Any) -> str:
+    """Import path of what makes the network."""
+    module = getattr(architecture, "import_from", None) or Path(str(architecture.source)).stem
+    return f"{module}.{architecture.callable}"
+
+
+def _unpack(path: Path, code: Any) -> None:
     """Put code of a package where one works.
 
     Raises:
         InputError: another module has that name.
     """
-    from bioimageio.spec.utils import get_reader
-
-    reader = get_reader(source)
-    content, module = reader.read(), Path.cwd() / reader.original_file_name
+    content, module = _read(path, code), Path.cwd() / Path(str(code.source)).name
     if module.exists() and module.read_bytes() != content:
         raise InputError(f"{module}: is another file than that of {path}; remove it, or work in another folder.")
     if not module.exists():
@@ -115,17 +132,8 @@ def _unpack(source: Any, path: Path) -> None:
             raise InputError(
                 f"{path}: calls its code {module.name}, which is the name of an installed module; rename it."
             )
-        module.write_bytes(content)
-
-
-def _own(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What a package says that `export` has written."""
-    return {
-        "network": arguments["network"],
-        "network_args": dict(arguments["arguments"]),
-        "in_channels": arguments["in_channels"],
-        "num_classes": arguments["num_classes"],
-    }
+        with module.open("xb") as file:  # x follows no link
+            file.write(content)
 
 
 def _own_intensity(model: Any) -> IntensityName | None:
@@ -171,12 +179,28 @@ def _pixel_size(tensor: Any) -> float | None:
     return sizes[-1] if sizes else None
 
 
-def _weights(descriptor: Any) -> dict[str, Tensor]:
+def _weights(path: Path, descriptor: Any) -> dict[str, Tensor]:
     """The state dict that a package holds."""
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Path(folder) / Path(str(descriptor.source)).name
+        stored.write_bytes(_read(path, descriptor))
+        return read_weights(stored)
+
+
+def _read(path: Path, described_file: Any) -> bytes:
+    """A file of a package.
+
+    Raises:
+        InputError: it is missing, not as the package describes it, or lies elsewhere.
+    """
     from bioimageio.spec.utils import get_reader
 
-    reader = get_reader(descriptor)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / reader.original_file_name
-        path.write_bytes(reader.read())
-        return read_weights(path)
+    name = str(described_file.source)
+    folder = path.parent.resolve()
+    is_elsewhere = path.suffix != ".zip" and not (folder / name).resolve().is_relative_to(folder)
+    if not is_inside(name) or is_elsewhere:
+        raise InputError(f"{path}: names the file {name}, which is not in it; give a package that holds all its files.")
+    try:
+        return get_reader(described_file).read()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {name} cannot be read ({error}); copy the package again.") from error

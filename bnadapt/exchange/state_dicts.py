@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bnadapt.errors import InputError
 from bnadapt.exchange.exported import Export
+from bnadapt.networks.stored import load_tensors
 
 INSIDE = ("state_dict", "model_state_dict", "model", "network", "net", "params", "weights")
 """Names under which programs keep a state dict in a checkpoint."""
@@ -143,7 +144,7 @@ def _loaded(path: Path) -> Any:
         from safetensors.torch import load_file
 
         return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return load_tensors(path)
 
 
 def _is_state_dict(content: Any) -> bool:

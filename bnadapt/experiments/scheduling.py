@@ -13,7 +13,6 @@ import dask
 import torch
 from dask.distributed import Client, Future, LocalCluster, Worker, as_completed, get_worker
 from distributed.system import MEMORY_LIMIT
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
@@ -21,6 +20,7 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation
 from bnadapt.experiments.networks import SourceNetwork, quiet, trained
 from bnadapt.experiments.records import Records
+from bnadapt.terminal import Console
 from bnadapt.volumes.dask_client import connected
 
 AT_ONCE = 4  # cases that a worker is given together
@@ -58,7 +58,7 @@ def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, 
     """
     different = dict.fromkeys(cases)
     missing = [case for case in different if folders.records.read(case) is None]
-    console = Console(soft_wrap=True)
+    console = Console()
     if not different:
         return
     console.print(f"{len(different)} cases, of which {len(different) - len(missing)} are measured already.")
@@ -68,7 +68,7 @@ def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, 
         _measure_here(missing, folders, console)
         return
     with _client(scheduler, workers, _pieces(missing)) as (client, threads):
-        console.print(f"Dashboard: {client.dashboard_link}", highlight=False)
+        console.print(f"Dashboard: {client.dashboard_link}")
         _follow(_submitted(client, missing, folders, threads))
 
 

@@ -17,6 +17,8 @@ SHIFTED_ODDS = 1.1  # log odds: three times as much foreground, or a third
 EMPTY = 1e-3  # share of the pixels that counts as none
 UNCERTAIN = 0.2  # standard error of BatchNorm statistics, in standard deviations
 OUTSIDE = 0.05  # share of the pixels
+LAG, LEAST = 4, 0.05  # pixels, and their correlation; that of electron micrographs is 0.4 to 0.9 there
+NOISE = "noise"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,23 @@ class Alarm:
 
     name: str
     sentence: str
+
+
+def noise(view: View) -> str | None:
+    """Pixels a few apart are not correlated, so that there is nothing larger than these to segment."""
+    images = view.unadapted.seen.images.double()
+    if min(images.shape[2:]) <= LAG:
+        return None
+    centred = images - images.mean((2, 3), keepdim=True)
+    right = (centred[..., LAG:] * centred[..., :-LAG]).mean()
+    below = (centred[..., LAG:, :] * centred[..., :-LAG, :]).mean()
+    correlation = float((right + below) / 2 / centred.square().mean().clamp(min=1e-12))
+    if correlation >= LEAST:
+        return None
+    return (
+        f"The images look like noise: pixels {LAG} apart are correlated to {correlation:.2f}, in electron micrographs"
+        " to more than 0.4; look at them, and at their pixel size."
+    )
 
 
 def inverted_contrast(view: View) -> str | None:
@@ -113,6 +132,7 @@ def foreign_intensities(view: View) -> str | None:
 
 
 ALARMS: Mapping[str, Callable[[View], str | None]] = {
+    NOISE: noise,
     "inverted contrast": inverted_contrast,
     "pixel size": pixel_size,
     "class proportions": class_proportions,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from bnadapt.adaptation import AdaptationPass
-from bnadapt.gain.alarms import Alarm, alarms_of, differences
+from bnadapt.gain.alarms import NOISE, Alarm, alarms_of, differences
 from bnadapt.gain.annotation import MOST, tiles_needed
 from bnadapt.gain.candidates import CANDIDATES, CORRECTED, NONE
 from bnadapt.gain.features import View, features_of
@@ -40,7 +40,12 @@ class Verdict:
 
     @property
     def abstains(self) -> bool:
-        """Whether what is chosen, or seems best, or no adaptation is unlike all that is known: nothing can be told."""
+        """Whether nothing can be told.
+
+        The images are noise; or what is chosen, or seems best, or no adaptation is unlike all that is known.
+        """
+        if any(alarm.name == NOISE for alarm in self.alarms):
+            return True
         best = max(self.expected, key=lambda name: self.expected[name].iou)
         return not all(self.expected[name].familiar for name in (self.choice, best, NONE))
 

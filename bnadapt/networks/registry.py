@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bnadapt.errors import InputError
-from bnadapt.networks.smp import SegmentationModel
+from bnadapt.networks.smp import SegmentationModel, outlined
 from bnadapt.networks.unet import InstanceNormUNet, UNet
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "unet-instance-norm": InstanceNormUNet}
@@ -34,6 +34,11 @@ def is_import_path(name: str) -> bool:
     return name not in NETWORKS and not name.startswith(SMP)
 
 
+def is_built_in(name: str) -> bool:
+    """Whether a network is one of bnadapt's own, and not of code that the user has imported."""
+    return name.startswith(SMP) or getattr(NETWORKS.get(name), "__module__", "").startswith("bnadapt.")
+
+
 def build_network(name: str, in_channels: int, num_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
     """Build a network that maps images (N, C, H, W) to logits (N, K, H, W).
 
@@ -53,7 +58,27 @@ def build_network(name: str, in_channels: int, num_classes: int, arguments: Mapp
         >>> network(torch.zeros(1, 1, 50, 70)).shape
         torch.Size([1, 2, 50, 70])
     """
-    make = _maker(name)
+    return built(_maker(name), name, in_channels, num_classes, arguments)
+
+
+def outlined_network(name: str, in_channels: int, num_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
+    """The same of one of bnadapt's own, for a device that takes no memory; its weights are never fetched.
+
+    Raises:
+        InputError: it does not take these arguments.
+    """
+    make = partial(outlined, name.removeprefix(SMP)) if name.startswith(SMP) else NETWORKS[name]
+    return built(make, name, in_channels, num_classes, arguments)
+
+
+def built(
+    make: Callable[..., nn.Module], name: str, in_channels: int, num_classes: int, arguments: Mapping[str, Any]
+) -> nn.Module:
+    """What a class or function gives for these channels and classes, as far as it takes them, and arguments.
+
+    Raises:
+        InputError: it does not take these arguments.
+    """
     try:
         network = make(**_taken(make, in_channels=in_channels, num_classes=num_classes), **arguments)
         _give_shape(network, in_channels)

@@ -1,12 +1,18 @@
 """Any architecture and encoder of segmentation-models-pytorch, for images of any size."""
 
+import inspect
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from bnadapt.errors import InputError
 from bnadapt.networks.padding import crop_to, pad_to_multiple
 
 DEEPEST_STRIDE = 32
+DOWNLOADED = "encoder_weights"  # the argument that names weights to download
 
 
 class SegmentationModel(nn.Module):
@@ -47,3 +53,57 @@ class SegmentationModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return crop_to(self.model(pad_to_multiple(images, DEEPEST_STRIDE)), images.shape[-2:])
+
+
+def outlined(architecture: str, in_channels: int, num_classes: int, **arguments: Any) -> nn.Module:
+    """What a `SegmentationModel` holds, made by the class itself, which asks for no weights.
+
+    Raises:
+        KeyError: there is no such architecture.
+    """
+    import segmentation_models_pytorch
+
+    make = segmentation_models_pytorch.MODEL_ARCHITECTURES_MAPPING[architecture.lower()]
+    model = make(**arguments, encoder_weights=None, in_channels=in_channels, classes=num_classes)
+    return nn.ModuleDict({"model": model})
+
+
+def arguments_without_download(architecture: str, arguments: Mapping[str, Any], source: Path | str) -> dict[str, Any]:
+    """The arguments of a network that a file names, whose weights are in that file.
+
+    Args:
+        architecture: as of `SegmentationModel`.
+        arguments: further ones, as the file says.
+        source: the file, for messages.
+
+    Raises:
+        InputError: the encoder is not one that is installed, or an argument is none of the architecture and could make
+            the encoder read another file.
+    """
+    import segmentation_models_pytorch
+
+    encoder = arguments.get("encoder_name", "resnet34")
+    if not _is_installed(encoder):
+        raise InputError(
+            f"{source}: names the encoder {encoder}, which is none of segmentation-models-pytorch or timm; a file may"
+            " name no other."
+        )
+    make = segmentation_models_pytorch.MODEL_ARCHITECTURES_MAPPING.get(architecture.lower())
+    own = inspect.signature(make).parameters if make else {}
+    for name, value in arguments.items():
+        if name not in own and not isinstance(value, bool | int | float):
+            raise InputError(
+                f"{source}: gives the network smp/{architecture} the argument {name}, which it does not take from a"
+                " file; leave it out."
+            )
+    return {name: value for name, value in arguments.items() if name != DOWNLOADED}
+
+
+def _is_installed(encoder: object) -> bool:
+    import timm
+    from segmentation_models_pytorch.encoders import encoders
+
+    if not isinstance(encoder, str) or encoder in encoders:
+        return isinstance(encoder, str)
+    name = re.fullmatch(r"(tu|timm)-([\w.-]+)", encoder)
+    return name is not None and any(timm.is_model(prefix + name[2]) for prefix in ("", "tf_"))

@@ -1,80 +1,112 @@
-"""Which networks that a checkpoint names by their import path are imported and run.
+"""The one rule of what a file may say of a network: all that reads a network's name from a file asks here.
 
-A file must not decide by itself what code runs on your machine. So the import path in a checkpoint is followed only if
-you name the same one, by `--model.network` or in a config; or if the checkpoint bears the signature of your account:
-checkpoints that you train are signed with a key that never leaves your home folder. Names that bnadapt knows itself,
-`unet` and `smp/...`, need neither.
+A file does not decide what code runs on your machine, what is fetched, or how much memory is taken. It may name a
+network that bnadapt knows by name, with plain arguments of that network's own; weights come from the file alone.
+Anything else is a class by its import path, and that you name yourself in the same command.
 """
 
-import hashlib
-import hmac
-import json
-import os
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bnadapt.networks.registry import is_import_path
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-SIGNED = ("network", "network_args")
+from bnadapt.errors import InputError
+from bnadapt.networks.registry import SMP, is_built_in, is_import_path, outlined_network
+from bnadapt.networks.smp import arguments_without_download
 
-
-def signature(parameters: Mapping[str, Any]) -> str | None:
-    """Your account's signature of a network and its arguments; None where no key can be kept.
-
-    Args:
-        parameters: with `network` and `network_args`, as in a checkpoint's hyper-parameters.
-    """
-    key = _key()
-    if key is None:
-        return None
-    message = json.dumps({name: parameters[name] for name in SIGNED}, sort_keys=True, default=str)
-    return hmac.new(key, message.encode(), hashlib.sha256).hexdigest()
+DEEPEST, MOST, GREATEST, LONGEST = 3, 64, 10**6, 200  # of plain values: nesting, members, numbers, characters
+MOST_CHANNELS = {"in_channels": 1024, "num_classes": 255}
+MOST_PARAMETERS = 10**9  # of a network: 4 GB
 
 
-def may_run(parameters: Mapping[str, Any], signed: object, requested: str | None) -> bool:
-    """Whether the network that a checkpoint names may be imported.
+def accepted(
+    parameters: Mapping[str, Any], source: Path | str, requested: str | None = None, option: str = "--model.network"
+) -> dict[str, Any]:
+    """The parameters of a network as they may be followed: those of a file, without weights to download.
 
     Args:
-        parameters: the checkpoint's hyper-parameters.
-        signed: the signature in the checkpoint.
-        requested: network that the user names.
+        parameters: `network`, `network_args`, `in_channels` and `num_classes`, as the file says.
+        source: the file, for messages.
+        requested: network that the user names in this command.
+        option: by which the user can do so.
+
+    Raises:
+        InputError: they name code that the user does not name, or what no network of ours takes.
     """
-    name = parameters["network"]
-    if not is_import_path(name) or name == requested:
-        return True
-    own = signature(parameters)
-    return own is not None and isinstance(signed, str) and hmac.compare_digest(own, signed)
+    name, arguments = parameters["network"], parameters["network_args"] or {}
+    if not (isinstance(name, str) and isinstance(arguments, Mapping) and is_plain(dict(parameters))):
+        raise InputError(
+            f"{source}: gives classes, lists without end or numbers above {GREATEST} as parameters of its network,"
+            " which no file of ours does; take another."
+        )
+    for key, most in MOST_CHANNELS.items():
+        if type(parameters[key]) is not int or not 1 <= parameters[key] <= most:
+            raise InputError(
+                f"{source}: gives its network {key} {parameters[key]}; a file may name a number from 1 to {most}."
+            )
+    if not may_run(name, requested):
+        raise InputError(
+            f"{source}: names the network {name}, code that would be imported and run; look at it, and if you trust it,"
+            f" name it yourself by {option} {name}."
+        )
+    if name.startswith(SMP):
+        arguments = arguments_without_download(name.removeprefix(SMP), arguments, source)
+    return {**parameters, "network_args": dict(arguments) or None}
 
 
-def names_a_class(value: object) -> bool:
-    """Whether there is anything in plain values that a parser would import."""
-    if isinstance(value, dict):
-        return "class_path" in value or any(map(names_a_class, value.values()))
-    return isinstance(value, list | tuple) and any(map(names_a_class, value))
+def may_run(name: str, requested: str | None) -> bool:
+    """Whether a network that a file names may be imported: it is known by its name, or the user names it too."""
+    return name == requested or not is_import_path(name)
 
 
-def _key() -> bytes | None:
-    """The key of this account, made on first use; readable by nobody else."""
-    path = _data_folder() / "checkpoint-key"
-    try:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
-            descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
-            with suppress(FileExistsError):  # another process was first
-                os.link(partial, path)
-            partial.unlink()
-        return path.read_bytes()
-    except OSError:
+def outline(parameters: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """Names and shapes of a network's tensors, which take no memory; None for a class of the user's own.
+
+    Raises:
+        InputError: the network cannot be built so, or is larger than any that a file may name.
+    """
+    if not is_built_in(parameters["network"]):
         return None
+    name, channels, classes = (parameters[key] for key in ("network", "in_channels", "num_classes"))
+    with torch.device("meta"), _SchedulesOnCPU():
+        network = outlined_network(name, channels, classes, parameters["network_args"] or {})
+    count = sum(each.numel() for each in network.parameters())
+    if count > MOST_PARAMETERS:
+        raise InputError(
+            f"network {name} with {dict(parameters['network_args'] or {})} would have {count:.1e}"
+            f" parameters; a file may name one of {MOST_PARAMETERS:.0e} at most."
+        )
+    return network.state_dict()
 
 
-def _data_folder() -> Path:
-    import platformdirs
+def is_plain(value: object, deepest: int = DEEPEST) -> bool:
+    """Whether a value is a number, a short text, a truth value, nothing, or a few of these in lists and mappings.
 
-    return platformdirs.user_data_path("bnadapt")
+    Mappings that a parser would take for a class are not plain.
+    """
+    match value:
+        case None | bool() | float():
+            return True
+        case int():
+            return abs(value) <= GREATEST
+        case str():
+            return len(value) <= LONGEST
+        case dict() | list() | tuple() if len(value) > MOST or not deepest:
+            return False
+        case dict():
+            texts = all(isinstance(key, str) and key != "class_path" for key in value)
+            return texts and all(is_plain(each, deepest - 1) for each in value.values())
+        case list() | tuple():
+            return all(is_plain(each, deepest - 1) for each in value)
+    return False
+
+
+class _SchedulesOnCPU(TorchFunctionMode):
+    """Lets networks read numbers from `torch.linspace`, as MiT encoders do for their depths, on the meta device too."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        placed = {"device": "cpu"} if function is torch.linspace else {}
+        return function(*args, **{**placed, **(kwargs or {})})

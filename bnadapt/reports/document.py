@@ -1,10 +1,19 @@
-"""A plain document of headings, text, tables and pictures, as Markdown and, rendered from that, as HTML."""
+"""A plain document of headings, text, tables and pictures, as Markdown and as HTML.
+
+Texts may come from files: names of folders, layers, classes. All of them pass `plain` on their way to Markdown, and
+HTML is made of that Markdown with pictures, links and tags off, so that a name shows as it is, and does nothing.
+"""
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
+from typing import Any
+from urllib.parse import quote
+
+from bnadapt.text import in_a_line, visible
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -12,6 +21,11 @@ table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .3rem .8r
 td:nth-child(n+3), th:nth-child(n+3) { text-align: right; font-variant-numeric: tabular-nums; }
 img { max-width: 100%; } pre { overflow-x: auto; } code { font-size: .85em; background: #f4f4f4; padding: .1em .3em; }
 """
+ACTIVE = (
+    *("image", "link", "autolink", "html_inline", "html_block", "reference", "backticks"),
+    *("heading", "lheading", "code", "fence", "hr", "blockquote"),
+)
+"""What Markdown makes of texts, and HTML is not to have; headings, pictures and links are written as HTML."""
 
 
 class Part(ABC):
@@ -21,6 +35,14 @@ class Part(ABC):
     def markdown(self) -> str:
         """As Markdown, without a line break at the end."""
 
+    def html(self) -> str:
+        """As HTML."""
+        return _markdown().render(self.markdown())
+
+    def printed(self) -> str:
+        """As it is printed."""
+        return self.markdown()
+
 
 @dataclass(frozen=True)
 class Heading(Part):
@@ -29,7 +51,10 @@ class Heading(Part):
     text: str
 
     def markdown(self) -> str:
-        return f"## {_plain(self.text)}"
+        return f"## {plain(self.text)}"
+
+    def html(self) -> str:
+        return f"<h2>{_shown(self.text)}</h2>\n"
 
 
 @dataclass(frozen=True)
@@ -39,7 +64,10 @@ class Paragraph(Part):
     text: str
 
     def markdown(self) -> str:
-        return _plain(self.text)
+        return _block(self.text)
+
+    def printed(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -49,7 +77,10 @@ class Answer(Part):
     text: str
 
     def markdown(self) -> str:
-        return f"**{_plain(self.text)}**"
+        return f"**{plain(self.text)}**"
+
+    def printed(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -59,7 +90,10 @@ class Code(Part):
     text: str
 
     def markdown(self) -> str:
-        return f"    {self.text}"
+        return "\n".join(f"    {line}" for line in visible(self.text).split("\n"))
+
+    def html(self) -> str:
+        return f"<pre><code>{escape(visible(self.text))}\n</code></pre>\n"
 
 
 @dataclass(frozen=True)
@@ -69,7 +103,10 @@ class Bullets(Part):
     items: Sequence[str]
 
     def markdown(self) -> str:
-        return "\n".join(f"- {_plain(item)}" for item in self.items)
+        return "\n".join(f"- {_block(item)}" for item in self.items)
+
+    def printed(self) -> str:
+        return "\n".join(f"- {item}" for item in self.items)
 
 
 @dataclass(frozen=True)
@@ -80,7 +117,10 @@ class Picture(Part):
     title: str
 
     def markdown(self) -> str:
-        return f"![{_plain(self.title)}]({_target(self.path)})"
+        return f"![{plain(self.title)}]({_address(self.path)})"
+
+    def html(self) -> str:
+        return f'<p><img src="{_address(self.path)}" alt="{_shown(self.title)}" /></p>\n'
 
 
 @dataclass(frozen=True)
@@ -91,7 +131,10 @@ class Link(Part):
     text: str
 
     def markdown(self) -> str:
-        return f"[{_plain(self.text)}]({_target(self.path)})"
+        return f"[{plain(self.text)}]({_address(self.path)})"
+
+    def html(self) -> str:
+        return f'<p><a href="{_address(self.path)}">{_shown(self.text)}</a></p>\n'
 
 
 @dataclass(frozen=True)
@@ -103,12 +146,10 @@ class Table(Part):
 
     def markdown(self) -> str:
         """Columns aligned."""
-        cells = [[_plain(cell).replace("|", "\\|") for cell in row] for row in (self.header, *self.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [cells[0], ["-" * width for width in widths], *cells[1:]]
-        return "\n".join(
-            f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |" for line in lines
-        )
+        return _aligned([[plain(cell) for cell in row] for row in (self.header, *self.rows)])
+
+    def printed(self) -> str:
+        return _aligned([[in_a_line(cell) for cell in row] for row in (self.header, *self.rows)])
 
 
 @dataclass(frozen=True)
@@ -120,8 +161,13 @@ class Folded(Part):
 
     def markdown(self) -> str:
         """Inside of HTML's element `details`, which GitHub's Markdown has too."""
-        inside = "\n\n".join(part.markdown() for part in self.parts)
-        return f"<details><summary>{escape(self.title)}</summary>\n\n{inside}\n\n</details>"
+        return self._around("\n\n".join(part.markdown() for part in self.parts) + "\n")
+
+    def html(self) -> str:
+        return self._around("".join(part.html() for part in self.parts)) + "\n"
+
+    def _around(self, inside: str) -> str:
+        return f"<details><summary>{_shown(self.title)}</summary>\n\n{inside}\n</details>"
 
 
 @dataclass(frozen=True)
@@ -133,21 +179,47 @@ class Document:
 
     def markdown(self) -> str:
         """A whole file."""
-        return "\n\n".join([f"# {_plain(self.title)}", *(part.markdown() for part in self.parts)]) + "\n"
+        return "\n\n".join([f"# {plain(self.title)}", *(part.markdown() for part in self.parts)]) + "\n"
 
     def html(self) -> str:
         """A whole page."""
-        from markdown_it import MarkdownIt
-
-        body = MarkdownIt("commonmark").enable("table").render(self.markdown())
-        return f"<!doctype html><meta charset='utf-8'><title>{escape(self.title)}</title><style>{STYLE}</style>\n{body}"
-
-
-def _plain(text: str) -> str:
-    """Text of which Markdown makes nothing but itself."""
-    return re.sub(r"([\\`*<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+        title = _shown(self.title)
+        head = f"<!doctype html><meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>\n<h1>{title}</h1>\n"
+        return head + "".join(part.html() for part in self.parts)
 
 
-def _target(path: str) -> str:
-    """A path as the target of a link; spaces and brackets would end it."""
-    return f"<{path}>" if re.search(r"[\s()]", path) else path
+def plain(text: str) -> str:
+    """Text in a line, of which Markdown makes nothing but itself, whichever program reads it."""
+    line = re.sub(r"&(?=#?\w+;)", "&amp;", in_a_line(text).strip()).replace("<", "&lt;").replace("|", "&#124;")
+    return re.sub(r"([\\`*\[\]]|(?<!\w)_|_(?!\w)|~(?=~)|(?<=~)~)", r"\\\1", line)
+
+
+def _block(text: str) -> str:
+    """The same where it begins a line, so that it begins no list, heading, quotation or rule."""
+    line = re.sub(r"^(?=>|[#+-](?:[\s#-]|$))", r"\\", plain(text))
+    return re.sub(r"^(\d+)(?=[.)])", r"\1\\", line)
+
+
+def _address(path: str) -> str:
+    return quote(path, errors="surrogateescape")
+
+
+def _shown(text: str) -> str:
+    """Text in a line, as HTML, also inside of an attribute."""
+    return escape(in_a_line(text))
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [cells[0], ["-" * width for width in widths], *cells[1:]]
+    return "\n".join(
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |" for line in lines
+    )
+
+
+@cache
+def _markdown() -> Any:
+    """Renders paragraphs, lists and tables of plain text."""
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable(ACTIVE)

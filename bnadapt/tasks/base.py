@@ -16,8 +16,8 @@ from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.errors import InputError
 from bnadapt.gain import SourceSummary
 from bnadapt.networks import build_network, memory_format, with_background
-from bnadapt.networks.trust import signature
-from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS, check_trusted, check_weights, read_checkpoint
+from bnadapt.networks.stored import load_tensors
+from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS, check_weights, read_checkpoint, without_other_files
 from bnadapt.tasks.metrics import named_scores, segmentation_metrics
 
 log = logging.getLogger(__name__)
@@ -85,18 +85,27 @@ class AdaptableTask(LightningModule):
         self.strict_loading = False  # a loss may hold tensors of its own; the network's are checked on loading
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, **options: Any) -> "AdaptableTask":
-        """Load a task as Lightning does; a network of one's own must be named, see `bnadapt.networks.trust`.
+    def load_from_checkpoint(
+        cls, checkpoint_path: str | Path, map_location: Any = "cpu", **arguments: Any
+    ) -> "AdaptableTask":
+        """Load a task; a network of one's own must be named, see `bnadapt.networks.trust`.
 
         Args:
             checkpoint_path: of `fit` or `adapt`.
-            **options: of Lightning, and arguments of the task, such as `network`.
+            map_location: device to load it to.
+            **arguments: of the task, such as `network`.
 
         Raises:
             InputError: the file is no such checkpoint, or names a network that it must not run.
         """
-        check_trusted(read_checkpoint(Path(checkpoint_path)), options.get("network"))
-        return super().load_from_checkpoint(checkpoint_path, **options)
+        path = Path(checkpoint_path)
+        stored = read_checkpoint(path, arguments.get("network")).parameters
+        known = {name: stored[name] for name in cls.stored_parameters if name in stored}
+        task = cls(**{**known, **arguments})
+        checkpoint = load_tensors(path)
+        task.on_load_checkpoint(checkpoint)
+        task.load_state_dict(checkpoint["state_dict"], strict=task.strict_loading)
+        return task.to(map_location)
 
     def forward(self, images: Tensor) -> Tensor:
         logits = self.network(images.contiguous(memory_format=self.memory_format))
@@ -141,7 +150,6 @@ class AdaptableTask(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         kind = type(self)
         checkpoint["task"] = f"{kind.__module__}.{kind.__qualname__}"
-        checkpoint["signature"] = signature(self.hparams)
         if self.class_moments is not None:
             checkpoint["class_moments"] = self.class_moments.state_dict()
         if self.source_summary is not None:
@@ -152,6 +160,7 @@ class AdaptableTask(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the record of an adaptation; refuse weights of another network."""
+        checkpoint["callbacks"] = without_other_files(checkpoint.get("callbacks", {}))
         check_weights(self.state_dict(), checkpoint["state_dict"], self.hparams.network)
         if "class_moments" in checkpoint:
             self.class_moments = ClassMoments.from_state_dict(checkpoint["class_moments"])

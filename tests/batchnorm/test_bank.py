@@ -1,5 +1,7 @@
 """A bank travels, compares, blends, and knows which network it is of."""
 
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -139,3 +141,26 @@ def test_values_that_are_no_statistics_are_not_applied(banks, value, dtype):
 def test_domains_of_another_network_are_named(banks):
     with pytest.raises(BankMismatchError, match="^mars: "):
         DomainBanks(banks[0], {"earth": banks[1], "mars": Bank.of(nn.BatchNorm2d(3))})
+
+
+def test_links_that_lie_about_are_not_written_through(tmp_path):
+    other, path = tmp_path / "other", tmp_path / "bank.safetensors"
+    other.write_text("own content")
+    (tmp_path / f".bank.safetensors.{os.getpid()}.partial").symlink_to(other)
+    path.symlink_to(other)
+    bank = Bank.of(nn.Sequential(nn.BatchNorm2d(3)))
+    bank.save(path)
+    assert other.read_text() == "own content"
+    assert not path.is_symlink()
+    assert list(Bank.load(path).mean) == ["0"]
+
+
+def test_a_temporary_file_of_others_is_not_taken(tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.write_text("own content")
+    monkeypatch.setattr("secrets.token_hex", lambda size: "guessed")
+    (tmp_path / ".partial-guessed").symlink_to(other)
+    with pytest.raises(FileExistsError):
+        Bank.of(nn.Sequential(nn.BatchNorm2d(3))).save(tmp_path / "bank.safetensors")
+    assert other.read_text() == "own content"
+    assert (tmp_path / ".partial-guessed").is_symlink()

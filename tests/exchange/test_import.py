@@ -178,7 +178,7 @@ def test_a_package_of_several_inputs_is_refused(refused, tmp_path, adapted, monk
     ours = load_description("ours.zip")
     second = ours.inputs[0].model_copy(update={"id": "second"})
     two = ours.model_copy(update={"inputs": [ours.inputs[0], second]})
-    monkeypatch.setattr("bnadapt.exchange.packages.described", lambda path: two)
+    monkeypatch.setattr("bioimageio.spec.load_description", lambda path, **options: two)
     assert "takes 2 inputs and gives 1 outputs" in refused("import", "ours.zip")
 
 

@@ -22,16 +22,16 @@ def test_it_is_trained_adapted_scored_and_run(name, tmp_path):
     main([*FIT, network(name)])
     path = str(next(tmp_path.rglob("last.ckpt")))
     output = str(tmp_path / "adapted.ckpt")
-    main(["adapt", *TARGET_ALONE, "--ckpt_path", path, "--output", output])
+    main(["adapt", *TARGET_ALONE, "--ckpt_path", path, "--output", output, network(name)])
     record = json.loads((tmp_path / "adapted.json").read_text())
     assert record["batchnorm_layers"] == 1
     before, after = (torch.load(each, weights_only=True)["state_dict"] for each in (path, output))
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert {key.rsplit(".", 1)[1] for key in changed} == {"running_mean", "running_var"}
     assert list(Bank.load(tmp_path / "adapted.safetensors").mean) == ["body.1"]
-    metrics = main(["test", *LOADING, "--ckpt_path", output]).trainer.callback_metrics
+    metrics = main(["test", *LOADING, "--ckpt_path", output, network(name)]).trainer.callback_metrics
     assert 0 <= metrics["test/target/iou"] <= 1
-    main(["predict", *TARGET_ALONE, "--ckpt_path", output, "--output", str(tmp_path / "out")])
+    main(["predict", *TARGET_ALONE, "--ckpt_path", output, "--output", str(tmp_path / "out"), network(name)])
     assert len(list((tmp_path / "out").iterdir())) == 12
 
 
@@ -59,6 +59,7 @@ def test_a_network_that_takes_neither_channels_nor_classes_is_trained(tmp_path):
 def test_batchnorm_without_running_statistics_is_named_when_it_should_adapt(refused, tmp_path):
     main([*FIT, network("Frozen")])
     path = next(tmp_path.rglob("last.ckpt"))
-    sentence = refused("adapt", *TARGET_ALONE, "--ckpt_path", path, "--output", tmp_path / "adapted.ckpt")
+    options = [*TARGET_ALONE, network("Frozen"), "--output", tmp_path / "adapted.ckpt"]
+    sentence = refused("adapt", *options, "--ckpt_path", path)
     assert "FrozenBatchNorm2d" in sentence
     assert not (tmp_path / "adapted.ckpt").exists()

@@ -1,0 +1,126 @@
+"""Options in YAML: names that look like other values, encodings, configs that another command has kept."""
+
+import codecs
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import get_loader, set_loader
+
+from bnadapt.errors import InputError
+
+MODE = "bnadapt"  # of parsers
+TEXTS = {
+    *(
+        "images",
+        "masks",
+        "images_key",
+        "masks_key",
+        "mask",
+        "mask_key",
+        "probability",
+        "probability_key",
+        "mask_suffix",
+    ),
+    *(
+        "label",
+        "classes",
+        "shift",
+        "ckpt_path",
+        "output",
+        "bank",
+        "like",
+        "labels",
+        "weights",
+        "networks",
+        "save_dir",
+        "test",
+    ),
+    *("authors", "license", "description", "cite"),
+}
+"""Options that are texts, whatever stands there: folders called 2024 or yes, keys and classes called 1."""
+OF_SOURCE = ("source", "sources", "source_weights", "test")
+BOMS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def load_options(text: str) -> Any:
+    """What YAML says, but that options which are texts are no numbers or truth values, and `#` in front is no comment.
+
+    Raises:
+        YAMLError: the text is no YAML.
+    """
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == NULL):
+        return None if text.strip() == "null" else text
+    changed = isinstance(node, yaml.MappingNode) and _keep_texts(node)
+    return get_loader("yaml")(yaml.serialize(node, allow_unicode=True) if changed else text)
+
+
+def read_config(
+    path: Path, options: Collection[str], of_others: Collection[str], is_of_target: bool
+) -> tuple[str, Sequence[str]]:
+    """The YAML of a config for a command, and what is left out because other commands take it, one of which kept it.
+
+    What is null is left out too, so that it replaces nothing.
+
+    Args:
+        path: of the config.
+        options: names of the command's own.
+        of_others: names of options that other commands have.
+        is_of_target: whether the command reads the target alone; source and test sets of other commands are left out.
+
+    Raises:
+        InputError: it is no text.
+    """
+    text = _decoded(path)
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return text, []  # which the parser refuses with line and column
+    if not isinstance(node, yaml.MappingNode):
+        return text, []
+    foreign = {key.value for key, _ in node.value if key.value not in options and key.value in of_others}
+    given = [(key.value, key, value) for key, value in node.value if value.tag != NULL]
+    node.value = [(key, value) for name, key, value in given if name not in foreign]
+    for name, _, value in given:
+        if name == "data" and foreign and is_of_target and isinstance(value, yaml.MappingNode):
+            value.value = [pair for pair in value.value if pair[0].value not in OF_SOURCE]
+    left_out = [name for name, _, value in given if name in foreign and value.value != "false"]
+    _keep_texts(node)
+    return yaml.serialize(node, allow_unicode=True), left_out
+
+
+NULL, TEXT = "tag:yaml.org,2002:null", "tag:yaml.org,2002:str"
+
+
+def _decoded(path: Path) -> str:
+    content = path.read_bytes()
+    encoding = next((name for mark, name in BOMS.items() if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is no text in {encoding.upper()} (byte {error.start + 1}); save it in UTF-8."
+        ) from error
+
+
+def _keep_texts(node: yaml.Node, is_text: bool = False) -> bool:
+    """Make texts of what stands as an option that is one; whether any was not."""
+    if isinstance(node, yaml.ScalarNode):
+        if not is_text or node.style is not None or node.tag == NULL:
+            return False
+        node.tag, node.style = TEXT, "'"
+        return True
+    if isinstance(node, yaml.SequenceNode):
+        return any([_keep_texts(each, is_text) for each in node.value])
+    return any([_keep_texts(value, key.value in TEXTS) for key, value in node.value])
+
+
+set_loader(MODE, load_options, (yaml.YAMLError,))
