@@ -246,12 +246,19 @@ def test_masks_of_two_values_in_any_type(tmp_path, tiff, top, dtype):
     [
         (IMAGE > 128, {}),  # tifffile stores truth values with white as zero
         (np.where(IMAGE > 128, 255, 0).astype(np.uint8), {"imagej": True, "photometric": "miniswhite"}),
-        (np.where(IMAGE > 128, 0, 255).astype(np.uint8), {"photometric": "miniswhite"}),
     ],
-    ids=["1 bit", "ImageJ's inverting LUT", "8 bit"],
+    ids=["1 bit", "ImageJ's inverting LUT"],
 )
-def test_masks_with_white_as_zero(tiff, mask, options):
+def test_masks_with_white_as_zero_of_programs_whose_objects_are_black(tiff, mask, options, caplog):
     assert np.array_equal(read_mask_values(tiff(mask, **options)) > 0, IMAGE > 128)
+    assert "holds masks that store white as zero; pixels above 0 (black) are foreground" in caplog.text
+
+
+@pytest.mark.parametrize("mask", [np.where(IMAGE > 128, 0, 255).astype(np.uint8), IMAGE > 128])
+def test_masks_with_white_as_zero_that_leave_the_foreground_open_are_refused(tiff, mask):
+    path = tiff(mask, photometric="miniswhite", software="other")
+    with pytest.raises(InputError, match="stores white as zero, and so leaves open whether black or white is"):
+        read_mask_values(path)
 
 
 def test_a_mask_in_colours_is_refused(tmp_path, tiff):

@@ -16,8 +16,7 @@ from skimage.measure import label
 from bnadapt.__main__ import run
 from bnadapt.cli import main
 from bnadapt.data.readers import open_masks
-from bnadapt.data.voxel import UNKNOWN, Voxel
-from bnadapt.data.writers import ImageFiles, StackFile, stored_probability
+from bnadapt.data.writers import VOLUME, ImageFiles, StackFile, stored_probability
 from tests.conftest import TARGET_ALONE
 
 SHAPE = 4, 20, 24
@@ -44,10 +43,10 @@ def segmentation(classes=2, seed=0):
     return volume, np.where(volume > 0, probability + 0.5, probability)
 
 
-def write_stack(name="volume.tif", dtype=np.uint8, classes=2, voxel=UNKNOWN, is_ome_zarr=False):
+def write_stack(name="volume.tif", dtype=np.uint8, classes=2, geometry=VOLUME):
     """What predict writes for a volume of that name and type."""
     volume, probability = segmentation(classes)
-    writer = StackFile(Path(), Path(name), "raw" if name.endswith((".h5", ".zarr")) else None, voxel, is_ome_zarr)
+    writer = StackFile(Path(), Path(name), "raw" if name.endswith((".h5", ".zarr")) else None, geometry)
     writer.begin(len(volume))
     masks = volume * np.uint8(255 if classes == 2 else 1)
     for index, (mask, part) in enumerate(zip(masks, probability, strict=True)):
@@ -58,7 +57,7 @@ def write_stack(name="volume.tif", dtype=np.uint8, classes=2, voxel=UNKNOWN, is_
 
 @pytest.mark.parametrize("name", ["volume.tif", "volume.ome.zarr", "volume.npy"])
 def test_the_folder_of_a_stack_stands_for_it(objects, name):
-    write_stack(name, is_ome_zarr=name.endswith(".ome.zarr"))
+    write_stack(name)
     table, _ = objects("--mask", f"volume_mask{name[6:]}")
     table_of_folder, said = objects("--mask", ".", output="other.csv")
     pd.testing.assert_frame_equal(table, table_of_folder)
@@ -98,7 +97,7 @@ def test_whatever_predict_writes_is_read(objects, extension, dtype, classes):
 
 
 def test_sizes_that_a_file_states_are_those_of_the_table(objects):
-    volume, _ = write_stack("volume.ome.zarr", voxel=Voxel(4.0, 40.0), is_ome_zarr=True)
+    volume, _ = write_stack("volume.ome.zarr", geometry=VOLUME.with_sides(4.0, 40.0))
     table, printed = objects("--mask", "volume_mask.ome.zarr")
     np.testing.assert_allclose(table["volume_nm3"], table["voxels"] * 640)
     assert table["volume_nm3"].sum() == pytest.approx(640 * volume.sum())

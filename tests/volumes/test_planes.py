@@ -15,9 +15,9 @@ import zarr
 from bnadapt.__main__ import run
 from bnadapt.cli import main
 from bnadapt.data import Stack
+from bnadapt.data.geometry import Geometry
 from bnadapt.data.readers import open_masks, open_stack
 from bnadapt.data.readers.sections import Sections
-from bnadapt.data.voxel import Voxel
 from bnadapt.data.writers import ImageFiles, StackFile, stored_probability
 from bnadapt.errors import InputError
 from tests.volumes.conftest import stored
@@ -185,13 +185,13 @@ def segmentation(seed):
     return probability > 0.5, probability
 
 
-def write(name, seed, dtype=np.uint8, voxel=None):
+def write(name, seed, dtype=np.uint8):
     """What predict writes for a volume of that name."""
     folder = Path(f"seed-{seed}")
     folder.mkdir()
     path = Path(name)
     key = "raw" if path.suffix == ".h5" else None
-    writer = StackFile(folder, path, key, voxel or Voxel(8.0, 9.0), name.endswith(".ome.zarr"))
+    writer = StackFile(folder, path, key, Geometry("ZYX").with_sides(8.0, 9.0))
     writer.begin(SHAPE[0])
     for index, (mask, part) in enumerate(zip(*segmentation(seed), strict=True)):
         writer.write(index, "", mask * np.uint8(255), stored_probability(part, np.dtype(dtype)))
