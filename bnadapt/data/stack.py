@@ -109,7 +109,7 @@ class Stack(Domain):
 
     def files(self) -> list[Path]:
         """The file of the images, or their chunks in a store."""
-        return list(self._images.opened.files())
+        return self._images.files()
 
     def writer(self, folder: Path) -> SectionWriter:
         """Writes two stacks in the format, and of the geometry, of the images."""

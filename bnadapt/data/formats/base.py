@@ -178,9 +178,9 @@ class Format(ABC):
         """Name what of a geometry the files of this format have no place for."""
         known = [geometry[letter] for letter in geometry.letters]
         if not self.states_size and any(axis.step for axis in known):
-            log.warning("%s: the format has no place for the size of a pixel, which is not written.", path)
+            log.warning("%s: the format has no place for the size of a pixel, which is not written.", path.name)
         elif not self.states_place and any(axis.start for axis in known):
-            log.warning("%s: the format has no place for the position of the volume, which is not written.", path)
+            log.warning("%s: the format has no place for the position of the volume, which is not written.", path.name)
 
 
 class ImageFormat(Format):
@@ -360,7 +360,7 @@ def geometry_of_names(names: Sequence[Any], dimensions: int, context: str) -> Ge
     found = named_axes(names)
     if set(found.letters) <= {UNNAMED}:
         return UNKNOWN
-    if not set(found.letters) & {"Y", "X"}:
+    if not set(found.letters) & {"Y", "X", UNNAMED}:
         log.warning("%s: calls its axes %s, of which none are rows or columns.", context, ", ".join(map(str, names)))
         return UNKNOWN
     return found

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,15 @@ class Hdf5(VolumeFormat):
 
     def shown(self, array: Any, context: str) -> tuple[Any, Geometry]:
         """A data set as it is read, and its geometry."""
-        named = geometry_of_names(_names(array, context), array.ndim, context)
-        sizes = np.ravel(array.attrs.get(SIZES, ()))
-        steps = {letter: length(size) for letter, size in zip("ZYX", sizes, strict=False)} if len(sizes) == 3 else {}
-        axes = {
-            letter: named[letter].of_step(step, "micrometer" if step else None)
-            for letter, step in (dict.fromkeys(named.letters) | steps).items()
+        tags = _tags(array, context)
+        named = geometry_of_names([tag["key"] for tag in tags], array.ndim, context)
+        steps = {
+            letter: (length(tag.get("resolution")), None) for letter, tag in zip(named.letters, tags, strict=False)
         }
+        sizes = np.ravel(array.attrs.get(SIZES, ()))
+        if len(sizes) == 3:
+            steps |= {letter: (length(size), "micrometer") for letter, size in zip("ZYX", sizes, strict=True)}
+        axes = {letter: named[letter].of_step(*step) for letter, step in steps.items()}
         return array, Geometry(named.letters, axes)
 
     def create(self, volume: NewVolume) -> StackWriter:
@@ -76,7 +79,12 @@ class Hdf5(VolumeFormat):
         """Write what is known of the axes of a data set."""
         if names := geometry.names():
             tags = [
-                {"key": name, "typeFlags": TYPE_FLAGS.get(letter, 2), "resolution": 0, "description": ""}
+                {
+                    "key": name,
+                    "typeFlags": TYPE_FLAGS.get(letter, 2),
+                    "resolution": geometry[letter].step or 0,
+                    "description": "",
+                }
                 for name, letter in zip(names, geometry.letters, strict=True)
             ]
             array.attrs["axistags"] = json.dumps({"axes": tags})
@@ -133,23 +141,24 @@ class Cropped:
         return self.array[tuple(slice(*each.indices(side)) for each, side in zip(where, self.shape, strict=True))]
 
 
-def _names(array: Any, context: str) -> list[str | None]:
-    """The names of the dimensions, by axistags, labels, or the scales that are attached to them."""
-    labels = [dimension.label or next(iter(dimension.keys()), None) for dimension in array.dims]
-    tags = array.attrs.get("axistags")
-    if tags is None:
+def _tags(array: Any, context: str) -> list[Mapping[str, Any]]:
+    """Tags with the names of the dimensions, by axistags, labels, or the scales that are attached to them."""
+    labels = [{"key": dimension.label or next(iter(dimension.keys()), None)} for dimension in array.dims]
+    stored = array.attrs.get("axistags")
+    if stored is None:
         return labels
     try:
-        tagged = [str(axis["key"]) for axis in json.loads(tags)["axes"]]
+        tags = [{**tag, "key": str(tag["key"])} for tag in json.loads(stored)["axes"]]
     except (KeyError, TypeError, ValueError) as error:
         log.warning("%s: its axistags are broken (%s) and left out of account.", context, reason(error))
         return labels
-    if all(labels) and len(labels) == len(tagged) and labels != tagged:
+    named, tagged = ([tag["key"] for tag in each] for each in (labels, tags))
+    if all(named) and len(named) == len(tagged) and named != tagged:
         raise InputError(
-            f"{context}: its axistags name the axes {', '.join(tagged)}, its dimensions {', '.join(labels)}; mend one"
-            " of the two."
+            f"{context}: its axistags name the axes {', '.join(tagged)}, its dimensions {', '.join(named)}; mend one of"
+            " the two."
         )
-    return tagged
+    return tags
 
 
 def _extent(image: Any, shape: tuple[int, ...]) -> dict[str, Axis]:

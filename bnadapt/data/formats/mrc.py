@@ -77,7 +77,7 @@ def _geometry(header: Any, voxel_size: Any, dimensions: int, path: Path) -> Geom
     if not any(starts.values()):
         starts = {letter: float(header[f"n{letter.lower()}start"]) * (steps[letter] or 0) for letter in letters}
     elif _flag(header, STANDARD_ORIGIN) is False:
-        starts = {letter: -start for letter, start in starts.items()}
+        starts = {letter: 0.0 - start for letter, start in starts.items()}
     axes = {letter: Axis(letter.lower(), steps[letter], starts[letter], "angstrom") for letter in letters}
     return Geometry((UNNAMED + letters)[-dimensions:], axes)
 

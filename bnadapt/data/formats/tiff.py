@@ -184,7 +184,7 @@ def _stated(file: Any, series: int) -> Geometry:
     if (unit or "").lower() in PIXELS and steps["Y"] == steps["X"] == 1:
         steps = dict.fromkeys("ZYX")
     origins = {letter: told.get(f"{letter.lower()}origin") or 0.0 for letter in steps}
-    axes = {letter: Axis(None, step, -origins[letter] * (step or 0), unit) for letter, step in steps.items()}
+    axes = {letter: Axis(None, step, 0.0 - origins[letter] * (step or 0), unit) for letter, step in steps.items()}
     interval = length(told.get("finterval"))
     return Geometry("", axes | {"T": Axis(None, interval, unit=told.get("tunit", "sec") if interval else None)})
 

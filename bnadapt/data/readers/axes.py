@@ -158,7 +158,12 @@ def say_guess(letters: str, taken: str, shape: Sequence[int], context: str) -> N
     guessed = [axis for axis, letter in enumerate(before) if letter == UNNAMED and taken[axis] != CHOSEN]
     if {taken[axis] for axis in guessed} - {"Y", "X"}:
         words = ", ".join(f"{shape[axis]} {NAMES.get(taken[axis], 'of one more axis')}" for axis in guessed)
-        log.warning("%s: does not name %s; taken as %s.", context, "these axes" if letters else "its axes", words)
+        log.warning(
+            "%s: does not name %s are taken as %s.",
+            context,
+            "all of its axes; the others" if letters else "its axes; they",
+            words,
+        )
 
 
 def chosen(index: Mapping[str, int], axes: str, shape: Sequence[int], context: str) -> dict[int, int]:

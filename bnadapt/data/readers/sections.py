@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,6 +111,11 @@ class Sections:
     def are_times(self) -> bool:
         """Whether sections follow each other in time."""
         return "T" in self.geometry.letters
+
+    def files(self) -> list[Path]:
+        """The files that its pixels lie in, of very many some of them."""
+        self._array()
+        return list(self.opened.files())
 
     def __len__(self) -> int:
         return self.shape[0]
