@@ -72,9 +72,9 @@ def by_data_set(image: np.ndarray, occupied: IntensityRange) -> np.ndarray:
 def by_zscore(image: np.ndarray) -> np.ndarray:
     """Mean 0 and standard deviation 1 of every channel of this image. (C, H, W) -> float32."""
     wide = image / _largest(image)
-    mean, std = wide.mean((1, 2), keepdims=True), wide.std((1, 2), keepdims=True)
-    is_flat = (image == image[:, :1, :1]).all((1, 2), keepdims=True)
-    return np.where(is_flat, 0, (wide - mean) / np.where(is_flat, 1, std)).astype(np.float32)
+    is_flat = wide.max((1, 2), keepdims=True) == wide.min((1, 2), keepdims=True)
+    wide -= np.where(is_flat, wide[:, :1, :1], wide.mean((1, 2), keepdims=True))
+    return (wide / np.where(is_flat, 1, wide.std((1, 2), keepdims=True))).astype(np.float32)
 
 
 def by_percentiles(image: np.ndarray) -> np.ndarray:
@@ -106,7 +106,8 @@ def _share(image: np.ndarray, low: np.ndarray, high: np.ndarray, least: float) -
 
 def _largest(pixels: np.ndarray) -> np.ndarray:
     """The largest magnitude of every channel, and 1 where all are 0, in float64: quotients by it can be squared."""
-    largest = np.abs(pixels.astype(np.float64)).max(tuple(range(1, pixels.ndim)), keepdims=True)
+    axes = tuple(range(1, pixels.ndim))
+    largest = np.maximum(pixels.max(axes, keepdims=True), -pixels.min(axes, keepdims=True)).astype(np.float64)
     return np.where(largest > 0, largest, 1)
 
 

@@ -23,19 +23,19 @@ MOST_UNEQUAL = 1.25  # ratio of the sides of a voxel, up to which it is seen in 
 class Stack(Domain):
     """The sections of a stack, and those of a stack of masks.
 
-    Sections lie along the first axis, or the one that OME or ImageJ metadata name Z (or T). Axes of length one count
-    for nothing, so that OME-Zarr of one time and channel, (1, 1, Z, Y, X), is a stack too.
+    Sections lie along the axis that the file names Z, or T for times; where it names none, along the first one. Axes of
+    length one count for nothing, so that OME-Zarr of one time and channel, (1, 1, Z, Y, X), is a stack too.
 
     Args:
-        images: multi-page TIFF, HDF5, .npy or .mrc file, folder or zip file of a Zarr store; (sections, H, W) or
-            (sections, H, W, C).
+        images: multi-page TIFF, HDF5, Imaris, .npy or .mrc file, folder or zip file of a Zarr store; (sections, H, W)
+            or (sections, H, W, C).
         masks: the same for the masks, (sections, H, W); none means that nothing is labelled. May be
             the same file under another key.
         images_key: path of the images inside an HDF5 file or Zarr group, or number of a series of a TIFF file, from 0;
             of OME-Zarr the full resolution by default.
         masks_key: the same for the masks, inside theirs.
-        pixel_size_nm: side of a pixel in nanometres; by default what the file of the images says (OME-Zarr, OME-TIFF,
-            ImageJ, MRC, `element_size_um` in HDF5), if it does. Of OME-Zarr that says the pixel size of each of its
+        pixel_size_nm: side of a pixel in nanometres; by default what the file of the images states (OME-Zarr, OME-TIFF,
+            ImageJ, Imaris, MRC, `element_size_um` in HDF5). Of OME-Zarr that states the pixel size of each of its
             resolution levels, the level is read whose own is nearest, and that is the pixel size; where none is within
             a factor of the square root of 2, or where `images_key` names a level, the given number holds.
         index: one index of an axis that is read of it alone, by the axis's letter (T time, C channel, Z, or what the

@@ -41,8 +41,8 @@ def identity_of(
         "version": __version__,
         "network": sha256_of(ckpt_path) if ckpt_path else _of_network(model.network),
         "statistics": sha256_of(bank) if bank else "",
-        "images": _of_domain(datamodule.target),
-        "source": _of_domain(datamodule.source) if datamodule.source else "",
+        "images": domain_identity(datamodule.target),
+        "source": domain_identity(datamodule.source) if datamodule.source else "",
         "scaling": str(datamodule.requested),
         "change of the target": str(datamodule.requested_change),
         "blocks": str(blocks),
@@ -59,7 +59,7 @@ def _of_network(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _of_domain(domain: Domain) -> str:
+def domain_identity(domain: Domain) -> str:
     """SHA-256 of what was asked of a domain (its class and public attributes), of its sections and of its files."""
     asked = {name: _plain(value) for name, value in sorted(vars(domain).items()) if not name.startswith("_")}
     sections = [[section.name, section.pixel_size_nm] for section in domain.to_predict()]
@@ -91,7 +91,7 @@ def _update_with_parts(digest: Any, path: Path, size: int, count: int) -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Domain):
-        return _of_domain(value)
+        return domain_identity(value)
     if isinstance(value, Path):
         return str(value.resolve())
     if isinstance(value, (list, tuple)):

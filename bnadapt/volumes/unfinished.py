@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -139,8 +139,7 @@ class Unfinished:
             (self.hidden / COMPLETE).touch()
             remove_hidden(self.results)
             move_all(self.results, self.folder)
-            shutil.rmtree(self.hidden)
-            self._release()
+            self._remove()
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
@@ -169,6 +168,13 @@ class Unfinished:
                 self.discard()
         return count
 
+    def _remove(self) -> None:
+        """Remove the hidden folder at once, for others may be about to write into it."""
+        gone = self.hidden.with_name(f"{HIDDEN}-{uuid4().hex}")
+        self.hidden.rename(gone)
+        self._release()
+        shutil.rmtree(gone, ignore_errors=True)
+
     def _release(self) -> None:
         if self._place is not None:
             self._place.release()
@@ -177,7 +183,8 @@ class Unfinished:
 
     def discard(self) -> None:
         """Throw away what is finished."""
-        shutil.rmtree(self.hidden, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            self._remove()
         if self._is_new_folder and self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 

@@ -324,6 +324,16 @@ def test_grey_sections_among_sections_in_colour_have_as_many_channels(tmp_path):
     assert np.array_equal(np.stack(list(open_stack(tmp_path / "a.npy"))), colours)
 
 
+def test_a_section_in_colour_among_many_grey_ones_is_refused(tmp_path):
+    colours = np.repeat(np.random.default_rng(0).integers(255, size=(40, 8, 9, 1), dtype=np.uint8), 3, axis=3)
+    colours[3, ..., 0] += 1
+    np.save(tmp_path / "a.npy", colours)
+    stack = open_stack(tmp_path / "a.npy")
+    assert stack[0].shape == (8, 9)
+    with pytest.raises(InputError, match="section 3 has colours, others have grey values alone"):
+        stack[3]
+
+
 def test_a_mask_in_colours_is_refused(tmp_path, tiff):
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()

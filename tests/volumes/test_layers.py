@@ -1,11 +1,12 @@
 """Layers for a viewer: names, scale, kinds, and resolution levels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bnadapt.data.geometry import Geometry
+from bnadapt.data.geometry import Geometry, named_axes
 from bnadapt.data.writers import VOLUME, StackFile
 from bnadapt.errors import InputError
 from bnadapt.volumes.layers import layers_of
@@ -35,6 +36,14 @@ def test_masks_are_labels_on_top_of_probabilities(tmp_path, name):
         np.testing.assert_array_equal(np.asarray(finest), SECTIONS * (255 if kind == "labels" else 1))
     if name == "a.ome.zarr":
         assert [level.shape for level in layers[1][0]] == [(3, 40, 600), (3, 20, 300), (3, 10, 150)]
+
+
+def test_layers_lie_where_their_file_says(tmp_path):
+    geometry = named_axes("xyz").with_sides(8.0, 20.0)
+    moved = replace(geometry, axes={**geometry.axes, "X": replace(geometry["X"], start=100.0)})
+    (data, options, _), _ = layers_of(predicted(tmp_path, "a.ome.zarr", moved))
+    assert data[0].shape == (600, 40, 3)
+    assert (options["scale"], options["translate"]) == ((8, 8, 20), (100, 0, 0))
 
 
 def test_napari_makes_layers_of_them(tmp_path):

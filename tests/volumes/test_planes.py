@@ -2,6 +2,7 @@
 
 import sys
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -257,6 +258,20 @@ def sentence(average, capsys):
         return said
 
     return sentence
+
+
+@pytest.mark.parametrize("other", [(8.0, 9.0, 100.0), (4.0, 9.0, 0.0), (8.0, 20.0, 0.0)], ids=["place", "size", "z"])
+def test_segmentations_of_other_places_are_not_averaged(sentence, other):
+    for folder, (pixel, spacing, start) in (("a", (8.0, 9.0, 0.0)), ("b", other)):
+        Path(folder).mkdir()
+        geometry = Geometry("ZYX").with_sides(pixel, spacing)
+        axes = {**geometry.axes, "Y": replace(geometry["Y"], start=start)}
+        writer = StackFile(Path(folder), Path("v.ome.zarr"), None, replace(geometry, axes=axes))
+        writer.begin(1)
+        writer.write(0, "", np.zeros((8, 9), np.uint8), np.zeros((8, 9), np.uint8))
+        writer.close()
+    said = sentence("a", "b", options=["--output", "mean"])
+    assert "b/v_mask.ome.zarr: lies elsewhere than a/v_mask.ome.zarr, or has pixels of another size" in said
 
 
 def test_what_cannot_be_averaged_is_refused(sentence):

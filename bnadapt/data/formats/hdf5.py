@@ -38,7 +38,6 @@ class Hdf5(VolumeFormat):
     needs_key = True
 
     def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
-        """See `VolumeFormat.open`."""
         import h5py
 
         try:
@@ -65,7 +64,6 @@ class Hdf5(VolumeFormat):
         return array, Geometry(named.letters, axes)
 
     def create(self, volume: NewVolume) -> StackWriter:
-        """See `VolumeFormat.create`."""
         import h5py
 
         store = h5py.File(volume.path, "w")

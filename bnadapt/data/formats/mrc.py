@@ -27,7 +27,6 @@ class Mrc(VolumeFormat):
     integers = (2,)  # of the bytes that it knows nobody agrees on the sign
 
     def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
-        """See `VolumeFormat.open`."""
 
         def read(path: Path) -> Opened:
             import mrcfile
@@ -42,7 +41,6 @@ class Mrc(VolumeFormat):
         return self.read_alone(path, key, read)
 
     def create(self, volume: NewVolume) -> StackWriter:
-        """See `VolumeFormat.create`."""
         import mrcfile
 
         shape, letters = volume.stored_shape, volume.geometry.letters

@@ -17,7 +17,6 @@ class Npy(VolumeFormat):
     states_place = False
 
     def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
-        """See `VolumeFormat.open`."""
 
         def read(path: Path) -> Opened:
             return Opened(np.load(path, mmap_mode="r", allow_pickle=False), format=self, files=lambda: [path])
@@ -25,6 +24,5 @@ class Npy(VolumeFormat):
         return self.read_alone(path, key, read)
 
     def create(self, volume: NewVolume) -> StackWriter:
-        """See `VolumeFormat.create`."""
         array = np.lib.format.open_memmap(volume.path, "w+", volume.dtype, volume.stored_shape)
         return ArrayWriter.of(array, volume.geometry)

@@ -24,7 +24,6 @@ class Png(ImageFormat):
     states_size = False  # resolutions of PNG are those of printers
 
     def read(self, path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
-        """See `ImageFormat.read`."""
         image = _decoded(path, "PNG")
         bits, colour_type = _header(path)[BITS], _header(path)[COLOUR_TYPE]
         if bits == 16 and colour_type in (2, 4, 6):  # several samples, which PIL cuts to 8 bits
@@ -42,11 +41,9 @@ class Png(ImageFormat):
         return _as_seen(pixels, image, as_shown, path)
 
     def header(self, path: Path) -> tuple[int, Geometry]:
-        """See `ImageFormat.header`."""
         return {2: 3, 3: 3, 6: 3}.get(_header(path)[COLOUR_TYPE], 1), UNKNOWN
 
     def write(self, path: Path, image: np.ndarray, geometry: Geometry = UNKNOWN) -> None:
-        """See `ImageFormat.write`."""
         import imageio.v3
 
         imageio.v3.imwrite(path, image)
@@ -60,7 +57,6 @@ class Jpeg(Png):
     written_as = ".png"
 
     def read(self, path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
-        """See `ImageFormat.read`."""
         image = _decoded(path, "JPEG")
         if not as_shown:
             raise InputError(
@@ -71,7 +67,6 @@ class Jpeg(Png):
         return _as_seen(pixels, image, as_shown, path)
 
     def header(self, path: Path) -> tuple[int, Geometry]:
-        """See `ImageFormat.header`."""
         from PIL import Image
 
         with Image.open(path, formats=["JPEG"]) as image:

@@ -55,7 +55,6 @@ class Tiff(ImageFormat, VolumeFormat):
         return upright(pixels, int(tag.value) if tag else 1, axes.index("Y"), axes.index("X")), axes
 
     def header(self, path: Path) -> tuple[int, Geometry]:
-        """See `ImageFormat.header`."""
         import tifffile
 
         with tifffile.TiffFile(path) as file:
@@ -64,7 +63,6 @@ class Tiff(ImageFormat, VolumeFormat):
             return colours, replace(_stated(file, 0), letters="YX")
 
     def write(self, path: Path, image: np.ndarray, geometry: Geometry = UNKNOWN) -> None:
-        """See `ImageFormat.write`."""
         _Pages(NewVolume(path, (1, *image.shape), image.dtype, geometry)).write(0, image).close()
 
     def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
@@ -93,7 +91,6 @@ class Tiff(ImageFormat, VolumeFormat):
         return Opened(array, replace(stated, letters=letters), key, self, files=lambda: files)
 
     def create(self, volume: NewVolume) -> StackWriter:
-        """See `VolumeFormat.create`."""
         return _Pages(volume)
 
     def is_volume(self, path: Path) -> bool:

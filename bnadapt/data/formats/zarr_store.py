@@ -109,7 +109,6 @@ class OmeZarr(Zarr):
     states_place = True
 
     def suffix_of(self, path: Path) -> str | None:
-        """See `Format.suffix_of`."""
         return VolumeFormat.suffix_of(self, path)
 
     def create(self, volume: NewVolume) -> StackWriter:

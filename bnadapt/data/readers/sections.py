@@ -20,6 +20,7 @@ from bnadapt.data.readers.axes import (
     chosen,
     layout,
     save_part,
+    single_channel,
 )
 from bnadapt.errors import InputError
 
@@ -142,7 +143,7 @@ class Sections:
         rest = [axis for axis in range(pixels.ndim) if axis not in self._order]
         section = pixels.transpose(*self._order, *rest).reshape(self.shape[1:])
         section = section.astype(np.uint8) * 255 if section.dtype == bool else section.copy()
-        return section[..., 0] if section.ndim == 3 and self._is_grey else section
+        return self._as_grey(section, index) if section.ndim == 3 and self._is_grey else section
 
     @cached_property
     def _is_grey(self) -> bool:
@@ -150,6 +151,14 @@ class Sections:
         step = max(1, len(self) // LOOKED_AT)
         parts = (self._section(index) for index in range(0, len(self), step))
         return all((part == part.take([0], self._layout.channels)).all() for part in parts)
+
+    def _as_grey(self, section: np.ndarray, index: int) -> np.ndarray:
+        grey = single_channel(section)
+        if grey.ndim == 3:
+            raise InputError(
+                f"{self.context}: section {index} has colours, others have grey values alone; convert all to the same."
+            )
+        return grey
 
     def _geometry(self, found: Layout) -> Geometry:
         """The geometry of sections, rows and columns; of a single section where it lies along Z, or in time, too."""
