@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.domain import Domain, Section
-from bnadapt.data.formats import IMAGE_EXTENSIONS, PNG, image_format, stem
+from bnadapt.data.formats import IMAGE_EXTENSIONS, PNG, image_format, stem_of
 from bnadapt.data.geometry import UNKNOWN, Geometry
 from bnadapt.data.masks import as_classes, from_colours
 from bnadapt.data.readers import read_image, read_mask_values
@@ -137,13 +137,9 @@ class Folder(Domain):
     def _read_image(self, path: Path) -> np.ndarray:
         """An image with as many channels as the others: grey values as colours where one of these has colours."""
         image, samples = read_image(path), self._samples
-        if (
-            image.ndim == 3
-            or samples == 1
-            or self._headers[path.name][0] not in {samples, 1 if samples == 3 else samples}
-        ):
-            return image
-        return np.repeat(image[..., np.newaxis], samples, axis=2)
+        stored = self._headers[path.name][0]
+        is_grey = image.ndim == 2 and (stored == samples or (stored == 1 and samples == 3))
+        return np.repeat(image[..., np.newaxis], samples, axis=2) if is_grey and samples > 1 else image
 
     @cached_property
     def _samples(self) -> int:
@@ -207,7 +203,7 @@ def image_files(folder: Path) -> dict[str, Path]:
         raise InputError(f"{folder}: holds no images; put PNG, JPEG or TIFF files there or give another folder.")
     by_stem: dict[str, Path] = {}
     for path in paths:
-        name = _composed(stem(path))
+        name = _composed(stem_of(path))
         if name in by_stem:
             raise InputError(f"{path}: {by_stem[name].name} has the same name; rename one of the two.")
         by_stem[name] = path

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.domain import Domain, Section
-from bnadapt.data.formats import stem
+from bnadapt.data.formats import stem_of
 from bnadapt.data.masks import as_classes
 from bnadapt.data.planes import ACROSS, Plane, named
 from bnadapt.data.readers import Sections, open_masks, open_stack
@@ -93,7 +93,7 @@ class Stack(Domain):
     @property
     def name(self) -> str:
         """The given label or the file's name without extension."""
-        return self.label or stem(self.path)
+        return self.label or stem_of(self.path)
 
     def labelled(self) -> list[Section]:
         """All sections, if there are masks."""

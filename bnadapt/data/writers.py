@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from bnadapt.data.formats import PNG, image_format, stem, volume_format
+from bnadapt.data.formats import PNG, image_format, stem_of, volume_format
 from bnadapt.data.formats.base import CHUNK, ArrayWriter, Format, ImageFormat, NewVolume, StackWriter, VolumeFormat
 from bnadapt.data.formats.zarr_store import majority, mean, new_array
 from bnadapt.data.geometry import UNKNOWN, Geometry, named_axes
@@ -75,7 +75,7 @@ class ImageFiles(SectionWriter):
     def paths(self, names: Sequence[str]) -> list[Path]:
         """Two for every name."""
         return [
-            self.folder / f"{stem(Path(name))}_{kind}{_written_as(name).suffix_of(Path(name)) or PNG.suffixes[0]}"
+            self.folder / f"{stem_of(Path(name))}_{kind}{_written_as(name).suffix_of(Path(name)) or PNG.suffixes[0]}"
             for name in names
             for kind in KINDS
         ]
@@ -143,7 +143,7 @@ class StackFile(SectionWriter):
     def paths(self, names: Sequence[str]) -> list[Path]:
         """Two, whatever sections there are."""
         suffix = self.format.output_suffix(self.path)
-        return [self.folder / f"{stem(self.path)}_{kind}{suffix}" for kind in KINDS]
+        return [self.folder / f"{stem_of(self.path)}_{kind}{suffix}" for kind in KINDS]
 
     def _opened(self, number: int, section: np.ndarray) -> StackWriter:
         across = ACROSS[self.plane]

@@ -151,7 +151,7 @@ class Unfinished:
         try:
             yield
         except OSError as error:
-            if not self.hidden.exists():
+            if isinstance(error, FileNotFoundError) and not self.hidden.exists():
                 raise InputError(
                     f"{self.folder}: another run has ended there meanwhile; look at its results."
                 ) from error

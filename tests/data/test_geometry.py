@@ -13,7 +13,7 @@ import tifffile
 import zarr
 
 from bnadapt.data import Folder, Stack
-from bnadapt.data.formats import FORMATS, stem
+from bnadapt.data.formats import FORMATS, stem_of
 from bnadapt.data.geometry import letter_of, nanometres_in
 from bnadapt.data.readers import open_masks, open_stack
 from bnadapt.data.writers import StackFile
@@ -502,7 +502,7 @@ def test_no_two_formats_have_an_ending_in_common():
      ("a.zarr.zip", "a"), ("A.OME.TIF", "A"), ("a.png", "a"), ("a.tif[3]", "a.tif[3]")],
 )  # fmt: skip
 def test_the_stem_is_the_name_without_the_ending_of_its_format(name, expected):
-    assert stem(Path(name)) == expected
+    assert stem_of(Path(name)) == expected
 
 
 def test_stores_without_an_ending_have_outputs_of_their_own():

@@ -42,7 +42,7 @@ def volume_format(path: Path) -> VolumeFormat:
     return found
 
 
-def stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
     """The name without the ending of its format, such as `run.1` of `run.1.ome.tif`, and of a store called `run.1`."""
     found = format_of(path)
     end = len((found.suffix_of(path) if found else None) or "")

@@ -176,6 +176,7 @@ def _stated(file: Any, series: int) -> Geometry:
     told, tags = (file.imagej_metadata or {}) if file.is_imagej else {}, file.pages[0].tags
     resolution_unit = tags.valueof("ResolutionUnit", 1)
     unit = told.get("unit") if file.is_imagej else PRINTERS.get(int(resolution_unit))
+    unit = unit if isinstance(unit, str) else None
     rows, columns = (_pixels_in_a_unit(tags.get(f"{axis}Resolution")) for axis in "YX")
     steps = {"Y": length(rows and 1 / rows), "X": length(columns and 1 / columns), "Z": length(told.get("spacing"))}
     if (unit or "").lower() in PIXELS and steps["Y"] == steps["X"] == 1:
