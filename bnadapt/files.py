@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ REMEDIES = {
     errno.ENAMETOOLONG: "the name is too long; give a shorter one",
 }
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EIO, *REMEDIES}
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # of more than one letter, which would be a drive
 NO_SPACE = (
     "no space left",
     "disk quota",
@@ -26,12 +28,28 @@ NO_SPACE = (
 )  # libraries have their own errors
 
 
+def refuse_address(path: str | Path) -> None:
+    """Refuse addresses such as https://example.org/a.zarr, which are neither read nor written.
+
+    Raises:
+        InputError: it is one.
+    """
+    if ADDRESS.match(str(path)):
+        raise InputError(f"{path}: is an address, and files are read and written on disk alone; give a local copy.")
+
+
+def printable(name: str) -> str:
+    r"""A file name for tables; bytes of it that are not UTF-8 are escaped, such as `b\xe9ton`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def ensure_folder(path: str | Path) -> Path:
     """A folder that results can go to, made if need be.
 
     Raises:
         InputError: it cannot be made, or nothing can be written there.
     """
+    refuse_address(path)
     path = Path(path)
     if path.is_file():
         raise InputError(f"{path}: is a file; give a folder to write into.")
@@ -143,6 +161,7 @@ def try_place(folder: Path, names: Sequence[str] = ()) -> None:
 
 def _partial_folder(folder: Path, names: Sequence[str], output: Path) -> Path:
     """A new folder in `folder`, or beside it where it is yet to come, in which entries of these names can be."""
+    refuse_address(output)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{output}: cannot be written, {folder} is a file; give a folder to write into.")
     above = folder if folder.is_dir() else folder.parent

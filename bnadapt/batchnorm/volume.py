@@ -14,8 +14,16 @@ DRAWN_AT_ONCE = 64
 
 
 def as_float(pixels: np.ndarray) -> Tensor:
-    """Float32 tensor; integers are divided by their type's greatest value."""
+    """Float32 tensor; integers are divided by their type's greatest value.
+
+    Raises:
+        StatisticsError: integers have 64 bits, whose range no image fills.
+    """
     if np.issubdtype(pixels.dtype, np.integer):
+        if pixels.dtype.itemsize == 8:
+            raise StatisticsError(
+                f"Images are of type {pixels.dtype}, whose range no image fills; convert them to that of the training."
+            )
         pixels = pixels / np.float32(np.iinfo(pixels.dtype).max)
     return torch.from_numpy(np.array(pixels, dtype=np.float32))
 

@@ -9,7 +9,6 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from bnadapt import __version__
 from bnadapt.data.datamodule import report_blank
 from bnadapt.data.datasets import Outline
 from bnadapt.data.masks import as_stored
@@ -59,6 +58,7 @@ class PredictionFiles(Callback):
         self.unfinished = unfinished
         self.names = names
         self.blocks = blocks
+        self.is_part = chosen is not None
         self.chosen = range(len(names)) if chosen is None else chosen
         self.overwrite = overwrite
         self.probability = probability
@@ -75,7 +75,7 @@ class PredictionFiles(Callback):
         refusal = None
         if trainer.is_global_zero:
             try:
-                self.unfinished.begin(self.overwrite)
+                self.unfinished.begin(self.overwrite, self.is_part)
             except InputError as error:
                 refusal = str(error)
         if refusal := trainer.strategy.broadcast(refusal):
@@ -91,7 +91,7 @@ class PredictionFiles(Callback):
         missing = [number for number in self.chosen if number not in finished]
         shares = np.array_split(missing, trainer.world_size)  # of neighbours, which may lie in common chunks
         trainer.datamodule.segment_by(self.blocks, shares[trainer.global_rank].tolist())
-        self.writer.begin(len(self.names), {"version": __version__, **self.unfinished.run})
+        self.writer.begin(len(self.names), self.unfinished.run)
 
     def on_predict_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0

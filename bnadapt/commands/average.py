@@ -80,7 +80,7 @@ def _writer(first: Segmentation, folder: Path) -> SectionWriter:
     opened, path = first.mask.opened, first.inputs[0]
     name, _, extension = path.name.rpartition(f"_{KINDS[0]}.")
     stack = path.with_name(f"{name}.{extension}") if name else path
-    return StackFile(folder, stack, None if opened.is_ome_zarr else opened.key, first.voxel, opened.is_ome_zarr)
+    return StackFile(folder, stack, None if opened.levels else opened.key, first.geometry, opened.format)
 
 
 def _names(first: Segmentation) -> list[str]:

@@ -10,7 +10,6 @@ import pandas as pd
 from rich.progress import track
 
 from bnadapt.commands.parser import PlainParser
-from bnadapt.data.voxel import Voxel
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write, refuse_existing, refuse_inputs, try_place
 from bnadapt.terminal import Console
@@ -60,7 +59,7 @@ def table_of_objects(
         probability_key: the same of its array, by default that of the mask; without `probability`, in the file of the
             mask.
         dimensions: 3 for objects that go through sections (default for a stack), 2 for those of each section for itself
-            (default for a folder).
+            (default for a folder, and for a stack of times).
         connectivity: how many coordinates of touching pixels may differ by one: 1 for common faces (default), up to
             `dimensions` for common corners.
         min_size: pixels, or voxels in 3-D; smaller objects are left out and counted.
@@ -80,14 +79,14 @@ def table_of_objects(
     """
     _check_numbers(min_size=min_size, pixel_size_nm=pixel_size_nm, spacing_nm=spacing_nm)
     segmentation = open_segmentation(mask, mask_key, probability, probability_key)
-    dimensions = dimensions or (2 if segmentation.names else 3)
+    dimensions = dimensions or (3 if segmentation.are_volume else 2)
     _check_dimensions(dimensions, connectivity, spacing_nm)
     path, label_path = Path(output), Path(labels) if labels else None
     _check_outputs(path, label_path, segmentation, overwrite)
-    voxel = Voxel(
-        pixel_size_nm or segmentation.voxel.pixel_size_nm,
-        spacing_nm or segmentation.voxel.spacing_nm,
-    )
+    if spacing_nm is not None and "Z" not in segmentation.geometry.letters:
+        raise InputError("objects: the sections of the mask do not lie along Z; leave out --spacing_nm.")
+    geometry = segmentation.geometry.with_sides(pixel_size_nm, spacing_nm)
+    voxel = geometry.voxel
     objects = find_objects(_tracked(segmentation), dimensions, connectivity).of_size(min_size)
     if dimensions == 2:
         table = section_table(objects.regions, voxel, segmentation.names)
@@ -97,7 +96,7 @@ def table_of_objects(
         table.to_csv(partial, index=False, float_format="%.10g")
         if label_path is not None:
             with atomic_folder(label_path.parent, [label_path.name]) as folder:
-                write_labels(folder / label_path.name, segmentation, objects, connectivity, voxel)
+                write_labels(folder / label_path.name, segmentation, objects, connectivity, geometry)
     return [*_found(table, objects, min_size), *_of_input(table, segmentation), f"Table: {path}"]
 
 

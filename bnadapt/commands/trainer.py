@@ -123,9 +123,8 @@ class AdaptationTrainer(Trainer):
         blocks, options = blocks_for(model, datamodule), {"ckpt_path": ckpt_path, "bank": bank}
         stored = {"probabilities": probabilities or "as fine as the images"}
         identity = identity_of(model, datamodule, blocks, str(self.precision), **options) | stored
-        unfinished = Unfinished(folder, identity, len(names))
-        if not unfinished.is_complete:
-            refuse_existing(target.writer(folder).paths(names), overwrite)
+        unfinished = Unfinished(folder, identity, len(names), target.writer(folder).paths(names))
+        unfinished.check_outputs(overwrite)
         files = PredictionFiles(
             target.writer(unfinished.results), unfinished, names, blocks, sections, overwrite, probabilities
         )

@@ -119,6 +119,10 @@ class Domain(ABC):
         """Whether a path is one of the files or folders that it reads, or in one where outputs would be read too."""
         return False
 
+    def files(self) -> list[Path]:
+        """The files that the images lie in, of very many some of them; for public sets, whose files are fixed, none."""
+        return []
+
     def writer(self, folder: Path) -> SectionWriter:
         """What writes predictions of this domain's sections into `folder`: PNG files by default."""
         return ImageFiles(folder)

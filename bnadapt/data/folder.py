@@ -5,15 +5,19 @@ import math
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from bnadapt.data.domain import Domain, Section
+from bnadapt.data.formats import IMAGE_EXTENSIONS, PNG, image_format, stem_of
+from bnadapt.data.geometry import UNKNOWN, Geometry
 from bnadapt.data.masks import as_classes, from_colours
-from bnadapt.data.readers import IMAGE_EXTENSIONS, read_image, read_mask_values
+from bnadapt.data.readers import read_image, read_mask_values
+from bnadapt.data.writers import ImageFiles, SectionWriter
 from bnadapt.errors import InputError
+from bnadapt.files import refuse_address
 from bnadapt.provenance import sampled_digest
 
 log = logging.getLogger(__name__)
@@ -34,7 +38,7 @@ class Folder(Domain):
         images: folder of the images, PNG, JPEG or TIFF, 8 or 16 bit (TIFF: also float).
         masks: folder of the masks, which may be that of the images; none means that nothing is labelled.
         mask_suffix: what the names of masks have behind those of their images, such as `_mask`.
-        pixel_size_nm: side of a pixel in nanometres, if known.
+        pixel_size_nm: side of a pixel in nanometres; by default what the files state (TIFF of ImageJ and OME).
         classes: what the mask values 0, 1, ... mean. Two classes may also be stored as 0 and 255.
         ignored: mask value of pixels without a label, such as 255; by default there are none.
         colours: of the classes, such as [[0, 0, 0], [255, 0, 0]], where masks are pictures in colours.
@@ -60,6 +64,8 @@ class Folder(Domain):
         label: str | None = None,
     ) -> None:
         super().__init__(split, gap)
+        for path in filter(None, (images, masks)):
+            refuse_address(path)
         self.images = Path(images)
         self.masks = Path(masks) if masks else None
         self.mask_suffix = mask_suffix
@@ -72,7 +78,9 @@ class Folder(Domain):
         if colours is not None and len(colours) != len(classes):
             raise InputError(f"{images}: gives {len(colours)} colours for {len(classes)} classes; give one for each.")
         self.label = label
+        self._headers: dict[str, tuple[int, Geometry]] = {}
         self._sections = self._paired()
+        self._say_sizes()
 
     @property
     def name(self) -> str:
@@ -93,6 +101,14 @@ class Folder(Domain):
     def reads(self, path: Path) -> bool:
         """Whether it is the folder of the images or of the masks."""
         return path.resolve() in [each.resolve() for each in (self.images, self.masks) if each]
+
+    def files(self) -> list[Path]:
+        """The images."""
+        return [self.images / section.name for section in self._sections]
+
+    def writer(self, folder: Path) -> SectionWriter:
+        """Writes images in the format, and of the pixel size, of each."""
+        return ImageFiles(folder, self.images)
 
     def _paired(self) -> list[Section]:
         masks = self._mask_files()
@@ -118,8 +134,34 @@ class Folder(Domain):
 
     def _section(self, image: Path, mask: Path | None) -> Section:
         read_mask = partial(_read_mask, mask, len(self.classes), self.ignored, self.colours) if mask else None
+        self._headers[image.name] = _header(image)
+        size = self.pixel_size_nm or self._headers[image.name][1].voxel.pixel_size_nm
         content = partial(sampled_digest, image)
-        return Section(image.name, partial(read_image, image), read_mask, self.pixel_size_nm, content=content)
+        return Section(image.name, partial(self._read_image, image), read_mask, size, content=content)
+
+    def _read_image(self, path: Path) -> np.ndarray:
+        """An image with as many channels as the others: grey values as colours where one of these has colours."""
+        image, samples = read_image(path), self._samples
+        stored = self._headers[path.name][0]
+        is_grey = image.ndim == 2 and (stored == samples or (stored == 1 and samples == 3))
+        return np.repeat(image[..., np.newaxis], samples, axis=2) if is_grey and samples > 1 else image
+
+    @cached_property
+    def _samples(self) -> int:
+        """Channels of the first image that has several which differ; 1 if none has."""
+        in_colour = (self.images / name for name, (samples, _) in self._headers.items() if samples > 1)
+        return next((image.shape[2] for image in map(read_image, in_colour) if image.ndim == 3), 1)
+
+    def _say_sizes(self) -> None:
+        """Name pixel sizes that the files state, where the user has given none."""
+        if self.pixel_size_nm is not None:
+            return
+        sizes = sorted({section.pixel_size_nm for section in self._sections if section.pixel_size_nm})
+        if sizes:
+            told = f"{sizes[0]:g}" if len(sizes) == 1 else f"{sizes[0]:g} to {sizes[-1]:g}"
+            log.warning("%s: its pixels are %s nm wide, as its files say.", self.name, told)
+        elif unread := next(iter(self._headers.values()))[1].unread():
+            log.warning("%s: %s", self.name, unread)
 
     def _mask_files(self) -> dict[str, Path]:
         """The masks by the names of their images without extension."""
@@ -166,10 +208,10 @@ def image_files(folder: Path) -> dict[str, Path]:
         raise InputError(f"{folder}: holds no images; put PNG, JPEG or TIFF files there or give another folder.")
     by_stem: dict[str, Path] = {}
     for path in paths:
-        stem = _composed(path.stem.removesuffix(".ome"))
-        if stem in by_stem:
-            raise InputError(f"{path}: {by_stem[stem].name} has the same name; rename one of the two.")
-        by_stem[stem] = path
+        name = _composed(stem_of(path))
+        if name in by_stem:
+            raise InputError(f"{path}: {by_stem[name].name} has the same name; rename one of the two.")
+        by_stem[name] = path
     return by_stem
 
 
@@ -182,6 +224,14 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     """Numbers in a name count as numbers, so that neighbouring sections stay neighbours."""
     parts = re.split(r"([0-9]+)", _composed(path.name))
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _header(path: Path) -> tuple[int, Geometry]:
+    """Samples of a pixel, and the geometry, of an image; of a broken one, which is refused when it is read, nothing."""
+    try:
+        return (image_format(path) or PNG).header(path)
+    except Exception:
+        return 1, UNKNOWN
 
 
 def _read_mask(

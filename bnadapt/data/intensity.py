@@ -30,9 +30,12 @@ class IntensityRange:
 
     @classmethod
     def of(cls, images: Sequence[np.ndarray]) -> "IntensityRange":
-        """The range of images (C, h, w), data-type scaled."""
-        pixels = np.concatenate([image.reshape(len(image), -1) for image in images], axis=1)
-        low, high = np.percentile(pixels, PERCENTILES, axis=1)
+        """The range of images (C, h, w), data-type scaled; from end to end where the percentiles are the same."""
+        pixels = np.concatenate([image.reshape(len(image), -1) for image in images], axis=1).astype(np.float64)
+        low, high = percentiles(pixels)
+        low, high = (
+            np.where(low < high, inner, outer) for inner, outer in ((low, pixels.min(1)), (high, pixels.max(1)))
+        )
         return cls(low.tolist(), high.tolist())
 
     def state_dict(self) -> dict[str, list[float]]:
@@ -63,20 +66,49 @@ def by_data_set(image: np.ndarray, occupied: IntensityRange) -> np.ndarray:
     if len(image) != len(occupied.low):
         raise InputError(f"an image has {len(image)} channels, the others {len(occupied.low)}; convert it.")
     low, high = (np.asarray(ends)[:, None, None] for ends in (occupied.low, occupied.high))
-    return (2 * (image - low) / np.maximum(high - low, 1e-12) - 1).astype(np.float32)
+    return (2 * _share(image, low, high, 1.0) - 1).astype(np.float32)
 
 
 def by_zscore(image: np.ndarray) -> np.ndarray:
     """Mean 0 and standard deviation 1 of every channel of this image. (C, H, W) -> float32."""
-    wide = image.astype(np.float64)
-    mean, std = wide.mean((1, 2), keepdims=True), wide.std((1, 2), keepdims=True)
-    return ((wide - mean) / np.maximum(std, 1e-12)).astype(np.float32)
+    wide = image / _largest(image)
+    is_flat = wide.max((1, 2), keepdims=True) == wide.min((1, 2), keepdims=True)
+    wide -= np.where(is_flat, wide[:, :1, :1], wide.mean((1, 2), keepdims=True))
+    return (wide / np.where(is_flat, 1, wide.std((1, 2), keepdims=True))).astype(np.float32)
 
 
 def by_percentiles(image: np.ndarray) -> np.ndarray:
     """The 0.5 and 99.5 percentile of every channel to 0 and 1, clipped. (C, H, W) -> float32."""
-    low, high = np.percentile(image, PERCENTILES, axis=(1, 2), keepdims=True)
-    return np.clip((image - low) / np.maximum(high - low, 1e-12), 0, 1).astype(np.float32)
+    low, high = (end[:, None, None] for end in percentiles(image.reshape(len(image), -1)))
+    return np.clip(_share(image, low, high, np.finfo(np.float64).tiny), 0, 1).astype(np.float32)
+
+
+def percentiles(pixels: np.ndarray) -> np.ndarray:
+    """The 0.5 and 99.5 percentile of every channel. (C, n) -> (2, C) float64."""
+    largest = _largest(pixels)
+    return np.percentile(pixels / largest, PERCENTILES, axis=1) * largest[..., 0]
+
+
+def _share(image: np.ndarray, low: np.ndarray, high: np.ndarray, least: float) -> np.ndarray:
+    """How far pixels lie from the low end to the high one, in float64, whatever their magnitude.
+
+    Args:
+        image: (C, H, W).
+        low: (C, 1, 1).
+        high: (C, 1, 1).
+        least: the width of ranges that have none, where 1 is the larger of the magnitudes of their ends.
+    """
+    unit = _largest(np.concatenate([low, high], axis=2))
+    width = np.where(high > low, high / unit - low / unit, least)
+    with np.errstate(over="ignore"):
+        return (image / unit - low / unit) / width
+
+
+def _largest(pixels: np.ndarray) -> np.ndarray:
+    """The largest magnitude of every channel, and 1 where all are 0, in float64: quotients by it can be squared."""
+    axes = tuple(range(1, pixels.ndim))
+    largest = np.maximum(pixels.max(axes, keepdims=True), -pixels.min(axes, keepdims=True)).astype(np.float64)
+    return np.where(largest > 0, largest, 1)
 
 
 def by_histogram(image: np.ndarray, reference: Sequence[Sequence[float]]) -> np.ndarray:

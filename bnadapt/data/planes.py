@@ -20,16 +20,6 @@ def seen_in(plane: Plane, of_axes: Sequence[Item]) -> list[Item]:
     return [rest.pop(ACROSS[plane]), *rest]
 
 
-def part_of(plane: Plane, index: int) -> tuple[slice | int, ...]:
-    """Where a section of a plane lies in a volume (Z, Y, X).
-
-    Examples:
-        >>> part_of("xz", 5)
-        (slice(None, None, None), 5)
-    """
-    return (*[slice(None)] * ACROSS[plane], index)
-
-
 def named(plane: Plane, index: int) -> str:
     """A section as NumPy would index it.
 

@@ -119,10 +119,11 @@ def check_channels(section: PreparedSection, first: PreparedSection, context: st
 
 
 def resampled(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Linear resampling of (C, H, W) to another (H, W), smoothed first where it shrinks."""
+    """Linear resampling of (C, H, W) to another (H, W), smoothed first where it shrinks; flat channels stay flat."""
     from skimage.transform import resize
 
-    return resize(image, (len(image), *size), order=1, anti_aliasing=True, preserve_range=True).astype(image.dtype)
+    found = resize(image, (len(image), *size), order=1, anti_aliasing=True, preserve_range=True)
+    return found.clip(image.min((1, 2), keepdims=True), image.max((1, 2), keepdims=True)).astype(image.dtype)
 
 
 def resampled_mask(mask: np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -147,6 +147,11 @@ class Scalings:
 
 
 def _as_float32(image: np.ndarray) -> np.ndarray:
+    if np.abs(image).max() > np.finfo(np.float32).max:
+        raise InputError(
+            "--data.intensity dtype leaves floating point numbers as they are, and some are larger than networks take;"
+            " take another, such as zscore."
+        )
     return image.astype(np.float32, copy=False)
 
 

@@ -71,6 +71,10 @@ class Shifted(Domain):
         """Whether the domain does."""
         return self.domain.reads(path)
 
+    def files(self) -> list[Path]:
+        """Those of the domain."""
+        return self.domain.files()
+
     def writer(self, folder: Path) -> SectionWriter:
         """That of the domain."""
         return self.domain.writer(folder)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.domain import Domain, Section
+from bnadapt.data.formats import stem_of
 from bnadapt.data.masks import as_classes
 from bnadapt.data.planes import ACROSS, Plane, named
 from bnadapt.data.readers import Sections, open_masks, open_stack
-from bnadapt.data.voxel import Voxel
 from bnadapt.data.writers import SectionWriter, StackFile
 from bnadapt.errors import InputError
 
@@ -23,19 +23,19 @@ MOST_UNEQUAL = 1.25  # ratio of the sides of a voxel, up to which it is seen in 
 class Stack(Domain):
     """The sections of a stack, and those of a stack of masks.
 
-    Sections lie along the first axis, or the one that OME or ImageJ metadata name Z (or T). Axes of length one count
-    for nothing, so that OME-Zarr of one time and channel, (1, 1, Z, Y, X), is a stack too.
+    Sections lie along the axis that the file names Z, or T for times; where it names none, along the first one. Axes of
+    length one count for nothing, so that OME-Zarr of one time and channel, (1, 1, Z, Y, X), is a stack too.
 
     Args:
-        images: multi-page TIFF, HDF5, .npy or .mrc file, folder or zip file of a Zarr store; (sections, H, W) or
-            (sections, H, W, C).
+        images: multi-page TIFF, HDF5, Imaris, .npy or .mrc file, folder or zip file of a Zarr store; (sections, H, W)
+            or (sections, H, W, C).
         masks: the same for the masks, (sections, H, W); none means that nothing is labelled. May be
             the same file under another key.
         images_key: path of the images inside an HDF5 file or Zarr group, or number of a series of a TIFF file, from 0;
             of OME-Zarr the full resolution by default.
         masks_key: the same for the masks, inside theirs.
-        pixel_size_nm: side of a pixel in nanometres; by default what the file of the images says (OME-Zarr, OME-TIFF,
-            ImageJ, MRC, `element_size_um` in HDF5), if it does. Of OME-Zarr that says the pixel size of each of its
+        pixel_size_nm: side of a pixel in nanometres; by default what the file of the images states (OME-Zarr, OME-TIFF,
+            ImageJ, Imaris, MRC, `element_size_um` in HDF5). Of OME-Zarr that states the pixel size of each of its
             resolution levels, the level is read whose own is nearest, and that is the pixel size; where none is within
             a factor of the square root of 2, or where `images_key` names a level, the given number holds.
         index: one index of an axis that is read of it alone, by the axis's letter (T time, C channel, Z, or what the
@@ -70,6 +70,7 @@ class Stack(Domain):
         super().__init__(split, gap)
         self.path = Path(images)
         self.images_key = images_key
+        self.index = dict(index or {})
         self.plane = plane
         self.classes = tuple(classes)
         self.ignored = ignored
@@ -78,7 +79,7 @@ class Stack(Domain):
             raise InputError(f"pixel_size_nm is {pixel_size_nm}; give the side of a pixel in nanometres, above 0.")
         if plane not in ACROSS:
             raise InputError(f"plane is {plane}; give one of {', '.join(ACROSS)}.")
-        self._images = open_stack(self.path, images_key, pixel_size_nm, index, plane)
+        self._images = open_stack(images, images_key, pixel_size_nm, index, plane)
         self.pixel_size_nm = self._pixel_size(pixel_size_nm)
         if plane != "xy":
             self._check_sides()
@@ -92,7 +93,7 @@ class Stack(Domain):
     @property
     def name(self) -> str:
         """The given label or the file's name without extension."""
-        return self.label or self.path.stem.removesuffix(".ome")
+        return self.label or stem_of(self.path)
 
     def labelled(self) -> list[Section]:
         """All sections, if there are masks."""
@@ -106,10 +107,16 @@ class Stack(Domain):
         """Whether it is the file, or store, of the images, or in it."""
         return self.path.resolve() in (path.resolve(), *path.resolve().parents)
 
+    def files(self) -> list[Path]:
+        """The file of the images, or their chunks in a store."""
+        return self._images.files()
+
     def writer(self, folder: Path) -> SectionWriter:
-        """Writes two stacks in the format of the images."""
-        voxel = Voxel(self.pixel_size_nm, self._images.spacing_nm)
-        return StackFile(folder, self.path, self.images_key, voxel, self._images.opened.is_ome_zarr, self.plane)
+        """Writes two stacks in the format, and of the geometry, of the images."""
+        stated = self._images.geometry.voxel.pixel_size_nm
+        given = None if self.pixel_size_nm == stated else self.pixel_size_nm
+        geometry = self._images.geometry.with_sides(given)
+        return StackFile(folder, self.path, self.images_key, geometry, self._images.opened.format, self.plane)
 
     def _pixel_size(self, given: float | None) -> float | None:
         """The given one or that which the file says, with a line where it is not what the user has written."""
@@ -125,7 +132,7 @@ class Stack(Domain):
                 told,
             )
             return told
-        elif told is not None and opened.is_ome_zarr and self.images_key != opened.key:
+        elif told is not None and opened.levels and self.images_key != opened.key:
             log.warning(
                 "%s: its pixels are taken as %g nm wide, as given, though its file says %g nm of the full resolution"
                 " and has no level near that.",
@@ -133,12 +140,14 @@ class Stack(Domain):
                 given,
                 told,
             )
+        elif given is None and (unread := opened.geometry.unread()):
+            log.warning("%s: %s", self.name, unread)
         return given or told
 
     def _check_sides(self) -> None:
         """Refuse planes in which voxels are longer than wide; say so where that is not known."""
-        told, spacing = self._images.opened.voxel, self._images.spacing_nm
-        pixel = told.pixel_size_nm or self.pixel_size_nm
+        told = self._images.geometry.voxel
+        spacing, pixel = told.spacing_nm, told.pixel_size_nm or self.pixel_size_nm
         if not told.is_square:
             raise InputError(
                 f"{self.path}: its pixels are not square, as its file says; the plane {self.plane} is for voxels of"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
@@ -58,6 +59,10 @@ class TilesByForeground(Domain):
     def unlabelled(self) -> list[Section]:
         """None, for nothing is known of their foreground."""
         return []
+
+    def files(self) -> list[Path]:
+        """Those of the domain."""
+        return self.domain.files()
 
     def block(self, which: str) -> list[Section]:
         """The tiles of the domain's block.

@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from bnadapt.data.ome_zarr_writer import OmeZarrWriter, Reduction, majority, mean
+from bnadapt.data.formats import PNG, image_format, stem_of, volume_format
+from bnadapt.data.formats.base import CHUNK, ArrayWriter, Format, ImageFormat, NewVolume, StackWriter, VolumeFormat
+from bnadapt.data.formats.zarr_store import majority, mean, new_array
+from bnadapt.data.geometry import UNKNOWN, Geometry, named_axes
 from bnadapt.data.planes import ACROSS, Plane
-from bnadapt.data.readers.stacks import MRC_EXTENSIONS, open_masks
-from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
-from bnadapt.data.stack_writers import StackWriter, open_for_writing, open_zarr_for_writing
-from bnadapt.data.voxel import UNKNOWN, Voxel
+from bnadapt.data.readers import open_masks
 
 KINDS = ("mask", "probability")
 REDUCTIONS = (majority, mean)
 LOCK = ".lock"  # of those who make a store
+VOLUME = Geometry("ZYX")
+WAITING = named_axes("zyx")
 
 
 class SectionWriter(ABC):
@@ -52,22 +54,31 @@ class SectionWriter(ABC):
 
 
 class ImageFiles(SectionWriter):
-    """`NAME_mask` and `NAME_probability` beside each other, with the extension of each image's name; PNG for JPEG."""
+    """`NAME_mask` and `NAME_probability` beside each other, in the format of each image; PNG for JPEG.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: to write into.
+        images: folder of the images, whose geometry the outputs state where their format has a place for it.
+    """
+
+    def __init__(self, folder: Path, images: Path | None = None) -> None:
         self.folder = folder
+        self.images = images
 
     def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write both images at once; see `SectionWriter.write`."""
-        paths = self.paths([name])
-        if paths[0].suffix == ".png" and np.issubdtype(probability.dtype, np.floating):
-            probability = stored_probability(probability, np.dtype(np.uint16))
-        for path, image in zip(paths, (mask, probability), strict=True):
-            write_image(path, image)
+        written_as, paths = _written_as(name), self.paths([name])
+        geometry = UNKNOWN if self.images is None else _format_of_image(name).header(self.images / name)[1]
+        for path, image in zip(paths, (mask, held_probability(probability, written_as)), strict=True):
+            written_as.write(path, image, geometry)
 
     def paths(self, names: Sequence[str]) -> list[Path]:
         """Two for every name."""
-        return [self.folder / f"{_stem(name)}_{kind}{_exact(name)}" for name in names for kind in KINDS]
+        return [
+            self.folder / f"{stem_of(Path(name))}_{kind}{_written_as(name).suffix_of(Path(name)) or PNG.suffixes[0]}"
+            for name in names
+            for kind in KINDS
+        ]
 
 
 class StackFile(SectionWriter):
@@ -80,8 +91,8 @@ class StackFile(SectionWriter):
         folder: to write into.
         path: of the input.
         key: of the input's array.
-        voxel: its sides, which the outputs state where their format has a place for them.
-        is_ome_zarr: whether the input is an OME-Zarr image, and so are the outputs then.
+        geometry: of its sections, rows and columns, which the outputs have and, where their format can, state.
+        format: of the outputs; by default that of the input's name.
         plane: in which the sections lie that are written; stacks have the axes of the input.
     """
 
@@ -90,15 +101,15 @@ class StackFile(SectionWriter):
         folder: Path,
         path: Path,
         key: str | None,
-        voxel: Voxel = UNKNOWN,
-        is_ome_zarr: bool = False,
+        geometry: Geometry = VOLUME,
+        format: VolumeFormat | None = None,
         plane: Plane = "xy",
     ) -> None:
         self.folder = folder
         self.path = path
         self.key = key
-        self.voxel = voxel
-        self.is_ome_zarr = is_ome_zarr
+        self.format = format or volume_format(path)
+        self.geometry = geometry if self.format.orders_axes else geometry.by_sections()
         self.plane = plane
         self.count = 0
         self.provenance: Mapping[str, str] = {}
@@ -107,18 +118,14 @@ class StackFile(SectionWriter):
     def begin(self, count: int, provenance: Mapping[str, str] | None = None) -> None:
         """Stacks have as many sections as there will be; OME-Zarr tells what they come from."""
         self.count, self.provenance = count, provenance or {}
+        self.format.say_what_is_lost(self.paths([])[0], self.geometry)
 
     def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write a section into both stacks; see `SectionWriter.write`."""
-        if self.path.suffix.lower() in MRC_EXTENSIONS and probability.dtype == np.uint8:
-            probability = probability * np.uint16(257)  # MRC has no unsigned bytes, and 65,535 is 1 of its 16 bits
-        images = (mask, probability)
+        images = [held(mask, self.format), held_probability(probability, self.format)]
         if not self._stacks:
             with FileLock(self.folder / LOCK):
-                self._stacks = [
-                    self._opened(path, _volume(self.plane, self.count, image), image.dtype, reduce)
-                    for path, image, reduce in zip(self.paths([]), images, REDUCTIONS, strict=True)
-                ]
+                self._stacks = [self._opened(number, image) for number, image in enumerate(images)]
         for stack, image in zip(self._stacks, images, strict=True):
             stack.write(index, image)
 
@@ -126,57 +133,53 @@ class StackFile(SectionWriter):
         """Write the files of sections that have waited."""
         if not self._wait:
             return
-        for path, reduce in zip(self.paths([]), REDUCTIONS, strict=True):
+        for number, path in enumerate(self.paths([])):
             sections = open_masks(self._waiting(path))
-            stack = self._file(path, sections.shape, sections.dtype, reduce)
+            stack = self._file(number, sections.shape, sections.dtype)
             for index in range(len(sections)):
                 stack.write(index, sections[index])
             stack.close()
 
     def paths(self, names: Sequence[str]) -> list[Path]:
         """Two, whatever sections there are."""
-        is_zarr = self.path.is_dir() or self.path.suffix.lower() in (".zip", ".zarr")
-        extension = ".zarr" if is_zarr else self.path.suffix
-        extension = ".ome.zarr" if self.is_ome_zarr else extension
-        return [self.folder / f"{_stem(self.path.name)}_{kind}{extension}" for kind in KINDS]
+        suffix = self.format.output_suffix(self.path)
+        return [self.folder / f"{stem_of(self.path)}_{kind}{suffix}" for kind in KINDS]
 
-    def _opened(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, reduce: Reduction) -> StackWriter:
-        if self._wait:
-            return open_zarr_for_writing(self._waiting(path), shape, dtype, plane=self.plane)
-        return self._file(path, shape, dtype, reduce)
+    def _opened(self, number: int, section: np.ndarray) -> StackWriter:
+        across = ACROSS[self.plane]
+        shape = [*section.shape[:across], self.count, *section.shape[across:]]
+        if not self._wait:
+            return self._file(number, shape, section.dtype)
+        chunks = [1 if axis == across else min(CHUNK, side) for axis, side in enumerate(shape)]
+        waiting = self._waiting(self.paths([])[number])
+        return ArrayWriter(new_array(waiting, None, shape, section.dtype, chunks, WAITING), across)
 
-    def _file(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, reduce: Reduction) -> StackWriter:
-        if self.is_ome_zarr:
-            return OmeZarrWriter(path, shape, dtype, self.voxel, reduce, self.provenance)
-        return open_for_writing(path, shape, dtype, self.key, self.voxel)
+    def _file(self, number: int, shape: Sequence[int], dtype: np.dtype) -> StackWriter:
+        path = self.paths([])[number]
+        volume = NewVolume(path, tuple(shape), dtype, self.geometry, self.key, REDUCTIONS[number], self.provenance)
+        return self.format.create(volume)
 
     @property
     def _wait(self) -> bool:
         """Whether sections wait for the file, whose order, or whose chunks, are others."""
-        return self.plane != "xy" or self.paths([])[0].suffix != ".zarr"
+        return self.plane != "xy" or not self.format.in_any_order
 
     def _waiting(self, path: Path) -> Path:
         """The store in which sections wait for the file."""
-        return self.folder / f".{path.stem}.zarr"
+        return self.folder / f".{path.name}.zarr"
 
 
-def _volume(plane: Plane, count: int, section: np.ndarray) -> tuple[int, ...]:
-    """Shape (Z, Y, X) of a volume of as many sections as this."""
-    shape = list(section.shape)
-    shape.insert(ACROSS[plane], count)
-    return tuple(shape)
+def held(image: np.ndarray, format: Format) -> np.ndarray:
+    """Integers in a type that a format holds."""
+    return image if format.holds(image.dtype) else image.astype(np.uint16)
 
 
-def write_image(path: Path, image: np.ndarray) -> None:
-    """Write one image as PNG or TIFF, by the extension of `path`; PNG takes 8 and 16 bit only."""
-    if path.suffix in TIFF_EXTENSIONS:
-        import tifffile
-
-        tifffile.imwrite(path, image, photometric="minisblack", compression="zlib")
-    else:
-        import imageio.v3
-
-        imageio.v3.imwrite(path, image)
+def held_probability(stored: np.ndarray, format: Format) -> np.ndarray:
+    """A stored probability in a type that a format holds, which is of 16 bits if not its own."""
+    if format.holds(stored.dtype):
+        return stored
+    sixteen = np.dtype(np.uint16)
+    return stored_probability(stored, sixteen) if stored.dtype.kind == "f" else stored * sixteen.type(257)
 
 
 def stored_probability(probability: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -193,11 +196,11 @@ def stored_probability(probability: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return np.rint(probability * np.iinfo(stored).max).astype(stored)
 
 
-def _exact(name: str) -> str:
-    """The extension of a format that keeps what is written: the image's own, but PNG for JPEG."""
-    extension = Path(name).suffix.lower()
-    return ".png" if extension in (".jpg", ".jpeg") else extension
+def _format_of_image(name: str) -> ImageFormat:
+    return image_format(Path(name)) or PNG
 
 
-def _stem(name: str) -> str:
-    return Path(name).stem.removesuffix(".ome")
+def _written_as(name: str) -> ImageFormat:
+    """The format of what is written for an image: its own, but PNG for JPEG, and for names of another kind."""
+    found = _format_of_image(name)
+    return found if found.written_as is None else _format_of_image(found.written_as)

@@ -15,8 +15,8 @@ import torch
 from bnadapt import __version__
 from bnadapt.errors import InputError
 from bnadapt.exchange.exported import Export
-from bnadapt.exchange.files import traced
 from bnadapt.exchange.package_weights import described_like
+from bnadapt.exchange.traced_files import traced
 from bnadapt.networks.registry import is_built_in
 
 STEP = 16  # pixels that sides may grow by; the network pads what it needs

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 
 from bnadapt.data import DomainPair
-from bnadapt.exchange import bioimageio_package, files, state_dicts
+from bnadapt.exchange import bioimageio_package, state_dicts, traced_files
 from bnadapt.exchange.exported import About, Export
 from bnadapt.files import atomic_write
 
@@ -29,8 +29,8 @@ class Format(NamedTuple):
 
 
 FORMATS: dict[FormatName, Format] = {
-    "torchscript": Format(".pt", files.write_torchscript),
-    "onnx": Format(".onnx", files.write_onnx),
+    "torchscript": Format(".pt", traced_files.write_torchscript),
+    "onnx": Format(".onnx", traced_files.write_onnx),
     "bioimageio": Format(".zip", bioimageio_package.write),
     "state_dict": Format(".pth", state_dicts.write),
 }

@@ -76,7 +76,7 @@ def _by_data_type(images: Sequence[np.ndarray], occupied: IntensityRange | None)
 
 def _by_data_set(images: Sequence[np.ndarray], occupied: IntensityRange) -> FixedScaling:
     low, high = np.asarray(occupied.low), np.asarray(occupied.high)
-    width = np.maximum(high - low, 1e-12)
+    width = _nonzero(high - low)
     return FixedScaling((2 / width).tolist(), (-2 * low / width - 1).tolist())
 
 
@@ -84,7 +84,10 @@ def _by_zscore(images: Sequence[np.ndarray], occupied: IntensityRange | None) ->
     """By the mean of the images' means, and the root of the mean of their variances."""
     wide = [image.astype(np.float64) for image in images]
     mean = np.mean([image.mean((1, 2)) for image in wide], axis=0)
-    std = np.maximum(np.sqrt(np.mean([image.var((1, 2)) for image in wide], axis=0)), 1e-12)
+    spread = np.max([np.ptp(image, (1, 2)) for image in wide], axis=0)
+    unit = _nonzero(spread)  # in which variances are neither too small nor too large for float64
+    std = unit * np.sqrt(np.mean([(image / unit[:, None, None]).var((1, 2)) for image in wide], axis=0))
+    std = np.where(spread > 0, std, 1)
     return FixedScaling((1 / std).tolist(), (-mean / std).tolist())
 
 
@@ -92,8 +95,12 @@ def _by_percentiles(images: Sequence[np.ndarray], occupied: IntensityRange | Non
     """By the means of the images' percentiles."""
     each = [IntensityRange.of([image]) for image in images]
     low, high = (np.mean([getattr(one, end) for one in each], axis=0) for end in ("low", "high"))
-    width = np.maximum(high - low, 1e-12)
+    width = _nonzero(high - low)
     return FixedScaling((1 / width).tolist(), (-low / width).tolist(), 0.0, 1.0)
+
+
+def _nonzero(widths: np.ndarray) -> np.ndarray:
+    return np.where(widths > 0, widths, 1)
 
 
 LINEAR: dict[IntensityName, Callable[..., FixedScaling]] = {

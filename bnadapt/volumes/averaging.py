@@ -27,6 +27,11 @@ def check_alike(segmentations: Sequence[Segmentation]) -> None:
                 f"{each.inputs[0]}: is not of the same images as {first.inputs[0]}"
                 f" ({_told(each)}, {_told(first)}); give segmentations of one volume, or of one folder."
             )
+        if first.geometry.is_known and each.geometry.is_known and not first.geometry.like(each.geometry):
+            raise InputError(
+                f"{each.inputs[0]}: lies elsewhere than {first.inputs[0]}, or has pixels of another size; give"
+                " segmentations of one volume."
+            )
 
 
 def averaged(segmentations: Sequence[Segmentation]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

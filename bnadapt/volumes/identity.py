@@ -2,16 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule
 from torch import nn
 
+from bnadapt import __version__
 from bnadapt.data import Domain, DomainPair
 from bnadapt.data.tiles import Blocks
 from bnadapt.provenance import sha256_of
+
+SAMPLED, PART = 64, 2**16  # parts of all files together, and bytes of each, of which a checksum is taken
 
 
 def identity_of(
@@ -33,9 +38,11 @@ def identity_of(
         bank: of statistics that the network is held to.
     """
     return {
+        "version": __version__,
         "network": sha256_of(ckpt_path) if ckpt_path else _of_network(model.network),
         "statistics": sha256_of(bank) if bank else "",
-        "images": _of_domain(datamodule.target),
+        "images": domain_identity(datamodule.target),
+        "source": domain_identity(datamodule.source) if datamodule.source else "",
         "scaling": str(datamodule.requested),
         "change of the target": str(datamodule.requested_change),
         "blocks": str(blocks),
@@ -52,16 +59,39 @@ def _of_network(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _of_domain(domain: Domain) -> str:
-    """SHA-256 of a domain's class, plain attributes and the names of its sections."""
-    plain = {name: _plain(value) for name, value in sorted(vars(domain).items())}
+def domain_identity(domain: Domain) -> str:
+    """SHA-256 of what was asked of a domain (its class and public attributes), of its sections and of its files."""
+    asked = {name: _plain(value) for name, value in sorted(vars(domain).items()) if not name.startswith("_")}
     sections = [[section.name, section.pixel_size_nm] for section in domain.to_predict()]
-    return hashlib.sha256(json.dumps([type(domain).__qualname__, plain, sections]).encode()).hexdigest()
+    stated = [type(domain).__qualname__, asked, sections, _of_files(domain.files())]
+    return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
+
+
+def _of_files(paths: Sequence[Path]) -> str:
+    """SHA-256 of the sizes and times of files, and of parts of some of them."""
+    digest = hashlib.sha256()
+    looked_at = set(paths[:: max(1, len(paths) // SAMPLED)])
+    for path in paths:
+        digest.update(os.fsencode(path.name))
+        with suppress(OSError):  # chunks that are not stored are blank
+            about = path.stat()
+            digest.update(f"{about.st_size} {about.st_mtime_ns}".encode())
+            if path in looked_at:
+                _update_with_parts(digest, path, about.st_size, max(1, SAMPLED // len(paths)))
+    return digest.hexdigest()
+
+
+def _update_with_parts(digest: Any, path: Path, size: int, count: int) -> None:
+    """Add so many parts of a file, from its beginning to its end."""
+    with path.open("rb") as file:
+        for number in range(count):
+            file.seek(max(0, size - PART) * number // max(1, count - 1))
+            digest.update(file.read(PART))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Domain):
-        return _of_domain(value)
+        return domain_identity(value)
     if isinstance(value, Path):
         return str(value.resolve())
     if isinstance(value, (list, tuple)):

@@ -5,8 +5,8 @@ from typing import Any
 
 import zarr
 
+from bnadapt.data.formats.base import existing
 from bnadapt.data.readers import open_masks
-from bnadapt.data.readers.files import existing
 from bnadapt.data.writers import KINDS
 from bnadapt.errors import InputError
 
@@ -14,7 +14,7 @@ LABELS, IMAGE = "labels", "image"
 
 
 def layers_of(folder: str | Path, key: str | None = None) -> list[tuple[Any, dict[str, Any], str]]:
-    """Masks and probabilities of volumes as layers for napari, with their names and the scale in nanometres.
+    """Masks and probabilities of volumes as layers for napari, with their names, scale and place in nanometres.
 
     `viewer.add_layer(napari.layers.Layer.create(*layer))` shows one; its pixels are read when they are shown.
 
@@ -38,11 +38,15 @@ def layers_of(folder: str | Path, key: str | None = None) -> list[tuple[Any, dic
 
 def _layer(path: Path, kind: str, key: str | None) -> tuple[Any, dict[str, Any], str]:
     sections = open_masks(path, key=key)
-    voxel = sections.opened.voxel
-    pixel = voxel.pixel_size_nm or 1.0
-    options = {"name": path.name.partition(".")[0], "scale": (sections.spacing_nm or pixel, pixel, pixel)}
-    data = sections.opened.array
-    if sections.opened.is_ome_zarr:
+    opened, geometry = sections.opened, sections.geometry
+    axes = {letter: geometry[letter].in_nanometres() for letter in geometry.letters}
+    pixel = axes["X"].step or 1.0
+    scale = tuple(axis.step or (1.0 if letter == "T" else pixel) for letter, axis in axes.items())
+    options = {"name": path.name.partition(".")[0], "scale": scale}
+    if any(axis.start for axis in axes.values()):
+        options["translate"] = tuple(axis.start for axis in axes.values())
+    data = opened.array
+    if opened.levels:
         group = zarr.open_group(path, mode="r")
-        data = [group[str(level)] for level in range(len(list(group.array_keys())))]
+        data = [group[level] for level in opened.levels]
     return data, options, LABELS if kind == KINDS[0] else IMAGE

@@ -1,11 +1,13 @@
 """The table of objects: a row for each, lengths in nanometres where they are known, and in pixels else."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from bnadapt.data.voxel import Voxel
+from bnadapt.data.geometry import Voxel
+from bnadapt.files import printable
 from bnadapt.volumes.regions import Regions
 
 
@@ -21,8 +23,8 @@ def volume_table(objects: Regions, voxel: Voxel) -> pd.DataFrame:
         centre of the first voxel is 0), mean probability (NaN where none is known). Names of columns end in their unit.
     """
     size = {"voxels": objects.pixels}
-    if voxel.pixel_size_nm and voxel.spacing_nm:
-        size["volume_nm3"] = objects.pixels * (voxel.pixel_size_nm**2 * voxel.spacing_nm)
+    if all(voxel):
+        size["volume_nm3"] = objects.pixels * math.prod(voxel)
     return _table(objects, _box(objects, ("section", "row", "column")), size, _centroids(objects, voxel, "zyx"))
 
 
@@ -35,10 +37,10 @@ def section_table(objects: Regions, voxel: Voxel, names: Sequence[str]) -> pd.Da
         names: of the sections; they go by their numbers from 0 where there are none.
     """
     sections = objects.first[:, 0]
-    place = {"image": np.array(names, object)[sections]} if names else {"section": sections}
+    place = {"image": np.array([*map(printable, names)], object)[sections]} if names else {"section": sections}
     size = {"pixels": objects.pixels}
-    if voxel.pixel_size_nm:
-        size["area_nm2"] = objects.pixels * voxel.pixel_size_nm**2
+    if voxel.y and voxel.x:
+        size["area_nm2"] = objects.pixels * (voxel.y * voxel.x)
     return _table(objects, place | _box(objects, ("row", "column")), size, _centroids(objects, voxel, "yx"))
 
 
@@ -60,7 +62,7 @@ def _box(objects: Regions, axes: Sequence[str]) -> dict[str, np.ndarray]:
 
 def _centroids(objects: Regions, voxel: Voxel, axes: str) -> dict[str, np.ndarray]:
     """Along the last axes."""
-    sides = {"z": voxel.spacing_nm, "y": voxel.pixel_size_nm, "x": voxel.pixel_size_nm}
+    sides = voxel._asdict()
     found = dict(zip("zyx", objects.centroids.T, strict=True))
     return {f"centroid_{axis}_{_unit(axis, sides[axis])}": found[axis] * (sides[axis] or 1) for axis in axes}
 

@@ -1,18 +1,17 @@
 """A predicted mask, and the probability beside it, read section by section."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from bnadapt.data.folder import image_files
-from bnadapt.data.readers import IMAGE_EXTENSIONS, Sections, open_masks, read_mask_values
-from bnadapt.data.readers.files import existing
-from bnadapt.data.readers.tiff import TIFF_EXTENSIONS
-from bnadapt.data.readers.zarr_store import METADATA
-from bnadapt.data.voxel import Voxel
+from bnadapt.data.formats import VolumeFormat, format_of, image_format
+from bnadapt.data.formats.base import existing
+from bnadapt.data.formats.zarr_store import is_store
+from bnadapt.data.geometry import Geometry
+from bnadapt.data.readers import Sections, open_masks, read_mask_values
 from bnadapt.data.writers import KINDS
 from bnadapt.errors import InputError
 from bnadapt.volumes.class_values import class_sections, in_unit_range
@@ -48,14 +47,25 @@ class Segmentation:
         probability: as many.
         inputs: paths of both.
         names: of the images that a folder is of; empty for a stack.
-        voxel: its sides, where the file of the mask states them.
     """
 
     mask: Sections | Images
     probability: Sections | Images | None
     inputs: Sequence[Path]
     names: Sequence[str] = ()
-    voxel: Voxel = field(default_factory=Voxel)
+
+    @property
+    def geometry(self) -> Geometry:
+        """What the file of the mask states; of a folder, what that of its first image does."""
+        if isinstance(self.mask, Sections):
+            return self.mask.geometry
+        first = next(iter(self.mask.paths))
+        return replace(image_format(first).header(first)[1], letters="ZYX")
+
+    @property
+    def are_volume(self) -> bool:
+        """Whether sections lie on each other, and are neither images of a folder nor times."""
+        return isinstance(self.mask, Sections) and not self.mask.are_times
 
     def __len__(self) -> int:
         return len(self.mask)
@@ -136,17 +146,12 @@ def _stack_in(path: Path) -> Path:
 
 
 def _is_stack(path: Path) -> bool:
-    if path.suffix.lower() in TIFF_EXTENSIONS:
-        import tifffile
-
-        with suppress(tifffile.TiffFileError), tifffile.TiffFile(path) as file:
-            return len(file.pages) > 1
-    return path.suffix.lower() not in IMAGE_EXTENSIONS
+    found = format_of(path)
+    return isinstance(found, VolumeFormat) and found.is_volume(path)
 
 
 def _is_folder_of_images(path: Path) -> bool:
-    is_zarr = path.suffix.lower() in (".zarr", ".n5") or any((path / name).exists() for name in METADATA)
-    return path.is_dir() and not is_zarr
+    return path.is_dir() and not is_store(path) and path.suffix.lower() != ".n5"
 
 
 def _beside(mask: Path) -> Path | None:
@@ -167,7 +172,6 @@ def _of_stack(mask: Path, mask_key: str | None, probability: Path | None, probab
         masks,
         stored,
         [mask, *([] if probability is None else [probability])],
-        voxel=Voxel(masks.opened.voxel.pixel_size_nm, masks.spacing_nm),
     )
 
 

@@ -108,6 +108,7 @@ def test_tiles_of_several_volumes_come_once_each_and_the_same_again():
         ([torch.ones(0, 1, 4, 4)], r"the shape \(0, 1, 4, 4\); give"),
         (torch.ones(5), "the shape"),
         (np.zeros((3, 3)), "neither images .* nor a volume"),
+        (np.zeros((2, 1, 8, 8), np.int64), "of type int64, whose range no image fills; convert them"),
     ],
 )
 def test_what_is_no_image_is_refused(net, given, words):

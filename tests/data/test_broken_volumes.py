@@ -10,7 +10,8 @@ import tifffile
 import zarr
 
 from bnadapt.data import Stack
-from bnadapt.data.readers import open_stack, zarr_store
+from bnadapt.data.formats import zarr_store
+from bnadapt.data.readers import open_stack
 from bnadapt.errors import InputError
 
 VOLUME = np.random.default_rng(0).integers(255, size=(10, 24, 32), dtype=np.uint8)

@@ -7,14 +7,19 @@ import zarr
 
 from bnadapt.commands.cli import main
 from bnadapt.data import Stack
-from bnadapt.data.ome_zarr_writer import OmeZarrWriter, halved, majority, mean
-from bnadapt.data.voxel import Voxel
+from bnadapt.data.formats.base import NewVolume
+from bnadapt.data.formats.zarr_store import OmeZarr, halved, majority, mean
+from bnadapt.data.geometry import Geometry
 from tests.data.test_pixel_size import ome_zarr
 
 
 def test_a_pyramid_is_valid_and_has_scales_and_units(tmp_path):
     volume = np.random.default_rng(0).integers(255, size=(3, 300, 601), dtype=np.uint8)
-    writer = OmeZarrWriter(tmp_path / "out.ome.zarr", volume.shape, volume.dtype, Voxel(8.0, 20.0), mean)
+    writer = OmeZarr().create(
+        NewVolume(
+            tmp_path / "out.ome.zarr", volume.shape, volume.dtype, Geometry("ZYX").with_sides(8.0, 20.0), reduce=mean
+        )
+    )
     for index, section in enumerate(volume):
         writer.write(index, section)
     writer.close()
@@ -31,7 +36,7 @@ def test_a_pyramid_is_valid_and_has_scales_and_units(tmp_path):
 
 
 def test_a_volume_without_sizes_has_no_units(tmp_path):
-    OmeZarrWriter(tmp_path / "out.ome.zarr", (1, 10, 10), np.dtype(np.uint8), Voxel(), mean)
+    OmeZarr().create(NewVolume(tmp_path / "out.ome.zarr", (1, 10, 10), np.dtype(np.uint8), Geometry("ZYX")))
     image = ome_zarr_models.open_ome_zarr(zarr.open_group(tmp_path / "out.ome.zarr", mode="r"), version="0.5")
     assert [axis.unit for axis in image.attributes.ome.multiscales[0].axes] == [None] * 3
 

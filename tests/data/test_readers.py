@@ -12,6 +12,7 @@ from bnadapt.data import Folder, Stack
 from bnadapt.data.readers import open_stack, read_image, read_mask_values
 from bnadapt.data.writers import ImageFiles
 from bnadapt.errors import InputError
+from tests.data.test_geometry import stamped
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (24, 32), dtype=np.uint8)
 STACK = np.random.default_rng(1).integers(0, 256, (6, 24, 32), dtype=np.uint8)
@@ -246,12 +247,91 @@ def test_masks_of_two_values_in_any_type(tmp_path, tiff, top, dtype):
     [
         (IMAGE > 128, {}),  # tifffile stores truth values with white as zero
         (np.where(IMAGE > 128, 255, 0).astype(np.uint8), {"imagej": True, "photometric": "miniswhite"}),
-        (np.where(IMAGE > 128, 0, 255).astype(np.uint8), {"photometric": "miniswhite"}),
     ],
-    ids=["1 bit", "ImageJ's inverting LUT", "8 bit"],
+    ids=["1 bit", "ImageJ's inverting LUT"],
 )
-def test_masks_with_white_as_zero(tiff, mask, options):
+def test_masks_with_white_as_zero_of_programs_whose_objects_are_black(tiff, mask, options, caplog):
     assert np.array_equal(read_mask_values(tiff(mask, **options)) > 0, IMAGE > 128)
+    assert "holds masks that store white as zero; pixels above 0 (black) are foreground" in caplog.text
+
+
+@pytest.mark.parametrize("mask", [np.where(IMAGE > 128, 0, 255).astype(np.uint8), IMAGE > 128])
+def test_masks_with_white_as_zero_that_leave_the_foreground_open_are_refused(tiff, mask):
+    path = tiff(mask, photometric="miniswhite", software="other")
+    with pytest.raises(InputError, match="stores white as zero, and so leaves open whether black or white is"):
+        read_mask_values(path)
+
+
+MASK = np.where(IMAGE > 128, 255, 0).astype(np.uint8)
+WHITE, BLACK = np.full_like(MASK, 255), np.zeros_like(MASK)
+TRANSPARENT = {
+    "white": [WHITE, WHITE, WHITE, MASK],
+    "black": [BLACK, BLACK, BLACK, MASK],
+    "grey": [WHITE, MASK],
+    "white on black": [MASK, MASK, MASK, MASK],
+    "opaque": [MASK, MASK, MASK, WHITE],
+}
+
+
+def with_alpha(path, samples):
+    """A picture of 8 bits, in one of the ways in which programs store it."""
+    import imagecodecs
+
+    pixels = np.stack(samples, -1)
+    if path.name == "deep.png":
+        path.write_bytes(imagecodecs.png_encode(pixels.astype(np.uint16) * 257))
+    elif path.suffix == ".png":
+        Image.fromarray(pixels).save(path)
+    else:
+        planes = {"pixels": (pixels, "contig"), "planes": (np.stack(samples), "separate")}[path.stem]
+        photometric = "rgb" if len(samples) == 4 else "minisblack"
+        options = {"photometric": photometric, "planarconfig": planes[1], "extrasamples": ["unassalpha"]}
+        tifffile.imwrite(path, planes[0], **options)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "deep.png", "pixels.tif", "planes.tif"])
+@pytest.mark.parametrize("samples", TRANSPARENT.values(), ids=TRANSPARENT)
+def test_transparent_pixels_of_masks_are_background(tmp_path, name, samples, caplog):
+    found = read_mask_values(with_alpha(tmp_path / name, samples))
+    assert np.array_equal(found > 0, MASK > 0)
+    assert found.shape == MASK.shape
+    is_used = samples[-1] is MASK
+    assert ("holds masks with transparent pixels, which are read as background" in caplog.text) == is_used
+
+
+@pytest.mark.parametrize("name", ["a.png", "deep.png", "pixels.tif", "planes.tif"])
+def test_masks_that_are_transparent_in_part_are_refused(tmp_path, name):
+    with pytest.raises(InputError, match="is a mask whose pixels are transparent in part"):
+        read_mask_values(with_alpha(tmp_path / name, [WHITE, WHITE, WHITE, MASK // 2]))
+
+
+@pytest.mark.parametrize("stored", ["RGB", "L"])
+def test_grey_images_among_images_in_colour_have_as_many_channels(tmp_path, png, stored):
+    shifted = np.stack([IMAGE, np.roll(IMAGE, 1, 0), IMAGE], -1)
+    for index in range(3):
+        grey = Image.fromarray(IMAGE if stored == "L" else np.stack([IMAGE] * 3, -1))
+        png(grey if index == 1 else Image.fromarray(shifted), f"{index}.png")
+    images = [section.read_image() for section in Folder(str(tmp_path)).to_predict()]
+    for index, image in enumerate(images):
+        assert np.array_equal(image, np.stack([IMAGE] * 3, -1) if index == 1 else shifted)
+
+
+def test_grey_sections_among_sections_in_colour_have_as_many_channels(tmp_path):
+    colours = np.random.default_rng(0).integers(255, size=(20, 8, 9, 3), dtype=np.uint8)
+    colours[0] = colours[0, ..., :1]
+    np.save(tmp_path / "a.npy", colours)
+    assert np.array_equal(np.stack(list(open_stack(tmp_path / "a.npy"))), colours)
+
+
+def test_a_section_in_colour_among_many_grey_ones_is_refused(tmp_path):
+    colours = np.repeat(np.random.default_rng(0).integers(255, size=(40, 8, 9, 1), dtype=np.uint8), 3, axis=3)
+    colours[3, ..., 0] += 1
+    np.save(tmp_path / "a.npy", colours)
+    stack = open_stack(tmp_path / "a.npy")
+    assert stack[0].shape == (8, 9)
+    with pytest.raises(InputError, match="section 3 has colours, others have grey values alone"):
+        stack[3]
 
 
 def test_a_mask_in_colours_is_refused(tmp_path, tiff):
@@ -472,6 +552,56 @@ def test_chunks_that_are_not_stored_are_counted(tmp_path, caplog, kind):
             store.create_dataset("raw", shape=STACK.shape, dtype="u1", chunks=(2, 12, 16))[:4] = STACK[:4]
         open_stack(tmp_path / "s.h5", "raw")
         assert "4 of 12 chunks are not stored" in caplog.text
+
+
+def mrc_of_bytes(path, pixels, flags=None, **header):
+    """Bytes, with IMOD's stamp and flags where they are given."""
+    with mrcfile.new(path) as file:
+        file.set_data(pixels.view(np.int8))
+        for name, value in header.items():
+            setattr(file.header, name, value)
+    if flags is not None:
+        stamped(path, flags)
+    return path
+
+
+SMOOTH = np.tile(np.arange(0, 256, 8, dtype=np.uint8), (3, 24, 1))  # without sign, it jumps with one
+SIGNED = (SMOOTH.astype(int) - 128).astype(np.int8)
+UNSTATED = {"dmin": 0, "dmax": -1}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "flags", "header", "is_said"),
+    [
+        (SMOOTH, 0, {}, False),
+        (SIGNED, 1, {}, False),
+        (SMOOTH, None, {}, True),
+        (SMOOTH, None, UNSTATED, True),
+        (SIGNED, None, UNSTATED, True),
+        (SMOOTH // 2, None, {}, False),
+    ],
+    ids=["unsigned by IMOD", "signed by IMOD", "unsigned", "unsigned, no range", "signed, no range", "up to 127"],
+)
+def test_bytes_of_mrc_have_the_sign_that_is_stated_or_seen(tmp_path, pixels, flags, header, is_said, caplog):
+    found = np.stack(list(open_stack(mrc_of_bytes(tmp_path / "a.mrc", pixels, flags, **header))))
+    assert found.dtype == pixels.dtype or pixels.max() < 128
+    assert np.array_equal(found, pixels)
+    assert ("does not state whether its bytes have a sign" in caplog.text) == is_said
+
+
+def test_bytes_of_mrc_that_are_noise_go_by_the_stated_range(tmp_path):
+    noise = np.random.default_rng(0).integers(256, size=(3, 40, 40)).astype(np.uint8)
+    for name, greatest, dtype in (("a", 255, np.uint8), ("b", 127, np.int8)):
+        path = mrc_of_bytes(tmp_path / f"{name}.mrc", noise, dmin=0, dmax=greatest)
+        assert open_stack(path)[0].dtype == dtype
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_bytes_of_mrc_masks_have_no_sign(tmp_path, value):
+    np.save(tmp_path / "a.npy", SMOOTH)
+    mrc_of_bytes(tmp_path / "masks.mrc", (SMOOTH > 99) * np.uint8(value))
+    masks = [each.read_mask() for each in Stack(str(tmp_path / "a.npy"), str(tmp_path / "masks.mrc")).labelled()]
+    assert np.array_equal(masks, SMOOTH > 99)
 
 
 def test_a_stack_of_masks_keeps_its_values(tmp_path, tiff):

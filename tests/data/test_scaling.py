@@ -9,7 +9,9 @@ import tifffile
 
 from bnadapt.commands.cli import main
 from bnadapt.data import DomainPair, Folder, Synthetic
-from bnadapt.data.intensity import IntensityRange, by_data_set, by_percentiles
+from bnadapt.data.domain import Section
+from bnadapt.data.intensity import IntensityRange, by_data_set, by_percentiles, by_zscore
+from bnadapt.data.prepare import prepare
 from bnadapt.errors import InputError
 
 STORED = {
@@ -22,6 +24,15 @@ STORED = {
     "float32 from 0 to 1": lambda image: image.astype(np.float32) / 255,
     "float64 of physical units": lambda image: image.astype(np.float64) * 1e-6 - 3e-5,
     "big-endian": lambda image: image.astype(">u2") * 3,
+    "int64": lambda image: image.astype(np.int64),
+    "uint64 of its whole range": lambda image: image.astype(np.uint64) << np.uint64(56),
+    "int64 far from zero": lambda image: image.astype(np.int64) - 10**9,
+    "uint32 far from zero": lambda image: image.astype(np.uint32) * 1000 + 2 * 10**9,
+    "float16": lambda image: image.astype(np.float16),
+    "float32 times 1e-16": lambda image: image.astype(np.float32) * np.float32(1e-16),
+    "float32 times 1e30": lambda image: image.astype(np.float32) * np.float32(1e30),
+    "float64 times 1e-300": lambda image: image * 1e-300,
+    "float64 times 1e300": lambda image: image * 1e300,
 }
 
 
@@ -39,11 +50,12 @@ def stored(folder, pictures, how):
     return Folder(str(folder / how / "images"))
 
 
-@pytest.mark.parametrize("intensity", [None, "dataset"])
+@pytest.mark.parametrize("intensity", [None, "dataset", "percentile", "histogram"])
 @pytest.mark.parametrize("how", [*STORED][1:])
 def test_a_network_sees_the_same_whatever_the_number_type(tmp_path, pictures, how, intensity):
+    source = Synthetic(size=48, images=6) if intensity == "histogram" else None
     one, other = (
-        DomainPair(target=stored(tmp_path, pictures, name), tile_size=48, intensity=intensity).to_predict
+        DomainPair(source, stored(tmp_path, pictures, name), tile_size=48, intensity=intensity).to_predict
         for name in ("uint8", how)
     )
     for index in range(len(pictures)):
@@ -107,6 +119,27 @@ def test_the_scaling_of_a_data_set_does_not_depend_on_the_tile(pictures):
     occupied = IntensityRange.of(stack)
     whole = by_data_set(stack[0], occupied)
     np.testing.assert_array_equal(by_data_set(stack[0][:, :16, :16], occupied), whole[:, :16, :16])
+
+
+def test_a_channel_that_is_flat_stays_so_beside_others_however_it_is_resampled():
+    image = np.stack([np.full((40, 60), 0.1, np.float32), np.random.default_rng(0).random((40, 60), np.float32)])
+    prepared = prepare(Section("a", lambda: np.moveaxis(image, 0, -1), pixel_size_nm=4.0), "b", 10.0, by_zscore)
+    assert prepared.size == (16, 24)
+    assert (prepared.image[0] == 0).all()
+    assert prepared.image[1].std() == pytest.approx(1, abs=1e-5)
+
+
+def test_images_of_which_nearly_all_pixels_are_the_same_are_scaled_from_end_to_end():
+    image = np.zeros((1, 100, 100), np.float32)
+    image[0, 0, 0] = 3e-9
+    assert by_data_set(image, IntensityRange.of([image])).max() == 1
+    assert by_percentiles(image).max() == 1
+
+
+def test_floating_point_numbers_that_networks_do_not_take_are_refused_by_data_type(tmp_path, pictures):
+    pair = DomainPair(target=stored(tmp_path, pictures, "float64 times 1e300"), tile_size=48, intensity="dtype")
+    with pytest.raises(InputError, match="some are larger than networks take; take another, such as zscore"):
+        pair.to_predict.sections[0]()
 
 
 @pytest.mark.parametrize("scaling", ["percentile", "dataset"])

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 
 from bnadapt.commands.cli import main
 from bnadapt.data import Stack
+from bnadapt.data.formats.base import Opened
 from bnadapt.data.readers import open_stack, sections
-from bnadapt.data.readers.opened import Opened
 from bnadapt.data.readers.sections import Sections
 
 VOLUME = np.random.default_rng(0).integers(255, size=(20, 40, 48), dtype=np.uint8)

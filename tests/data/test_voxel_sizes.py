@@ -10,7 +10,7 @@ import tifffile
 
 from bnadapt.commands.cli import main
 from bnadapt.data import Stack
-from bnadapt.data.voxel import Voxel
+from bnadapt.data.geometry import Geometry
 from bnadapt.data.writers import StackFile
 from tests.data.test_pixel_size import VOLUME, ome_zarr
 
@@ -70,16 +70,16 @@ def test_sides_of_a_voxel_come_through(write):
 
 
 @pytest.mark.parametrize(("name", "key"), [("s.tif", None), ("s.h5", "raw"), ("s.mrc", None), ("s.npy", None)])
-@pytest.mark.parametrize("voxel", [Voxel(), Voxel(3.7), Voxel(None, 20.0)])
-def test_only_what_is_known_is_stated(tmp_path, name, key, voxel):
-    writer = StackFile(tmp_path, Path(name), key, voxel)
+@pytest.mark.parametrize("sides", [(None, None), (3.7, None), (None, 20.0)])
+def test_only_what_is_known_is_stated(tmp_path, name, key, sides):
+    writer = StackFile(tmp_path, Path(name), key, Geometry("ZYX").with_sides(*sides))
     writer.begin(len(VOLUME))
     for index, section in enumerate(VOLUME):
         writer.write(index, "", section, section)
     writer.close()
     for path in writer.paths([]):
         again = Stack(str(path), images_key=key)
-        known = voxel.pixel_size_nm if name != "s.npy" else None
+        known = sides[0] if name != "s.npy" else None
         assert again.pixel_size_nm == (known if known is None else pytest.approx(known))
         assert again._images.spacing_nm is None
 

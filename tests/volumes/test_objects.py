@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.measure import label, regionprops_table
 
-from bnadapt.data.voxel import Voxel
+from bnadapt.data.geometry import Voxel
 from bnadapt.errors import InputError
 from bnadapt.volumes.objects import find_objects, object_labels
 from bnadapt.volumes.objects_table import section_table, volume_table
@@ -39,7 +39,7 @@ def test_a_volume_has_the_objects_that_it_has_as_a_whole(shape, connectivity, cl
     objects = find_objects(zip(volume, probability, strict=True), 3, connectivity)
     own = labelled(volume, objects, connectivity)
     assert same_partition(own, label(volume, background=0, connectivity=connectivity))
-    table = volume_table(objects.regions, Voxel(4.0, 40.0))
+    table = volume_table(objects.regions, Voxel(40.0, 4.0, 4.0))
     properties = ("label", "area", "bbox", "centroid", "intensity_mean")
     whole = regionprops_table(own, probability, properties=properties, spacing=(40.0, 4.0, 4.0))
     assert table["object"].tolist() == whole["label"].tolist()
@@ -60,7 +60,7 @@ def test_sections_for_themselves_have_the_objects_of_each(connectivity):
     volume, probability = random_volume((5, 20, 17), 3)
     objects = find_objects(zip(volume, probability, strict=True), 2, connectivity)
     own = labelled(volume, objects, connectivity)
-    table = section_table(objects.regions, Voxel(4.0), ())
+    table = section_table(objects.regions, Voxel(y=4.0, x=4.0), ())
     for index, section in enumerate(volume):
         assert same_partition(own[index], label(section, background=0, connectivity=connectivity))
         rows = table[table["section"] == index].sort_values("object")
@@ -109,9 +109,9 @@ def test_rows_are_in_the_order_of_class_section_row_and_column():
     ("voxel", "units"),
     [
         (Voxel(), ["voxels", "centroid_z_sections", "centroid_y_px", "centroid_x_px"]),
-        (Voxel(4.0), ["voxels", "centroid_z_sections", "centroid_y_nm", "centroid_x_nm"]),
-        (Voxel(None, 40.0), ["voxels", "centroid_z_nm", "centroid_y_px", "centroid_x_px"]),
-        (Voxel(4.0, 40.0), ["voxels", "volume_nm3", "centroid_z_nm", "centroid_y_nm", "centroid_x_nm"]),
+        (Voxel(y=4.0, x=4.0), ["voxels", "centroid_z_sections", "centroid_y_nm", "centroid_x_nm"]),
+        (Voxel(40.0), ["voxels", "centroid_z_nm", "centroid_y_px", "centroid_x_px"]),
+        (Voxel(40.0, 4.0, 4.0), ["voxels", "volume_nm3", "centroid_z_nm", "centroid_y_nm", "centroid_x_nm"]),
     ],
 )
 def test_columns_say_their_units(voxel, units):

@@ -1,6 +1,8 @@
 """`bnadapt objects`: every format that predict writes, units, what is said, and what is refused."""
 
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -11,13 +13,13 @@ import pandas as pd
 import pytest
 import tifffile
 import zarr
-from skimage.measure import label
+from skimage.measure import label, regionprops
 
 from bnadapt.__main__ import run
 from bnadapt.commands.cli import main
+from bnadapt.data.geometry import Axis, named_axes
 from bnadapt.data.readers import open_masks
-from bnadapt.data.voxel import UNKNOWN, Voxel
-from bnadapt.data.writers import ImageFiles, StackFile, stored_probability
+from bnadapt.data.writers import VOLUME, ImageFiles, StackFile, stored_probability
 from tests.conftest import TARGET_ALONE
 
 SHAPE = 4, 20, 24
@@ -44,10 +46,10 @@ def segmentation(classes=2, seed=0):
     return volume, np.where(volume > 0, probability + 0.5, probability)
 
 
-def write_stack(name="volume.tif", dtype=np.uint8, classes=2, voxel=UNKNOWN, is_ome_zarr=False):
+def write_stack(name="volume.tif", dtype=np.uint8, classes=2, geometry=VOLUME):
     """What predict writes for a volume of that name and type."""
     volume, probability = segmentation(classes)
-    writer = StackFile(Path(), Path(name), "raw" if name.endswith((".h5", ".zarr")) else None, voxel, is_ome_zarr)
+    writer = StackFile(Path(), Path(name), "raw" if name.endswith((".h5", ".zarr")) else None, geometry)
     writer.begin(len(volume))
     masks = volume * np.uint8(255 if classes == 2 else 1)
     for index, (mask, part) in enumerate(zip(masks, probability, strict=True)):
@@ -58,7 +60,7 @@ def write_stack(name="volume.tif", dtype=np.uint8, classes=2, voxel=UNKNOWN, is_
 
 @pytest.mark.parametrize("name", ["volume.tif", "volume.ome.zarr", "volume.npy"])
 def test_the_folder_of_a_stack_stands_for_it(objects, name):
-    write_stack(name, is_ome_zarr=name.endswith(".ome.zarr"))
+    write_stack(name)
     table, _ = objects("--mask", f"volume_mask{name[6:]}")
     table_of_folder, said = objects("--mask", ".", output="other.csv")
     pd.testing.assert_frame_equal(table, table_of_folder)
@@ -98,7 +100,7 @@ def test_whatever_predict_writes_is_read(objects, extension, dtype, classes):
 
 
 def test_sizes_that_a_file_states_are_those_of_the_table(objects):
-    volume, _ = write_stack("volume.ome.zarr", voxel=Voxel(4.0, 40.0), is_ome_zarr=True)
+    volume, _ = write_stack("volume.ome.zarr", geometry=VOLUME.with_sides(4.0, 40.0))
     table, printed = objects("--mask", "volume_mask.ome.zarr")
     np.testing.assert_allclose(table["volume_nm3"], table["voxels"] * 640)
     assert table["volume_nm3"].sum() == pytest.approx(640 * volume.sum())
@@ -107,6 +109,71 @@ def test_sizes_that_a_file_states_are_those_of_the_table(objects):
     other, _ = objects("--mask", "volume_mask.ome.zarr", "--pixel_size_nm", 8, output="other.csv")
     np.testing.assert_allclose(other["centroid_x_nm"], 2 * table["centroid_x_nm"])
     np.testing.assert_allclose(other["centroid_z_nm"], table["centroid_z_nm"])
+
+
+def test_pixels_that_are_not_square_have_their_own_area(objects):
+    geometry = VOLUME.with_sides(4.0, 40.0)
+    oblong = replace(geometry, axes={**geometry.axes, "Y": Axis("y", 8.0, unit="nanometer")})
+    volume, _ = write_stack("volume.ome.zarr", geometry=oblong)
+    table, _ = objects("--mask", "volume_mask.ome.zarr")
+    np.testing.assert_allclose(table["volume_nm3"], table["voxels"] * 40 * 8 * 4)
+    flat, _ = objects("--mask", "volume_mask.ome.zarr", "--dimensions", 2, output="flat.csv")
+    np.testing.assert_allclose(flat["area_nm2"], flat["pixels"] * 32)
+    centres = regionprops(label(volume[0], connectivity=1))
+    expected = sorted(each.centroid[0] * 8 for each in centres)
+    np.testing.assert_allclose(sorted(flat.loc[flat["section"] == 0, "centroid_y_nm"]), expected)
+
+
+@pytest.mark.parametrize("name", ["volume.ome.zarr", "volume.tif", "volume.h5"])
+def test_objects_do_not_go_through_times(objects, refused, name):
+    geometry = named_axes("tyx").with_sides(4.0)
+    volume, _ = write_stack(name, geometry=geometry)
+    key = ["--mask_key", "raw"] if name == "volume.h5" else []
+    table, _ = objects("--mask", name.replace(".", "_mask.", 1), *key, "--labels", "labels.ome.zarr")
+    assert len(table) == sum(label(section, connectivity=1).max() for section in volume)
+    assert {"section", "pixels", "area_nm2"} <= set(table)
+    assert zarr.open_group("labels.ome.zarr").attrs["ome"]["multiscales"][0]["axes"][0]["type"] == "time"
+    spacing = ["--dimensions", 3, "--spacing_nm", 40, "--output", "b.csv"]
+    assert "do not lie along Z; leave out --spacing_nm" in refused(
+        "objects", "--mask", name.replace(".", "_mask.", 1), *key, *spacing
+    )
+
+
+@pytest.mark.parametrize("extension", [".ome.zarr", ".tif", ".h5", ".zarr", ".npy"])
+def test_labels_lie_where_their_mask_does(objects, extension, caplog):
+    geometry = named_axes("xyz").with_sides(4.0, 40.0)
+    moved = {**geometry.axes, "X": replace(geometry["X"], start=100.0)}
+    volume, _ = write_stack("volume.ome.zarr", geometry=replace(geometry, axes=moved))
+    objects("--mask", "volume_mask.ome.zarr", "--labels", f"labels{extension}")
+    labels = open_masks(f"labels{extension}", key="labels" if extension == ".h5" else None)
+    np.testing.assert_array_equal(np.stack(list(labels)) > 0, volume > 0)
+    keeps_names, keeps_size = extension not in (".tif", ".npy"), extension not in (".zarr", ".npy")
+    assert labels.geometry.letters == ("XYZ" if keeps_names else "ZYX")
+    assert labels.geometry.voxel == pytest.approx((40, 4, 4) if keeps_size else (None, None, None))
+    keeps_place = extension in (".ome.zarr", ".tif")
+    assert labels.geometry["X"].in_nanometres().start == pytest.approx(100 if keeps_place else 0)
+    assert ("the format has no place for" in caplog.text) == (not keeps_place)
+
+
+def test_names_that_are_not_utf8_are_escaped_in_tables(objects):
+    Path("predictions").mkdir()
+    name = os.fsdecode(b"b\xe9ton_mask.png")
+    try:
+        imageio.v3.imwrite("predictions/a.png", segmentation()[0][0] * 255)
+        os.rename("predictions/a.png", f"predictions/{name}")
+    except OSError:
+        pytest.skip("the file system has no such names")
+    table, _ = objects("--mask", "predictions")
+    assert set(table["image"]) == {"b\\xe9ton"}
+
+
+def test_the_scale_of_images_of_a_folder_is_that_of_the_table(objects):
+    Path("predictions").mkdir()
+    volume, _ = segmentation()
+    options = {"imagej": True, "resolution": (250, 250), "metadata": {"unit": "um"}}
+    tifffile.imwrite("predictions/a_mask.tif", volume[0] * 255, **options)
+    table, _ = objects("--mask", "predictions")
+    np.testing.assert_allclose(table["area_nm2"], 16 * table["pixels"])
 
 
 @pytest.mark.parametrize("ending", [".png", ".tif"])

@@ -2,6 +2,7 @@
 
 import sys
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,9 +16,9 @@ import zarr
 from bnadapt.__main__ import run
 from bnadapt.commands.cli import main
 from bnadapt.data import Stack
+from bnadapt.data.geometry import Geometry
 from bnadapt.data.readers import open_masks, open_stack
 from bnadapt.data.readers.sections import Sections
-from bnadapt.data.voxel import Voxel
 from bnadapt.data.writers import ImageFiles, StackFile, stored_probability
 from bnadapt.errors import InputError
 from tests.volumes.conftest import stored
@@ -185,13 +186,13 @@ def segmentation(seed):
     return probability > 0.5, probability
 
 
-def write(name, seed, dtype=np.uint8, voxel=None):
+def write(name, seed, dtype=np.uint8):
     """What predict writes for a volume of that name."""
     folder = Path(f"seed-{seed}")
     folder.mkdir()
     path = Path(name)
     key = "raw" if path.suffix == ".h5" else None
-    writer = StackFile(folder, path, key, voxel or Voxel(8.0, 9.0), name.endswith(".ome.zarr"))
+    writer = StackFile(folder, path, key, Geometry("ZYX").with_sides(8.0, 9.0))
     writer.begin(SHAPE[0])
     for index, (mask, part) in enumerate(zip(*segmentation(seed), strict=True)):
         writer.write(index, "", mask * np.uint8(255), stored_probability(part, np.dtype(dtype)))
@@ -257,6 +258,20 @@ def sentence(average, capsys):
         return said
 
     return sentence
+
+
+@pytest.mark.parametrize("other", [(8.0, 9.0, 100.0), (4.0, 9.0, 0.0), (8.0, 20.0, 0.0)], ids=["place", "size", "z"])
+def test_segmentations_of_other_places_are_not_averaged(sentence, other):
+    for folder, (pixel, spacing, start) in (("a", (8.0, 9.0, 0.0)), ("b", other)):
+        Path(folder).mkdir()
+        geometry = Geometry("ZYX").with_sides(pixel, spacing)
+        axes = {**geometry.axes, "Y": replace(geometry["Y"], start=start)}
+        writer = StackFile(Path(folder), Path("v.ome.zarr"), None, replace(geometry, axes=axes))
+        writer.begin(1)
+        writer.write(0, "", np.zeros((8, 9), np.uint8), np.zeros((8, 9), np.uint8))
+        writer.close()
+    said = sentence("a", "b", options=["--output", "mean"])
+    assert "b/v_mask.ome.zarr: lies elsewhere than a/v_mask.ome.zarr, or has pixels of another size" in said
 
 
 def test_what_cannot_be_averaged_is_refused(sentence):

@@ -1,14 +1,19 @@
-"""Bring arrays of named axes into one order: sections, height, width, channels."""
+"""The axes of an array: what they mean, in which order they are read, and of which a single index is read."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from bnadapt.data.geometry import UNNAMED
 from bnadapt.errors import InputError
 
+log = logging.getLogger(__name__)
+
 MOST_CHANNELS = 4
-NAMES = {"T": "times", "C": "channels", "Z": "sections", "S": "samples"}
+NAMES = {"T": "times", "C": "channels", "Z": "sections", "S": "samples", "Y": "rows", "X": "columns"}
+CHOSEN = "Q"  # letter of an axis without a name of which one index is chosen
 
 
 Remedy = Callable[[int], str]
@@ -86,7 +91,7 @@ def guessed_axes(shape: Sequence[int], context: str, remedy: Remedy = save_part)
     """
     shortest = min(range(len(shape)), key=lambda axis: (shape[axis] == 1, shape[axis]), default=0)
     front = 0
-    while len(shape) - front > 3 and shape[front] == 1:
+    while len(shape) - front > 3 + (shape[-1] <= MOST_CHANNELS) and shape[front] == 1:
         front += 1
     rest = tuple(shape[front:])
     if len(rest) == 4 and rest[3] > MOST_CHANNELS:
@@ -108,3 +113,120 @@ def single_channel(image: np.ndarray) -> np.ndarray:
     if image.ndim == 3 and all(np.array_equal(image[..., 0], other) for other in np.moveaxis(image, 2, 0)):
         return image[..., 0]
     return image
+
+
+def how_to_choose(letters: str, axis: int) -> str:
+    """What to do about an axis that is one too many: an example of the option, by its letter where that is its own."""
+    letter = letters[axis] if letters else UNNAMED
+    name = axis if letter == UNNAMED or letters.count(letter) > 1 else letter
+    return f"choose one index of an axis, such as --data.target.index '{{\"{name}\": 0}}'"
+
+
+def resolved(
+    letters: str, shape: Sequence[int], index: Mapping[str, int], context: str, remedy: Remedy = save_part
+) -> str:
+    """A letter for each axis of an array; guessed, but for those chosen by number, where the file gives no name.
+
+    Args:
+        letters: of the axes, `UNNAMED` for those without a name; empty where none has one.
+        shape: of the array.
+        index: see `chosen`.
+        context: file (and key) that messages name.
+        remedy: what to do about axes that are too many.
+
+    Raises:
+        InputError: no axis has a name, and the shape is none of a stack.
+    """
+    named = [*(letters or UNNAMED * len(shape))]
+    for name in index:
+        if name.isdecimal() and int(name) < len(named) and named[int(name)] == UNNAMED:
+            named[int(name)] = CHOSEN
+    rest = [axis for axis, letter in enumerate(named) if letter == UNNAMED]
+    if set(named) <= {UNNAMED, CHOSEN}:
+        guessed = guessed_axes([shape[axis] for axis in rest], context, lambda axis: remedy(rest[axis]))
+    else:
+        known = set(named) & {*"ZYX"}
+        guessed = [letter for letter in "ZYX"[-len(rest) - len(known) :] if letter not in known]
+    for axis, letter in zip(rest, guessed, strict=False):
+        named[axis] = letter
+    return "".join(named)
+
+
+def say_guess(letters: str, taken: str, shape: Sequence[int], context: str) -> None:
+    """Name the axes that were guessed, unless they are rows and columns alone."""
+    before = letters or UNNAMED * len(shape)
+    guessed = [axis for axis, letter in enumerate(before) if letter == UNNAMED and taken[axis] != CHOSEN]
+    if {taken[axis] for axis in guessed} - {"Y", "X"}:
+        words = ", ".join(f"{shape[axis]} {NAMES.get(taken[axis], 'of one more axis')}" for axis in guessed)
+        log.warning(
+            "%s: does not name %s are taken as %s.",
+            context,
+            "all of its axes; the others" if letters else "its axes; they",
+            words,
+        )
+
+
+def chosen(index: Mapping[str, int], axes: str, shape: Sequence[int], context: str) -> dict[int, int]:
+    """Which axes are read at which index.
+
+    Args:
+        index: by the letter of an axis, or its number from 0.
+        axes: a letter for each.
+        shape: of the array.
+        context: file (and key) that messages name.
+
+    Raises:
+        InputError: an axis is not there, is that of rows or columns, or is shorter.
+    """
+    found: dict[int, int] = {}
+    for name, position in index.items():
+        axis = _axis(name, axes, shape, context)
+        if axis in found:
+            raise InputError(f"{context}: `index` names the axis {axes[axis]} twice, as {name!r} too; leave one out.")
+        if not 0 <= position < shape[axis]:
+            raise InputError(
+                f"{context}: index {position} of the axis {name} is none of its {shape[axis]}; give one from 0 to"
+                f" {shape[axis] - 1}."
+            )
+        found[axis] = position
+    return found
+
+
+def _axis(name: str, axes: str, shape: Sequence[int], context: str) -> int:
+    told = f"{context}: has the axes {axes} of lengths {tuple(shape)}"
+    if name.isdecimal() and int(name) < len(axes):
+        axis = int(name)
+    elif axes.count(name.upper()) == 1:
+        axis = axes.index(name.upper())
+    else:
+        raise InputError(
+            f"{told}, and so not one axis {name!r} to choose of; let `index` name one by its letter, or by its number"
+            f" from 0 to {len(axes) - 1}."
+        )
+    if axes[axis] in "YX":
+        raise InputError(f"{told}, and the axis {name!r} to choose of is that of rows or columns; name another one.")
+    return axis
+
+
+def choice_for_masks(
+    index: Mapping[str, int], dimensions: int, letters: str, shape: Sequence[int], context: str
+) -> dict[str, int]:
+    """What of a choice for images holds for their masks: that of axes which the masks have, too, and longer than one.
+
+    A number of an axis holds for masks with as many axes as the images alone.
+
+    Args:
+        index: for the images.
+        dimensions: number of axes of the images.
+        letters: of the axes of the masks, see `resolved`.
+        shape: of the masks.
+        context: file (and key) that messages name.
+    """
+    numbers = {
+        name: position
+        for name, position in index.items()
+        if name.isdecimal() and len(shape) == dimensions and shape[int(name)] > 1
+    }
+    named = resolved(letters, shape, numbers, context)
+    long = {letter for letter, length in zip(named, shape, strict=True) if length > 1}
+    return numbers | {name: position for name, position in index.items() if name.upper() in long}

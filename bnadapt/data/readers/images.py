@@ -1,21 +1,13 @@
-"""Single images and masks: PNG, JPEG and TIFF files."""
+"""Single images and masks."""
 
 from pathlib import Path
 
 import numpy as np
 
+from bnadapt.data.formats import PNG, image_format
+from bnadapt.data.formats.base import existing
 from bnadapt.data.readers.axes import MOST_CHANNELS, layout, single_channel
-from bnadapt.data.readers.files import existing
-from bnadapt.data.readers.png import read_jpeg, read_png
-from bnadapt.data.readers.tiff import TIFF_EXTENSIONS, read_tiff
 from bnadapt.errors import InputError
-
-READERS = {
-    ".png": read_png,
-    **dict.fromkeys((".jpg", ".jpeg"), read_jpeg),
-    **dict.fromkeys(TIFF_EXTENSIONS, read_tiff),
-}
-IMAGE_EXTENSIONS = tuple(READERS)
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -40,14 +32,13 @@ def read_mask_values(path: str | Path) -> np.ndarray:
         (H, W) in the file's type, (H, W, C) only for a mask in colours.
 
     Raises:
-        InputError: as `read_image`.
+        InputError: as `read_image`; or it leaves open which pixels are foreground.
     """
     return _read(existing(path), as_shown=False)
 
 
 def _read(path: Path, as_shown: bool) -> np.ndarray:
-    read = READERS.get(path.suffix.lower(), read_png)
-    return single_channel(_one_image(*read(path, as_shown), path))
+    return single_channel(_one_image(*(image_format(path) or PNG).read(path, as_shown), path))
 
 
 def _one_image(pixels: np.ndarray, axes: str, path: Path) -> np.ndarray:

@@ -3,18 +3,29 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bnadapt.data.formats.base import Opened, reason
+from bnadapt.data.geometry import Geometry
 from bnadapt.data.planes import Plane, seen_in
-from bnadapt.data.readers.axes import MOST_CHANNELS, Layout, Remedy, layout, save_part, single_channel
-from bnadapt.data.readers.choice import chosen
-from bnadapt.data.readers.files import reason
-from bnadapt.data.readers.opened import Opened
+from bnadapt.data.readers.axes import (
+    MOST_CHANNELS,
+    NAMES,
+    Layout,
+    Remedy,
+    chosen,
+    layout,
+    save_part,
+    single_channel,
+)
 from bnadapt.errors import InputError
 
 MOST_SLAB = 2**28  # bytes of the sections that are kept because they share chunks
+LOOKED_AT = 16  # sections of colours, to find out whether they are grey values
 
 
 class Slab(NamedTuple):
@@ -32,14 +43,14 @@ class Slab(NamedTuple):
 class Sections:
     """The sections of an array along one of its axes, read on indexing: (H, W) or (H, W, C) each.
 
-    Truth values come as 0 and 255, and equal colour channels as one. Where a chunk of the file holds several sections,
-    they are read together, as many as `MOST_SLAB` bytes hold, and the last ones read are kept, so that reading one
-    section after the other decodes a chunk once. Threads may read at the same time; another process, forked or
-    spawned, opens the file again, for it must not share its position in the file.
+    Truth values come as 0 and 255, and channels as one where they are equal in all sections. Where a chunk of the file
+    holds several sections, they are read together, as many as `MOST_SLAB` bytes hold, and the last ones read are kept,
+    so that reading one section after the other decodes a chunk once. Threads may read at the same time; another
+    process, forked or spawned, opens the file again, for it must not share its position in the file.
 
     Args:
         opened: the array.
-        axes: a letter for each of its axes, see `layout`.
+        letters: one for each of its axes, see `layout`.
         index: which one of an axis is read, by the letter or number of the axis.
         context: file (and key) that messages name.
         reopen: opens the array again.
@@ -48,6 +59,7 @@ class Sections:
 
     Attributes:
         depth: sections that a chunk of the file holds.
+        geometry: of the volume of its sections, rows and columns, in the order in which the file has these axes.
 
     Raises:
         InputError: the axes are none of a stack, the index is of none of them, or there are no sections to cut across.
@@ -56,7 +68,7 @@ class Sections:
     def __init__(
         self,
         opened: Opened,
-        axes: str,
+        letters: str,
         index: Mapping[str, int],
         context: str,
         reopen: Callable[[], Opened],
@@ -64,18 +76,19 @@ class Sections:
         plane: Plane = "xy",
     ) -> None:
         self.opened = opened
+        self.letters = letters
         self.index = index
         self.dtype = np.dtype(opened.array.dtype)
         self.context = context
-        self._chosen = chosen(index, axes, opened.array.shape, context)
+        self._chosen = chosen(index, letters, opened.array.shape, context)
         self._lengths = tuple(1 if axis in self._chosen else side for axis, side in enumerate(opened.array.shape))
-        self._layout = found = layout(axes, self._lengths, context, remedy)
+        self._layout = found = layout(letters, self._lengths, context, remedy)
         if found.channels is not None and self._lengths[found.channels] > MOST_CHANNELS:
             raise InputError(
                 f"{context}: has {self._lengths[found.channels]} channels, of which at most {MOST_CHANNELS} are read;"
                 f" {remedy(found.channels)}."
             )
-        self._is_in_time = found.sections is not None and axes[found.sections] == "T"
+        self.geometry = self._geometry(found)
         if plane != "xy":
             self._layout = found = self._seen_in(plane, found)
         self._order = [found.rows, found.columns, *([] if found.channels is None else [found.channels])]
@@ -92,20 +105,25 @@ class Sections:
 
     @property
     def spacing_nm(self) -> float | None:
-        """Distance of two sections in the plane xy in nanometres, where the file says it."""
-        return None if self._is_in_time else self.opened.voxel.spacing_nm
+        """Distance of two sections in the plane xy in nanometres, where the file states it."""
+        return self.geometry.voxel.spacing_nm
 
     @property
-    def dimensions(self) -> int:
-        """How many axes the array in the file has."""
-        return len(self._lengths)
+    def are_times(self) -> bool:
+        """Whether sections follow each other in time."""
+        return "T" in self.geometry.letters
+
+    def files(self) -> list[Path]:
+        """The files that its pixels lie in, of very many some of them."""
+        self._array()
+        return list(self.opened.files())
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to a process: the open file, and what was read."""
-        opened = replace(self.opened, array=None, count_chunks=None)
+        opened = replace(self.opened, array=None, count_chunks=None, files=None)
         return self.__dict__ | {"opened": opened, "_process": None, "_last": None}
 
     def __getitem__(self, index: int) -> np.ndarray:
@@ -125,11 +143,42 @@ class Sections:
         rest = [axis for axis in range(pixels.ndim) if axis not in self._order]
         section = pixels.transpose(*self._order, *rest).reshape(self.shape[1:])
         section = section.astype(np.uint8) * 255 if section.dtype == bool else section.copy()
-        return single_channel(section)
+        return self._as_grey(section, index) if section.ndim == 3 and self._is_grey else section
+
+    @cached_property
+    def _is_grey(self) -> bool:
+        """Whether the channels of the sections that are looked at are equal."""
+        step = max(1, len(self) // LOOKED_AT)
+        parts = (self._section(index) for index in range(0, len(self), step))
+        return all((part == part.take([0], self._layout.channels)).all() for part in parts)
+
+    def _as_grey(self, section: np.ndarray, index: int) -> np.ndarray:
+        grey = single_channel(section)
+        if grey.ndim == 3:
+            raise InputError(
+                f"{self.context}: section {index} has colours, others have grey values alone; convert all to the same."
+            )
+        return grey
+
+    def _geometry(self, found: Layout) -> Geometry:
+        """The geometry of sections, rows and columns; of a single section where it lies along Z, or in time, too."""
+        others = [axis for axis, letter in enumerate(self.letters) if letter not in "YXCS"]
+        section = found.sections
+        if section is None:
+            section = min(others, key=lambda axis: "ZT".find(self.letters[axis]) % 3, default=None)
+        kept = sorted({found.rows, found.columns} | ({section} - {None}))
+        stated = self.opened.geometry.only("".join(self.letters[axis] for axis in kept))
+        if section not in self._chosen:
+            return stated
+        axis = stated[self.letters[section]]
+        moved = replace(axis, start=axis.start + self._chosen[section] * (axis.step or 0))
+        return replace(stated, axes={**stated.axes, self.letters[section]: moved})
 
     def _seen_in(self, plane: Plane, found: Layout) -> Layout:
-        if found.sections is None or self._is_in_time:
-            kind = "times" if self._is_in_time else "one section"
+        if found.sections is None or self.letters[found.sections] != "Z":
+            kind = (
+                "one section" if found.sections is None else NAMES.get(self.letters[found.sections], "other sections")
+            )
             raise InputError(f"{self.context}: has {kind}, and so no sections in the plane {plane}; leave out `plane`.")
         sections, rows, columns = seen_in(plane, [found.sections, found.rows, found.columns])
         return replace(found, sections=sections, rows=rows, columns=columns)

@@ -1,0 +1,28 @@
+"""NumPy's .npy files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bnadapt.data.formats.base import ArrayWriter, NewVolume, Opened, StackWriter, VolumeFormat
+
+
+class Npy(VolumeFormat):
+    """An array, mapped into memory."""
+
+    suffixes = (".npy",)
+    title = ".npy"
+    orders_axes = False
+    states_size = False
+    states_place = False
+
+    def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
+
+        def read(path: Path) -> Opened:
+            return Opened(np.load(path, mmap_mode="r", allow_pickle=False), format=self, files=lambda: [path])
+
+        return self.read_alone(path, key, read)
+
+    def create(self, volume: NewVolume) -> StackWriter:
+        array = np.lib.format.open_memmap(volume.path, "w+", volume.dtype, volume.stored_shape)
+        return ArrayWriter.of(array, volume.geometry)

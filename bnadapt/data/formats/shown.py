@@ -1,0 +1,58 @@
+"""Pixels as a viewer shows them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bnadapt.data.formats.base import say_once
+from bnadapt.errors import InputError
+
+ORIENTATION = 274  # tag of TIFF and EXIF
+
+
+def upright(pixels: np.ndarray, orientation: int, rows: int = 0, columns: int = 1) -> np.ndarray:
+    """Pixels turned and mirrored as they are looked at.
+
+    Args:
+        pixels: of any shape.
+        orientation: value of the tag, 1 to 8.
+        rows: the axis of the height.
+        columns: the axis of the width.
+    """
+    if orientation >= 5:  # rows of the file are columns of the picture
+        pixels = np.swapaxes(pixels, rows, columns)
+    if orientation in (3, 4, 7, 8):
+        pixels = np.flip(pixels, rows)
+    if orientation in (2, 3, 6, 7):
+        pixels = np.flip(pixels, columns)
+    return np.ascontiguousarray(pixels)
+
+
+def without_alpha(pixels: np.ndarray, axis: int, alpha: int, as_shown: bool, path: Path) -> np.ndarray:
+    """Pixels without the sample that says how transparent they are; transparent pixels of a mask are background.
+
+    Where a mask has the same colour everywhere, as painting programs export it, it is in the alpha channel.
+
+    Args:
+        pixels: of any shape.
+        axis: of the samples.
+        alpha: which of them it is.
+        as_shown: whether they are an image, and not a mask.
+        path: that messages name.
+
+    Raises:
+        InputError: pixels of a mask are transparent in part.
+    """
+    opacity = np.take(pixels, [alpha], axis)
+    colours = np.delete(pixels, alpha, axis)
+    if as_shown or (opacity == opacity.flat[0]).all():
+        return colours
+    opaque = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
+    if not np.isin(opacity, (0, opaque)).all():
+        raise InputError(
+            f"{path}: is a mask whose pixels are transparent in part; save it without transparency, in one channel."
+        )
+    say_once(path.absolute().parent, "holds masks with transparent pixels, which are read as background.")
+    if not colours.any():  # black on transparent ground
+        return np.broadcast_to(opacity, colours.shape)
+    return np.where(opacity > 0, colours, 0).astype(pixels.dtype)

@@ -1,0 +1,224 @@
+"""The geometry of an image: the axes of its array, and the step, the place and the unit of each."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+UNNAMED = "?"  # letter of an axis that a file leaves without a name
+WORDS = {
+    **dict.fromkeys(("section", "slice", "plane", "depth"), "Z"),
+    **dict.fromkeys(("row", "height"), "Y"),
+    **dict.fromkeys(("column", "col", "width"), "X"),
+    **dict.fromkeys(("time", "frame"), "T"),
+    "channel": "C",
+}
+PLACEHOLDER = re.compile(r"|(phony_)?(dim|axis)_?\d+")  # what libraries call dimensions that have no name
+
+PREFIXES = {
+    **{"yotta": 24, "zetta": 21, "exa": 18, "peta": 15, "tera": 12, "giga": 9, "mega": 6, "kilo": 3, "hecto": 2},
+    **{"deca": 1, "": 0, "deci": -1, "centi": -2, "milli": -3, "micro": -6, "nano": -9, "pico": -12, "femto": -15},
+    **{"atto": -18, "zepto": -21, "yocto": -24},
+}
+NANOMETRES = {
+    **{f"{prefix}{word}": 10.0 ** (power + 9) for prefix, power in PREFIXES.items() for word in ("meter", "metre")},
+    **{"micron": 1e3, "angstrom": 0.1, "ångstrom": 0.1, "ångström": 0.1, "inch": 2.54e7},
+}
+SYMBOLS = {
+    **{"m": 1e9, "dm": 1e8, "cm": 1e7, "mm": 1e6, "nm": 1.0, "pm": 1e-3, "fm": 1e-6, "in": 2.54e7, "km": 1e12},
+    **dict.fromkeys(("um", "µm", "μm", "\\u00B5m"), 1e3),  # the last one as ImageJ writes it
+    **dict.fromkeys(("Å", "Å", "A"), 0.1),
+}
+PRINTED = 1e3  # nm; wider pixels in inches or centimetres are those of a printer
+PIXELS = {"pixel", "pixels", "px", ""}
+ALIKE = 1e-3  # relative difference of rows and columns of square pixels
+
+
+class Voxel(NamedTuple):
+    """Sides of a voxel in nanometres along Z, Y and X, where they are known."""
+
+    z: float | None = None
+    y: float | None = None
+    x: float | None = None
+
+    @property
+    def pixel_size_nm(self) -> float | None:
+        """Side of a pixel, if it is square."""
+        return self.x if self.y and self.x and self.is_square else None
+
+    @property
+    def spacing_nm(self) -> float | None:
+        """Distance of two sections."""
+        return self.z
+
+    @property
+    def is_square(self) -> bool:
+        """Whether rows and columns are alike, as far as is known."""
+        return not (self.y and self.x) or abs(self.y - self.x) <= ALIKE * self.x
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of an array.
+
+    Attributes:
+        name: that the file gives it.
+        step: from one index to the next, in `unit`; None where it is not known.
+        start: place of the centre of index 0, in `unit`.
+        unit: as the file calls it.
+        kind: space, time or channel, where the file says it.
+    """
+
+    name: str | None = None
+    step: float | None = None
+    start: float = 0.0
+    unit: str | None = None
+    kind: str | None = None
+
+    @property
+    def step_nm(self) -> float | None:
+        """The step in nanometres, where its unit is a known length."""
+        factor = nanometres_in(self.unit)
+        if factor is None or self.step is None:
+            return None
+        is_printed = factor in (SYMBOLS["cm"], SYMBOLS["in"]) and factor * self.step > PRINTED
+        return None if is_printed else factor * self.step
+
+    def of_step(self, step: float | None, unit: str | None) -> "Axis":
+        """The same axis with another step, by whose ratio the start changes, too."""
+        start = self.start * step / self.step if step and self.step else self.start
+        return replace(self, step=step, start=start, unit=unit)
+
+    def in_nanometres(self) -> "Axis":
+        """The same axis in nanometres, where its unit is a known length."""
+        return self if self.step_nm is None else self.of_step(self.step_nm, "nanometer")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The axes of an array.
+
+    Attributes:
+        letters: one for each axis, in their order: Z, Y and X; T for time; C or S for channels; `UNNAMED` where the
+            file gives no name; any other for other axes. Empty where no axis has a name.
+        axes: what is known of them, by letter.
+    """
+
+    letters: str = ""
+    axes: Mapping[str, Axis] = field(default_factory=dict)
+
+    def __getitem__(self, letter: str) -> Axis:
+        return self.axes.get(letter, Axis())
+
+    @property
+    def voxel(self) -> Voxel:
+        """Its sides in nanometres."""
+        return Voxel(*(self[letter].step_nm for letter in "ZYX"))
+
+    @property
+    def across(self) -> int | None:
+        """The axis that is neither Y nor X, along which sections follow each other."""
+        return next((axis for axis, letter in enumerate(self.letters) if letter not in "YX"), None)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a step, or a place, to be written."""
+        return any(self[letter].step or self[letter].start for letter in self.letters)
+
+    def only(self, letters: str) -> "Geometry":
+        """The geometry of an array with these axes alone."""
+        return Geometry(letters, {letter: self[letter] for letter in letters})
+
+    def by_sections(self) -> "Geometry":
+        """The same axes in the order sections, Y, X."""
+        section = "" if self.across is None else self.letters[self.across]
+        return replace(self, letters=f"{section}YX")
+
+    def with_sides(self, pixel_size_nm: float | None = None, spacing_nm: float | None = None) -> "Geometry":
+        """The same with other sides, where they are given."""
+        given = {"Z": spacing_nm, "Y": pixel_size_nm, "X": pixel_size_nm}
+        changed = {
+            letter: self[letter].of_step(side, "nanometer")
+            for letter, side in given.items()
+            if side and letter in self.letters
+        }
+        return replace(self, axes={**self.axes, **changed})
+
+    def like(self, other: "Geometry") -> bool:
+        """Whether rows, columns and sections have the same steps and places, where both are known."""
+        for letter in set(self.letters) & set(other.letters):
+            one, two = self[letter].in_nanometres(), other[letter].in_nanometres()
+            apart = [abs(one.step - two.step), abs(one.start - two.start)] if one.step and two.step else []
+            if one.unit == two.unit and max(apart, default=0) > ALIKE * (one.step or 1):
+                return False
+        return True
+
+    def names(self) -> list[str] | None:
+        """The name of each axis; None where the file named none of them."""
+        if not any(self[letter].name for letter in self.letters):
+            return None
+        return [self[letter].name or letter.lower() for letter in self.letters]
+
+    def shape_of(self, count: int, rows: int, columns: int) -> tuple[int, ...]:
+        """Shape of the array of so many sections."""
+        return tuple({"Y": rows, "X": columns}.get(letter, count) for letter in self.letters)
+
+    def unread(self) -> str | None:
+        """What is stated of the pixels that is no size by which images can be resampled, as the end of a sentence."""
+        y, x = self["Y"], self["X"]
+        if not y.step or not x.step or self.voxel.pixel_size_nm:
+            return None
+        if self.voxel.y and self.voxel.x:
+            return (
+                f"its pixels are {self.voxel.y:g} x {self.voxel.x:g} nm, as its file says, and so not square; they are"
+                " segmented as they are."
+            )
+        if (x.unit or "").lower() in PIXELS and x.step == y.step == 1:
+            return None
+        if nanometres_in(x.unit):  # of a printer
+            return None
+        unit = f"in the unit {x.unit!r}, which is not known" if x.unit else "without a unit"
+        return f"its file states pixels of {y.step:g} x {x.step:g} {unit}; `pixel_size_nm` gives their size."
+
+
+UNKNOWN = Geometry()
+
+
+def named_axes(names: Sequence[str | None], kinds: Sequence[str | None] | None = None) -> Geometry:
+    """The geometry of axes with these names, and with these OME types."""
+    kinds = kinds or [None] * len(names)
+    letters = [letter_of(name, kind) for name, kind in zip(names, kinds, strict=True)]
+    axes = {
+        letter: Axis(name, kind=kind)
+        for letter, name, kind in zip(letters, names, kinds, strict=True)
+        if letter != UNNAMED
+    }
+    return Geometry("".join(letters), axes)
+
+
+def letter_of(name: str | None, kind: str | None = None) -> str:
+    """The letter of an axis by its name, such as Z of `depth`, and of an OME type that is not of space."""
+    word = (name or "").strip().lower()
+    if PLACEHOLDER.fullmatch(word):
+        return UNNAMED
+    kinds = {"time": "T", "channel": "C"}
+    return kinds.get(kind or "") or WORDS.get(word.removesuffix("s")) or word[0].upper()
+
+
+def nanometres_in(unit: str | None) -> float | None:
+    """How many nanometres a unit of length has, by its symbol or its name in English; None if it is not known."""
+    unit = (unit or "").strip()
+    if unit in SYMBOLS:
+        return SYMBOLS[unit]
+    word = unit.lower()
+    return next((NANOMETRES[each] for each in (word, *map(word.removesuffix, ("s", "es"))) if each in NANOMETRES), None)
+
+
+def length(value: Any) -> float | None:
+    """A length that a file states; None if it is none."""
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        return None
+    return value if 0 < value < math.inf else None
