@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, zip_longest
+from pathlib import Path
 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.errors import InputError
@@ -61,6 +62,14 @@ class Pooled(Domain):
     def adaptation(self) -> list[Section]:
         """What adaptation may read of every domain."""
         return self._alternating({name: domain.adaptation() for name, domain in self.domains.items()})
+
+    def files(self) -> list[Path]:
+        """Those of all domains."""
+        return [path for domain in self.domains.values() for path in domain.files()]
+
+    def reads(self, path: Path) -> bool:
+        """Whether one of the domains reads it."""
+        return any(domain.reads(path) for domain in self.domains.values())
 
     def _alternating(self, sections: Mapping[str, Sequence[Section]]) -> list[Section]:
         named = ([replace(each, domain=name) for each in own] for name, own in sections.items())
