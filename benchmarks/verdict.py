@@ -11,7 +11,7 @@ import torch
 from common import DEVICE, MACHINE, printed, results_path, save, synchronise
 from torch import Tensor
 
-from bnadapt.adaptation import SCANNED_TILES, AdaptationPass, Recipe
+from bnadapt.adaptation import SCANNED_TILES, NetworkRunner, Recipe
 from bnadapt.batchnorm import ClassMoments
 from bnadapt.data import Synthetic
 from bnadapt.gain import judge, summarise_source
@@ -27,12 +27,12 @@ def tiles(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return images, torch.stack([torch.from_numpy(each.read_mask()).long() for each in sections])
 
 
-def adapted(runs: AdaptationPass, images: Tensor, moments: ClassMoments, proportions: str) -> None:
+def adapted(runner: NetworkRunner, images: Tensor, moments: ClassMoments, proportions: str) -> None:
     """As `bnadapt adapt` does it."""
     batches = [{"image": part} for part in images.split(BATCH)]
     recipe = Recipe(class_proportions=proportions)
-    correction, _ = runs.correction([{"image": images[:SCANNED_TILES]}], recipe, moments)
-    runs.estimate(batches, recipe, correction)
+    correction, _ = runner.correction([{"image": images[:SCANNED_TILES]}], recipe, moments)
+    runner.estimate(batches, recipe, correction)
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -47,17 +47,17 @@ def seconds(function: Callable[[], object]) -> float:
 def main() -> None:
     torch.manual_seed(0)
     network = UNet(base_channels=16).to(DEVICE, memory_format=torch.channels_last).eval()
-    runs = AdaptationPass(network)
+    runner = NetworkRunner(network)
     images, masks = tiles(16, seed=1)
-    moments = runs.class_moments([{"image": images, "mask": masks}], 2)
-    source = summarise_source(runs, images, masks, moments)
+    moments = runner.class_moments([{"image": images, "mask": masks}], 2)
+    source = summarise_source(runner, images, masks, moments)
     target, _ = tiles(TILES, seed=2)
     ways = {
-        f"adaptation to {TILES} tiles": lambda: adapted(runs, target, moments, "source"),
+        f"adaptation to {TILES} tiles": lambda: adapted(runner, target, moments, "source"),
         f"adaptation to {TILES} tiles, class proportions estimated": lambda: adapted(
-            runs, target, moments, "estimated"
+            runner, target, moments, "estimated"
         ),
-        "verdict": lambda: judge(runs, target[:SCANNED_TILES], source),
+        "verdict": lambda: judge(runner, target[:SCANNED_TILES], source),
     }
     rounds = [{name: seconds(way) for name, way in ways.items()} for _ in range(REPEATS)]
     taken = {name: median(each[name] for each in rounds) for name in ways}

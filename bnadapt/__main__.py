@@ -4,10 +4,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bnadapt.commands.help import OWN, help_for
+from bnadapt.commands.help import STANDALONE_COMMANDS, help_for
 from bnadapt.commands.options import check_options
 from bnadapt.commands.refusals import refusals
-from bnadapt.text import show_safely
+from bnadapt.reports.text import show_safely
 
 ALL_HELP = {"--help-all": "--help"}  # of the parsers
 
@@ -26,7 +26,7 @@ def run() -> None:
         elif text := help_for(arguments):
             print(text)
         else:
-            if arguments[0] not in ("study", *OWN):
+            if arguments[0] not in ("study", *STANDALONE_COMMANDS):
                 check_options(arguments)
             _run(arguments[0], [ALL_HELP.get(each, each) for each in arguments])
 

@@ -1,7 +1,6 @@
 """Adapt a network to tiles of a target, and measure its latents before and after; plain torch.
 
-All that adapts or measures goes through `AdaptationPass`: the commands `adapt` and `distances`, the callbacks at the
-end of `fit`, and the experiments.
+All that adapts or measures goes through `NetworkRunner`: actions, and so commands and callbacks, and experiments.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -54,6 +53,26 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class AdaptedStatistics:
+    """Statistics of a target, and how they came about.
+
+    Attributes:
+        estimate: of them, with the bank.
+        correction: for the target's class proportions; None where they are taken to be the source's.
+        proportions: how these were estimated, if they were.
+    """
+
+    estimate: Estimate
+    correction: ProportionCorrection | None = None
+    proportions: ProportionEstimate | None = None
+
+    @property
+    def bank(self) -> Bank:
+        """The adapted statistics."""
+        return self.estimate.bank
+
+
+@dataclass(frozen=True)
 class DomainSketch:
     """The latents of a domain in one state of a network.
 
@@ -68,7 +87,7 @@ class DomainSketch:
     tiles: int
 
 
-class AdaptationPass:
+class NetworkRunner:
     """What a network does on tiles of source and target, with one bank of statistics or another.
 
     The network is left as it was, buffers, modes and random states included.
@@ -83,7 +102,7 @@ class AdaptationPass:
 
     Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
-        >>> adaptation = AdaptationPass(network)
+        >>> adaptation = NetworkRunner(network)
         >>> target = [{"image": torch.randn(8, 1, 32, 32) + 3}]
         >>> bank = adaptation.estimate(target, Recipe()).bank
         >>> after = adaptation.sketch(target, bank)
@@ -108,6 +127,40 @@ class AdaptationPass:
         self.positions_per_tile = positions_per_tile
         self.layers = layers
         self.group = group
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """Number of this process, and how many share the tiles."""
+        if self.group is None:
+            return 0, 1
+        return distributed.get_rank(self.group), distributed.get_world_size(self.group)
+
+    def alone(self) -> "NetworkRunner":
+        """The same for tiles that every process reads all of."""
+        return self._with(group=None)
+
+    def with_forward(self, forward: Callable[[Tensor], Any]) -> "NetworkRunner":
+        """The same, run on batches by another forward."""
+        return self._with(forward=forward)
+
+    def adapt(
+        self, target: Batches, recipe: Recipe, scanned: Batches = (), moments: ClassMoments | None = None
+    ) -> AdaptedStatistics:
+        """Statistics of the target, corrected for its class proportions where the recipe says so.
+
+        Args:
+            target: tiles.
+            recipe: how.
+            scanned: some tiles, to estimate class proportions from.
+            moments: class moments of the source, for class proportions that are not the source's.
+
+        Raises:
+            BatchNormError: as `estimate` and `correction`.
+        """
+        if recipe.class_proportions == "source":
+            return AdaptedStatistics(self.estimate(target, recipe))
+        correction, proportions = self.correction(scanned, recipe, moments)
+        return AdaptedStatistics(self.estimate(target, recipe, correction), correction, proportions)
 
     def estimate(self, target: Batches, recipe: Recipe, correction: ProportionCorrection | None = None) -> Estimate:
         """Estimate the statistics of the target, from the source's on.
@@ -207,6 +260,16 @@ class AdaptationPass:
         if adapted is not None:
             sketched["adapted"] = self.sketch(tiles, adapted)
         return LatentStates(**{name: each.sketches for name, each in sketched.items()}), sketched
+
+    def _with(self, **changed: Any) -> "NetworkRunner":
+        own = {
+            "forward": self.forward,
+            "source_bank": self.source_bank,
+            "positions_per_tile": self.positions_per_tile,
+            "layers": self.layers,
+            "group": self.group,
+        }
+        return NetworkRunner(self.network, **{**own, **changed})
 
     def _device(self) -> torch.device:
         return next(self.network.parameters(), torch.zeros(0)).device

@@ -7,10 +7,12 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 from bnadapt.errors import InputError
 
+PARTS, PART = 5, 4096  # that a file is told by, and bytes of each
 REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space, or give a folder on another disk",
     errno.EDQUOT: "your share of the disk is used up; free some space, or give a folder on another disk",
@@ -150,7 +152,7 @@ def atomic_folder(folder: Path, names: Sequence[str] = ()) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def try_place(folder: Path, names: Sequence[str] = ()) -> None:
+def check_writable(folder: Path, names: Sequence[str] = ()) -> None:
     """Find out whether `atomic_folder` can do its work, before any other work is done; nothing is left behind.
 
     Raises:
@@ -211,3 +213,20 @@ def _put_back(path: Path, new: Path, old: Path) -> None:
             os.replace(path, new)
         if old.exists():
             os.replace(old, path)
+
+
+def sampled_digest(path: Path) -> str:
+    """SHA-256 of a file's size and of a few parts of it: tells files apart, whatever they are called."""
+    size = path.stat().st_size
+    digest = sha256(str(size).encode())
+    with path.open("rb") as file:
+        for number in range(PARTS):
+            file.seek(max(0, size - PART) * number // (PARTS - 1))
+            digest.update(file.read(PART))
+    return digest.hexdigest()
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

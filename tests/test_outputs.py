@@ -16,7 +16,7 @@ from bnadapt import files
 from bnadapt.callbacks import batchnorm_adaptation
 from bnadapt.commands.cli import main
 from bnadapt.errors import InputError
-from bnadapt.files import atomic_folder, atomic_write, try_place
+from bnadapt.files import atomic_folder, atomic_write, check_writable
 from tests.conftest import TARGET_ALONE, without, write_images
 
 TARGET = [*TARGET_ALONE, "--trainer.logger=false"]
@@ -240,7 +240,7 @@ class TestAtomicFolder:
         assert list(content(tmp_path).values()) == [b"before"]
 
     def test_trying_a_place_leaves_nothing(self, tmp_path):
-        try_place(tmp_path / "new", ["a.ckpt"])
+        check_writable(tmp_path / "new", ["a.ckpt"])
         assert content(tmp_path) == {}
         assert not (tmp_path / "new").exists()
 

@@ -13,16 +13,18 @@ import bnadapt
 
 ROOT = Path(bnadapt.__file__).parent
 LAYERS = (
-    ("errors", "text"),
-    ("files", "provenance", "terminal"),
+    ("errors", "reports/text"),
+    ("files",),
     ("batchnorm",),
     ("distances",),
     ("data", "networks"),
     ("adaptation",),
     ("gain",),
-    ("reports", "volumes"),
-    ("callbacks", "tasks"),
-    ("exchange",),
+    ("reports",),
+    ("tasks",),
+    ("volumes",),
+    ("actions", "exchange"),
+    ("callbacks",),
     ("experiments",),
     ("studies",),
     ("commands",),

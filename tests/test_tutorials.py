@@ -10,7 +10,7 @@ import pytest
 
 import bnadapt
 from bnadapt.__main__ import run
-from bnadapt.commands.help import OWN, help_for
+from bnadapt.commands.help import STANDALONE_COMMANDS, help_for
 from bnadapt.commands.options import COMMANDS, check_options, check_study_options
 from bnadapt.data import example_folders
 
@@ -50,7 +50,7 @@ def test_commands_on_a_page_have_options_that_there_are(page):
         if command[1] == "study":
             check_study_options(command[2], command[3:])
             assert all((ROOT / each).exists() for each in command if each.endswith(".yaml"))
-        elif command[1] in OWN:
+        elif command[1] in STANDALONE_COMMANDS:
             given = {each.partition("=")[0].partition(".")[0] for each in command if each.startswith("--")}
             told = help_for([command[1], "--help"]).replace(".", " ").split()
             assert given <= set(told)

@@ -3,9 +3,9 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -163,6 +163,15 @@ class Policy:
                 f" has {', '.join(layers)}."
             )
         return chosen
+
+    def record(self) -> dict[str, Any]:
+        """The policy in plain types, with the name of the rule for its source weight."""
+        fields = asdict(self) | {"depth": list(self.depth)}
+        if not isinstance(self.layers, str):
+            fields["layers"] = list(self.layers)
+        if isinstance(self.source_weight, SourceWeight):
+            fields["source_weight"] = {"rule": type(self.source_weight).__name__, **fields["source_weight"]}
+        return fields
 
     def weight(self, tiles: int) -> float:
         """The effective source weight once `tiles` tiles of the target were seen."""

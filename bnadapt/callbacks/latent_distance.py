@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch.utils.data import DataLoader
 
-from bnadapt.batchnorm import Bank
+from bnadapt.actions.distances import measure_distances
 from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
-from bnadapt.callbacks.inference import adaptation_pass, shard
 from bnadapt.callbacks.tensorboard import state_writer, writer_of
 from bnadapt.distances import MEASURES, DistanceError, LayerDistance
 from bnadapt.errors import InputError
 from bnadapt.reports.distance_figures import pictures, principal_components
 from bnadapt.reports.latents import LatentFindings, by_state
+from bnadapt.tasks import AdaptableTask
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +25,8 @@ PROJECTED_AS = {"source": "source", "target": "target", "adapted": "target, adap
 class LatentDistance(Callback):
     """Measures the distance between source and target in every latent space of the network, in up to three states.
 
-    `unadapted` is source against target in the source network. `adapted`, once the network is
-    adapted, is the residual shift: source features as the source network gives them against
-    target features in the adapted one. `noise_floor` is one half of the source's tiles against the
-    other. It acts at the end of `fit`, and must stand behind BatchNormAdaptation in the list of callbacks; `bnadapt
-    adapt` and `bnadapt distances` do the same with `measure`. With several processes each passes its share of the
-    tiles.
+    See `bnadapt.actions.measure_distances`. It acts at the end of `fit`, and must stand behind BatchNormAdaptation in
+    the list of callbacks; `bnadapt adapt` and `bnadapt distances` do the same with `measure`.
 
     In TensorBoard every measure has one curve through the network, `latent/depth/MEASURE` with the layer's
     index as its step, in one run for every state, and single values `latent/MEASURE/LAYER`; beside them
@@ -44,10 +39,6 @@ class LatentDistance(Callback):
         layers: names of the modules whose outputs are measured, as in `named_modules`, `*` stands for anything; by
             default all BatchNorm layers and the modules that they stand in, such as the stages of the U-Net.
         measures: names of those to take, of `bnadapt.distances.MEASURES`; all by default.
-
-    Attributes:
-        findings: what was measured, on the first process.
-        pictures: of them, by name.
 
     Raises:
         DistanceError: a measure is not known, a number is below 1; when it acts, if a name fits no layer or latents
@@ -77,8 +68,6 @@ class LatentDistance(Callback):
                 f"There are {tiles} tiles and {positions_per_tile} positions per tile; give at least 1 of both."
             )
         self.measures = {name: MEASURES[name] for name in names}
-        self.findings: LatentFindings | None = None
-        self.pictures: dict[str, np.ndarray] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         behind = trainer.callbacks[trainer.callbacks.index(self) :]
@@ -86,58 +75,38 @@ class LatentDistance(Callback):
             raise InputError("put LatentDistance behind BatchNormAdaptation in the list of callbacks.")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.measure(trainer, pl_module)
-
-    def measure(self, trainer: Trainer, task: LightningModule) -> None:
-        """Measure the task's network on source and target of the Trainer's data module.
-
-        Without a source or a target it says so, and measures nothing.
-        """
-        datamodule = trainer.datamodule
-        if datamodule.source is None or datamodule.target is None:
+        if trainer.datamodule.source is None or trainer.datamodule.target is None:
             log.warning("No latent distances: they need both --data.source and --data.target.")
             return
-        runs = adaptation_pass(trainer, task, self.positions_per_tile, self.layers)
-        adapted = Bank.of(task.network) if task.source_bank is not None else None
-        states, sketched = runs.latent_states(*(self._tiles(trainer, which) for which in ("source", "target")), adapted)
-        if not trainer.is_global_zero:
-            return
-        self.findings = LatentFindings(
-            **_names(datamodule.source.name, datamodule.target.name),
-            tiles={state: each.tiles for state, each in sketched.items()},
-            states=states,
-            rows=states.rows(self.measures),
-            examples={state: each.examples for state, each in sketched.items()},
+        self.measure(trainer, pl_module)
+
+    def measure(self, trainer: Trainer, task: AdaptableTask) -> LatentFindings:
+        """Measure the task's network on source and target of the Trainer's data module, and log what was found."""
+        findings = measure_distances(
+            task, trainer.datamodule, self.measures, self.tiles, self.positions_per_tile, self.layers
         )
-        self.pictures = pictures(self.findings)
         if task.adaptation is not None:
-            task.adaptation["distances"] = by_state(self.findings.rows)
-        self._log(trainer, self.findings)
-
-    def _tiles(self, trainer: Trainer, which: str) -> DataLoader:
-        tiles = trainer.datamodule.unlabelled_tiles(which, self.tiles, shard(trainer))
-        return DataLoader(tiles, batch_size=trainer.datamodule.batch_size)
-
-    def _log(self, trainer: Trainer, findings: LatentFindings) -> None:
-        states: dict[str, list[LayerDistance]] = {}
-        for row in findings.rows:
-            states.setdefault(row.state, []).append(row)
-        for state, rows in states.items():
-            with state_writer(trainer, state) as writer:
-                for row in rows:
-                    writer.add_scalar(f"latent/depth/{row.measure}", row.value, row.depth)
-                    writer.add_scalar(f"latent/{row.measure}/{row.layer}", row.value, 0)
-        writer = writer_of(trainer)
-        for name, drawn in self.pictures.items():
-            writer.add_image(f"picture/distances/{name}", drawn, trainer.global_step, dataformats="HWC")
-        _log_projector(writer, findings)
+            task.adaptation["distances"] = by_state(findings.rows)
+        log_distances(trainer, findings)
+        return findings
 
 
-def _names(source: str, target: str) -> dict[str, str]:
-    """What sentences call two domains: their names, if these tell them apart."""
-    if source != target:
-        return {"source": source, "target": target}
-    return {"source": f"{source} (source)", "target": f"{target} (target)"}
+def log_distances(trainer: Trainer, findings: LatentFindings) -> None:
+    """Curves through the network, single values, figures and the projector in TensorBoard; on the first process."""
+    if not trainer.is_global_zero:
+        return
+    states: dict[str, list[LayerDistance]] = {}
+    for row in findings.rows:
+        states.setdefault(row.state, []).append(row)
+    for state, rows in states.items():
+        with state_writer(trainer, state) as writer:
+            for row in rows:
+                writer.add_scalar(f"latent/depth/{row.measure}", row.value, row.depth)
+                writer.add_scalar(f"latent/{row.measure}/{row.layer}", row.value, 0)
+    writer = writer_of(trainer)
+    for name, drawn in pictures(findings).items():
+        writer.add_image(f"picture/distances/{name}", drawn, trainer.global_step, dataformats="HWC")
+    _log_projector(writer, findings)
 
 
 def _log_projector(writer: Any, findings: LatentFindings) -> None:

@@ -7,7 +7,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from bnadapt.batchnorm.isolation import isolated
-from bnadapt.callbacks.inference import logits_of
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.reports.panels import comparison_panels, panel_grid
 
@@ -55,11 +54,11 @@ class SegmentationPictures(Callback):
 def predictions_by_state(task: LightningModule, images: Tensor) -> dict[str, Tensor]:
     """Predicted classes (H, W) of one image (1, C, H, W), without and, in an adapted network, with adaptation."""
     with isolated(task.network):
-        own = logits_of(task, images).argmax(1)[0].cpu()
+        own = task.logits_of(images).argmax(1)[0].cpu()
         if task.source_bank is None:
             return {"prediction": own}
         with task.source_bank.applied(task.network):
-            unadapted = logits_of(task, images).argmax(1)[0].cpu()
+            unadapted = task.logits_of(images).argmax(1)[0].cpu()
     return {"without adaptation": unadapted, "with adaptation": own}
 
 

@@ -16,7 +16,7 @@ from bnadapt.data.prepare import resampled
 from bnadapt.data.tiles import Blocks
 from bnadapt.data.writers import SectionWriter, stored_probability
 from bnadapt.errors import InputError
-from bnadapt.terminal import Console
+from bnadapt.reports.terminal import Console
 from bnadapt.volumes.memory import most_memory
 from bnadapt.volumes.unfinished import Unfinished
 
@@ -147,10 +147,10 @@ class PredictionFiles(Callback):
                 self.writer.close()
         self.unfinished.publish()
 
-    def leave(self) -> None:
+    def keep_partial(self) -> None:
         """After the run, whatever ended it: say how it goes on, if it does."""
         self._thread.shutdown()
-        if 0 < (count := self.unfinished.leave()) < len(self.names):
+        if 0 < (count := self.unfinished.keep_partial()) < len(self.names):
             log.warning(
                 "%s: %d of %d sections are segmented; the same command goes on with the rest.",
                 self.unfinished.folder,
@@ -163,7 +163,7 @@ class PredictionFiles(Callback):
             self._pending.result()
 
     def _write(self, trainer: Trainer, section: Outline, maps: Tensor) -> None:
-        probabilities = trainer.datamodule.to_predict.put_together(section, maps.cpu()).numpy()
+        probabilities = trainer.predict_dataloaders.dataset.put_together(section, maps.cpu()).numpy()
         if section.size != section.original_size:
             probabilities = resampled(probabilities, section.original_size)
         mask = as_stored(probabilities.argmax(0), len(probabilities))

@@ -8,7 +8,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
-from bnadapt.terminal import Console
+from bnadapt.reports.terminal import Console
 
 
 class ProgressBar(RichProgressBar):

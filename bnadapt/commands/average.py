@@ -9,7 +9,7 @@ from bnadapt import __version__
 from bnadapt.commands.parser import PlainParser
 from bnadapt.data.writers import KINDS, ImageFiles, SectionWriter, StackFile, stored_probability
 from bnadapt.files import atomic_folder, refuse_existing, refuse_inputs, remove_hidden
-from bnadapt.terminal import Console
+from bnadapt.reports.terminal import Console
 from bnadapt.volumes.averaging import averaged, check_alike
 from bnadapt.volumes.segmentation import Images, Segmentation, open_segmentation
 

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
+from bnadapt.actions import Judgement
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview
 from bnadapt.callbacks.progress import ProgressBar, TrainingStart
 from bnadapt.callbacks.run_config import RunConfig
@@ -39,6 +40,7 @@ from bnadapt.errors import InputError
 from bnadapt.files import ensure_folder
 from bnadapt.gain.candidates import NONE
 from bnadapt.networks.smp import DOWNLOADED
+from bnadapt.reports.distance_figures import pictures
 from bnadapt.reports.distance_page import write_distances
 from bnadapt.reports.latents import LatentFindings
 from bnadapt.reports.preview_page import Commands, write_preview
@@ -49,11 +51,11 @@ from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
 
 STEPS = 1000  # of a training that is given no length
-OWN = ("adapt", "recommend", "preview", "distances", "export", "source_summary")
+TRAINER_COMMANDS = ("adapt", "recommend", "preview", "distances", "export", "source_summary")
 
 
 class BnadaptCLI(LightningCLI):
-    """LightningCLI for tasks and a DomainPair, with the subcommands of OWN.
+    """LightningCLI for tasks and a DomainPair, with the subcommands of TRAINER_COMMANDS.
 
     The task is a SegmentationTask unless `--model` names another class.
     """
@@ -61,7 +63,7 @@ class BnadaptCLI(LightningCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Lightning's and our own; each with the arguments that are not options."""
-        return LightningCLI.subcommands() | {own: {"model", "datamodule"} for own in OWN}
+        return LightningCLI.subcommands() | {name: {"model", "datamodule"} for name in TRAINER_COMMANDS}
 
     def add_arguments_to_parser(self, parser: CommandParser) -> None:
         """The task that is meant where none is named."""
@@ -169,34 +171,34 @@ class BnadaptCLI(LightningCLI):
             is_adapted = self.model.source_bank is not None or self.config.test.bank
             self._print_next("predict" if is_adapted else "adapt")
 
-    def after_predict(self) -> None:
-        """Say how much was segmented, where the files are written."""
-        if self.trainer.is_global_zero and self.trainer.segmented:
-            output, count = Path(self.config.predict.output), len(self.datamodule.target.to_predict())
-            print_prediction(self.trainer.segmented, count, self.trainer.blank, output)
+    def predict(self, **options: Any) -> None:
+        """Segment, and say how much was, where the files are written."""
+        if segmented := self.trainer.predict(**options):
+            print_prediction(segmented.count, segmented.total, segmented.blank, Path(options["output"]))
             self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)
 
-    def after_adapt(self) -> None:
-        """Say what was adapted, and write the page of the distances beside the checkpoint."""
-        if self.trainer.is_global_zero:
-            path = self.trainer.adapted_path
-            if self.trainer.judged:
-                self._write_verdict(path.with_name(f"{path.stem}-verdict"))
-            print_adaptation(self.model.adaptation, path)
-            if findings := self._found_distances:
-                print_answer(findings)
-                self._write_distances(findings, path.with_name(f"{path.stem}-distances"))
-            self._print_next("predict", path)
+    def adapt(self, **options: Any) -> None:
+        """Adapt, say what was adapted, and write pages beside the checkpoint."""
+        done = self.trainer.adapt(**options)
+        if not self.trainer.is_global_zero:
+            return
+        if done.judgement:
+            self._write_verdict(done.judgement, done.path.with_name(f"{done.path.stem}-verdict"))
+        print_adaptation(self.model.adaptation, done.path)
+        if done.distances:
+            print_answer(done.distances)
+            self._write_distances(done.distances, done.path.with_name(f"{done.path.stem}-distances"))
+        self._print_next("predict", done.path)
 
-    def after_recommend(self) -> None:
-        """Say what to do, and write the page of it."""
-        self._write_verdict(Path(self.config.recommend.output))
+    def recommend(self, **options: Any) -> None:
+        """Judge, say what to do, and write the page of it."""
+        self._write_verdict(self.trainer.recommend(**options), Path(options["output"]))
         self._print_next("adapt", more=["--choose", AUTO])
 
-    def after_preview(self) -> None:
-        """Write the page of it, with the commands that follow for every candidate."""
-        preview, folder = self.trainer.previewed, Path(self.config.preview.output)
-        segmenting = {name: self._segmenting(name, options) for name, options in preview.options.items()}
+    def preview(self, **options: Any) -> None:
+        """Look at regions, and write the page of it, with the commands that follow for every candidate."""
+        preview, folder = self.trainer.preview(**options), Path(options["output"])
+        segmenting = {name: self._segmenting(name, chosen) for name, chosen in preview.options.items()}
         judge = self._next_command("recommend") if preview.can_be_judged else None
         print_preview(preview)
         summary = source_summary_command(self.arguments, self._ckpt_path)
@@ -204,24 +206,26 @@ class BnadaptCLI(LightningCLI):
         print_page(folder / "index.html")
         self._print_next("recommend" if judge else "adapt")
 
-    def after_distances(self) -> None:
-        """Write the page of the distances."""
-        if findings := self._found_distances:
+    def distances(self, **options: Any) -> None:
+        """Measure distances, and write the page of it."""
+        findings = self.trainer.distances(**options)
+        if self.trainer.is_global_zero:
             print_distances(findings)
-            self._write_distances(findings, Path(self.config.distances.output))
+            self._write_distances(findings, Path(options["output"]))
             self._print_next("predict" if findings.adapted else "adapt")
 
-    def after_export(self) -> None:
-        """Say what was written."""
+    def export(self, **options: Any) -> None:
+        """Export, and say what was written."""
+        path = self.trainer.export(**options)
         if self.trainer.is_global_zero:
-            print_export(self.config.export.format, self.trainer.exported_path)
+            print_export(options["format"], path)
 
-    def after_source_summary(self) -> None:
-        """Say what the summary rests on."""
+    def source_summary(self, **options: Any) -> None:
+        """Summarise the source, and say what the summary rests on."""
+        summary = self.trainer.source_summary(**options)
         if self.trainer.is_global_zero:
-            summary = self.model.source_summary
-            path = Path(self.config.source_summary.ckpt_path)
-            print_source_summary(summary.moments.pixels.tolist(), summary.iou, path)
+            pixels, block = summary.moments.pixels.tolist(), self.datamodule.summary_block("source")
+            print_source_summary(pixels, summary.iou, block, Path(options["ckpt_path"]))
             self._print_next("recommend")
 
     def _print_scores(self, prefix: str) -> None:
@@ -258,23 +262,16 @@ class BnadaptCLI(LightningCLI):
             self._next_command("predict", adapted, output),
         ]
 
-    @property
-    def _found_distances(self) -> LatentFindings | None:
-        """What was measured in latent spaces, if anything was; on the first process."""
-        distance = self.trainer.latent_distance
-        return distance.findings if distance else None
-
     def _write_distances(self, findings: LatentFindings, folder: Path) -> None:
-        pictures = {**self.trainer.latent_distance.pictures, **self._proportions_picture()}
         verdict = (self.model.adaptation or {}).get("verdict")
-        write_distances(findings, pictures, folder, verdict["sentence"] if verdict else None)
+        drawn = {**pictures(findings), **self._proportions_picture()}
+        write_distances(findings, drawn, folder, verdict["sentence"] if verdict else None)
         print_page(folder / "index.html")
 
-    def _write_verdict(self, folder: Path) -> None:
-        """Print the verdict of this run, and write its page."""
-        verdict, trials = self.trainer.judged
-        print_verdict(verdict)
-        write_verdict(verdict, trials, self.datamodule.target.name, folder)
+    def _write_verdict(self, judgement: Judgement, folder: Path) -> None:
+        """Print a verdict, and write its page."""
+        print_verdict(judgement.verdict)
+        write_verdict(judgement.verdict, judgement.results, self.datamodule.target.name, folder)
         print_page(folder / "index.html")
 
     def _proportions_picture(self) -> dict[str, np.ndarray]:

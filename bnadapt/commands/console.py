@@ -12,9 +12,10 @@ from bnadapt.gain import Verdict
 from bnadapt.reports.latents import LatentFindings, answer, by_state, details
 from bnadapt.reports.preview import Preview
 from bnadapt.reports.preview_page import foreground_sentence
-from bnadapt.terminal import Console
+from bnadapt.reports.terminal import Console
 
 ORDER = ("iou", "dice", "precision", "recall")
+SUMMARISED = {"val": "validation block", "train": "train block, for the split has no validation block"}
 
 
 def print_scores(scores: Mapping[str, float], adapted_to: str | None) -> None:
@@ -100,18 +101,19 @@ def _percentages(shares: Sequence[float]) -> str:
     return ", ".join(f"{share:.1%}" for share in shares)
 
 
-def print_source_summary(pixels: Sequence[float], iou: float, path: Path) -> None:
+def print_source_summary(pixels: Sequence[float], iou: float, block: str, path: Path) -> None:
     """What is known of the source, and where it is.
 
     Args:
         pixels: labelled ones of every class, that class moments rest on.
-        iou: on tiles that are held out.
+        iou: on tiles of a block of the source.
+        block: which: validation, or train if the split has no validation block.
         path: the checkpoint that holds it now.
     """
     shares = ", ".join(f"{count / sum(pixels):.1%}" for count in pixels)
     Console().print(
         f"The summary of the source is in {path}: class moments of {sum(pixels) / 1e6:.1f} labelled Mpixel, by class"
-        f" {shares}; foreground IoU {iou:.3f} on held-out tiles.",
+        f" {shares}; foreground IoU {iou:.3f} on tiles of the {SUMMARISED[block]}.",
     )
 
 

@@ -20,7 +20,7 @@ from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.files import atomic_write
 from bnadapt.reports.document import Table
 from bnadapt.reports.panels import comparison
-from bnadapt.text import shell_line
+from bnadapt.reports.text import shell_line
 
 COLUMNS = {
     "iou_source": "source IoU",

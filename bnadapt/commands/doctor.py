@@ -14,7 +14,7 @@ from torch import nn
 
 from bnadapt import __version__
 from bnadapt.data.em import data_folder, registered
-from bnadapt.terminal import Console
+from bnadapt.reports.terminal import Console
 
 SHOWN = ("torch", "lightning", "torchmetrics", "segmentation-models-pytorch", "albumentations", "pot", "tensorboard")
 EXTRAS = {"studies": "studies", "share": "exchange"}  # what they are for: ONNX and packages of bioimage.io, the second

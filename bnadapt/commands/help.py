@@ -119,7 +119,7 @@ HELP: Mapping[str, Help] = {
 }
 
 
-class OwnHelp(NamedTuple):
+class FunctionHelp(NamedTuple):
     """What the help of a command with options of its own shows, beside the parameters of its function.
 
     Attributes:
@@ -139,8 +139,8 @@ class OwnHelp(NamedTuple):
     positional: Sequence[str] = ()
 
 
-OWN: Mapping[str, OwnHelp] = {
-    "import": OwnHelp(
+STANDALONE_COMMANDS: Mapping[str, FunctionHelp] = {
+    "import": FunctionHelp(
         "commands/import_network.py",
         "import_network",
         "bnadapt import weights.pth --network smp/unet --network_args.encoder_name resnet34",
@@ -148,7 +148,7 @@ OWN: Mapping[str, OwnHelp] = {
         " WEIGHTS` writes it back in the form of the file that it came from.",
         positional=("weights",),
     ),
-    "objects": OwnHelp(
+    "objects": FunctionHelp(
         "commands/objects.py",
         "table_of_objects",
         "bnadapt objects --mask predictions/volume_mask.tif --pixel_size_nm 4 --spacing_nm 40 --min_size 50",
@@ -156,7 +156,7 @@ OWN: Mapping[str, OwnHelp] = {
         " Connected pixels of one class are an object; the volume is read section by section.",
         "--mask MASK [OPTIONS]",
     ),
-    "average": OwnHelp(
+    "average": FunctionHelp(
         "commands/average.py",
         "average_segmentations",
         "bnadapt average --masks '[xy, xz, yz]'",
@@ -182,8 +182,8 @@ def help_for(arguments: Sequence[str]) -> str | None:
         return help_of_study(others[0])
     if command in HELP:
         return help_of(command)
-    if command in OWN:
-        return help_of_own(command)
+    if command in STANDALONE_COMMANDS:
+        return help_of_function(command)
     return f"usage: bnadapt doctor\n\n{_sentence(COMMANDS[command])}" if command == "doctor" else None
 
 
@@ -210,9 +210,9 @@ def help_of(command: str) -> str:
     return _screen(command, COMMANDS[command], f"bnadapt {command} {own.example}", _options(command), note)
 
 
-def help_of_own(command: str) -> str:
+def help_of_function(command: str) -> str:
     """What `bnadapt COMMAND --help` prints of a command with options of its own."""
-    own = OWN[command]
+    own = STANDALONE_COMMANDS[command]
     told = descriptions(ours(own.module), own.function)
     options = [(name, text) for name, text in told.items() if name not in own.positional]
     title = " ".join([command, *map(str.upper, own.positional)])

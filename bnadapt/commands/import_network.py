@@ -11,10 +11,10 @@ from bnadapt.errors import InputError
 from bnadapt.exchange.importing import Foreign, write_checkpoint
 from bnadapt.exchange.packages import is_package, read_package
 from bnadapt.exchange.state_dicts import read_weights
-from bnadapt.files import refuse_existing, refuse_inputs, try_place
+from bnadapt.files import check_writable, refuse_existing, refuse_inputs
 from bnadapt.networks.registry import is_import_path
-from bnadapt.terminal import Console
-from bnadapt.text import shell_line
+from bnadapt.reports.terminal import Console
+from bnadapt.reports.text import shell_line
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -67,7 +67,7 @@ def import_network(
     source, path = Path(weights), Path(output)
     refuse_inputs(path, [source])
     refuse_existing([path], overwrite)
-    try_place(path.parent, [path.name])
+    check_writable(path.parent, [path.name])
     if is_package(source):
         if network_args or (in_channels, num_classes) != (1, 2):
             raise InputError(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bnadapt.text import shell_line
+from bnadapt.reports.text import shell_line
 
 NETWORK = ("model", "model.network")  # which the user names, see bnadapt.networks.trust
 KEPT = ("config", "c", "data.tile_size", "data.overlap", "trainer.accelerator", *NETWORK)

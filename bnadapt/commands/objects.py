@@ -11,8 +11,8 @@ from rich.progress import track
 
 from bnadapt.commands.parser import PlainParser
 from bnadapt.errors import InputError
-from bnadapt.files import atomic_folder, atomic_write, refuse_existing, refuse_inputs, try_place
-from bnadapt.terminal import Console
+from bnadapt.files import atomic_folder, atomic_write, check_writable, refuse_existing, refuse_inputs
+from bnadapt.reports.terminal import Console
 from bnadapt.volumes.label_volume import check_label_path, write_labels
 from bnadapt.volumes.objects import Objects, find_objects
 from bnadapt.volumes.objects_table import section_table, volume_table
@@ -127,7 +127,7 @@ def _check_outputs(path: Path, labels: Path | None, segmentation: Segmentation, 
         refuse_inputs(each, segmentation.inputs)
     refuse_existing(outputs, overwrite)
     for each in outputs:
-        try_place(each.parent, [each.name])
+        check_writable(each.parent, [each.name])
 
 
 def _tracked(segmentation: Segmentation) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bnadapt.commands.options import check_study_options
 from bnadapt.errors import InputError
+from bnadapt.reports.text import shell_line
 from bnadapt.studies import STUDIES
-from bnadapt.text import shell_line
 
 if TYPE_CHECKING:
     from bnadapt.experiments.study import Study
@@ -112,7 +112,7 @@ def _run(name: str, arguments: Sequence[str]) -> None:
 def _tell(folder: Path, page: "Document") -> None:
     """Print what was found, and where the page is."""
     from bnadapt.reports.document import Answer, Bullets, Table
-    from bnadapt.terminal import Console
+    from bnadapt.reports.terminal import Console
 
     console = Console()
     console.print(f"\n{page.title}", style="bold")

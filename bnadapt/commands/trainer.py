@@ -2,59 +2,62 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from torch.utils.data import IterableDataset
 
+from bnadapt.actions.adapt import adapt_to_target, adapted_files, save_adapted
+from bnadapt.actions.preview import check_preview, preview_target
+from bnadapt.actions.recommend import Judgement, judge_target
+from bnadapt.actions.summarise import add_source_summary
 from bnadapt.adaptation import SCANNED_TILES, ClassProportions, Recipe
 from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
-from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, PredictionFiles, SegmentationPictures
-from bnadapt.callbacks.batchnorm_adaptation import adapted_files, save_adapted
-from bnadapt.callbacks.preview import check_preview, preview_target
-from bnadapt.callbacks.source_summary import add_source_summary
-from bnadapt.callbacks.verdict import judge_target, recipe_of, target_change_of
-from bnadapt.data import TargetChange
+from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, SegmentationPictures
+from bnadapt.callbacks.batchnorm_adaptation import log_adaptation
+from bnadapt.commands.prediction import ProbabilityType, Segmented, prediction_files
+from bnadapt.data import DomainPair, InputChange
 from bnadapt.errors import InputError
 from bnadapt.exchange import FORMATS, About, FormatName, write_model
-from bnadapt.files import refuse_existing, refuse_inputs, try_place
-from bnadapt.gain import CANDIDATES, Trials, Verdict
-from bnadapt.gain.verdict import verdict_on
+from bnadapt.files import check_writable, refuse_existing, refuse_inputs
+from bnadapt.gain import CANDIDATES, SourceSummary
+from bnadapt.reports.latents import LatentFindings
 from bnadapt.reports.preview import Preview
 from bnadapt.reports.verdict_page import verdict_record
-from bnadapt.volumes.blocks import blocks_for
-from bnadapt.volumes.identity import identity_of
-from bnadapt.volumes.unfinished import Unfinished
+from bnadapt.tasks import AdaptableTask
 from bnadapt.volumes.workers import segmented_by_workers
 
 AUTO = "auto"
+DEFAULT_RECIPE = Recipe(class_proportions=None)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class AdaptedCheckpoint:
+    """What `adapt` has written and found.
+
+    Attributes:
+        path: of the checkpoint.
+        judgement: of the target, if a candidate was chosen.
+        distances: of source and target before and after, if there is a source.
+    """
+
+    path: Path
+    judgement: Judgement | None
+    distances: LatentFindings | None
 
 
 class AdaptationTrainer(Trainer):
     """A Lightning Trainer that can also adapt a trained network to a target, and measure what that needs or leaves.
 
-    Attributes:
-        adapted_path: of the checkpoint that `adapt` has written.
-        latent_distance: what `adapt` or `distances` has measured, on the first process.
-        segmented: how many images `predict` has segmented.
-        blank: how many of them had nothing to see.
-        exported_path: of the file that `export` has written.
-        judged: the verdict of `recommend`, and what it rests on.
-        previewed: what `preview` has seen.
+    Commands do the work where Lightning would predict, so that checkpoint, device, precision and processes are set up
+    as there, and return what they found.
     """
-
-    adapted_path: Path | None = None
-    latent_distance: LatentDistance | None = None
-    segmented: int = 0
-    blank: int = 0
-    exported_path: Path | None = None
-    judged: tuple[Verdict, Trials] | None = None
-    previewed: Preview | None = None
 
     def test(
         self,
@@ -87,10 +90,10 @@ class AdaptationTrainer(Trainer):
         output: str = "predictions",
         overwrite: bool = False,
         bank: str | None = None,
-        probabilities: Literal["uint8", "uint16", "float16", "float32"] | None = None,
+        probabilities: ProbabilityType | None = None,
         sections: list[int] | None = None,
         scheduler: str | None = None,
-    ) -> None:
+    ) -> Segmented | None:
         """Segment all images of the target: one mask and one probability image each.
 
         Args:
@@ -109,39 +112,27 @@ class AdaptationTrainer(Trainer):
             scheduler: address of a dask scheduler, such as tcp://host:8786, whose workers do the work; they must find
                 all files under the same paths.
         """
-        if datamodule.target is None:
-            raise InputError("predict: there is no target; give --data.target.")
-        folder, target = Path(output), datamodule.target
-        if target.reads(folder):
-            raise InputError(f"{folder}: is read as an input; give another --output.")
-        names = [section.name for section in target.to_predict()]
-        names = names[: self._limit("predict", len(names))]
-        if wrong := [number for number in sections or () if not 0 <= number < len(names)]:
-            raise InputError(
-                f"predict: there is no section {wrong[0]}; --sections are numbers from 0 to {len(names) - 1}."
-            )
-        blocks, options = blocks_for(model, datamodule), {"ckpt_path": ckpt_path, "bank": bank}
-        stored = {"probabilities": probabilities or "as fine as the images"}
-        identity = identity_of(model, datamodule, blocks, str(self.precision), **options) | stored
-        unfinished = Unfinished(folder, identity, len(names), target.writer(folder).paths(names))
-        unfinished.check_outputs(overwrite)
-        files = PredictionFiles(
-            target.writer(unfinished.results), unfinished, names, blocks, sections, overwrite, probabilities
+        statistics = {"ckpt_path": ckpt_path, "bank": bank}
+        limit = self._limit("predict", len(datamodule.target.all_sections()) if datamodule.target else 0)
+        files = prediction_files(
+            self, model, datamodule, Path(output), limit, sections, overwrite, probabilities, statistics
         )
         try:
             if scheduler is not None:
-                unfinished.begin(overwrite)
-                options |= {"output": output, "overwrite": overwrite, "probabilities": probabilities}
-                segmented_by_workers(scheduler, self._for_workers(), model, datamodule, options, unfinished.missing())
+                files.unfinished.begin(overwrite)
+                options = {**statistics, "output": output, "overwrite": overwrite, "probabilities": probabilities}
+                missing = files.unfinished.missing()
+                segmented_by_workers(scheduler, self._for_workers(), model, datamodule, options, missing)
             with self._with([*_applied(bank), *self.callbacks, files]), self._without_limit():
                 super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
             self.strategy.barrier("segmented")
-            if self.is_global_zero and sections is None and not unfinished.missing():
-                files.publish(target.name)
-                self.segmented, self.blank = len(names), len(files.blank)
+            if not self.is_global_zero or sections is not None or files.unfinished.missing():
+                return None
+            files.publish(datamodule.target.name)
+            return Segmented(len(files.names), len(datamodule.target.all_sections()), len(files.blank))
         finally:
             if self.is_global_zero:
-                files.leave()
+                files.keep_partial()
 
     def adapt(
         self,
@@ -155,7 +146,7 @@ class AdaptationTrainer(Trainer):
         until: UntilConverged | None = None,
         class_proportions: ClassProportions | None = None,
         choose: str | None = None,
-    ) -> None:
+    ) -> AdaptedCheckpoint:
         """Re-estimate the BatchNorm statistics on images of the target and write an adapted checkpoint.
 
         Args:
@@ -179,25 +170,21 @@ class AdaptationTrainer(Trainer):
                 to images of the target holds for the adapted checkpoint, too.
         """
         _check_choice(choose, policy, class_proportions, datamodule.requested_change)
-        self.judged = None
         path = _adapted_path(output, ckpt_path)
         refuse_existing(adapted_files(path), overwrite)
-        adaptation = self._own(BatchNormAdaptation) or BatchNormAdaptation()
+        configured = self._configured(BatchNormAdaptation)
         asked = {"policy": policy, "propagation": propagation, "until": until, "class_proportions": class_proportions}
-        recipe = replace(adaptation.recipe, **{name: value for name, value in asked.items() if value is not None})
-
+        recipe = replace(
+            configured.recipe if configured else DEFAULT_RECIPE,
+            **{name: value for name, value in asked.items() if value is not None},
+        )
         limit = self._limit("adapt")
-
-        def work() -> None:
-            datamodule.change_target(datamodule.requested_change or TargetChange())  # not that of another target
-            self._adapt(model, self._chosen(model, choose, recipe) if choose else recipe, limit)
-
-        try_place(path.parent, [each.name for each in adapted_files(path)])
-        self._do(work, model, datamodule, ckpt_path)
-        if self.judged:
-            model.adaptation["verdict"] = verdict_record(self.judged[0])
+        check_writable(path.parent, [each.name for each in adapted_files(path)])
+        judgement, findings = self._where_ready(
+            lambda: self._adapt(model, datamodule, recipe, choose, limit), model, datamodule, ckpt_path
+        )
         save_adapted(self, model, path)
-        self.adapted_path = path
+        return AdaptedCheckpoint(path, judgement, findings)
 
     def distances(
         self,
@@ -211,7 +198,7 @@ class AdaptationTrainer(Trainer):
         positions_per_tile: int = 96,
         layers: list[str] | None = None,
         measures: list[str] | None = None,
-    ) -> None:
+    ) -> LatentFindings:
         """Measure how far source and target lie apart in every latent space; nothing is adapted or trained.
 
         Args:
@@ -235,11 +222,9 @@ class AdaptationTrainer(Trainer):
                 raise InputError(f"distances: there is no {which}; give --data.{which}.")
         refuse_existing([Path(output) / "distances.csv"], overwrite)
         distance = LatentDistance(tiles, positions_per_tile, layers, measures)
-        try_place(Path(output))
-        self._do(
-            lambda: distance.measure(self, model), model, datamodule, ckpt_path, [*_applied(bank), *self.callbacks]
-        )
-        self.latent_distance = distance
+        check_writable(Path(output))
+        callbacks = [*_applied(bank), *self.callbacks]
+        return self._where_ready(lambda: distance.measure(self, model), model, datamodule, ckpt_path, callbacks)
 
     def recommend(
         self,
@@ -250,7 +235,7 @@ class AdaptationTrainer(Trainer):
         overwrite: bool = False,
         tiles: int = 8,
         annotated: int = 0,
-    ) -> None:
+    ) -> Judgement:
         """Say whether and how to adapt the network to the target, and what IoU to expect, without any label of it.
 
         Args:
@@ -264,12 +249,10 @@ class AdaptationTrainer(Trainer):
         """
         self._check_one_process("recommend")
         refuse_existing([Path(output) / "verdict.json"], overwrite)
-        try_place(Path(output))
-
-        def work() -> None:
-            self.judged = judge_target(self, model, tiles, annotated)
-
-        self._do(work, model, datamodule, ckpt_path)
+        check_writable(Path(output))
+        return self._where_ready(
+            lambda: judge_target(model, datamodule, tiles, annotated), model, datamodule, ckpt_path
+        )
 
     def preview(
         self,
@@ -281,7 +264,7 @@ class AdaptationTrainer(Trainer):
         regions: int = 6,
         candidates: list[str] | None = None,
         seed: int = 0,
-    ) -> None:
+    ) -> Preview:
         """Show some regions of the target under every candidate on a page, before all of it is segmented.
 
         Args:
@@ -298,15 +281,16 @@ class AdaptationTrainer(Trainer):
         self._check_one_process("preview")
         check_preview(datamodule, regions, candidates)
         refuse_existing([Path(output) / "index.html"], overwrite)
-        try_place(Path(output))
-        recipe = (self._own(BatchNormAdaptation) or BatchNormAdaptation()).recipe
-        plain = Recipe(propagation=recipe.propagation, until=recipe.until)
-
-        def work() -> None:
-            shown = _progress(self, "Previewing")
-            self.previewed = preview_target(self, model, regions, candidates, seed, plain, shown)
-
-        self._do(work, model, datamodule, ckpt_path)
+        check_writable(Path(output))
+        configured = self._configured(BatchNormAdaptation)
+        recipe = replace(configured.recipe if configured else Recipe(), policy=Policy(), class_proportions="source")
+        shown = _progress(self, "Previewing")
+        return self._where_ready(
+            lambda: preview_target(model, datamodule, recipe, regions, candidates, seed, shown),
+            model,
+            datamodule,
+            ckpt_path,
+        )
 
     def source_summary(
         self,
@@ -314,7 +298,7 @@ class AdaptationTrainer(Trainer):
         datamodule: LightningDataModule,
         ckpt_path: str | None = None,
         overwrite: bool = False,
-    ) -> None:
+    ) -> SourceSummary:
         """Measure what is to be known of the source and add it to a checkpoint, as `fit` does at its end.
 
         Later commands then need no images of the source to correct statistics for class proportions, or to judge.
@@ -328,14 +312,14 @@ class AdaptationTrainer(Trainer):
         if datamodule.source is None:
             raise InputError("source_summary: there is no source; give --data.source with masks.")
         path = Path(ckpt_path)
-        try_place(path.parent, [path.name])
+        check_writable(path.parent, [path.name])
 
-        def work() -> None:
+        def work() -> SourceSummary:
             if model.source_summary is not None and not overwrite:
                 raise InputError(f"{path}: holds a summary of its source already; give --overwrite to replace it.")
-            add_source_summary(self, model, path)
+            return add_source_summary(model, datamodule, path)
 
-        self._do(work, model, datamodule, ckpt_path)
+        return self._where_ready(work, model, datamodule, ckpt_path)
 
     def export(
         self,
@@ -347,7 +331,7 @@ class AdaptationTrainer(Trainer):
         overwrite: bool = False,
         about: About | None = None,
         like: str | None = None,
-    ) -> None:
+    ) -> Path:
         """Write the network for other programs, which run it without bnadapt.
 
         Args:
@@ -368,43 +352,53 @@ class AdaptationTrainer(Trainer):
             raise InputError(f"export: --like is for state_dict and bioimageio; leave it out for {format}.")
         refuse_inputs(path, [Path(each) for each in (ckpt_path, like) if each])
         refuse_existing([path], overwrite)
-        try_place(path.parent, [path.name])
-        self._do(lambda: write_model(model, datamodule, format, path, about, template), model, datamodule, ckpt_path)
-        self.exported_path = path
+        check_writable(path.parent, [path.name])
+        self._where_ready(
+            lambda: write_model(model, datamodule, format, path, about, template), model, datamodule, ckpt_path
+        )
+        return path
 
-    def _chosen(self, task: LightningModule, choose: str, recipe: Recipe) -> Recipe:
-        """The recipe of a candidate, whose change of images holds from now on."""
-        verdict, trials = judge_target(self, task, SCANNED_TILES)
-        if choose != AUTO:
-            verdict = verdict_on(task.source_summary, trials, verdict.expected, choice=choose)
-        self.judged = verdict, trials
-        self.datamodule.change_target(target_change_of(verdict.choice, trials))
-        return recipe_of(verdict.choice, trials, recipe)
-
-    def _adapt(self, task: LightningModule, recipe: Recipe, limit: int | None) -> None:
-        """Adapt, measure and draw, once the checkpoint is restored and all is on its device."""
+    def _adapt(
+        self, task: AdaptableTask, data: DomainPair, recipe: Recipe, choose: str | None, limit: int | None
+    ) -> tuple[Judgement | None, LatentFindings | None]:
+        """Judge if a candidate is to be chosen, adapt, measure and draw."""
+        judgement = None
+        data.target_change = data.requested_change or InputChange()  # not that of another target
+        if choose is not None:
+            judgement = judge_target(task, data, SCANNED_TILES)
+            judgement = judgement if choose == AUTO else judgement.choosing(choose)
+            task.source_summary = judgement.summary
+            recipe, data.target_change = judgement.recipe(recipe), judgement.change
         shown = _progress(self, "Adapting")
-        adaptation = BatchNormAdaptation(recipe.policy, recipe.propagation, recipe.until, recipe.class_proportions)
-        adaptation.adapt(self, task, lambda batches: islice(shown(batches), limit))
-        if self.datamodule.source is not None:
-            self.latent_distance = self._own(LatentDistance) or LatentDistance()
-            self.latent_distance.measure(self, task)
+        adaptation = adapt_to_target(
+            task, data, recipe, lambda batches: islice(shown(batches), limit), str(self.precision)
+        )
+        adaptation.apply(task)
+        log_adaptation(self, adaptation)
+        findings = None
+        if data.source is not None:
+            findings = (self._configured(LatentDistance) or LatentDistance()).measure(self, task)
         for pictures in (each for each in self.callbacks if isinstance(each, SegmentationPictures)):
             pictures.draw_target(self, task)
+        if judgement:
+            task.adaptation["verdict"] = verdict_record(judgement.verdict)
+        return judgement, findings
 
-    def _do(
+    def _where_ready(
         self,
-        work: Callable[[], None],
+        work: Callable[[], Result],
         model: LightningModule,
         datamodule: LightningDataModule,
         ckpt_path: str | None,
         callbacks: list[Callback] | None = None,
-    ) -> None:
+    ) -> Result:
         """Do something where Lightning would predict: with checkpoint, device, precision and processes set up."""
         others = [each for each in callbacks or self.callbacks if not isinstance(each, ProgressBar)]
         self.datamodule, datamodule.trainer = datamodule, self
-        with self._with([*others, _WhenReady(work)]), self._without_limit():
+        ready = _WhenReady(work)
+        with self._with([*others, ready]), self._without_limit():
             super().predict(model, dataloaders=_NoBatches(), ckpt_path=ckpt_path, return_predictions=False)
+        return ready.result
 
     def _for_workers(self) -> Callable[[], Trainer]:
         """Makes a Trainer of a worker, whose results are those of this one."""
@@ -430,8 +424,8 @@ class AdaptationTrainer(Trainer):
         finally:
             self.limit_predict_batches = limit
 
-    def _own(self, kind: type[Callback]) -> Any:
-        """The callback of a kind among the configured ones."""
+    def _configured(self, kind: type[Callback]) -> Any:
+        """The callback of a kind, if there is one."""
         return next((each for each in self.callbacks if isinstance(each, kind)), None)
 
     def _check_one_process(self, command: str) -> None:
@@ -460,11 +454,12 @@ class _NoBatches(IterableDataset):
 class _WhenReady(Callback):
     """Works once the checkpoint is restored and the task is on its device."""
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], Any]) -> None:
         self.work = work
+        self.result: Any = None
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.work()
+        self.result = self.work()
 
 
 def _applied(bank: str | None) -> list[Callback]:
@@ -484,7 +479,7 @@ def _check_choice(
     choose: str | None,
     policy: Policy | None,
     class_proportions: ClassProportions | None,
-    change: TargetChange | None,
+    change: InputChange | None,
 ) -> None:
     if choose is None:
         return

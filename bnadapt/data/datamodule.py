@@ -4,7 +4,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Collection, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,12 @@ from bnadapt.data.augmentation import AugmentationName
 from bnadapt.data.datasets import EpochSampler, RandomCrops, SectionsToSegment, Tiles
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.drawn_tiles import DrawnTiles
+from bnadapt.data.input_change import InputChange
 from bnadapt.data.intensity import IntensityName
 from bnadapt.data.pooled import Pooled, pooled
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare
 from bnadapt.data.read_ahead import ReadingAhead
 from bnadapt.data.scaling import Scalings
-from bnadapt.data.target_change import TargetChange
 from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 
@@ -47,7 +47,7 @@ class DomainPair(LightningDataModule):
         intensity: scaling of intensities: `zscore` (per image), `dataset` (by the range that the domain's images occupy
             together, by the same numbers in each), `dtype` (by the data type's range), `percentile` (per image, 0.5 and
             99.5), `histogram` (matched to the source). By default that of the checkpoint, else `zscore`.
-        target_change: what else is done to images of the target, see `TargetChange`. By default that of the checkpoint,
+        target_change: what else is done to images of the target, see `InputChange`. By default that of the checkpoint,
             where `adapt --choose` may have left one.
         pixel_size_nm: pixel size that all images are resampled to. By default that of the
             checkpoint, else the coarsest of source and target. Images whose own is not known stay as they are.
@@ -80,7 +80,7 @@ class DomainPair(LightningDataModule):
         source_weights: dict[str, float] | None = None,
         intensity: IntensityName | None = None,
         pixel_size_nm: float | None = None,
-        target_change: TargetChange | None = None,
+        target_change: InputChange | None = None,
         crop_size: int = 192,
         crops_per_epoch: int = 400,
         augmentation: AugmentationName = "moderate",
@@ -115,8 +115,9 @@ class DomainPair(LightningDataModule):
         self.further_tests = test or {}
         self.requested = {"intensity": intensity, "pixel_size_nm": pixel_size_nm}
         self.requested_change = target_change
-        self.chosen_change: TargetChange | None = None
+        self.target_change = target_change or InputChange()
         self.restored: dict[str, Any] = {}
+        self._scalings: Scalings | None = None
         self.crop_size = crop_size
         self.crops_per_epoch = crops_per_epoch
         self.augmentation = augmentation
@@ -148,9 +149,8 @@ class DomainPair(LightningDataModule):
                 log.warning(
                     "The network was trained with %s %s; this run asks for %s.", key, state_dict[key], requested
                 )
-        self.restored, self.chosen_change = state_dict, None
-        self.__dict__.pop("scalings", None)
-        self.__dict__.pop("to_predict", None)
+        self.restored, self._scalings = state_dict, None
+        self.target_change = self.requested_change or InputChange(**state_dict.get("target_change", {}))
 
     @property
     def intensity(self) -> IntensityName:
@@ -168,19 +168,11 @@ class DomainPair(LightningDataModule):
         return max(filter(None, sizes), default=None)
 
     @property
-    def target_change(self) -> TargetChange:
-        """What else is done to images of the target: chosen, asked for, restored, or nothing."""
-        return self.chosen_change or self.requested_change or TargetChange(**self.restored.get("target_change", {}))
-
-    def change_target(self, change: TargetChange) -> None:
-        """Do something else to images of the target, until another checkpoint is loaded."""
-        self.chosen_change = change
-        self.__dict__.pop("to_predict", None)
-
-    @cached_property
     def scalings(self) -> Scalings:
         """The scalings of all domains."""
-        return Scalings(self.intensity, self.pixel_size_nm, self.source, self.restored)
+        if self._scalings is None:
+            self._scalings = Scalings(self.intensity, self.pixel_size_nm, self.source, self.restored)
+        return self._scalings
 
     def train_dataloader(self) -> DataLoader | dict[str, DataLoader]:
         """Random crops of the source's train block; with `target_crops` also of what adaptation may read."""
@@ -234,19 +226,17 @@ class DomainPair(LightningDataModule):
         """Have `predict` segment these sections of the target, by their index, in this process, cut like this."""
         self.blocks, self.chosen_sections = blocks, sections
         self.allow_zero_length_dataloader_with_multiple_devices = True  # there may be fewer sections than processes
-        self.__dict__.pop("to_predict", None)
 
     def predict_dataloader(self) -> DataLoader:
         """Whole sections of the target, each a bag of tiles."""
-        sections = self.to_predict
+        sections = self.prediction_dataset()
         own = DistributedSampler(sections, num_replicas=1, rank=0, shuffle=False)  # they are dealt out already
         return ReadingAhead(sections, batch_size=None, sampler=own, num_workers=self.num_workers)
 
-    @cached_property
-    def to_predict(self) -> SectionsToSegment:
+    def prediction_dataset(self) -> SectionsToSegment:
         """The sections that `predict` segments: all of the target, each read when its turn comes."""
         target = self._needed("target")
-        sections = [section.without_mask() for section in target.to_predict()]
+        sections = [section.without_mask() for section in target.all_sections()]
         if not sections:
             raise InputError(f"{target.name}: has no images; give some to segment.")
         self.scalings.of("target", target)  # told, or refused, before the work
@@ -258,16 +248,28 @@ class DomainPair(LightningDataModule):
         return SectionsToSegment(readers, self.blocks, target.name, self.batch_size)
 
     def unlabelled_tiles(
-        self, which: str, count: int | None, shard: tuple[int, int] = (0, 1), seed: int = 0
+        self,
+        which: str,
+        count: int | None,
+        shard: tuple[int, int] = (0, 1),
+        seed: int = 0,
+        change: InputChange | None = None,
     ) -> DrawnTiles:
         """`count` tiles of `source` or `target`, drawn at random from what adaptation may read.
 
         They are the same, in the same order, in every call with the same seed, and whatever the files are called.
+
+        Args:
+            which: `source` or `target`.
+            count: at most; None draws all.
+            shard: number of this process, and how many share the tiles.
+            seed: of the draw.
+            change: what is done to images of the target, if not `target_change`.
         """
         domain = self._needed(which)
         sections = _by_content(domain.adaptation())
         order = shuffled([section.domain for section in sections], np.random.default_rng(seed))
-        readers = [partial(self._prepare, which, domain, sections[index]) for index in order]
+        readers = [partial(self._prepare, which, domain, sections[index], change) for index in order]
         deepest = max((section.depth for section in sections), default=1)
         return DrawnTiles(
             readers,
@@ -281,7 +283,9 @@ class DomainPair(LightningDataModule):
             min(deepest, MOST_OF_A_SECTION),
         )
 
-    def labelled_tiles(self, which: str, block: str, count: int, seed: int = 0) -> DataLoader:
+    def labelled_tiles(
+        self, which: str, block: str, count: int, seed: int = 0, change: InputChange | None = None
+    ) -> DataLoader:
         """Labelled tiles of a block of `source` or `target`, `count` of them drawn at random, or all.
 
         Args:
@@ -289,17 +293,17 @@ class DomainPair(LightningDataModule):
             block: `train`, `val` or `test`.
             count: at most.
             seed: of which.
+            change: what is done to images of the target, if not `target_change`.
         """
         domain = self._needed(which)
-        seen = self._with_something_to_see(which, domain, domain.block(block))
+        seen = self._with_something_to_see(which, domain, domain.block(block), change)
         tiles = Tiles(seen, self.tile_size, self.overlap, which, domain.classes)
         order = shuffled([section.domain for section, _ in tiles.tiles], np.random.default_rng(seed))
         return self._loader(Subset(tiles, order[:count]))
 
-    def held_out_tiles(self, which: str, count: int, seed: int = 0) -> DataLoader:
-        """Labelled tiles as by `labelled_tiles`, of the validation block, or the train block if the split has none."""
-        block = "val" if self._needed(which).split[1] > 0 else "train"
-        return self.labelled_tiles(which, block, count, seed)
+    def summary_block(self, which: str) -> str:
+        """The block that a domain is summarised on: validation, or the train block if the split has none."""
+        return "val" if self._needed(which).split[1] > 0 else "train"
 
     def _needed(self, which: str) -> Domain:
         domain = getattr(self, which)
@@ -324,27 +328,27 @@ class DomainPair(LightningDataModule):
         processes = self.trainer.world_size if self.trainer else 1
         return self._loader(Tiles(seen, self.tile_size, self.overlap, name, domain.classes, processes))
 
-    def _with_something_to_see(self, name: str, domain: Domain, sections: Sequence[Section]) -> list[PreparedSection]:
+    def _with_something_to_see(
+        self, name: str, domain: Domain, sections: Sequence[Section], change: InputChange | None = None
+    ) -> list[PreparedSection]:
         """The sections but for blank ones, which are reported."""
-        prepared = self._prepared(name, domain, sections)
+        prepared = [self._prepare(name, domain, section, change) for section in sections]
+        for section in prepared:
+            check_channels(section, prepared[0], domain.name)
         blank = [section for section in prepared if section.is_blank]
         report_blank(domain.name, [section.name for section in blank], len(prepared), "left out")
         return [section for section in prepared if not section.is_blank]
 
-    def _prepared(self, name: str, domain: Domain, sections: Sequence[Section]) -> list[PreparedSection]:
-        prepared = [self._prepare(name, domain, section) for section in sections]
-        for section in prepared:
-            check_channels(section, prepared[0], domain.name)
-        return prepared
-
-    def _prepare(self, name: str, domain: Domain, section: Section) -> PreparedSection:
+    def _prepare(
+        self, name: str, domain: Domain, section: Section, change: InputChange | None = None
+    ) -> PreparedSection:
         key = name
         if isinstance(domain, Pooled):
             key, domain = section.domain, domain.domains[section.domain]
         scaling = self.scalings.of(key, domain)
         if name != "target":
             return prepare(section, domain.name, self.pixel_size_nm, scaling)
-        change = self.target_change
+        change = self.target_change if change is None else change
         return prepare(section, domain.name, self.pixel_size_nm, change.after(scaling), change.zoom)
 
     def _loader(self, dataset: Dataset, **options: Any) -> DataLoader:

@@ -111,8 +111,8 @@ class Domain(ABC):
             raise InputError(f"{self.name}: has no images to adapt to; give some, labelled or not.")
         return [section.without_mask() for section in sections]
 
-    def to_predict(self) -> list[Section]:
-        """All sections, labelled or not, that `predict` segments."""
+    def all_sections(self) -> list[Section]:
+        """All sections, labelled or not."""
         return self.labelled() + self.unlabelled()
 
     def reads(self, path: Path) -> bool:

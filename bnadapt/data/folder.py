@@ -17,8 +17,7 @@ from bnadapt.data.masks import as_classes, from_colours
 from bnadapt.data.readers import read_image, read_mask_values
 from bnadapt.data.writers import ImageFiles, SectionWriter
 from bnadapt.errors import InputError
-from bnadapt.files import refuse_address
-from bnadapt.provenance import sampled_digest
+from bnadapt.files import refuse_address, sampled_digest
 
 log = logging.getLogger(__name__)
 

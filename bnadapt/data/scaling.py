@@ -124,7 +124,7 @@ class Scalings:
         try:
             sections = domain.adaptation()
         except InputError:  # all of it is for testing
-            sections = domain.to_predict()
+            sections = domain.all_sections()
         generator = np.random.default_rng(0)
         order = generator.permutation(len(sections)).tolist()
         count = SECTIONS if all(section.depth == 1 for section in sections) else COSTLY_SECTIONS

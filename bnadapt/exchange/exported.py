@@ -83,7 +83,7 @@ class Export:
     @property
     def pixel_size_nm(self) -> float | None:
         """Of the images that the network takes, where it is known."""
-        known = self._domain.to_predict()[0].pixel_size_nm
+        known = self._domain.all_sections()[0].pixel_size_nm
         return (self.data.pixel_size_nm or known) if known else None
 
     @cached_property
@@ -119,7 +119,7 @@ class Export:
     def _sections(self) -> list[PreparedSection]:
         """Sections with something to see, data-type scaled, at the network's pixel size."""
         seen = []
-        for section in self._domain.to_predict():
+        for section in self._domain.all_sections():
             prepared = prepare(section, self.target, self.data.pixel_size_nm, lambda image: image)
             seen += [] if prepared.is_blank else [prepared]
             if len(seen) == SECTIONS:

@@ -12,7 +12,7 @@ from bnadapt.exchange.archives import check_archive, is_inside
 from bnadapt.exchange.exported import Export
 from bnadapt.exchange.packages import described, network_parameters
 from bnadapt.exchange.state_dicts import in_form_of, own_weights
-from bnadapt.provenance import sha256_of
+from bnadapt.files import sha256_of
 
 STATE_DICT = "pytorch_state_dict"
 

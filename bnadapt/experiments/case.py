@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from bnadapt.batchnorm import Bank
-from bnadapt.callbacks.batchnorm_adaptation import policy_record
 from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_network, policy_of
 from bnadapt.experiments.networks import SourceNetwork
 from bnadapt.experiments.specs import Keyed, Spec
@@ -88,7 +87,7 @@ class AdaptationCase(Case):
     @property
     def config(self) -> dict[str, Any]:
         """With the defaults of the policy."""
-        return {**super().config, "policy": policy_record(policy_of(self.policy))}
+        return {**super().config, "policy": policy_of(self.policy).record()}
 
     @property
     def needs(self) -> SourceNetwork:

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from bnadapt.adaptation import (
     LABELLED_TILES,
     SCANNED_TILES,
-    AdaptationPass,
+    AdaptedStatistics,
     ClassProportions,
     DomainSketch,
+    NetworkRunner,
     Recipe,
 )
 from bnadapt.batchnorm import (
@@ -26,8 +27,6 @@ from bnadapt.batchnorm import (
     NoBatchNormError,
     Policy,
     PropagationName,
-    ProportionCorrection,
-    ProportionEstimate,
     SourcePrior,
 )
 from bnadapt.data import DomainPair
@@ -37,6 +36,7 @@ from bnadapt.experiments.networks import SourceNetwork, build_task, domain_pair,
 from bnadapt.experiments.specs import Keyed, Spec, canonical
 from bnadapt.gain import SourceSummary, summarise_source
 from bnadapt.gain.source_summary import SUMMARY_TILES, images_and_masks
+from bnadapt.networks import memory_format, with_background
 from bnadapt.tasks.metrics import segmentation_metrics
 
 CACHED_DOMAINS, CACHED_NETWORKS = 3, 2
@@ -107,8 +107,9 @@ class DomainTiles:
 
     @cached_property
     def held_out(self) -> tuple[Tensor, Tensor]:
-        """Labelled tiles (n, C, h, w) that a network was not trained on, and their masks (n, h, w)."""
-        return images_and_masks(self.read.held_out_tiles("target", SUMMARY_TILES))
+        """Labelled tiles (n, C, h, w) of the block that a network is summarised on, and their masks (n, h, w)."""
+        block = self.read.summary_block("target")
+        return images_and_masks(self.read.labelled_tiles("target", block, SUMMARY_TILES))
 
     def _unlabelled(self, count: int | None, seed: int = 0) -> Tensor:
         """`count` tiles (n, C, h, w), drawn at random from what adaptation may read."""
@@ -132,8 +133,9 @@ class NetworkEvaluation:
         self.spec = source
         self.evaluation = evaluation
         self.device = next(network.parameters()).device
+        self.memory_format = memory_format(network)
         self.bank = _bank_of(network)
-        self.runs = AdaptationPass(network, self.forward, self.bank)
+        self.runner = NetworkRunner(network, self.forward, self.bank)
         self._on = lru_cache(CACHED_DOMAINS)(lambda domain: DomainEvaluation(self, tiles(json.loads(domain))))
 
     def on(self, domain: Spec) -> "DomainEvaluation":
@@ -142,9 +144,10 @@ class NetworkEvaluation:
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of a batch (N, C, h, w)."""
+        """Logits (N, 2, h, w) of a batch (N, C, h, w)."""
+        images = images.to(self.device).contiguous(memory_format=self.memory_format)
         with self._precision():
-            return self.network(images.to(self.device).contiguous(memory_format=torch.channels_last)).float()
+            return with_background(self.network(images), num_classes=2).float()
 
     def scores(self, tiles: DomainTiles, bank: Bank | None = None, offset: float = 0.0) -> Scores:
         """On the test block.
@@ -165,24 +168,22 @@ class NetworkEvaluation:
 
     def adapted(self, tiles: Tensor, policy: Mapping[str, Any]) -> Estimate:
         """Statistics of tiles (n, C, h, w) under a policy; the network keeps its own."""
-        return self.runs.estimate(self._batches(tiles), Recipe(policy_of(policy), self.evaluation.propagation))
+        return self.runner.estimate(self._batches(tiles), Recipe(policy_of(policy), self.evaluation.propagation))
 
     @cached_property
     def class_moments(self) -> ClassMoments:
         """Class moments of its own source."""
-        return self.runs.class_moments(self.source.tiles.training, classes=2)
+        return self.runner.class_moments(self.source.tiles.training, classes=2)
 
-    def corrected(
-        self, tiles: Tensor, proportions: ClassProportions
-    ) -> tuple[Estimate, ProportionCorrection, ProportionEstimate | None]:
+    def corrected(self, tiles: Tensor, proportions: ClassProportions) -> AdaptedStatistics:
         """Statistics of tiles (n, C, h, w), corrected for class proportions, estimated ones or given ones."""
         recipe = Recipe(propagation=self.evaluation.propagation, class_proportions=proportions)
-        correction, found = self.runs.correction([{"image": tiles[:SCANNED_TILES]}], recipe, self.class_moments)
-        return self.runs.estimate(self._batches(tiles), recipe, correction), correction, found
+        scanned = [{"image": tiles[:SCANNED_TILES]}]
+        return self.runner.adapt(self._batches(tiles), recipe, scanned, self.class_moments)
 
     def distances(self, tiles: Tensor, bank: Bank | None = None) -> Distances:
         """Distances of the source from tiles (n, C, h, w) under a bank, the source's by default."""
-        sketched = self.runs.sketch(self._batches(tiles), bank)
+        sketched = self.runner.sketch(self._batches(tiles), bank)
         return {
             layer: {
                 name: float(value)
@@ -194,7 +195,7 @@ class NetworkEvaluation:
     @cached_property
     def source_summary(self) -> SourceSummary:
         """What is to be known of its own source to judge what it does elsewhere."""
-        return summarise_source(self.runs, *self.source.tiles.held_out, self.class_moments)
+        return summarise_source(self.runner, *self.source.tiles.held_out, self.class_moments)
 
     @cached_property
     def source(self) -> "DomainEvaluation":
@@ -204,7 +205,7 @@ class NetworkEvaluation:
     @cached_property
     def source_sketch(self) -> DomainSketch:
         """Latents of its own source, with its own statistics."""
-        return self.runs.sketch(self._batches(self.source.latent_tiles))
+        return self.runner.sketch(self._batches(self.source.latent_tiles))
 
     @cached_property
     def source_distributions(self) -> dict[str, Distribution]:

@@ -1,11 +1,17 @@
 """Will adaptation help? Candidates, what they look like without labels, and the IoU to expect of them. Plain torch."""
 
-from bnadapt.gain.candidates import CANDIDATES, Candidate, InputChange
+from bnadapt.gain.candidate_results import (
+    CandidateNetwork,
+    CandidateResult,
+    CandidateResults,
+    CandidateRunner,
+    run_candidates,
+)
+from bnadapt.gain.candidates import CANDIDATES, Candidate
 from bnadapt.gain.features import FEATURES, LEARNT, View, features_of
 from bnadapt.gain.observation import Observation, observe
 from bnadapt.gain.predictor import Expectation, Predictor
 from bnadapt.gain.source_summary import SourceSummary, summarise_source
-from bnadapt.gain.treatment import Treated, Treatment, Treatments, Trials, try_all
 from bnadapt.gain.verdict import Verdict, judge
 
 __all__ = [
@@ -13,20 +19,19 @@ __all__ = [
     "FEATURES",
     "LEARNT",
     "Candidate",
+    "CandidateNetwork",
+    "CandidateResult",
+    "CandidateResults",
+    "CandidateRunner",
     "Expectation",
-    "InputChange",
     "Observation",
     "Predictor",
     "SourceSummary",
-    "Treated",
-    "Treatment",
-    "Treatments",
-    "Trials",
     "Verdict",
     "View",
     "features_of",
     "judge",
     "observe",
+    "run_candidates",
     "summarise_source",
-    "try_all",
 ]

@@ -53,7 +53,7 @@ def noise(view: View) -> str | None:
 
 def inverted_contrast(view: View) -> str | None:
     """Predictions on the inverted target hold better under turned images than those on the target do."""
-    inverted = view.trials.treated.get(INVERTED)
+    inverted = view.results.by_name.get(INVERTED)
     if inverted is None:
         return None
     as_it_is, mirrored = (STATISTICS["consistency"](each.seen) for each in (view.adapted, inverted))
@@ -67,11 +67,11 @@ def inverted_contrast(view: View) -> str | None:
 
 def pixel_size(view: View) -> str | None:
     """Another size of the images resembles the source more."""
-    own = distance_after(View(view.source, view.trials, view.adapted))
+    own = distance_after(View(view.source, view.results, view.adapted))
     margins = {
-        each.candidate.change.zoom: distance_after(View(view.source, view.trials, each)) - own
-        for each in view.trials.treated.values()
-        if each.candidate.change.zoom != 1
+        each.candidate.zoom: distance_after(View(view.source, view.results, each)) - own
+        for each in view.results.by_name.values()
+        if each.candidate.zoom != 1
     }
     zoom = min(margins, key=margins.get, default=1.0)
     if not margins or margins[zoom] > -NEARER:
@@ -84,7 +84,7 @@ def pixel_size(view: View) -> str | None:
 
 def class_proportions(view: View) -> str | None:
     """The estimated share of foreground differs from the source's by a factor."""
-    estimated = 1 - view.trials.proportions_for(view.own.candidate).chosen.proportions[0]
+    estimated = 1 - view.results.proportions_for(view.own.candidate).chosen.proportions[0]
     source = 1 - float(view.source.moments.proportions[0])
     if abs(log_odds(estimated) - log_odds(source)) < SHIFTED_ODDS:
         return None
@@ -107,7 +107,7 @@ def collapsed_prediction(view: View) -> str | None:
 
 def unconverged_statistics(view: View) -> str | None:
     """The statistics differ much from tile to tile."""
-    error = view.trials.standard_error
+    error = view.results.standard_error
     if error <= UNCERTAIN:
         return None
     if math.isinf(error):
@@ -158,7 +158,7 @@ def differences(view: View) -> list[str]:
     if spread < 0.67 or spread > 1.5:
         looks.append("of lower contrast" if spread < 1 else "of higher contrast")
     said = [f"is {' and '.join(looks)}"] if looks else []
-    estimated = 1 - view.trials.proportions_for(view.own.candidate).chosen.proportions[0]
+    estimated = 1 - view.results.proportions_for(view.own.candidate).chosen.proportions[0]
     factor = estimated / (1 - float(view.source.moments.proportions[0]))
     if not 2 / 3 < factor < 3 / 2:
         said.append(f"has {factor:.1f} times the foreground")

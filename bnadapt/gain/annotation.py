@@ -7,21 +7,21 @@ import torch
 from torch import Tensor
 
 from bnadapt.errors import InputError
+from bnadapt.gain.candidate_results import CandidateResult, CandidateResults
 from bnadapt.gain.predictions import overlap
 from bnadapt.gain.predictor import Expectation
 from bnadapt.gain.source_summary import IGNORED
-from bnadapt.gain.treatment import Treated, Trials
 
 NORMAL = 1.645  # standard errors on either side of a 90 % interval
 RESOLVED = 0.05  # difference of IoU that labelled tiles are to tell
 FEWEST, MOST = 2, 200
 
 
-def measured(trials: Trials, images: Tensor, masks: Tensor) -> Mapping[str, Expectation]:
+def measured(results: CandidateResults, images: Tensor, masks: Tensor) -> Mapping[str, Expectation]:
     """Foreground IoU of every candidate on labelled tiles, with 90 % intervals by the jackknife over tiles.
 
     Args:
-        trials: of the target.
+        results: of the target.
         images: (n, C, h, w) of it, n >= 2.
         masks: (n, h, w) classes, 255 where there is none.
 
@@ -31,23 +31,23 @@ def measured(trials: Trials, images: Tensor, masks: Tensor) -> Mapping[str, Expe
     if not ((masks > 0) & (masks != IGNORED)).any():
         raise InputError("The labelled tiles show no foreground, so that no IoU can be measured; give others.")
     masks = masks.cpu()
-    return {name: _measured(treated, images, masks) for name, treated in trials.treated.items()}
+    return {name: _measured(result, images, masks) for name, result in results.by_name.items()}
 
 
-def tiles_needed(trials: Trials, one: str, other: str) -> int:
+def tiles_needed(results: CandidateResults, one: str, other: str) -> int:
     """How many labelled tiles would tell two candidates apart if their IoU differs by 0.05.
 
     The difference of their IoU on a tile is at most what they disagree on, 1 - IoU of one prediction against the other.
     So many tiles, or fewer, bring 1.645 standard errors of its mean below 0.05. Not more than 200 are counted.
     """
-    first, second = (trials.treated[name].seen.classes for name in (one, other))
+    first, second = (results[name].seen.classes for name in (one, other))
     apart = [1 - overlap(a, b) for a, b in zip(first, second, strict=True)]
     mean_square = sum(each**2 for each in apart) / len(apart)
     return min(max(math.ceil(mean_square * (NORMAL / RESOLVED) ** 2), FEWEST), MOST)
 
 
-def _measured(treated: Treated, images: Tensor, masks: Tensor) -> Expectation:
-    classes = treated.logits(images).argmax(1)
+def _measured(result: CandidateResult, images: Tensor, masks: Tensor) -> Expectation:
+    classes = result.logits(images).argmax(1)
     known, predicted, true = masks != IGNORED, classes > 0, masks > 0
     both = (predicted & true & known).sum((1, 2)).double()
     either = ((predicted | true) & known).sum((1, 2)).double()

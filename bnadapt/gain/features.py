@@ -12,6 +12,7 @@ from statistics import fmean
 
 from bnadapt.batchnorm import Bank
 from bnadapt.batchnorm.bank import LayerShift
+from bnadapt.gain.candidate_results import CandidateResult, CandidateResults
 from bnadapt.gain.candidates import ADAPTED, INVERTED, NONE
 from bnadapt.gain.latents import (
     bottleneck_bhattacharyya,
@@ -22,7 +23,6 @@ from bnadapt.gain.latents import (
 )
 from bnadapt.gain.predictions import STATISTICS, confidence, log_odds, overlap, soft_iou
 from bnadapt.gain.source_summary import Intensities, SourceSummary, uncertainty_of
-from bnadapt.gain.treatment import Treated, Trials
 
 SMALLEST, LARGEST = 1e-3, 1e3  # of ratios
 PLAIN = {False: ADAPTED, True: INVERTED}  # candidates by whether they show images inverted
@@ -34,23 +34,23 @@ class View:
 
     Attributes:
         source: the source's.
-        trials: of all candidates.
+        results: of all candidates.
         own: the candidate's.
     """
 
     source: SourceSummary
-    trials: Trials
-    own: Treated
+    results: CandidateResults
+    own: CandidateResult
 
     @property
-    def unadapted(self) -> Treated:
+    def unadapted(self) -> CandidateResult:
         """The target without adaptation."""
-        return self.trials.treated[NONE]
+        return self.results[NONE]
 
     @property
-    def adapted(self) -> Treated:
+    def adapted(self) -> CandidateResult:
         """The target with plain adaptation."""
-        return self.trials.treated[ADAPTED]
+        return self.results[ADAPTED]
 
 
 def source_weight(view: View) -> float:
@@ -60,12 +60,12 @@ def source_weight(view: View) -> float:
 
 def inversion(view: View) -> float:
     """1 for inverted images."""
-    return float(view.own.candidate.change.inverted)
+    return float(view.own.candidate.is_inverted)
 
 
 def enlargement(view: View) -> float:
     """Log of the factor by which images are enlarged."""
-    return math.log(view.own.candidate.change.zoom)
+    return math.log(view.own.candidate.zoom)
 
 
 def correction(view: View) -> float:
@@ -73,7 +73,7 @@ def correction(view: View) -> float:
     odds = view.own.candidate.odds
     if odds is None:
         return 0.0
-    estimated = 1 - view.trials.proportions_for(view.own.candidate).best.proportions[0]
+    estimated = 1 - view.results.proportions_for(view.own.candidate).best.proportions[0]
     return log_odds(estimated) + math.log(odds) - log_odds(1 - float(view.source.moments.proportions[0]))
 
 
@@ -146,12 +146,12 @@ def residual_skewness(view: View) -> float:
 
 def mean_drift(view: View) -> float:
     """Log of the BatchNorm means' shift, in source standard deviations (BatchNorm drift, arXiv 2107.00191)."""
-    return _log_mean(each.mean for each in _drift(view.own.statistics, view.own.runs.source_bank))
+    return _log_mean(each.mean for each in _drift(view.own.statistics, view.own.runner.source_bank))
 
 
 def variance_drift(view: View) -> float:
     """Log of the BatchNorm variances' shift, root mean square of their log ratios."""
-    return _log_mean(each.log_variance for each in _drift(view.own.statistics, view.own.runs.source_bank))
+    return _log_mean(each.log_variance for each in _drift(view.own.statistics, view.own.runner.source_bank))
 
 
 def uncertainty(view: View) -> float:
@@ -187,7 +187,7 @@ def foreground_excess(view: View) -> float:
 
 def estimate_shift(view: View) -> float:
     """Absolute difference of the log odds of the predicted and of the estimated share of foreground."""
-    estimated = 1 - view.trials.proportions_for(view.own.candidate).best.proportions[0]
+    estimated = 1 - view.results.proportions_for(view.own.candidate).best.proportions[0]
     return abs(log_odds(STATISTICS["foreground"](view.own.seen)) - log_odds(estimated))
 
 
@@ -203,7 +203,7 @@ def agreement_with_adapted(view: View) -> float:
 
 def agreement_with_others(view: View) -> float:
     """Mean foreground IoU of the prediction and of all other candidates' (pairwise Dice, as an IoU)."""
-    others = [each for each in view.trials.treated.values() if each is not view.own]
+    others = [each for each in view.results.by_name.values() if each is not view.own]
     return sum(overlap(view.own.seen.classes, each.seen.classes) for each in others) / max(1, len(others))
 
 
@@ -335,16 +335,13 @@ LEARNT: Sequence[str] = tuple(name for name in FEATURES if name not in ONE_SIDED
 """What predictions are learnt from: all but what tells whether images are inverted, and how a candidate is set."""
 
 
-def features_of(source: SourceSummary, trials: Trials) -> dict[str, dict[str, float]]:
+def features_of(source: SourceSummary, results: CandidateResults) -> dict[str, dict[str, float]]:
     """All features of every candidate, by the candidate's name."""
     own = {
-        name: {feature: of(View(source, trials, treated)) for feature, of in OF_CANDIDATES.items()}
-        for name, treated in trials.treated.items()
+        name: {feature: of(View(source, results, result)) for feature, of in OF_CANDIDATES.items()}
+        for name, result in results.by_name.items()
     }
-    return {
-        name: features | _mirrored(own, trials.treated[name].candidate.change.inverted)
-        for name, features in own.items()
-    }
+    return {name: features | _mirrored(own, results[name].candidate.is_inverted) for name, features in own.items()}
 
 
 def _mirrored(own: Mapping[str, Mapping[str, float]], is_inverted: bool) -> dict[str, float]:
@@ -354,7 +351,7 @@ def _mirrored(own: Mapping[str, Mapping[str, float]], is_inverted: bool) -> dict
 
 
 def _sign(view: View) -> int:
-    return -1 if view.own.candidate.change.inverted else 1
+    return -1 if view.own.candidate.is_inverted else 1
 
 
 def _drift(bank: Bank, source: Bank) -> Iterable[LayerShift]:

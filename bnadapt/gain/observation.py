@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bnadapt.adaptation import AdaptationPass
+from bnadapt.adaptation import NetworkRunner
 from bnadapt.batchnorm import Bank
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import named_modules
@@ -47,11 +47,11 @@ class Observation:
         return self.logits.softmax(1)
 
 
-def observe(runs: AdaptationPass, tiles: Tensor, bank: Bank | None = None) -> Observation:
+def observe(runner: NetworkRunner, tiles: Tensor, bank: Bank | None = None) -> Observation:
     """Look at a network on tiles; it is left as it was.
 
     Args:
-        runs: the network, and what runs it.
+        runner: the network, and what runs it.
         tiles: (n, C, h, w).
         bank: of statistics; the source's by default.
 
@@ -60,40 +60,40 @@ def observe(runs: AdaptationPass, tiles: Tensor, bank: Bank | None = None) -> Ob
         DistanceError: latents are not finite.
     """
     logits: list[Tensor] = []
-    with _LastLayer(runs.network) as last:
+    with _LastLayer(runner.network) as last:
 
         def recorded(images: Tensor) -> None:
-            logits.append(_logits(runs, images))
+            logits.append(_logits(runner, images))
             last.drop()
 
-        watched = AdaptationPass(
-            runs.network, recorded, runs.source_bank, runs.positions_per_tile, compared_layers(runs.network)
+        watched = NetworkRunner(
+            runner.network, recorded, runner.source_bank, runner.positions_per_tile, compared_layers(runner.network)
         )
         sketched = watched.sketch([{"image": part} for part in tiles.split(BATCH)], bank)
     latents = {layer: LatentSummary.of(sketch.distribution()) for layer, sketch in sketched.sketches.items()}
-    flipped = logits_under(runs, tiles.flip((-2, -1)), bank).flip((-2, -1))
+    flipped = logits_under(runner, tiles.flip((-2, -1)), bank).flip((-2, -1))
     return Observation(tiles.cpu(), torch.cat(logits), flipped, last.disagreement, latents)
 
 
-def logits_under(runs: AdaptationPass, tiles: Tensor, bank: Bank | None = None) -> Tensor:
+def logits_under(runner: NetworkRunner, tiles: Tensor, bank: Bank | None = None) -> Tensor:
     """Logits (n, K, h, w) of tiles (n, C, h, w), float32 on the CPU; the network is left as it was.
 
     Args:
-        runs: the network, and what runs it.
+        runner: the network, and what runs it.
         tiles: of any number.
         bank: of statistics; the source's by default.
 
     Raises:
         InputError: the network gives no logits (N, K, h, w).
     """
-    device = next(runs.network.parameters()).device
-    with isolated(runs.network), (bank or runs.source_bank).applied(runs.network):
-        return torch.cat([_logits(runs, part.to(device)) for part in tiles.split(BATCH)])
+    device = next(runner.network.parameters()).device
+    with isolated(runner.network), (bank or runner.source_bank).applied(runner.network):
+        return torch.cat([_logits(runner, part.to(device)) for part in tiles.split(BATCH)])
 
 
 @torch.no_grad()
-def _logits(runs: AdaptationPass, images: Tensor) -> Tensor:
-    logits = runs.forward(images)
+def _logits(runner: NetworkRunner, images: Tensor) -> Tensor:
+    logits = runner.forward(images)
     if not isinstance(logits, Tensor) or logits.ndim != 4 or logits.shape[-2:] != images.shape[-2:]:
         raise InputError(
             "The network gives no logits (N, K, h, w) of the images' height and width, which a verdict rests on; wrap"

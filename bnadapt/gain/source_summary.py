@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bnadapt.adaptation import AdaptationPass
+from bnadapt.adaptation import NetworkRunner
 from bnadapt.batchnorm import ClassMoments
 from bnadapt.errors import InputError
 from bnadapt.gain.latents import LatentSummary, Summaries
@@ -97,11 +97,11 @@ class SourceSummary:
         return cls(moments, **{**state, "latents": latents, "intensities": Intensities(**state["intensities"])})
 
 
-def summarise_source(runs: AdaptationPass, images: Tensor, masks: Tensor, moments: ClassMoments) -> SourceSummary:
+def summarise_source(runner: NetworkRunner, images: Tensor, masks: Tensor, moments: ClassMoments) -> SourceSummary:
     """Measure what is to be known of a source.
 
     Args:
-        runs: the network, with the source's statistics.
+        runner: the network, with the source's statistics.
         images: (n, C, h, w) of the source, better such as the network was not trained on.
         masks: (n, h, w) classes, 255 where there is none.
         moments: class moments of the source.
@@ -109,7 +109,7 @@ def summarise_source(runs: AdaptationPass, images: Tensor, masks: Tensor, moment
     Raises:
         InputError: the masks have no labelled pixel, or the network gives no logits.
     """
-    seen, masks = observe(runs, images), masks.cpu()
+    seen, masks = observe(runner, images), masks.cpu()
     known = masks != IGNORED
     if not known.any():
         raise InputError("The source's masks have no labelled pixel; give some.")

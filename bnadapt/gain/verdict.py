@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from bnadapt.adaptation import AdaptationPass
+from bnadapt.adaptation import NetworkRunner
 from bnadapt.gain.alarms import NOISE, Alarm, alarms_of, differences
 from bnadapt.gain.annotation import MOST, tiles_needed
+from bnadapt.gain.candidate_results import CandidateResults, run_candidates
 from bnadapt.gain.candidates import CANDIDATES, CORRECTED, NONE
 from bnadapt.gain.features import View, features_of
 from bnadapt.gain.predictor import Expectation, Predictor
 from bnadapt.gain.source_summary import SourceSummary
-from bnadapt.gain.treatment import Trials, try_all
 
 DEFAULT = CORRECTED  # where nothing can be told
 WORTH = 0.02  # IoU by which another candidate must be expected to be better
@@ -72,25 +72,25 @@ class Verdict:
 
 
 def judge(
-    runs: AdaptationPass, tiles: Tensor, source: SourceSummary, predictor: Predictor | None = None
-) -> tuple[Verdict, Trials]:
+    runner: NetworkRunner, tiles: Tensor, source: SourceSummary, predictor: Predictor | None = None
+) -> tuple[Verdict, CandidateResults]:
     """Choose among the candidates for a target, without any of its labels.
 
     Args:
-        runs: the network, with the source's statistics.
+        runner: the network, with the source's statistics.
         tiles: (n, C, h, w) of the target, drawn at random; 8 are enough.
         source: what is known of the source.
         predictor: by default the one that comes with bnadapt.
     """
     predictor = predictor or Predictor.load()
-    trials = try_all(runs, tiles, source)
-    expected = predictor.expected(features_of(source, trials))
-    return verdict_on(source, trials, expected), trials
+    results = run_candidates(runner, tiles, source)
+    expected = predictor.expected(features_of(source, results))
+    return verdict_on(source, results, expected), results
 
 
 def verdict_on(
     source: SourceSummary,
-    trials: Trials,
+    results: CandidateResults,
     expected: Mapping[str, Expectation],
     labelled: int = 0,
     choice: str | None = None,
@@ -99,15 +99,15 @@ def verdict_on(
 
     Args:
         source: what is known of the source.
-        trials: of the target.
+        results: of the target.
         expected: predicted, or measured on labelled tiles.
         labelled: how many of these.
         choice: of a candidate by its user; by default that of `chosen`, or the best on labelled tiles.
     """
     choice = choice or chosen(expected, 0.0 if labelled else WORTH)
-    view = View(source, trials, trials.treated[choice])
+    view = View(source, results, results[choice])
     rival = max((name for name in expected if name != choice), key=lambda name: expected[name].iou)
-    needed = tiles_needed(trials, choice, rival)
+    needed = tiles_needed(results, choice, rival)
     return Verdict(choice, expected, alarms_of(view), differences(view), needed, labelled)
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ LABELS = {
 MOVED = 6
 
 
+@lru_cache(1)
 def pictures(findings: LatentFindings) -> dict[str, np.ndarray]:
     """The figures that there is enough for, drawn, by name: (H, W, 3) uint8."""
     figures = {"depth": depth_figure(findings)}

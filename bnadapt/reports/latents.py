@@ -13,7 +13,7 @@ MAIN = "normalised_wasserstein"
 CLEARLY = 2  # standard errors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LatentFindings:
     """Distances between two domains in all latent spaces of a network.
 

@@ -48,7 +48,7 @@ class Preview:
     @property
     def compared(self) -> Sequence[str]:
         """Names of the candidates that invert nothing, for others disagree everywhere; all, if it is fewer than two."""
-        upright = [name for name in self.classes if not CANDIDATES[name].change.inverted]
+        upright = [name for name in self.classes if not CANDIDATES[name].is_inverted]
         return upright if len(upright) > 1 else list(self.classes)
 
     @cached_property

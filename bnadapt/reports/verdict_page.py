@@ -12,25 +12,25 @@ import torch
 from matplotlib.figure import Figure
 
 from bnadapt.files import atomic_folder
-from bnadapt.gain import CANDIDATES, Expectation, Trials, Verdict
+from bnadapt.gain import CANDIDATES, CandidateResults, Expectation, Verdict
 from bnadapt.reports.document import Answer, Bullets, Document, Heading, Link, Paragraph, Picture, Table
 from bnadapt.reports.rendering import rendered
 
 CROPS = 3
 
 
-def write_verdict(verdict: Verdict, trials: Trials, target: str, folder: Path) -> None:
+def write_verdict(verdict: Verdict, results: CandidateResults, target: str, folder: Path) -> None:
     """Write `verdict.json`, pictures, `index.html` and the same as `README.md` into a folder, all or nothing.
 
     Args:
         verdict: to write down.
-        trials: that it rests on.
+        results: that it rests on.
         target: name of the domain.
         folder: made if need be; files of these names are replaced.
     """
     with atomic_folder(folder) as partial:
         (partial / "verdict.json").write_text(json.dumps(verdict_record(verdict), indent=2) + "\n", encoding="utf-8")
-        imageio.v3.imwrite(partial / "crops.png", rendered(crops_figure(verdict, trials)))
+        imageio.v3.imwrite(partial / "crops.png", rendered(crops_figure(verdict, results)))
         imageio.v3.imwrite(partial / "expected.png", rendered(expected_figure(verdict)))
         page = document(verdict, target)
         (partial / "index.html").write_text(page.html(), encoding="utf-8")
@@ -77,14 +77,14 @@ def document(verdict: Verdict, target: str) -> Document:
     )
 
 
-def crops_figure(verdict: Verdict, trials: Trials) -> Figure:
+def crops_figure(verdict: Verdict, results: CandidateResults) -> Figure:
     """A row for each of a few tiles: the image, every candidate's prediction, and the share that predict foreground."""
-    treated = trials.treated
-    columns = ["image", *treated, "share"]
-    images = next(iter(treated.values())).seen.images[:CROPS, 0]
+    by_name = results.by_name
+    columns = ["image", *by_name, "share"]
+    images = next(iter(by_name.values())).seen.images[:CROPS, 0]
     figure = Figure(figsize=(1.5 * len(columns), 1.5 * len(images) + 0.4), layout="constrained")
     panels = figure.subplots(len(images), len(columns), squeeze=False)
-    maps = {name: (each.seen.classes[:CROPS] > 0).float() for name, each in treated.items()}
+    maps = {name: (each.seen.classes[:CROPS] > 0).float() for name, each in by_name.items()}
     shown: Mapping[str, torch.Tensor] = {"image": images, **maps, "share": torch.stack(list(maps.values())).mean(0)}
     for column, (name, pictures) in enumerate(shown.items()):
         for row, picture in enumerate(pictures.numpy()):

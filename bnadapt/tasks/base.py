@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
+from bnadapt.adaptation import NetworkRunner
 from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.errors import InputError
 from bnadapt.gain import SourceSummary
@@ -169,6 +170,23 @@ class AdaptableTask(LightningModule):
         if "source_bank" in checkpoint:
             self.source_bank = Bank(**checkpoint["source_bank"])
             self.adaptation = checkpoint["adaptation"]
+
+    def runner(self, positions_per_tile: int = 96, layers: list[str] | None = None) -> NetworkRunner:
+        """The network as the task's Trainer runs it, from the source's statistics on, in all its processes.
+
+        Args:
+            positions_per_tile: see `NetworkRunner`.
+            layers: see `NetworkRunner`.
+        """
+        group = distributed.group.WORLD if self.trainer.world_size > 1 else None
+        return NetworkRunner(self.network, self.logits_of, self.source_bank, positions_per_tile, layers, group)
+
+    @torch.no_grad()
+    def logits_of(self, images: Tensor) -> Tensor:
+        """Logits (N, K, H, W) of images (N, C, H, W), on the task's device and in its Trainer's precision."""
+        precision = self.trainer.precision_plugin
+        with precision.forward_context():
+            return self.logits({"image": precision.convert_input(images.to(self.device))})
 
     def _scored_sets(self, loaders: DataLoader | Sequence[DataLoader]) -> list[ScoredSet]:
         datasets = [each.dataset for each in (loaders if isinstance(loaders, (list, tuple)) else [loaders])]

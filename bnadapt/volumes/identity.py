@@ -14,7 +14,7 @@ from torch import nn
 from bnadapt import __version__
 from bnadapt.data import Domain, DomainPair
 from bnadapt.data.tiles import Blocks
-from bnadapt.provenance import sha256_of
+from bnadapt.files import sha256_of
 
 SAMPLED, PART = 64, 2**16  # parts of all files together, and bytes of each, of which a checksum is taken
 
@@ -62,7 +62,7 @@ def _of_network(network: nn.Module) -> str:
 def domain_identity(domain: Domain) -> str:
     """SHA-256 of what was asked of a domain (its class and public attributes), of its sections and of its files."""
     asked = {name: _plain(value) for name, value in sorted(vars(domain).items()) if not name.startswith("_")}
-    sections = [[section.name, section.pixel_size_nm] for section in domain.to_predict()]
+    sections = [[section.name, section.pixel_size_nm] for section in domain.all_sections()]
     stated = [type(domain).__qualname__, asked, sections, _of_files(domain.files())]
     return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
 

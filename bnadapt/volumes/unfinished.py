@@ -157,7 +157,7 @@ class Unfinished:
                 ) from error
             raise refusal_of_place(error, self.folder) or error from error
 
-    def leave(self) -> int:
+    def keep_partial(self) -> int:
         """Keep what is finished, if anything is; how many pieces that is, 0 if the run has not begun."""
         if self._place is None:
             return 0

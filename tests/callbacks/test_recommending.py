@@ -65,7 +65,7 @@ def test_a_candidate_may_be_named(name, best, tmp_path):
     main([*asked, f"--choose={name}"])
     bank = Bank.load(adapted.with_suffix(".safetensors"))
     state = torch.load(adapted, weights_only=True)
-    assert state["DomainPair"]["target_change"] == {"inverted_about": None, "zoom": CANDIDATES[name].change.zoom}
+    assert state["DomainPair"]["target_change"] == {"inverted_about": None, "zoom": CANDIDATES[name].zoom}
     main(
         [
             *asked,

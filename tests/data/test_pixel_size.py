@@ -115,6 +115,6 @@ def test_source_and_target_are_resampled_by_what_their_files_say():
     source, target = Stack(ome_zarr([1, 1, 1, 4, 4])()), Stack(ome_tiff()())
     pair = DomainPair(source, target, tile_size=16)
     assert pair.pixel_size_nm == 8
-    assert pair.to_predict.sections[0]().size == (40, 40)
+    assert pair.prediction_dataset().sections[0]().size == (40, 40)
     coarse = DomainPair(target, source, tile_size=16)
     assert coarse.to_predict.sections[0]().size == (20, 20)

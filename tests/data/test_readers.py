@@ -312,7 +312,7 @@ def test_grey_images_among_images_in_colour_have_as_many_channels(tmp_path, png,
     for index in range(3):
         grey = Image.fromarray(IMAGE if stored == "L" else np.stack([IMAGE] * 3, -1))
         png(grey if index == 1 else Image.fromarray(shifted), f"{index}.png")
-    images = [section.read_image() for section in Folder(str(tmp_path)).to_predict()]
+    images = [section.read_image() for section in Folder(str(tmp_path)).all_sections()]
     for index, image in enumerate(images):
         assert np.array_equal(image, np.stack([IMAGE] * 3, -1) if index == 1 else shifted)
 

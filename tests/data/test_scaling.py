@@ -55,7 +55,7 @@ def stored(folder, pictures, how):
 def test_a_network_sees_the_same_whatever_the_number_type(tmp_path, pictures, how, intensity):
     source = Synthetic(size=48, images=6) if intensity == "histogram" else None
     one, other = (
-        DomainPair(source, stored(tmp_path, pictures, name), tile_size=48, intensity=intensity).to_predict
+        DomainPair(source, stored(tmp_path, pictures, name), tile_size=48, intensity=intensity).prediction_dataset()
         for name in ("uint8", how)
     )
     for index in range(len(pictures)):
@@ -83,7 +83,7 @@ def test_by_data_type_another_range_is_told_in_numbers(tmp_path, pictures, how, 
     pair = DomainPair(target=stored(tmp_path, pictures, how), tile_size=48)
     pair.load_state_dict(trained.state_dict())
     with caplog.at_level(logging.WARNING):
-        assert len(pair.to_predict)
+        assert len(pair.prediction_dataset())
     assert "of its data type's range, the images that the network was trained on" in caplog.text
     assert "--data.intensity zscore or dataset" in caplog.text
 
@@ -93,7 +93,7 @@ def test_by_data_type_a_like_range_raises_no_warning(tmp_path, pictures, caplog)
     trained.scalings.of("source", trained.source)
     pair = DomainPair(target=stored(tmp_path, pictures, "uint16"), tile_size=48)
     pair.load_state_dict(trained.state_dict())
-    assert len(pair.to_predict)
+    assert len(pair.prediction_dataset())
     assert not caplog.text
 
 
@@ -106,11 +106,12 @@ def test_the_numbers_of_a_domain_are_stored_and_hold_for_later_images_alike(tmp_
     later = DomainPair(target=stored(tmp_path / "later", brighter, "uint8"), tile_size=48)
     later.load_state_dict(state)
     expected = by_data_set(brighter[0][None] / np.float32(255), IntensityRange(**state["ranges"]["target"]))
-    np.testing.assert_allclose(later.to_predict.sections[0]().image, expected, atol=1e-5)
+    np.testing.assert_allclose(later.prediction_dataset().sections[0]().image, expected, atol=1e-5)
     assert not caplog.text
     other = DomainPair(target=stored(tmp_path, pictures, "12 bits in uint16"), tile_size=48)
     other.load_state_dict(state)
-    np.testing.assert_allclose(other.to_predict.sections[0]().image, first.to_predict.sections[0]().image, atol=1e-3)
+    one, another = (pair.prediction_dataset().sections[0]().image for pair in (other, first))
+    np.testing.assert_allclose(one, another, atol=1e-3)
     assert "it is scaled by its own range" in caplog.text
 
 
@@ -139,7 +140,7 @@ def test_images_of_which_nearly_all_pixels_are_the_same_are_scaled_from_end_to_e
 def test_floating_point_numbers_that_networks_do_not_take_are_refused_by_data_type(tmp_path, pictures):
     pair = DomainPair(target=stored(tmp_path, pictures, "float64 times 1e300"), tile_size=48, intensity="dtype")
     with pytest.raises(InputError, match="some are larger than networks take; take another, such as zscore"):
-        pair.to_predict.sections[0]()
+        pair.prediction_dataset().sections[0]()
 
 
 @pytest.mark.parametrize("scaling", ["percentile", "dataset"])

@@ -134,4 +134,4 @@ def test_predict_reads_volumes_in_worker_processes(best, tmp_path, kind):
     name = path.replace(".", "_probability.")
     alone, both = (np.stack(list(open_stack(tmp_path / f"with_{workers}" / name, key))) for workers in (0, 2))
     np.testing.assert_array_equal(alone, both)
-    assert len(Stack(f"with_2/{name}", images_key=key).to_predict()) == len(VOLUME)
+    assert len(Stack(f"with_2/{name}", images_key=key).all_sections()) == len(VOLUME)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from bnadapt.adaptation import AdaptationPass
+from bnadapt.adaptation import NetworkRunner
 from bnadapt.gain import summarise_source
 
 
@@ -22,8 +22,8 @@ def squares(count=8, seed=0, bright=1.0, dark=0.0, share=0.25, size=32):
 
 
 @pytest.fixture(scope="session")
-def runs():
-    """A trained network in eval mode, as an `AdaptationPass`."""
+def runner():
+    """A trained network in eval mode, as an `NetworkRunner`."""
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()),
@@ -37,12 +37,12 @@ def runs():
         optimizer.zero_grad()
         cross_entropy(network(images), masks).backward()
         optimizer.step()
-    return AdaptationPass(network.eval())
+    return NetworkRunner(network.eval())
 
 
 @pytest.fixture(scope="session")
-def source(runs):
+def source(runner):
     """What is known of its source."""
     images, masks = squares(seed=100)
-    moments = runs.class_moments([{"image": images, "mask": masks}], 2)
-    return summarise_source(runs, *squares(seed=101), moments)
+    moments = runner.class_moments([{"image": images, "mask": masks}], 2)
+    return summarise_source(runner, *squares(seed=101), moments)

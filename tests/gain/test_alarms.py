@@ -2,7 +2,7 @@
 
 import pytest
 
-from bnadapt.gain import View, try_all
+from bnadapt.gain import View, run_candidates
 from bnadapt.gain.alarms import alarms_of
 from tests.gain.conftest import squares
 
@@ -14,8 +14,8 @@ TARGETS = {
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_polarity_is_told_from_brightness(runs, source, target):
+def test_polarity_is_told_from_brightness(runner, source, target):
     options, expected = TARGETS[target]
-    trials = try_all(runs, squares(seed=7, **options)[0], source)
-    names = {alarm.name for alarm in alarms_of(View(source, trials, trials.treated["adapted"]))}
+    results = run_candidates(runner, squares(seed=7, **options)[0], source)
+    names = {alarm.name for alarm in alarms_of(View(source, results, results["adapted"]))}
     assert names & {"inverted contrast", "foreign intensities"} == expected

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from bnadapt.batchnorm import Bank, Policy
-from bnadapt.gain import CANDIDATES, Candidate, InputChange, try_all
+from bnadapt.data import InputChange
+from bnadapt.gain import CANDIDATES, Candidate, run_candidates
 from bnadapt.gain.candidates import with_odds
 from bnadapt.gain.predictions import overlap
 from tests.gain.conftest import squares
@@ -13,10 +14,10 @@ from tests.gain.conftest import squares
 
 def test_an_input_change_is_undone_in_the_logits():
     images = torch.rand(2, 1, 30, 45)
-    inverted = InputChange(inverted=True).around(lambda each: torch.cat([each, -each], 1), level=1.0)
+    inverted = InputChange(1.0).around(lambda each: torch.cat([each, -each], 1))
     assert torch.equal(inverted(images)[:, :1], 1 - images)
     seen = []
-    zoomed = InputChange(zoom=1.5).around(lambda each: seen.append(each.shape) or each, level=0.0)
+    zoomed = InputChange(zoom=1.5).around(lambda each: seen.append(each.shape) or each)
     smooth = torch.linspace(0, 1, 45).expand(2, 1, 30, 45)
     assert (zoomed(smooth) - smooth).abs().max() < 0.02
     assert seen == [(2, 1, 44, 68)]  # even, as the height was
@@ -26,7 +27,7 @@ def test_an_input_change_is_undone_in_the_logits():
 @pytest.mark.parametrize("zoom", [1.5, 1 / 1.5])
 def test_zoomed_sides_can_be_halved_as_often(side, zoom):
     seen = []
-    forward = InputChange(zoom=zoom).around(lambda each: seen.append(each.shape[-1]) or each, 0.0)
+    forward = InputChange(zoom=zoom).around(lambda each: seen.append(each.shape[-1]) or each)
     assert forward(torch.zeros(1, 1, side, side)).shape[-1] == side
     assert seen[0] % np.gcd(side, 32) == 0
     assert seen[0] / side == pytest.approx(zoom, abs=0.17)
@@ -36,9 +37,9 @@ def test_no_change_leaves_the_forward_alone():
     def forward(images):
         return images
 
-    assert InputChange().around(forward, 3.0) is forward
+    assert InputChange().around(forward) is forward
     assert not InputChange()
-    assert InputChange(inverted=True)
+    assert InputChange(0.0)
     assert InputChange(zoom=2.0)
 
 
@@ -47,7 +48,7 @@ def test_odds_of_several_classes():
     assert with_odds([0.9, 0.1], 1.0) == pytest.approx([0.9, 0.1])
 
 
-def test_every_target_has_a_candidate_that_repairs_it(runs, source):
+def test_every_target_has_a_candidate_that_repairs_it(runner, source):
     """Darker ones plain adaptation, inverted ones inversion, both with another share of foreground the correction."""
     best = {}
     targets = {
@@ -59,8 +60,8 @@ def test_every_target_has_a_candidate_that_repairs_it(runs, source):
     }
     for name, options in targets.items():
         images, masks = squares(seed=7, **options)
-        treated = try_all(runs, images, source).treated
-        best[name] = {each: overlap(of.seen.classes, masks) for each, of in treated.items()}
+        results = run_candidates(runner, images, source)
+        best[name] = {each: overlap(of.seen.classes, masks) for each, of in results.by_name.items()}
     assert best["source"]["none"] > 0.95
     assert best["darker"]["none"] < 0.1
     assert best["darker"]["adapted"] > 0.9
@@ -70,25 +71,25 @@ def test_every_target_has_a_candidate_that_repairs_it(runs, source):
     assert best["sparse and inverted"]["inverted-corrected"] > best["sparse and inverted"]["inverted"] + 0.2
 
 
-def test_trying_leaves_the_network_as_it_was(runs, source):
-    before = {name: each.clone() for name, each in runs.network.state_dict().items()}
+def test_trying_leaves_the_network_as_it_was(runner, source):
+    before = {name: each.clone() for name, each in runner.network.state_dict().items()}
     random = torch.random.get_rng_state()
-    trials = try_all(runs, squares(seed=3, bright=0.5)[0], source)
-    assert all(torch.equal(each, before[name]) for name, each in runs.network.state_dict().items())
+    results = run_candidates(runner, squares(seed=3, bright=0.5)[0], source)
+    assert all(torch.equal(each, before[name]) for name, each in runner.network.state_dict().items())
     assert torch.equal(random, torch.random.get_rng_state())
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in runs.network.modules())
-    assert list(trials.treated) == list(CANDIDATES)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in runner.network.modules())
+    assert list(results.by_name) == list(CANDIDATES)
 
 
-def test_candidates_have_the_statistics_that_they_say(runs, source):
+def test_candidates_have_the_statistics_that_they_say(runner, source):
     candidates = {
         "none": CANDIDATES["none"],
         "adapted": CANDIDATES["adapted"],
         "quarter": Candidate("", policy=Policy(0.25)),
     }
-    treated = try_all(runs, squares(seed=3, bright=0.5)[0], source, candidates).treated
-    source, adapted = Bank.of(runs.network), treated["adapted"].bank
+    results = run_candidates(runner, squares(seed=3, bright=0.5)[0], source, candidates)
+    source, adapted = Bank.of(runner.network), results["adapted"].bank
     layer = next(iter(source.mean))
-    assert torch.allclose(treated["none"].bank.mean[layer], source.mean[layer])
+    assert torch.allclose(results["none"].bank.mean[layer], source.mean[layer])
     expected = 0.25 * source.mean[layer] + 0.75 * adapted.mean[layer]
-    assert torch.allclose(treated["quarter"].bank.mean[layer], expected, atol=1e-6)
+    assert torch.allclose(results["quarter"].bank.mean[layer], expected, atol=1e-6)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bnadapt.adaptation import AdaptationPass
+from bnadapt.adaptation import NetworkRunner
 from bnadapt.distances import Distribution
 from bnadapt.errors import InputError
 from bnadapt.gain import latents as summaries
@@ -75,7 +75,7 @@ def test_soft_iou_is_what_the_probabilities_promise():
 
 def test_a_pointwise_network_is_the_same_on_turned_images():
     network = nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1)).eval()
-    seen = observe(AdaptationPass(network), torch.randn(3, 1, 8, 8))
+    seen = observe(NetworkRunner(network), torch.randn(3, 1, 8, 8))
     assert torch.allclose(seen.logits, seen.flipped, atol=1e-6)
     assert list(seen.latents) == ["1"]
     assert seen.logits.shape == (3, 2, 8, 8)
@@ -84,15 +84,15 @@ def test_a_pointwise_network_is_the_same_on_turned_images():
 def test_dropout_changes_nothing_where_the_last_layer_sees_nothing():
     network = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1)).eval()
     tiles = torch.randn(2, 1, 8, 8)
-    assert 0 < observe(AdaptationPass(network), tiles).disagreement < 1
+    assert 0 < observe(NetworkRunner(network), tiles).disagreement < 1
     network[1].weight.data.zero_()
-    assert observe(AdaptationPass(network), tiles).disagreement == 0
+    assert observe(NetworkRunner(network), tiles).disagreement == 0
 
 
 def test_a_network_without_maps_is_refused():
     network = nn.Sequential(nn.BatchNorm2d(1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)).eval()
     with pytest.raises(InputError, match="no logits"):
-        observe(AdaptationPass(network), torch.randn(2, 1, 8, 8))
+        observe(NetworkRunner(network), torch.randn(2, 1, 8, 8))
 
 
 def test_wide_layers_are_kept_along_64_directions():

@@ -128,7 +128,7 @@ def test_a_second_run_is_refused_while_the_first_one_is_at_work():
             begun(**options)
     first.finish(0)
     assert first.finished() == {0: ""}
-    assert first.leave() == 1
+    assert first.keep_partial() == 1
     assert begun(images="a").finished() == {0: ""}
 
 
@@ -140,7 +140,7 @@ def test_parts_of_one_run_work_at_the_same_time_and_the_last_run_waits_for_them(
         begun(images="a")
     for number, part in enumerate(parts):
         part.finish(number)
-        part.leave()
+        part.keep_partial()
     last = begun(images="a")
     assert last.missing() == [2]
 
@@ -150,12 +150,12 @@ def test_a_run_that_is_refused_leaves_the_other_one_alone():
     second = Unfinished(Path("out"), {"images": "b"}, 3)
     with pytest.raises(InputError):
         second.begin(overwrite=False)
-    assert second.leave() == 0
+    assert second.keep_partial() == 0
     first.finish(0)
-    assert first.leave() == 1
+    assert first.keep_partial() == 1
     with pytest.raises(InputError, match="with 1 of 3 pieces, from which this one differs in images"):
         second.begin(overwrite=False)
-    assert second.leave() == 0
+    assert second.keep_partial() == 0
     assert begun(images="a").finished() == {0: ""}
 
 
@@ -164,7 +164,7 @@ def test_a_run_that_comes_when_another_one_has_ended_replaces_nothing():
     first = begun(count=1, images="a")
     (first.results / "result").touch()
     first.publish()
-    first.leave()
+    first.keep_partial()
     with pytest.raises(InputError, match="is there already"):
         late.begin(overwrite=False)
     assert [path.name for path in Path("out").iterdir()] == ["result"]

@@ -14,7 +14,7 @@ from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_
 from bnadapt.experiments.networks import SourceNetwork
 from bnadapt.experiments.specs import Spec
 from bnadapt.files import atomic_write
-from bnadapt.gain import CANDIDATES, Treatment, Treatments, Trials, features_of, try_all
+from bnadapt.gain import CANDIDATES, CandidateNetwork, CandidateResults, CandidateRunner, features_of, run_candidates
 from bnadapt.gain.candidates import ADAPTED, CORRECTED, NONE
 from bnadapt.reports.panels import classes_panel, image_panel, panel_row
 
@@ -55,15 +55,15 @@ class CandidateCase(Case):
         network = cached_network(self.network, location.networks, self.evaluation, location.device)
         target, source = network.on(self.target), network.source_summary
         started = time.perf_counter()
-        trials = try_all(network.runs, target.tiles.unlabelled(self.seen_tiles), source)
-        features = features_of(source, trials)
+        results = run_candidates(network.runner, target.tiles.unlabelled(self.seen_tiles), source)
+        features = features_of(source, results)
         seconds = round(time.perf_counter() - started, 3)
-        treatments = dict(_as_adapted(target, self.evaluation.tiles, trials))
+        networks = dict(_as_adapted(target, self.evaluation.tiles, results))
         if self.pictured:
-            _draw(target, treatments, location, self.key)
+            _draw(target, networks, location, self.key)
         tiles = evenly_spread(target.tiles.labelled, self.scored_tiles)
-        rows = [*_candidate_rows(treatments, features, tiles), *_ensemble_rows(treatments, tiles)]
-        estimate = trials.proportions_for(CANDIDATES[CORRECTED])
+        rows = [*_candidate_rows(networks, features, tiles), *_ensemble_rows(networks, tiles)]
+        estimate = results.proportions_for(CANDIDATES[CORRECTED])
         common = {"network": self.network.key, "iou_source": source.iou, "seconds": seconds}
         common["foreground_estimated"] = 1 - estimate.best.proportions[0]
         common["estimate_is_sure"] = estimate.reason is None
@@ -77,32 +77,34 @@ def evenly_spread(batches: Batches, count: int) -> Batches:
     return [(images[part], masks[part]) for part in chosen.split(BATCH)]
 
 
-def _as_adapted(target: DomainEvaluation, tiles: int | None, trials: Trials) -> Iterator[tuple[str, Treatment]]:
+def _as_adapted(
+    target: DomainEvaluation, tiles: int | None, results: CandidateResults
+) -> Iterator[tuple[str, CandidateNetwork]]:
     """Every candidate as `adapt` would do it, of as many tiles as it reads."""
     network = target.network
-    parts = target.tiles.unlabelled(tiles).split(BATCH)
-    seen = trials.treated[NONE].seen.images
-    treatments = Treatments(network.runs, parts, seen, network.source_summary.moments, trials.level, Recipe())
-    treatments.estimated.update(trials.proportions)
-    for name in trials.treated:
-        yield name, treatments.of(CANDIDATES[name])
+    parts, moments = target.tiles.unlabelled(tiles).split(BATCH), network.source_summary.moments
+    networks = CandidateRunner(
+        network.runner, parts, results.tiles, moments, results.level, Recipe(), results.proportions
+    )
+    for name in results.by_name:
+        yield name, networks.network_for(CANDIDATES[name])
 
 
 def _candidate_rows(
-    treatments: Mapping[str, Treatment], features: Mapping[str, Mapping[str, float]], tiles: Batches
+    networks: Mapping[str, CandidateNetwork], features: Mapping[str, Mapping[str, float]], tiles: Batches
 ) -> Iterator[TableRow]:
-    for name, treatment in treatments.items():
-        scores = scored(treatment.logits, tiles)
+    for name, network in networks.items():
+        scores = scored(network.logits, tiles)
         row = {"candidate": name, "iou": scores.iou, "foreground": scores.true, "predicted": scores.predicted}
         yield row | {f"feature_{feature}": round(value, 6) for feature, value in features[name].items()}
 
 
-def _ensemble_rows(treatments: Mapping[str, Treatment], tiles: Batches) -> Iterator[TableRow]:
+def _ensemble_rows(networks: Mapping[str, CandidateNetwork], tiles: Batches) -> Iterator[TableRow]:
     """Mean probabilities of four candidates: equal weights, and weights of one over the balanced entropy.
 
     InTEnt (Dong et al. 2024, arXiv 2402.09604).
     """
-    members = [treatments[name] for name in ENSEMBLE if name in treatments]
+    members = [networks[name] for name in ENSEMBLE if name in networks]
     for name, weigh in (("ensemble", torch.ones_like), ("ensemble, by entropy", lambda entropies: 1 / entropies)):
 
         def probabilities(images: Tensor, weigh: Any = weigh) -> Tensor:
@@ -122,9 +124,9 @@ def balanced_entropy(probabilities: Tensor) -> Tensor:
     return torch.stack(by_class).mean().clamp(min=1e-6)
 
 
-def _draw(target: DomainEvaluation, treatments: Mapping[str, Treatment], location: RunLocation, key: str) -> None:
+def _draw(target: DomainEvaluation, networks: Mapping[str, CandidateNetwork], location: RunLocation, key: str) -> None:
     images, masks = target.tiles.labelled[0]
     panels = {"image": image_panel(images[0]), "mask": classes_panel(masks[0].numpy())}
-    panels |= {name: classes_panel(each.logits(images[:1]).argmax(1)[0].numpy()) for name, each in treatments.items()}
+    panels |= {name: classes_panel(each.logits(images[:1]).argmax(1)[0].numpy()) for name, each in networks.items()}
     with atomic_write(location.pictures / f"{key}.png") as partial:
         panel_row(panels).savefig(partial, dpi=50)

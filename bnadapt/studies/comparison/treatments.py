@@ -45,7 +45,7 @@ BANKS: dict[str, Callable[[NetworkEvaluation, Tensor], Bank | None]] = {
     "half AdaBN": lambda network, tiles: network.adapted(tiles, {"source_weight": 0.5}).bank,
     "AdaBN, prior of 16": lambda network, tiles: network.adapted(tiles, {"source_weight": {"samples": PRIOR}}).bank,
     "AdaBN, encoder": lambda network, tiles: network.adapted(tiles, {"layers": list(ENCODER)}).bank,
-    "corrected AdaBN": lambda network, tiles: network.corrected(tiles, "estimated")[0].bank,
+    "corrected AdaBN": lambda network, tiles: network.corrected(tiles, "estimated").bank,
 }
 TENT = "TENT"
 TREATMENTS = (*BANKS, TENT)

@@ -59,28 +59,29 @@ def _row(target: DomainEvaluation) -> TableRow:
     started = time.perf_counter()
     plain = network.adapted(tiles, {}).bank
     plain_done = time.perf_counter()
-    estimate, correction, found = network.corrected(tiles, "estimated")
+    corrected = network.corrected(tiles, "estimated")
     corrected_done = time.perf_counter()
-    true, estimated = target.scores.true, correction.proportions[1]
+    true, estimated = target.scores.true, corrected.correction.proportions[1]
     banks = {
         "adapted": plain,
         "mixed": plain.blended(network.bank, 0.5),
         "reweighted": reweighted(network, tiles[:SCANNED_TILES], plain),
-        "corrected": estimate.bank,
-        "oracle": network.corrected(tiles, [1 - true, true])[0].bank,
+        "corrected": corrected.bank,
+        "oracle": network.corrected(tiles, [1 - true, true]).bank,
     }
     row: TableRow = {"iou_source": network.source.scores.iou, "iou_unadapted": target.scores.iou, "foreground": true}
     row |= {f"iou_{name}": network.scores(target.tiles, bank).iou for name, bank in banks.items()}
+    estimated_by = estimates(network, tiles, plain, corrected.proportions)
     row["iou_offset"] = network.scores(target.tiles, plain, clipped_logit(estimated) - clipped_logit(source)).iou
     return row | {
         "gain": row["iou_adapted"] - row["iou_unadapted"],
         "foreground_source": source,
         "foreground_estimated": estimated,
-        "consistent": found.consistent,
-        "acted_on": found.reason is None,
+        "consistent": corrected.proportions.consistent,
+        "acted_on": corrected.proportions.reason is None,
         "seconds": round(plain_done - started, 3),
         "seconds_corrected": round(corrected_done - plain_done, 3),
-        **{f"estimate_{name}": share for name, share in estimates(network, tiles, plain, found).items()},
+        **{f"estimate_{name}": share for name, share in estimated_by.items()},
     }
 
 

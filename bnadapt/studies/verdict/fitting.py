@@ -12,10 +12,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from bnadapt.errors import InputError
 from bnadapt.experiments.tables import Tables
+from bnadapt.files import sha256_of
 from bnadapt.gain import LEARNT
 from bnadapt.gain.forest import Forest
 from bnadapt.gain.predictor import COVERAGE, STORED, Familiar, Predictor, spread
-from bnadapt.provenance import sha256_of
 from bnadapt.studies.candidates.findings import FEATURE
 
 TREES, SMALLEST_LEAF = 100, 6

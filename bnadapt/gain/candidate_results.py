@@ -1,11 +1,11 @@
-"""Treat unlabelled tiles by every candidate, and look at what the network then does."""
+"""Run a network on a target as every candidate would, and look at what it then does."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from bnadapt.adaptation import SCANNED_TILES, AdaptationPass, Recipe
+from bnadapt.adaptation import SCANNED_TILES, NetworkRunner, Recipe
 from bnadapt.batchnorm import (
     Bank,
     ClassMoments,
@@ -15,7 +15,8 @@ from bnadapt.batchnorm import (
     ProportionEstimate,
     UntilConverged,
 )
-from bnadapt.gain.candidates import CANDIDATES, FULL_REPLACEMENT, Candidate, InputChange, with_odds
+from bnadapt.data.input_change import InputChange
+from bnadapt.gain.candidates import CANDIDATES, FULL_REPLACEMENT, NONE, Candidate, with_odds
 from bnadapt.gain.observation import BATCH, Observation, logits_under, observe
 from bnadapt.gain.source_summary import SourceSummary
 
@@ -23,28 +24,28 @@ TILE_BY_TILE = UntilConverged(1e-9, min_tiles=2)  # of all tiles, told apart, so
 
 
 @dataclass(frozen=True, eq=False)
-class Treatment:
-    """How a target is treated for a candidate.
+class CandidateNetwork:
+    """The network as a candidate runs it.
 
     Attributes:
         candidate: which.
-        runs: the network behind the candidate's change of images.
+        runner: the network behind the candidate's change of images.
         bank: of statistics.
         statistics: the changed images' own, without anything of the source.
     """
 
     candidate: Candidate
-    runs: AdaptationPass
+    runner: NetworkRunner
     bank: Bank
     statistics: Bank
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits (n, K, h, w) of images (n, C, h, w), float32 on the CPU."""
-        return logits_under(self.runs, images, self.bank)
+        return logits_under(self.runner, images, self.bank)
 
 
 @dataclass(frozen=True, eq=False)
-class Treated(Treatment):
+class CandidateResult(CandidateNetwork):
     """Tiles of a target under a candidate.
 
     Attributes:
@@ -55,81 +56,86 @@ class Treated(Treatment):
 
 
 @dataclass(frozen=True, eq=False)
-class Trials:
+class CandidateResults:
     """What all candidates make of some tiles.
 
     Attributes:
-        treated: by the candidate's name.
+        by_name: results by the candidate's name.
         proportions: estimated class proportions, by what was done to the images.
-        level: see `InputChange.around`.
+        level: see `Candidate.change`.
         standard_error: of the unchanged images' statistics in the worst layer, see `bnadapt.batchnorm.Convergence`;
             infinite for a single tile.
     """
 
-    treated: Mapping[str, Treated]
+    by_name: Mapping[str, CandidateResult]
     proportions: Mapping[InputChange, ProportionEstimate]
     level: float
     standard_error: float
 
+    def __getitem__(self, name: str) -> CandidateResult:
+        return self.by_name[name]
+
+    @property
+    def tiles(self) -> Tensor:
+        """(n, C, h, w), as they are without any change."""
+        return self.by_name[NONE].seen.images
+
     def proportions_for(self, candidate: Candidate) -> ProportionEstimate:
         """Of the candidate's images, or if there is none, of the unchanged ones."""
-        return self.proportions.get(candidate.change) or self.proportions[InputChange()]
+        return self.proportions.get(candidate.change(self.level)) or self.proportions[InputChange()]
 
 
-class Treatments:
-    """Treats a target by one candidate after another; what they have in common is done once.
+class CandidateRunner:
+    """Gives the network as one candidate after another runs it; what they have in common is done once.
 
     Args:
-        runs: the network, with the source's statistics; it is left as it was.
-        tiles: (n, C, h, w) of the target, whose statistics are estimated.
+        runner: the network, with the source's statistics; it is left as it was.
+        tiles: batches (n, C, h, w) of the target, whose statistics are estimated.
         scanned: (m, C, h, w) of the target. Class proportions are estimated from the first of them, those of changed
             images from every other one, which is half the work.
         moments: class moments of the source; candidates with `odds` need them.
-        level: see `InputChange.around`; inverted candidates need it.
+        level: see `Candidate.change`; inverted candidates need it.
         recipe: how statistics are estimated; those for other class proportions are estimated from all tiles.
-
-    Attributes:
-        estimated: class proportions so far, by what was done to the images.
+        proportions: class proportions that are estimated already, by what was done to the images.
     """
 
     def __init__(
         self,
-        runs: AdaptationPass,
+        runner: NetworkRunner,
         tiles: Sequence[Tensor],
         scanned: Tensor,
         moments: ClassMoments | None,
         level: float | None,
         recipe: Recipe,
+        proportions: Mapping[InputChange, ProportionEstimate] | None = None,
     ) -> None:
-        self.runs = runs
+        self.runner = runner
         self.batches = [{"image": part} for part in tiles]
         self.scanned = scanned
         self.moments = moments
         self.level = level
         self.recipe = recipe
-        self.estimated: dict[InputChange, ProportionEstimate] = {}
+        self.estimated = dict(proportions or {})
         self._estimates: dict[InputChange, Estimate] = {}
 
-    def of(self, candidate: Candidate) -> Treatment:
-        """How the target is treated for a candidate.
+    def network_for(self, candidate: Candidate) -> CandidateNetwork:
+        """The network as a candidate runs it.
 
         Raises:
             BatchNormError: statistics or class proportions cannot be estimated.
         """
-        behind, own = self._behind(candidate.change), self.estimate(candidate.change).bank
-        if candidate.odds is None:
-            bank = self._without_correction(candidate, behind, own)
-        else:
-            correction = ProportionCorrection(self.moments, self.proportions(candidate))
+        change = candidate.change(self.level)
+        behind, own = self._behind(change), self.estimate(change).bank
+        if candidate.odds is not None:
+            correction = ProportionCorrection(self.moments, self.proportions_for(candidate))
             bank = behind.estimate(self.batches, replace(self.recipe, until=None), correction).bank
-        return Treatment(candidate, behind, bank, own)
-
-    def _without_correction(self, candidate: Candidate, behind: AdaptationPass, own: Bank) -> Bank:
-        if candidate.policy == FULL_REPLACEMENT:
-            return own
-        if candidate.policy.source_weight == 1:
-            return self.runs.source_bank
-        return behind.estimate(self.batches, replace(self.recipe, until=None, policy=candidate.policy)).bank
+        elif candidate.policy == FULL_REPLACEMENT:
+            bank = own
+        elif candidate.policy.source_weight == 1:
+            bank = self.runner.source_bank
+        else:
+            bank = behind.estimate(self.batches, replace(self.recipe, until=None, policy=candidate.policy)).bank
+        return CandidateNetwork(candidate, behind, bank, own)
 
     def estimate(self, change: InputChange) -> Estimate:
         """The statistics of changed images."""
@@ -137,43 +143,41 @@ class Treatments:
             self._estimates[change] = self._behind(change).estimate(self.batches, self.recipe)
         return self._estimates[change]
 
-    def proportions(self, candidate: Candidate) -> list[float]:
+    def proportions_for(self, candidate: Candidate) -> list[float]:
         """Class proportions that statistics are corrected for, of a candidate with `odds`."""
-        change = candidate.change
+        change = candidate.change(self.level)
         if change not in self.estimated:
             tiles = self.scanned[:: 2 if change else 1][:SCANNED_TILES]
             recipe = Recipe(class_proportions="estimated")
             _, self.estimated[change] = self._behind(change).correction([{"image": tiles}], recipe, self.moments)
         return with_odds(self.estimated[change].best.proportions, candidate.odds)
 
-    def _behind(self, change: InputChange) -> AdaptationPass:
-        runs = self.runs
-        forward = change.around(runs.forward, self.level)
-        return AdaptationPass(runs.network, forward, runs.source_bank, runs.positions_per_tile, runs.layers, runs.group)
+    def _behind(self, change: InputChange) -> NetworkRunner:
+        return self.runner.with_forward(change.around(self.runner.forward))
 
 
-def try_all(
-    runs: AdaptationPass,
+def run_candidates(
+    runner: NetworkRunner,
     tiles: Tensor,
     source: SourceSummary,
     candidates: Mapping[str, Candidate] = CANDIDATES,
-) -> Trials:
-    """Treat tiles by every candidate; the network is left as it was.
+) -> CandidateResults:
+    """Run the network on tiles as every candidate would; it is left as it was.
 
     Args:
-        runs: the network, with the source's statistics.
-        tiles: (n, C, h, w) of the target; for class proportions see `Treatments`.
+        runner: the network, with the source's statistics.
+        tiles: (n, C, h, w) of the target; for class proportions see `CandidateRunner`.
         source: of the source.
         candidates: by name; one must leave the images as they are.
     """
     level = source.intensities.mean + float(tiles.double().mean())
     recipe = Recipe(until=TILE_BY_TILE if len(tiles) > 1 else None)
-    treatments = Treatments(runs, tiles.split(BATCH), tiles, source.moments, level, recipe)
-    treated = {}
+    networks = CandidateRunner(runner, tiles.split(BATCH), tiles, source.moments, level, recipe)
+    by_name = {}
     for name, candidate in candidates.items():
-        treatment = treatments.of(candidate)
-        treated[name] = Treated(**vars(treatment), seen=observe(treatment.runs, tiles, treatment.bank))
-    return Trials(treated, treatments.estimated, level, _worst(treatments.estimate(InputChange()).convergence))
+        network = networks.network_for(candidate)
+        by_name[name] = CandidateResult(**vars(network), seen=observe(network.runner, tiles, network.bank))
+    return CandidateResults(by_name, networks.estimated, level, _worst(networks.estimate(InputChange()).convergence))
 
 
 def _worst(convergence: Convergence) -> float:

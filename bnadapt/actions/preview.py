@@ -1,21 +1,19 @@
 """Preview a target with a task's network: some regions of it under every candidate."""
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from bnadapt.adaptation import SCANNED_TILES, Recipe
 from bnadapt.batchnorm import FULL_RESOLUTION
-from bnadapt.callbacks.inference import adaptation_pass
-from bnadapt.data import DomainPair, TargetChange
+from bnadapt.data import DomainPair, InputChange
 from bnadapt.errors import InputError
-from bnadapt.gain import CANDIDATES, Candidate, Treatments
+from bnadapt.gain import CANDIDATES, Candidate, CandidateRunner
 from bnadapt.reports.preview import Preview
+from bnadapt.tasks import AdaptableTask
 
 CLASS_MOMENTS, MEAN = "class moments of the source", "the mean intensity of the source"
 
@@ -47,51 +45,59 @@ def check_preview(data: DomainPair, regions: int, candidates: Sequence[str] | No
 
 
 def preview_target(
-    trainer: Trainer,
-    task: LightningModule,
-    regions: int,
-    candidates: Sequence[str] | None,
-    seed: int,
+    task: AdaptableTask,
+    data: DomainPair,
     recipe: Recipe,
+    regions: int = 6,
+    candidates: Sequence[str] | None = None,
+    seed: int = 0,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> Preview:
-    """Look at some regions of the target of the Trainer's data module under candidates.
+    """Look at some regions of the target of a data module under candidates.
 
     Statistics are estimated on as many tiles as `adapt` reads, and class proportions on as many as there.
 
     Args:
-        trainer: whose data, device and precision are used.
         task: the trained network.
+        data: whose target is looked at, without masks.
+        recipe: how statistics are estimated, class proportions apart.
         regions: tiles to look at, at most.
         candidates: their names; by default all that need nothing but what is known of the source.
         seed: of the draw of the regions.
-        recipe: how statistics are estimated, class proportions apart.
         progress: wraps the candidates, to show how far it is.
 
     Raises:
         InputError: images of the target cannot be used, or a named candidate needs what is not known.
         BatchNormError: statistics cannot be estimated.
     """
-    data = trainer.datamodule
-    data.change_target(TargetChange())  # not that of an earlier adaptation
     left_out = _left_out(task, candidates)
-    shown, places = zip(*data.unlabelled_tiles("target", regions, seed=seed).with_places(), strict=True)
+    unchanged = InputChange()  # not that of an earlier adaptation
+    drawn = data.unlabelled_tiles("target", regions, seed=seed, change=unchanged)
+    shown, places = zip(*drawn.with_places(), strict=True)
     images = torch.stack([tile["image"] for tile in shown])
-    drawn = data.unlabelled_tiles("target", data.adaptation_tiles)
-    tiles = [batch["image"] for batch in DataLoader(drawn, batch_size=data.batch_size)]
-    scanned, summary = torch.cat(tiles[:SCANNED_TILES])[:SCANNED_TILES], task.source_summary
-    level = None if summary is None else summary.intensities.mean + float(scanned.double().mean())
-    treatments = Treatments(adaptation_pass(trainer, task), tiles, scanned, task.class_moments, level, recipe)
+    read = data.unlabelled_tiles("target", data.adaptation_tiles, change=unchanged)
+    tiles = [batch["image"] for batch in DataLoader(read, batch_size=data.batch_size)]
+    networks = _candidate_runner(task, tiles, recipe)
     probabilities = {
-        name: treatments.of(CANDIDATES[name]).logits(images).softmax(1)
+        name: networks.network_for(CANDIDATES[name]).logits(images).softmax(1)
         for name in progress([name for name in candidates or CANDIDATES if name not in left_out])
     }
-    judged = summary is not None and task.hparams.num_classes == 2
-    options = {name: ["--choose", name] if judged else _options(CANDIDATES[name], treatments) for name in probabilities}
-    return Preview(data.target.name, images, places, probabilities, left_out, sum(map(len, tiles)), options, judged)
+    can_be_judged = task.source_summary is not None and task.hparams.num_classes == 2
+    options = {
+        name: ["--choose", name] if can_be_judged else _options(CANDIDATES[name], networks) for name in probabilities
+    }
+    read_tiles = sum(map(len, tiles))
+    return Preview(data.target.name, images, places, probabilities, left_out, read_tiles, options, can_be_judged)
 
 
-def _left_out(task: LightningModule, candidates: Sequence[str] | None) -> dict[str, str]:
+def _candidate_runner(task: AdaptableTask, tiles: Sequence[torch.Tensor], recipe: Recipe) -> CandidateRunner:
+    scanned = torch.cat(tiles[:SCANNED_TILES])[:SCANNED_TILES]
+    summary = task.source_summary
+    level = None if summary is None else summary.intensities.mean + float(scanned.double().mean())
+    return CandidateRunner(task.runner(), tiles, scanned, task.class_moments, level, recipe)
+
+
+def _left_out(task: AdaptableTask, candidates: Sequence[str] | None) -> dict[str, str]:
     """What is not known of the source that a candidate needs, by its name; a candidate that was named is refused."""
     unknown = {name: _not_known(CANDIDATES[name], task) for name in candidates or CANDIDATES}
     left_out = {name: what for name, what in unknown.items() if what}
@@ -104,22 +110,23 @@ def _left_out(task: LightningModule, candidates: Sequence[str] | None) -> dict[s
     return left_out
 
 
-def _not_known(candidate: Candidate, task: LightningModule) -> str | None:
-    """What a candidate needs; class moments need a margin of logits."""
+def _not_known(candidate: Candidate, task: AdaptableTask) -> str | None:
+    """What a candidate needs that is not known; class proportions need what the network puts out for each class."""
     moments = task.class_moments
-    if candidate.odds is not None and (moments is None or math.isnan(moments.margin)):
+    if candidate.odds is not None and (moments is None or moments.outputs is None):
         return CLASS_MOMENTS
-    return MEAN if candidate.change.inverted and task.source_summary is None else None
+    return MEAN if candidate.is_inverted and task.source_summary is None else None
 
 
-def _options(candidate: Candidate, treatments: Treatments) -> list[str]:
+def _options(candidate: Candidate, networks: CandidateRunner) -> list[str]:
     """Of `bnadapt adapt`, where it cannot take the candidate by its name."""
-    change = candidate.change
+    change, policy = candidate.change(networks.level), candidate.policy
+    proportions = "source" if candidate.odds is None else json.dumps(networks.proportions_for(candidate))
     given: Mapping[str, object] = {
-        "class_proportions": "source" if candidate.odds is None else json.dumps(treatments.proportions(candidate)),
-        "policy.source_weight": candidate.policy.source_weight or None,
-        "policy.layers": candidate.policy.layers if candidate.policy.layers == FULL_RESOLUTION else None,
-        "data.target_change.inverted_about": treatments.level if change.inverted else None,
+        "class_proportions": proportions,
+        "policy.source_weight": policy.source_weight or None,
+        "policy.layers": FULL_RESOLUTION if policy.layers == FULL_RESOLUTION else None,
+        "data.target_change.inverted_about": change.inverted_about,
         "data.target_change.zoom": change.zoom if change.zoom != 1 else None,
     }
     return [f"--{name}={value}" for name, value in given.items() if value is not None]

@@ -1,0 +1,20 @@
+"""What commands, callbacks and studies do: plain functions from a task and its data to a frozen result."""
+
+from bnadapt.actions.adapt import Adaptation, adapt_to_target, save_adapted
+from bnadapt.actions.distances import measure_distances
+from bnadapt.actions.preview import preview_target
+from bnadapt.actions.recommend import Judgement, judge_target
+from bnadapt.actions.summarise import add_source_summary, class_moments_of, source_summary_of
+
+__all__ = [
+    "Adaptation",
+    "Judgement",
+    "adapt_to_target",
+    "add_source_summary",
+    "class_moments_of",
+    "judge_target",
+    "measure_distances",
+    "preview_target",
+    "save_adapted",
+    "source_summary_of",
+]

@@ -1,0 +1,216 @@
+"""Adapt a task's network to a target, and write it as a checkpoint."""
+
+import json
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader
+
+from bnadapt import __version__
+from bnadapt.actions.summarise import class_moments_of
+from bnadapt.adaptation import SCANNED_TILES, AdaptedStatistics, NetworkRunner, Recipe
+from bnadapt.batchnorm import Bank, BatchNormError, ClassMoments, Convergence
+from bnadapt.data import DomainPair
+from bnadapt.data.drawn_tiles import DrawnTiles
+from bnadapt.errors import InputError
+from bnadapt.files import atomic_folder, sha256_of
+from bnadapt.reports.text import shell_line
+from bnadapt.tasks import AdaptableTask
+
+log = logging.getLogger(__name__)
+Progress = Callable[[Iterable], Iterable]
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """Statistics of a target for a task's network, which is unchanged until they are applied.
+
+    Attributes:
+        statistics: adapted, and how they came about.
+        source_bank: the source's statistics.
+        moments: class moments of the source, if they are known.
+        record: of the adaptation, in plain types.
+    """
+
+    statistics: AdaptedStatistics
+    source_bank: Bank
+    moments: ClassMoments | None
+    record: Mapping[str, Any]
+
+    def apply(self, task: AdaptableTask) -> None:
+        """Have the task's network hold the adapted statistics, and the task the record."""
+        self.statistics.bank.apply(task.network)
+        task.source_bank, task.target_bank = self.source_bank, self.statistics.bank
+        task.class_moments, task.adaptation = self.moments, dict(self.record)
+
+
+def adapt_to_target(
+    task: AdaptableTask, data: DomainPair, recipe: Recipe, progress: Progress = iter, precision: str = "32-true"
+) -> Adaptation:
+    """Estimate the BatchNorm statistics of the target of a data module.
+
+    Args:
+        task: the trained network.
+        data: whose target is read, without masks.
+        recipe: how statistics are estimated.
+        progress: wraps the batches, to show how far it is, or to stop earlier.
+        precision: of forward passes, for the record.
+
+    Raises:
+        InputError: there is no target, or its images cannot be used.
+        BatchNormError: the statistics cannot be estimated.
+    """
+    started = time.perf_counter()
+    runner = task.runner()
+    tiles = data.unlabelled_tiles("target", data.adaptation_tiles, runner.shard)
+    batches = progress(DataLoader(tiles, batch_size=data.batch_size))
+    scanned = data.unlabelled_tiles("target", SCANNED_TILES, runner.shard)
+    moments = _moments_for(recipe, task, data)
+    statistics = _adapted(runner, batches, recipe, DataLoader(scanned, batch_size=SCANNED_TILES), moments)
+    record = _record(statistics, recipe, data, tiles, moments) | {"precision": precision}
+    record["seconds"] = round(time.perf_counter() - started, 3)
+    return Adaptation(statistics, runner.source_bank, moments, record)
+
+
+def adapted_files(path: Path) -> list[Path]:
+    """What `save_adapted` writes: the checkpoint, its bank of statistics, the record of the adaptation."""
+    return [path, path.with_suffix(".safetensors"), path.with_suffix(".json")]
+
+
+def save_adapted(trainer: Trainer, task: AdaptableTask, path: Path) -> None:
+    """Write the adapted network as a checkpoint; beside it its bank, and the record of its adaptation as JSON.
+
+    All three appear together or not at all. All processes must call it; the first one writes.
+
+    Raises:
+        InputError: they cannot be written.
+    """
+    if not trainer.is_global_zero:
+        trainer.save_checkpoint(path, weights_only=True)
+        return
+    names = [each.name for each in adapted_files(path)]
+    with atomic_folder(path.parent, names) as partial:
+        checkpoint, bank, record = (partial / name for name in names)
+        trainer.save_checkpoint(checkpoint, weights_only=True)
+        task.target_bank.save(bank)
+        about = {**task.adaptation, "provenance": provenance(trainer.ckpt_path)}
+        record.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def provenance(ckpt_path: str | Path | None) -> dict[str, Any]:
+    """Version, date, command line, and the checkpoint that a run began with, with its SHA-256.
+
+    Args:
+        ckpt_path: of the checkpoint; None if the network was not loaded from one.
+    """
+    return {
+        "bnadapt": __version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shell_line(["bnadapt", *sys.argv[1:]]),
+        "checkpoint": None if ckpt_path is None else {"path": str(ckpt_path), "sha256": sha256_of(ckpt_path)},
+    }
+
+
+def _moments_for(recipe: Recipe, task: AdaptableTask, data: DomainPair) -> ClassMoments | None:
+    """Class moments of the source, which are measured if the recipe needs them and they are not known.
+
+    Raises:
+        InputError: the recipe cannot do without them, and there is no source to measure them on.
+    """
+    if task.class_moments is not None or recipe.class_proportions == "source":
+        return task.class_moments
+    try:
+        if data.source is None:
+            raise InputError(
+                "class_proportions: the checkpoint holds no class moments of its source; give --data.source with"
+                " masks, to measure them, or add them by bnadapt source_summary."
+            )
+        return class_moments_of(task, data)
+    except (BatchNormError, InputError) as error:
+        if recipe.class_proportions is not None:
+            raise
+        _warn(error)
+        return None
+
+
+def _adapted(
+    runner: NetworkRunner, batches: Iterable, recipe: Recipe, scanned: Iterable, moments: ClassMoments | None
+) -> AdaptedStatistics:
+    """Statistics by a recipe; one that leaves class proportions open estimates them where that can be done."""
+    if recipe.class_proportions is not None:
+        return runner.adapt(batches, recipe, scanned, moments)
+    correction = proportions = None
+    if moments is not None:
+        try:
+            estimated = replace(recipe, class_proportions="estimated")
+            correction, proportions = runner.correction(scanned, estimated, moments)
+        except BatchNormError as error:
+            _warn(error)
+    return AdaptedStatistics(runner.estimate(batches, recipe, correction), correction, proportions)
+
+
+def _warn(error: Exception) -> None:
+    log.warning("Class proportions are taken to be the source's, for they cannot be estimated. %s", error)
+
+
+def _record(
+    statistics: AdaptedStatistics, recipe: Recipe, data: DomainPair, tiles: DrawnTiles, moments: ClassMoments | None
+) -> dict[str, Any]:
+    estimate, policy, until = statistics.estimate, recipe.policy, recipe.until
+    return {
+        "target": data.target.name,
+        "tiles": estimate.tiles,
+        "pixels": estimate.pixels,
+        "blank_sections": sorted(tiles.blank_sections),
+        "blank_tiles": len(tiles.blank_tiles),
+        "intensity": data.intensity,
+        "intensity_ranges": data.scalings.state_dict()["ranges"],
+        "pixel_size_nm": data.pixel_size_nm,
+        "target_change": data.target_change.state_dict(),
+        "propagation": recipe.propagation,
+        "policy": policy.record(),
+        "source_weight": policy.weight(estimate.tiles),
+        "until": asdict(until) if until else None,
+        "converged": estimate.converged,
+        "convergence": _convergence_record(estimate.convergence),
+        "batchnorm_layers": len(estimate.bank.mean),
+        "class_proportions": _proportions_record(statistics),
+    }
+
+
+def _proportions_record(statistics: AdaptedStatistics) -> dict[str, Any] | None:
+    """Class proportions of source and target, and how they were estimated; None if they are the source's."""
+    correction, found = statistics.correction, statistics.proportions
+    if correction is None:
+        return None
+    record: dict[str, Any] = {
+        "source": correction.moments.proportions.tolist(),
+        "target": list(correction.proportions),
+        "estimated": found is not None,
+    }
+    if found is not None:
+        record |= {
+            "estimate": list(found.best.proportions),
+            "range": [list(limits) for limits in found.range],
+            "consistent": found.consistent,
+            "reason": found.reason,
+            "candidates": [asdict(each) for each in found.candidates],
+        }
+    return record
+
+
+def _convergence_record(convergence: Convergence) -> dict[str, Any]:
+    """Curves; None for the infinite error of a single tile (JSON has no infinity)."""
+    curves = asdict(convergence)
+    for which in ("mean", "log_variance"):
+        for layer, errors in curves[which].items():
+            curves[which][layer] = [round(error, 6) if math.isfinite(error) else None for error in errors]
+    return curves

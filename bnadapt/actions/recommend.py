@@ -1,0 +1,97 @@
+"""Judge a target with a task's network: which candidate to take, and what to expect."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from bnadapt.actions.summarise import class_moments_of, source_summary_of
+from bnadapt.adaptation import Recipe
+from bnadapt.data import DomainPair
+from bnadapt.data.input_change import InputChange
+from bnadapt.errors import InputError
+from bnadapt.gain import CANDIDATES, CandidateResults, SourceSummary, Verdict, judge
+from bnadapt.gain.annotation import FEWEST, measured
+from bnadapt.gain.candidates import with_odds
+from bnadapt.gain.source_summary import images_and_masks
+from bnadapt.gain.verdict import verdict_on
+from bnadapt.tasks import AdaptableTask
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict on a target, and what it rests on.
+
+    Attributes:
+        verdict: the choice among candidates.
+        results: of all candidates.
+        summary: of the source.
+    """
+
+    verdict: Verdict
+    results: CandidateResults
+    summary: SourceSummary
+
+    def choosing(self, name: str) -> "Judgement":
+        """The same, but that its user has chosen a candidate."""
+        verdict = verdict_on(self.summary, self.results, self.verdict.expected, choice=name)
+        return replace(self, verdict=verdict)
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """How statistics are estimated for the choice; all else is as in another recipe."""
+        candidate = CANDIDATES[self.verdict.choice]
+        proportions = "source"
+        if candidate.odds is not None:
+            estimated = self.results.proportions_for(candidate).best.proportions
+            proportions = with_odds(estimated, candidate.odds)
+        return replace(recipe, policy=candidate.policy, class_proportions=proportions)
+
+    @property
+    def change(self) -> InputChange:
+        """What the choice does to images of the target."""
+        return CANDIDATES[self.verdict.choice].change(self.results.level)
+
+
+def judge_target(task: AdaptableTask, data: DomainPair, tiles: int, annotated: int = 0) -> Judgement:
+    """Judge the target of a data module.
+
+    Args:
+        task: the trained network.
+        data: whose target is looked at, changed as asked for, but not as an earlier adaptation has left it.
+        tiles: to look at.
+        annotated: labelled tiles of the target's train block to score candidates on, instead of predicting; at most.
+
+    Raises:
+        InputError: there is no target, or nothing is known of the source.
+        BatchNormError: statistics cannot be estimated.
+    """
+    if tiles < 1 or annotated < 0:
+        raise InputError(f"recommend: tiles is {tiles}, annotated {annotated}; give at least 1 and 0.")
+    if task.hparams.num_classes != 2:
+        raise InputError(
+            f"recommend: the network has {task.hparams.num_classes} classes; its predictions rest on networks of two."
+        )
+    summary = task.source_summary or _measured_summary(task, data)
+    change = data.requested_change or InputChange()
+    images = torch.stack([item["image"] for item in data.unlabelled_tiles("target", tiles, change=change)])
+    verdict, results = judge(task.runner().alone(), images, summary)
+    if annotated:
+        verdict = _on_labels(data, change, annotated, results, summary)
+    return Judgement(verdict, results, summary)
+
+
+def _measured_summary(task: AdaptableTask, data: DomainPair) -> SourceSummary:
+    if data.source is None:
+        raise InputError(
+            "recommend: the checkpoint holds no summary of its source; give --data.source with masks, or add it by"
+            " bnadapt source_summary."
+        )
+    return source_summary_of(task, data, task.class_moments or class_moments_of(task, data))
+
+
+def _on_labels(
+    data: DomainPair, change: InputChange, annotated: int, results: CandidateResults, summary: SourceSummary
+) -> Verdict:
+    images, masks = images_and_masks(data.labelled_tiles("target", "train", annotated, change=change))
+    if len(images) < FEWEST:
+        raise InputError(f"recommend: --annotated needs {FEWEST} labelled tiles of the target at least; give more.")
+    return verdict_on(summary, results, measured(results, images, masks), len(images))

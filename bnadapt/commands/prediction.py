@@ -1,0 +1,77 @@
+"""Prepare what `predict` writes, so that a run that is cut off can go on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lightning.pytorch import Trainer
+
+from bnadapt.callbacks import PredictionFiles
+from bnadapt.data import DomainPair
+from bnadapt.errors import InputError
+from bnadapt.tasks import AdaptableTask
+from bnadapt.volumes.blocks import blocks_for
+from bnadapt.volumes.identity import identity_of
+from bnadapt.volumes.unfinished import Unfinished
+
+ProbabilityType = Literal["uint8", "uint16", "float16", "float32"]
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What `predict` has done.
+
+    Attributes:
+        count: images that are segmented.
+        total: images of the target.
+        blank: of those that are segmented, the ones with nothing to see.
+    """
+
+    count: int
+    total: int
+    blank: int
+
+
+def prediction_files(
+    trainer: Trainer,
+    task: AdaptableTask,
+    data: DomainPair,
+    folder: Path,
+    limit: int | None,
+    sections: list[int] | None,
+    overwrite: bool,
+    probabilities: ProbabilityType | None,
+    statistics: Mapping[str, str | None],
+) -> PredictionFiles:
+    """Writes the sections of the target, or goes on with what an earlier run of the same has left.
+
+    Args:
+        trainer: whose precision is used.
+        task: that segments.
+        data: whose target is segmented.
+        folder: for the files.
+        limit: of the number of sections, from the first.
+        sections: numbers of those that this run segments; all by default.
+        overwrite: whether to replace files of the same names.
+        probabilities: type in which they are stored.
+        statistics: `ckpt_path` and `bank` of the command.
+
+    Raises:
+        InputError: there is no target, it lies in the folder, a number is out of range, or files are there already.
+    """
+    target = data.target
+    if target is None:
+        raise InputError("predict: there is no target; give --data.target.")
+    if target.reads(folder):
+        raise InputError(f"{folder}: is read as an input; give another --output.")
+    names = [section.name for section in target.all_sections()][:limit]
+    if wrong := [number for number in sections or () if not 0 <= number < len(names)]:
+        raise InputError(f"predict: there is no section {wrong[0]}; --sections are numbers from 0 to {len(names) - 1}.")
+    blocks = blocks_for(task, data)
+    identity = identity_of(task, data, blocks, str(trainer.precision), **statistics)
+    identity |= {"probabilities": probabilities or "as fine as the images"}
+    unfinished = Unfinished(folder, identity, len(names), target.writer(folder).paths(names))
+    unfinished.check_outputs(overwrite)
+    writer = target.writer(unfinished.results)
+    return PredictionFiles(writer, unfinished, names, blocks, sections, overwrite, probabilities)
