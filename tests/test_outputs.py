@@ -13,7 +13,7 @@ import fsspec.implementations.local
 import pytest
 
 from bnadapt import files
-from bnadapt.callbacks import batchnorm_adaptation
+from bnadapt.adaptation import NetworkRunner
 from bnadapt.commands.cli import main
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write, check_writable
@@ -101,7 +101,7 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(best, refused
     def work(*arguments):
         raise AssertionError("the work has begun")
 
-    monkeypatch.setattr(batchnorm_adaptation.BatchNormAdaptation, "adapt", work)
+    monkeypatch.setattr(NetworkRunner, "adapt", work)
     (tmp_path / "file").touch()
     sentence = refused("adapt", *TARGET, "--ckpt_path", best, "--output", tmp_path / "file" / "a.ckpt")
     assert "file/a.ckpt: cannot be written" in sentence

@@ -235,7 +235,7 @@ def test_counts_below_one(refused, name):
 
 def test_images_of_different_channels(images, predict):
     imageio.v3.imwrite(images / "images" / "04.png", np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8))
-    assert "04.png: has 3 channels, 00.png 1; convert all images to the same" in predict()
+    assert "the images have 3 channels, the network takes 1; convert the images" in predict()
 
 
 def test_a_source_without_masks(images, refused):

@@ -72,12 +72,13 @@ def _restored(task: LightningModule) -> Iterator[None]:
 
 
 def _written(trainer: Trainer) -> set[Path]:
-    """The checkpoints that this training has written and kept."""
+    """The checkpoints in the folders of this training; one that it was resumed from may name files elsewhere."""
     paths: set[Path] = set()
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint):
-            paths |= {Path(each) for each in (callback.best_model_path, callback.last_model_path) if each}
-            paths |= {Path(each) for each in callback.best_k_models}
+            named = {callback.best_model_path, callback.last_model_path, *callback.best_k_models} - {""}
+            folder = Path(callback.dirpath).resolve()
+            paths |= {Path(each) for each in named if Path(each).resolve().is_relative_to(folder)}
     return {path for path in paths if path.is_file()}
 
 

@@ -141,5 +141,4 @@ def test_fit_measures_at_its_end(tmp_path):
     callbacks = ["BatchNormAdaptation", "LatentDistance"]
     options = [f"--trainer.callbacks+=bnadapt.callbacks.{name}" for name in callbacks]
     cli = main(["fit", *SMALL, *DOMAINS, *options])
-    found = next(each for each in cli.trainer.callbacks if isinstance(each, LatentDistance)).findings
-    assert {row.state for row in found.rows} == {"noise_floor", "unadapted", "adapted"}
+    assert set(cli.model.adaptation["distances"]) == {"noise_floor", "unadapted", "adapted"}

@@ -17,17 +17,24 @@ from bnadapt.tasks import SegmentationTask
 from tests.conftest import TARGET_ALONE, without, write_images
 
 KNOWN_OF_SOURCE = ("class_moments", "source_summary")
-WITHOUT_SOURCE = ["none", "adapted", "mixed", "finer", "coarser"]
+WITHOUT_SOURCE = ["none", "adapted", "mixed", "mixed-less", "full-resolution", "finer", "coarser"]
 
 
 @pytest.fixture
-def preview(tmp_path):
+def preview(tmp_path, monkeypatch):
     """Preview the target of TARGET_ALONE; gives what was seen, and the page."""
+    seen = []
+
+    def write_page(result, *more):
+        seen.append(result)
+        write_preview(result, *more)
+
+    monkeypatch.setattr("bnadapt.commands.cli.write_preview", write_page)
 
     def preview(checkpoint, *more):
         output = tmp_path / "page"
-        cli = main(["preview", *TARGET_ALONE, "--ckpt_path", str(checkpoint), "--output", str(output), *more])
-        return cli.trainer.previewed, (output / "README.md").read_text()
+        main(["preview", *TARGET_ALONE, "--ckpt_path", str(checkpoint), "--output", str(output), *more])
+        return seen[-1], (output / "README.md").read_text()
 
     return preview
 
@@ -134,8 +141,7 @@ def test_more_than_two_classes(tmp_path):
     trainer = AdaptationTrainer(logger=False, enable_progress_bar=False, enable_checkpointing=False, accelerator="cpu")
     task = SegmentationTask(num_classes=3, network_args={"base_channels": 4})
     data = DomainPair(target=Synthetic(size=48, images=6, object_size=12), intensity="dtype", tile_size=32)
-    trainer.preview(task, data, output=str(tmp_path / "page"), regions=2)
-    seen = trainer.previewed
+    seen = trainer.preview(task, data, output=str(tmp_path / "page"), regions=2)
     assert list(seen.probabilities) == WITHOUT_SOURCE
     assert seen.probabilities["none"].shape == (2, 3, 32, 32)
     assert not seen.can_be_judged
