@@ -359,6 +359,6 @@ def test_two_processes_choose_the_best_checkpoint_by_the_exact_score(tmp_path):
     callbacks = torch.load(checkpoint, weights_only=True)["callbacks"]
     (score,) = [state["best_model_score"] for state in callbacks.values() if state.get("monitor") == "val/source/iou"]
     alone = main(["validate", *without(options, "--model"), "--ckpt_path", str(checkpoint)])
-    assert len(alone.datamodule.val_dataloader().dataset) == 3
+    assert len(alone.datamodule.val_dataloader()[0].dataset) == 3
     assert score.item() == pytest.approx(alone.trainer.callback_metrics["val/source/iou"].item(), abs=1e-6)
     assert 0.4 < score.item() < 1

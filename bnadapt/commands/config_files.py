@@ -40,6 +40,8 @@ TEXTS = {
     *("authors", "license", "description", "cite"),
 }
 """Options that are texts, whatever stands there: folders called 2024 or yes, keys and classes called 1."""
+COUNTED = {"Synthetic": {"images"}}
+"""Those of them that a class takes a number for."""
 OF_SOURCE = ("source", "sources", "source_weights", "test")
 BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -120,7 +122,13 @@ def _keep_texts(node: yaml.Node, is_text: bool = False) -> bool:
         return True
     if isinstance(node, yaml.SequenceNode):
         return any([_keep_texts(each, is_text) for each in node.value])
-    return any([_keep_texts(value, key.value in TEXTS) for key, value in node.value])
+    texts = TEXTS - COUNTED.get(_class_in(node), set())
+    return any([_keep_texts(value, key.value in texts) for key, value in node.value])
+
+
+def _class_in(node: yaml.MappingNode) -> str | None:
+    """The class of `bnadapt.data` that a mapping describes, in the configs of studies."""
+    return next((value.value for key, value in node.value if key.value == "class"), None)
 
 
 set_loader(MODE, load_options, (yaml.YAMLError,))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bnadapt.errors import InputError
 from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
@@ -33,6 +34,9 @@ class Recipes(Study):
         augmentations: names, see `bnadapt.data.augmentation`.
         steps: lengths of training; each is a training of its own, with its own schedule.
         seeds: of training.
+
+    Raises:
+        InputError: a source is not one of the sets.
     """
 
     name = "recipes"
@@ -53,6 +57,8 @@ class Recipes(Study):
         steps: Sequence[int] = (200, 400, 1000, 2000, 4000),
         seeds: Sequence[int] = (1, 2, 3),
     ) -> None:
+        if unknown := [name for name in sources or () if name not in sets]:
+            raise InputError(f"study.sources: {unknown[0]} is not one of study.sets; take some of {', '.join(sets)}.")
         self.sets = sets
         self.sources = sources or list(sets)
         self.training = training
@@ -80,6 +86,8 @@ class Recipes(Study):
     def findings(self, tables: Tables) -> list[str]:
         """Which recipe is best on other data sets."""
         means = _foreign(tables.table).groupby(["augmentation", "steps"], sort=False)["iou_adapted"].mean()
+        if means.empty:
+            return []
         name, steps = means.idxmax()
         return [
             f"On other data sets, adapted, networks of {steps} steps with the augmentation {name} are best: mean IoU"

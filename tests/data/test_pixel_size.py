@@ -117,4 +117,4 @@ def test_source_and_target_are_resampled_by_what_their_files_say():
     assert pair.pixel_size_nm == 8
     assert pair.prediction_dataset().sections[0]().size == (40, 40)
     coarse = DomainPair(target, source, tile_size=16)
-    assert coarse.to_predict.sections[0]().size == (20, 20)
+    assert coarse.prediction_dataset().sections[0]().size == (20, 20)
