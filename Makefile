@@ -71,8 +71,8 @@ tensorboard: $(READY) ## open all runs in TensorBoard
 test: $(READY) ## run the tests, in as many processes as there are cores
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal
 
-test-slow: $(READY) ## run the long tests too
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+test-slow: $(READY) ## run the long tests too, property tests on examples that are drawn anew
+	$(BIN)/python -m pytest --hypothesis-profile free --numprocesses auto --dist worksteal
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Small images and networks that every test may use."""
 
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import settings
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each process of tests, and for those that it starts
@@ -18,6 +20,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each process of tests, and
 from bnadapt.__main__ import run
 from bnadapt.commands.cli import main
 from bnadapt.data import Synthetic
+
+settings.register_profile("fixed", derandomize=True, database=None, deadline=None)  # the same examples every time
+settings.register_profile("free", deadline=None, print_blob=True)  # by --hypothesis-profile free
+settings.load_profile("fixed")
 
 needs_em_data = pytest.mark.skipif(
     not os.environ.get("BNADAPT_DATA"), reason="BNADAPT_DATA names no folder with the EM data sets"
@@ -163,6 +169,9 @@ class NetworkWithoutBatchNorm(torch.nn.Sequential):
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    """Networks this small gain nothing from a second one."""
+def _one_thread_and_the_same_draws():
+    """Networks this small gain nothing from a second thread; no test depends on what others have drawn before."""
     torch.set_num_threads(1)
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002, for libraries that draw from it
+    random.seed(0)

@@ -1,5 +1,6 @@
 """Measure the class moments of a source."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import reduce
@@ -12,7 +13,7 @@ from torch.nn import functional
 from bnadapt.batchnorm.class_moments import ClassMoments
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
-from bnadapt.batchnorm.outputs import MOST_CLASSES, bins_of, margins, output_bins
+from bnadapt.batchnorm.outputs import MOST_CLASSES, bins_of, boundaries, margins, output_bins
 from bnadapt.batchnorm.watching import watched
 
 POOLINGS = {1: functional.adaptive_avg_pool1d, 2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
@@ -110,7 +111,12 @@ class _Batch:
         calls = [ClassMoments({layer: m}, {layer: v}, {layer: w}, none) for layer, m, v, w in self.found]
         own = ClassMoments({}, {}, {}, pixels)
         if isinstance(logits, Tensor) and logits.shape == self.shares.shape:
-            own = replace(own, margin=self._margin(logits), outputs=self._outputs(logits))
+            own = replace(
+                own,
+                margin=self._margin(logits),
+                outputs=self._outputs(logits),
+                boundaries=_share(*boundaries(logits).tolist()),
+            )
         return reduce(ClassMoments.merged, calls, own)
 
     def _margin(self, logits: Tensor) -> float:
@@ -140,6 +146,10 @@ class _Batch:
             pool = POOLINGS[len(size)] if size else lambda shares, _: shares.flatten(2).mean(2)
             self.pooled[size] = pool(self.shares, size)
         return self.pooled[size]
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
 
 
 def _of_all_processes(parts: list[ClassMoments], group: distributed.ProcessGroup | None) -> list[ClassMoments]:

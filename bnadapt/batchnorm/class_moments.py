@@ -29,8 +29,9 @@ class ClassMoments:
         variance: (K, C) float64 by layer name.
         weight: (K,) float64 by layer name, how many positions they rest on.
         pixels: (K,) float64, labelled pixels of every class.
-        margin: mean difference between the greatest two logits over these pixels, which tells how sharp the network is;
-            NaN if it gives no logits.
+        margin: mean difference between the greatest two logits over these pixels, the scale of the logits; NaN if the
+            network gives none.
+        boundaries: share of the pairs of neighbouring pixels that are predicted as different classes; NaN likewise.
         outputs: (K, B) float64, labelled pixels of every class by `bnadapt.batchnorm.outputs.output_bins`; None if the
             network gives no logits, or those of too many classes.
 
@@ -47,6 +48,7 @@ class ClassMoments:
     pixels: Tensor
     margin: float = math.nan
     outputs: Tensor | None = None
+    boundaries: float = math.nan
 
     @property
     def proportions(self) -> Tensor:
@@ -79,10 +81,9 @@ class ClassMoments:
             share = (weight1 / weight[layer].clamp(min=torch.finfo(torch.float64).tiny)).unsqueeze(1)
             mean[layer], variance[layer] = mixed(mean1, variance1, mean2, variance2, share)
         pixels = self.pixels + other.pixels
-        margins = [float(each.pixels.sum()) * each.margin for each in (self, other) if each.pixels.any()]
-        margin = sum(margins) / float(pixels.sum()) if margins else math.nan
-        known = [each.outputs for each in (self, other) if each.outputs is not None]
-        return ClassMoments(mean, variance, weight, pixels, margin, sum(known) if known else None)
+        outputs = [each.outputs for each in (self, other) if each.outputs is not None]
+        margin, boundaries = (self._mean_with(other, name) for name in ("margin", "boundaries"))
+        return ClassMoments(mean, variance, weight, pixels, margin, sum(outputs) if outputs else None, boundaries)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain dictionaries of tensors, for a checkpoint; float32, which is half as large and exact enough."""
@@ -92,6 +93,7 @@ class ClassMoments:
             "weight": dict(self.weight),
             "pixels": self.pixels,
             "margin": self.margin,
+            "boundaries": self.boundaries,
             **({} if self.outputs is None else {"outputs": self.outputs.float()}),
         }
 
@@ -101,7 +103,8 @@ class ClassMoments:
         parts = ({layer: each.double() for layer, each in state[part].items()} for part in ("mean", "variance"))
         outputs = state.get("outputs")
         outputs = None if outputs is None else outputs.double()
-        return cls(*parts, dict(state["weight"]), state["pixels"], state["margin"], outputs)
+        boundaries = state.get("boundaries", math.nan)
+        return cls(*parts, dict(state["weight"]), state["pixels"], state["margin"], outputs, boundaries)
 
     def save(self, path: str | Path) -> None:
         """Write as safetensors; a file that is there is replaced once all is written.
@@ -112,7 +115,7 @@ class ClassMoments:
         state = self.state_dict()
         tensors = {f"{layer}/{part}": each for part in PARTS for layer, each in state[part].items()}
         tensors |= {name: state[name] for name in ("pixels", "outputs") if name in state}
-        write_tensors(path, tensors, {"layers": list(self.mean), "margin": self.margin})
+        write_tensors(path, tensors, {"layers": list(self.mean), **{name: state[name] for name in NUMBERS}})
 
     @classmethod
     def load(cls, path: str | Path) -> "ClassMoments":
@@ -126,7 +129,7 @@ class ClassMoments:
             layers = metadata["layers"]
             state = {part: {layer: tensors[f"{layer}/{part}"] for layer in layers} for part in PARTS}
             state |= {name: tensors[name] for name in ("pixels", "outputs") if name in tensors}
-            return cls.from_state_dict({**state, "margin": metadata["margin"]})
+            return cls.from_state_dict(state | {name: metadata[name] for name in NUMBERS if name in metadata})
         except (KeyError, TypeError) as error:
             raise BatchNormError(f"{path}: cannot be read as class moments ({error}); check the path.") from error
 
@@ -146,11 +149,19 @@ class ClassMoments:
                 f" {channels.get(differing[0], 'none')} here. Measure them with this network."
             )
 
+    def _mean_with(self, other: "ClassMoments", name: str) -> float:
+        """Mean of a number over the labelled pixels of both."""
+        parts = [(float(each.pixels.sum()), getattr(each, name)) for each in (self, other) if each.pixels.any()]
+        return (
+            sum(pixels * number for pixels, number in parts) / sum(pixels for pixels, _ in parts) if parts else math.nan
+        )
+
     def _of(self, layer: str) -> tuple[Tensor, Tensor, Tensor]:
         return self.mean[layer], self.variance[layer], self.weight[layer]
 
 
 PARTS = ("mean", "variance", "weight")
+NUMBERS = ("margin", "boundaries")
 
 
 @dataclass(frozen=True, eq=False)

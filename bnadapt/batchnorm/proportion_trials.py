@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bnadapt.batchnorm.class_moments import ClassMoments, ProportionCorrection
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import StatisticsError
-from bnadapt.batchnorm.outputs import bins_of, hellinger, mismatch_by_class, mixture_weights, output_bins
+from bnadapt.batchnorm.outputs import bins_of, boundaries, hellinger, mismatch_by_class, mixture_weights, output_bins
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
 from bnadapt.batchnorm.propagation import OnePass
@@ -28,6 +28,7 @@ class ProportionCandidate:
         distance: 0 to 1, Hellinger distance of its outputs from those of the source's classes in the proportions q:
             which two classes come first at a pixel, and by what margin of logits.
         mismatch: 0 to 1, the same with equal weight for the pixels of every predicted class.
+        boundaries: share of the pairs of neighbouring pixels that it predicts as different classes.
     """
 
     proportions: tuple[float, ...]
@@ -35,6 +36,7 @@ class ProportionCandidate:
     likeliest: tuple[float, ...]
     distance: float
     mismatch: float
+    boundaries: float
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,13 @@ class ProportionTrials:
 
     def _candidate(self, proportions: tuple[float, ...]) -> ProportionCandidate:
         classes = len(proportions)
-        counts = torch.zeros(bins_of(classes), dtype=torch.float64)
+        correction = ProportionCorrection(self.moments, proportions)
+        total = torch.zeros(bins_of(classes) + 2, dtype=torch.float64)
         for batch in self.images:
-            bins = output_bins(self._logits(batch, ProportionCorrection(self.moments, proportions)))
-            counts += torch.bincount(bins.flatten(), minlength=len(counts)).cpu()
-        counts = self.processes.summed(counts)
+            logits = self._logits(batch, correction)
+            bins = torch.bincount(output_bins(logits).flatten(), minlength=bins_of(classes)).cpu()
+            total += torch.cat([bins, boundaries(logits)])
+        counts, (different, pairs) = self.processes.summed(total).split([bins_of(classes), 2])
         observed = (counts / counts.sum()).view(classes, -1)
         expected = (torch.tensor(proportions, dtype=torch.float64) @ self._by_class).view(classes, -1)
         return ProportionCandidate(
@@ -98,6 +102,7 @@ class ProportionTrials:
             tuple(mixture_weights(observed.flatten(), self._by_class).tolist()),
             hellinger(observed, expected),
             mismatch_by_class(observed, expected),
+            float(different / pairs.clamp(min=1)),
         )
 
     def _logits(self, batch: Tensor, correction: ProportionCorrection) -> Tensor:

@@ -29,6 +29,10 @@ WORSE = 0.02  # in distance, up to which an explanation is about as good
 LIKELIER = 1.4  # factor by which the source must make an explanation likelier than its rivals
 BETTER = 0.4  # part of the source's mismatch that an estimate may leave
 FEWEST_TILES = 4  # that have two halves
+NO_BACKGROUND = "the estimate leaves nothing of the background"
+NOISY = 3.5  # times as many boundaries as in the source, from which on a segmentation follows noise
+ALONE = 0.25  # distance up to which one class explains what is noise otherwise
+CLEARLY = 1.5  # factor by which it must do so better than several classes do
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class ProportionEstimate:
         best: the estimate: of several that explain the outputs the one that the source makes likeliest; if it is not to
             be acted on, the candidate of the least mismatch.
         range: (K, 2), least and greatest share of every class in the estimate, the estimates of two halves of the
-            tiles, and other explanations of the outputs.
+            tiles, the likeliest explanation of the outputs and its rivals.
         reason: why the estimate is not to be acted on, as a clause; None if it is.
     """
 
@@ -54,12 +58,16 @@ class ProportionEstimate:
     @property
     def consistent(self) -> bool:
         """Whether the estimate explains what the network puts out."""
-        return self.best.distance <= CONSISTENT
+        return self.reason is None or self.best.distance <= CONSISTENT
 
     @property
     def chosen(self) -> ProportionCandidate:
         """What statistics are to be corrected for: the estimate, or with a reason not to the source's proportions."""
         return self.best if self.reason is None else self.source
+
+
+Explanation = tuple[ProportionCandidate, Sequence[ProportionCandidate], str | None]
+"""The likeliest explanation of the outputs, others that are about as good, and the reason not to act on it."""
 
 
 def estimate_proportions(
@@ -78,11 +86,15 @@ def estimate_proportions(
     the two agree at the right q. The search starts from several q, of which one class dominates or is rare, and goes
     on to the proportions that the outputs are likeliest of, as long as they agree better.
 
+    A target of one class alone lacks the pixels near boundaries that the source has, so that no proportions explain
+    its outputs closely. It is recognised by a segmentation at the source's proportions that follows noise, with more
+    than three times as many boundaries as in the source, while one class explains the outputs far better than several.
+
     There is a reason not to act on the estimate if it does not explain the outputs; if another explains them as well,
     as for a target of a single class, and the source does not make it clearly less likely; if it leaves nothing of
-    class 0, the background; if it explains them not
-    much better, class by class, than the source's proportions do; and if the estimates of two halves of the tiles
-    differ by more than half of what their common one differs from the source.
+    class 0, the background; if it explains them not much better, class by class, than the source's proportions do; and
+    if the estimates of two halves of the tiles differ by more than half of what their common one differs from the
+    source.
 
     Args:
         network: with BatchNorm layers that hold the source's statistics.
@@ -115,16 +127,17 @@ def estimate_proportions(
     trials = ProportionTrials(network, images, moments, policy or Policy(), forward or network, processes)
     source = trials(moments.proportions.tolist())
     found = _found(trials, source)
-    best, rivals, reason = _most_credible(found, source)
+    is_noise = source.boundaries > NOISY * moments.boundaries
+    first, rivals, reason = (is_noise and _one_class(found, source)) or _most_credible(found, source)
     halves: list[ProportionCandidate] = []
     if reason is None and tiles < FEWEST_TILES:
         reason = f"{tiles} tiles are too few to compare two halves of them"
     elif reason is None:
-        halves = [_refined(half, half(best.proportions)) for half in trials.halves()]
-        reason = _disagreement(halves, best, source)
-    if reason is not None:
-        best = min(found, key=lambda each: each.mismatch)
-    shares = zip(*(each.proportions for each in (best, *rivals, *halves)), strict=True)
+        starts = first.proportions, source.proportions
+        halves = [min((_refined(half, half(each)) for each in starts), key=_distance) for half in trials.halves()]
+        reason = _disagreement(halves, first, source)
+    best = first if reason is None else min(found, key=lambda each: each.mismatch)
+    shares = zip(*(each.proportions for each in (best, first, *rivals, *halves)), strict=True)
     limits = [(min(each), max(each)) for each in shares]
     return ProportionEstimate(list(trials.tried.values()), source, best, limits, reason)
 
@@ -179,9 +192,21 @@ def _refined(trials: ProportionTrials, candidate: ProportionCandidate) -> Propor
     return candidate
 
 
-def _most_credible(
-    found: Sequence[ProportionCandidate], source: ProportionCandidate
-) -> tuple[ProportionCandidate, Sequence[ProportionCandidate], str | None]:
+def _one_class(found: Sequence[ProportionCandidate], source: ProportionCandidate) -> Explanation | None:
+    """The class that the source makes likeliest, if one alone explains the outputs clearly better than several."""
+    alone = len(source.proportions) - 1
+    several = min((each.distance for each in found if _absent(each) < alone), default=math.inf)
+    limit = min(ALONE, several / CLEARLY)
+    good = [each for each in found if _absent(each) == alone and each.distance <= limit]
+    if not good:
+        return None
+    first, *others = sorted(good, key=lambda each: _divergence(each, source))
+    if others and not _is_likelier(first, others[0], source):
+        return first, others, "others explain what the network puts out about as well"
+    return first, others, NO_BACKGROUND if first.proportions[0] < ABSENT else None
+
+
+def _most_credible(found: Sequence[ProportionCandidate], source: ProportionCandidate) -> Explanation:
     """The explanation of the outputs that the source makes likeliest.
 
     One from which no class is absent goes before any other: a network that is adapted as if there was one class alone
@@ -205,7 +230,7 @@ def _most_credible(
     elif is_doubtful or good[0].distance > _about(found[0].distance):
         reason = "others may explain what the network puts out"
     elif first.proportions[0] < ABSENT:
-        reason = "the estimate leaves nothing of the background"
+        reason = NO_BACKGROUND
     elif first.mismatch > BETTER * source.mismatch:
         reason = "the source's explain what the network puts out nearly as well"
     else:

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from bnadapt.batchnorm import estimate_proportions, measure_class_moments
+from bnadapt.batchnorm import ClassMoments, adapt, estimate_proportions, measure_class_moments
 from bnadapt.batchnorm.outputs import hellinger, mixture_weights
+from bnadapt.networks import UNet
 from tests.batchnorm.closed_form import setting
 
 TWO, THREE, FOUR = (0.0, 2.0), (0.0, 2.0, 4.0), (0.0, 2.0, 4.0, 6.0)
@@ -93,6 +94,52 @@ def test_images_without_any_boundary_change_nothing():
     assert found.chosen is found.source
 
 
+@pytest.fixture(scope="module")
+def small_unet():
+    """A small U-Net trained for a moment on dark objects, and its class moments; real boundaries, several layers."""
+    torch.manual_seed(0)
+    network = UNet(num_classes=2, base_channels=4)
+    images, masks = of_blobs(0.3, 0)
+    optimizer = torch.optim.AdamW(network.parameters(), 0.02)
+    for step in range(60):
+        chosen = slice(8 * (step % 4), 8 * (step % 4) + 8)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(images[chosen]), masks[chosen]).backward()
+        optimizer.step()
+    network.eval()
+    adapt(network, images)
+    return network, measure_class_moments(network, [(images, masks)])
+
+
+def of_blobs(foreground, seed, count=32):
+    """Images (count, 1, 48, 48) of dark round objects in noise, and their masks (count, 48, 48)."""
+    generator = torch.Generator().manual_seed(seed)
+    field = nn.functional.avg_pool2d(torch.randn(count, 1, 64, 64, generator=generator), 17, 1)
+    field = nn.functional.avg_pool2d(field, 5, 1, 2, count_include_pad=False)
+    masks = (field > field.flatten().quantile(1 - foreground)) if foreground else torch.zeros_like(field)
+    images = 0.2 * torch.randn(masks.shape, generator=generator) - masks.float()
+    return images, masks[:, 0].long()
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.0, 3.0])
+def test_a_target_without_foreground_and_so_without_boundaries_is_recognised(small_unet, gain):
+    network, moments = small_unet
+    images, _ = of_blobs(0.0, 1, 8)
+    found = estimate_proportions(network, [gain * (images + 0.3)], moments)
+    assert (found.reason, found.consistent) == (None, True)
+    assert found.chosen.proportions[1] < 0.01
+    assert found.chosen.predicted[1] < 0.05 < found.source.predicted[1]
+
+
+def test_without_boundaries_of_the_source_it_is_left_alone(small_unet):
+    """As in checkpoints of earlier versions."""
+    network, moments = small_unet
+    state = moments.state_dict()
+    del state["boundaries"]
+    found = estimate_proportions(network, [of_blobs(0.0, 1, 8)[0]], ClassMoments.from_state_dict(state))
+    assert found.chosen is found.source
+
+
 def test_nothing_is_changed():
     target = setting(TWO, COMMON, (0.9, 0.1))
     before = {name: each.clone() for name, each in target.network.state_dict().items()}
@@ -119,6 +166,7 @@ def test_logits_that_are_not_numbers_are_refused():
 
 
 LAYOUTS = [TWO, (0.0, 1.4), THREE, (0.0, 1.5, 5.0), (1.0, 0.0, 3.0), FOUR, (0.0, 1.5, 4.0, 5.5)]
+GAIN = {(1.0, 0.0, 3.0): 0.3}  # two of the classes overlap, so that explanations without one of them are rivals
 SOURCES = {
     2: [COMMON, EVEN, (0.95, 0.05)],
     3: [(0.6, 0.3, 0.1), (0.34, 0.33, 0.33), (0.8, 0.15, 0.05)],
@@ -150,9 +198,9 @@ MAPS = [(1.7, 3.0), (0.5, -2.0), (1.0, 0.0), (3.0, -20.0)]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("centres", LAYOUTS, ids=str)
-def test_they_never_do_harm_and_mostly_make_it_right(centres):
+def test_they_never_do_harm_are_right_where_acted_on_and_mostly_are(centres):
     """Against statistics that are not corrected, over sources, targets, maps of intensities and three seeds."""
-    gains, losses = [], []
+    gains, losses, acted = [], [], []
     for number, (source, target) in enumerate((s, t) for s in SOURCES[len(centres)] for t in TARGETS[len(centres)]):
         for seed in range(3):
             shares = [float(share) for share in target]
@@ -162,5 +210,8 @@ def test_they_never_do_harm_and_mostly_make_it_right(centres):
             chosen = made.accuracy(found.chosen.proportions)
             gains.append(chosen - plain)
             losses.append(right - chosen)
+            acted += [right - chosen] if found.reason is None else []
     assert min(gains) > -WITHIN
-    assert sum(gains) / sum(gain + loss for gain, loss in zip(gains, losses, strict=True)) > 0.75
+    assert max(acted) < WITHIN
+    possible = sum(gain + loss for gain, loss in zip(gains, losses, strict=True))
+    assert sum(gains) / possible > GAIN.get(centres, 0.75)

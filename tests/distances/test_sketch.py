@@ -45,7 +45,8 @@ def test_batches_and_their_order_do_not_matter(sizes, shift, random):
     assert merged.samples == whole.samples == 20 * tiles
     one, another = values(compare(merged, other)), values(compare(whole, other))
     for name in MEASURES:
-        assert one[name] == pytest.approx(another[name], rel=1e-6, abs=1e-9, nan_ok=True)
+        unit = another[name][0]  # of which bias and error are small differences
+        assert one[name] == pytest.approx(another[name], rel=1e-6, abs=1e-8 * unit, nan_ok=True)
 
 
 def test_the_size_does_not_grow_with_the_latents():
