@@ -229,7 +229,6 @@ class NetworkRunner:
             return estimate(
                 self.network,
                 target,
-                pick="image",
                 propagation=recipe.propagation,
                 policy=recipe.policy,
                 until=recipe.until,
@@ -244,9 +243,8 @@ class NetworkRunner:
         Raises:
             BatchNormError: as `bnadapt.batchnorm.measure_class_moments`.
         """
-        pairs = ((batch["image"], batch["mask"]) for batch in labelled)
         with self.source_bank.applied(self.network):
-            return measure_class_moments(self.network, pairs, classes, forward=self.forward, group=self.group)
+            return measure_class_moments(self.network, labelled, classes, forward=self.forward, group=self.group)
 
     def correction(
         self, target: Batches, recipe: Recipe, moments: ClassMoments | None
