@@ -24,7 +24,7 @@ LAYERS = (
     ("tasks",),
     ("volumes",),
     ("actions", "exchange"),
-    ("callbacks",),
+    ("callbacks", "api"),
     ("experiments",),
     ("studies",),
     ("commands",),

@@ -49,8 +49,8 @@ def labelled_batches_of(batches: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
     """Images (N, C, ...) and masks (N, ...) of classes, int64.
 
     Args:
-        batches: tuples that begin with images and masks, or mappings that have them under `image` and `mask`; masks
-            (N, ...) or (N, 1, ...) of any integer type.
+        batches: tuples that begin with images and masks, or mappings that have them under `image` and `mask`. Masks
+            may be (N, 1, ...), and images of one channel (N, ...) like their masks.
 
     Raises:
         StatisticsError: a batch has no masks, or others than one for each of its images.
@@ -64,6 +64,8 @@ def labelled_batches_of(batches: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
         images = _checked(_picked(batch, None), number)
         if masks.ndim == images.ndim and masks.shape[1] == 1:
             masks = masks.squeeze(1)
+        if masks.shape == images.shape:
+            images = images.unsqueeze(1)
         if len(masks) != len(images) or masks.ndim != images.ndim - 1:
             raise StatisticsError(
                 f"Batch {number} has images of shape {tuple(images.shape)} and masks of shape {tuple(masks.shape)};"
