@@ -30,7 +30,11 @@ def test_pages_have_what_they_are_made_of(site):
     commands = unescape((site / "commands" / "index.html").read_text())
     for command in COMMANDS:
         assert f"usage: bnadapt {command}" in commands or command == "study"
-    assert "bnadapt.batchnorm.UntilConverged" in (site / "python" / "index.html").read_text()
+    python = (site / "python" / "index.html").read_text()
+    assert "bnadapt.batchnorm.UntilConverged" in python
+    assert (
+        python.index("bnadapt.recommend") < python.index("bnadapt.adapt(") < python.index("pixels as the network sees")
+    )
 
 
 def test_links_lead_somewhere(site):

@@ -72,11 +72,11 @@ def distances(
 
     Examples:
         >>> import torch
-        >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+        >>> network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4))
         >>> source, target = torch.randn(2, 16, 1, 32, 32)
-        >>> found = distances(network, source, target + 3, measures=["energy"])
-        >>> [row.layer for row in found.of("energy", "unadapted")]
-        ['1']
+        >>> apart = distances(network, source, target + 3, measures=["energy"])
+        >>> apart.layers, sorted(apart.table().state)
+        (['1'], ['noise_floor', 'unadapted'])
     """
     chosen = measures_named(measures)
     given = GivenNetwork.of(network)
