@@ -32,9 +32,8 @@ def test_pages_have_what_they_are_made_of(site):
         assert f"usage: bnadapt {command}" in commands or command == "study"
     python = (site / "python" / "index.html").read_text()
     assert "bnadapt.batchnorm.UntilConverged" in python
-    assert (
-        python.index("bnadapt.recommend") < python.index("bnadapt.adapt(") < python.index("pixels as the network sees")
-    )
+    headings = re.findall(r'<h\d id="(bnadapt[^"]*)"', python)
+    assert headings[:3] == ["bnadapt.api.recommend", "bnadapt.api.adapt", "bnadapt.api.distances"]
 
 
 def test_links_lead_somewhere(site):

@@ -6,8 +6,8 @@ loaded to the GPU if there is one. It is left as it was.
 **Images** are one of
 
 - *pixels as the network sees them*, scaled as in its training: a tensor or array (N, C, H, W), or (N, H, W) of one
-  channel; or any iterable of batches, such as a DataLoader. A batch is a tensor, a tuple that has one first, or a
-  mapping that has one under `image`;
+  channel; or a batch, or any iterable of batches, such as a DataLoader. A batch is a tensor, a tuple that has one
+  first, or a mapping that has one under `image`;
 - *pixels as files hold them*: the path of a folder of images, or of a volume (TIFF, HDF5, Zarr, NumPy, MRC); a domain
   of `bnadapt.data`; or, for a checkpoint, an array of integers. They are scaled and resampled as the checkpoint says;
   for a network without one, integers are divided by their type's greatest value.
@@ -139,8 +139,7 @@ class GivenNetwork:
                 data.labelled_tiles("source", "train", LABELLED_TILES),
                 data.labelled_tiles("source", held_out, SUMMARY_TILES),
             )
-        given = [images] if isinstance(images, Mapping) or _is_pair(images) else images
-        pairs = ({"image": image, "mask": mask} for image, mask in labelled_batches_of(given))
+        pairs = ({"image": image, "mask": mask} for image, mask in labelled_batches_of(_listed(images)))
         training = list(beginning(pairs, LABELLED_TILES))
         return LabelledImages(training, list(beginning(training, SUMMARY_TILES)))
 
@@ -244,7 +243,7 @@ def stacked(batches: Batches, count: int, name: str) -> Tensor:
 
 
 def _seen(images: Any) -> Iterator[Tensor]:
-    return map(_with_channel, batches_of(_with_channel(images) if isinstance(images, Tensor) else images))
+    return map(_with_channel, batches_of(_with_channel(images) if isinstance(images, Tensor) else _listed(images)))
 
 
 def _with_channel(images: Tensor) -> Tensor:
@@ -252,9 +251,11 @@ def _with_channel(images: Tensor) -> Tensor:
     return images.unsqueeze(1) if images.ndim == 3 else images
 
 
-def _is_pair(images: Any) -> bool:
-    """Whether it is one batch: a tuple of images and masks."""
-    return isinstance(images, tuple) and len(images) >= 2 and all(isinstance(each, Tensor) for each in images)
+def _listed(images: Any) -> Any:
+    """Batches; a single one, that is a mapping or a tuple of images and masks, in a list."""
+    is_pair = isinstance(images, tuple) and len(images) > 1 and isinstance(images[1], Tensor)
+    is_pair = is_pair and not images[1].is_floating_point()  # two tensors of images are two batches
+    return [images] if is_pair or isinstance(images, Mapping) else images
 
 
 def _is_integer(images: Any) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.exchange.archives import check_archive, is_inside
-from bnadapt.exchange.importing import Foreign
+from bnadapt.exchange.importing import ImportedNetwork
 from bnadapt.exchange.state_dicts import fitted, read_weights
 from bnadapt.networks.trust import accepted, outline
 
@@ -25,7 +25,7 @@ def is_package(path: Path) -> bool:
     return path.suffix == ".zip" or path.name.endswith(("rdf.yaml", "bioimageio.yaml"))
 
 
-def read_package(path: Path, trusted: str | None, intensity: IntensityName | None) -> Foreign:
+def read_package(path: Path, trusted: str | None, intensity: IntensityName | None) -> ImportedNetwork:
     """The network of a package.
 
     Args:
@@ -46,7 +46,7 @@ def read_package(path: Path, trusted: str | None, intensity: IntensityName | Non
     if (tensors := outline(parameters)) is not None:
         fitted(weights, tensors)
     is_ours = _call(model.weights.pytorch_state_dict.architecture) == OURS
-    return Foreign(
+    return ImportedNetwork(
         **parameters,
         weights=weights,
         intensity=intensity or (_own_intensity(model) if is_ours else None) or _intensity(path, tensor.preprocessing),

@@ -117,6 +117,8 @@ def test_images_may_be_anything_with_batches(target):
         (part[:, 0] for part in parts),
         [(part, None) for part in parts],
         [{"image": part, "number": 3} for part in parts],
+        {"image": target},
+        (target, torch.zeros(16, 32, 32, dtype=torch.uint8)),
         DataLoader(TensorDataset(target), batch_size=8),
     ):
         assert same(bnadapt.adapt(Segmenter(), images).bank, expected)
