@@ -78,7 +78,7 @@ def adapt_to_target(
 
 
 def adapted_files(path: Path) -> list[Path]:
-    """What `save_adapted` writes: the checkpoint, its bank of statistics, the record of the adaptation."""
+    """Files that `save_adapted` writes: the checkpoint, its bank of statistics, the record of the adaptation."""
     return [path, path.with_suffix(".safetensors"), path.with_suffix(".json")]
 
 

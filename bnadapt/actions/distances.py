@@ -80,7 +80,7 @@ def latent_findings(
 
 
 def _names(source: str, target: str) -> dict[str, str]:
-    """What sentences call two domains: their names, if these tell them apart."""
+    """Names of two domains for sentences; their roles are added where both have the same."""
     if source != target:
         return {"source": source, "target": target}
     return {"source": f"{source} (source)", "target": f"{target} (target)"}

@@ -70,7 +70,7 @@ def _write_like(export: Export, folder: Path, path: Path) -> None:
 
 
 def report_on(path: Path) -> Any:
-    """What bioimageio.core's test of a package says, for all of its weights."""
+    """Report of bioimageio.core's test of a package, for all of its weights."""
     from bioimageio.core import test_description
 
     return test_description(path, devices=["cpu"])

@@ -104,8 +104,8 @@ def network_parameters(path: Path, model: Any, requested: str | None, option: st
     channels, classes = (_channels(each) for each in (model.inputs[0], model.outputs[0]))
     parameters = {"network": name, "network_args": arguments, "in_channels": channels, "num_classes": max(2, classes)}
     if name == OURS:
-        own = {"network_args": arguments.pop("arguments", None)} | arguments
-        parameters = {key: own.get(key) for key in parameters}
+        described = {"network_args": arguments.pop("arguments", None)} | arguments
+        parameters = {key: described.get(key) for key in parameters}
     parameters = accepted(parameters, path, requested, option)
     if not hasattr(architecture, "import_from"):
         _unpack(path, architecture)
@@ -155,10 +155,10 @@ def _intensity(path: Path, steps: list[Any]) -> IntensityName:
                 return "percentile"
             case "scale_linear" if _divides_by_type(step.kwargs):
                 return "dtype"
-    told = ", ".join(step.id for step in steps if step.id != "ensure_dtype") or "nothing"
+    operations = ", ".join(step.id for step in steps if step.id != "ensure_dtype") or "nothing"
     raise InputError(
-        f"{path}: normalises by {told}, for which there is no scaling of the same effect here; give --intensity: how"
-        " the images were scaled that the network was trained on (zscore, percentile, dtype or dataset)."
+        f"{path}: normalises by {operations}, for which there is no scaling of the same effect here; give --intensity:"
+        " how the images were scaled that the network was trained on (zscore, percentile, dtype or dataset)."
     )
 
 
@@ -168,8 +168,8 @@ def _divides_by_type(numbers: Any) -> bool:
 
 
 def _channels(tensor: Any) -> int:
-    found = [axis for axis in tensor.axes if axis.type == "channel"]
-    return len(found[0].channel_names) if found else 1
+    channels = [axis for axis in tensor.axes if axis.type == "channel"]
+    return len(channels[0].channel_names) if channels else 1
 
 
 def _pixel_size(tensor: Any) -> float | None:

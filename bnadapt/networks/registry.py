@@ -102,7 +102,7 @@ def _maker(name: str) -> Callable[..., nn.Module]:
         return partial(SegmentationModel, name.removeprefix(SMP))
     module, _, attribute = name.rpartition(".")
     try:
-        found = getattr(import_module(module), attribute)
+        network = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         near = get_close_matches(name, [*NETWORKS, "smp/unet", "smp/unetplusplus", "smp/fpn"], 1)
         raise InputError(
@@ -110,9 +110,9 @@ def _maker(name: str) -> Callable[..., nn.Module]:
             + (f"Did you mean {near[0]}? Else give" if near else "Give")
             + " `unet`, `smp/ARCHITECTURE` such as `smp/unetplusplus`, or the import path of a class of your own."
         ) from error
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+    if not (isinstance(network, type) and issubclass(network, nn.Module)):
         raise InputError(f"network {name}: is no class of torch.nn.Module; give the import path of one.")
-    return found
+    return network
 
 
 def _taken(make: Callable[..., nn.Module], **arguments: int) -> dict[str, int]:
