@@ -3,8 +3,10 @@
 All that adapts or measures goes through `NetworkRunner`: actions, and so commands and callbacks, and experiments.
 """
 
+import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -12,7 +14,9 @@ from torch import Tensor, distributed, nn
 
 from bnadapt.batchnorm import (
     Bank,
+    BatchNormError,
     ClassMoments,
+    Convergence,
     Estimate,
     Policy,
     PropagationName,
@@ -26,6 +30,7 @@ from bnadapt.batchnorm import (
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.distances import LatentStates, Sketch, Sketching, latent_spaces
 
+log = logging.getLogger(__name__)
 Batches = Iterable[Mapping[str, Tensor]]
 """Batches with `image` (N, C, H, W) and, to tell apart what several processes see, `number` (N,) of every tile."""
 LABELLED_TILES, SCANNED_TILES = 64, 8
@@ -36,20 +41,26 @@ ClassProportions = Literal["source", "estimated"] | list[float]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How BatchNorm statistics are re-estimated; see `bnadapt.batchnorm.estimate`.
+    """How BatchNorm statistics are re-estimated: the settings of `bnadapt.adapt`, of the command and of the callback.
 
     Args:
-        policy: how much of the source's statistics stays, and in which layers; full replacement by default.
-        propagation: `one_pass` or `layer_consistent`.
-        until: standard error at which to stop reading; by default all tiles are read.
-        class_proportions: of the target. With others than the source's, statistics are corrected for the difference.
-            None leaves it to who has the recipe.
+        policy: how much of the source's statistics stays, and in which layers; full replacement of all by default.
+        propagation: `one_pass` (every layer normalises by the batch at hand), or `layer_consistent` (by its statistics
+            over all tiles; exact, holds all tiles in memory).
+        until: standard error of the statistics at which to stop reading; by default all tiles are read.
+        class_proportions: of the target: `source` if they are the source's, `estimated`, or shares of the classes, such
+            as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default `estimated` where
+            class moments of the source are known, and `source` where they are not or the estimate fails.
+
+    Examples:
+        >>> Recipe(policy=Policy(source_weight=0.5), class_proportions="source").propagation
+        'one_pass'
     """
 
     policy: Policy = field(default_factory=Policy)
     propagation: PropagationName = "one_pass"
     until: UntilConverged | None = None
-    class_proportions: ClassProportions | None = "source"
+    class_proportions: ClassProportions | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,40 @@ class AdaptedStatistics:
     def bank(self) -> Bank:
         """The adapted statistics."""
         return self.estimate.bank
+
+    def record(self, recipe: Recipe) -> dict[str, Any]:
+        """What was done by a recipe, and how well the statistics are known, in plain types."""
+        return {
+            "tiles": self.estimate.tiles,
+            "pixels": self.estimate.pixels,
+            "propagation": recipe.propagation,
+            "policy": recipe.policy.record(),
+            "source_weight": recipe.policy.weight(self.estimate.tiles),
+            "until": asdict(recipe.until) if recipe.until else None,
+            "converged": self.estimate.converged,
+            "convergence": _convergence_record(self.estimate.convergence),
+            "batchnorm_layers": len(self.bank.mean),
+            "class_proportions": self._proportions_record(),
+        }
+
+    def _proportions_record(self) -> dict[str, Any] | None:
+        """Class proportions of source and target, and how they were estimated; None if they are the source's."""
+        if self.correction is None:
+            return None
+        record: dict[str, Any] = {
+            "source": self.correction.moments.proportions.tolist(),
+            "target": list(self.correction.proportions),
+            "estimated": self.proportions is not None,
+        }
+        if self.proportions is not None:
+            record |= {
+                "estimate": list(self.proportions.best.proportions),
+                "range": [list(limits) for limits in self.proportions.range],
+                "consistent": self.proportions.consistent,
+                "reason": self.proportions.reason,
+                "candidates": [asdict(each) for each in self.proportions.candidates],
+            }
+        return record
 
 
 @dataclass(frozen=True)
@@ -146,20 +191,27 @@ class NetworkRunner:
     def adapt(
         self, target: Batches, recipe: Recipe, scanned: Batches = (), moments: ClassMoments | None = None
     ) -> AdaptedStatistics:
-        """Statistics of the target, corrected for its class proportions where the recipe says so.
+        """Statistics of the target, corrected for its class proportions as the recipe says.
 
         Args:
             target: tiles.
             recipe: how.
             scanned: some tiles, to estimate class proportions from.
-            moments: class moments of the source, for class proportions that are not the source's.
+            moments: class moments of the source, where they are known.
 
         Raises:
-            BatchNormError: as `estimate` and `correction`.
+            BatchNormError: as `estimate` and `correction`, or the recipe needs class moments that are not known.
         """
-        if recipe.class_proportions == "source":
-            return AdaptedStatistics(self.estimate(target, recipe))
-        correction, proportions = self.correction(scanned, recipe, moments)
+        correction = proportions = None
+        if recipe.class_proportions is not None and recipe.class_proportions != "source":
+            correction, proportions = self.correction(scanned, recipe, moments)
+        elif recipe.class_proportions is None and moments is not None:
+            try:
+                correction, proportions = self.correction(
+                    scanned, replace(recipe, class_proportions="estimated"), moments
+                )
+            except BatchNormError as error:
+                warn_of_proportions(error)
         return AdaptedStatistics(self.estimate(target, recipe, correction), correction, proportions)
 
     def estimate(self, target: Batches, recipe: Recipe, correction: ProportionCorrection | None = None) -> Estimate:
@@ -177,7 +229,6 @@ class NetworkRunner:
             return estimate(
                 self.network,
                 target,
-                pick="image",
                 propagation=recipe.propagation,
                 policy=recipe.policy,
                 until=recipe.until,
@@ -192,26 +243,31 @@ class NetworkRunner:
         Raises:
             BatchNormError: as `bnadapt.batchnorm.measure_class_moments`.
         """
-        pairs = ((batch["image"], batch["mask"]) for batch in labelled)
         with self.source_bank.applied(self.network):
-            return measure_class_moments(self.network, pairs, classes, forward=self.forward, group=self.group)
+            return measure_class_moments(self.network, labelled, classes, forward=self.forward, group=self.group)
 
     def correction(
-        self, target: Batches, recipe: Recipe, moments: ClassMoments
+        self, target: Batches, recipe: Recipe, moments: ClassMoments | None
     ) -> tuple[ProportionCorrection, ProportionEstimate | None]:
         """What takes the difference in class proportions out of the target's statistics.
 
         Args:
-            target: some tiles, to estimate the proportions where the recipe wants them estimated.
-            recipe: of the adaptation.
+            target: some tiles, to estimate the proportions from.
+            recipe: of the adaptation, with its `class_proportions`.
             moments: class moments of the source.
 
         Returns:
             The correction, and the estimate that it comes from, if they are estimated.
 
         Raises:
-            BatchNormError: as `bnadapt.batchnorm.estimate_proportions` and `ProportionCorrection`.
+            BatchNormError: as `bnadapt.batchnorm.estimate_proportions` and `ProportionCorrection`, or there are no
+                class moments.
         """
+        if moments is None:
+            raise BatchNormError(
+                f"class_proportions is {recipe.class_proportions}, and no class moments of the source are known; give"
+                " the source with masks, or leave class_proportions out."
+            )
         if recipe.class_proportions == "source":
             return ProportionCorrection(moments, moments.proportions.tolist()), None
         if recipe.class_proportions != "estimated":
@@ -219,10 +275,10 @@ class NetworkRunner:
         device = self._device()
         images = (batch["image"].to(device) for batch in target)
         with self.source_bank.applied(self.network):
-            found = estimate_proportions(
+            estimated = estimate_proportions(
                 self.network, images, moments, policy=recipe.policy, forward=self.forward, group=self.group
             )
-        return ProportionCorrection(moments, found.chosen.proportions), found
+        return ProportionCorrection(moments, estimated.chosen.proportions), estimated
 
     def sketch(self, tiles: Batches, bank: Bank | None = None) -> DomainSketch:
         """Sketch the latents of tiles under a bank, the source's by default.
@@ -262,14 +318,14 @@ class NetworkRunner:
         return LatentStates(**{name: each.sketches for name, each in sketched.items()}), sketched
 
     def _with(self, **changed: Any) -> "NetworkRunner":
-        own = {
+        present = {
             "forward": self.forward,
             "source_bank": self.source_bank,
             "positions_per_tile": self.positions_per_tile,
             "layers": self.layers,
             "group": self.group,
         }
-        return NetworkRunner(self.network, **{**own, **changed})
+        return NetworkRunner(self.network, **{**present, **changed})
 
     def _device(self) -> torch.device:
         return next(self.network.parameters(), torch.zeros(0)).device
@@ -280,3 +336,17 @@ class NetworkRunner:
         total = torch.tensor(tiles, device=self._device())
         distributed.all_reduce(total, group=self.group)
         return int(total)
+
+
+def warn_of_proportions(error: Exception) -> None:
+    """Log why class proportions are taken to be the source's."""
+    log.warning("Class proportions are taken to be the source's, for they cannot be estimated. %s", error)
+
+
+def _convergence_record(convergence: Convergence) -> dict[str, Any]:
+    """Curves; None for the infinite error of a single tile (JSON has no infinity)."""
+    curves = asdict(convergence)
+    for which in ("mean", "log_variance"):
+        for layer, errors in curves[which].items():
+            curves[which][layer] = [round(error, 6) if math.isfinite(error) else None for error in errors]
+    return curves

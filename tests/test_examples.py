@@ -53,6 +53,9 @@ def test_python_on_a_page(page):
         "held_out_masks": (batches[0][:, 0] > 0).long(),
         "target_tiles": batches[1] + 1,
         "target_batches": [batch + 1 for batch in batches],
+        "labelled_source": [(batch, (batch[:, 0] > 0).long()) for batch in batches],
+        "source": batches,
+        "target": torch.cat(batches) + 1,
     }
     for block in BLOCK.findall(page.read_text()):
         exec(compile(block, page.name, "exec"), known)
@@ -65,4 +68,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_the_front_page_is_short():
-    assert len(PAGES[0].read_text().splitlines()) <= 150
+    page = PAGES[0].read_text()
+    assert len(page.splitlines()) <= 150
+    (python,) = BLOCK.findall(page)
+    assert len(python.splitlines()) <= 8

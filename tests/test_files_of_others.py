@@ -15,7 +15,7 @@ import yaml
 
 from bnadapt.commands.cli import main
 from bnadapt.errors import InputError
-from bnadapt.exchange.importing import Foreign, write_checkpoint
+from bnadapt.exchange.importing import ImportedNetwork, write_checkpoint
 from bnadapt.networks import build_network
 from bnadapt.tasks import SegmentationTask
 from bnadapt.tasks.checkpoints import without_other_files
@@ -183,7 +183,7 @@ def of_encoder(path, **arguments):
     """A checkpoint of a network with an encoder of ImageNet's weights, and what else it says."""
     known = {"encoder_name": "resnet18", "decoder_channels": [16, 8, 8, 4, 4]}
     weights = build_network("smp/unet", 1, 2, known).state_dict()
-    write_checkpoint(Foreign("smp/unet", weights, known), path)
+    write_checkpoint(ImportedNetwork("smp/unet", weights, known), path)
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["hyper_parameters"]["network_args"].update(arguments)
     torch.save(checkpoint, path)

@@ -30,7 +30,10 @@ def test_pages_have_what_they_are_made_of(site):
     commands = unescape((site / "commands" / "index.html").read_text())
     for command in COMMANDS:
         assert f"usage: bnadapt {command}" in commands or command == "study"
-    assert "bnadapt.batchnorm.UntilConverged" in (site / "python" / "index.html").read_text()
+    python = (site / "python" / "index.html").read_text()
+    assert "bnadapt.batchnorm.UntilConverged" in python
+    headings = re.findall(r'<h\d id="(bnadapt[^"]*)"', python)
+    assert headings[:3] == ["bnadapt.api.recommend", "bnadapt.api.adapt", "bnadapt.api.distances"]
 
 
 def test_links_lead_somewhere(site):

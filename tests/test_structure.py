@@ -24,14 +24,14 @@ LAYERS = (
     ("tasks",),
     ("volumes",),
     ("actions", "exchange"),
-    ("callbacks",),
+    ("callbacks", "api"),
     ("experiments",),
     ("studies",),
     ("commands",),
     ("__main__",),
 )
 RANKS = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
-ALONE = {"batchnorm": {"batchnorm"}, "distances": {"batchnorm", "distances"}}
+ALONE = {"batchnorm": {"errors", "batchnorm"}, "distances": {"errors", "batchnorm", "distances"}}
 
 
 def imported(path):

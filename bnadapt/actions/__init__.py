@@ -1,4 +1,4 @@
-"""What commands, callbacks and studies do: plain functions from a task and its data to a frozen result."""
+"""The work of commands, callbacks and the Python API: plain functions from a task and its data to a frozen result."""
 
 from bnadapt.actions.adapt import Adaptation, adapt_to_target, save_adapted
 from bnadapt.actions.distances import measure_distances

@@ -1,12 +1,10 @@
 """Adapt a task's network to a target, and write it as a checkpoint."""
 
 import json
-import logging
-import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from bnadapt import __version__
 from bnadapt.actions.summarise import class_moments_of
-from bnadapt.adaptation import SCANNED_TILES, AdaptedStatistics, NetworkRunner, Recipe
-from bnadapt.batchnorm import Bank, BatchNormError, ClassMoments, Convergence
+from bnadapt.adaptation import SCANNED_TILES, AdaptedStatistics, Recipe, warn_of_proportions
+from bnadapt.batchnorm import Bank, BatchNormError, ClassMoments
 from bnadapt.data import DomainPair
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.errors import InputError
@@ -25,7 +23,6 @@ from bnadapt.files import atomic_folder, sha256_of
 from bnadapt.reports.text import shell_line
 from bnadapt.tasks import AdaptableTask
 
-log = logging.getLogger(__name__)
 Progress = Callable[[Iterable], Iterable]
 
 
@@ -74,14 +71,14 @@ def adapt_to_target(
     batches = progress(DataLoader(tiles, batch_size=data.batch_size))
     scanned = data.unlabelled_tiles("target", SCANNED_TILES, runner.shard)
     moments = _moments_for(recipe, task, data)
-    statistics = _adapted(runner, batches, recipe, DataLoader(scanned, batch_size=SCANNED_TILES), moments)
-    record = _record(statistics, recipe, data, tiles, moments) | {"precision": precision}
+    statistics = runner.adapt(batches, recipe, DataLoader(scanned, batch_size=SCANNED_TILES), moments)
+    record = _record(statistics, recipe, data, tiles, precision)
     record["seconds"] = round(time.perf_counter() - started, 3)
     return Adaptation(statistics, runner.source_bank, moments, record)
 
 
 def adapted_files(path: Path) -> list[Path]:
-    """What `save_adapted` writes: the checkpoint, its bank of statistics, the record of the adaptation."""
+    """Files that `save_adapted` writes: the checkpoint, its bank of statistics, the record of the adaptation."""
     return [path, path.with_suffix(".safetensors"), path.with_suffix(".json")]
 
 
@@ -137,80 +134,21 @@ def _moments_for(recipe: Recipe, task: AdaptableTask, data: DomainPair) -> Class
     except (BatchNormError, InputError) as error:
         if recipe.class_proportions is not None:
             raise
-        _warn(error)
+        warn_of_proportions(error)
         return None
 
 
-def _adapted(
-    runner: NetworkRunner, batches: Iterable, recipe: Recipe, scanned: Iterable, moments: ClassMoments | None
-) -> AdaptedStatistics:
-    """Statistics by a recipe; one that leaves class proportions open estimates them where that can be done."""
-    if recipe.class_proportions is not None:
-        return runner.adapt(batches, recipe, scanned, moments)
-    correction = proportions = None
-    if moments is not None:
-        try:
-            estimated = replace(recipe, class_proportions="estimated")
-            correction, proportions = runner.correction(scanned, estimated, moments)
-        except BatchNormError as error:
-            _warn(error)
-    return AdaptedStatistics(runner.estimate(batches, recipe, correction), correction, proportions)
-
-
-def _warn(error: Exception) -> None:
-    log.warning("Class proportions are taken to be the source's, for they cannot be estimated. %s", error)
-
-
 def _record(
-    statistics: AdaptedStatistics, recipe: Recipe, data: DomainPair, tiles: DrawnTiles, moments: ClassMoments | None
+    statistics: AdaptedStatistics, recipe: Recipe, data: DomainPair, tiles: DrawnTiles, precision: str
 ) -> dict[str, Any]:
-    estimate, policy, until = statistics.estimate, recipe.policy, recipe.until
     return {
         "target": data.target.name,
-        "tiles": estimate.tiles,
-        "pixels": estimate.pixels,
         "blank_sections": sorted(tiles.blank_sections),
         "blank_tiles": len(tiles.blank_tiles),
         "intensity": data.intensity,
         "intensity_ranges": data.scalings.state_dict()["ranges"],
         "pixel_size_nm": data.pixel_size_nm,
         "target_change": data.target_change.state_dict(),
-        "propagation": recipe.propagation,
-        "policy": policy.record(),
-        "source_weight": policy.weight(estimate.tiles),
-        "until": asdict(until) if until else None,
-        "converged": estimate.converged,
-        "convergence": _convergence_record(estimate.convergence),
-        "batchnorm_layers": len(estimate.bank.mean),
-        "class_proportions": _proportions_record(statistics),
+        "precision": precision,
+        **statistics.record(recipe),
     }
-
-
-def _proportions_record(statistics: AdaptedStatistics) -> dict[str, Any] | None:
-    """Class proportions of source and target, and how they were estimated; None if they are the source's."""
-    correction, found = statistics.correction, statistics.proportions
-    if correction is None:
-        return None
-    record: dict[str, Any] = {
-        "source": correction.moments.proportions.tolist(),
-        "target": list(correction.proportions),
-        "estimated": found is not None,
-    }
-    if found is not None:
-        record |= {
-            "estimate": list(found.best.proportions),
-            "range": [list(limits) for limits in found.range],
-            "consistent": found.consistent,
-            "reason": found.reason,
-            "candidates": [asdict(each) for each in found.candidates],
-        }
-    return record
-
-
-def _convergence_record(convergence: Convergence) -> dict[str, Any]:
-    """Curves; None for the infinite error of a single tile (JSON has no infinity)."""
-    curves = asdict(convergence)
-    for which in ("mean", "log_variance"):
-        for layer, errors in curves[which].items():
-            curves[which][layer] = [round(error, 6) if math.isfinite(error) else None for error in errors]
-    return curves

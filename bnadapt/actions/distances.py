@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch.utils.data import DataLoader
 
+from bnadapt.adaptation import Batches, NetworkRunner
 from bnadapt.batchnorm import Bank
 from bnadapt.data import DomainPair
 from bnadapt.distances import Measure
@@ -43,9 +44,34 @@ def measure_distances(
         for which in ("source", "target")
     )
     adapted = Bank.of(task.network) if task.source_bank is not None else None
+    names = _names(data.source.name, data.target.name)
+    return latent_findings(runner, source, target, names, measures, adapted)
+
+
+def latent_findings(
+    runner: NetworkRunner,
+    source: Batches,
+    target: Batches,
+    names: Mapping[str, str],
+    measures: Mapping[str, Measure],
+    adapted: Bank | None = None,
+) -> LatentFindings:
+    """Distances of two domains in up to three states of a network, see `measure_distances`.
+
+    Args:
+        runner: the network.
+        source: tiles.
+        target: tiles.
+        names: what sentences call `source` and `target`.
+        measures: to take.
+        adapted: the adapted statistics, if there are some.
+
+    Raises:
+        DistanceError: a name fits no layer, or latents are not finite.
+    """
     states, sketched = runner.latent_states(source, target, adapted)
     return LatentFindings(
-        **_names(data.source.name, data.target.name),
+        **names,
         tiles={state: each.tiles for state, each in sketched.items()},
         states=states,
         rows=states.rows(measures),
@@ -54,7 +80,7 @@ def measure_distances(
 
 
 def _names(source: str, target: str) -> dict[str, str]:
-    """What sentences call two domains: their names, if these tell them apart."""
+    """Names of two domains for sentences; their roles are added where both have the same."""
     if source != target:
         return {"source": source, "target": target}
     return {"source": f"{source} (source)", "target": f"{target} (target)"}

@@ -98,7 +98,7 @@ def _candidate_runner(task: AdaptableTask, tiles: Sequence[torch.Tensor], recipe
 
 
 def _left_out(task: AdaptableTask, candidates: Sequence[str] | None) -> dict[str, str]:
-    """What is not known of the source that a candidate needs, by its name; a candidate that was named is refused."""
+    """Candidates that cannot be run, with what is not known of the source; a candidate that was named is refused."""
     unknown = {name: _not_known(CANDIDATES[name], task) for name in candidates or CANDIDATES}
     left_out = {name: what for name, what in unknown.items() if what}
     if candidates and left_out:
@@ -111,7 +111,7 @@ def _left_out(task: AdaptableTask, candidates: Sequence[str] | None) -> dict[str
 
 
 def _not_known(candidate: Candidate, task: AdaptableTask) -> str | None:
-    """What a candidate needs that is not known; class proportions need what the network puts out for each class."""
+    """Name of what a candidate needs and is not known; class proportions need outputs of the network by class."""
     moments = task.class_moments
     if candidate.odds is not None and (moments is None or moments.outputs is None):
         return CLASS_MOMENTS
@@ -119,7 +119,7 @@ def _not_known(candidate: Candidate, task: AdaptableTask) -> str | None:
 
 
 def _options(candidate: Candidate, networks: CandidateRunner) -> list[str]:
-    """Of `bnadapt adapt`, where it cannot take the candidate by its name."""
+    """Options of `bnadapt adapt` that do what the candidate does, where it cannot be named."""
     change, policy = candidate.change(networks.level), candidate.policy
     proportions = "source" if candidate.odds is None else json.dumps(networks.proportions_for(candidate))
     given: Mapping[str, object] = {

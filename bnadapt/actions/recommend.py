@@ -32,12 +32,12 @@ class Judgement:
     summary: SourceSummary
 
     def choosing(self, name: str) -> "Judgement":
-        """The same, but that its user has chosen a candidate."""
+        """This judgement with a candidate that its user has chosen."""
         verdict = verdict_on(self.summary, self.results, self.verdict.expected, choice=name)
         return replace(self, verdict=verdict)
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """How statistics are estimated for the choice; all else is as in another recipe."""
+        """Recipe of the choice: its policy and class proportions, and all else of the given recipe."""
         candidate = CANDIDATES[self.verdict.choice]
         proportions = "source"
         if candidate.odds is not None:
@@ -47,7 +47,7 @@ class Judgement:
 
     @property
     def change(self) -> InputChange:
-        """What the choice does to images of the target."""
+        """Change of the target's images that belongs to the choice."""
         return CANDIDATES[self.verdict.choice].change(self.results.level)
 
 

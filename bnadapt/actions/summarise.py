@@ -50,7 +50,7 @@ def add_source_summary(task: AdaptableTask, data: DomainPair, path: Path) -> Sou
 
 
 def stored_summary(moments: ClassMoments, summary: SourceSummary | None) -> dict[str, Any]:
-    """What a checkpoint holds of a source."""
+    """Entries of a checkpoint about its source."""
     state = {"class_moments": moments.state_dict()}
     return state if summary is None else {**state, "source_summary": summary.state_dict()}
 

@@ -1,6 +1,6 @@
 """Batches for a network, from whatever a person has images in."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,23 +11,23 @@ from bnadapt.batchnorm.layers import StatisticsError
 from bnadapt.batchnorm.volume import VolumeTiles, as_float
 
 Pick = Hashable | Callable[[Any], Tensor]
+IMAGE, MASK = "image", "mask"  # keys of a batch that is a mapping
 
 
-def batches_of(images: Any, pick: Pick | None, batch_size: int) -> Iterator[Tensor]:
-    """Batches (N, C, ...) of floating type.
+def batches_of(images: Any, pick: Pick | None = None, batch_size: int = 8) -> Iterator[Tensor]:
+    """Batches (N, C, ...) of floating type: the one rule of what images may be.
 
     Args:
         images: one of
 
-            - a DataLoader, a generator or any other iterable of batches: tensors, tuples or dicts; the
-              order is theirs;
+            - a DataLoader, a generator or any other iterable of batches, in their order. A batch is a tensor
+              (N, C, ...), a tuple or list that has one first, or a mapping that has one under `image`;
             - one tensor (N, C, ...), cut into batches;
             - an array on disk or in memory (numpy memory map, HDF5, Zarr): (N, C, H, W) images or a volume
               (Z, H, W), read piece by piece in random order, integers divided by their type's greatest
               value;
             - `VolumeTiles`, for tiles of another size, or of several volumes.
-        pick: what of a batch is the images: a key or index, or a callable. By default a tensor itself and
-            the first of a tuple.
+        pick: what of a batch is the images, if not by that rule: a key, an index or a callable.
         batch_size: of the batches that are made here.
 
     Raises:
@@ -43,6 +43,35 @@ def batches_of(images: Any, pick: Pick | None, batch_size: int) -> Iterator[Tens
         images = _stacked(images, batch_size)
     for number, batch in enumerate(images):
         yield _checked(_picked(batch, pick), number)
+
+
+def labelled_batches_of(batches: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images (N, C, ...) and masks (N, ...) of classes, int64.
+
+    Args:
+        batches: tuples that begin with images and masks, or mappings that have them under `image` and `mask`. Masks
+            may be (N, 1, ...), and images of one channel (N, ...) like their masks.
+
+    Raises:
+        StatisticsError: a batch has no masks, or others than one for each of its images.
+    """
+    for number, batch in enumerate(batches):
+        masks = batch.get(MASK) if isinstance(batch, Mapping) else _second(batch)
+        if not isinstance(masks, Tensor):
+            raise StatisticsError(
+                f"Batch {number} has no masks; give (images, masks), or a mapping with {IMAGE!r} and {MASK!r}."
+            )
+        images = _checked(_picked(batch, None), number)
+        if masks.ndim == images.ndim and masks.shape[1] == 1:
+            masks = masks.squeeze(1)
+        if masks.shape == images.shape:
+            images = images.unsqueeze(1)
+        if len(masks) != len(images) or masks.ndim != images.ndim - 1:
+            raise StatisticsError(
+                f"Batch {number} has images of shape {tuple(images.shape)} and masks of shape {tuple(masks.shape)};"
+                " give masks (N, ...) for images (N, C, ...)."
+            )
+        yield images, masks.long()
 
 
 class _Rows:
@@ -79,9 +108,18 @@ def _picked(batch: Any, pick: Pick | None) -> Any:
         return batch[pick]
     if isinstance(batch, (tuple, list)) and batch:
         return batch[0]
-    if isinstance(batch, dict):
-        raise StatisticsError(f"A batch is a dict of {', '.join(map(repr, batch))}; say which by `pick`.")
+    if isinstance(batch, Mapping):
+        if IMAGE not in batch:
+            names = ", ".join(map(repr, batch))
+            raise StatisticsError(
+                f"A batch is a mapping of {names}; call its images {IMAGE!r}, or say which by `pick`."
+            )
+        return batch[IMAGE]
     return batch
+
+
+def _second(batch: Any) -> Any:
+    return batch[1] if isinstance(batch, (tuple, list)) and len(batch) > 1 else None
 
 
 def _checked(images: Any, number: int) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
+from bnadapt.batchnorm.batches import labelled_batches_of
 from bnadapt.batchnorm.class_moments import ClassMoments
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
@@ -21,7 +22,7 @@ POOLINGS = {1: functional.adaptive_avg_pool1d, 2: functional.adaptive_avg_pool2d
 
 def measure_class_moments(
     network: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable,
     classes: int = 2,
     *,
     ignored: int = 255,
@@ -35,7 +36,8 @@ def measure_class_moments(
 
     Args:
         network: with BatchNorm layers that hold the source's statistics.
-        batches: images (N, C, ...) and masks (N, ...) of class indices, as the network was trained on.
+        batches: images (N, C, ...) with masks (N, ...) of class indices, as the network was trained on; see
+            `bnadapt.batchnorm.batches.labelled_batches_of`.
         classes: how many there are.
         ignored: mask value of pixels without a label.
         forward: runs the network on a batch; the network itself by default.
@@ -57,7 +59,7 @@ def measure_class_moments(
     device = next(iter(layers.values())).running_mean.device
     own: list[ClassMoments] = []
     with isolated(network), torch.no_grad(), torch.compiler.set_stance("force_eager"):
-        for images, masks in batches:
+        for images, masks in labelled_batches_of(batches):
             seen = _Batch(masks, classes, ignored)
             with watched(layers, seen.take):
                 logits = (forward or network)(images.to(device, non_blocking=True))

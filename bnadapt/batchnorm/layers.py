@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bnadapt.errors import BnadaptError
+
 OTHER_NORMS = (nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
 
 
-class BatchNormError(ValueError):
+class BatchNormError(BnadaptError):
     """BatchNorm statistics that cannot be had or used; the sentence says why and what to do."""
 
 

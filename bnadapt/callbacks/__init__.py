@@ -1,4 +1,4 @@
-"""What happens around training, testing and adapting."""
+"""Lightning callbacks: adaptation, distances, source summary and pictures around training and testing."""
 
 from bnadapt.callbacks.applied_bank import AppliedBank
 from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation

@@ -30,6 +30,6 @@ class AppliedBank(Callback):
         self._apply(pl_module)
 
     def _apply(self, task: LightningModule) -> None:
-        own = task.source_bank or Bank.of(task.network)
+        source_bank = task.source_bank or Bank.of(task.network)
         self.bank.apply(task.network)
-        task.source_bank = own
+        task.source_bank = source_bank

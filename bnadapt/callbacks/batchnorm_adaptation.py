@@ -71,7 +71,7 @@ class BatchNormAdaptation(Callback):
 
 
 def log_adaptation(trainer: Trainer, adaptation: Adaptation) -> None:
-    """How an adaptation came about, in TensorBoard.
+    """Log to TensorBoard how an adaptation came about.
 
     Standard errors of the statistics in the worst layer against the number of tiles, `statistics/error_of_mean` and
     `statistics/error_of_log_variance`, those of all layers as a picture, `statistics/error_by_layer`, and how class

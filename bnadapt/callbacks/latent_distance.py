@@ -1,7 +1,6 @@
 """Measure how far source and target lie apart in every latent space, before and after adaptation."""
 
 import logging
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from bnadapt.actions.distances import measure_distances
 from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
 from bnadapt.callbacks.tensorboard import state_writer, writer_of
-from bnadapt.distances import MEASURES, DistanceError, LayerDistance
+from bnadapt.distances import DistanceError, LayerDistance
+from bnadapt.distances.measures import measures_named
 from bnadapt.errors import InputError
 from bnadapt.reports.distance_figures import pictures, principal_components
 from bnadapt.reports.latents import LatentFindings, by_state
@@ -56,18 +56,11 @@ class LatentDistance(Callback):
         self.tiles = tiles
         self.positions_per_tile = positions_per_tile
         self.layers = layers
-        names = list(MEASURES) if measures is None else measures
-        if unknown := [name for name in names if name not in MEASURES]:
-            near = get_close_matches(unknown[0], MEASURES, 1)
-            raise DistanceError(
-                f"There is no measure {unknown[0]!r}; {f'did you mean {near[0]}? T' if near else 't'}ake some of"
-                f" {', '.join(MEASURES)}."
-            )
+        self.measures = measures_named(measures)
         if tiles < 1 or positions_per_tile < 1:
             raise DistanceError(
                 f"There are {tiles} tiles and {positions_per_tile} positions per tile; give at least 1 of both."
             )
-        self.measures = {name: MEASURES[name] for name in names}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         behind = trainer.callbacks[trainer.callbacks.index(self) :]

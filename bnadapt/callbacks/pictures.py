@@ -54,12 +54,12 @@ class SegmentationPictures(Callback):
 def predictions_by_state(task: LightningModule, images: Tensor) -> dict[str, Tensor]:
     """Predicted classes (H, W) of one image (1, C, H, W), without and, in an adapted network, with adaptation."""
     with isolated(task.network):
-        own = task.logits_of(images).argmax(1)[0].cpu()
+        predicted = task.logits_of(images).argmax(1)[0].cpu()
         if task.source_bank is None:
-            return {"prediction": own}
+            return {"prediction": predicted}
         with task.source_bank.applied(task.network):
             unadapted = task.logits_of(images).argmax(1)[0].cpu()
-    return {"without adaptation": unadapted, "with adaptation": own}
+    return {"without adaptation": unadapted, "with adaptation": predicted}
 
 
 def _listed(loaders: object) -> list:

@@ -1,4 +1,4 @@
-"""What is seen while a network trains, and when it begins to."""
+"""The progress bar, and the time at which training starts."""
 
 import math
 import time

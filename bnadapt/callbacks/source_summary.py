@@ -50,7 +50,7 @@ def _summarise(trainer: Trainer, task: LightningModule) -> None:
         with _restored(task):
             for path in sorted(_written(trainer)):
                 weights = _weights_in(path)
-                summary = next((found for others, found in known if _equal(weights, others)), None)
+                summary = next((state for others, state in known if _equal(weights, others)), None)
                 if summary is None:
                     task.network.load_state_dict(weights)
                     task.class_moments = class_moments_of(task, trainer.datamodule)

@@ -1,4 +1,4 @@
-"""What TensorBoard shows besides scalars: an ordered layout, hyper-parameters with scores, runs by state.
+"""TensorBoard beyond scalars: an ordered layout, hyper-parameters with scores, runs by state.
 
 A run that logs nothing leaves no folder.
 """
@@ -53,10 +53,10 @@ class RunLogger(TensorBoardLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """All but the number of the epoch, which Lightning adds: TensorBoard would open on it."""
-        told = {name: value for name, value in metrics.items() if name != "epoch"}
-        if told:
-            super().log_metrics(told, step)
+        """Log all but the number of the epoch, which Lightning adds: TensorBoard would open on it."""
+        shown = {name: value for name, value in metrics.items() if name != "epoch"}
+        if shown:
+            super().log_metrics(shown, step)
 
     @rank_zero_only
     def save(self) -> None:

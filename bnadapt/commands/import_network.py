@@ -8,7 +8,7 @@ from typing import Any
 from bnadapt.commands.parser import PlainParser
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
-from bnadapt.exchange.importing import Foreign, write_checkpoint
+from bnadapt.exchange.importing import ImportedNetwork, write_checkpoint
 from bnadapt.exchange.packages import is_package, read_package
 from bnadapt.exchange.state_dicts import read_weights
 from bnadapt.files import check_writable, refuse_existing, refuse_inputs
@@ -29,10 +29,10 @@ def main(arguments: Sequence[str]) -> None:
     parser = PlainParser(prog="bnadapt import", description=import_network.__doc__)
     parser.add_function_arguments(import_network, as_positional=True)
     options = parser.parse_args(list(arguments))
-    foreign, path = import_network(**options.as_dict())
+    imported, path = import_network(**options.as_dict())
     console = Console()
-    console.print(f"Imported {foreign.network}, trained on images scaled by {foreign.intensity}: {path}")
-    network = ["--model.network", foreign.network] if is_import_path(foreign.network) else []
+    console.print(f"Imported {imported.network}, trained on images scaled by {imported.intensity}: {path}")
+    network = ["--model.network", imported.network] if is_import_path(imported.network) else []
     images = ["--data.target", "Folder", "--data.target.images", "IMAGES"]
     console.print(f"Next: {shell_line(['bnadapt', 'adapt', '--ckpt_path', str(path), *network, *images])}")
 
@@ -47,7 +47,7 @@ def import_network(
     pixel_size_nm: float | None = None,
     output: str = "imported.ckpt",
     overwrite: bool = False,
-) -> tuple[Foreign, Path]:
+) -> tuple[ImportedNetwork, Path]:
     """Make a checkpoint of bnadapt from a network that others have trained.
 
     Args:
@@ -74,12 +74,12 @@ def import_network(
                 f"import: {source} tells arguments, channels and classes of its network; leave out --network_args,"
                 " --in_channels and --num_classes."
             )
-        foreign = read_package(source, network, intensity)
-        foreign = replace(foreign, pixel_size_nm=pixel_size_nm or foreign.pixel_size_nm)
+        imported = read_package(source, network, intensity)
+        imported = replace(imported, pixel_size_nm=pixel_size_nm or imported.pixel_size_nm)
     elif network is None:
         raise InputError(f"import: {source} holds weights alone; give the network that they are of by --network.")
     else:
-        foreign = Foreign(
+        imported = ImportedNetwork(
             network=network,
             weights=read_weights(source),
             network_args=network_args or {},
@@ -88,5 +88,5 @@ def import_network(
             intensity=intensity or "zscore",
             pixel_size_nm=pixel_size_nm,
         )
-    write_checkpoint(foreign, path)
-    return foreign, path
+    write_checkpoint(imported, path)
+    return imported, path

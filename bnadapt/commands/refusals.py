@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
 
-from bnadapt.errors import InputError
+from bnadapt.errors import BnadaptError, InputError
 from bnadapt.files import refusal_of_place
 from bnadapt.reports.text import visible
 
@@ -99,13 +99,6 @@ def _refusal_of_memory(error: BaseException) -> InputError | None:
 
 
 def _kinds() -> tuple[type[BaseException], ...]:
-    """The exceptions that are sentences; those of modules that nobody has imported cannot have been raised."""
-    kinds: list[type[BaseException]] = [InputError]
-    for module, name in (
-        ("bnadapt.batchnorm", "BatchNormError"),
-        ("bnadapt.distances", "DistanceError"),
-        ("lightning.pytorch.utilities.exceptions", "MisconfigurationException"),
-    ):
-        if module in sys.modules:
-            kinds.append(getattr(sys.modules[module], name))
-    return tuple(kinds)
+    """The exceptions that are sentences; Lightning's only if it was imported, for else it cannot have been raised."""
+    lightning = sys.modules.get("lightning.pytorch.utilities.exceptions")
+    return (BnadaptError, lightning.MisconfigurationException) if lightning else (BnadaptError,)

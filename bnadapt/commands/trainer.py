@@ -33,7 +33,6 @@ from bnadapt.tasks import AdaptableTask
 from bnadapt.volumes.workers import segmented_by_workers
 
 AUTO = "auto"
-DEFAULT_RECIPE = Recipe(class_proportions=None)
 Result = TypeVar("Result")
 
 
@@ -175,7 +174,7 @@ class AdaptationTrainer(Trainer):
         configured = self._configured(BatchNormAdaptation)
         asked = {"policy": policy, "propagation": propagation, "until": until, "class_proportions": class_proportions}
         recipe = replace(
-            configured.recipe if configured else DEFAULT_RECIPE,
+            configured.recipe if configured else Recipe(),
             **{name: value for name, value in asked.items() if value is not None},
         )
         limit = self._limit("adapt")

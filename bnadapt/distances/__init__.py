@@ -1,5 +1,10 @@
 """Distances between distributions of latents, in one pass and in constant memory. Plain torch and POT."""
 
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
 from bnadapt.distances import clouds, gaussian
 from bnadapt.distances.comparison import Distance, compare, noise_floor
 from bnadapt.distances.gaussian import Gaussian
@@ -31,3 +36,18 @@ __all__ = [
     "noise_floor",
     "sketch_latents",
 ]
+
+
+class _CallablePackage(ModuleType):
+    """Lets `bnadapt.distances` be this package and the verb `bnadapt.distances(network, source, target)`.
+
+    Python allows to set a module's class to one that can be called (data model, "Customizing module attribute access").
+    The verb stands above this package, which by itself needs nothing of it, and is imported when it is called.
+    """
+
+    def __call__(self, network: Any, source: Any, target: Any, **options: Any) -> Any:
+        """See `bnadapt.api.distances`."""
+        return import_module("bnadapt.api").distances(network, source, target, **options)
+
+
+sys.modules[__name__].__class__ = _CallablePackage

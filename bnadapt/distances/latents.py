@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+from bnadapt.errors import BnadaptError
 
-class DistanceError(ValueError):
+
+class DistanceError(BnadaptError):
     """Distances that cannot be had; the sentence says why and what to do."""
 
 

@@ -1,8 +1,9 @@
 """The measures by name, on distributions that were sketched in one pass."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 
 from torch import Tensor
@@ -15,7 +16,7 @@ from bnadapt.distances.histograms import (
     in_same_bins,
     wasserstein_by_row,
 )
-from bnadapt.distances.latents import check_same_width
+from bnadapt.distances.latents import DistanceError, check_same_width
 from bnadapt.distances.sketch import Distribution
 
 
@@ -137,6 +138,22 @@ MEASURES: dict[str, Measure] = {
     ),
     "histogram_bhattacharyya": Measure(histogram_bhattacharyya, "Bhattacharyya per channel", NONE, False),
 }
+
+
+def measures_named(names: Sequence[str] | None) -> dict[str, Measure]:
+    """Measures by name; all of them if none are named.
+
+    Raises:
+        DistanceError: there is no such measure.
+    """
+    chosen = list(MEASURES) if names is None else list(names)
+    if unknown := [name for name in chosen if name not in MEASURES]:
+        near = get_close_matches(unknown[0], MEASURES, 1)
+        raise DistanceError(
+            f"There is no measure {unknown[0]!r}; {f'did you mean {near[0]}? T' if near else 't'}ake some of"
+            f" {', '.join(MEASURES)}."
+        )
+    return {name: MEASURES[name] for name in chosen}
 
 
 def distances_between(

@@ -1,6 +1,6 @@
 """Run a network over tiles, and sketch the latents of its layers."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
+from bnadapt.batchnorm.batches import batches_of
 from bnadapt.distances.latents import DistanceError
 from bnadapt.distances.sketch import Sketch
 
@@ -169,14 +170,14 @@ class Sketching:
 def sketch_latents(
     network: Callable[[Tensor], Any],
     layers: Mapping[str, nn.Module],
-    batches: Iterable[Tensor],
+    images: Any,
     positions_per_tile: int = 96,
     seed: int = 0,
 ) -> dict[str, Sketch]:
-    """Sketch the latents of layers over batches of images (N, C, ...); see `Sketching`."""
+    """Sketch the latents of layers over images, see `bnadapt.batchnorm.batches.batches_of`; else as `Sketching`."""
     with Sketching(network, layers, positions_per_tile, seed) as sketching:
-        for images in batches:
-            sketching.update(images)
+        for batch in batches_of(images):
+            sketching.update(batch)
     return sketching.compute()
 
 

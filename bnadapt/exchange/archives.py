@@ -1,4 +1,4 @@
-"""What is checked of a zip archive of others before anything in it is unpacked."""
+"""Checks of a zip archive of others before anything in it is unpacked."""
 
 import stat
 from pathlib import Path, PurePosixPath, PureWindowsPath

@@ -17,7 +17,7 @@ from bnadapt.errors import InputError
 from bnadapt.exchange.exported import Export
 from bnadapt.exchange.package_weights import described_like
 from bnadapt.exchange.traced_files import traced
-from bnadapt.networks.registry import is_built_in
+from bnadapt.networks.registry import is_import_path
 
 STEP = 16  # pixels that sides may grow by; the network pads what it needs
 SMALLEST = 32
@@ -70,7 +70,7 @@ def _write_like(export: Export, folder: Path, path: Path) -> None:
 
 
 def report_on(path: Path) -> Any:
-    """What bioimageio.core's test of a package says, for all of its weights."""
+    """Report of bioimageio.core's test of a package, for all of its weights."""
     from bioimageio.core import test_description
 
     return test_description(path, devices=["cpu"])
@@ -158,7 +158,7 @@ def _weights(export: Export, folder: Path) -> Any:
     module, version = export.probabilities, torch.__version__.partition("+")[0]
     traced(module, export.sample.shape[1]).save(str(folder / "weights.pt"))
     script = v0_5.TorchscriptWeightsDescr(source=folder / "weights.pt", pytorch_version=version)
-    if not is_built_in(export.parameters["network"]):  # code that no package may name, see bnadapt.networks.trust
+    if is_import_path(export.parameters["network"]):  # code that no package may name, see bnadapt.networks.trust
         return v0_5.WeightsDescr(torchscript=script)
     torch.save(module.state_dict(), folder / "weights.pth")
     (folder / "environment.yaml").write_text(

@@ -22,7 +22,7 @@ SAMPLE_SIDE = 128  # pixels of the image that a model is tested with
 
 @dataclass(frozen=True)
 class About:
-    """What a package of bioimage.io says of itself, beside what is known of the network.
+    """The description that a package of bioimage.io gives of itself, beside what is known of the network.
 
     Args:
         authors: names.
@@ -82,13 +82,13 @@ class Export:
 
     @property
     def pixel_size_nm(self) -> float | None:
-        """Of the images that the network takes, where it is known."""
+        """Pixel size of the images that the network takes, where it is known."""
         known = self._domain.all_sections()[0].pixel_size_nm
         return (self.data.pixel_size_nm or known) if known else None
 
     @cached_property
     def scaling(self) -> FixedScaling:
-        """Of pixel values, with the numbers of the target."""
+        """Scaling of pixel values by fixed numbers, those of the target."""
         change = self.data.target_change
         if change.zoom != 1:
             raise InputError(
@@ -98,8 +98,10 @@ class Export:
         name = self.data.intensity
         if name in ("dataset", "dtype"):
             self.data.scalings.of("target", self._domain)
-        found = fixed(name, [each.image for each in self._sections], self.data.scalings.ranges.get("target"))
-        return (found if change.inverted_about is None else found.inverted(change.inverted_about)).of_values(self._unit)
+        scaling = fixed(name, [each.image for each in self._sections], self.data.scalings.ranges.get("target"))
+        if change.inverted_about is not None:
+            scaling = scaling.inverted(change.inverted_about)
+        return scaling.of_values(self._unit)
 
     @cached_property
     def sample(self) -> np.ndarray:
@@ -118,22 +120,22 @@ class Export:
     @cached_property
     def _sections(self) -> list[PreparedSection]:
         """Sections with something to see, data-type scaled, at the network's pixel size."""
-        seen = []
+        sections = []
         for section in self._domain.all_sections():
             prepared = prepare(section, self.target, self.data.pixel_size_nm, lambda image: image)
-            seen += [] if prepared.is_blank else [prepared]
-            if len(seen) == SECTIONS:
+            sections += [] if prepared.is_blank else [prepared]
+            if len(sections) == SECTIONS:
                 break
-        if not seen:
+        if not sections:
             raise InputError(f"{self.target}: has no image with something to see; give one.")
-        channels, taken = len(seen[0].image), self.parameters["in_channels"]
+        channels, taken = len(sections[0].image), self.parameters["in_channels"]
         if channels != taken:
             raise InputError(
                 f"{self.target}: its images have {channels} channels, the network takes {taken}; give others."
             )
-        if len(kinds := {str(each.dtype) for each in seen}) > 1:
+        if len(kinds := {str(each.dtype) for each in sections}) > 1:
             raise InputError(f"{self.target}: stores images as {', '.join(sorted(kinds))}; give images of one type.")
-        return seen
+        return sections
 
     @property
     def _unit(self) -> float:

@@ -21,8 +21,8 @@ PROBE = 2, 64  # images, and pixels of a side, that tell logits from probabiliti
 
 
 @dataclass(frozen=True)
-class Foreign:
-    """A network of others.
+class ImportedNetwork:
+    """A network that others have trained, as it is imported.
 
     Args:
         network: its name, as `--model.network` takes it.
@@ -43,7 +43,7 @@ class Foreign:
     pixel_size_nm: float | None = None
 
 
-def write_checkpoint(foreign: Foreign, path: Path) -> None:
+def write_checkpoint(imported: ImportedNetwork, path: Path) -> None:
     """Write a checkpoint that `adapt`, `predict`, `test`, `distances` and `export` take.
 
     It knows nothing of its source, so that `adapt` does not correct for class proportions until `source_summary` has
@@ -52,12 +52,12 @@ def write_checkpoint(foreign: Foreign, path: Path) -> None:
     Raises:
         InputError: the weights are of another network, or the network gives something else than logits.
     """
-    if foreign.pixel_size_nm is not None and not 0 < foreign.pixel_size_nm < math.inf:
-        raise InputError(f"import: the pixel size is {foreign.pixel_size_nm} nm; give a number above 0.")
-    task = SegmentationTask(foreign.network, foreign.network_args, foreign.in_channels, foreign.num_classes)
-    task.network.load_state_dict(fitted(foreign.weights, task.network.state_dict()))
-    _check_logits(task, foreign)
-    data = DomainPair(intensity=foreign.intensity, pixel_size_nm=foreign.pixel_size_nm)
+    if imported.pixel_size_nm is not None and not 0 < imported.pixel_size_nm < math.inf:
+        raise InputError(f"import: the pixel size is {imported.pixel_size_nm} nm; give a number above 0.")
+    task = SegmentationTask(imported.network, imported.network_args, imported.in_channels, imported.num_classes)
+    task.network.load_state_dict(fitted(imported.weights, task.network.state_dict()))
+    _check_logits(task, imported)
+    data = DomainPair(intensity=imported.intensity, pixel_size_nm=imported.pixel_size_nm)
     checkpoint = {
         "epoch": 0,
         "global_step": 0,
@@ -73,21 +73,21 @@ def write_checkpoint(foreign: Foreign, path: Path) -> None:
 
 
 @torch.no_grad()
-def _check_logits(task: SegmentationTask, foreign: Foreign) -> None:
+def _check_logits(task: SegmentationTask, imported: ImportedNetwork) -> None:
     """Refuse a network that gives probabilities, of which no more can be made by a softmax."""
     images, side = PROBE
-    noise = torch.randn(images, foreign.in_channels, side, side, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(images, imported.in_channels, side, side, generator=torch.Generator().manual_seed(0))
     batch = torch.cat([noise, EXTREME * noise])  # where logits are large, and probabilities are not
     try:
         logits = task.eval().logits({"image": batch})
     except RuntimeError as error:
         raise InputError(
-            f"network {foreign.network}: fails on images of {foreign.in_channels} channels and {side} x {side} pixels"
+            f"network {imported.network}: fails on images of {imported.in_channels} channels and {side} x {side} pixels"
             f" ({' '.join(str(error).split())[:150]}); check --in_channels and --network_args."
         ) from error
-    given = logits[:, 1:] if foreign.num_classes == 2 else logits
+    given = logits[:, 1:] if imported.num_classes == 2 else logits
     if given.min() >= 0 and given.max() <= 1:
         raise InputError(
-            f"network {foreign.network}: gives values from {given.min():.2g} to {given.max():.2g}, which seem to be"
+            f"network {imported.network}: gives values from {given.min():.2g} to {given.max():.2g}, which seem to be"
             " probabilities; leave out its last sigmoid or softmax, or wrap it in a module that returns logits."
         )

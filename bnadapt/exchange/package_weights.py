@@ -64,7 +64,7 @@ def _check_processing(path: Path, content: dict[str, Any]) -> None:
 
 
 def _inside(folder: Path, described_file: dict[str, Any], package: Path) -> Path:
-    """Where a file of a package lies that is unpacked.
+    """Path of a file of a package in the folder where it is unpacked.
 
     Raises:
         InputError: the package does not hold it.
@@ -76,7 +76,7 @@ def _inside(folder: Path, described_file: dict[str, Any], package: Path) -> Path
 
 
 def _outputs(path: Path) -> dict[str, np.ndarray]:
-    """What the model of a package makes of its test inputs."""
+    """Outputs of a package's model for its test inputs."""
     from bioimageio.core import create_prediction_pipeline
     from bioimageio.core.digest_spec import get_test_input_sample
     from bioimageio.spec import load_description

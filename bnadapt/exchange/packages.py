@@ -12,7 +12,7 @@ from torch import Tensor
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.exchange.archives import check_archive, is_inside
-from bnadapt.exchange.importing import Foreign
+from bnadapt.exchange.importing import ImportedNetwork
 from bnadapt.exchange.state_dicts import fitted, read_weights
 from bnadapt.networks.trust import accepted, outline
 
@@ -25,7 +25,7 @@ def is_package(path: Path) -> bool:
     return path.suffix == ".zip" or path.name.endswith(("rdf.yaml", "bioimageio.yaml"))
 
 
-def read_package(path: Path, trusted: str | None, intensity: IntensityName | None) -> Foreign:
+def read_package(path: Path, trusted: str | None, intensity: IntensityName | None) -> ImportedNetwork:
     """The network of a package.
 
     Args:
@@ -46,7 +46,7 @@ def read_package(path: Path, trusted: str | None, intensity: IntensityName | Non
     if (tensors := outline(parameters)) is not None:
         fitted(weights, tensors)
     is_ours = _call(model.weights.pytorch_state_dict.architecture) == OURS
-    return Foreign(
+    return ImportedNetwork(
         **parameters,
         weights=weights,
         intensity=intensity or (_own_intensity(model) if is_ours else None) or _intensity(path, tensor.preprocessing),
@@ -104,8 +104,8 @@ def network_parameters(path: Path, model: Any, requested: str | None, option: st
     channels, classes = (_channels(each) for each in (model.inputs[0], model.outputs[0]))
     parameters = {"network": name, "network_args": arguments, "in_channels": channels, "num_classes": max(2, classes)}
     if name == OURS:
-        own = {"network_args": arguments.pop("arguments", None)} | arguments
-        parameters = {key: own.get(key) for key in parameters}
+        described = {"network_args": arguments.pop("arguments", None)} | arguments
+        parameters = {key: described.get(key) for key in parameters}
     parameters = accepted(parameters, path, requested, option)
     if not hasattr(architecture, "import_from"):
         _unpack(path, architecture)
@@ -155,10 +155,10 @@ def _intensity(path: Path, steps: list[Any]) -> IntensityName:
                 return "percentile"
             case "scale_linear" if _divides_by_type(step.kwargs):
                 return "dtype"
-    told = ", ".join(step.id for step in steps if step.id != "ensure_dtype") or "nothing"
+    operations = ", ".join(step.id for step in steps if step.id != "ensure_dtype") or "nothing"
     raise InputError(
-        f"{path}: normalises by {told}, for which there is no scaling of the same effect here; give --intensity: how"
-        " the images were scaled that the network was trained on (zscore, percentile, dtype or dataset)."
+        f"{path}: normalises by {operations}, for which there is no scaling of the same effect here; give --intensity:"
+        " how the images were scaled that the network was trained on (zscore, percentile, dtype or dataset)."
     )
 
 
@@ -168,8 +168,8 @@ def _divides_by_type(numbers: Any) -> bool:
 
 
 def _channels(tensor: Any) -> int:
-    found = [axis for axis in tensor.axes if axis.type == "channel"]
-    return len(found[0].channel_names) if found else 1
+    channels = [axis for axis in tensor.axes if axis.type == "channel"]
+    return len(channels[0].channel_names) if channels else 1
 
 
 def _pixel_size(tensor: Any) -> float | None:

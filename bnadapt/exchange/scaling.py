@@ -11,7 +11,7 @@ from bnadapt.errors import InputError
 
 @dataclass(frozen=True)
 class FixedScaling:
-    """What maps the values of pixels to what a network sees: `gain * value + offset`, between `low` and `high`.
+    """Linear map of the values of pixels to what a network sees: `gain * value + offset`, between `low` and `high`.
 
     Args:
         gain: by channel.

@@ -14,17 +14,17 @@ from bnadapt.networks.stored import load_tensors
 INSIDE = ("state_dict", "model_state_dict", "model", "network", "net", "params", "weights")
 """Names under which programs keep a state dict in a checkpoint."""
 WRAPPERS = ("", "module.", "model.", "network.", "net.", "_orig_mod.", "module.model.", "model.module.")
-"""What names of tensors begin with because of a module around the network."""
+"""Prefixes of tensors' names that come from a module around the network."""
 COUNTS = ".num_batches_tracked"  # which older files lack
 
 
 def write(export: Export, path: Path) -> None:
     """The network's state dict; in the form of another file, whose other content stays, if there is one to be like."""
-    own = own_weights(export.network)
+    trained = own_weights(export.network)
     if export.like is None:
-        torch.save(own, path)
+        torch.save(trained, path)
     else:
-        save(in_form_of(export.like, own), path, export.like)
+        save(in_form_of(export.like, trained), path, export.like)
 
 
 def save(content: dict[str, Any], path: Path, like: Path) -> None:
@@ -108,7 +108,7 @@ def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict
     return {name: weights[names[name]] if name in names else tensor for name, tensor in network.items()}
 
 
-def in_form_of(path: Path, own: Mapping[str, Tensor]) -> dict[str, Any]:
+def in_form_of(path: Path, trained: Mapping[str, Tensor]) -> dict[str, Any]:
     """The content of a file of weights, with others in their place.
 
     Raises:
@@ -116,11 +116,11 @@ def in_form_of(path: Path, own: Mapping[str, Tensor]) -> dict[str, Any]:
     """
     content, inside = read(path)
     weights = content[inside] if inside else content
-    names = _names(weights, own)
-    fitted(weights, own)
+    names = _names(weights, trained)
+    fitted(weights, trained)
     written = {
         **weights,
-        **{names[name]: tensor.to(weights[names[name]].dtype) for name, tensor in own.items() if name in names},
+        **{names[name]: tensor.to(weights[names[name]].dtype) for name, tensor in trained.items() if name in names},
     }
     return {**content, inside: written} if inside else written
 

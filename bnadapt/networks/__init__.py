@@ -1,7 +1,7 @@
 """Segmentation networks: the U-Net, and those of segmentation-models-pytorch by name."""
 
 from bnadapt.networks.discriminator import MapDiscriminator
-from bnadapt.networks.registry import build_network, memory_format, register_network, with_background
+from bnadapt.networks.registry import build_network, memory_format, with_background
 from bnadapt.networks.smp import SegmentationModel
 from bnadapt.networks.unet import InstanceNormUNet, ReconstructionDecoder, UNet
 
@@ -13,6 +13,5 @@ __all__ = [
     "UNet",
     "build_network",
     "memory_format",
-    "register_network",
     "with_background",
 ]

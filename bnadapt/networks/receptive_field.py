@@ -54,12 +54,12 @@ def receptive_field(network: nn.Module, in_channels: int) -> ReceptiveField | No
         return copied(images.mT.contiguous()).mT
 
     try:
-        found = [_along_columns(run, in_channels) for run in (copied, transposed)]
+        fields = [_along_columns(run, in_channels) for run in (copied, transposed)]
     except (RuntimeError, ValueError):  # it does not take images of these sizes
         return None
-    if None in found:
+    if None in fields:
         return None
-    return ReceptiveField(max(each.margin for each in found), max(each.stride for each in found))
+    return ReceptiveField(max(each.margin for each in fields), max(each.stride for each in fields))
 
 
 def _along_columns(run: Callable[[Tensor], Tensor], in_channels: int) -> ReceptiveField | None:

@@ -19,31 +19,16 @@ SMP = "smp/"
 LAZY_BATCH = 2, 64  # images, and pixels of a side, that give lazy layers their shape
 
 
-def register_network(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Decorate a class or function of `in_channels` and `num_classes`, so that it is known by a name."""
-
-    def register(make: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        NETWORKS[name] = make
-        return make
-
-    return register
-
-
 def is_import_path(name: str) -> bool:
-    """Whether a network's name is one that Python imports, and not one that is registered here."""
+    """Whether a network's name is that of code to import, and not one of bnadapt's own."""
     return name not in NETWORKS and not name.startswith(SMP)
-
-
-def is_built_in(name: str) -> bool:
-    """Whether a network is one of bnadapt's own, and not of code that the user has imported."""
-    return name.startswith(SMP) or getattr(NETWORKS.get(name), "__module__", "").startswith("bnadapt.")
 
 
 def build_network(name: str, in_channels: int, num_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
     """Build a network that maps images (N, C, H, W) to logits (N, K, H, W).
 
     Args:
-        name: `unet`, or another one that is registered; `smp/ARCHITECTURE` for one of segmentation-models-pytorch,
+        name: `unet` or `unet-instance-norm`; `smp/ARCHITECTURE` for one of segmentation-models-pytorch,
             such as `smp/fpn`; or the import path of a class of your own, such as `my_package.MyNetwork`,
             that is given `in_channels` and `num_classes` by keyword, as far as it takes them.
         in_channels: C.
@@ -117,7 +102,7 @@ def _maker(name: str) -> Callable[..., nn.Module]:
         return partial(SegmentationModel, name.removeprefix(SMP))
     module, _, attribute = name.rpartition(".")
     try:
-        found = getattr(import_module(module), attribute)
+        network = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         near = get_close_matches(name, [*NETWORKS, "smp/unet", "smp/unetplusplus", "smp/fpn"], 1)
         raise InputError(
@@ -125,9 +110,9 @@ def _maker(name: str) -> Callable[..., nn.Module]:
             + (f"Did you mean {near[0]}? Else give" if near else "Give")
             + " `unet`, `smp/ARCHITECTURE` such as `smp/unetplusplus`, or the import path of a class of your own."
         ) from error
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+    if not (isinstance(network, type) and issubclass(network, nn.Module)):
         raise InputError(f"network {name}: is no class of torch.nn.Module; give the import path of one.")
-    return found
+    return network
 
 
 def _taken(make: Callable[..., nn.Module], **arguments: int) -> dict[str, int]:

@@ -89,9 +89,9 @@ def arguments_without_download(architecture: str, arguments: Mapping[str, Any], 
             " name no other."
         )
     make = segmentation_models_pytorch.MODEL_ARCHITECTURES_MAPPING.get(architecture.lower())
-    own = inspect.signature(make).parameters if make else {}
+    accepted = inspect.signature(make).parameters if make else {}
     for name, value in arguments.items():
-        if name not in own and not isinstance(value, bool | int | float):
+        if name not in accepted and not isinstance(value, bool | int | float):
             raise InputError(
                 f"{source}: gives the network smp/{architecture} the argument {name}, which it does not take from a"
                 " file; leave it out."

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from bnadapt.errors import InputError
-from bnadapt.networks.registry import SMP, is_built_in, is_import_path, outlined_network
+from bnadapt.networks.registry import SMP, is_import_path, outlined_network
 from bnadapt.networks.smp import arguments_without_download
 
 DEEPEST, MOST, GREATEST, LONGEST = 3, 64, 10**6, 200  # of plain values: nesting, members, numbers, characters
@@ -68,7 +68,7 @@ def outline(parameters: Mapping[str, Any]) -> dict[str, Tensor] | None:
     Raises:
         InputError: the network cannot be built so, or is larger than any that a file may name.
     """
-    if not is_built_in(parameters["network"]):
+    if is_import_path(parameters["network"]):
         return None
     name, channels, classes = (parameters[key] for key in ("network", "in_channels", "num_classes"))
     with torch.device("meta"), _SchedulesOnCPU():

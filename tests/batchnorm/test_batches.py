@@ -8,7 +8,7 @@ import zarr
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from bnadapt.batchnorm import StatisticsError, UntilConverged, VolumeTiles, estimate
+from bnadapt.batchnorm import StatisticsError, UntilConverged, VolumeTiles, estimate, measure_class_moments
 
 
 @pytest.fixture
@@ -29,11 +29,34 @@ def test_all_kinds_of_batches_give_the_same(net, images):
         ((part for part in parts), None),
         (DataLoader(TensorDataset(images, torch.zeros(11)), batch_size=4), None),
         ([(torch.zeros(4), part) for part in parts], 1),
-        ([{"image": part, "mask": None} for part in parts], "image"),
+        ([{"image": part, "mask": None} for part in parts], None),
+        ([{"pixels": part} for part in parts], "pixels"),
         ([{"image": part - 3} for part in parts], lambda batch: batch["image"] + 3),
         (images.numpy(), None),
     ]:
         assert variance(net, given, pick=pick) == pytest.approx(expected, rel=1e-6)
+
+
+def test_labelled_batches_are_pairs_or_mappings(net, images):
+    masks = (images[:, 0] > 0).to(torch.uint8)
+    expected = measure_class_moments(net, [(images, masks.long())])
+    for given in ((images, masks), [images, masks.unsqueeze(1), None], {"image": images, "mask": masks}):
+        moments = measure_class_moments(net, [given])
+        assert torch.equal(moments.mean["0"], expected.mean["0"])
+        assert moments.pixels.tolist() == expected.pixels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (torch.ones(2, 1, 4, 4), "Batch 0 has no masks; give"),
+        ({"image": torch.ones(2, 1, 4, 4)}, "Batch 0 has no masks; give"),
+        ((torch.ones(2, 1, 4, 4), torch.ones(3, 4, 4)), r"masks of shape \(3, 4, 4\); give"),
+    ],
+)
+def test_batches_without_masks_are_refused(net, given, words):
+    with pytest.raises(StatisticsError, match=words):
+        measure_class_moments(net, [given])
 
 
 def test_integers_of_arrays_are_divided_by_their_greatest_value(net):
@@ -102,7 +125,10 @@ def test_tiles_of_several_volumes_come_once_each_and_the_same_again():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ([{"image": torch.ones(2, 1, 4, 4)}], "a dict of 'image'; say which by `pick`"),
+        (
+            [{"pixels": torch.ones(2, 1, 4, 4)}],
+            "a mapping of 'pixels'; call its images 'image', or say which by `pick`",
+        ),
         (["nonsense"], "of type str; give tensors"),
         ([torch.ones(2, 1, 4, 4, dtype=torch.uint8)], "of type torch.uint8; scale it"),
         ([torch.ones(0, 1, 4, 4)], r"the shape \(0, 1, 4, 4\); give"),

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import distributed, multiprocessing, nn
 
+from bnadapt.batchnorm import StatisticsError
 from bnadapt.distances import DistanceError, Sketch, Sketching, compare, latent_spaces, sketch_latents
 from bnadapt.networks import UNet
 
@@ -110,9 +111,13 @@ def test_hooks_are_gone_and_the_network_is_as_before_also_after_an_exception():
 def test_latents_that_are_not_finite_are_refused_by_layer():
     net = network()
     tiles = images()
-    tiles[3, 0, 5, 5] = torch.nan
+    with torch.no_grad():
+        net.encoder[0].norm1.weight[1] = torch.nan
     with pytest.raises(DistanceError, match=r"Layer encoder\.0\.norm1: Latents are NaN or infinite"):
         sketch_latents(net, latent_spaces(net), [tiles], positions_per_tile=2304)
+    tiles[3, 0, 5, 5] = torch.nan
+    with pytest.raises(StatisticsError, match="Batch 1 has pixels that are NaN"):
+        sketch_latents(network(), latent_spaces(net), tiles.split(2))
 
 
 def test_nothing_seen_is_refused():

@@ -1,0 +1,139 @@
+"""`bnadapt.adapt`: a copy of a network with the BatchNorm statistics of a target."""
+
+import time
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from bnadapt.adaptation import SCANNED_TILES, Batches, Recipe
+from bnadapt.api.inputs import GivenNetwork, Network, split
+from bnadapt.batchnorm import Bank, ClassMoments, LayerShift
+from bnadapt.data import InputChange
+from bnadapt.gain.observation import logits_under
+from bnadapt.reports.shift_figure import shift_figure
+
+TILES = 64  # that are drawn from files
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AdaptedNetwork:
+    """A network adapted to a target, and how that came about.
+
+    Attributes:
+        network: copy of the given network with the adapted statistics, in eval mode; all weights are as they were.
+        bank: the adapted statistics; `bank.save(path)` writes them for `bnadapt predict --bank`.
+        source_bank: the source's statistics.
+        record: of the adaptation, in plain types, as `bnadapt adapt` writes it.
+    """
+
+    network: nn.Module
+    bank: Bank
+    source_bank: Bank
+    record: Mapping[str, Any]
+
+    @property
+    def shifts(self) -> dict[str, LayerShift]:
+        """How far the statistics of every layer have moved, in the source's standard deviations, by layer."""
+        return self.bank.compared(self.source_bank)
+
+    def plot(self) -> Figure:
+        """The shift of every layer."""
+        return shift_figure(self.shifts)
+
+    def __repr__(self) -> str:
+        means = {layer: shift.mean for layer, shift in self.shifts.items()}
+        most = max(means, key=means.get)
+        moved = (
+            f"means moved by {fmean(means.values()):.2g} source standard deviations on average, by {means[most]:.2g} in"
+            f" {most or 'the network itself'}"
+        )
+        return (
+            f"{type(self).__name__}({type(self.network).__name__}, {self.record['tiles']} tiles, {len(means)} BatchNorm"
+            f" layers: {moved if means[most] else 'statistics are those of the source'})"
+        )
+
+
+class ChangedImages(nn.Module):
+    """A network behind a change of its images, such as their inversion; logits have the images' size."""
+
+    def __init__(self, network: nn.Module, change: InputChange) -> None:
+        super().__init__()
+        self.network = network
+        self.change = change
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K, h, w) of unchanged images (N, C, h, w)."""
+        return self.change.around(self.network)(images)
+
+
+def adapt(network: Network, images: Any, settings: Recipe | None = None, *, source: Any = None) -> AdaptedNetwork:
+    """Re-estimate the BatchNorm statistics of a network on images of a target; the network itself stays as it is.
+
+    Args:
+        network: a `torch.nn.Module` with BatchNorm layers, a task of bnadapt, or the path of a checkpoint.
+        images: of the target, in random order; see `bnadapt.api.inputs`. Of files 64 tiles are drawn at random, of
+            all else everything is read.
+        settings: how statistics are re-estimated, see `Recipe`.
+        source: images of the source with masks, to correct for other class proportions in the target; not needed where
+            a checkpoint knows them.
+
+    Raises:
+        BnadaptError: the network has no BatchNorm statistics, images cannot be used, or the settings need what is not
+            known of the source.
+
+    Examples:
+        >>> import torch
+        >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+        >>> target = torch.randn(16, 1, 32, 32) + 3
+        >>> adapted = adapt(network, target)
+        >>> adapted.record["tiles"], list(adapted.shifts)
+        (16, ['1'])
+        >>> network[1].running_mean.tolist()
+        [0.0, 0.0, 0.0, 0.0]
+    """
+    given = GivenNetwork.of(network)
+    recipe = settings or Recipe()
+    moments = given.class_moments
+    if source is not None and recipe.class_proportions != "source":
+        moments = class_moments(given, given.labelled(source).training)
+    return adapted(given, images, recipe, moments)
+
+
+def adapted(
+    given: GivenNetwork,
+    images: Any,
+    recipe: Recipe,
+    moments: ClassMoments | None,
+    change: InputChange | None = None,
+) -> AdaptedNetwork:
+    """Adapt a network to images.
+
+    Args:
+        given: the network.
+        images: of the target.
+        recipe: how.
+        moments: class moments of the source, where they are known.
+        change: what is done to the images first.
+    """
+    started = time.perf_counter()
+    change = change or InputChange()
+    scanned, batches = split(given.batches(images, count=TILES, change=InputChange()), SCANNED_TILES)
+    runner = given.runner().with_forward(change.around(given.forward))
+    statistics = runner.adapt(batches, recipe, scanned, moments)
+    network = deepcopy(given.network).eval()
+    statistics.bank.apply(network)
+    record = statistics.record(recipe) | {"seconds": round(time.perf_counter() - started, 3)}
+    record["target_change"] = change.state_dict()
+    return AdaptedNetwork(ChangedImages(network, change) if change else network, statistics.bank, given.bank, record)
+
+
+def class_moments(given: GivenNetwork, labelled: Batches) -> ClassMoments:
+    """Class moments of labelled batches of the source."""
+    first, batches = split(labelled, 1)
+    classes = logits_under(given.runner(), first[0]["image"]).shape[1] if first else 2
+    return given.runner().class_moments(batches, classes)

@@ -1,0 +1,272 @@
+"""What the verbs take: a network, and images.
+
+A **network** is a `torch.nn.Module` with BatchNorm layers, a task of bnadapt, or the path of a checkpoint, which is
+loaded to the GPU if there is one. It is left as it was.
+
+**Images** are one of
+
+- *pixels as the network sees them*, scaled as in its training: a tensor or array (N, C, H, W), or (N, H, W) of one
+  channel; or a batch, or any iterable of batches, such as a DataLoader. A batch is a tensor, a tuple that has one
+  first, or a mapping that has one under `image`;
+- *pixels as files hold them*: the path of a folder of images, or of a volume (TIFF, HDF5, Zarr, NumPy, MRC); a domain
+  of `bnadapt.data`; or, for a checkpoint, an array of integers. They are scaled and resampled as the checkpoint says;
+  for a network without one, integers are divided by their type's greatest value.
+
+Where masks are needed, a batch is (images, masks) or has `image` and `mask`, and a domain has masks; masks are
+(N, H, W) classes, 255 where there is no label.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from bnadapt.adaptation import LABELLED_TILES, Batches, NetworkRunner
+from bnadapt.batchnorm import Bank, ClassMoments
+from bnadapt.batchnorm.batches import batches_of, labelled_batches_of
+from bnadapt.data import Domain, DomainPair, Folder, InputChange, Section, Stack
+from bnadapt.data.formats import VolumeFormat, format_of
+from bnadapt.errors import InputError
+from bnadapt.gain import SourceSummary
+from bnadapt.gain.source_summary import SUMMARY_TILES
+from bnadapt.networks import with_background
+from bnadapt.networks.stored import load_tensors
+from bnadapt.tasks import AdaptableTask
+
+BATCH, TILE = 8, 256  # tiles, and pixels of a side, of what is read from files
+Network = nn.Module | str | Path
+
+
+class LabelledImages(NamedTuple):
+    """Batches with `image` and `mask` of a source.
+
+    Attributes:
+        training: to measure class moments on; of a domain its train block.
+        held_out: to summarise the source on; of a domain its validation block.
+    """
+
+    training: Batches
+    held_out: Batches
+
+
+@dataclass(frozen=True, eq=False)
+class GivenNetwork:
+    """A network, and what is known of its source.
+
+    Attributes:
+        network: without the task around it.
+        forward: runs it on a batch.
+        bank: the source's statistics.
+        is_adapted: whether the network holds others.
+        class_moments: of the source, if they are known.
+        source_summary: of the source, if it is known.
+        scaling: how its images are scaled, as the data module's state says; None if that is not known.
+    """
+
+    network: nn.Module
+    forward: Callable[[Tensor], Any]
+    bank: Bank
+    is_adapted: bool = False
+    class_moments: ClassMoments | None = None
+    source_summary: SourceSummary | None = None
+    scaling: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, network: Network) -> "GivenNetwork":
+        """Take a network as a verb gets it.
+
+        Raises:
+            InputError: it is nothing of that kind, or the checkpoint cannot be used.
+            NoBatchNormError: it has no BatchNorm statistics.
+        """
+        if isinstance(network, (str, Path)):
+            path = Path(network)
+            task = AdaptableTask.load_from_checkpoint(path, "cuda" if torch.cuda.is_available() else "cpu")
+            return cls._of_task(task, load_tensors(path).get(DomainPair.__qualname__))
+        if isinstance(network, AdaptableTask):
+            return cls._of_task(network)
+        if not isinstance(network, nn.Module):
+            raise InputError(
+                f"network: is of type {type(network).__name__}; give a torch.nn.Module, or the path of a checkpoint."
+            )
+        return cls(network, lambda images: with_background(network(images), num_classes=2), Bank.of(network))
+
+    @classmethod
+    def _of_task(cls, task: AdaptableTask, scaling: Mapping[str, Any] | None = None) -> "GivenNetwork":
+        return cls(
+            task.network,
+            lambda images: task.logits({"image": images.to(task.device)}),
+            task.source_bank or Bank.of(task.network),
+            task.source_bank is not None,
+            task.class_moments,
+            task.source_summary,
+            scaling,
+        )
+
+    def runner(self, layers: list[str] | None = None) -> NetworkRunner:
+        """Runs it from the source's statistics on."""
+        return NetworkRunner(self.network, self.forward, self.bank, layers=layers)
+
+    def batches(
+        self, images: Any, which: str = "target", count: int | None = None, change: InputChange | None = None
+    ) -> Batches:
+        """Batches of images; see this module.
+
+        Args:
+            images: of any kind.
+            which: `source` or `target`.
+            count: tiles that are drawn from files; all else is read to its end.
+            change: what is done to images of a target in files; by default what the checkpoint says.
+        """
+        if (domain := self._domain(images)) is not None:
+            tiles = self._data(which, domain).unlabelled_tiles(which, count, change=change)
+            return DataLoader(tiles, batch_size=BATCH)
+        return ({"image": batch} for batch in _seen(images))
+
+    def labelled(self, images: Any) -> LabelledImages:
+        """Labelled images of the source, see this module."""
+        if (domain := self._domain(images)) is not None:
+            data = self._data("source", domain)
+            held_out = data.summary_block("source")
+            return LabelledImages(
+                data.labelled_tiles("source", "train", LABELLED_TILES),
+                data.labelled_tiles("source", held_out, SUMMARY_TILES),
+            )
+        pairs = ({"image": image, "mask": mask} for image, mask in labelled_batches_of(_listed(images)))
+        training = list(beginning(pairs, LABELLED_TILES))
+        return LabelledImages(training, list(beginning(training, SUMMARY_TILES)))
+
+    def _domain(self, images: Any) -> Domain | None:
+        """The domain that images are, if they are pixels as files hold them."""
+        if isinstance(images, Domain):
+            return images
+        if isinstance(images, (str, Path)):
+            return domain_at(Path(images))
+        return ArrayDomain(images) if self.scaling is not None and _is_integer(images) else None
+
+    def _data(self, which: str, domain: Domain) -> DomainPair:
+        """The data module of one domain, which scales as the checkpoint says."""
+        data = DomainPair(**{which: domain}, intensity=None if self.scaling else "dtype", batch_size=BATCH)
+        if self.scaling is not None:
+            data.load_state_dict(dict(self.scaling))
+        side = _shortest_side(domain.all_sections()[0], data.pixel_size_nm)
+        data.tile_size = min(TILE, side // 16 * 16 or side)
+        data.overlap = data.tile_size // 8
+        return data
+
+
+class ArrayDomain(Domain):
+    """An array of integers (N, H, W) or (N, C, H, W) as a domain without masks.
+
+    Raises:
+        InputError: the array has another shape.
+    """
+
+    def __init__(self, images: Any) -> None:
+        super().__init__()
+        if len(images.shape) not in (3, 4):
+            raise InputError(f"images: have the shape {tuple(images.shape)}; give (N, H, W) or (N, C, H, W).")
+        self.images = images
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "images"
+
+    def labelled(self) -> list[Section]:
+        """None."""
+        return []
+
+    def unlabelled(self) -> list[Section]:
+        """All images."""
+        return [Section(f"image {index}", partial(self._read, index)) for index in range(len(self.images))]
+
+    def _read(self, index: int) -> np.ndarray:
+        image = np.asarray(self.images[index])
+        return image if image.ndim == 2 else np.moveaxis(image, 0, -1)
+
+
+def domain_at(path: Path) -> Domain:
+    """The images of a folder, or the sections of a volume.
+
+    Raises:
+        InputError: there is nothing that can be read.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; check the path.")
+    is_volume = path.is_file() or isinstance(format_of(path), VolumeFormat)
+    return Stack(str(path)) if is_volume else Folder(str(path))
+
+
+def beginning(batches: Batches, count: int) -> Iterator[Mapping[str, Tensor]]:
+    """The first `count` tiles of batches; the last batch may be cut."""
+    left = count
+    for batch in batches:
+        yield {name: value[:left] for name, value in batch.items()}
+        left -= len(batch["image"])
+        if left <= 0:
+            return
+
+
+def split(batches: Batches, count: int) -> tuple[list[Mapping[str, Tensor]], Batches]:
+    """The first tiles of batches that can be iterated once, and all of them."""
+    iterator, head = iter(batches), []
+    while sum(len(batch["image"]) for batch in head) < count and (batch := next(iterator, None)) is not None:
+        head.append(batch)
+    return list(beginning(head, count)), chain(head, iterator)
+
+
+def stacked(batches: Batches, count: int, name: str) -> Tensor:
+    """The first `count` tiles (n, C, h, w) of batches.
+
+    Args:
+        batches: of one size of tiles.
+        count: at most.
+        name: of the images, for messages.
+
+    Raises:
+        InputError: there are none, or of several sizes.
+    """
+    parts = [batch["image"] for batch in beginning(batches, count)]
+    sizes = sorted({tuple(part.shape[1:]) for part in parts})
+    if len(sizes) != 1:
+        found = f"images of the shapes {' and '.join(map(str, sizes[:2]))}" if sizes else "no images"
+        raise InputError(f"{name} has {found}; give tiles (N, C, H, W) of one size.")
+    return torch.cat(parts)
+
+
+def _seen(images: Any) -> Iterator[Tensor]:
+    return map(_with_channel, batches_of(_with_channel(images) if isinstance(images, Tensor) else _listed(images)))
+
+
+def _with_channel(images: Tensor) -> Tensor:
+    """(N, C, H, W), of (N, H, W) too."""
+    return images.unsqueeze(1) if images.ndim == 3 else images
+
+
+def _listed(images: Any) -> Any:
+    """Batches; a single one, that is a mapping or a tuple of images and masks, in a list."""
+    is_pair = isinstance(images, tuple) and len(images) > 1 and isinstance(images[1], Tensor)
+    is_pair = is_pair and not images[1].is_floating_point()  # two tensors of images are two batches
+    return [images] if is_pair or isinstance(images, Mapping) else images
+
+
+def _is_integer(images: Any) -> bool:
+    """Whether it is a tensor or an array of integers."""
+    if isinstance(images, Tensor):
+        return not images.is_floating_point()
+    return hasattr(images, "shape") and np.issubdtype(getattr(images, "dtype", np.float32), np.integer)
+
+
+def _shortest_side(section: Section, pixel_size_nm: float | None) -> int:
+    """In pixels, after resampling."""
+    side = min(section.read_image().shape[:2])
+    known = section.pixel_size_nm and pixel_size_nm
+    return int(side * section.pixel_size_nm / pixel_size_nm) if known else side

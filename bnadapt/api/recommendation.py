@@ -1,0 +1,138 @@
+"""`bnadapt.recommend`: whether and how to adapt a network to a target, and what to expect."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from bnadapt.actions.recommend import Judgement
+from bnadapt.adaptation import SCANNED_TILES, Recipe
+from bnadapt.api.adapted_network import AdaptedNetwork, adapted, class_moments
+from bnadapt.api.inputs import GivenNetwork, Network, stacked
+from bnadapt.data import InputChange
+from bnadapt.errors import InputError
+from bnadapt.gain import CANDIDATES, Expectation, SourceSummary, judge, summarise_source
+from bnadapt.gain.alarms import Alarm
+from bnadapt.gain.observation import logits_under
+from bnadapt.gain.source_summary import SUMMARY_TILES
+from bnadapt.reports.verdict_page import crops_figure
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Recommendation(Judgement):
+    """What to do with a target, and what to expect of it.
+
+    Attributes:
+        given: the network.
+        verdict: the choice among candidates, with all that it rests on.
+        results: of all candidates.
+        summary: of the source.
+    """
+
+    given: GivenNetwork
+
+    @property
+    def choice(self) -> str:
+        """Name of the recommended candidate, such as `corrected`."""
+        return self.verdict.choice
+
+    @property
+    def sentence(self) -> str:
+        """What to do and what to expect."""
+        return self.verdict.sentence()
+
+    @property
+    def gain(self) -> float:
+        """Expected foreground IoU of the choice minus that without adaptation."""
+        return self.verdict.gain
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the target is unlike all that predictions rest on, so that nothing can be told."""
+        return self.verdict.abstains
+
+    @property
+    def expected(self) -> Mapping[str, Expectation]:
+        """Foreground IoU by candidate."""
+        return self.verdict.expected
+
+    @property
+    def alarms(self) -> Sequence[Alarm]:
+        """What a person should look at first."""
+        return self.verdict.alarms
+
+    def table(self) -> "DataFrame":
+        """A row per candidate: what it does, its expected IoU with a 90 % interval, and whether that is familiar."""
+        from pandas import DataFrame
+
+        rows = {name: {"action": CANDIDATES[name].title, **asdict(each)} for name, each in self.expected.items()}
+        return DataFrame.from_dict(rows, orient="index")
+
+    def plot(self) -> Figure:
+        """The same crops under every candidate."""
+        return crops_figure(self.verdict, self.results)
+
+    def adapt(self, images: Any, settings: Recipe | None = None) -> AdaptedNetwork:
+        """Adapt the network as recommended; see `bnadapt.adapt`.
+
+        Args:
+            images: of the target.
+            settings: with `propagation` and `until`; policy and class proportions are the recommended ones.
+        """
+        recipe = self.recipe(settings or Recipe())
+        return adapted(self.given, images, recipe, self.summary.moments, self.change)
+
+    def __repr__(self) -> str:
+        alarms = f" Alarms: {', '.join(each.name for each in self.alarms)}." if self.alarms else ""
+        return f"{type(self).__name__}({self.choice}: {self.sentence}{alarms})"
+
+
+def recommend(network: Network, source: Any, target: Any, *, tiles: int = SCANNED_TILES) -> Recommendation:
+    """Say whether and how to adapt a network of two classes to a target, and which IoU to expect; without its labels.
+
+    Args:
+        network: a `torch.nn.Module` that gives logits, a task of bnadapt, or the path of a checkpoint. It stays as it
+            is.
+        source: images of the source with masks, better such as the network was not trained on; see
+            `bnadapt.api.inputs`. None takes the summary that a checkpoint of bnadapt holds.
+        target: images of the target, in random order.
+        tiles: of the target that are looked at: drawn from files, or the first ones.
+
+    Raises:
+        BnadaptError: images cannot be used, nothing is known of the source, or the network gives no logits of two
+            classes.
+    """
+    if tiles < 1:
+        raise InputError(f"recommend: tiles is {tiles}; give at least 1.")
+    given = GivenNetwork.of(network)
+    images = stacked(given.batches(target, count=tiles, change=InputChange()), tiles, "the target")
+    _check_classes(given, images)
+    summary = given.source_summary if source is None else _summary(given, source)
+    if summary is None:
+        raise InputError(
+            "recommend: the network comes without a summary of its source; give images of the source with masks, or a"
+            " checkpoint that `bnadapt source_summary` has seen."
+        )
+    verdict, results = judge(given.runner(), images, summary)
+    return Recommendation(verdict, results, summary, given)
+
+
+def _check_classes(given: GivenNetwork, images: Tensor) -> None:
+    classes = logits_under(given.runner(), images[:1]).shape[1]
+    if classes != 2:
+        raise InputError(f"recommend: the network has {classes} classes; its predictions rest on networks of two.")
+
+
+def _summary(given: GivenNetwork, source: Any) -> SourceSummary:
+    labelled = given.labelled(source)
+    moments = class_moments(given, labelled.training)
+    held_out = list(labelled.held_out)
+    images = stacked(held_out, SUMMARY_TILES, "the source")
+    masks = torch.cat([batch["mask"] for batch in held_out])
+    return summarise_source(given.runner(), images, masks, moments)
