@@ -28,7 +28,7 @@ class BatchNormAdaptation(Callback):
         policy: see `bnadapt.adaptation.Recipe`.
         propagation: see `Recipe`.
         until: see `Recipe`.
-        class_proportions: see `Recipe`; by default they are estimated where that can be done.
+        class_proportions: see `Recipe`.
         output: name of the checkpoint that `fit` writes into the folder of its checkpoints.
 
     Raises:
@@ -45,10 +45,10 @@ class BatchNormAdaptation(Callback):
         policy: Policy | None = None,
         propagation: PropagationName = "one_pass",
         until: UntilConverged | None = None,
-        class_proportions: ClassProportions | None = None,
+        class_proportions: ClassProportions = "source",
         output: str = "adapted.ckpt",
     ) -> None:
-        self.recipe = Recipe(policy or Policy(), propagation, until, class_proportions)
+        self.recipe = Recipe(policy or Recipe().policy, propagation, until, class_proportions)
         self.output = output
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
