@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bnadapt.callbacks import LatentDistance
 from bnadapt.commands.cli import main
 from bnadapt.data import Synthetic
 from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE
