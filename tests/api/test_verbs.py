@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from dataclasses import fields
+from inspect import signature
 
 import h5py
 import numpy as np
@@ -13,7 +15,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import bnadapt
 from bnadapt.batchnorm import Bank, estimate
+from bnadapt.callbacks import BatchNormAdaptation
 from bnadapt.commands.cli import main
+from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair, Folder, Stack
 from bnadapt.networks import UNet
 from bnadapt.tasks import SegmentationTask
@@ -250,15 +254,11 @@ def test_refusals(source, target, ask, sentence):
 
 
 def test_the_settings_of_command_and_callback_are_those_of_the_recipe():
-    from dataclasses import fields
-    from inspect import signature
-
-    from bnadapt.callbacks import BatchNormAdaptation
-    from bnadapt.commands.trainer import AdaptationTrainer
-
-    names = {each.name for each in fields(bnadapt.Recipe)}
-    assert names <= set(signature(AdaptationTrainer.adapt).parameters)
-    assert names <= set(signature(BatchNormAdaptation).parameters)
+    settings = {"propagation": "layer_consistent", "class_proportions": [0.9, 0.1]}
+    assert BatchNormAdaptation(**settings).recipe == bnadapt.Recipe(**settings)
+    assert {each.name for each in fields(bnadapt.Recipe)} <= set(signature(AdaptationTrainer.adapt).parameters)
+    with pytest.raises(TypeError, match="propagate"):
+        BatchNormAdaptation(propagate="one_pass")
 
 
 def test_data_modules_give_batches_too(images):
