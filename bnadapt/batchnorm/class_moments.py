@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bnadapt.batchnorm.layers import BatchNormError
 from bnadapt.batchnorm.mixture import mixed
+from bnadapt.batchnorm.stored_statistics import DAMAGE, damage, means_and_variances
 from bnadapt.batchnorm.tensor_file import read_tensors, write_tensors
 
 
@@ -97,11 +98,25 @@ class ClassMoments:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> "ClassMoments":
-        """What `state_dict` gave."""
-        parts = ({layer: each.double() for layer, each in state[part].items()} for part in ("mean", "variance"))
-        outputs = state.get("outputs")
-        outputs = None if outputs is None else outputs.double()
-        return cls(*parts, dict(state["weight"]), state["pixels"], state["margin"], outputs)
+        """What `state_dict` gave.
+
+        Raises:
+            BatchNormError: a part is missing, or a value is no statistic.
+        """
+        try:
+            mean, variance = means_and_variances(state, axes=2)
+            weight = {layer: state["weight"][layer] for layer in mean}
+            outputs = state.get("outputs")
+            outputs = None if outputs is None else outputs.double()
+            for counted in (*weight.values(), state["pixels"], *([] if outputs is None else outputs)):
+                if not ((counted >= 0) & counted.isfinite()).all():
+                    raise ValueError("it counts pixels by what is no number of them")
+            return cls(mean, variance, weight, state["pixels"], float(state["margin"]), outputs)
+        except DAMAGE as error:
+            raise BatchNormError(
+                f"The class moments of the source are damaged: {damage(error)}; take another copy, or measure them"
+                " again by `bnadapt source_summary`."
+            ) from error
 
     def save(self, path: str | Path) -> None:
         """Write as safetensors; a file that is there is replaced once all is written.
@@ -126,9 +141,13 @@ class ClassMoments:
             layers = metadata["layers"]
             state = {part: {layer: tensors[f"{layer}/{part}"] for layer in layers} for part in PARTS}
             state |= {name: tensors[name] for name in ("pixels", "outputs") if name in tensors}
-            return cls.from_state_dict({**state, "margin": metadata["margin"]})
+            state["margin"] = metadata["margin"]
         except (KeyError, TypeError) as error:
             raise BatchNormError(f"{path}: cannot be read as class moments ({error}); check the path.") from error
+        try:
+            return cls.from_state_dict(state)
+        except BatchNormError as error:
+            raise BatchNormError(f"{path}: {error}") from error
 
     def require_fit(self, channels: Mapping[str, int]) -> None:
         """Refuse moments of another network.
