@@ -108,7 +108,6 @@ class Bank:
             )
         return bank
 
-    @torch.no_grad()
     def apply(self, network: nn.Module) -> None:
         """Write the statistics into the network's running statistics; nothing else changes.
 
@@ -126,8 +125,7 @@ class Bank:
         own = _statistics(network)
         try:
             for name, layer in layers.items():
-                layer.running_mean.copy_(self.mean[name])
-                layer.running_var.copy_(self.variance[name])
+                _write(layer, self.mean[name], self.variance[name])
         except BaseException:
             _restore(network, own)
             raise
@@ -279,11 +277,16 @@ def _statistics(network: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
     return {name: (layer.running_mean.clone(), layer.running_var.clone()) for name, layer in layers.items()}
 
 
-@torch.no_grad()
 def _restore(network: nn.Module, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
     for name, layer in batchnorm_layers(network).items():
-        layer.running_mean.copy_(statistics[name][0])
-        layer.running_var.copy_(statistics[name][1])
+        _write(layer, *statistics[name])
+
+
+def _write(layer: nn.Module, mean: Tensor, variance: Tensor) -> None:
+    """Change running statistics, also of a layer that was made in torch's inference mode."""
+    for buffer, value in ((layer.running_mean, mean), (layer.running_var, variance)):
+        with torch.inference_mode(buffer.is_inference()), torch.no_grad():
+            buffer.copy_(value)
 
 
 def rms(values: Tensor) -> float:
