@@ -34,7 +34,6 @@ class ForwardPass(threading.Thread):
         self.layer: str | None = None
         self.value: Any = None
         self._forward = forward
-        self._network = network
         self._attributes = Attributes(network)
         self._surroundings = _surroundings(device_type)
         self._context = contextvars.copy_context()
@@ -63,7 +62,7 @@ class ForwardPass(threading.Thread):
         self._attributes.put_back()
         self._go.release()
         self._halted.acquire()
-        self._attributes = Attributes(self._network)
+        self._attributes = self._attributes.now()
         if self._error is not None:
             raise self._error
 
