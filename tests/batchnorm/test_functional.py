@@ -236,7 +236,7 @@ def test_statistics_under_autocast_are_close_to_those_of_float32():
     assert max(shift.log_variance for shift in shifts) < 0.06
 
 
-@pytest.mark.filterwarnings("ignore:Not adapted: auxiliary")
+@pytest.mark.filterwarnings("ignore:Not adapted")
 def test_layers_of_unused_branches_keep_their_statistics(network, images):
     net = network()
     net.auxiliary = nn.BatchNorm2d(2)
