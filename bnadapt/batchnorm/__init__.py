@@ -8,7 +8,13 @@ from bnadapt.batchnorm.domain_banks import DomainBanks
 from bnadapt.batchnorm.entropy import minimise_entropy
 from bnadapt.batchnorm.estimator import Estimate, Estimator
 from bnadapt.batchnorm.functional import adapt, estimate
-from bnadapt.batchnorm.layers import BatchNormError, NoBatchNormError, StatisticsError, batchnorm_layers
+from bnadapt.batchnorm.layers import (
+    BatchNormError,
+    BatchNormWarning,
+    NoBatchNormError,
+    StatisticsError,
+    batchnorm_layers,
+)
 from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import (
     DECODER,
@@ -33,6 +39,7 @@ __all__ = [
     "Bank",
     "BankMismatchError",
     "BatchNormError",
+    "BatchNormWarning",
     "ClassMoments",
     "Convergence",
     "DecayingMomentum",

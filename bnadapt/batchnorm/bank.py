@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from bnadapt.batchnorm.layers import BatchNormError, batchnorm_layers
 from bnadapt.batchnorm.mixture import mixed
 from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import Policy
+from bnadapt.batchnorm.stored_statistics import DAMAGE, damage, means_and_variances
 
 
 class BankMismatchError(BatchNormError):
@@ -106,7 +108,6 @@ class Bank:
             )
         return bank
 
-    @torch.no_grad()
     def apply(self, network: nn.Module) -> None:
         """Write the statistics into the network's running statistics; nothing else changes.
 
@@ -124,8 +125,7 @@ class Bank:
         own = _statistics(network)
         try:
             for name, layer in layers.items():
-                layer.running_mean.copy_(self.mean[name])
-                layer.running_var.copy_(self.variance[name])
+                _write(layer, self.mean[name], self.variance[name])
         except BaseException:
             _restore(network, own)
             raise
@@ -200,9 +200,13 @@ class Bank:
         """Read what `save` wrote.
 
         Raises:
-            BatchNormError: the file is missing, broken or of something else.
+            BatchNormError: the file is missing, broken or of something else, or holds what is no statistic.
         """
-        return cls(**read_bank(path))
+        state = read_bank(path)
+        try:
+            return cls.from_state_dict(state)
+        except BatchNormError as error:
+            raise BatchNormError(f"{path}: {error}") from error
 
     def state_dict(self) -> dict[str, dict]:
         """Plain dictionaries of tensors, integers and strings, for a checkpoint."""
@@ -212,6 +216,24 @@ class Bank:
             "count": dict(self.count),
             "provenance": dict(self.provenance),
         }
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> "Bank":
+        """What `state_dict` gave.
+
+        Raises:
+            BatchNormError: a part is missing, or a value is no statistic.
+        """
+        try:
+            mean, variance = means_and_variances(state, axes=1)
+            count = {name: int(state["count"][name]) for name in mean}
+            provenance = {str(name): str(each) for name, each in state["provenance"].items()}
+        except DAMAGE as error:
+            raise BatchNormError(
+                f"The bank of BatchNorm statistics is damaged: {damage(error)}; take another copy, or adapt the"
+                " network again."
+            ) from error
+        return cls(mean, variance, count, provenance)
 
     def require_fit(self, other: "Bank") -> None:
         """Refuse a bank of another network.
@@ -255,11 +277,16 @@ def _statistics(network: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
     return {name: (layer.running_mean.clone(), layer.running_var.clone()) for name, layer in layers.items()}
 
 
-@torch.no_grad()
 def _restore(network: nn.Module, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
     for name, layer in batchnorm_layers(network).items():
-        layer.running_mean.copy_(statistics[name][0])
-        layer.running_var.copy_(statistics[name][1])
+        _write(layer, *statistics[name])
+
+
+def _write(layer: nn.Module, mean: Tensor, variance: Tensor) -> None:
+    """Change running statistics, also of a layer that was made in torch's inference mode."""
+    for buffer, value in ((layer.running_mean, mean), (layer.running_var, variance)):
+        with torch.inference_mode(buffer.is_inference()), torch.no_grad():
+            buffer.copy_(value)
 
 
 def rms(values: Tensor) -> float:

@@ -61,8 +61,8 @@ def measure_class_moments(
     with isolated(network), torch.no_grad(), torch.compiler.set_stance("force_eager"):
         for images, masks in labelled_batches_of(batches):
             seen = _Batch(masks, classes, ignored)
-            with watched(layers, seen.take):
-                logits = (forward or network)(images.to(device, non_blocking=True))
+            with watched(forward or network, layers, seen.take) as run:
+                logits = run(images.to(device, non_blocking=True))
             own = [reduce(ClassMoments.merged, own, seen.moments(logits))]
     found = _of_all_processes(own, group)
     if not found:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bnadapt.batchnorm.layers import BatchNormError
 from bnadapt.batchnorm.mixture import mixed
+from bnadapt.batchnorm.stored_statistics import DAMAGE, damage, means_and_variances
 from bnadapt.batchnorm.tensor_file import read_tensors, write_tensors
 
 
@@ -99,12 +100,26 @@ class ClassMoments:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> "ClassMoments":
-        """What `state_dict` gave."""
-        parts = ({layer: each.double() for layer, each in state[part].items()} for part in ("mean", "variance"))
-        outputs = state.get("outputs")
-        outputs = None if outputs is None else outputs.double()
-        boundaries = state.get("boundaries", math.nan)
-        return cls(*parts, dict(state["weight"]), state["pixels"], state["margin"], outputs, boundaries)
+        """What `state_dict` gave.
+
+        Raises:
+            BatchNormError: a part is missing, or a value is no statistic.
+        """
+        try:
+            mean, variance = means_and_variances(state, axes=2)
+            weight = {layer: state["weight"][layer] for layer in mean}
+            outputs = state.get("outputs")
+            outputs = None if outputs is None else outputs.double()
+            boundaries = float(state.get("boundaries", math.nan))
+            for counted in (*weight.values(), state["pixels"], *([] if outputs is None else outputs)):
+                if not ((counted >= 0) & counted.isfinite()).all():
+                    raise ValueError("it counts pixels by what is no number of them")
+            return cls(mean, variance, weight, state["pixels"], float(state["margin"]), outputs, boundaries)
+        except DAMAGE as error:
+            raise BatchNormError(
+                f"The class moments of the source are damaged: {damage(error)}; take another copy, or measure them"
+                " again by `bnadapt source_summary`."
+            ) from error
 
     def save(self, path: str | Path) -> None:
         """Write as safetensors; a file that is there is replaced once all is written.
@@ -129,9 +144,13 @@ class ClassMoments:
             layers = metadata["layers"]
             state = {part: {layer: tensors[f"{layer}/{part}"] for layer in layers} for part in PARTS}
             state |= {name: tensors[name] for name in ("pixels", "outputs") if name in tensors}
-            return cls.from_state_dict(state | {name: metadata[name] for name in NUMBERS if name in metadata})
+            state |= {name: metadata[name] for name in NUMBERS if name in metadata}
         except (KeyError, TypeError) as error:
             raise BatchNormError(f"{path}: cannot be read as class moments ({error}); check the path.") from error
+        try:
+            return cls.from_state_dict(state)
+        except BatchNormError as error:
+            raise BatchNormError(f"{path}: {error}") from error
 
     def require_fit(self, channels: Mapping[str, int]) -> None:
         """Refuse moments of another network.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bnadapt.batchnorm.isolation import isolated
-from bnadapt.batchnorm.layers import batchnorm_layers
+from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
 
 
 def minimise_entropy(
@@ -19,6 +19,8 @@ def minimise_entropy(
     forward: Callable[[Tensor], Tensor] | None = None,
 ) -> list[float]:
     """Change scale and shift of all BatchNorm layers so that predictions on the target become more certain.
+
+    After an exception they are as before.
 
     A step of Adam for every batch, on the mean over pixels of -sum_k p_k log p_k, while the layers normalise by the
     batch at hand. Running statistics and all other weights stay as they are; re-estimate the statistics afterwards, for
@@ -35,6 +37,8 @@ def minimise_entropy(
 
     Raises:
         NoBatchNormError: the network has no BatchNorm statistics.
+        StatisticsError: its layers have neither scale nor shift, it was made in torch's inference mode, or it gives
+            something else than finite logits of two or more classes.
 
     Reference:
         Wang, Shelhamer, Liu, Olshausen, Darrell, "Tent: fully test-time adaptation by entropy minimization", ICLR 2021.
@@ -47,14 +51,23 @@ def minimise_entropy(
     """
     layers = batchnorm_layers(network).values()
     scales = [parameter for layer in layers for parameter in (layer.weight, layer.bias) if parameter is not None]
+    if not scales:
+        raise StatisticsError(
+            "The BatchNorm layers of this network have neither scale nor shift (affine=False), so there is nothing to"
+            " learn; re-estimate their statistics instead."
+        )
+    if any(each.is_inference() for each in network.parameters()):
+        raise StatisticsError(
+            "The network was made in torch's inference mode, in which nothing can be learnt; make it outside of it, or"
+            " take copy.deepcopy of it."
+        )
     entropies = []
-    with isolated(network), _trained_alone(network, scales):
+    with torch.inference_mode(False), isolated(network), _trained_alone(network, scales):
         for layer in layers:
             layer.training = True
         optimizer = torch.optim.Adam(scales, lr=learning_rate)
         for images in batches:
-            log_probabilities = (forward or network)(images).float().log_softmax(1)
-            entropy = -(log_probabilities.exp() * log_probabilities).sum(1).mean()
+            entropy = _entropy((forward or network)(images.clone() if images.is_inference() else images))
             optimizer.zero_grad()
             entropy.backward()
             optimizer.step()
@@ -63,16 +76,45 @@ def minimise_entropy(
     return entropies
 
 
+def _entropy(logits: Any) -> Tensor:
+    """Mean over pixels of the entropy of logits (N, K, ...).
+
+    Raises:
+        StatisticsError: they are something else, of a single class, without gradients, or not finite.
+    """
+    if not isinstance(logits, Tensor) or logits.ndim < 2 or logits.shape[1] < 2:
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise StatisticsError(
+            f"The network gives {shape} and not logits (N, K, ...) of two or more classes; give a `forward` that does."
+        )
+    if not logits.requires_grad:
+        raise StatisticsError("The network runs without gradients; give a `forward` that is not under torch.no_grad.")
+    log_probabilities = logits.float().log_softmax(1)
+    entropy = -(log_probabilities.exp() * log_probabilities).sum(1).mean()
+    if not entropy.isfinite():
+        raise StatisticsError(
+            "The network's logits are NaN or infinite; look at the images, at the weights, and take a lower"
+            " learning_rate."
+        )
+    return entropy
+
+
 @contextmanager
 def _trained_alone(network: nn.Module, parameters: list[nn.Parameter]) -> Iterator[None]:
-    """Gradients of these parameters only."""
+    """Gradients of these parameters only, which are as before if an exception comes."""
     needed: dict[Any, bool] = {each: each.requires_grad for each in network.parameters()}
+    values = [each.detach().clone() for each in parameters]
     try:
-        network.requires_grad_(False)
-        for each in parameters:
-            each.requires_grad_(True)
         with torch.enable_grad():
+            network.requires_grad_(False)
+            for each in parameters:
+                each.requires_grad_(True)
             yield
+    except BaseException:
+        with torch.no_grad():
+            for each, value in zip(parameters, values, strict=True):
+                each.copy_(value)
+        raise
     finally:
         for each, need in needed.items():
             each.requires_grad_(need)

@@ -12,6 +12,7 @@ from bnadapt.batchnorm.bank import Bank
 from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import StatisticsError
+from bnadapt.batchnorm.left_out import warn_of_left_out
 from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
@@ -104,7 +105,7 @@ class Estimator:
 
     def __exit__(self, *exception: object) -> None:
         self._entered = False
-        self._stack.close()
+        self._stack.__exit__(*exception)
 
     def update(self, images: Tensor) -> bool:
         """Take a batch (N, C, ...) on the network's device.
@@ -125,6 +126,8 @@ class Estimator:
     def compute(self) -> Estimate:
         """The estimate from all batches, of all processes.
 
+        Warns of parts of the network that are not adapted.
+
         Raises:
             StatisticsError: there was no batch, fewer tiles than `min_tiles`, or features that are not finite.
         """
@@ -142,6 +145,8 @@ class Estimator:
                 )
             if self._convergence.tiles[-1:] != [self._total]:
                 self._check()
+            unseen = [name for name in self._propagation.layers if name not in self._moments]
+            warn_of_left_out(self.network, unseen, self._propagation.otherwise)
         bank = self._source.adapted(self._moments, self.policy, self._total, self.propagation, self.correction)
         return Estimate(bank, self._total, pixels, self._converged if self.until else None, self._convergence)
 
@@ -166,7 +171,10 @@ class Estimator:
         """Compute the moments of what was read, and put their standard errors down."""
         self._moments = self._propagation.compute(self._processes)
         if not self._moments:
-            raise StatisticsError("No image reached a BatchNorm layer that the policy chooses; choose others.")
+            raise StatisticsError(
+                "No image reached a BatchNorm layer that the policy chooses, or these normalise by code of their own;"
+                " choose others, or let them call torch's batch_norm."
+            )
         finite = torch.stack([torch.isfinite(each.variance).all() for each in self._moments.values()])
         for name, known in zip(self._moments, finite.tolist(), strict=True):  # the device is waited for once
             if not known:

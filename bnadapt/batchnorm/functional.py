@@ -58,6 +58,9 @@ def estimate(
     Returns:
         The bank and how it came about.
 
+    Warns:
+        BatchNormWarning: parts of the network normalise otherwise and are not adapted; the line names them.
+
     Raises:
         NoBatchNormError: the network has no such layers.
         StatisticsError: there are no images, or fewer than `until.min_tiles`, a layer sees a single value per

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bnadapt.batchnorm.layers import named_modules
+from bnadapt.batchnorm.attributes import attributes_unless_ended
+from bnadapt.batchnorm.layers import StatisticsError, named_modules
 
 
 @contextmanager
@@ -17,9 +18,15 @@ def isolated(network: nn.Module) -> Iterator[None]:
 
     Also after an exception or an interrupt. Buffers are exchanged for copies meanwhile, so that whatever the network
     counts or observes in eval mode, too, ends up in those; parameters are untouched. The random states of torch,
-    numpy and Python come back too.
+    numpy and Python come back too, and after an exception what modules keep in `Attributes`.
+
+    Raises:
+        StatisticsError: weights or buffers are on the meta device.
     """
-    modes = {module: module.training for module in network.modules()}
+    _check_values(network)
+    modes = {
+        each: each.training for each in network.modules() if hasattr(each, "training")
+    }  # frozen TorchScript has none
     buffers = {module: dict(module._buffers) for module in modes if isinstance(module._buffers, dict)}
     device = next((each.device for _, module in named_modules(network) for each in module.parameters(False)), None)
     states = np.random.get_state(), random.getstate()  # noqa: NPY002
@@ -30,7 +37,8 @@ def isolated(network: nn.Module) -> Iterator[None]:
                 module.training = False
             for module, own in buffers.items():
                 module._buffers.update({name: _copied(buffer, copies) for name, buffer in own.items()})
-            yield
+            with attributes_unless_ended(network):
+                yield
         finally:
             for module, own in buffers.items():
                 module._buffers.clear()
@@ -39,6 +47,16 @@ def isolated(network: nn.Module) -> Iterator[None]:
                 module.training = mode
             np.random.set_state(states[0])  # noqa: NPY002
             random.setstate(states[1])
+
+
+def _check_values(network: nn.Module) -> None:
+    for name, module in named_modules(network):
+        for tensor, each in (*module._parameters.items(), *module._buffers.items()):
+            if each is not None and each.is_meta:
+                raise StatisticsError(
+                    f"{f'{name}.' if name else ''}{tensor} is on the meta device and has no values; load the network's"
+                    " weights first, by load_state_dict(..., assign=True)."
+                )
 
 
 def _copied(buffer: Tensor | None, copies: dict[int, Tensor]) -> Tensor | None:

@@ -1,13 +1,16 @@
-"""Find the BatchNorm layers of a network, wherever they are."""
+"""Find the BatchNorm layers of a network, wherever they are, and what normalises as they do."""
 
+import re
 from collections.abc import Iterator
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnadapt.errors import BnadaptError
 
 OTHER_NORMS = (nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
+STATISTICS = re.compile(r"(running|moving).*(mean|var)")  # in the names of tensors that a module normalises by
 
 
 class BatchNormError(BnadaptError):
@@ -20,6 +23,10 @@ class NoBatchNormError(BatchNormError):
 
 class StatisticsError(BatchNormError):
     """Images from which no statistics can be estimated."""
+
+
+class BatchNormWarning(UserWarning):
+    """Parts of a network that are not adapted, or not as one would expect."""
 
 
 def batchnorm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
@@ -38,17 +45,20 @@ def batchnorm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
     """
     modules = dict(named_modules(network))
     layers = {name: module for name, module in modules.items() if isinstance(module, _BatchNorm)}
-    if lazy := [name for name, layer in layers.items() if nn.parameter.is_lazy(layer.running_mean)]:
+    statistics = {name: _statistics(layer) for name, layer in layers.items()}
+    if lazy := [name for name, (mean, _) in statistics.items() if nn.parameter.is_lazy(mean)]:
         raise NoBatchNormError(f"The BatchNorm layer {lazy[0]} has no shape yet; run the network once on a batch.")
-    untracked = [name for name, layer in layers.items() if layer.running_mean is None]
+    untracked = [name for name, (mean, variance) in statistics.items() if mean is variance is None]
     if untracked:
         raise NoBatchNormError(
             f"{len(untracked)} of the {len(layers)} BatchNorm layers of this {type(network).__name__} keep no running"
             f" statistics (track_running_stats=False), such as {untracked[0] or 'itself'}: they normalise by the"
             " batch at hand and there is nothing to re-estimate. Build them with track_running_stats=True."
         )
+    for name, layer in layers.items():
+        _check_statistics(name or "itself", layer)
     if not layers:
-        raise NoBatchNormError(f"This {type(network).__name__} has no BatchNorm layer{_instead(modules.values())}")
+        raise NoBatchNormError(f"This {type(network).__name__} has no BatchNorm layer{_instead(network)}")
     return layers
 
 
@@ -77,20 +87,79 @@ def unwrapped(network: nn.Module) -> nn.Module:
     return network
 
 
-def _instead(modules: Iterator[nn.Module]) -> str:
+def _statistics(layer: _BatchNorm) -> tuple[Tensor | None, Tensor | None]:
+    return getattr(layer, "running_mean", None), getattr(layer, "running_var", None)
+
+
+def _check_statistics(name: str, layer: _BatchNorm) -> None:
+    """Refuse running statistics that are not there in whole.
+
+    Raises:
+        NoBatchNormError: one of the two is missing, has another shape or type, or no values.
+    """
+    for kind, statistics in zip(("mean", "variance"), _statistics(layer), strict=True):
+        if statistics is None:
+            raise NoBatchNormError(
+                f"The BatchNorm layer {name} has no running {kind}, but the other of the two; build it anew with"
+                " track_running_stats=True, and load its weights."
+            )
+        if statistics.shape != (layer.num_features,) or not statistics.is_floating_point():
+            raise NoBatchNormError(
+                f"The running {kind} of the BatchNorm layer {name} has the shape {tuple(statistics.shape)} and the type"
+                f" {statistics.dtype} for {layer.num_features} features; build the layer anew, and load its weights."
+            )
+        if statistics.is_meta:
+            raise NoBatchNormError(
+                f"The BatchNorm layer {name} is on the meta device and has no running {kind}; load the network's"
+                " weights first, by load_state_dict(..., assign=True)."
+            )
+
+
+def other_normalisers(network: nn.Module) -> dict[str, str]:
+    """What normalises by statistics of its training, as BatchNorm does, and is no layer of it: kind by name.
+
+    Examples:
+        >>> other_normalisers(nn.Sequential(nn.BatchNorm2d(4), nn.InstanceNorm2d(4, track_running_stats=True)))
+        {'1': 'InstanceNorm2d'}
+    """
+    found: dict[str, str] = {}
+    inside: tuple[str, ...] = ()
+    for name, module in named_modules(network):
+        if isinstance(module, torch.jit.ScriptModule):
+            if not name.startswith(inside) and (kind := _scripted_kind(module)):
+                found[name] = f"{kind} in TorchScript"
+                inside = (*inside, f"{name}." if name else "")
+        elif not isinstance(module, _BatchNorm) and _keeps_statistics(module):
+            found[name] = type(module).__name__
+    return found
+
+
+def _keeps_statistics(module: nn.Module) -> bool:
+    tensors = [*module.named_buffers(recurse=False), *module.named_parameters(recurse=False)]
+    return any(STATISTICS.search(name) for name, _ in tensors)
+
+
+def _scripted_kind(module: torch.jit.ScriptModule) -> str | None:
+    for each in module.modules():
+        if _keeps_statistics(each):
+            return each.original_name
+    return "batch_norm" if "batch_norm" in str(getattr(module, "inlined_graph", "")) else None
+
+
+def _instead(network: nn.Module) -> str:
     """How the sentence goes on that says that there is no BatchNorm layer: what there is instead, and what to do."""
-    kinds = {getattr(each, "original_name", type(each).__name__): each for each in modules if not each._modules}
-    normalising = sorted(name for name in kinds if "BatchNorm" in name)
-    if scripted := [name for name in normalising if hasattr(kinds[name], "original_name")]:
-        return f" but {scripted[0]} in TorchScript, which cannot be watched; give the network it was scripted from."
+    normalising = sorted(set(other_normalisers(network).values()))
+    if scripted := [kind for kind in normalising if kind.endswith("TorchScript")]:
+        return f" but {scripted[0]}, which cannot be watched; give the network it was scripted from."
     if normalising:
         return (
             f" of torch's own but {', '.join(normalising)}, whose statistics are constants; build the network with"
             " torch.nn.BatchNorm2d, and load the same weights into it."
         )
-    if others := sorted(name for name, each in kinds.items() if isinstance(each, OTHER_NORMS)):
+    kinds = {type(each).__name__ for _, each in named_modules(network) if isinstance(each, OTHER_NORMS)}
+    if kinds:
         return (
-            f", it normalises with {', '.join(others)}, which keeps no statistics of its training data; take a network"
-            " with BatchNorm."
+            f", it normalises with {', '.join(sorted(kinds))}, which keeps no statistics of its training data; take a"
+            " network with BatchNorm."
         )
     return "; take a network with BatchNorm."

@@ -7,6 +7,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+from torch import nn
+
+from bnadapt.batchnorm.attributes import Attributes
 
 
 class _Cancelled(BaseException):
@@ -14,10 +17,11 @@ class _Cancelled(BaseException):
 
 
 class ForwardPass(threading.Thread):
-    """One forward pass in a thread of its own; of all passes only one runs at a time.
+    """One forward pass in a thread of its own; of all passes only one runs at a time, with attributes of its own.
 
     Args:
         forward: what to run; somewhere in it `halt` is called in this thread.
+        network: that it runs.
         device_type: of the tensors, for autocast.
 
     Attributes:
@@ -25,11 +29,12 @@ class ForwardPass(threading.Thread):
         value: what it brought there.
     """
 
-    def __init__(self, forward: Callable[[], Any], device_type: str) -> None:
+    def __init__(self, forward: Callable[[], Any], network: nn.Module, device_type: str) -> None:
         super().__init__(daemon=True, name="bnadapt forward pass")
         self.layer: str | None = None
         self.value: Any = None
         self._forward = forward
+        self._attributes = Attributes(network)
         self._surroundings = _surroundings(device_type)
         self._context = contextvars.copy_context()
         self._go = threading.Semaphore(0)
@@ -54,8 +59,10 @@ class ForwardPass(threading.Thread):
 
     def advance(self) -> None:
         """Go on to the next layer or the end; an exception of the forward pass is raised here."""
+        self._attributes.put_back()
         self._go.release()
         self._halted.acquire()
+        self._attributes = self._attributes.now()
         if self._error is not None:
             raise self._error
 
@@ -76,9 +83,11 @@ class ForwardPass(threading.Thread):
 
 
 @contextmanager
-def side_by_side(forwards: Sequence[Callable[[], Any]], device_type: str) -> Iterator[list[ForwardPass]]:
+def side_by_side(
+    forwards: Sequence[Callable[[], Any]], network: nn.Module, device_type: str
+) -> Iterator[list[ForwardPass]]:
     """Start forward passes, each to its first layer or its end; on leaving, all that still wait are ended."""
-    passes = [ForwardPass(forward, device_type) for forward in forwards]
+    passes = [ForwardPass(forward, network, device_type) for forward in forwards]
     try:
         for each in passes:
             each.start()

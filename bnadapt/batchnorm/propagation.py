@@ -3,7 +3,7 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from functools import partial, reduce
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bnadapt.batchnorm.attributes import attributes_unless_ended
 from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
 from bnadapt.batchnorm.lockstep import ForwardPass, side_by_side
@@ -18,13 +19,7 @@ from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
 from bnadapt.batchnorm.tile_moments import as_one_tile, tile_moments
-from bnadapt.batchnorm.watching import watched
-
-Forward = Callable[[Tensor], Any]
-
-
-class _PastLastLayer(BaseException):
-    """Ends a forward pass behind the last layer; no `except Exception` of the network catches it."""
+from bnadapt.batchnorm.watching import Forward, Otherwise, watched
 
 
 class _SingleValue(BaseException):
@@ -46,6 +41,7 @@ class Propagation(ABC):
 
     Attributes:
         layers: the chosen ones by name, in the order of the network's definition.
+        otherwise: what the network normalises otherwise.
     """
 
     growth: int
@@ -60,12 +56,14 @@ class Propagation(ABC):
         correction: ProportionCorrection | None = None,
     ) -> None:
         layers = batchnorm_layers(network)
+        self.network = network
         self.layers = {name: layers[name] for name in policy.chosen(list(layers))}
         self.source = {name: _in_float64(layer) for name, layer in self.layers.items()}
         self.forward = forward
         self.policy = policy
         self.by_tile = by_tile
         self.correction = correction
+        self.otherwise = Otherwise()
 
     @abstractmethod
     def update(self, images: Tensor) -> None:
@@ -84,6 +82,10 @@ class Propagation(ABC):
         for buffer, value in zip(("running_mean", "running_var"), adapted, strict=True):
             layer._buffers[buffer] = value.to(layer._buffers[buffer])
 
+    def watched(self, seen: Callable[[str, Tensor], None]) -> AbstractContextManager[Forward]:
+        """The forward, in which `seen` gets what the chosen layers normalise."""
+        return watched(self.forward, self.layers, seen, self.otherwise)
+
     def units(self, features: Tensor) -> Tensor:
         """Features whose first axis counts the units of standard errors."""
         return features if self.by_tile else as_one_tile(features)
@@ -92,11 +94,9 @@ class Propagation(ABC):
 class OnePass(Propagation):
     """Every layer normalises by the batch at hand (AdaBN in one pass).
 
-    One forward pass a batch, which ends at the last chosen layer once a batch has called each of them, and
-    none twice; nothing is kept. The moments of
-    the first layer are exact; those of later ones are of features that were normalised batch by
-    batch, which approximates the adapted network the better, the larger the batches. A policy whose
-    source weight depends on the number of tiles is propagated with the number so far.
+    One forward pass a batch; nothing is kept. The moments of the first layer are exact; those of later ones are of
+    features that were normalised batch by batch, which approximates the adapted network the better, the larger the
+    batches. A policy whose source weight depends on the number of tiles is propagated with the number so far.
 
     A batch of which a layer gets a single value per channel, such as a last one of one tile where a layer follows a
     global pooling, is passed together with the next batch of its size, else normalised there by what was pooled
@@ -107,7 +107,6 @@ class OnePass(Propagation):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._whole: list[str] | None = None  # what a forward pass calls that calls every layer once, in order
         self._images = 0
         self._streams: dict[_ExecutionPath, Moments] = {}
         self._held: Tensor | None = None
@@ -149,14 +148,10 @@ class OnePass(Propagation):
             own = _LayerInput(name, *tile_moments(units), units[0, 0].numel())
             mean, variance = own.pooled() if own.count > 1 else _with_others(own, pooled)
             inputs.append(own)
-            if [each.layer for each in inputs] == self._whole:
-                raise _PastLastLayer
             self.normalise_by(name, mean, variance, tiles)
 
-        with watched(self.layers, record), suppress(_PastLastLayer):
-            self.forward(images)
-            called = [each.layer for each in inputs]
-            self._whole = called if sorted(called) == sorted(self.layers) else None
+        with self.watched(record) as forward, attributes_unless_ended(self.network):
+            forward(images)
         self._images = tiles
         for _, group in groupby(sorted(inputs, key=_units), key=_units):
             self._merge(list(group))
@@ -252,20 +247,20 @@ class LayerConsistent(Propagation):
             raise StatisticsError("No image came to one of the processes; give at least one batch to each.")
         images = sum(processes.gathered(sum(map(len, self.batches))))
         pooled: dict[str, Moments] = {}
-        forwards = [partial(self.forward, batch) for batch in self.batches]
-        with watched(self.layers, self._halt), side_by_side(forwards, self.batches[0].device.type) as passes:
+        device_type = self.batches[0].device.type
+        with (
+            self.watched(self._halt) as forward,
+            side_by_side([partial(forward, batch) for batch in self.batches], self.network, device_type) as passes,
+        ):
             while (name := _common_layer(passes)) is not None:
                 own = {name: reduce(Moments.merged, (each.value for each in passes))}
                 pooled |= processes.pooled(own, [name])
                 if pooled[name].count == 1:
                     raise StatisticsError(_no_variance(name))
                 self.normalise_by(name, pooled[name].mean, pooled[name].variance, images)
-                going_on = passes if len(pooled) < len(self.layers) else passes[:1]
-                for each in going_on:
+                for each in passes:
                     each.advance()
-                _check_once(going_on[0].layer, pooled)
-                if going_on is not passes:
-                    break
+                _check_once(passes[0].layer, pooled)
         return pooled
 
     def _halt(self, name: str, features: Tensor) -> None:

@@ -38,8 +38,8 @@ def full_resolution_layers(
         torch.no_grad(),
         isolated(network),
         torch.compiler.set_stance("force_eager"),
-        watched(batchnorm_layers(network), seen),
+        watched(forward or network, batchnorm_layers(network), seen) as run,
     ):
-        (forward or network)(images)
+        run(images)
     most = max(positions.values(), default=0)
     return [name for name, count in positions.items() if count == most]

@@ -1,22 +1,156 @@
-"""Watch what BatchNorm layers get."""
+"""Watch what BatchNorm layers normalise."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from threading import get_ident
+from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+Forward = Callable[[Tensor], Any]
+NORMALISING = frozenset(  # names of torch's functions
+    (
+        "batch_norm",
+        "native_batch_norm",
+        "_native_batch_norm_legit",
+        "_native_batch_norm_legit_no_training",
+        "cudnn_batch_norm",
+        "instance_norm",
+    )
+)
+STATISTICS = ("running_mean", "running_var")
+FUNCTIONAL_MEAN, MEAN, BY_BATCH = 1, 3, 5  # positions of running mean (of torch.nn.functional, and else) and mode
+NEAR = 0.01  # of the largest output: what half precision leaves of two ways to compute the same
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """What a network normalises otherwise than by calling its layers.
+
+    Attributes:
+        foreign: by identity, the running means that torch's functions normalised by, of none of the layers.
+        uncalled: layers whose statistics were used without calling them.
+    """
+
+    foreign: dict[int, Tensor] = field(default_factory=dict)
+    uncalled: set[str] = field(default_factory=set)
 
 
 @contextmanager
-def watched(layers: Mapping[str, nn.Module], seen: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Meanwhile `seen` gets name and input (N, C, ...) of every one of these layers that is called."""
+def watched(
+    forward: Forward,
+    layers: Mapping[str, nn.Module],
+    seen: Callable[[str, Tensor], None],
+    otherwise: Otherwise | None = None,
+) -> Iterator[Forward]:
+    """A forward, for any thread, in which `seen` gets the name and input (N, C, ...) of what the layers normalise.
 
-    def call(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
-        seen(name, (inputs[0] if inputs else named["input"]).detach())
+    What counts is what `batch_norm` gets together with the statistics of a layer: a subclass may change its input
+    before, and a network may use the statistics without calling the layer. A layer that normalises by code of its own
+    is seen if its output is that of an ordinary one. `seen` may replace the buffers of the layer, which is then
+    normalised by the new ones.
 
-    hooks = [layer.register_forward_pre_hook(partial(call, name), with_kwargs=True) for name, layer in layers.items()]
+    Args:
+        forward: runs the network on a batch.
+        layers: BatchNorm layers by name.
+        seen: gets a layer's name and what it normalises.
+        otherwise: where to put down what else is normalised.
+    """
+    mode = _Watching(layers, seen, otherwise or Otherwise())
+
+    def run(images: Tensor) -> Any:
+        with mode:
+            given = forward(images)
+        mode.end()
+        return given
+
+    hooks = [layer.register_forward_hook(partial(mode.after, name), with_kwargs=True) for name, layer in layers.items()]
     try:
-        yield
+        yield run
     finally:
         for each in hooks:
             each.remove()
+
+
+class _Watching(TorchFunctionMode):
+    """Sees calls of torch's functions in every thread that enters it."""
+
+    def __init__(
+        self,
+        layers: Mapping[str, nn.Module],
+        seen: Callable[[str, Tensor], None],
+        otherwise: Otherwise,
+    ) -> None:
+        super().__init__()
+        self.layers = layers
+        self.seen = seen
+        self.otherwise = otherwise
+        self.normalised: set[tuple[int, str]] = set()  # layers that have done so in a call, by thread
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(function, "__name__", "").partition(".")[0] in NORMALISING:
+            args, kwargs = self._normalising(function, args, kwargs)
+        return function(*args, **kwargs)
+
+    def after(self, name: str, layer: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any], output: Any) -> Any:
+        """See a layer that has not called torch's function; a forward hook."""
+        call = get_ident(), name
+        if call in self.normalised or layer is not self.layers[name]:  # the other is a replica of DataParallel
+            self.normalised.discard(call)
+            return None
+        features = args[0] if args else named["input"]
+        if not _is_ordinary(layer, features, output):
+            return None
+        self.seen(name, features.detach())
+        return layer.forward(*args, **named)
+
+    def end(self) -> None:
+        """Put down which layers were not called, at the end of a forward pass of this thread."""
+        self.otherwise.uncalled.update(name for thread, name in self.normalised if thread == get_ident())
+
+    def _normalising(self, function: Any, args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The arguments of a call that normalises, with the statistics that a layer has after it was seen."""
+        position = FUNCTIONAL_MEAN if function in (functional.batch_norm, functional.instance_norm) else MEAN
+        running_mean = _argument(args, named, position, "running_mean")
+        if running_mean is None:
+            return args, named
+        name = next((name for name, each in self.layers.items() if each._buffers[STATISTICS[0]] is running_mean), None)
+        if name is None:
+            if not _argument(args, named, BY_BATCH, "training", "use_input_stats"):
+                self.otherwise.foreign[id(running_mean)] = running_mean
+            return args, named
+        layer = self.layers[name]
+        before = {id(layer._buffers[each]): each for each in STATISTICS}
+        self.normalised.add((get_ident(), name))
+        self.seen(name, _argument(args, named, 0, "input").detach())
+
+        def now(value: Any) -> Any:
+            return layer._buffers[before[id(value)]] if id(value) in before else value
+
+        return tuple(map(now, args)), {key: now(value) for key, value in named.items()}
+
+
+def _argument(args: tuple[Any, ...], named: Mapping[str, Any], position: int, *names: str) -> Any:
+    given = [named[name] for name in names if name in named]
+    return given[0] if given else args[position] if position < len(args) else None
+
+
+def _is_ordinary(layer: nn.Module, features: Any, output: Any) -> bool:
+    """Whether an output is that of a BatchNorm layer in eval mode that takes its features as they are."""
+    if not (isinstance(features, Tensor) and isinstance(output, Tensor) and features.shape == output.shape):
+        return False
+    if features.ndim < 2 or features.shape[1] != layer.num_features:
+        return False
+    mean, variance = (layer._buffers[each].float() for each in STATISTICS)
+    shape = (-1, *[1] * (features.ndim - 2))
+    expected = (features.float() - mean.view(shape)) / (variance + layer.eps).sqrt().view(shape)
+    if layer.weight is not None:
+        expected = expected * layer.weight.view(shape)
+    if layer.bias is not None:
+        expected = expected + layer.bias.view(shape)
+    return bool((output - expected).abs().max() <= NEAR * expected.abs().max())

@@ -83,8 +83,13 @@ class BnadaptCLI(LightningCLI):
         self.stored = read_checkpoint(Path(config.ckpt_path), asked.get("network"))
         if self.config.subcommand == "fit" and not self.stored.is_resumable:
             raise InputError(
-                f"{config.ckpt_path}: holds an adapted network without the state of its training, so that it cannot be"
-                " resumed; take best.ckpt or last.ckpt."
+                f"{config.ckpt_path}: holds a network without the whole state of its training, as adapted ones are, so"
+                " that it cannot be resumed; take best.ckpt or last.ckpt."
+            )
+        if not self.stored.knows_scaling and config.data.intensity is None:
+            raise InputError(
+                f"{config.ckpt_path}: does not say how the images were scaled that its network was trained on; give"
+                " --data.intensity."
             )
         self._check_requested(asked)
 

@@ -2,6 +2,8 @@
 
 import logging
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 SILENT = (  # parts of messages that tell a user of bnadapt nothing
     "💡",
@@ -23,8 +25,15 @@ UNWANTED = (  # warnings, as regular expressions
 )
 
 
+OWN = "bnadapt."  # begins the names of the modules whose warnings are sentences of ours
+
+log = logging.getLogger(__name__)
+
+
 def quiet() -> None:
-    """Drop messages that tell a user of bnadapt nothing."""
+    """Drop messages that tell a user of bnadapt nothing, and of our own warnings all but the sentence."""
+    if not isinstance(warnings.showwarning, _OwnAsSentences):
+        warnings.showwarning = _OwnAsSentences(warnings.showwarning)
     for pattern in UNWANTED:
         warnings.filterwarnings("ignore", pattern)
     for name in (
@@ -39,3 +48,16 @@ def quiet() -> None:
 
 def _is_wanted(record: logging.LogRecord) -> bool:
     return not any(part in record.getMessage() for part in SILENT)
+
+
+class _OwnAsSentences:
+    """Shows warnings of ours as the log does, and others as before."""
+
+    def __init__(self, others: Callable[..., None]) -> None:
+        self.others = others
+
+    def __call__(self, message: Warning | str, category: type[Warning], *where: Any, **named: Any) -> None:
+        if category.__module__.startswith(OWN):
+            log.warning("%s", message)
+        else:
+            self.others(message, category, *where, **named)

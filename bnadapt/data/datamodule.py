@@ -22,6 +22,7 @@ from bnadapt.data.pooled import Pooled, pooled
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare
 from bnadapt.data.read_ahead import ReadingAhead
 from bnadapt.data.scaling import Scalings
+from bnadapt.data.stored_state import check_stored_state
 from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 
@@ -143,7 +144,12 @@ class DomainPair(LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what the checkpoint's network has seen; what this run asks for goes before."""
+        """Take over what the checkpoint's network has seen; what this run asks for goes before.
+
+        Raises:
+            InputError: that does not say how images are scaled.
+        """
+        check_stored_state(state_dict)
         for key, requested in self.requested.items():
             if requested is not None and state_dict[key] is not None and requested != state_dict[key]:
                 log.warning(

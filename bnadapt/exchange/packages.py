@@ -184,7 +184,7 @@ def _weights(path: Path, descriptor: Any) -> dict[str, Tensor]:
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder) / Path(str(descriptor.source)).name
         stored.write_bytes(_read(path, descriptor))
-        return read_weights(stored)
+        return read_weights(stored, f"{path}: {stored.name}")
 
 
 def _read(path: Path, described_file: Any) -> bytes:

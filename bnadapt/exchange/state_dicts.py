@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bnadapt.errors import InputError
 from bnadapt.exchange.exported import Export
-from bnadapt.networks.stored import load_tensors
+from bnadapt.networks.stored import check_numbers, load_tensors
 
 INSIDE = ("state_dict", "model_state_dict", "model", "network", "net", "params", "weights")
 """Names under which programs keep a state dict in a checkpoint."""
@@ -45,14 +45,20 @@ def own_weights(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, source: str | None = None) -> dict[str, Tensor]:
     """The state dict of a file: of torch or safetensors, bare or inside of a checkpoint.
 
+    Args:
+        path: of the file.
+        source: what messages about its values call it; by default its path.
+
     Raises:
-        InputError: there is none.
+        InputError: there is none, or its values are not numbers.
     """
     content, inside = read(path)
-    return content[inside] if inside else content
+    weights = content[inside] if inside else content
+    check_numbers(weights, source or path)
+    return weights
 
 
 def read(path: Path) -> tuple[dict[str, Any], str | None]:
@@ -100,10 +106,6 @@ def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict
             f"the weights do not fit the network: of its {len(network)} tensors {len(missing)} are missing and"
             f" {len(different)} of another shape, {len(others)} more are in the file; the first is {first}. Check"
             " --network and --network_args."
-        )
-    if unusable := [name for name, stored in names.items() if not weights[stored].isfinite().all()]:
-        raise InputError(
-            f"the weights {unusable[0]} are not all finite numbers; give those of a training that went well."
         )
     return {name: weights[names[name]] if name in names else tensor for name, tensor in network.items()}
 

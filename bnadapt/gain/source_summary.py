@@ -84,13 +84,15 @@ class SourceSummary:
         return state | {"latents": {layer: each.state_dict() for layer, each in self.latents.items()}}
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Any], moments: ClassMoments) -> "SourceSummary":
+    def from_state_dict(cls, state: Mapping[str, Any], moments: ClassMoments | None) -> "SourceSummary":
         """What `state_dict` gave, with class moments.
 
         Raises:
             KeyError: it is of a version that knew other numbers.
-            TypeError: the same.
+            TypeError: the same, or there are no class moments.
         """
+        if moments is None:
+            raise TypeError("there are no class moments")
         if state["statistics"].keys() != STATISTICS.keys():
             raise KeyError("statistics")
         latents = {layer: LatentSummary.from_state_dict(each) for layer, each in state["latents"].items()}

@@ -1,5 +1,6 @@
 """What files hold, without running code in them, or taking more memory than they have."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bnadapt.errors import InputError
+
 MOST_VALUES = 10**6  # in a file
+NOT_FINITE = "values that are NaN or infinite"
+VARIANCES = "running_var"  # what the names of BatchNorm variances end with
 
 
 def load_tensors(path: Path) -> Any:
@@ -30,13 +35,52 @@ def values_of(content: object) -> Iterator[object]:
     Raises:
         ValueError: they are too many.
     """
-    waiting = [content]
+    return (value for _, value in _named_values(content))
+
+
+def check_numbers(content: object, source: Path | str) -> None:
+    """Refuse weights, and whatever else must be numbers, that are not.
+
+    Args:
+        content: tensors and numbers, in mappings and lists.
+        source: the file, for messages.
+
+    Raises:
+        InputError: a value is NaN, infinite or not real, or a BatchNorm variance is negative; the sentence names it.
+    """
+    for name, value in _named_values(content):
+        if fault := _fault(name, value):
+            raise InputError(
+                f"{source}: {name} has {fault}; take a checkpoint from before its training went wrong, or another copy"
+                " of it."
+            )
+
+
+def _fault(name: str, value: object) -> str | None:
+    if isinstance(value, float):
+        return None if math.isfinite(value) else NOT_FINITE
+    if not isinstance(value, Tensor):
+        return None
+    if value.is_complex() or value.is_quantized:
+        return f"values of the type {value.dtype}, and not real numbers"
+    numbers = value.float() if value.is_floating_point() and value.itemsize == 1 else value  # torch asks no float8
+    if not numbers.isfinite().all():
+        return NOT_FINITE
+    return "negative values and is a variance" if name.endswith(VARIANCES) and (numbers < 0).any() else None
+
+
+def _named_values(content: object) -> Iterator[tuple[str, object]]:
+    waiting = [("", content)]
     for _ in range(MOST_VALUES):
         if not waiting:
             return
-        yield (value := waiting.pop())
+        name, value = waiting.pop()
+        yield name, value
         if isinstance(value, Mapping):
-            waiting.extend(value.values())
+            members = value.items()
         elif isinstance(value, list | tuple):
-            waiting.extend(value)
+            members = enumerate(value)
+        else:
+            continue
+        waiting += reversed([(f"{name}.{key}" if name else str(key), each) for key, each in members])
     raise ValueError("it holds too many values")

@@ -1,6 +1,7 @@
 """What every task has: a network, its scores, its adapted state, its checkpoint."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,7 @@ class AdaptableTask(LightningModule):
         self.test_sets = self._scored_sets(self.trainer.test_dataloaders)
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        self.test_sets[dataloader_idx].metrics.update(self.logits(batch).argmax(1), batch["mask"])
+        self.test_sets[dataloader_idx].metrics.update(self.scored_logits(batch).argmax(1), batch["mask"])
 
     def on_test_epoch_end(self) -> None:
         for each in self.test_sets:
@@ -146,7 +147,7 @@ class AdaptableTask(LightningModule):
         if not len(images):
             return images.new_zeros(0, self.hparams.num_classes, *images.shape[2:])
         parts = images.split(batch["at_once"])
-        return torch.cat([self.logits({"image": part}).float().softmax(1) for part in parts])
+        return torch.cat([self.scored_logits({"image": part}).float().softmax(1) for part in parts])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         kind = type(self)
@@ -168,7 +169,7 @@ class AdaptableTask(LightningModule):
         if "source_summary" in checkpoint:
             self.source_summary = _restored_summary(checkpoint["source_summary"], self.class_moments)
         if "source_bank" in checkpoint:
-            self.source_bank = Bank(**checkpoint["source_bank"])
+            self.source_bank = Bank.from_state_dict(checkpoint["source_bank"])
             self.adaptation = checkpoint["adaptation"]
 
     def runner(self, positions_per_tile: int = 96, layers: list[str] | None = None) -> NetworkRunner:
@@ -210,6 +211,20 @@ class AdaptableTask(LightningModule):
         _check_logits(logits, (len(images), self.hparams.num_classes, *images.shape[2:]), self.hparams.network)
         return logits
 
+    def scored_logits(self, batch: dict[str, Tensor]) -> Tensor:
+        """The same, of which classes can be told.
+
+        Raises:
+            InputError: some are NaN or infinite, which is always of the class 0.
+        """
+        logits = self.logits(batch)
+        if not (logits < math.inf).all():
+            raise InputError(
+                f"network {self.hparams.network}: gives logits that are NaN or infinite; its weights or statistics are"
+                " too large for it, so take another checkpoint, or --trainer.precision 32 where that was lower."
+            )
+        return logits
+
     def images(self, batch: dict[str, Tensor]) -> Tensor:
         """Images (N, C, H, W) of a batch.
 
@@ -239,12 +254,12 @@ class AdaptableTask(LightningModule):
         return classes
 
 
-def _restored_summary(state: dict[str, Any], moments: ClassMoments) -> SourceSummary | None:
+def _restored_summary(state: dict[str, Any], moments: ClassMoments | None) -> SourceSummary | None:
     try:
         return SourceSummary.from_state_dict(state, moments)
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         log.warning(
-            "The checkpoint's summary of its source is of another version of bnadapt and is not used; bnadapt"
+            "The checkpoint's summary of its source is damaged, or of another version of bnadapt, and not used; bnadapt"
             " source_summary --overwrite replaces it."
         )
         return None

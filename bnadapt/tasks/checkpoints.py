@@ -1,18 +1,36 @@
 """What is read of a checkpoint before anything in it is followed, and what is refused."""
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
 from torch import Tensor
 
+from bnadapt.batchnorm import Bank, BatchNormError, ClassMoments
+from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
-from bnadapt.networks.stored import load_tensors
+from bnadapt.networks.stored import check_numbers, load_tensors
 from bnadapt.networks.trust import accepted, outline
 
 NETWORK_PARAMETERS = ("network", "network_args", "in_channels", "num_classes")
 DEFAULT_TASK = "bnadapt.tasks.segmentation.SegmentationTask"
+PREFIX, EXTRA_STATE = "network.", "_extra_state"  # of the names of a network's state
+VERSION, OLDEST = "pytorch-lightning_version", Version("2")
+ENTRIES = {"state_dict": dict, "task": str, "callbacks": dict, "adaptation": dict}
+NUMBERS = ("optimizer_states", "averaging_state", "current_model_state", DomainPair.__qualname__)
+"""Entries beside the network that hold nothing but finite numbers."""
+TRAINING = ("optimizer_states", "lr_schedulers", "loops", "epoch", "global_step", "callbacks")
+"""Entries that a training goes on from."""
+RESTORED: dict[str, Callable[[Any], Any]] = {
+    "source_bank": Bank.from_state_dict,
+    "class_moments": ClassMoments.from_state_dict,
+    DomainPair.__qualname__: lambda state: DomainPair().load_state_dict(state),
+}
+"""What raises a sentence where an entry is damaged."""
+MESSAGE = 150  # characters of a library's message that are shown
 
 
 @dataclass(frozen=True)
@@ -24,12 +42,14 @@ class StoredTask:
         task: import path of the task's class.
         parameters: its hyper-parameters.
         is_resumable: whether it holds the state of its training.
+        knows_scaling: whether it says how images are scaled.
     """
 
     path: Path
     task: str
     parameters: dict[str, Any]
     is_resumable: bool
+    knows_scaling: bool
 
 
 def read_checkpoint(path: Path, requested: str | None = None) -> StoredTask:
@@ -52,17 +72,66 @@ def read_checkpoint(path: Path, requested: str | None = None) -> StoredTask:
             raise TypeError("its network is not named")
         if missing := set(NETWORK_PARAMETERS) - set(parameters):
             raise KeyError(min(missing))
-        weights = checkpoint["state_dict"]
-        task = str(checkpoint.get("task", DEFAULT_TASK))
+        _check_kinds(checkpoint)
     except Exception as error:
         raise InputError(
             f"{path}: is no checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged"
-            f" ({type(error).__name__}); give one, such as .../checkpoints/best.ckpt."
+            f" ({type(error).__name__}: {_short(error)}); give one, such as .../checkpoints/best.ckpt."
         ) from error
     parameters = accepted(parameters, path, requested)
     if (tensors := outline(parameters)) is not None:
-        check_weights({f"network.{name}": each for name, each in tensors.items()}, weights, parameters["network"])
-    return StoredTask(path, task, parameters, "optimizer_states" in checkpoint)
+        network = {f"network.{name}": each for name, each in tensors.items()}
+        check_weights(network, checkpoint["state_dict"], parameters["network"])
+    _check_content(checkpoint, path)
+    task = checkpoint.get("task", DEFAULT_TASK)
+    return StoredTask(path, task, parameters, _is_resumable(checkpoint), DomainPair.__qualname__ in checkpoint)
+
+
+def _check_kinds(checkpoint: Mapping[str, Any]) -> None:
+    """See that the entries that are followed are there, and of the kind that they have to be.
+
+    Raises:
+        KeyError: one is missing.
+        TypeError: one is of another kind.
+        ValueError: Lightning cannot tell its version, or no longer reads what that wrote.
+    """
+    if Version(checkpoint[VERSION]) < OLDEST:
+        raise ValueError(f"it is of Lightning {checkpoint[VERSION]}")
+    for key, kind in ENTRIES.items():
+        if not isinstance(checkpoint.get(key, kind()), kind):
+            raise TypeError(f"{key} is a {type(checkpoint[key]).__name__}")
+    for name, value in checkpoint["state_dict"].items():
+        if name.startswith(PREFIX) and not name.endswith(EXTRA_STATE) and not isinstance(value, Tensor):
+            raise TypeError(f"{name} is a {type(value).__name__}")
+
+
+def _check_content(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse weights and statistics that are not numbers, and what is there by half.
+
+    Raises:
+        InputError: there are such.
+    """
+    check_numbers(checkpoint["state_dict"], path)
+    check_numbers({key: checkpoint[key] for key in NUMBERS if key in checkpoint}, path)
+    if "source_bank" in checkpoint and "adaptation" not in checkpoint:
+        raise InputError(f"{path}: lacks the record of its adaptation, so it is damaged; adapt the network again.")
+    try:
+        for key, restore in RESTORED.items():
+            if key in checkpoint:
+                restore(checkpoint[key])
+    except (BatchNormError, InputError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _is_resumable(checkpoint: Mapping[str, Any]) -> bool:
+    if any(checkpoint.get(key) is None for key in TRAINING) or "fit_loop" not in checkpoint["loops"]:
+        return False
+    optimizers = checkpoint["optimizer_states"]
+    return bool(optimizers) and all({"state", "param_groups"} <= set(each) for each in optimizers)
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:MESSAGE]
 
 
 def check_weights(network: dict[str, Tensor], checkpoint: dict[str, Tensor], name: str) -> None:

@@ -99,21 +99,27 @@ def test_one_pass_and_layer_consistent_agree_on_a_single_batch():
     assert max(shift.mean + shift.log_variance for shift in one.compared(other).values()) < 1e-9
 
 
-def test_one_forward_pass_a_batch_which_ends_at_the_last_layer():
-    class Counting(nn.Module):
+@pytest.mark.parametrize("propagation", PROPAGATIONS)
+def test_one_whole_forward_pass_a_batch(propagation):
+    heads = []
+
+    class Busy(nn.Module):
         def __init__(self):
             super().__init__()
-            self.norm, self.head, self.heads = nn.BatchNorm2d(1), nn.Identity(), 0
+            self.norm, self.head, self.busy = nn.BatchNorm2d(1), nn.Identity(), False
 
         def forward(self, images):
-            latents = self.norm(images)
-            self.heads += 1
-            return self.head(latents)
+            assert not self.busy
+            self.busy = True
+            latents = self.head(self.norm(images))
+            self.busy = False
+            heads.append(len(latents))
+            return latents
 
-    for propagation in PROPAGATIONS:
-        net = Counting()
-        estimate(net, torch.randn(10, 1, 4, 4), batch_size=2, propagation=propagation)
-        assert net.heads == 1  # the first batch finds out which layer is the last
+    net = Busy()
+    estimate(net, torch.randn(10, 1, 4, 4), batch_size=4, propagation=propagation)
+    assert heads == [4, 4, 2]
+    assert not net.busy
 
 
 def snapshot(net):
@@ -230,6 +236,7 @@ def test_statistics_under_autocast_are_close_to_those_of_float32():
     assert max(shift.log_variance for shift in shifts) < 0.06
 
 
+@pytest.mark.filterwarnings("ignore:Not adapted")
 def test_layers_of_unused_branches_keep_their_statistics(network, images):
     net = network()
     net.auxiliary = nn.BatchNorm2d(2)
@@ -284,6 +291,25 @@ def test_half_adapted_statistics_are_consistent_with_the_half_adapted_network():
 def test_networks_without_running_statistics_are_refused_with_the_reason(images, net, words):
     with pytest.raises(NoBatchNormError, match=words):
         adapt(net, [images])
+
+
+@pytest.mark.parametrize(
+    ("statistic", "value", "words"),
+    [
+        ("running_var", None, "0 has no running variance, but the other"),
+        ("running_mean", None, "0 has no running mean, but the other"),
+        ("running_mean", torch.zeros(3), r"has the shape \(3,\)"),
+        ("running_var", torch.tensor(1.0), r"has the shape \(\)"),
+        ("running_mean", torch.zeros(1, dtype=torch.long), "the type torch.int64"),
+        ("running_var", torch.ones(1, device="meta"), "0 is on the meta device and has no running variance"),
+    ],
+)
+def test_statistics_that_are_there_by_half_are_refused(images, statistic, value, words):
+    net = nn.Sequential(nn.BatchNorm2d(1))
+    setattr(net[0], statistic, value)
+    for use in (adapt, lambda net, images: Bank.of(net)):
+        with pytest.raises(NoBatchNormError, match=words):
+            use(net, [images])
 
 
 def test_a_lazy_network_that_has_not_run_is_refused(images):

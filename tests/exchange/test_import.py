@@ -121,13 +121,16 @@ def test_safetensors_are_read_also_of_a_network_of_small_logits(seed):
         (["weights.pth", "--network", "foreign.OneLogit", "--output=foreign.py"], "foreign.py"),
         (["weights.pth", "--network", "foreign.OneLogit", "--in_channels=3"], "fails on images of 3 channels"),
         (["weights.pth", "--network", "foreign.OneLogit", "--pixel_size_nm=-4"], "give a number above 0"),
-        (["nan.pth", "--network", "foreign.OneLogit"], "are not all finite"),
+        (["nan.pth", "--network", "foreign.OneLogit"], "nan.pth: layers.0.bias has values that are NaN or infinite"),
+        (["negative.pth", "--network", "foreign.OneLogit"], "running_var has negative values and is a variance"),
     ],
 )
 def test_what_cannot_be_imported_is_refused(one_logit, refused, options, words, tmp_path):
     torch.save({"epoch": 3}, "empty.pth")
     weights = one_logit.state_dict()
     torch.save({**weights, "layers.0.bias": torch.full_like(weights["layers.0.bias"], torch.nan)}, "nan.pth")
+    variance = next(name for name in weights if name.endswith("running_var"))
+    torch.save({**weights, variance: -weights[variance]}, "negative.pth")
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 nothing")
     assert words in refused("import", *options)
     assert not (tmp_path / "imported.ckpt").exists()

@@ -1,0 +1,53 @@
+"""Say which parts of a network are not adapted."""
+
+import warnings
+from collections.abc import Collection
+
+from torch import Tensor, nn
+
+from bnadapt.batchnorm.layers import BatchNormWarning, batchnorm_layers, named_modules, other_normalisers
+from bnadapt.batchnorm.watching import Otherwise
+
+SHOWN = 5  # names
+
+
+def warn_of_left_out(network: nn.Module, unseen: Collection[str], otherwise: Otherwise) -> None:
+    """Warn of what keeps its statistics, and of layers that a network uses without calling them.
+
+    Args:
+        network: while its buffers are those of the forward passes.
+        unseen: BatchNorm layers that were to be adapted, and that nothing was seen of.
+        otherwise: what the forward passes normalised otherwise.
+    """
+    parts = {name: "its batch_norm was not called" for name in unseen}
+    parts |= other_normalisers(network)
+    layers = batchnorm_layers(network)
+    for running_mean in otherwise.foreign.values():
+        owner = _owner(network, running_mean)
+        if owner is not None and owner not in layers:  # without an owner it is a copy
+            parts.setdefault(owner, "batch_norm with statistics of its own")
+    if parts:
+        named = [f"{name or 'the network itself'} ({kind})" for name, kind in parts.items()]
+        _warn(f"Not adapted: {_listed(named)}; their statistics stay as they are.")
+    if otherwise.uncalled:
+        _warn(
+            f"Adapted, though the network normalises by their statistics without calling them:"
+            f" {_listed(sorted(otherwise.uncalled))}."
+        )
+
+
+def _owner(network: nn.Module, tensor: Tensor) -> str | None:
+    """The module that holds a tensor, as a buffer, a parameter or an attribute."""
+    for name, module in named_modules(network):
+        held = (module._buffers, module._parameters, vars(module))
+        if any(each is tensor for kind in held for each in dict(kind).values()):
+            return name
+    return None
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, BatchNormWarning, stacklevel=2)

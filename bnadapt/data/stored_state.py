@@ -1,0 +1,34 @@
+"""What a checkpoint says of the images that its network has seen, before it is followed."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from bnadapt.data.input_change import InputChange
+from bnadapt.data.intensity import IntensityName, IntensityRange
+from bnadapt.errors import InputError
+
+
+def check_stored_state(state: Mapping[str, Any]) -> None:
+    """Refuse what does not say how images are scaled.
+
+    Args:
+        state: as `DomainPair.state_dict` gives it.
+
+    Raises:
+        InputError: a part is missing or none that a `DomainPair` takes.
+    """
+    try:
+        name, size = state["intensity"], state["pixel_size_nm"]
+        if name not in get_args(IntensityName):
+            raise ValueError(f"there is no scaling {name!r}")
+        if size is not None and not 0 < size < math.inf:
+            raise ValueError(f"the pixel size is {size}")
+        for ends in state.get("ranges", {}).values():
+            IntensityRange(**ends)
+        InputChange(**state.get("target_change", {}))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        lacking = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise InputError(
+            f"what the checkpoint says of the scaling of images is damaged ({lacking}); take another copy of it."
+        ) from error
