@@ -3,13 +3,17 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
+from torchmetrics import Metric
 
 from bnadapt.batchnorm import Bank, NoBatchNormError
+from bnadapt.batchnorm.batches import batches_of
 from bnadapt.data.augmentation import AugmentationName
 from bnadapt.data.datasets import RandomCrops
 from bnadapt.data.masks import IGNORED
@@ -17,7 +21,7 @@ from bnadapt.data.prepare import PreparedSection
 from bnadapt.errors import InputError
 from bnadapt.labels.learning import LearnName, learnt_of
 from bnadapt.labels.statistics import RelativeStatistics
-from bnadapt.networks import with_background
+from bnadapt.networks import memory_format, with_background
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.metrics import METRICS
 
@@ -41,6 +45,11 @@ class LabelledTiles:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def classes(self) -> list[int]:
+        """Those that a pixel is of."""
+        return self.masks[self.masks != IGNORED].unique().tolist()
 
     def sections(self) -> list[PreparedSection]:
         """The tiles as sections that crops are taken of."""
@@ -113,60 +122,70 @@ class FineTuned:
         network.load_state_dict(self.state)
 
 
-def fine_tuned(
+def finetune(
     network: nn.Module,
-    tiles: Sequence[Tensor],
+    images: Any,
     labelled: LabelledTiles,
-    settings: FineTuning,
+    settings: FineTuning = FineTuning(),
     source: Bank | None = None,
 ) -> FineTuned:
-    """Learn from labelled tiles, under statistics of all tiles.
+    """Learn from labelled tiles of a target, under BatchNorm statistics of all its tiles.
+
+    Every step normalises crops of labelled tiles by the statistics of unlabelled ones, and its gradients see how these
+    change with the weights; at the end they are estimated on all unlabelled tiles.
 
     Args:
-        network: that gives logits (n, K, h, w) of images (n, C, h, w); the statistics that it holds are those that it
-            starts from. It is left as it was.
-        tiles: batches (n, C, h, w) of the target, whose statistics are followed, see `TrackedStatistics`.
+        network: gives logits (n, K, h, w) of images (n, C, h, w). It starts from the weights and statistics that it
+            holds, and is left as it was.
+        images: of the target, such as a tensor (n, C, h, w); for others see `bnadapt.batchnorm.estimate`.
         labelled: tiles to learn from.
         settings: how.
         source: the source's statistics, which `mixing` mixes with; by default those that the network holds.
 
     Raises:
         InputError: there is nothing to learn from.
-        NoBatchNormError: the network has no BatchNorm layers, and scales and shifts or mixing are to be learnt.
+        BatchNormError: the network has no BatchNorm layers, and mixing, or scales and shifts, are to be learnt; or
+            statistics cannot be estimated.
+
+    Examples:
+        >>> network = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1))
+        >>> images = torch.randn(6, 1, 32, 32)
+        >>> labelled = LabelledTiles(images[:2], (images[:2, 0] > 0).long())
+        >>> tuned = finetune(network, images, labelled, FineTuning("all", steps=5))
+        >>> tuned.apply(network)
+        >>> tuned.steps, tuned.after
+        (5, None)
     """
     _check(labelled)
-    learn = settings.learnt_from(len(labelled))
-    run = _Run(network, tiles, source, learn, settings)
+    tiles = torch.cat(list(batches_of(images, None, BATCH)))
+    run = _Run(network, tiles, source, settings.learnt_from(len(labelled)), settings)
     scores = _cross_validated(run, labelled, settings) if settings.folds and len(labelled) >= FEWEST_TO_STOP else {}
     steps = max(scores, key=scores.get) if scores else settings.steps
-    last = run.copied()
-    for _ in last.training(labelled, steps):
+    for _ in run.training(labelled, steps):
         pass
-    last.settle()
-    return FineTuned(last.network.state_dict(), learn, steps, scores)
+    run.settle()
+    return FineTuned(run.network.state_dict(), run.learn, steps, scores)
 
 
 class _Run:
     """A copy of a network that learns."""
 
     def __init__(
-        self, network: nn.Module, tiles: Sequence[Tensor], source: Bank | None, learn: LearnName, settings: FineTuning
+        self, network: nn.Module, tiles: Tensor, source: Bank | None, learn: LearnName, settings: FineTuning
     ) -> None:
-        self.arguments = network, tiles, source, learn, settings
         self.network = copy.deepcopy(network).eval()
+        self.tiles = tiles
+        self.learn = learn
         self.settings = settings
-        self.device = next(self.network.parameters()).device
-        self.tiles = torch.cat(list(tiles))
-        self.statistics = self._statistics(tiles, source)
-        self.learnt = learnt_of(learn, self.network, self.statistics, self.forward, tiles[0][:1])
-
-    def copied(self) -> "_Run":
-        """One that has learnt nothing."""
-        return _Run(*self.arguments)
+        self.like = next(self.network.parameters())
+        self.memory_format = memory_format(network)
+        self.statistics = None if learn == "head" else self._statistics(source)  # which stay where features do
+        self.learnt = learnt_of(learn, self.network, self.statistics, self.forward, tiles[:1])
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, K, h, w)."""
-        return with_background(self.network(images.to(self.device)), 2)
+        images = images.to(self.like.device, self.like.dtype).contiguous(memory_format=self.memory_format)
+        return with_background(self.network(images), 2)
 
     @torch.enable_grad()
     def training(self, labelled: LabelledTiles, steps: int) -> Iterator[int]:
@@ -179,7 +198,7 @@ class _Run:
         loss = DiceCrossEntropy()
         for step, (unlabelled, images, masks) in enumerate(self._batches(labelled, steps), start=1):
             optimizer.zero_grad()
-            loss(self._logits(unlabelled, images), masks.to(self.device)).backward()
+            loss(self._logits(unlabelled, images), masks.to(self.like.device)).backward()
             optimizer.step()
             schedule.step()
             torch.clear_autocast_cache()  # of weights as they were
@@ -187,24 +206,24 @@ class _Run:
 
     def settle(self) -> None:
         """Have the network hold the statistics of all tiles under the weights that it has."""
-        if self.statistics and self.learnt.moves_features:
+        if self.statistics:
             self.statistics.estimated().apply(self.network)
 
     @torch.no_grad()
-    def predicted(self, images: Tensor) -> Iterator[Tensor]:
-        """Classes (n, h, w) of tiles, in batches."""
-        return (self.forward(batch).argmax(1).cpu() for batch in images.split(BATCH))
+    def predicted(self, images: Tensor) -> Tensor:
+        """Classes (n, h, w) of tiles."""
+        return torch.cat([self.forward(batch).argmax(1).cpu() for batch in images.split(BATCH)])
 
-    def _statistics(self, tiles: Sequence[Tensor], source: Bank | None) -> RelativeStatistics | None:
+    def _statistics(self, source: Bank | None) -> RelativeStatistics | None:
         try:
             source = source or Bank.of(self.network)
         except NoBatchNormError:
             return None
-        return RelativeStatistics(self.network, self.forward, tiles, source)
+        return RelativeStatistics(self.network, self.forward, self.tiles, source)
 
     def _logits(self, unlabelled: Tensor, images: Tensor) -> Tensor:
         """Logits of crops, under statistics of crops of unlabelled tiles."""
-        if not (self.statistics and self.learnt.moves_features):
+        if not self.statistics:
             return self.forward(images)
         with self.statistics.of_first(len(unlabelled)):
             return self.forward(torch.cat([unlabelled, images]))[len(unlabelled) :]
@@ -225,35 +244,36 @@ class _Run:
 
 
 def _cross_validated(run: _Run, labelled: LabelledTiles, settings: FineTuning) -> dict[int, float]:
-    """Foreground IoU on held-out tiles, by steps taken."""
+    """Foreground IoU on held-out tiles, by steps taken; empty if the others never show every class."""
     count = min(settings.folds, len(labelled))
-    checks = [0, *range(CHECKED_EVERY, settings.steps + 1, CHECKED_EVERY)]
-    classes = run.forward(labelled.images[:1]).shape[1]
-    metrics = {step: METRICS["iou"](classes, average="none", ignore_index=IGNORED) for step in checks}
+    metrics: dict[int, Metric] = {}
     for fold in range(count):
         held_out = labelled.subset(range(fold, len(labelled), count))
-        learnt_from = labelled.subset([index for index in range(len(labelled)) if index % count != fold])
-        own = run.copied()
-
-        def score(step: int, own: _Run = own, held_out: LabelledTiles = held_out) -> None:
-            for predicted, masks in zip(own.predicted(held_out.images), held_out.masks.split(BATCH), strict=True):
-                metrics[step].update(predicted, masks)
-
-        score(0)
-        for step in own.training(learnt_from, settings.steps):
-            if step in metrics:
+        others = labelled.subset([index for index in range(len(labelled)) if index % count != fold])
+        if others.classes != labelled.classes:
+            continue
+        own = copy.deepcopy(run)
+        for step in chain([0], own.training(others, settings.steps)):
+            if step % CHECKED_EVERY == 0 or step == settings.steps:
                 own.settle()
-                score(step)
+                predicted = own.predicted(held_out.images)
+                metrics.setdefault(step, _iou(own)).update(predicted, held_out.masks)
     return {step: float(metric.compute()[1:].mean()) for step, metric in metrics.items()}
+
+
+def _iou(run: _Run) -> Metric:
+    """Of every class of a network."""
+    with torch.no_grad():
+        classes = run.forward(run.tiles[:1]).shape[1]
+    return METRICS["iou"](classes, average="none", ignore_index=IGNORED)
 
 
 def _check(labelled: LabelledTiles) -> None:
     """Refuse tiles that teach nothing."""
-    classes = labelled.masks[labelled.masks != IGNORED].unique().tolist()
-    if not classes:
+    if not labelled.classes:
         raise InputError("The labelled tiles have no labelled pixel; draw some.")
-    if len(classes) == 1:
+    if len(labelled.classes) == 1:
         raise InputError(
-            f"All labelled pixels are of class {classes[0]}, from which nothing can be learnt; label a tile that shows"
-            " another class, too."
+            f"All labelled pixels are of class {labelled.classes[0]}, from which nothing can be learnt; label a tile"
+            " that shows another class, too."
         )

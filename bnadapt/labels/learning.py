@@ -18,12 +18,10 @@ class Learnt(NamedTuple):
     Attributes:
         parameters: that are learnt.
         rate: greatest learning rate of AdamW.
-        moves_features: whether features in front of the last layer change with it, and so their statistics.
     """
 
     parameters: list[nn.Parameter]
     rate: float
-    moves_features: bool = True
 
 
 def learnt_of(
@@ -51,7 +49,7 @@ def learnt_of(
             return Learnt([statistics.coefficients], 0.05)
         return Learnt([each for layer in layers.values() for each in layer.parameters()], 3e-3)
     if name == "head":
-        return Learnt(list(last_layer(network, forward, image).parameters()), 3e-3, moves_features=False)
+        return Learnt(list(last_layer(network, forward, image).parameters()), 3e-3)
     return Learnt(list(network.parameters()), 1e-3)
 
 

@@ -1,6 +1,6 @@
 """BatchNorm statistics that stay a target's while the weights of a network change."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ class RelativeStatistics:
     Args:
         network: with the statistics of the start.
         forward: runs it on a batch.
-        tiles: batches (n, C, h, w) of the target.
+        tiles: (n, C, h, w) of the target.
         source: the source's statistics.
 
     Attributes:
@@ -39,9 +39,7 @@ class RelativeStatistics:
         BatchNormError: as `bnadapt.batchnorm.estimate`.
     """
 
-    def __init__(
-        self, network: nn.Module, forward: Callable[[Tensor], Any], tiles: Sequence[Tensor], source: Bank
-    ) -> None:
+    def __init__(self, network: nn.Module, forward: Callable[[Tensor], Any], tiles: Tensor, source: Bank) -> None:
         self.network = network
         self.forward = forward
         self.tiles = tiles
