@@ -231,7 +231,7 @@ class AdaptationTrainer(Trainer):
             labelled: tiles to learn from, of the target's train block, drawn at random. It needs --data.target.masks.
             proposed: folder of `propose` with tiles that were drawn on, in place of `labelled`.
             start: what to start from: `adapted`, as `adapt` does it by default; `none`, the checkpoint as it is; or
-                another candidate of `adapt --choose`.
+                another of its candidates.
             learn: `mixing` (coefficients of source and target statistics), `affine` (scales and shifts of BatchNorm
                 layers), `head` (the last layer) or `all` weights. By default what so many tiles can carry.
             steps: of the optimizer, at most; with three tiles or more, held-out ones decide.
