@@ -22,7 +22,7 @@ LAYERS = (
     ("gain",),
     ("reports",),
     ("tasks",),
-    ("volumes",),
+    ("volumes", "labels"),
     ("actions", "exchange"),
     ("callbacks", "api"),
     ("experiments",),

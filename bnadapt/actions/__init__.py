@@ -2,19 +2,24 @@
 
 from bnadapt.actions.adapt import Adaptation, adapt_to_target, save_adapted
 from bnadapt.actions.distances import measure_distances
+from bnadapt.actions.finetune import finetune_to_target
 from bnadapt.actions.preview import preview_target
+from bnadapt.actions.propose import Proposal, propose_tiles
 from bnadapt.actions.recommend import Judgement, judge_target
 from bnadapt.actions.summarise import add_source_summary, class_moments_of, source_summary_of
 
 __all__ = [
     "Adaptation",
     "Judgement",
+    "Proposal",
     "adapt_to_target",
     "add_source_summary",
     "class_moments_of",
+    "finetune_to_target",
     "judge_target",
     "measure_distances",
     "preview_target",
+    "propose_tiles",
     "save_adapted",
     "source_summary_of",
 ]

@@ -97,7 +97,8 @@ def save_adapted(trainer: Trainer, task: AdaptableTask, path: Path) -> None:
     with atomic_folder(path.parent, names) as partial:
         checkpoint, bank, record = (partial / name for name in names)
         trainer.save_checkpoint(checkpoint, weights_only=True)
-        task.target_bank.save(bank)
+        if task.target_bank is not None:  # a network without BatchNorm has none
+            task.target_bank.save(bank)
         about = {**task.adaptation, "provenance": provenance(trainer.ckpt_path)}
         record.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 

@@ -22,10 +22,12 @@ from bnadapt.commands.console import (
     print_answer,
     print_distances,
     print_export,
+    print_finetuning,
     print_next,
     print_page,
     print_prediction,
     print_preview,
+    print_proposal,
     print_scores,
     print_source_summary,
     print_training,
@@ -51,7 +53,7 @@ from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
 
 STEPS = 1000  # of a training that is given no length
-TRAINER_COMMANDS = ("adapt", "recommend", "preview", "distances", "export", "source_summary")
+TRAINER_COMMANDS = ("adapt", "finetune", "propose", "recommend", "preview", "distances", "export", "source_summary")
 
 
 class BnadaptCLI(LightningCLI):
@@ -194,6 +196,18 @@ class BnadaptCLI(LightningCLI):
             print_answer(done.distances)
             self._write_distances(done.distances, done.path.with_name(f"{done.path.stem}-distances"))
         self._print_next("predict", done.path)
+
+    def finetune(self, **options: Any) -> None:
+        """Learn from labelled tiles, and say from what, and what it scores."""
+        done = self.trainer.finetune(**options)
+        print_finetuning(done.record, done.path)
+        self._print_next("test" if has_masks(self.arguments) else "predict", done.path)
+
+    def propose(self, **options: Any) -> None:
+        """Choose tiles to label, and say where they are."""
+        proposal, folder = self.trainer.propose(**options), Path(options["output"])
+        print_proposal(proposal, folder)
+        self._print_next("finetune", more=["--proposed", str(folder)])
 
     def recommend(self, **options: Any) -> None:
         """Judge, say what to do, and write the page of it."""

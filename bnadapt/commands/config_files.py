@@ -32,6 +32,7 @@ TEXTS = {
         "bank",
         "like",
         "labels",
+        "proposed",
         "weights",
         "networks",
         "save_dir",

@@ -7,14 +7,22 @@ from typing import Any
 
 from rich.table import Table
 
+from bnadapt.actions import Proposal
 from bnadapt.distances import MEASURES
 from bnadapt.gain import Verdict
+from bnadapt.labels.drawing import MASKS, NOT_DRAWN, PREDICTIONS
 from bnadapt.reports.latents import LatentFindings, answer, by_state, details
 from bnadapt.reports.preview import Preview
 from bnadapt.reports.preview_page import foreground_sentence
 from bnadapt.reports.terminal import Console
 
 ORDER = ("iou", "dice", "precision", "recall")
+LEARNT = {
+    "mixing": "mixing coefficients of statistics",
+    "affine": "scales and shifts",
+    "head": "the last layer",
+    "all": "all weights",
+}
 SUMMARISED = {"val": "validation block", "train": "train block, for the split has no validation block"}
 
 
@@ -82,6 +90,49 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
         console.print(_said_of_proportions(proportions))
     for kind, extension in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):
         console.print(f"{kind}: {path.with_suffix(extension)}")
+
+
+def print_finetuning(record: Mapping[str, Any], path: Path) -> None:
+    """What was learnt, from what, what it scores, and where the result is.
+
+    Args:
+        record: as it is written beside the checkpoint.
+        path: the fine-tuned checkpoint.
+    """
+    done, console = record["finetuning"], Console()
+    tiles = f"{done['labelled_tiles']} labelled tile{'s' if done['labelled_tiles'] > 1 else ''} of {record['target']}"
+    console.print(
+        f"Learnt {LEARNT[done['learn']]} from {tiles} in {done['steps']} steps, {done['seconds']:.0f} s, from"
+        f" {done['start']}; statistics of {done['unlabelled_tiles']} unlabelled tiles."
+    )
+    if done["iou_after"] is None:
+        console.print(
+            "Not cross-validated, which takes three labelled tiles that show every class; see `bnadapt test`."
+        )
+    else:
+        console.print(
+            f"Foreground IoU on labelled tiles that were not learnt from (cross-validated): {done['iou_before']:.3f}"
+            f" before, {done['iou_after']:.3f} after.",
+            style="bold",
+        )
+    if not done["steps"]:
+        console.print("No number of steps was better on held-out tiles than none; the network is as it was.")
+    for kind, extension in (("Checkpoint", path.suffix), ("Record", ".json")):
+        console.print(f"{kind}: {path.with_suffix(extension)}")
+
+
+def print_proposal(proposal: Proposal, folder: Path) -> None:
+    """How many tiles were proposed, why, and how to draw on them."""
+    console = Console()
+    console.print(
+        f"Proposed {len(proposal.tiles)} of {proposal.considered} tiles: candidates disagree on"
+        f" {min(proposal.disagreement):.1%} to {max(proposal.disagreement):.1%} of their pixels, on"
+        f" {proposal.mean_disagreement:.1%} on average."
+    )
+    console.print(
+        f"Draw on the masks in {folder / MASKS}: classes, or 0 and 255; {NOT_DRAWN} stays where you draw nothing."
+        f" {folder / PREDICTIONS} holds what the adapted network predicts, to be copied there and corrected."
+    )
 
 
 def _said_of_proportions(record: Mapping[str, Any]) -> str:

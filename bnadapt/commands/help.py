@@ -99,6 +99,11 @@ HELP: Mapping[str, Help] = {
         f"--ckpt_path {CHECKPOINT} \\\n      {TARGET} --output adapted.ckpt",
         (*OF_TARGET, "data.adaptation_tiles", "data.tile_size", *RUNNING),
     ),
+    "propose": Help(f"--ckpt_path {CHECKPOINT} \\\n      {TARGET}", (*OF_TARGET, "data.tile_size", *RUNNING)),
+    "finetune": Help(
+        f"--ckpt_path {CHECKPOINT} \\\n      {TARGET} --data.target.masks target/masks --labelled 5",
+        (*OF_MASKED_TARGET, "data.adaptation_tiles", "data.tile_size", *RUNNING),
+    ),
     "test": Help(f"--ckpt_path adapted.ckpt {TARGET} \\\n      --data.target.masks target/masks", OF_MASKED_TARGET),
     "predict": Help(
         f"--ckpt_path adapted.ckpt {TARGET} --output predictions",

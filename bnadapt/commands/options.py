@@ -16,6 +16,8 @@ COMMANDS = {
     "recommend": "say whether and how to adapt a network to the target, and what to expect",
     "preview": "show some regions of a target under every way to treat it, before all of it is segmented",
     "adapt": "re-estimate a network's BatchNorm statistics on images of the target",
+    "propose": "choose the tiles of a target that are most worth labelling, and write them to be drawn on",
+    "finetune": "learn from a few labelled tiles of the target, under statistics of all of it",
     "test": "score a network on labelled test sets",
     "predict": "segment images of the target",
     "objects": "make a table of the objects in a predicted mask, also of a volume larger than memory",

@@ -40,7 +40,7 @@ KINDS = {
     "collections.abc.Sequence": "a list",
     "collections.abc.Mapping": "a mapping of names to values",
 }
-OF_TARGET = ("predict", "preview", "export")  # commands that read the target alone
+OF_TARGET = ("predict", "preview", "propose", "finetune", "export")  # commands that read the target alone
 CLASSES = {  # where the classes are that options of these names take, and what they are subclasses of
     "source": ("bnadapt.data", "bnadapt.data.Domain"),
     "target": ("bnadapt.data", "bnadapt.data.Domain"),

@@ -8,16 +8,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
+from torch import nn
 from torch.utils.data import IterableDataset
 
 from bnadapt.actions.adapt import adapt_to_target, adapted_files, save_adapted
+from bnadapt.actions.finetune import finetune_to_target, labelled_by_hand, labelled_of_train_block
 from bnadapt.actions.preview import check_preview, preview_target
+from bnadapt.actions.propose import Proposal, propose_tiles
 from bnadapt.actions.recommend import Judgement, judge_target
 from bnadapt.actions.summarise import add_source_summary
 from bnadapt.adaptation import SCANNED_TILES, ClassProportions, Recipe
-from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
+from bnadapt.batchnorm import NoBatchNormError, Policy, PropagationName, UntilConverged, batchnorm_layers
 from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import log_adaptation
 from bnadapt.commands.prediction import ProbabilityType, Segmented, prediction_files
@@ -26,6 +30,9 @@ from bnadapt.errors import InputError
 from bnadapt.exchange import FORMATS, About, FormatName, write_model
 from bnadapt.files import check_writable, refuse_existing, refuse_inputs
 from bnadapt.gain import CANDIDATES, SourceSummary
+from bnadapt.gain.candidates import ADAPTED, NONE
+from bnadapt.labels import FineTuning, LearnName
+from bnadapt.labels.drawing import LIST
 from bnadapt.reports.latents import LatentFindings
 from bnadapt.reports.preview import Preview
 from bnadapt.reports.verdict_page import verdict_record
@@ -49,6 +56,19 @@ class AdaptedCheckpoint:
     path: Path
     judgement: Judgement | None
     distances: LatentFindings | None
+
+
+@dataclass(frozen=True)
+class FineTunedCheckpoint:
+    """What `finetune` has written.
+
+    Attributes:
+        path: of the checkpoint.
+        record: of what was learnt, and from what.
+    """
+
+    path: Path
+    record: Mapping[str, Any]
 
 
 class AdaptationTrainer(Trainer):
@@ -170,7 +190,7 @@ class AdaptationTrainer(Trainer):
                 of the target holds for the adapted checkpoint, too.
         """
         _check_choice(choose, policy, class_proportions, datamodule.requested_change)
-        path = _adapted_path(output, ckpt_path)
+        path = _output_path(output, ckpt_path, "adapted")
         refuse_existing(adapted_files(path), overwrite)
         configured = self._configured(BatchNormAdaptation)
         asked = {"policy": policy, "propagation": propagation, "until": until, "class_proportions": class_proportions}
@@ -185,6 +205,88 @@ class AdaptationTrainer(Trainer):
         )
         save_adapted(self, model, path)
         return AdaptedCheckpoint(path, judgement, findings)
+
+    def finetune(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule,
+        ckpt_path: str | None = None,
+        output: str | None = None,
+        overwrite: bool = False,
+        labelled: int | None = None,
+        proposed: str | None = None,
+        start: str = ADAPTED,
+        learn: LearnName | None = None,
+        steps: int = 100,
+    ) -> FineTunedCheckpoint:
+        """Learn from a few labelled tiles of the target, under BatchNorm statistics of all of it.
+
+        Args:
+            model: the task.
+            datamodule: its target is learnt from.
+            ckpt_path: checkpoint of the trained network.
+            output: the fine-tuned checkpoint; by default CKPT_PATH with `-finetuned` before its extension. Beside it
+                are written its bank of statistics (.safetensors) and a record of what was done (.json).
+            overwrite: whether to replace what an earlier run has written there.
+            labelled: tiles to learn from, of the target's train block, drawn at random. It needs --data.target.masks.
+            proposed: folder of `propose` with tiles that were drawn on, in place of `labelled`.
+            start: what to start from: `adapted`, as `adapt` does it by default; `none`, the checkpoint as it is; or
+                another of its candidates.
+            learn: `mixing` (coefficients of source and target statistics), `affine` (scales and shifts of BatchNorm
+                layers), `head` (the last layer) or `all` weights. By default what so many tiles can carry.
+            steps: of the optimizer, at most; with three tiles or more, held-out ones decide.
+        """
+        self._check_one_process("finetune")
+        _check_finetuning(datamodule, labelled, proposed, steps)
+        choose = None if start in (ADAPTED, NONE) else start
+        _check_choice(choose, None, None, datamodule.requested_change)
+        path = _output_path(output, ckpt_path, "finetuned")
+        refuse_existing(adapted_files(path), overwrite)
+        check_writable(path.parent, [each.name for each in adapted_files(path)])
+        settings = FineTuning(learn, steps, augmentation=datamodule.augmentation)
+
+        @torch.inference_mode(False)
+        def work() -> None:
+            begun = start if _has_batchnorm(model.network) else NONE
+            if begun != NONE:
+                self._start_from(model, datamodule, Recipe(), choose, None)
+            if proposed is None:
+                tiles = labelled_of_train_block(datamodule, labelled)
+            else:
+                tiles = labelled_by_hand(datamodule, Path(proposed), model.hparams.num_classes)
+            finetune_to_target(model, datamodule, tiles, settings, begun)
+
+        self._where_ready(work, model, datamodule, ckpt_path)
+        save_adapted(self, model, path)
+        return FineTunedCheckpoint(path, model.adaptation)
+
+    def propose(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule,
+        ckpt_path: str | None = None,
+        output: str = "proposed",
+        overwrite: bool = False,
+        tiles: int = 5,
+    ) -> Proposal:
+        """Choose the tiles of the target that are most worth labelling, and write them to be drawn on.
+
+        Args:
+            model: the task.
+            datamodule: its target is looked at, without masks.
+            ckpt_path: checkpoint of the trained network.
+            output: folder for images, empty masks of the same names (128 where nothing is drawn), and predictions to
+                correct.
+            overwrite: whether to replace what an earlier run has written there, masks that were drawn included.
+            tiles: how many, spread over the target.
+        """
+        self._check_one_process("propose")
+        refuse_existing([Path(output) / LIST], overwrite)
+        check_writable(Path(output))
+        shown = _progress(self, "Comparing")
+        return self._where_ready(
+            lambda: propose_tiles(model, datamodule, tiles, Path(output), progress=shown), model, datamodule, ckpt_path
+        )
 
     def distances(
         self,
@@ -362,6 +464,20 @@ class AdaptationTrainer(Trainer):
         self, task: AdaptableTask, data: DomainPair, recipe: Recipe, choose: str | None, limit: int | None
     ) -> tuple[Judgement | None, LatentFindings | None]:
         """Judge if a candidate is to be chosen, adapt, measure and draw."""
+        judgement = self._start_from(task, data, recipe, choose, limit)
+        findings = None
+        if data.source is not None:
+            findings = (self._configured(LatentDistance) or LatentDistance()).measure(self, task)
+        for pictures in (each for each in self.callbacks if isinstance(each, SegmentationPictures)):
+            pictures.draw_target(self, task)
+        if judgement:
+            task.adaptation["verdict"] = verdict_record(judgement.verdict)
+        return judgement, findings
+
+    def _start_from(
+        self, task: AdaptableTask, data: DomainPair, recipe: Recipe, choose: str | None, limit: int | None
+    ) -> Judgement | None:
+        """Judge if a candidate is to be chosen, and adapt the task's network."""
         judgement = None
         data.target_change = data.requested_change or InputChange()  # not that of another target
         if choose is not None:
@@ -375,14 +491,7 @@ class AdaptationTrainer(Trainer):
         )
         adaptation.apply(task)
         log_adaptation(self, adaptation)
-        findings = None
-        if data.source is not None:
-            findings = (self._configured(LatentDistance) or LatentDistance()).measure(self, task)
-        for pictures in (each for each in self.callbacks if isinstance(each, SegmentationPictures)):
-            pictures.draw_target(self, task)
-        if judgement:
-            task.adaptation["verdict"] = verdict_record(judgement.verdict)
-        return judgement, findings
+        return judgement
 
     def _where_ready(
         self,
@@ -466,13 +575,38 @@ def _applied(bank: str | None) -> list[Callback]:
     return [] if bank is None else [AppliedBank(bank)]
 
 
-def _adapted_path(output: str | None, ckpt_path: str | None) -> Path:
+def _output_path(output: str | None, ckpt_path: str | None, done: str) -> Path:
+    """The checkpoint that is asked for, or named after the one that is read and what was done with it."""
     if output is None and ckpt_path is None:
-        raise InputError("adapt: without --ckpt_path there is nothing to name the output after; give --output.")
-    path = Path(output) if output else Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-adapted.ckpt")
+        raise InputError("without --ckpt_path there is nothing to name the output after; give --output.")
+    path = Path(output) if output else Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-{done}.ckpt")
     if path.suffix != ".ckpt" or path.is_dir():
         raise InputError(f"{path}: is no name for a checkpoint; give --output a file that ends in .ckpt.")
     return path
+
+
+def _has_batchnorm(network: nn.Module) -> bool:
+    try:
+        return bool(batchnorm_layers(network))
+    except NoBatchNormError:
+        return False
+
+
+def _check_finetuning(data: DomainPair, labelled: int | None, proposed: str | None, steps: int) -> None:
+    if data.target is None:
+        raise InputError("finetune: there is no target; give --data.target.")
+    if (labelled is None) == (proposed is None):
+        raise InputError(
+            "finetune: give either --labelled, a number of tiles that --data.target.masks label, or --proposed, a"
+            " folder of bnadapt propose that was drawn on."
+        )
+    if steps < 1 or (labelled is not None and labelled < 1):
+        raise InputError(f"finetune: steps is {steps}, labelled {labelled}; give at least 1.")
+    if data.adaptation_tiles is None:
+        raise InputError(
+            "finetune: the tiles that statistics are of are held in memory; set --data.adaptation_tiles to a number,"
+            " such as 64."
+        )
 
 
 def _check_choice(

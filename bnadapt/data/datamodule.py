@@ -290,14 +290,14 @@ class DomainPair(LightningDataModule):
         )
 
     def labelled_tiles(
-        self, which: str, block: str, count: int, seed: int = 0, change: InputChange | None = None
+        self, which: str, block: str, count: int | None, seed: int = 0, change: InputChange | None = None
     ) -> DataLoader:
         """Labelled tiles of a block of `source` or `target`, `count` of them drawn at random, or all.
 
         Args:
             which: `source` or `target`.
             block: `train`, `val` or `test`.
-            count: at most.
+            count: at most; None gives all.
             seed: of which.
             change: what is done to images of the target, if not `target_change`.
         """
@@ -306,6 +306,10 @@ class DomainPair(LightningDataModule):
         tiles = Tiles(seen, self.tile_size, self.overlap, which, domain.classes)
         order = shuffled([section.domain for section, _ in tiles.tiles], np.random.default_rng(seed))
         return self._loader(Subset(tiles, order[:count]))
+
+    def prepared(self, which: str, section: Section) -> PreparedSection:
+        """A section of `source` or `target` as the network sees it."""
+        return self._prepare(which, self._needed(which), section)
 
     def summary_block(self, which: str) -> str:
         """The block that a domain is summarised on: validation, or the train block if the split has none."""

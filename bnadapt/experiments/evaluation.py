@@ -146,8 +146,14 @@ class NetworkEvaluation:
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, 2, h, w) of a batch (N, C, h, w)."""
         images = images.to(self.device).contiguous(memory_format=self.memory_format)
-        with self._precision():
+        with self.precision():
             return with_background(self.network(images), num_classes=2).float()
+
+    def precision(self) -> AbstractContextManager:
+        """Of forward passes, while it is entered."""
+        if self.evaluation.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def scores(self, tiles: DomainTiles, bank: Bank | None = None, offset: float = 0.0) -> Scores:
         """On the test block.
@@ -222,11 +228,6 @@ class NetworkEvaluation:
 
     def _batches(self, tiles: Tensor) -> list[dict[str, Tensor]]:
         return [{"image": part} for part in tiles.split(self.evaluation.batch_size)]
-
-    def _precision(self) -> AbstractContextManager:
-        if self.evaluation.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
 
 
 class DomainEvaluation:

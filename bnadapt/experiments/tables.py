@@ -40,6 +40,10 @@ The study of the verdict has no records of its own. Its `table.parquet` has a ro
 `iou` that was measured, the one that is `predicted`, the `spread` of the forest's trees,
 and whether the features are `familiar` to it.
 
+The study of labels has a record per source network, target, `start` (`none`, `adapted`, `scratch`), number of labelled
+`tiles` (-1 for all of the train block) and `draw` of them, and a row for everything that is learnt (`learn`;
+`statistics` without a label): the `iou`, the `labelled_tiles` that there were, and `seconds` of processor time.
+
 The study of latent spaces has no records. Its `table.parquet` has a row per `part` (a study's records, or some of
 them), `state`, `layer`, `depth`, `measure` and `score` (`iou_unadapted`, `iou_adapted`, `gain`):
 

@@ -49,6 +49,10 @@ STUDIES = {
     "verdict": Entry(
         "bnadapt.studies.verdict.study:VerdictStudy", "whether the gain is predicted on what no prediction has seen"
     ),
+    "labels": Entry(
+        "bnadapt.studies.labels.study:Labels",
+        "what a few labelled tiles of the target are worth, with and without adaptation",
+    ),
     "how-much": Entry(
         "bnadapt.studies.how_much:HowMuch", "how much of the source to keep, where, and from how many tiles"
     ),

@@ -80,6 +80,12 @@ def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
         assert table[["iou", "dice", "iou_source"]].stack().between(0, 1).all()
         assert len(list((folder / "pictures").glob("*.png"))) == len(methods)
         return
+    if name == "labels":
+        assert set(table["start"]) == {"none", "adapted", "scratch"}
+        assert set(table["tiles"]) == {0, 1, 2}
+        assert table["iou"].between(0, 1).all()
+        assert (table["learn"] == "statistics").sum() == (table["tiles"] == 0).sum() == 4
+        return
     if name == "candidates":
         assert set(table["candidate"]) == {*CANDIDATES, "ensemble", "ensemble, by entropy"}
         table = table[table["candidate"].isin(CANDIDATES)]

@@ -1,0 +1,118 @@
+"""A folder of tiles to draw on: images, empty masks of the same names, predictions to correct, and where they lie."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bnadapt.data.drawn_tiles import Place
+from bnadapt.data.formats import image_format
+from bnadapt.data.masks import IGNORED, as_classes
+from bnadapt.data.readers import read_mask_values
+from bnadapt.errors import InputError
+from bnadapt.files import atomic_folder
+
+NOT_DRAWN = 128  # grey, beside 0 and 255, or class indices
+LIST, IMAGES, MASKS, PREDICTIONS = "tiles.json", "images", "masks", "predictions"
+
+
+@dataclass(frozen=True)
+class TileToDraw:
+    """A tile of a section.
+
+    Attributes:
+        file: name of its image and its mask.
+        section: name of the section.
+        top: its first row in the section's file.
+        left: its first column.
+        size: height and width, in pixels of the file.
+        section_size: those of the section.
+    """
+
+    file: str
+    section: str
+    top: int
+    left: int
+    size: tuple[int, int]
+    section_size: tuple[int, int]
+
+    @classmethod
+    def at(cls, place: Place, section_size: Sequence[int], suffix: str) -> "TileToDraw":
+        """The tile of a place."""
+        stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in place.section)
+        top, left = place.rows.start, place.columns.start
+        size = len(place.rows), len(place.columns)
+        return cls(f"{stem}-{top}-{left}{suffix}", place.section, top, left, size, tuple(section_size))
+
+    @property
+    def area(self) -> tuple[slice, slice]:
+        """Rows and columns of the section."""
+        (height, width), (top, left) = self.size, (self.top, self.left)
+        return slice(top, top + height), slice(left, left + width)
+
+    def whole(self, mask: np.ndarray) -> np.ndarray:
+        """Its mask as that of the section, of which all else is ignored."""
+        section = np.full(self.section_size, IGNORED, np.uint8)
+        section[self.area] = mask
+        return section
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """What is written of a tile.
+
+    Attributes:
+        tile: which.
+        image: (h, w) or (h, w, C), as in the file of its section.
+        prediction: (h, w) uint8, as masks are stored.
+    """
+
+    tile: TileToDraw
+    image: np.ndarray
+    prediction: np.ndarray
+
+
+def write_drawings(folder: Path, drawings: Sequence[Drawing]) -> None:
+    """Write images, empty masks and predictions of tiles, and the list of them.
+
+    Raises:
+        InputError: they cannot be written.
+    """
+    with atomic_folder(folder, [LIST]) as partial:
+        for name in (IMAGES, MASKS, PREDICTIONS):
+            (partial / name).mkdir()
+        for each in drawings:
+            empty = np.full(each.tile.size, NOT_DRAWN, np.uint8)
+            for name, pixels in ((IMAGES, each.image), (MASKS, empty), (PREDICTIONS, each.prediction)):
+                path = partial / name / each.tile.file
+                image_format(path).write(path, pixels)
+        listed = json.dumps([asdict(each.tile) for each in drawings], indent=1)
+        (partial / LIST).write_text(listed, encoding="utf-8")
+
+
+def drawn_masks(folder: Path, num_classes: int) -> list[tuple[TileToDraw, np.ndarray]]:
+    """The tiles of a folder on whose masks something was drawn, with classes (h, w), 255 where nothing was.
+
+    Raises:
+        InputError: the folder is none that `write_drawings` wrote, or a mask is missing, of another size or has values
+            that mean no class.
+    """
+    try:
+        listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
+        tiles = [TileToDraw(**{**each, "size": tuple(each["size"])}) for each in listed]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{folder}: holds no list of tiles, {LIST}; give a folder of bnadapt propose.") from error
+    masks = [(tile, _mask(folder / MASKS / tile.file, tile, num_classes)) for tile in tiles]
+    return [(tile, mask) for tile, mask in masks if (mask != IGNORED).any()]
+
+
+def _mask(path: Path, tile: TileToDraw, num_classes: int) -> np.ndarray:
+    mask = read_mask_values(path)
+    if mask.shape[:2] != tile.size:
+        raise InputError(
+            f"{path}: has {mask.shape[0]} x {mask.shape[1]} pixels, its tile {tile.size[0]} x {tile.size[1]}; save the"
+            " mask in the size that it had."
+        )
+    return as_classes(mask, num_classes, NOT_DRAWN, str(path))

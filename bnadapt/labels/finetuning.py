@@ -1,0 +1,279 @@
+"""Learn from a few labelled tiles of a target, under statistics of all of it."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
+from torchmetrics import Metric
+
+from bnadapt.batchnorm import Bank, NoBatchNormError
+from bnadapt.batchnorm.batches import batches_of
+from bnadapt.data.augmentation import AugmentationName
+from bnadapt.data.datasets import RandomCrops
+from bnadapt.data.masks import IGNORED
+from bnadapt.data.prepare import PreparedSection
+from bnadapt.errors import InputError
+from bnadapt.labels.learning import LearnName, learnt_of
+from bnadapt.labels.statistics import RelativeStatistics
+from bnadapt.networks import memory_format, with_background
+from bnadapt.tasks.losses import DiceCrossEntropy
+from bnadapt.tasks.metrics import METRICS
+
+BATCH = 4  # crops of labelled tiles in a step, and of unlabelled ones, which the statistics are of
+CHECKED_EVERY = 20  # steps between two scores of held-out tiles
+FEWEST_TO_STOP = 3  # labelled tiles from which on the number of steps is chosen by held-out ones
+WARMING_UP = 0.1  # share of the steps
+
+
+@dataclass(frozen=True)
+class LabelledTiles:
+    """Tiles of a target with masks.
+
+    Attributes:
+        images: (n, C, h, w) float32, as the network takes them.
+        masks: (n, h, w) int64 class indices, 255 where there is no label.
+    """
+
+    images: Tensor
+    masks: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def classes(self) -> list[int]:
+        """Those that a pixel is of."""
+        return self.masks[self.masks != IGNORED].unique().tolist()
+
+    def sections(self) -> list[PreparedSection]:
+        """The tiles as sections that crops are taken of."""
+        return [
+            PreparedSection(f"labelled tile {number}", image.numpy(), mask, mask.shape, np.dtype(np.float32))
+            for number, (image, mask) in enumerate(zip(self.images, self.masks.numpy().astype(np.uint8), strict=True))
+        ]
+
+    def subset(self, indices: Sequence[int]) -> "LabelledTiles":
+        """Some of them."""
+        chosen = list(indices)
+        return LabelledTiles(self.images[chosen], self.masks[chosen])
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How a network learns from labelled tiles.
+
+    Args:
+        learn: `mixing` (a coefficient of source and target statistics for means and one for standard deviations of each
+            layer), `affine` (scales and shifts of BatchNorm layers), `head` (the last layer), or `all` weights. By
+            default what the number of tiles can carry.
+        steps: of the optimizer, at most.
+        folds: of cross-validation, by which the number of steps is chosen where there are three tiles or more; 0 takes
+            all steps.
+        augmentation: of crops of the labelled tiles, see `bnadapt.data.augmentation`.
+        seed: of crops.
+    """
+
+    learn: LearnName | None = None
+    steps: int = 100
+    folds: int = 5
+    augmentation: AugmentationName = "moderate"
+    seed: int = 0
+
+    def learnt_from(self, tiles: int) -> LearnName:
+        """What is learnt from so many tiles."""
+        return self.learn or "all"
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuned:
+    """What a network has learnt; it is unchanged until that is applied.
+
+    Attributes:
+        state: of the network: weights, and statistics of the target's tiles under them.
+        learn: what was learnt.
+        steps: of the optimizer.
+        scores: foreground IoU on tiles that were not learnt from, by steps taken, cross-validated; empty where there
+            were too few tiles.
+    """
+
+    state: Mapping[str, Tensor]
+    learn: LearnName
+    steps: int
+    scores: Mapping[int, float]
+
+    @property
+    def before(self) -> float | None:
+        """Foreground IoU on the labelled tiles without learning from any; None if it was not scored."""
+        return self.scores.get(0)
+
+    @property
+    def after(self) -> float | None:
+        """Foreground IoU on tiles that were not learnt from; None if it was not scored."""
+        return self.scores.get(self.steps)
+
+    def apply(self, network: nn.Module) -> None:
+        """Have the network hold what was learnt."""
+        network.load_state_dict(self.state)
+
+
+def finetune(
+    network: nn.Module,
+    images: Any,
+    labelled: LabelledTiles,
+    settings: FineTuning = FineTuning(),
+    source: Bank | None = None,
+) -> FineTuned:
+    """Learn from labelled tiles of a target, under BatchNorm statistics of all its tiles.
+
+    Every step normalises crops of labelled tiles by the statistics of unlabelled ones, and its gradients see how these
+    change with the weights; at the end they are estimated on all unlabelled tiles.
+
+    Args:
+        network: gives logits (n, K, h, w) of images (n, C, h, w). It starts from the weights and statistics that it
+            holds, and is left as it was.
+        images: of the target, such as a tensor (n, C, h, w); for others see `bnadapt.batchnorm.estimate`.
+        labelled: tiles to learn from.
+        settings: how.
+        source: the source's statistics, which `mixing` mixes with; by default those that the network holds.
+
+    Raises:
+        InputError: there is nothing to learn from.
+        BatchNormError: the network has no BatchNorm layers, and mixing, or scales and shifts, are to be learnt; or
+            statistics cannot be estimated.
+
+    Examples:
+        >>> network = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1))
+        >>> images = torch.randn(6, 1, 32, 32)
+        >>> labelled = LabelledTiles(images[:2], (images[:2, 0] > 0).long())
+        >>> tuned = finetune(network, images, labelled, FineTuning("all", steps=5))
+        >>> tuned.apply(network)
+        >>> tuned.steps, tuned.after
+        (5, None)
+    """
+    _check(labelled)
+    tiles = torch.cat(list(batches_of(images, None, BATCH)))
+    run = _Run(network, tiles, source, settings.learnt_from(len(labelled)), settings)
+    scores = _cross_validated(run, labelled, settings) if settings.folds and len(labelled) >= FEWEST_TO_STOP else {}
+    steps = max(scores, key=scores.get) if scores else settings.steps
+    for _ in run.training(labelled, steps):
+        pass
+    run.settle()
+    return FineTuned(run.network.state_dict(), run.learn, steps, scores)
+
+
+class _Run:
+    """A copy of a network that learns."""
+
+    def __init__(
+        self, network: nn.Module, tiles: Tensor, source: Bank | None, learn: LearnName, settings: FineTuning
+    ) -> None:
+        self.network = copy.deepcopy(network).eval()
+        self.tiles = tiles
+        self.learn = learn
+        self.settings = settings
+        self.like = next(self.network.parameters())
+        self.memory_format = memory_format(network)
+        self.statistics = None if learn == "head" else self._statistics(source)  # which stay where features do
+        self.learnt = learnt_of(learn, self.network, self.statistics, self.forward, tiles[:1])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, K, h, w)."""
+        images = images.to(self.like.device, self.like.dtype).contiguous(memory_format=self.memory_format)
+        return with_background(self.network(images), 2)
+
+    @torch.enable_grad()
+    def training(self, labelled: LabelledTiles, steps: int) -> Iterator[int]:
+        """Learn, step by step; gives the number of those taken."""
+        self.network.requires_grad_(False)
+        for parameter in self.learnt.parameters:
+            parameter.requires_grad_(True)
+        optimizer = torch.optim.AdamW(self.learnt.parameters, lr=self.learnt.rate, weight_decay=0)
+        schedule = OneCycleLR(optimizer, self.learnt.rate, total_steps=self.settings.steps + 1, pct_start=WARMING_UP)
+        loss = DiceCrossEntropy()
+        for step, (unlabelled, images, masks) in enumerate(self._batches(labelled, steps), start=1):
+            optimizer.zero_grad()
+            loss(self._logits(unlabelled, images), masks.to(self.like.device)).backward()
+            optimizer.step()
+            schedule.step()
+            torch.clear_autocast_cache()  # of weights as they were
+            yield step
+
+    def settle(self) -> None:
+        """Have the network hold the statistics of all tiles under the weights that it has."""
+        if self.statistics:
+            self.statistics.estimated().apply(self.network)
+
+    @torch.no_grad()
+    def predicted(self, images: Tensor) -> Tensor:
+        """Classes (n, h, w) of tiles."""
+        return torch.cat([self.forward(batch).argmax(1).cpu() for batch in images.split(BATCH)])
+
+    def _statistics(self, source: Bank | None) -> RelativeStatistics | None:
+        try:
+            source = source or Bank.of(self.network)
+        except NoBatchNormError:
+            return None
+        return RelativeStatistics(self.network, self.forward, self.tiles, source)
+
+    def _logits(self, unlabelled: Tensor, images: Tensor) -> Tensor:
+        """Logits of crops, under statistics of crops of unlabelled tiles."""
+        if not self.statistics:
+            return self.forward(images)
+        with self.statistics.of_first(len(unlabelled)):
+            return self.forward(torch.cat([unlabelled, images]))[len(unlabelled) :]
+
+    def _batches(self, labelled: LabelledTiles, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Crops of unlabelled tiles, and crops of labelled ones with their masks."""
+        side = min(min(labelled.masks.shape[1:]) * 3 // 4, *self.tiles.shape[2:])
+        crops = RandomCrops(
+            labelled.sections(), side, steps * BATCH, self.settings.seed, augmentation=self.settings.augmentation
+        )
+        generator = np.random.default_rng(self.settings.seed)
+        for step in range(steps):
+            items = [crops[step * BATCH + number] for number in range(BATCH)]
+            chosen = generator.permutation(len(self.tiles))[:BATCH]
+            top, left = (int(generator.integers(extent - side + 1)) for extent in self.tiles.shape[2:])
+            unlabelled = self.tiles[chosen, :, top : top + side, left : left + side]
+            yield unlabelled, *(torch.stack([each[key] for each in items]) for key in ("image", "mask"))
+
+
+def _cross_validated(run: _Run, labelled: LabelledTiles, settings: FineTuning) -> dict[int, float]:
+    """Foreground IoU on held-out tiles, by steps taken; empty if the others never show every class."""
+    count = min(settings.folds, len(labelled))
+    metrics: dict[int, Metric] = {}
+    for fold in range(count):
+        held_out = labelled.subset(range(fold, len(labelled), count))
+        others = labelled.subset([index for index in range(len(labelled)) if index % count != fold])
+        if others.classes != labelled.classes:
+            continue
+        own = copy.deepcopy(run)
+        for step in chain([0], own.training(others, settings.steps)):
+            if step % CHECKED_EVERY == 0 or step == settings.steps:
+                own.settle()
+                predicted = own.predicted(held_out.images)
+                metrics.setdefault(step, _iou(own)).update(predicted, held_out.masks)
+    return {step: float(metric.compute()[1:].mean()) for step, metric in metrics.items()}
+
+
+def _iou(run: _Run) -> Metric:
+    """Of every class of a network."""
+    with torch.no_grad():
+        classes = run.forward(run.tiles[:1]).shape[1]
+    return METRICS["iou"](classes, average="none", ignore_index=IGNORED)
+
+
+def _check(labelled: LabelledTiles) -> None:
+    """Refuse tiles that teach nothing."""
+    if not labelled.classes:
+        raise InputError("The labelled tiles have no labelled pixel; draw some.")
+    if len(labelled.classes) == 1:
+        raise InputError(
+            f"All labelled pixels are of class {labelled.classes[0]}, from which nothing can be learnt; label a tile"
+            " that shows another class, too."
+        )

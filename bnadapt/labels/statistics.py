@@ -1,0 +1,114 @@
+"""BatchNorm statistics that stay a target's while the weights of a network change."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnadapt.batchnorm import Bank, batchnorm_layers, estimate
+
+PASSES, PRECISE = 6, 1e-3  # over the tiles, to find where the statistics of the start lie; in standard deviations
+
+
+class RelativeStatistics:
+    """Statistics of layers as a function of those of a target's tiles, so that they follow when these change.
+
+    At the start a layer holds mean M and standard deviation S, and gets tiles of mean m and standard deviation s. Where
+    it gets others, m' and s', its statistics become
+
+        M' = m' + s' (M - m) / s + a (m_s - m')
+        S' = s' (S / s) (s_s / s')^b
+
+    So what was estimated on the tiles stays theirs, and what was the source's stays as far from theirs as it was. The
+    mixing coefficients a and b, two for each layer, are 0 unless they are learnt; of statistics that are the tiles'
+    own, 1 would make the source's, m_s and s_s (LCCS, arXiv 2205.15234, whose mixture of deviations is linear).
+
+    Args:
+        network: with the statistics of the start.
+        forward: runs it on a batch.
+        tiles: (n, C, h, w) of the target.
+        source: the source's statistics.
+
+    Attributes:
+        coefficients: (L, 2), a and b of every layer.
+
+    Raises:
+        BatchNormError: as `bnadapt.batchnorm.estimate`.
+    """
+
+    def __init__(self, network: nn.Module, forward: Callable[[Tensor], Any], tiles: Tensor, source: Bank) -> None:
+        self.network = network
+        self.forward = forward
+        self.tiles = tiles
+        self.layers = batchnorm_layers(network)
+        self.numbers = {name: number for number, name in enumerate(self.layers)}
+        device = next(iter(self.layers.values())).running_mean.device
+        self.coefficients = nn.Parameter(torch.zeros(len(self.layers), 2, device=device))
+        self._source = self._log_deviations(source)
+        self._place(Bank.of(network))
+
+    def corrected(self, name: str, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Statistics (C,) of a layer, where the tiles' are these."""
+        of_mean, of_deviation = self.coefficients[self.numbers[name]].to(mean)
+        source_mean, source_log = (each.to(mean) for each in self._source[name])
+        offset, log_ratio = (each.to(mean) for each in (self.offset[name], self.log_ratio[name]))
+        eps = self.layers[name].eps
+        log_deviation = (variance + eps).log() / 2
+        placed = mean + log_deviation.exp() * offset + of_mean * (source_mean - mean)
+        log_placed = log_deviation + log_ratio + of_deviation * (source_log - log_deviation)
+        return placed, ((2 * log_placed).exp() - eps).clamp(min=0)
+
+    @torch.no_grad()
+    def estimated(self) -> Bank:
+        """The statistics for all tiles under the weights that the network has."""
+        return estimate(self.network, self.tiles, forward=self.forward, correction=self).bank
+
+    @contextmanager
+    def of_first(self, count: int) -> Iterator[None]:
+        """Meanwhile the layers normalise by the first images of a batch, and gradients reach what that depends on."""
+        for name, layer in self.layers.items():
+            layer.forward = partial(self._normalised, name, layer, count)
+        try:
+            yield
+        finally:
+            for layer in self.layers.values():
+                del layer.forward
+
+    def __str__(self) -> str:
+        return "relative to the start"
+
+    def _normalised(self, name: str, layer: nn.Module, count: int, features: Tensor) -> Tensor:
+        seen = features[:count].float()
+        axes = [axis for axis in range(features.ndim) if axis != 1]
+        variance, mean = torch.var_mean(seen, axes, correction=0)
+        mean, variance = self.corrected(name, mean, variance)
+        scale, shift = (variance + layer.eps).rsqrt(), -mean * (variance + layer.eps).rsqrt()
+        if layer.affine:
+            scale, shift = scale * layer.weight, shift * layer.weight + layer.bias
+        shape = (1, -1, *[1] * (features.ndim - 2))
+        return features * scale.view(shape).to(features.dtype) + shift.view(shape).to(features.dtype)
+
+    def _place(self, start: Bank) -> None:
+        """Find where statistics lie relative to the tiles', layer by layer, until these statistics come out."""
+        wanted = self._log_deviations(start)
+        self.offset = {name: torch.zeros_like(mean) for name, (mean, _) in wanted.items()}
+        self.log_ratio = {name: torch.zeros_like(mean) for name, (mean, _) in wanted.items()}
+        for _ in range(PASSES):
+            found, worst = self._log_deviations(self.estimated()), 0.0
+            for name, (mean, log_deviation) in found.items():
+                log_own = log_deviation - self.log_ratio[name]
+                own = mean - log_own.exp() * self.offset[name]
+                self.log_ratio[name] = wanted[name][1] - log_own
+                self.offset[name] = (wanted[name][0] - own) / log_own.exp()
+                worst = max(worst, float(((mean - wanted[name][0]) / log_own.exp()).abs().max()))
+            if worst < PRECISE:
+                return
+
+    def _log_deviations(self, bank: Bank) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """Means and logarithms of standard deviations by layer."""
+        return {
+            name: (bank.mean[name], (bank.variance[name] + layer.eps).log() / 2) for name, layer in self.layers.items()
+        }

@@ -1,0 +1,161 @@
+"""Learning from labelled tiles: what is learnt, under which statistics, and what is refused."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from bnadapt.batchnorm import Bank, NoBatchNormError, adapt
+from bnadapt.errors import InputError
+from bnadapt.labels import FineTuning, LabelledTiles, finetune
+from bnadapt.labels.learning import last_layer
+from bnadapt.labels.statistics import RelativeStatistics
+
+IGNORED = 255
+
+
+def network(normalisation=nn.BatchNorm2d):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 4, 3, padding=1), normalisation(4), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1)]
+    return nn.Sequential(*layers, normalisation(4), nn.ReLU(), nn.Conv2d(4, 2, 1)).eval()
+
+
+@pytest.fixture(scope="module")
+def tiles():
+    """Noise that is brighter on the right half, at another place in every tile."""
+    generator = torch.Generator().manual_seed(1)
+    masks = torch.zeros(6, 32, 32, dtype=torch.int64)
+    for number in range(6):
+        masks[number, :, 10 + 2 * number :] = 1
+    return LabelledTiles(2 + masks[:, None] + 0.3 * torch.randn(6, 1, 32, 32, generator=generator), masks)
+
+
+@pytest.fixture
+def adapted(tiles):
+    """A network with the statistics of the tiles."""
+    own = network()
+    adapt(own, tiles.images)
+    return own
+
+
+def iou(network, tiles):
+    with torch.no_grad():
+        predicted = network(tiles.images).argmax(1)
+    return float(((predicted == 1) & (tiles.masks == 1)).sum() / ((predicted == 1) | (tiles.masks == 1)).sum())
+
+
+@pytest.mark.parametrize("learn", ["mixing", "affine", "head", "all"])
+def test_only_what_is_to_be_learnt_changes_and_the_network_is_left_as_it_was(learn, adapted, tiles):
+    before = copy.deepcopy(adapted.state_dict())
+    source = Bank.of(network())
+    tuned = finetune(adapted, tiles.images, tiles.subset([0]), FineTuning(learn, steps=12), source)
+    assert all(torch.equal(each, before[name]) for name, each in adapted.state_dict().items())
+    changed = {name for name, each in tuned.state.items() if not torch.equal(each, before[name])}
+    weights = {name for name in changed if "running" not in name}
+    assert (
+        weights
+        == {
+            "mixing": set(),
+            "affine": {"1.weight", "1.bias", "4.weight", "4.bias"},
+            "head": {"6.weight", "6.bias"},
+            "all": {name for name, _ in adapted.named_parameters()},
+        }[learn]
+    )
+    assert (changed == weights) == (learn == "head")
+
+
+def test_it_learns_and_statistics_are_those_of_all_tiles(adapted, tiles):
+    """Of the weights that were learnt, and not of the labelled tile, which lies apart."""
+    one = LabelledTiles(tiles.images[:1] + 5, tiles.masks[:1])
+    tuned = finetune(adapted, tiles.images, one, FineTuning("all", steps=20))
+    learnt = copy.deepcopy(adapted)
+    tuned.apply(learnt)
+    again = copy.deepcopy(learnt)
+    adapt(again, tiles.images)
+    for name, mean in Bank.of(learnt).mean.items():
+        torch.testing.assert_close(mean, Bank.of(again).mean[name], atol=1e-3, rtol=1e-3)
+
+
+def test_one_labelled_tile_is_worth_something(adapted, tiles):
+    before = iou(adapted, tiles)
+    tuned = finetune(adapted, tiles.images, tiles.subset([2]), FineTuning("all", steps=60))
+    tuned.apply(adapted)
+    assert iou(adapted, tiles) > max(before + 0.1, 0.6)
+
+
+def test_the_source_s_statistics_stay_as_far_from_the_targets_as_they_were(tiles):
+    unadapted = network()
+    tuned = finetune(unadapted, tiles.images, tiles.subset([0]), FineTuning("mixing", steps=1))
+    start, end = Bank.of(unadapted), copy.deepcopy(unadapted)
+    tuned.apply(end)
+    for name, shift in Bank.of(end).compared(start).items():
+        assert shift.mean < 0.3, name  # a single step of mixing; the target's own mean is more than one away
+
+
+def test_three_tiles_decide_on_the_number_of_steps(adapted, tiles):
+    tuned = finetune(adapted, tiles.images, tiles.subset([0, 2, 4]), FineTuning("all", steps=40))
+    assert list(tuned.scores) == [0, 20, 40]
+    assert tuned.steps in tuned.scores
+    assert tuned.after == max(tuned.scores.values()) >= tuned.before
+
+
+def test_two_tiles_are_not_cross_validated(adapted, tiles):
+    tuned = finetune(adapted, tiles.images, tiles.subset([0, 2]), FineTuning("all", steps=2))
+    assert (tuned.steps, tuned.before, tuned.after) == (2, None, None)
+
+
+def test_scribbles_are_labels_too(adapted, tiles):
+    masks = torch.full_like(tiles.masks[:1], IGNORED)
+    masks[:, 5, :] = tiles.masks[:1, 5, :]
+    tuned = finetune(adapted, tiles.images, LabelledTiles(tiles.images[:1], masks), FineTuning("all", steps=30))
+    assert all(each.isfinite().all() for each in tuned.state.values())
+    before = iou(adapted, tiles)
+    tuned.apply(adapted)
+    assert iou(adapted, tiles) > before
+
+
+def test_a_network_without_batchnorm_learns_head_and_all_weights(tiles):
+    own = network(nn.InstanceNorm2d)
+    for learn in ("head", "all"):
+        assert finetune(own, tiles.images, tiles.subset([0]), FineTuning(learn, steps=2)).steps == 2
+    for learn in ("mixing", "affine"):
+        with pytest.raises(NoBatchNormError, match="no BatchNorm layer"):
+            finetune(own, tiles.images, tiles.subset([0]), FineTuning(learn, steps=2))
+
+
+def test_the_last_layer_is_found_whatever_the_order_of_definition(tiles):
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head, self.body = nn.Conv2d(4, 2, 1), nn.Conv2d(1, 4, 1)
+
+        def forward(self, images):
+            return self.head(self.body(images)).relu()
+
+    own = Backwards()
+    assert last_layer(own, own, tiles.images[:1]) is own.head
+
+
+def test_weights_are_not_those_that_autocast_has_kept(adapted, tiles):
+    """Autocast keeps weights in half precision while it is entered, and gradients at them would not change."""
+    settings = FineTuning("head", steps=150, folds=0, augmentation="flips")
+    full = finetune(adapted, tiles.images, tiles, settings).state["6.weight"]
+    with torch.autocast("cpu", torch.bfloat16):
+        half = finetune(adapted, tiles.images, tiles, settings).state["6.weight"]
+    assert (half - full).norm() < 0.1 * (full - adapted[6].weight).norm()
+
+
+def test_labelled_tiles_do_not_move_the_statistics_that_they_are_seen_under(adapted, tiles):
+    statistics = RelativeStatistics(adapted, adapted, tiles.images, Bank.of(adapted))
+    with statistics.of_first(4):
+        one = adapted(tiles.images)[4:5]
+        beside_another = adapted(torch.cat([tiles.images[:5], tiles.images[5:] + 100]))[4:5]
+    torch.testing.assert_close(one, beside_another)
+
+
+@pytest.mark.parametrize(("label", "message"), [(0, "All labelled pixels are of class 0"), (IGNORED, "no labelled")])
+def test_tiles_that_teach_nothing_are_refused(label, message, adapted, tiles):
+    one = LabelledTiles(tiles.images[:1], torch.full_like(tiles.masks[:1], label))
+    with pytest.raises(InputError, match=message):
+        finetune(adapted, tiles.images, one, FineTuning(steps=2))

@@ -1,0 +1,184 @@
+"""`propose` writes tiles to be drawn on, and `finetune` learns from them, or from masks that are there."""
+
+import json
+
+import imageio.v3
+import numpy as np
+import pytest
+import torch
+
+from bnadapt.actions.finetune import labelled_by_hand, labelled_of_train_block
+from bnadapt.batchnorm import Bank
+from bnadapt.commands.cli import main
+from bnadapt.data import DomainPair, Folder, Synthetic
+from bnadapt.errors import InputError
+from bnadapt.tasks import SegmentationTask
+from tests.conftest import TARGET_ALONE, without
+
+TARGET = Synthetic(size=48, images=6, object_size=12, mean=(0.4, 0.1), seed=9)  # of TARGET_ALONE
+FOLDER = [*without(TARGET_ALONE, "--data.target"), "--data.target=Folder"]
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder of the target's images, and one of its masks."""
+    for kind in ("images", "masks"):
+        (tmp_path / "mine" / kind).mkdir(parents=True)
+    for number, section in enumerate(TARGET.labelled()):
+        image = (section.read_image() * 255).clip(0, 255).astype(np.uint8)
+        imageio.v3.imwrite(tmp_path / "mine" / "images" / f"{number}.png", image)
+        imageio.v3.imwrite(tmp_path / "mine" / "masks" / f"{number}.png", section.read_mask() * np.uint8(255))
+    return tmp_path / "mine"
+
+
+@pytest.fixture
+def proposed(best, images, tmp_path):
+    """Three tiles of the images that were proposed."""
+    folder = tmp_path / "proposed"
+    asked = ["propose", *FOLDER, f"--data.target.images={images / 'images'}", "--ckpt_path", str(best)]
+    main([*asked, "--output", str(folder), "--tiles=3"])
+    return folder
+
+
+def draw(folder, images, number=slice(None), ignored_rows=0):
+    """What someone would draw on the masks of proposed tiles, who leaves some rows out."""
+    for tile in json.loads((folder / "tiles.json").read_text())[number]:
+        mask = imageio.v3.imread(images / "masks" / tile["section"])
+        mask = mask[tile["top"] : tile["top"] + 32, tile["left"] : tile["left"] + 32].copy()
+        mask[:ignored_rows] = 128
+        imageio.v3.imwrite(folder / "masks" / tile["file"], mask)
+
+
+def finetune(best, tmp_path, *more, target=TARGET_ALONE):
+    path = tmp_path / "tuned.ckpt"
+    main(["finetune", *target, "--ckpt_path", str(best), "--output", str(path), "--overwrite", *more])
+    return path, json.loads(path.with_suffix(".json").read_text())
+
+
+def test_a_checkpoint_like_that_of_adapt(best, tmp_path, capsys):
+    path, record = finetune(best, tmp_path, "--labelled=3", "--steps=10")
+    done = record["finetuning"]
+    assert (done["start"], done["labelled_tiles"]) == ("adapted", 3)
+    assert done["unlabelled_tiles"] == record["tiles"] > 3
+    assert record["provenance"]["checkpoint"]["path"] == str(best)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"{done['iou_before']:.3f} before, {done['iou_after']:.3f} after" in printed
+    assert f"Next: bnadapt predict --ckpt_path {path}" in printed
+    task = SegmentationTask.load_from_checkpoint(path)
+    assert task.adaptation["finetuning"]["steps"] == done["steps"]
+    stored = Bank.load(path.with_suffix(".safetensors"))
+    assert all(torch.allclose(mean, stored.mean[name]) for name, mean in Bank.of(task.network).mean.items())
+    assert task.source_summary is None or done["learn"] == "mixing"
+    scores = main(["test", *TARGET_ALONE, "--ckpt_path", str(path)]).trainer.callback_metrics
+    assert 0 <= scores["test/target/iou"] <= 1
+
+
+def test_from_none_keeps_what_is_not_adapted(best, tmp_path):
+    path, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", "--start=none", "--learn=head")
+    state, source = (torch.load(each, weights_only=True)["state_dict"] for each in (path, best))
+    assert {name for name in state if not torch.equal(state[name], source[name])} == {
+        "network.head.weight",
+        "network.head.bias",
+    }
+    assert record["finetuning"]["start"] == "none"
+
+
+def test_no_tile_of_the_test_block_is_learnt_from(best, tmp_path, caplog):
+    """However many are asked for: all are of the train block, of which there are fewer."""
+    _, record = finetune(best, tmp_path, "--labelled=50", "--steps=1", "--learn=head")
+    tiles = len(TARGET.block("train")) * 4  # of 32 pixels in images of 48
+    assert record["finetuning"]["labelled_tiles"] == tiles
+    assert f"50 labelled tiles were asked for, its train block has {tiles}" in caplog.text
+    assert "of 6 labelled images are left out, for test and validation blocks" in caplog.text
+
+
+def test_proposed_tiles_are_spread_and_empty(proposed, images):
+    tiles = json.loads((proposed / "tiles.json").read_text())
+    assert len({tile["section"] for tile in tiles}) == 3
+    for tile in tiles:
+        image, mask, prediction = (
+            imageio.v3.imread(proposed / kind / tile["file"]) for kind in ("images", "masks", "predictions")
+        )
+        whole = imageio.v3.imread(images / "images" / tile["section"])
+        np.testing.assert_array_equal(image, whole[tile["top"] :, tile["left"] :][:32, :32])
+        assert (mask == 128).all()
+        assert set(np.unique(prediction)) <= {0, 255}
+
+
+def test_what_was_drawn_is_replaced_only_when_asked_for(proposed, images, best, refused, capsys):
+    draw(proposed, images)
+    asked = ["propose", *FOLDER, f"--data.target.images={images / 'images'}", "--ckpt_path", str(best)]
+    asked += ["--output", str(proposed), "--tiles=2"]
+    assert "is there already" in refused(*asked)
+    main([*asked, "--overwrite"])
+    assert len(list((proposed / "masks").iterdir())) == 2
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Proposed 2 of 24 tiles" in printed
+    assert f"Next: bnadapt finetune --ckpt_path {best}" in printed
+
+
+def test_drawn_tiles_are_learnt_from_partly_labelled_ones_too(proposed, images, best, tmp_path):
+    draw(proposed, images, slice(0, 2), ignored_rows=16)
+    target = [*FOLDER, f"--data.target.images={images / 'images'}"]
+    _, record = finetune(best, tmp_path, f"--proposed={proposed}", "--steps=2", target=target)
+    assert record["finetuning"]["labelled_tiles"] == 2  # nothing is drawn on the third
+    assert record["finetuning"]["labelled_pixels"] == 2 * 16 * 32
+
+
+def test_drawn_tiles_of_the_test_block_are_left_out(proposed, images, best, tmp_path, caplog):
+    draw(proposed, images)
+    tiles = json.loads((proposed / "tiles.json").read_text())
+    masks = [f"--data.target.masks={images / 'masks'}", "--data.target.gap=0"]
+    target = [*FOLDER, f"--data.target.images={images / 'images'}", *masks, "--data.target.split=[0.5, 0, 0.5]"]
+    _, record = finetune(best, tmp_path, f"--proposed={proposed}", "--steps=1", target=target)
+    learnt_from = [tile for tile in tiles if tile["section"] in ("0.png", "1.png", "2.png")]
+    assert record["finetuning"]["labelled_tiles"] == len(learnt_from) < 3
+    assert "it lies in the test or validation block" in caplog.text
+
+
+def test_what_cannot_be_learnt_from_is_refused(proposed, images):
+    data = DomainPair(target=Folder(images / "images"), intensity="dtype", tile_size=32)
+    with pytest.raises(InputError, match="nothing is drawn"):
+        labelled_by_hand(data, proposed, 2)
+    with pytest.raises(InputError, match=r"holds no list of tiles, tiles\.json"):
+        labelled_by_hand(data, images, 2)
+    draw(proposed, images)
+    assert len(labelled_by_hand(data, proposed, 2)) == 3
+    first, second, _ = json.loads((proposed / "tiles.json").read_text())
+    other = DomainPair(target=Synthetic(size=48, images=6), intensity="dtype", tile_size=32)
+    with pytest.raises(InputError, match="which synthetic has not; give the target that it was proposed of"):
+        labelled_by_hand(other, proposed, 2)
+    imageio.v3.imwrite(proposed / "masks" / second["file"], np.full((32, 32), 7, np.uint8))
+    with pytest.raises(InputError, match="mask value 7 is no class"):
+        labelled_by_hand(data, proposed, 2)
+    imageio.v3.imwrite(proposed / "masks" / first["file"], np.zeros((30, 32), np.uint8))
+    with pytest.raises(InputError, match="has 30 x 32 pixels, its tile 32 x 32"):
+        labelled_by_hand(data, proposed, 2)
+
+
+def test_labels_lie_where_the_network_sees_them_at_another_pixel_size(proposed, images):
+    draw(proposed, images)
+    target = Folder(images / "images", pixel_size_nm=10)
+    data = DomainPair(target=target, intensity="dtype", tile_size=16, pixel_size_nm=20)
+    tiles = labelled_by_hand(data, proposed, 2)
+    assert tiles.images.shape == (3, 1, 16, 16)
+    inside, outside = (tiles.images[:, 0][tiles.masks == label].mean() for label in (1, 0))
+    assert inside > outside + 0.15  # of 0.3 between the means of the two
+
+
+def test_tiles_without_foreground_are_kept_and_said(images, caplog):
+    for path in sorted((images / "masks").iterdir())[1:]:
+        imageio.v3.imwrite(path, np.zeros((48, 48), np.uint8))
+    target = Folder(images / "images", images / "masks")
+    data = DomainPair(target=target, intensity="dtype", tile_size=48)
+    assert len(labelled_of_train_block(data, 3)) == 3
+    assert "2 of 3 labelled tiles show no foreground" in caplog.text
+
+
+def test_refusals(best, refused, tmp_path):
+    asked = ["finetune", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "a.ckpt"]
+    assert "give either --labelled" in refused(*asked)
+    assert "labelled 0; give at least 1" in refused(*asked, "--labelled=0")
+    assert "no candidate 'adaptd'" in refused(*asked, "--labelled=1", "--start=adaptd")
+    assert "there is no target" in refused(*without(asked, "--data.target"), "--labelled=1")
+    assert "tiles is 0" in refused("propose", *TARGET_ALONE, "--ckpt_path", best, "--tiles=0")
