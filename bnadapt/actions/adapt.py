@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from bnadapt import __version__
 from bnadapt.actions.summarise import class_moments_of
-from bnadapt.adaptation import SCANNED_TILES, AdaptedStatistics, Recipe, warn_of_proportions
-from bnadapt.batchnorm import Bank, BatchNormError, ClassMoments
+from bnadapt.adaptation import SCANNED_TILES, AdaptedStatistics, Recipe
+from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.data import DomainPair
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.errors import InputError
@@ -124,18 +124,12 @@ def _moments_for(recipe: Recipe, task: AdaptableTask, data: DomainPair) -> Class
     """
     if task.class_moments is not None or recipe.class_proportions == "source":
         return task.class_moments
-    try:
-        if data.source is None:
-            raise InputError(
-                "class_proportions: the checkpoint holds no class moments of its source; give --data.source with"
-                " masks, to measure them, or add them by bnadapt source_summary."
-            )
-        return class_moments_of(task, data)
-    except (BatchNormError, InputError) as error:
-        if recipe.class_proportions is not None:
-            raise
-        warn_of_proportions(error)
-        return None
+    if data.source is None:
+        raise InputError(
+            "class_proportions: the checkpoint holds no class moments of its source; give --data.source with masks, to"
+            " measure them, or add them by bnadapt source_summary."
+        )
+    return class_moments_of(task, data)
 
 
 def _record(

@@ -113,7 +113,7 @@ def _left_out(task: AdaptableTask, candidates: Sequence[str] | None) -> dict[str
 def _not_known(candidate: Candidate, task: AdaptableTask) -> str | None:
     """Name of what a candidate needs and is not known; class proportions need outputs of the network by class."""
     moments = task.class_moments
-    if candidate.odds is not None and (moments is None or moments.outputs is None):
+    if candidate.is_corrected and (moments is None or moments.outputs is None):
         return CLASS_MOMENTS
     return MEAN if candidate.is_inverted and task.source_summary is None else None
 
@@ -121,10 +121,12 @@ def _not_known(candidate: Candidate, task: AdaptableTask) -> str | None:
 def _options(candidate: Candidate, networks: CandidateRunner) -> list[str]:
     """Options of `bnadapt adapt` that do what the candidate does, where it cannot be named."""
     change, policy = candidate.change(networks.level), candidate.policy
-    proportions = "source" if candidate.odds is None else json.dumps(networks.proportions_for(candidate))
+    proportions = "source"
+    if candidate.is_corrected:
+        proportions = json.dumps(list(networks.proportions_for(candidate).chosen.proportions))
     given: Mapping[str, object] = {
         "class_proportions": proportions,
-        "policy.source_weight": policy.source_weight or None,
+        "policy.source_weight": policy.source_weight,
         "policy.layers": FULL_RESOLUTION if policy.layers == FULL_RESOLUTION else None,
         "data.target_change.inverted_about": change.inverted_about,
         "data.target_change.zoom": change.zoom if change.zoom != 1 else None,

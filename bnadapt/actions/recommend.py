@@ -11,7 +11,6 @@ from bnadapt.data.input_change import InputChange
 from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES, CandidateResults, SourceSummary, Verdict, judge
 from bnadapt.gain.annotation import FEWEST, measured
-from bnadapt.gain.candidates import with_odds
 from bnadapt.gain.source_summary import images_and_masks
 from bnadapt.gain.verdict import verdict_on
 from bnadapt.tasks import AdaptableTask
@@ -32,7 +31,14 @@ class Judgement:
     summary: SourceSummary
 
     def choosing(self, name: str) -> "Judgement":
-        """This judgement with a candidate that its user has chosen."""
+        """This judgement with a candidate that its user has chosen.
+
+        Raises:
+            InputError: the candidate needs class proportions of the target, which cannot be told.
+        """
+        if name not in self.results.by_name:
+            reason = self.results.proportions_for(CANDIDATES[name]).reason
+            raise InputError(f"{name}: class proportions of the target cannot be told ({reason}); choose another.")
         verdict = verdict_on(self.summary, self.results, self.verdict.expected, choice=name)
         return replace(self, verdict=verdict)
 
@@ -40,9 +46,8 @@ class Judgement:
         """Recipe of the choice: its policy and class proportions, and all else of the given recipe."""
         candidate = CANDIDATES[self.verdict.choice]
         proportions = "source"
-        if candidate.odds is not None:
-            estimated = self.results.proportions_for(candidate).best.proportions
-            proportions = with_odds(estimated, candidate.odds)
+        if candidate.is_corrected:
+            proportions = list(self.results.proportions_for(candidate).chosen.proportions)
         return replace(recipe, policy=candidate.policy, class_proportions=proportions)
 
     @property

@@ -156,17 +156,18 @@ class AdaptationTrainer(Trainer):
                 written its bank of statistics (.safetensors) and a record of what was done (.json).
             overwrite: whether to replace what an earlier run has written there.
             policy: how much of the source's statistics stays, and in which layers. By default that of a
-                BatchNormAdaptation among the callbacks, else full replacement of all.
+                BatchNormAdaptation among the callbacks, else the layers at the images' full resolution take the
+                target's; `{}` replaces those of all layers.
             propagation: `one_pass` (every layer normalises by the batch at hand), or `layer_consistent` (by its
                 statistics over all tiles; exact, holds all tiles in memory). By default as with `policy`, `one_pass`.
             until: standard error of the statistics at which to stop reading. By default as with `policy`, and at most,
                 the data's `adaptation_tiles` are read.
             class_proportions: of the target: `source` if they are the source's, `estimated`, or shares of the classes,
                 such as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default as with
-                `policy`, `estimated` where the checkpoint holds class moments or `--data.source` is given.
+                `policy`, `source`.
             choose: `auto` takes what `recommend` recommends, a candidate's name that one: none, adapted, mixed,
-                corrected, corrected-less, corrected-more, inverted, inverted-corrected, finer or coarser. What it does
-                to images of the target holds for the adapted checkpoint, too.
+                mixed-less, full-resolution, corrected, inverted, inverted-corrected or coarser. What it does to images
+                of the target holds for the adapted checkpoint, too.
         """
         _check_choice(choose, policy, class_proportions, datamodule.requested_change)
         path = _adapted_path(output, ckpt_path)

@@ -177,7 +177,7 @@ class NetworkEvaluation:
 
     def corrected(self, tiles: Tensor, proportions: ClassProportions) -> AdaptedStatistics:
         """Statistics of tiles (n, C, h, w), corrected for class proportions, estimated ones or given ones."""
-        recipe = Recipe(propagation=self.evaluation.propagation, class_proportions=proportions)
+        recipe = Recipe(Policy(), propagation=self.evaluation.propagation, class_proportions=proportions)
         scanned = [{"image": tiles[:SCANNED_TILES]}]
         return self.runner.adapt(self._batches(tiles), recipe, scanned, self.class_moments)
 

@@ -16,7 +16,7 @@ from bnadapt.batchnorm import (
     UntilConverged,
 )
 from bnadapt.data.input_change import InputChange
-from bnadapt.gain.candidates import CANDIDATES, FULL_REPLACEMENT, NONE, Candidate, with_odds
+from bnadapt.gain.candidates import CANDIDATES, FULL_REPLACEMENT, NONE, Candidate
 from bnadapt.gain.observation import BATCH, Observation, logits_under, observe
 from bnadapt.gain.source_summary import SourceSummary
 
@@ -93,7 +93,7 @@ class CandidateRunner:
         tiles: batches (n, C, h, w) of the target, whose statistics are estimated.
         scanned: (m, C, h, w) of the target. Class proportions are estimated from the first of them, those of changed
             images from every other one, which is half the work.
-        moments: class moments of the source; candidates with `odds` need them.
+        moments: class moments of the source; corrected candidates need them.
         level: see `Candidate.change`; inverted candidates need it.
         recipe: how statistics are estimated; those for other class proportions are estimated from all tiles.
         proportions: class proportions that are estimated already, by what was done to the images.
@@ -126,8 +126,8 @@ class CandidateRunner:
         """
         change = candidate.change(self.level)
         behind, own = self._behind(change), self.estimate(change).bank
-        if candidate.odds is not None:
-            correction = ProportionCorrection(self.moments, self.proportions_for(candidate))
+        if candidate.is_corrected:
+            correction = ProportionCorrection(self.moments, self.proportions_for(candidate).chosen.proportions)
             bank = behind.estimate(self.batches, replace(self.recipe, until=None), correction).bank
         elif candidate.policy == FULL_REPLACEMENT:
             bank = own
@@ -143,14 +143,14 @@ class CandidateRunner:
             self._estimates[change] = self._behind(change).estimate(self.batches, self.recipe)
         return self._estimates[change]
 
-    def proportions_for(self, candidate: Candidate) -> list[float]:
-        """Class proportions that statistics are corrected for, of a candidate with `odds`."""
+    def proportions_for(self, candidate: Candidate) -> ProportionEstimate:
+        """Estimated class proportions of a candidate's images."""
         change = candidate.change(self.level)
         if change not in self.estimated:
             tiles = self.scanned[:: 2 if change else 1][:SCANNED_TILES]
-            recipe = Recipe(class_proportions="estimated")
+            recipe = Recipe(FULL_REPLACEMENT, class_proportions="estimated")
             _, self.estimated[change] = self._behind(change).correction([{"image": tiles}], recipe, self.moments)
-        return with_odds(self.estimated[change].best.proportions, candidate.odds)
+        return self.estimated[change]
 
     def _behind(self, change: InputChange) -> NetworkRunner:
         return self.runner.with_forward(change.around(self.runner.forward))
@@ -164,6 +164,8 @@ def run_candidates(
 ) -> CandidateResults:
     """Run the network on tiles as every candidate would; it is left as it was.
 
+    Corrected candidates are left out where the class proportions cannot be told.
+
     Args:
         runner: the network, with the source's statistics.
         tiles: (n, C, h, w) of the target; for class proportions see `CandidateRunner`.
@@ -171,10 +173,12 @@ def run_candidates(
         candidates: by name; one must leave the images as they are.
     """
     level = source.intensities.mean + float(tiles.double().mean())
-    recipe = Recipe(until=TILE_BY_TILE if len(tiles) > 1 else None)
+    recipe = Recipe(FULL_REPLACEMENT, until=TILE_BY_TILE if len(tiles) > 1 else None)
     networks = CandidateRunner(runner, tiles.split(BATCH), tiles, source.moments, level, recipe)
     by_name = {}
     for name, candidate in candidates.items():
+        if candidate.is_corrected and networks.proportions_for(candidate).reason is not None:
+            continue
         network = networks.network_for(candidate)
         by_name[name] = CandidateResult(**vars(network), seen=observe(network.runner, tiles, network.bank))
     return CandidateResults(by_name, networks.estimated, level, _worst(networks.estimate(InputChange()).convergence))

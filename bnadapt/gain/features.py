@@ -70,11 +70,10 @@ def enlargement(view: View) -> float:
 
 def correction(view: View) -> float:
     """Log odds of foreground that statistics are corrected for, minus those of the source."""
-    odds = view.own.candidate.odds
-    if odds is None:
+    if not view.own.candidate.is_corrected:
         return 0.0
     estimated = 1 - view.results.proportions_for(view.own.candidate).best.proportions[0]
-    return log_odds(estimated) + math.log(odds) - log_odds(1 - float(view.source.moments.proportions[0]))
+    return log_odds(estimated) - log_odds(1 - float(view.source.moments.proportions[0]))
 
 
 def source_iou(view: View) -> float:

@@ -9,12 +9,12 @@ from bnadapt.adaptation import NetworkRunner
 from bnadapt.gain.alarms import NOISE, Alarm, alarms_of, differences
 from bnadapt.gain.annotation import MOST, tiles_needed
 from bnadapt.gain.candidate_results import CandidateResults, run_candidates
-from bnadapt.gain.candidates import CANDIDATES, CORRECTED, NONE
+from bnadapt.gain.candidates import CANDIDATES, FULL_RESOLUTION_ALONE, NONE
 from bnadapt.gain.features import View, features_of
 from bnadapt.gain.predictor import Expectation, Predictor
 from bnadapt.gain.source_summary import SourceSummary
 
-DEFAULT = CORRECTED  # where nothing can be told
+DEFAULT = FULL_RESOLUTION_ALONE  # where nothing can be told, as `adapt` does
 WORTH = 0.02  # IoU by which another candidate must be expected to be better
 
 

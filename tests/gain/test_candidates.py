@@ -7,7 +7,6 @@ import torch
 from bnadapt.batchnorm import Bank, Policy
 from bnadapt.data import InputChange
 from bnadapt.gain import CANDIDATES, Candidate, run_candidates
-from bnadapt.gain.candidates import with_odds
 from bnadapt.gain.predictions import overlap
 from tests.gain.conftest import squares
 
@@ -41,11 +40,6 @@ def test_no_change_leaves_the_forward_alone():
     assert not InputChange()
     assert InputChange(0.0)
     assert InputChange(zoom=2.0)
-
-
-def test_odds_of_several_classes():
-    assert with_odds([0.5, 0.25, 0.25], 2.0) == pytest.approx([1 / 3, 1 / 3, 1 / 3])
-    assert with_odds([0.9, 0.1], 1.0) == pytest.approx([0.9, 0.1])
 
 
 def test_every_target_has_a_candidate_that_repairs_it(runner, source):

@@ -88,9 +88,8 @@ def test_methods_differ_in_what_they_learn_from():
 def test_a_treatment_that_fails_does_not_take_the_others_with_it(tmp_path):
     """Networks with InstanceNorm have no statistics to re-estimate."""
     method = Method(afterwards=("none", "AdaBN", "TENT"), network="unet-instance-norm")
-    study = Comparison(
-        {"t": Directions({"a": SOURCE, "b": TARGET}, [["a", "b"]], TRAINING, EVALUATION)}, {"m": method}, seeds=[1]
-    )
+    directions = Directions({"a": SOURCE, "b": TARGET}, [["a", "b"]], TRAINING, EVALUATION)
+    study = Comparison({"t": directions}, {"m": method}, seeds=[1])
     (case,) = study.cases()
     rows = case.measure(RunLocation(tmp_path, tmp_path, tmp_path, CPU))
     assert [row["row"] for row in rows] == ["m", "m + AdaBN", "m + TENT"]

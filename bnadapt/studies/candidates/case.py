@@ -15,7 +15,7 @@ from bnadapt.experiments.networks import SourceNetwork
 from bnadapt.experiments.specs import Spec
 from bnadapt.files import atomic_write
 from bnadapt.gain import CANDIDATES, CandidateNetwork, CandidateResults, CandidateRunner, features_of, run_candidates
-from bnadapt.gain.candidates import ADAPTED, CORRECTED, NONE
+from bnadapt.gain.candidates import ADAPTED, CORRECTED, FULL_REPLACEMENT, NONE
 from bnadapt.reports.panels import classes_panel, image_panel, panel_row
 
 BATCH = 8
@@ -84,7 +84,7 @@ def _as_adapted(
     network = target.network
     parts, moments = target.tiles.unlabelled(tiles).split(BATCH), network.source_summary.moments
     networks = CandidateRunner(
-        network.runner, parts, results.tiles, moments, results.level, Recipe(), results.proportions
+        network.runner, parts, results.tiles, moments, results.level, Recipe(FULL_REPLACEMENT), results.proportions
     )
     for name in results.by_name:
         yield name, networks.network_for(CANDIDATES[name])
