@@ -6,10 +6,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "lightning_logs"
 RESULTS = ROOT / "benchmarks" / "results"
-PICTURED = "membranes, dtype: flyem -> vnc"
+PICTURED = "mitochondria, zscore: lucchi -> vnc"
+COMPARED = {"none": "not adapted", "full-resolution": "default", "adapted": "all layers", "mixed": "half of the source"}
+"""Candidates that README.md compares, with its headings."""
 
 
 def replace(page: Path, mark: str, content: str) -> None:
@@ -78,16 +82,37 @@ def update_studies(studies: Path) -> None:
     for path in sorted(studies.glob("*/table.parquet")):
         kept = keep(path.parent, "studies", path.parent.name)
         replace(page, kept.name, said_on(kept, "."))
-    update_front(ROOT / "docs" / "studies" / "pairs")
+    update_front(ROOT / "docs" / "studies")
 
 
-def update_front(pairs: Path) -> None:
-    """README.md's picture and table of scalings, from the page of the study of pairs."""
-    page = (pairs / "README.md").read_text(encoding="utf-8")
-    first_table = re.search(r"(^\|.*\n)+", page, re.MULTILINE)
-    replace(ROOT / "README.md", "scalings", first_table[0])
+def update_front(studies: Path) -> None:
+    """README.md's picture, and its table of what the candidates give on natural pairs."""
+    replace(ROOT / "README.md", "defaults", natural_pairs(pd.read_parquet(studies / "candidates" / "table.parquet")))
+    page = (studies / "pairs" / "README.md").read_text(encoding="utf-8")
     caption, picture = re.search(rf"^({PICTURED}.*)\n\n!\[.*\]\((.*)\)$", page, re.MULTILINE).groups()
     replace(ROOT / "README.md", "picture", f"![{caption}](docs/studies/pairs/{picture})\n")
+
+
+def natural_pairs(rows: pd.DataFrame) -> str:
+    """Mean IoU by task of the candidates of interest on pairs of data sets, and of networks trained on the target."""
+    pairs = rows[rows["family"] == "pair"].pivot_table("iou", ["task", "source", "target", "seed"], "candidate")
+    own = rows[(rows["family"] == "own") & (rows["candidate"] == "none")]
+    trained = own.set_index(["task", "source", "seed"])["iou"]
+    scores = pairs[list(COMPARED)].rename(columns=COMPARED).reset_index()
+    keys = pd.MultiIndex.from_frame(scores[["task", "target", "seed"]])
+    scores["trained on the target"] = trained.reindex(keys).to_numpy()
+    groups = [*scores.groupby("task", sort=False), ("all", scores)]
+    lines = [{"task": name, "pairs": len(each) // each["seed"].nunique(), **_over_seeds(each)} for name, each in groups]
+    losses = pairs.sub(pairs["none"], axis=0).groupby(["task", "source", "target"]).mean().min()
+    worst = {title: f"{losses[name]:+.2f}" for name, title in COMPARED.items()}
+    lines.append({"task": "largest loss of a pair", "pairs": "", **worst, "trained on the target": ""})
+    return table(lines)
+
+
+def _over_seeds(scores: pd.DataFrame) -> dict[str, str]:
+    """Mean, and standard deviation over seeds of that mean, by column."""
+    means = scores.groupby("seed")[[*COMPARED.values(), "trained on the target"]].mean()
+    return {name: f"{means[name].mean():.3f} ± {means[name].std():.3f}" for name in means}
 
 
 def keep(page: Path, kind: str, name: str) -> Path:

@@ -177,7 +177,7 @@ class AdaptationTrainer(Trainer):
             overwrite: whether to replace what an earlier run has written there.
             policy: how much of the source's statistics stays, and in which layers. By default that of a
                 BatchNormAdaptation among the callbacks, else the layers at the images' full resolution take the
-                target's; `{}` replaces those of all layers.
+                target's; `--policy.source_weight 0` replaces those of all layers.
             propagation: `one_pass` (every layer normalises by the batch at hand), or `layer_consistent` (by its
                 statistics over all tiles; exact, holds all tiles in memory). By default as with `policy`, `one_pass`.
             until: standard error of the statistics at which to stop reading. By default as with `policy`, and at most,
