@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import threading
 
 import pytest
 
@@ -34,6 +35,16 @@ def test_a_training_that_is_refused_leaves_no_folder(tmp_path):
         main(["fit", *without(SMALL, "--data.crop_size"), *DOMAINS, "--data.crop_size=480"])
     with pytest.raises(InputError):
         main(["fit", *SMALL, *DOMAINS, "--model.num_classes=3"])
+    assert versions(tmp_path) == []
+
+
+def test_a_training_that_is_refused_ends_its_logs_before_their_folder_goes(best, tmp_path, monkeypatch):
+    failed = []
+    monkeypatch.setattr(threading, "excepthook", lambda failure: failed.append(failure.exc_value))
+    longer = ["--data.crops_per_epoch=120", "--trainer.max_epochs=9", "--ckpt_path", str(best)]
+    with pytest.raises(InputError, match="one-cycle schedule ends"):
+        main(["fit", *without(SMALL, "--model", "--data.crops_per_epoch", "--trainer.max_epochs"), *DOMAINS, *longer])
+    assert failed == []
     assert versions(tmp_path) == []
 
 

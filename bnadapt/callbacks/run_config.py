@@ -30,6 +30,8 @@ class RunConfig(SaveConfigCallback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if self.claimed and trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.finalize("failed")  # what still writes to the folder ends before it goes
             shutil.rmtree(self.claimed, ignore_errors=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
