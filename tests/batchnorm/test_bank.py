@@ -115,6 +115,18 @@ def test_safetensors_of_something_else_are_refused(tmp_path):
         Bank.load(tmp_path / "weights.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [("mean", float("nan"), "layer 1 has statistics that are NaN"), ("variance", -1.0, "layer 1 has a negative var")],
+)
+def test_a_file_of_what_is_no_statistic_is_refused(banks, tmp_path, part, value, words):
+    bank = banks[2]
+    getattr(bank, part)["1"][2] = value
+    bank.save(tmp_path / "bank.safetensors")
+    with pytest.raises(BatchNormError, match=f"bank.safetensors: The bank of BatchNorm statistics is damaged: {words}"):
+        Bank.load(tmp_path / "bank.safetensors")
+
+
 def test_a_bank_of_another_network_says_which_layers_differ(network):
     other = nn.Sequential(nn.BatchNorm2d(2), nn.BatchNorm2d(8))
     with pytest.raises(BankMismatchError, match=r"0 is only in the bank; 1 has 4 channels, in the bank 8"):
