@@ -86,3 +86,5 @@ def segmented_by_workers(
         for future in track(as_completed(futures), total=len(futures), description="Segmenting", transient=True):
             if future.status == "error":
                 log.warning("%s: a worker has failed: %s", address, future.exception())
+            elif future.status != "finished":
+                log.warning("%s: work on some sections was %s.", address, future.status)
