@@ -24,16 +24,24 @@ from bnadapt.commands.console import (
     print_export,
     print_finetuning,
     print_next,
+    print_nothing_kept,
     print_page,
     print_prediction,
     print_preview,
     print_proposal,
+    print_resume,
     print_scores,
     print_source_summary,
     print_training,
     print_verdict,
 )
-from bnadapt.commands.next_command import MASKS, has_masks, next_command, source_summary_command
+from bnadapt.commands.next_command import (
+    MASKS,
+    has_masks,
+    next_command,
+    resume_command,
+    source_summary_command,
+)
 from bnadapt.commands.parser import CommandParser
 from bnadapt.commands.quiet import quiet
 from bnadapt.commands.trainer import AUTO, AdaptationTrainer
@@ -154,15 +162,21 @@ class BnadaptCLI(LightningCLI):
             )
         return trainer
 
+    def fit(self, **options: Any) -> None:
+        """Train; where Ctrl-C ends that, say where the network is so far, and how to go on."""
+        try:
+            self.trainer.fit(**options)
+        except SystemExit as ended:
+            if isinstance(ended.__context__, KeyboardInterrupt) and self.trainer.is_global_zero:
+                self._report_interruption()
+            raise
+
     def after_fit(self) -> None:
         """Say where the trained network is, and what it scores."""
         if not self.trainer.is_global_zero:
             return
-        best, last = _kept(self.trainer, "best"), _kept(self.trainer, "last")
-        score = best.best_model_score if best else None
-        paths = [Path(each.best_model_path) if each and each.best_model_path else None for each in (best, last)]
-        print_training(paths[0], None if score is None else float(score), paths[1])
-        if path := paths[0] or paths[1]:
+        best, last = self._print_training()
+        if path := best or last:
             self._print_next("adapt", path)
 
     def after_validate(self) -> None:
@@ -246,6 +260,23 @@ class BnadaptCLI(LightningCLI):
             pixels, block = summary.moments.pixels.tolist(), self.datamodule.summary_block("source")
             print_source_summary(pixels, summary.iou, block, Path(options["ckpt_path"]))
             self._print_next("recommend")
+
+    def _print_training(self) -> tuple[Path | None, Path | None]:
+        """Print where the checkpoints of the best and the last epoch are; the paths of those that there are."""
+        kept = [_kept(self.trainer, name) for name in ("best", "last")]
+        best, last = (Path(each.best_model_path) if each and each.best_model_path else None for each in kept)
+        score = kept[0].best_model_score if kept[0] else None
+        print_training(best, None if score is None else float(score), last)
+        return best, last
+
+    def _report_interruption(self) -> None:
+        best, last = self._print_training()
+        if last:
+            print_resume(resume_command(self.arguments, last))
+        if path := best or last:
+            self._print_next("adapt", path)
+        else:
+            print_nothing_kept()
 
     def _print_scores(self, prefix: str) -> None:
         scores = {tag: float(value) for tag, value in self.trainer.callback_metrics.items()}

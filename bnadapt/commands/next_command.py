@@ -30,6 +30,17 @@ def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, more: Seque
     return shell_line(["bnadapt", name, "--ckpt_path", str(ckpt_path), *kept, *more])
 
 
+def resume_command(done: Sequence[str], ckpt_path: Path) -> str:
+    """The command line that goes on with a training that was interrupted.
+
+    Args:
+        done: what stood behind `bnadapt`; all of it is kept but the checkpoint that it went on from itself.
+        ckpt_path: of the last epoch.
+    """
+    kept = [token for option in _options(done[1:]) if _name_of(option[0]) != "ckpt_path" for token in option]
+    return shell_line(["bnadapt", "fit", "--ckpt_path", str(ckpt_path), *kept])
+
+
 def source_summary_command(done: Sequence[str], ckpt_path: Path) -> str:
     """The command line that adds to a checkpoint what is to be known of its source; its images are to be filled in.
 
