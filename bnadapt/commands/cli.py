@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningCLI
@@ -44,6 +45,7 @@ from bnadapt.commands.next_command import (
 )
 from bnadapt.commands.parser import CommandParser
 from bnadapt.commands.quiet import quiet
+from bnadapt.commands.resuming import kept_config, kept_options
 from bnadapt.commands.trainer import AUTO, AdaptationTrainer
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
@@ -81,8 +83,8 @@ class BnadaptCLI(LightningCLI):
 
     def parse_arguments(self, parser: Any, args: ArgsType) -> None:
         """Parse, and refuse a checkpoint that is missing, broken, foreign or of another network than asked for."""
-        super().parse_arguments(parser, args)
         self.arguments = [str(each) for each in (sys.argv[1:] if args is None else args)]
+        super().parse_arguments(parser, self._with_kept_options(self.arguments))
         config = self.config[self.config.subcommand]
         self.stored: StoredTask | None = None
         if config.ckpt_path is None:
@@ -113,6 +115,18 @@ class BnadaptCLI(LightningCLI):
             rank_zero_only(print)(
                 f"No length is given: {STEPS} steps. --trainer.max_epochs or --trainer.max_steps sets another."
             )
+
+    @staticmethod
+    def _with_kept_options(arguments: list[str]) -> list[str]:
+        """Arguments, with the options that were kept of the training that they go on with."""
+        path = kept_config(arguments)
+        if path is None:
+            return arguments
+        kept = kept_options(path, arguments)
+        rank_zero_only(print)(
+            f"Going on with the options of {path} (from {', '.join(kept)}); those given here go before."
+        )
+        return [arguments[0], f"--config={yaml.safe_dump(kept)}", *arguments[1:]]
 
     def _check_requested(self, asked: Any) -> None:
         """Refuse a checkpoint of another network than the command line or a config asks for."""

@@ -58,6 +58,15 @@ def has_masks(done: Iterable[str]) -> bool:
     return any(token.startswith("--data.target.masks") for token in done)
 
 
+def options_in(tokens: Sequence[str]) -> dict[str, list[str]]:
+    """Values of every option by its name, such as `data.source`."""
+    found = {}
+    for name, *values in _options(tokens):
+        _, equals, value = name.partition("=")
+        found[_name_of(name)] = [value, *values] if equals else values
+    return found
+
+
 def _options(tokens: Sequence[str]) -> Iterator[list[str]]:
     """Every option with its values."""
     option: list[str] = []
