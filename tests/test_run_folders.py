@@ -2,10 +2,13 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
+import yaml
 
-from bnadapt.commands.cli import STEPS, main
+from bnadapt.commands.cli import STEPS, STOPPING, main
+from bnadapt.commands.resuming import kept_options
 from bnadapt.errors import InputError
 from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE, without
 
@@ -61,3 +64,29 @@ def test_a_training_without_a_length_says_which_it_takes(tmp_path, capsys):
     with pytest.raises(InputError):
         main(["fit", *without(SMALL, "--trainer.max_epochs"), *DOMAINS, "--model.num_classes=3"])
     assert f"No length is given: {STEPS} steps" in capsys.readouterr().out
+
+
+def test_a_training_without_a_length_stops_where_the_validation_score_no_longer_rises(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(STOPPING["init_args"], "patience", 1)
+    still = ["--model.optimizer=SGD", "--model.optimizer.lr=1e-12", "--trainer.limit_val_batches=1"]
+    cli = main(
+        ["fit", *without(SMALL, "--trainer.max_epochs"), *DOMAINS, *still, "--trainer.callbacks+=LearningRateMonitor"]
+    )
+    assert cli.trainer.global_step < STEPS / 10
+    assert f"Stopped early after {cli.trainer.global_step} steps" in capsys.readouterr().out
+    kept = yaml.safe_load((Path(cli.trainer.log_dir) / "config.yaml").read_text())["trainer"]
+    assert [each["class_path"].rpartition(".")[2] for each in kept["callbacks"]] == [
+        "LearningRateMonitor",
+        "EarlyStopping",
+    ]
+    assert kept["max_steps"] == STEPS
+    assert (
+        kept_options(Path(cli.trainer.log_dir) / "config.yaml", ["fit"])["trainer"]["callbacks+"][0]["init_args"][
+            "patience"
+        ]
+        == 1
+    )
+
+
+def test_a_training_with_a_length_takes_all_of_it(capsys):
+    assert main(["fit", *SMALL, *DOMAINS]).trainer.early_stopping_callback is None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningCLI
@@ -22,6 +23,7 @@ from bnadapt.commands.console import (
     print_adaptation,
     print_answer,
     print_distances,
+    print_early_stop,
     print_export,
     print_finetuning,
     print_next,
@@ -62,7 +64,18 @@ from bnadapt.reports.verdict_page import write_verdict
 from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
 
-STEPS = 1000  # of a training that is given no length
+STEPS = 2000  # of a training that is given no length
+PATIENCE = 20  # epochs without a better score after which it ends: half of it, for scores rise most at its end
+STOPPING = {
+    "class_path": "lightning.pytorch.callbacks.EarlyStopping",
+    "init_args": {
+        "monitor": "val/source/iou",
+        "mode": "max",
+        "patience": PATIENCE,
+        "check_finite": False,
+        "strict": False,
+    },
+}
 TRAINER_COMMANDS = ("adapt", "finetune", "propose", "recommend", "preview", "distances", "export", "source_summary")
 
 
@@ -111,9 +124,11 @@ class BnadaptCLI(LightningCLI):
             return
         length = self.config.fit.trainer
         if length.max_epochs is None and length.max_steps == -1 and length.max_time is None and not length.fast_dev_run:
-            length.max_steps = STEPS
+            given = {"max_steps": STEPS, "callbacks": _with_early_stopping(length.callbacks or [])}
+            self.config = self.parser.parse_object({"fit": {"trainer": given}}, self.config)
             rank_zero_only(print)(
-                f"No length is given: {STEPS} steps. --trainer.max_epochs or --trainer.max_steps sets another."
+                f"No length is given: {STEPS} steps, or until the IoU on the source's validation block has not risen"
+                f" for {PATIENCE} epochs. --trainer.max_epochs or --trainer.max_steps sets another."
             )
 
     @staticmethod
@@ -189,6 +204,9 @@ class BnadaptCLI(LightningCLI):
         """Say where the trained network is, and what it scores."""
         if not self.trainer.is_global_zero:
             return
+        stopping = self.trainer.early_stopping_callback
+        if stopping and stopping.stopped_epoch:
+            print_early_stop(self.trainer.global_step, stopping.patience)
         best, last = self._print_training()
         if path := best or last:
             self._print_next("adapt", path)
@@ -390,6 +408,12 @@ def _kept(trainer: Trainer, filename: str) -> ModelCheckpoint | None:
     """What has kept the checkpoints of a name."""
     kept = (each for each in trainer.callbacks if isinstance(each, ModelCheckpoint))
     return next((each for each in kept if each.filename == filename), None)
+
+
+def _with_early_stopping(callbacks: Sequence[Any]) -> list[Any]:
+    """Configured callbacks, with one that stops early unless there is one."""
+    given = [callbacks] if isinstance(callbacks, Namespace) else list(callbacks)
+    return given if any(each.class_path == STOPPING["class_path"] for each in given) else [*given, STOPPING]
 
 
 def _path_of(kind: type) -> str:

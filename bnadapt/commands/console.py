@@ -63,6 +63,14 @@ def print_training(best: Path | None, score: float | None, last: Path | None) ->
         console.print(f"Last: {last}")
 
 
+def print_early_stop(steps: int, patience: int) -> None:
+    """Why a training has ended before its time."""
+    Console().print(
+        f"Stopped early after {steps} steps: the IoU on the source's validation block has not risen for {patience}"
+        " epochs."
+    )
+
+
 def print_resume(command: str) -> None:
     """What one would type to go on with a training that was interrupted."""
     Console().print(f"Resume: {command}")
