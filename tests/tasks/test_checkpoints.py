@@ -8,7 +8,7 @@ import torch
 from bnadapt.batchnorm import Bank, measure_class_moments
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
-from bnadapt.exchange.importing import Foreign, write_checkpoint
+from bnadapt.exchange.importing import ImportedNetwork, write_checkpoint
 from bnadapt.networks import build_network
 from bnadapt.tasks import SegmentationTask
 from bnadapt.tasks.checkpoints import read_checkpoint
@@ -27,7 +27,7 @@ def whole(tmp_path_factory):
     """The content of a checkpoint of an untrained network, with all that a checkpoint may hold."""
     network = build_network("unet", 1, 2, {"base_channels": 2})
     path = tmp_path_factory.mktemp("whole") / "whole.ckpt"
-    write_checkpoint(Foreign("unet", network.state_dict(), {"base_channels": 2}), path)
+    write_checkpoint(ImportedNetwork("unet", network.state_dict(), {"base_channels": 2}), path)
     masks = torch.arange(2).repeat(2, 16, 8)
     moments = measure_class_moments(network, [(torch.rand(2, 1, 16, 16) + masks.unsqueeze(1), masks)])
     statistics = {"class_moments": moments.state_dict(), "source_bank": Bank.of(network).state_dict(), "adaptation": {}}
@@ -153,7 +153,7 @@ def test_what_must_be_a_number_is_one(changed, words, change):
         (put("text", "class_moments", "mean", "bottleneck.norm1"), "class moments of the source are damaged"),
         (put([], "DomainPair"), "scaling of images is damaged"),
         (without("DomainPair", "intensity"), "'intensity' is missing"),
-        (put("other", "DomainPair", "intensity"), "there is no scaling 'other'"),
+        (put("other", "DomainPair", "intensity"), "unknown scaling 'other'"),
         (put("4", "DomainPair", "pixel_size_nm"), "scaling of images is damaged"),
         (put({"turned": True}, "DomainPair", "target_change"), "turned"),
         (put({"source": {}}, "DomainPair", "ranges"), "scaling of images is damaged"),
