@@ -94,6 +94,7 @@ class AdaptedStatistics:
             "converged": self.estimate.converged,
             "convergence": _convergence_record(self.estimate.convergence),
             "batchnorm_layers": len(self.bank.mean),
+            "adapted_layers": list(self.estimate.convergence.mean),
             "class_proportions": self._proportions_record(),
         }
 

@@ -14,6 +14,7 @@ from bnadapt.adaptation import SCANNED_TILES, Batches, Recipe
 from bnadapt.api.inputs import GivenNetwork, Network, split
 from bnadapt.batchnorm import Bank, ClassMoments, LayerShift
 from bnadapt.data import InputChange
+from bnadapt.errors import InputError
 from bnadapt.gain.observation import logits_under
 from bnadapt.reports.shift_figure import shift_figure
 
@@ -46,15 +47,18 @@ class AdaptedNetwork:
         return shift_figure(self.shifts)
 
     def __repr__(self) -> str:
-        means = {layer: shift.mean for layer, shift in self.shifts.items()}
-        most = max(means, key=means.get)
+        shifts = self.shifts
+        means = {layer: shift.mean for layer, shift in shifts.items() if shift.mean or shift.log_variance}
+        most = max(means, key=means.get, default="")
         moved = (
-            f"means moved by {fmean(means.values()):.2g} source standard deviations on average, by {means[most]:.2g} in"
-            f" {most or 'the network itself'}"
+            f"; means moved by {fmean(means.values()):.2g} source standard deviations on average, most in"
+            f" {most or 'the network itself'} ({means[most]:.2g})"
+            if means
+            else ""
         )
         return (
-            f"{type(self).__name__}({type(self.network).__name__}, {self.record['tiles']} tiles, {len(means)} BatchNorm"
-            f" layers: {moved if means[most] else 'statistics are those of the source'})"
+            f"{type(self).__name__}({type(self.network).__name__}, {self.record['tiles']} tiles: new statistics in"
+            f" {len(means)} of {len(shifts)} BatchNorm layers{moved})"
         )
 
 
@@ -79,8 +83,8 @@ def adapt(network: Network, images: Any, settings: Recipe | None = None, *, sour
         images: of the target, in random order; see `bnadapt.api.inputs`. Of files 64 tiles are drawn at random, of
             all else everything is read.
         settings: how statistics are re-estimated, see `Recipe`.
-        source: images of the source with masks, to correct for other class proportions in the target; not needed where
-            a checkpoint knows them.
+        source: images of the source with masks, for settings whose class proportions are not the source's; not needed
+            where a checkpoint holds class moments.
 
     Raises:
         BnadaptError: the network has no BatchNorm statistics, images cannot be used, or the settings need what is not
@@ -98,10 +102,14 @@ def adapt(network: Network, images: Any, settings: Recipe | None = None, *, sour
     """
     given = GivenNetwork.of(network)
     recipe = settings or Recipe()
-    moments = given.class_moments
-    if source is not None and recipe.class_proportions != "source":
-        moments = class_moments(given, given.labelled(source).training)
-    return adapted(given, images, recipe, moments)
+    if source is None:
+        return adapted(given, images, recipe, given.class_moments)
+    if recipe.class_proportions == "source":
+        raise InputError(
+            "adapt: the source is of use only where the target's class proportions differ; leave source out, or set"
+            " Recipe(class_proportions='estimated')."
+        )
+    return adapted(given, images, recipe, class_moments(given, given.labelled(source).training))
 
 
 def adapted(

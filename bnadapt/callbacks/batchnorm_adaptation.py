@@ -7,8 +7,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from bnadapt.actions.adapt import Adaptation, adapt_to_target, save_adapted
-from bnadapt.adaptation import Recipe
-from bnadapt.batchnorm import FULL_RESOLUTION, Convergence, batchnorm_layers
+from bnadapt.adaptation import ClassProportions, Recipe
+from bnadapt.batchnorm import FULL_RESOLUTION, Convergence, Policy, PropagationName, UntilConverged, batchnorm_layers
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.errors import InputError
 from bnadapt.reports.convergence_figure import convergence_figure
@@ -25,8 +25,11 @@ class BatchNormAdaptation(Callback):
     bit-identical. See `bnadapt.actions.adapt_to_target`, which `bnadapt adapt` does, too.
 
     Args:
+        policy: see `bnadapt.adaptation.Recipe`.
+        propagation: see `Recipe`.
+        until: see `Recipe`.
+        class_proportions: see `Recipe`.
         output: name of the checkpoint that `fit` writes into the folder of its checkpoints.
-        **settings: those of `bnadapt.Recipe`: `policy`, `propagation`, `until`, `class_proportions`.
 
     Raises:
         InputError: at the start of `fit`, if there is no target.
@@ -37,9 +40,16 @@ class BatchNormAdaptation(Callback):
         trainer.fit(task, datamodule=DomainPair(source, target))
     """
 
-    def __init__(self, output: str = "adapted.ckpt", **settings: Any) -> None:
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        propagation: PropagationName = "one_pass",
+        until: UntilConverged | None = None,
+        class_proportions: ClassProportions = "source",
+        output: str = "adapted.ckpt",
+    ) -> None:
+        self.recipe = Recipe(policy or Recipe().policy, propagation, until, class_proportions)
         self.output = output
-        self.recipe = Recipe(**settings)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         layers = list(batchnorm_layers(pl_module.network))

@@ -76,8 +76,10 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
         path: the adapted checkpoint.
     """
     console = Console()
+    total, adapted = record["batchnorm_layers"], len(record["adapted_layers"])
+    layers = total if adapted == total else f"{adapted} of {total}"
     console.print(
-        f"Adapted {record['batchnorm_layers']} BatchNorm layers to {record['target']}: {record['tiles']} tiles,"
+        f"Adapted {layers} BatchNorm layers to {record['target']}: {record['tiles']} tiles,"
         f" {record['pixels'] / 1e6:.1f} Mpixel, {record['seconds']:.1f} s."
     )
     for what, count in (("image", len(record["blank_sections"])), ("tile", record["blank_tiles"])):

@@ -11,21 +11,23 @@ from bnadapt.distances.latents import as_latents, check_same_width
 
 BINS = 512
 HALF = BINS // 2
-COARSE = 8  # neighbouring bins that bhattacharyya_by_row takes together
+COARSE = 2  # neighbouring bins that bhattacharyya_by_row takes together
 LEVELS = 512
 SMALLEST_EXPONENT = -100
-DIGITS = 22  # bins are numbered by at most so many binary digits, which float32 holds
+DIGITS = 28  # bins are numbered by at most so many binary digits, as many as tell neighbours in float32 apart
+LINEAR = -12  # below 2^-12 the scale of the bins is linear, above it logarithmic
 
 
 @dataclass(frozen=True, eq=False)
 class Histograms:
     """One histogram for every row, of values that may have come in any order, in any parts.
 
-    The bins of a row are 2^k wide, with the smallest k at which the values fit into 512 bins; the first bin is
-    a multiple of 256 widths from zero. So the bins are a function of the smallest and the greatest value alone,
-    wider ones are made of narrower ones without a remainder, and the result is the same for every partition
-    of the values. At least 128 bins lie between smallest and greatest value, unless float32 cannot tell
-    them apart. Within a bin values are taken as evenly spread.
+    Bins are counted on a scale of octaves (`_octaves`), so that a few values far from all others leave fine bins to
+    these, as long as their mean is within some 20 standard deviations of zero. The bins of a row are 2^k octaves wide,
+    with the smallest k at which the values fit into 512 bins; the first bin is a multiple of 256 widths from zero. So
+    the bins are a function of the smallest and the greatest value alone, wider ones are made of narrower ones without
+    a remainder, and the result is the same for every partition of the values. At least 128 bins lie between smallest
+    and greatest value, unless float32 cannot tell them apart. Within a bin values are taken as evenly spread.
 
     Attributes:
         low: (R,) float64, smallest values.
@@ -60,7 +62,7 @@ class Histograms:
         exponent, first = _window(low, high)
         rows = values.shape[1]
         start = (torch.arange(rows, device=values.device) * BINS - first).int()
-        position = (values * torch.exp2(-exponent.to(values.dtype))).floor_().int() + start
+        position = _octaves(values).mul_(torch.exp2(-exponent.double())).floor_().int() + start
         if groups is not None:
             position += (groups * (rows * BINS)).int().unsqueeze(1)
         counts = torch.bincount(position.flatten(), minlength=count * rows * BINS).int()
@@ -112,25 +114,19 @@ class Histograms:
 
     @cached_property
     def window(self) -> tuple[Tensor, Tensor]:
-        """Exponent k and number of the first bin, (R,) int64 each; bins are 2^k wide."""
+        """Exponent k and number of the first bin, (R,) int64 each; bins are 2^k octaves wide."""
         return _window(self.low, self.high)
 
     def edges(self) -> Tensor:
         """(R, 513) float64, where bins begin and end."""
         exponent, first = self.window
         bins = first.unsqueeze(1) + torch.arange(BINS + 1, device=self.low.device)
-        return bins * torch.exp2(exponent.double()).unsqueeze(1)
+        return _values(bins * torch.exp2(exponent.double()).unsqueeze(1))
 
     def shares(self) -> Tensor:
         """(G, R, 512) float64, the part of the values that is in every bin; NaN where there are none."""
         counts = self.counts.double()
         return counts / counts.sum(2, keepdim=True)
-
-    @cached_property
-    def spread_quantiles(self) -> Tensor:
-        """Values (G, R, 512) at the levels that `wasserstein_by_row` takes."""
-        levels, _ = _spread_levels(self.low.device)
-        return self.quantiles(levels)
 
     def quantiles(self, levels: Tensor) -> Tensor:
         """Values (G, R, M) below which the shares `levels` (M,), rising, of a group's row lie."""
@@ -140,11 +136,14 @@ class Histograms:
         wanted = levels.to(reached) * torch.where(total > 0, total, torch.nan)
         bins = torch.searchsorted(reached, wanted).clamp_(max=BINS - 1)
         above = reached.gather(2, bins).sub_(wanted).div_(counts.gather(2, bins).clamp_(min=torch.finfo().tiny))
-        exponent, first = self.window
-        ends = above.neg_().add_(bins).add_((first + 1).unsqueeze(1))
-        return ends.mul_(torch.exp2(exponent.double()).unsqueeze(1)).clamp_(
-            self.low.unsqueeze(1), self.high.unsqueeze(1)
-        )
+        begins, ends = (side.expand(len(bins), -1, -1).gather(2, bins) for side in self._sides)
+        return torch.lerp(ends, begins, above).clamp_(self.low.unsqueeze(1), self.high.unsqueeze(1))
+
+    @property
+    def _sides(self) -> tuple[Tensor, Tensor]:
+        """Where bins begin and where they end, (R, 512) each."""
+        edges = self.edges()
+        return edges[:, :-1], edges[:, 1:]
 
 
 def in_same_bins(source: Histograms, target: Histograms) -> tuple[Histograms, Histograms]:
@@ -165,10 +164,12 @@ def wasserstein_by_row(source: Histograms, target: Histograms) -> Tensor:
 
     by the midpoint rule at 512 levels :math:`t = \sin^2(\theta)`, which stand closest at the tails.
     """
-    check_same_width(len(source.low), len(target.low))
-    _, weights = _spread_levels(source.low.device)
-    difference = source.spread_quantiles - target.spread_quantiles
-    return (difference.square() @ weights).sqrt()
+    levels, weights = _spread_levels(source.low.device)
+    quantiles = [
+        same.quantiles(levels).clamp(own.low.unsqueeze(1), own.high.unsqueeze(1))
+        for same, own in zip(in_same_bins(source, target), (source, target), strict=True)
+    ]
+    return ((quantiles[0] - quantiles[1]).square() @ weights).sqrt()
 
 
 def energy_by_row(source: Histograms, target: Histograms) -> Tensor:
@@ -181,8 +182,8 @@ def energy_by_row(source: Histograms, target: Histograms) -> Tensor:
     source, target = in_same_bins(source, target)
     difference = (source.shares() - target.shares()).cumsum(2)
     before = torch.nn.functional.pad(difference, (1, 0))[:, :, :-1]
-    width = torch.exp2(source.window[0].double())
-    return 2 * width * (before.square() + before * difference + difference.square()).sum(2) / 3
+    between = (before.square() + before * difference + difference.square()) / 3
+    return 2 * (source.edges().diff(dim=1) * between).sum(2)
 
 
 def bhattacharyya_by_row(source: Histograms, target: Histograms) -> Tensor:
@@ -190,7 +191,7 @@ def bhattacharyya_by_row(source: Histograms, target: Histograms) -> Tensor:
 
     .. math:: D_B = -\ln \sum_b \sqrt{p_b q_b}
 
-    (Bhattacharyya 1943), in 16 to 64 bins over the common range. n and m values cannot tell an overlap
+    (Bhattacharyya 1943), in 64 to 256 bins over the common range. n and m values cannot tell an overlap
     below :math:`1 / \sqrt{n m}`, which it is taken for if there is none.
     """
     source, target = in_same_bins(source, target)
@@ -208,7 +209,7 @@ def _spread_levels(device: torch.device) -> tuple[Tensor, Tensor]:
 def _window(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Exponent of the width of the bins and number of the first one, (R,) int64 each, of ranges from low to high."""
     empty = low > high
-    low, high = torch.where(empty, 0, low), torch.where(empty, 0, high)
+    low, high = (_octaves(torch.where(empty, 0, each)) for each in (low, high))
     largest = _exponent(torch.maximum(low.abs(), high.abs()))
     exponent = torch.maximum(_exponent((high - low) / BINS) - 1, largest - DIGITS).clamp(min=SMALLEST_EXPONENT)
     while True:
@@ -218,6 +219,25 @@ def _window(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         if not outside.any():
             return exponent, first.long()
         exponent = exponent + outside
+
+
+def _octaves(values: Tensor) -> Tensor:
+    """Numbers on a scale that rises by 1 from every power of 2 to the next, linear about zero: float64.
+
+    It is exact, and its inverse too (`_values`), for numbers of float32.
+    """
+    values = values.double()
+    size = values.abs() * 2.0**-LINEAR
+    mantissa, exponent = torch.frexp(size)  # mantissa from 1/2 on
+    return torch.where(size < 1, size, exponent + 2 * mantissa - 1).copysign(values)
+
+
+def _values(octaves: Tensor) -> Tensor:
+    """Numbers at places on the scale of `_octaves`."""
+    size = octaves.abs()
+    whole = size.floor().clamp(min=1)
+    values = torch.where(size < 1, size, (1 + size - whole) * torch.exp2(whole - 1))
+    return (values * 2.0**LINEAR).copysign(octaves)
 
 
 def _exponent(values: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.drawn_tiles import Place
-from bnadapt.data.formats import image_format
+from bnadapt.data.formats import image_format, stem_of
 from bnadapt.data.masks import IGNORED, as_classes
 from bnadapt.data.readers import read_mask_values
 from bnadapt.errors import InputError
@@ -41,7 +41,9 @@ class TileToDraw:
     @classmethod
     def at(cls, place: Place, section_size: Sequence[int], suffix: str) -> "TileToDraw":
         """The tile of a place."""
-        stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in place.section)
+        stem = "".join(
+            letter if letter.isalnum() or letter in "-_." else "_" for letter in stem_of(Path(place.section))
+        )
         top, left = place.rows.start, place.columns.start
         size = len(place.rows), len(place.columns)
         return cls(f"{stem}-{top}-{left}{suffix}", place.section, top, left, size, tuple(section_size))

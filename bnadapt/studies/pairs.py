@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bnadapt.batchnorm import FULL_RESOLUTION
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import AdaptationCase
@@ -44,6 +46,7 @@ class Pairs(Study):
             compared with.
         seeds: of training.
         pictured: whether to show predictions of the first seed.
+        policy: how source and target statistics are combined, as plain values; by default as `bnadapt adapt` does.
 
     Raises:
         InputError: a task has a single data set.
@@ -63,6 +66,7 @@ class Pairs(Study):
         intensities: Sequence[IntensityName] = ("zscore", "dataset", "dtype"),
         seeds: Sequence[int] = (1, 2, 3),
         pictured: bool = True,
+        policy: Mapping[str, Any] | None = None,
     ) -> None:
         for name, group in tasks.items():
             if len(group.sets) < 2:
@@ -71,6 +75,7 @@ class Pairs(Study):
         self.intensities = intensities
         self.seeds = seeds
         self.pictured = pictured
+        self.policy = {"layers": FULL_RESOLUTION} if policy is None else policy
 
     def cases(self) -> list[AdaptationCase]:
         """Every source on every target of its task, itself included, for every scaling and seed."""
@@ -137,7 +142,7 @@ class Pairs(Study):
         labels = {"task": name, "intensity": intensity, "source": source, "target": target, "seed": seed}
         network = SourceNetwork(training, group.sets[source], seed)
         pictured = self.pictured and seed == self.seeds[0] and source != target
-        return AdaptationCase(network, group.sets[target], group.evaluation, labels, pictured=pictured)
+        return AdaptationCase(network, group.sets[target], group.evaluation, labels, self.policy, pictured)
 
     def _draw(self, table: pd.DataFrame) -> Figure:
         across = _across(table)

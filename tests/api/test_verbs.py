@@ -96,10 +96,10 @@ def test_adapt_gives_an_adapted_copy(network, target):
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     changed = {name for name, value in adapted.network.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.rpartition("_")[0] for name in changed} <= {f"{layer}.running" for layer in adapted.shifts}
-    assert same(Bank.of(adapted.network), estimate(network, target).bank)
+    assert same(Bank.of(adapted.network), estimate(network, target, policy=bnadapt.Recipe().policy).bank)
     assert adapted.record["tiles"] == 16
     assert adapted.shifts["encoder.0.norm1"].mean > 0
-    assert repr(adapted).startswith("AdaptedNetwork(UNet, 16 tiles, 18 BatchNorm layers: means moved by")
+    assert repr(adapted).startswith("AdaptedNetwork(UNet, 16 tiles: new statistics in 4 of 18 BatchNorm layers; means")
     assert isinstance(adapted.plot(), Figure)
 
 
@@ -162,8 +162,7 @@ def test_recommend_sees_inverted_contrast_and_acts_on_it(source, logits):
     assert advice.gain == pytest.approx(table.loc[advice.choice, "iou"] - table.loc["none", "iou"])
     assert advice.sentence in repr(advice)
     assert isinstance(advice.plot(), Figure)
-    inverted = bnadapt.Recommendation(advice.choosing("inverted").verdict, advice.results, advice.summary, advice.given)
-    adapted = inverted.adapt(-images)
+    adapted = advice.choosing("inverted").adapt(-images)
     predicted = adapted.network(-images)
     predicted = predicted.argmax(1) if logits == 2 else predicted[:, 0] > 0
     assert (predicted == masks).float().mean() > 0.95
@@ -176,8 +175,9 @@ def test_a_checkpoint_and_files_give_what_the_command_gives(best, tmp_path):
     options = [option for option in options if not option.startswith(("--data.overlap", "--data.batch", "--data.int"))]
     asked = [*options, "--data.target=Folder", f"--data.target.images={files}"]
     tiling = ["--data.tile_size=48", "--data.overlap=6", "--data.batch_size=8"]
-    main(["adapt", *asked, *tiling, f"--ckpt_path={best}", f"--output={tmp_path / 'a.ckpt'}"])
-    adapted = bnadapt.adapt(str(best), files)
+    settings = ["--class_proportions=estimated", "--policy={}"]
+    main(["adapt", *asked, *tiling, *settings, f"--ckpt_path={best}", f"--output={tmp_path / 'a.ckpt'}"])
+    adapted = bnadapt.adapt(str(best), files, bnadapt.Recipe(bnadapt.Policy(), class_proportions="estimated"))
     assert same(adapted.bank, Bank.load(tmp_path / "a.safetensors"))
     assert adapted.record["class_proportions"] is not None
 
@@ -231,6 +231,7 @@ def test_an_adapted_checkpoint_is_compared_with_its_source(adapted, source, targ
             lambda source, images: bnadapt.adapt(Segmenter(), images, bnadapt.Recipe(class_proportions="estimated")),
             "no class moments of the source are known; give the source with masks",
         ),
+        (lambda source, images: bnadapt.adapt(Segmenter(), images, source=source), "leave source out, or set Recipe"),
         (lambda source, images: bnadapt.distances(Segmenter(), images, images, measures=["far"]), "no measure 'far'"),
         (lambda source, images: bnadapt.recommend(Segmenter(), source[0], images), "has no masks"),
         (lambda source, images: bnadapt.recommend(Segmenter(), None, images), "without a summary of its source"),
@@ -256,9 +257,10 @@ def test_refusals(source, target, ask, sentence):
 def test_the_settings_of_command_and_callback_are_those_of_the_recipe():
     settings = {"propagation": "layer_consistent", "class_proportions": [0.9, 0.1]}
     assert BatchNormAdaptation(**settings).recipe == bnadapt.Recipe(**settings)
-    assert {each.name for each in fields(bnadapt.Recipe)} <= set(signature(AdaptationTrainer.adapt).parameters)
-    with pytest.raises(TypeError, match="propagate"):
-        BatchNormAdaptation(propagate="one_pass")
+    assert BatchNormAdaptation().recipe == bnadapt.Recipe()
+    names = {each.name for each in fields(bnadapt.Recipe)}
+    for takes in (AdaptationTrainer.adapt, BatchNormAdaptation):
+        assert names <= set(signature(takes).parameters)
 
 
 def test_data_modules_give_batches_too(images):

@@ -12,6 +12,8 @@ from bnadapt.batchnorm import Bank
 from bnadapt.commands.cli import main
 from tests.conftest import TARGET_ALONE
 
+ALL_LAYERS = "--policy.source_weight=0"
+
 
 def adapt(best, folder, *options):
     output = folder / "adapted.ckpt"
@@ -53,6 +55,18 @@ def test_the_convergence_is_in_tensorboard(best, tmp_path):
     assert "statistics/error_by_layer" in accumulator.Tags()["images"]
 
 
+def test_by_default_the_layers_at_full_resolution_adapt_and_no_others(best, tmp_path, capfd):
+    record = adapt(best, tmp_path)
+    assert record["policy"]["layers"] == "full_resolution"
+    assert record["class_proportions"] is None
+    before, after = weights(best), weights(tmp_path / "adapted.ckpt")
+    changed = {key.rsplit(".", 1)[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {f"network.{level}.norm{layer}" for level in ("encoder.0", "decoder.3") for layer in (1, 2)}
+    assert "Adapted 4 of 18 BatchNorm layers" in " ".join(capfd.readouterr().out.split())
+    adapt(best, tmp_path, ALL_LAYERS)
+    assert "Adapted 18 BatchNorm layers" in " ".join(capfd.readouterr().out.split())
+
+
 def test_a_policy_is_applied_and_recorded(best, tmp_path):
     prior = ["--policy.source_weight=SourcePrior", "--policy.source_weight.samples=16"]
     record = adapt(best, tmp_path, *prior, '--policy.layers=["encoder*"]', "--policy.depth=[0,4]")
@@ -64,9 +78,9 @@ def test_a_policy_is_applied_and_recorded(best, tmp_path):
 
 
 def test_layer_consistent_statistics_differ_from_one_pass_only_behind_the_first_layer(best, tmp_path):
-    adapt(best, tmp_path)
+    adapt(best, tmp_path, ALL_LAYERS)
     one = Bank.load(tmp_path / "adapted.safetensors")
-    adapt(best, tmp_path, "--propagation=layer_consistent")
+    adapt(best, tmp_path, ALL_LAYERS, "--propagation=layer_consistent")
     shifts = Bank.load(tmp_path / "adapted.safetensors").compared(one)
     assert shifts["encoder.0.norm1"].mean < 1e-6
     assert 1e-4 < shifts["bottleneck.norm2"].mean < 1
@@ -115,5 +129,5 @@ def test_two_processes_write_the_bank_of_one(best, tmp_path, options):
         assert record["tiles"] == alone["tiles"]
         shifts = Bank.load(both.with_suffix(".safetensors")).compared(one).values()
         assert max(shift.mean + shift.log_variance for shift in shifts) < 1e-6
-    assert done.stdout.count("Adapted 18 BatchNorm layers") == 1
+    assert done.stdout.count("Adapted 4 of 18 BatchNorm layers") == 1
     assert not list(tmp_path.glob(".partial*"))

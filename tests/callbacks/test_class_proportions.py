@@ -22,6 +22,7 @@ SPARSE = [
     "--data.target.foreground=0.06",
     "--data.target.seed=9",
 ]
+ALL_LAYERS = "--policy.source_weight=0"
 FEW = ["--trainer.callbacks+=LatentDistance", '--trainer.callbacks.measures=["energy"]', "--trainer.callbacks.tiles=4"]
 
 
@@ -62,10 +63,10 @@ def test_every_checkpoint_holds_moments_of_its_own_weights(tmp_path):
 
 
 def test_fewer_objects_in_the_target_do_no_harm_once_proportions_are_estimated(best, tmp_path, capfd):
-    plain = adapt(best, tmp_path, "--class_proportions=source")
+    plain = adapt(best, tmp_path, ALL_LAYERS)
     assert plain["class_proportions"] is None
     scores = [iou(tmp_path / "a.ckpt")]
-    record = adapt(best, tmp_path)["class_proportions"]
+    record = adapt(best, tmp_path, ALL_LAYERS, "--class_proportions=estimated")["class_proportions"]
     scores.append(iou(tmp_path / "a.ckpt"))
     assert scores[1] > scores[0] + 0.1
     assert record["estimated"]
@@ -76,16 +77,6 @@ def test_fewer_objects_in_the_target_do_no_harm_once_proportions_are_estimated(b
     assert low <= record["estimate"][1] <= high
     assert record["reason"] is None
     assert "Corrected for class proportions" in " ".join(capfd.readouterr().out.split())
-
-
-def test_where_proportions_cannot_be_estimated_they_are_the_sources(bare, tmp_path, caplog):
-    assert adapt(bare, tmp_path)["class_proportions"] is None
-    assert "taken to be the source's" in caplog.text
-    assert "add them by bnadapt source_summary" in caplog.text
-    default = Bank.load(tmp_path / "a.safetensors")
-    adapt(bare, tmp_path, "--class_proportions=source")
-    plain = Bank.load(tmp_path / "a.safetensors")
-    assert all(torch.equal(mean, plain.mean[layer]) for layer, mean in default.mean.items())
 
 
 def test_page_and_tensorboard_show_how_proportions_were_estimated(best, tmp_path):

@@ -77,6 +77,28 @@ def test_a_shift_of_all_channels_in_closed_form():
     assert found["sliced_wasserstein"] > 2
 
 
+@pytest.mark.parametrize("offset", [0.0, 3.0, 10.0])
+@pytest.mark.parametrize("outlier", [10.0, 1e3, 1e4, -1e4])
+def test_hot_pixels_in_both_domains_leave_the_distances_of_all_others(outlier, offset):
+    one, other = cloud(offset), cloud(offset + 0.5, seed=1)
+    without = between(one, other)["histogram_bhattacharyya"]
+    one[:2] = other[:2] = outlier
+    found = between(one, other)
+    for measure in (clouds.channel_wasserstein, clouds.sliced_wasserstein):
+        assert found[measure.__name__] == pytest.approx(measure(one, other).item(), rel=0.05), measure
+    assert found["energy"] == pytest.approx(clouds.energy_distance(one, other).item(), rel=0.1)
+    assert found["histogram_bhattacharyya"] == pytest.approx(without, rel=1)
+
+
+def test_hot_pixels_in_constant_and_rectified_channels():
+    """Channels of which most values are the same."""
+    one, other = cloud().relu(), cloud(0.5, seed=1).relu()
+    one[:, 0] = other[:, 0] = 0.1
+    one[:40] = other[:40] = 1e4
+    found = between(one, other)
+    assert found["channel_wasserstein"] == pytest.approx(clouds.channel_wasserstein(one, other).item(), rel=0.02)
+
+
 @pytest.mark.parametrize("factor", [1e-2, 1e2])
 def test_units(factor):
     one, other = cloud(), cloud(1, 2, seed=1)

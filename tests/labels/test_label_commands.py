@@ -56,7 +56,7 @@ def finetune(best, tmp_path, *more, target=TARGET_ALONE):
 
 
 def test_a_checkpoint_like_that_of_adapt(best, tmp_path, capsys):
-    path, record = finetune(best, tmp_path, "--labelled=3", "--steps=10")
+    path, record = finetune(best, tmp_path, "--labelled=3", "--steps=4")
     done = record["finetuning"]
     assert (done["start"], done["labelled_tiles"]) == ("adapted", 3)
     assert done["unlabelled_tiles"] == record["tiles"] > 3

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 
 from bnadapt.batchnorm import batchnorm_layers
 from bnadapt.errors import InputError
-from bnadapt.networks import UNet, build_network
+from bnadapt.networks import UNet, build_network, memory_format
+from bnadapt.tasks import SegmentationTask
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (33, 50), (250, 17)])
@@ -62,3 +64,44 @@ def test_own_network_by_import_path():
 def test_unknown_names_and_arguments_are_refused(name, arguments, words):
     with pytest.raises(InputError, match=words):
         build_network(name, 1, 2, arguments)
+
+
+@pytest.mark.parametrize(
+    ("layer", "crashes"),
+    [
+        (nn.Conv2d(8, 16, 1, 2), True),
+        (nn.Conv2d(12, 4, (1, 1), (2, 1), padding=1), True),
+        (nn.Conv2d(1, 4, 1, stride=3, bias=False), True),
+        (nn.Conv2d(16, 16, 1, 2), False),
+        (nn.Conv2d(8, 16, 1), False),
+        (nn.Conv2d(8, 16, 2, 2), False),
+        (nn.ConvTranspose2d(8, 4, 1, 2), False),
+    ],
+)
+def test_channels_come_last_unless_torch_would_crash(layer, crashes):
+    """The process dies in the backward pass, so that only the layout is looked at here."""
+    found = memory_format(nn.Sequential(nn.Conv2d(1, 8, 3), nn.Sequential(layer)))
+    assert found is (torch.contiguous_format if crashes else torch.channels_last)
+
+
+class Shortcut(nn.Module):
+    """As in a ResNet of 8 channels."""
+
+    def __init__(self, in_channels, num_classes):
+        super().__init__()
+        self.stem, self.short = nn.Conv2d(in_channels, 8, 3, padding=1), nn.Conv2d(8, 8, 1, 2)
+        self.head = nn.ConvTranspose2d(8, num_classes, 2, 2)
+        self.seen = []
+
+    def forward(self, images):
+        self.seen.append(images.is_contiguous())
+        return self.head(self.short(self.stem(images)))
+
+
+def test_a_network_with_such_a_convolution_is_trained_in_one_piece():
+    task = SegmentationTask("tests.networks.test_networks.Shortcut", num_classes=3, in_channels=2)
+    assert task.network.stem.weight.is_contiguous()
+    images = torch.rand(2, 2, 64, 64).contiguous(memory_format=torch.channels_last)
+    task.logits({"image": images}).square().sum().backward()
+    assert task.network.seen == [True]
+    assert not SegmentationTask(network_args={"base_channels": 4}).network.encoder[1].conv1.weight.is_contiguous()
