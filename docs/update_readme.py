@@ -1,4 +1,4 @@
-"""Put results into README.md and docs/: of studies, of runs on real images and of benchmarks. `make readme`."""
+"""Put results of studies, runs on real images and benchmarks into README.md, docs and benchmarks: `make readme`."""
 
 import json
 import re
@@ -11,6 +11,7 @@ import pandas as pd
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "lightning_logs"
 RESULTS = ROOT / "benchmarks" / "results"
+TABLES = ROOT / "benchmarks" / "README.md"
 PICTURED = "mitochondria, zscore: lucchi -> vnc"
 COMPARED = {"none": "not adapted", "full-resolution": "default", "adapted": "all layers", "mixed": "half of the source"}
 """Candidates that README.md compares, with its headings."""
@@ -30,7 +31,7 @@ def update_batchnorm() -> None:
         for case, tables in results["cases"].items():
             parts += [f"### {case} ({device})\n", *(f"{title}:\n\n{table(rows)}" for title, rows in tables.items())]
         parts.append(f"### Memory added to the peak ({device})\n\n{table(results['peak memory'])}")
-    replace(ROOT / "docs" / "batchnorm.md", "batchnorm", "\n".join(parts))
+    replace(TABLES, "batchnorm", "\n".join(parts))
 
 
 def update_distances(pages: Path) -> None:
@@ -43,7 +44,7 @@ def update_distances(pages: Path) -> None:
             f"Two domains of as many samples each ({device}); errors are relative, against float64:\n",
             table(results["peers"]),
         ]
-    replace(ROOT / "docs" / "distances.md", "distances-benchmark", "\n".join(parts))
+    replace(TABLES, "distances-benchmark", "\n".join(parts))
     found = [
         said_on(keep(page, "distances", page.parent.name), "distances")
         for page in sorted(pages.glob("*/adapted-distances"))

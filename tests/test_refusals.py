@@ -82,7 +82,7 @@ def test_a_mask_of_another_size(images, fit):
 
 def test_mask_values_outside_the_classes(images, fit):
     imageio.v3.imwrite(images / "masks" / "01.png", np.full((48, 48), 7, np.uint8))
-    assert "masks/01.png: mask value 7 is no class; with 2 classes" in fit()
+    assert "masks/01.png: mask value 7 is not a class; with 2 classes" in fit()
 
 
 def test_a_mask_without_an_image(images, fit):

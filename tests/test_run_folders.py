@@ -3,10 +3,13 @@
 import re
 import shlex
 import threading
+from pathlib import Path
 
 import pytest
+import yaml
 
-from bnadapt.commands.cli import STEPS, main
+from bnadapt.commands.cli import STEPS, STOPPING, main
+from bnadapt.commands.resuming import kept_options
 from bnadapt.errors import InputError
 from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE, without
 
@@ -62,6 +65,7 @@ def test_a_training_ends_with_its_score_and_the_command_to_type_next(tmp_path, c
     score = re.search(rf"Best: {path}, IoU (\d\.\d+)", said.replace(f"{tmp_path}/", ""))
     best = next(each for each in cli.trainer.checkpoint_callbacks if each.filename == "best")
     assert float(score[1]) == pytest.approx(float(best.best_model_score), abs=5e-4)
+    assert cli.trainer.early_stopping_callback is None  # it has a length
     line = said.splitlines()[-1]
     assert line.startswith("Next: bnadapt adapt --ckpt_path ")
     main([*shlex.split(line)[2:], "--output", str(tmp_path / "next.ckpt")])
@@ -72,3 +76,19 @@ def test_a_training_without_a_length_says_which_it_takes(tmp_path, capsys):
     with pytest.raises(InputError):
         main(["fit", *without(SMALL, "--trainer.max_epochs"), *DOMAINS, "--model.num_classes=3"])
     assert f"No length is given: {STEPS} steps" in capsys.readouterr().out
+
+
+def test_a_training_without_a_length_stops_where_the_validation_score_no_longer_rises(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(STOPPING["init_args"], "patience", 1)
+    still = ["--model.optimizer=SGD", "--model.optimizer.lr=1e-12", "--trainer.limit_val_batches=1"]
+    options = [*without(SMALL, "--trainer.max_epochs"), *DOMAINS, *still]
+    cli = main(["fit", *options, "--trainer.callbacks+=LearningRateMonitor"])
+    assert cli.trainer.global_step < STEPS / 10
+    assert f"Stopped early after {cli.trainer.global_step} steps" in capsys.readouterr().out
+    path = Path(cli.trainer.log_dir) / "config.yaml"
+    kept = yaml.safe_load(path.read_text())["trainer"]
+    names = [each["class_path"].rpartition(".")[2] for each in kept["callbacks"]]
+    assert names == ["LearningRateMonitor", "EarlyStopping"]
+    assert kept["max_steps"] == STEPS
+    (again,) = kept_options(path, ["fit"])["trainer"]["callbacks+"]
+    assert again["init_args"]["patience"] == 1

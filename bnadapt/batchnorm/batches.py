@@ -1,11 +1,12 @@
 """Batches for a network, from whatever a person has images in."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import SequentialSampler
 
 from bnadapt.batchnorm.layers import StatisticsError
 from bnadapt.batchnorm.volume import VolumeTiles, as_float
@@ -22,7 +23,7 @@ def batches_of(images: Any, pick: Pick | None = None, batch_size: int = 8) -> It
 
             - a DataLoader, a generator or any other iterable of batches, in their order. A batch is a tensor
               (N, C, ...), a tuple or list that has one first, or a mapping that has one under `image`;
-            - one tensor (N, C, ...), cut into batches;
+            - one tensor (N, C, ...), whose images are drawn in random order;
             - an array on disk or in memory (numpy memory map, HDF5, Zarr): (N, C, H, W) images or a volume
               (Z, H, W), read piece by piece in random order, integers divided by their type's greatest
               value;
@@ -36,7 +37,7 @@ def batches_of(images: Any, pick: Pick | None = None, batch_size: int = 8) -> It
     if batch_size < 1:
         raise StatisticsError(f"batch_size is {batch_size}; give at least 1.")
     if isinstance(images, Tensor):
-        images = images.split(batch_size)
+        images = _drawn(images, batch_size)
     elif hasattr(images, "shape") and hasattr(images, "dtype"):
         images = VolumeTiles(images) if len(images.shape) == 3 else _Rows(images)
     if isinstance(images, (VolumeTiles, _Rows)):
@@ -72,6 +73,25 @@ def labelled_batches_of(batches: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
                 " give masks (N, ...) for images (N, C, ...)."
             )
         yield images, masks.long()
+
+
+def has_fixed_order(images: Any) -> bool:
+    """Whether batches are known to come in an order that somebody has put them into.
+
+    That are sequences of batches, and DataLoaders of a data set without shuffling. The order of generators and of
+    iterable data sets is taken to be random.
+
+    Args:
+        images: see `batches_of`.
+    """
+    return isinstance(images, Sequence) or isinstance(getattr(images, "sampler", None), SequentialSampler)
+
+
+def _drawn(images: Tensor, batch_size: int) -> Iterator[Tensor]:
+    """Batches of the images of a tensor, in the same random order every time."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    for chosen in order.split(batch_size):
+        yield images[chosen.to(images.device)]
 
 
 class _Rows:

@@ -55,6 +55,7 @@ class Estimator:
         forward: runs the network on a batch.
         group: of processes.
         correction: for class proportions.
+        random_order: whether batches come in random order. If not, convergence ends nothing: all batches are taken.
 
     Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
@@ -77,6 +78,7 @@ class Estimator:
         forward: Callable[[Tensor], Any] | None = None,
         group: distributed.ProcessGroup | None = None,
         correction: ProportionCorrection | None = None,
+        random_order: bool = True,
     ) -> None:
         if propagation not in PROPAGATIONS:
             raise StatisticsError(f"propagation is {propagation!r}; take one of {', '.join(PROPAGATIONS)}.")
@@ -85,6 +87,7 @@ class Estimator:
         self.policy = policy or Policy()
         self.until = until
         self.correction = correction
+        self.random_order = random_order
         rule = PROPAGATIONS[propagation]
         self._propagation = rule(network, forward or network, self.policy, until is not None, correction)
         self._processes = Processes(group, self._propagation.layers)
@@ -157,7 +160,7 @@ class Estimator:
             )
 
     def _finished(self) -> bool:
-        return self._converged or self.until.exhausted(self._total)
+        return (self._converged and self.random_order) or self.until.exhausted(self._total)
 
     def _meet(self, more: bool) -> bool:
         """Count the tiles of all processes, and check if enough have come; whether any process has more."""

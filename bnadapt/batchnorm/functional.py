@@ -1,5 +1,7 @@
 """Re-estimate BatchNorm statistics on images of a new domain, in one call."""
 
+import math
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, islice
@@ -8,7 +10,7 @@ from typing import Any
 from torch import Tensor, distributed, nn
 
 from bnadapt.batchnorm.bank import Bank
-from bnadapt.batchnorm.batches import Pick, batches_of
+from bnadapt.batchnorm.batches import Pick, batches_of, has_fixed_order
 from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.estimator import Estimate, Estimator
 from bnadapt.batchnorm.layers import batchnorm_layers
@@ -17,6 +19,11 @@ from bnadapt.batchnorm.processes import known_to_all
 from bnadapt.batchnorm.propagation import PropagationName
 from bnadapt.batchnorm.resolution import full_resolution_layers
 from bnadapt.batchnorm.stopping import UntilConverged
+
+UNUSED = (
+    "All {} tiles were read, although the statistics had converged before: the batches come in a fixed order, and the"
+    " first ones may differ from the others. Shuffle the DataLoader, or give one tensor or array, drawn at random."
+)
 
 
 def estimate(
@@ -49,7 +56,8 @@ def estimate(
         propagation: `one_pass` (every layer normalises by the batch at hand) or `layer_consistent` (by its
             statistics over all batches in the adapted network, exact, memory grows with the tiles).
         policy: how source and target are combined; full replacement of all layers by default.
-        until: when to stop reading; by default at the end of the images. Needs images in random order.
+        until: when to stop reading; by default at the end of the images. Batches in a fixed order, such as lists or a
+            DataLoader without shuffling, are all read, with a warning that an early end was possible.
         forward: runs the network on a batch; the network itself by default.
         group: of torch.distributed, such as `torch.distributed.group.WORLD`: every process gives its share of
             the images and gets the estimate from all. By default this process alone.
@@ -81,11 +89,15 @@ def estimate(
         first = list(islice(batches, 1))
         layers = full_resolution_layers(network, first[0][:1].to(device), forward) if first else []
         policy, batches = replace(policy, layers=known_to_all(layers, group)), chain(first, batches)
-    with Estimator(network, propagation, policy, until, forward, group, correction) as estimator:
+    is_fixed = has_fixed_order(images)
+    with Estimator(network, propagation, policy, until, forward, group, correction, not is_fixed) as estimator:
         for batch in batches:
             if estimator.update(batch.to(device, non_blocking=True)):
                 break
-        return estimator.compute()
+        found = estimator.compute()
+    if is_fixed and until is not None and min(found.convergence.worst[:-1], default=math.inf) <= until.tolerance:
+        warnings.warn(UNUSED.format(found.tiles), stacklevel=2)
+    return found
 
 
 def adapt(

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.special import rel_entr
 from torch import Tensor, distributed, nn
 
 from bnadapt.batchnorm.class_moments import ClassMoments
@@ -273,4 +272,5 @@ def _between(one: ProportionCandidate, other: ProportionCandidate) -> float:
 
 def _divergence(one: ProportionCandidate, other: ProportionCandidate) -> float:
     """Kullback-Leibler divergence of the proportions of one from those of another: how unlikely the other makes it."""
-    return float(sum(rel_entr(one.proportions, other.proportions)))
+    shares, reference = (torch.tensor(each.proportions, dtype=torch.float64) for each in (one, other))
+    return float(torch.xlogy(shares, shares / reference).sum())

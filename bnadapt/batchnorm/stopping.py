@@ -16,7 +16,8 @@ class UntilConverged:
 
     A layer's error is the root mean square over its channels of the standard error of the mean, in standard
     deviations, or of the log-variance, whichever is larger; tiles are the unit (`Moments.standard_errors`).
-    It is a promise only if tiles come in random order.
+    It is a promise only if tiles come in random order: `estimate` draws tensors, arrays and volumes, and reads lists
+    and DataLoaders without shuffling to their end.
 
     Args:
         tolerance: standard error of the worst layer at which to stop.
@@ -61,6 +62,11 @@ class Convergence:
     tiles: list[int] = field(default_factory=list)
     mean: dict[str, list[float]] = field(default_factory=dict)
     log_variance: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def worst(self) -> list[float]:
+        """Error of the worst layer at every check."""
+        return [max(errors) for errors in zip(*self.mean.values(), *self.log_variance.values(), strict=True)]
 
     def append(self, tiles: int, layers: Mapping[str, nn.Module], moments: Mapping[str, Moments]) -> float:
         """Put down a check.

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningCLI
@@ -21,21 +23,31 @@ from bnadapt.commands.console import (
     print_adaptation,
     print_answer,
     print_distances,
+    print_early_stop,
     print_export,
     print_finetuning,
     print_next,
+    print_nothing_kept,
     print_page,
     print_prediction,
     print_preview,
     print_proposal,
+    print_resume,
     print_scores,
     print_source_summary,
     print_training,
     print_verdict,
 )
-from bnadapt.commands.next_command import MASKS, has_masks, next_command, source_summary_command
+from bnadapt.commands.next_command import (
+    MASKS,
+    has_masks,
+    next_command,
+    resume_command,
+    source_summary_command,
+)
 from bnadapt.commands.parser import CommandParser
 from bnadapt.commands.quiet import quiet
+from bnadapt.commands.resuming import kept_config, kept_options
 from bnadapt.commands.trainer import AUTO, AdaptationTrainer
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
@@ -52,7 +64,18 @@ from bnadapt.reports.verdict_page import write_verdict
 from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
 
-STEPS = 1000  # of a training that is given no length
+STEPS = 2000  # of a training that is given no length
+PATIENCE = 20  # epochs without a better score after which it ends: half of it, for scores rise most at its end
+STOPPING = {
+    "class_path": "lightning.pytorch.callbacks.EarlyStopping",
+    "init_args": {
+        "monitor": "val/source/iou",
+        "mode": "max",
+        "patience": PATIENCE,
+        "check_finite": False,
+        "strict": False,
+    },
+}
 TRAINER_COMMANDS = ("adapt", "finetune", "propose", "recommend", "preview", "distances", "export", "source_summary")
 
 
@@ -73,8 +96,8 @@ class BnadaptCLI(LightningCLI):
 
     def parse_arguments(self, parser: Any, args: ArgsType) -> None:
         """Parse, and refuse a checkpoint that is missing, broken, foreign or of another network than asked for."""
-        super().parse_arguments(parser, args)
         self.arguments = [str(each) for each in (sys.argv[1:] if args is None else args)]
+        super().parse_arguments(parser, self._with_kept_options(self.arguments))
         config = self.config[self.config.subcommand]
         self.stored: StoredTask | None = None
         if config.ckpt_path is None:
@@ -101,10 +124,24 @@ class BnadaptCLI(LightningCLI):
             return
         length = self.config.fit.trainer
         if length.max_epochs is None and length.max_steps == -1 and length.max_time is None and not length.fast_dev_run:
-            length.max_steps = STEPS
+            given = {"max_steps": STEPS, "callbacks": _with_early_stopping(length.callbacks or [])}
+            self.config = self.parser.parse_object({"fit": {"trainer": given}}, self.config)
             rank_zero_only(print)(
-                f"No length is given: {STEPS} steps. --trainer.max_epochs or --trainer.max_steps sets another."
+                f"No length is given: {STEPS} steps, or until the IoU on the source's validation block has not risen"
+                f" for {PATIENCE} epochs. --trainer.max_epochs or --trainer.max_steps sets another."
             )
+
+    @staticmethod
+    def _with_kept_options(arguments: list[str]) -> list[str]:
+        """Arguments, with the options that were kept of the training that they go on with."""
+        path = kept_config(arguments)
+        if path is None:
+            return arguments
+        kept = kept_options(path, arguments)
+        rank_zero_only(print)(
+            f"Going on with the options of {path} (from {', '.join(kept)}); those given here go before."
+        )
+        return [arguments[0], f"--config={yaml.safe_dump(kept)}", *arguments[1:]]
 
     def _check_requested(self, asked: Any) -> None:
         """Refuse a checkpoint of another network than the command line or a config asks for."""
@@ -154,15 +191,24 @@ class BnadaptCLI(LightningCLI):
             )
         return trainer
 
+    def fit(self, **options: Any) -> None:
+        """Train; where Ctrl-C ends that, say where the network is so far, and how to go on."""
+        try:
+            self.trainer.fit(**options)
+        except SystemExit as ended:
+            if isinstance(ended.__context__, KeyboardInterrupt) and self.trainer.is_global_zero:
+                self._report_interruption()
+            raise
+
     def after_fit(self) -> None:
         """Say where the trained network is, and what it scores."""
         if not self.trainer.is_global_zero:
             return
-        best, last = _kept(self.trainer, "best"), _kept(self.trainer, "last")
-        score = best.best_model_score if best else None
-        paths = [Path(each.best_model_path) if each and each.best_model_path else None for each in (best, last)]
-        print_training(paths[0], None if score is None else float(score), paths[1])
-        if path := paths[0] or paths[1]:
+        stopping = self.trainer.early_stopping_callback
+        if stopping and stopping.stopped_epoch:
+            print_early_stop(self.trainer.global_step, stopping.patience)
+        best, last = self._print_training()
+        if path := best or last:
             self._print_next("adapt", path)
 
     def after_validate(self) -> None:
@@ -246,6 +292,23 @@ class BnadaptCLI(LightningCLI):
             pixels, block = summary.moments.pixels.tolist(), self.datamodule.summary_block("source")
             print_source_summary(pixels, summary.iou, block, Path(options["ckpt_path"]))
             self._print_next("recommend")
+
+    def _print_training(self) -> tuple[Path | None, Path | None]:
+        """Print where the checkpoints of the best and the last epoch are; the paths of those that there are."""
+        kept = [_kept(self.trainer, name) for name in ("best", "last")]
+        best, last = (Path(each.best_model_path) if each and each.best_model_path else None for each in kept)
+        score = kept[0].best_model_score if kept[0] else None
+        print_training(best, None if score is None else float(score), last)
+        return best, last
+
+    def _report_interruption(self) -> None:
+        best, last = self._print_training()
+        if last:
+            print_resume(resume_command(self.arguments, last))
+        if path := best or last:
+            self._print_next("adapt", path)
+        else:
+            print_nothing_kept()
 
     def _print_scores(self, prefix: str) -> None:
         scores = {tag: float(value) for tag, value in self.trainer.callback_metrics.items()}
@@ -345,6 +408,12 @@ def _kept(trainer: Trainer, filename: str) -> ModelCheckpoint | None:
     """What has kept the checkpoints of a name."""
     kept = (each for each in trainer.callbacks if isinstance(each, ModelCheckpoint))
     return next((each for each in kept if each.filename == filename), None)
+
+
+def _with_early_stopping(callbacks: Sequence[Any]) -> list[Any]:
+    """Configured callbacks, with one that stops early unless there is one."""
+    given = [callbacks] if isinstance(callbacks, Namespace) else list(callbacks)
+    return given if any(each.class_path == STOPPING["class_path"] for each in given) else [*given, STOPPING]
 
 
 def _path_of(kind: type) -> str:

@@ -63,6 +63,24 @@ def print_training(best: Path | None, score: float | None, last: Path | None) ->
         console.print(f"Last: {last}")
 
 
+def print_early_stop(steps: int, patience: int) -> None:
+    """Why a training has ended before its time."""
+    Console().print(
+        f"Stopped early after {steps} steps: the IoU on the source's validation block has not risen for {patience}"
+        " epochs."
+    )
+
+
+def print_resume(command: str) -> None:
+    """What one would type to go on with a training that was interrupted."""
+    Console().print(f"Resume: {command}")
+
+
+def print_nothing_kept() -> None:
+    """That a training has ended too early to leave anything."""
+    Console().print("Interrupted before the end of the first epoch: there is no checkpoint yet.")
+
+
 def print_next(command: str) -> None:
     """What one would type next."""
     Console().print(f"Next: {command}")

@@ -30,6 +30,17 @@ def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, more: Seque
     return shell_line(["bnadapt", name, "--ckpt_path", str(ckpt_path), *kept, *more])
 
 
+def resume_command(done: Sequence[str], ckpt_path: Path) -> str:
+    """The command line that goes on with a training that was interrupted.
+
+    Args:
+        done: what stood behind `bnadapt`; all of it is kept but the checkpoint that it went on from itself.
+        ckpt_path: of the last epoch.
+    """
+    kept = [token for option in _options(done[1:]) if _name_of(option[0]) != "ckpt_path" for token in option]
+    return shell_line(["bnadapt", "fit", "--ckpt_path", str(ckpt_path), *kept])
+
+
 def source_summary_command(done: Sequence[str], ckpt_path: Path) -> str:
     """The command line that adds to a checkpoint what is to be known of its source; its images are to be filled in.
 
@@ -45,6 +56,15 @@ def source_summary_command(done: Sequence[str], ckpt_path: Path) -> str:
 def has_masks(done: Iterable[str]) -> bool:
     """Whether the command line gives masks of a folder's target."""
     return any(token.startswith("--data.target.masks") for token in done)
+
+
+def options_in(tokens: Sequence[str]) -> dict[str, list[str]]:
+    """Values of every option by its name, such as `data.source`."""
+    found = {}
+    for name, *values in _options(tokens):
+        _, equals, value = name.partition("=")
+        found[_name_of(name)] = [value, *values] if equals else values
+    return found
 
 
 def _options(tokens: Sequence[str]) -> Iterator[list[str]]:

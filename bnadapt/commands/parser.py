@@ -207,8 +207,8 @@ def one_sentence(message: str, options: Sequence[str] = ()) -> str:
 def _no_option(found: re.Match, refused: Refused) -> str:
     name = found[1]
     classes = re.findall(r"class_path[= ]'([\w.]+)'", refused.message[: found.end() + 200])
-    kind = _imported(classes[-1]) if classes else None
-    if kind is not None and any(issubclass(_imported(base), kind) for _, base in CLASSES.values()):
+    kind = imported(classes[-1]) if classes else None
+    if kind is not None and any(issubclass(imported(base), kind) for _, base in CLASSES.values()):
         return _abstract(found, refused)
     known = [each for each in inspect.signature(kind).parameters if each != "self"] if kind else []
     where = classes[-1].rpartition(".")[2] if classes else "it"
@@ -291,13 +291,14 @@ def _short_names(key: str) -> list[str]:
     chosen = next((CLASSES[part] for part in reversed(key.split(".")[-2:]) if part in CLASSES), None)
     if chosen is None:
         return []
-    module, base = import_module(chosen[0]), _imported(chosen[1])
+    module, base = import_module(chosen[0]), imported(chosen[1])
     named = {name: getattr(module, name) for name in getattr(module, "__all__", dir(module))}
     subclasses = {name: each for name, each in named.items() if inspect.isclass(each) and issubclass(each, base)}
     return [name for name, each in subclasses.items() if each is not base and not inspect.isabstract(each)]
 
 
-def _imported(path: str) -> Any:
+def imported(path: str) -> Any:
+    """What is at an import path; None if nothing is."""
     module, _, name = path.rpartition(".")
     try:
         return getattr(import_module(module), name)

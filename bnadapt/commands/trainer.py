@@ -233,7 +233,7 @@ class AdaptationTrainer(Trainer):
             start: what to start from: `adapted`, as `adapt` does it by default; `none`, the checkpoint as it is; or
                 another of its candidates.
             learn: `mixing` (coefficients of source and target statistics), `affine` (scales and shifts of BatchNorm
-                layers), `head` (the last layer) or `all` weights. By default what so many tiles can carry.
+                layers), `head` (the last layer) or `all` weights. By default `affine` of a single tile, else `all`.
             steps: of the optimizer, at most; with three tiles or more, held-out ones decide.
         """
         self._check_one_process("finetune")

@@ -1,4 +1,4 @@
-"""Random changes of training crops, by albumentations: named strengths of geometry, intensity, noise and sharpness."""
+"""Random augmentation of training crops, by albumentations: geometry, intensity, noise and sharpness."""
 
 import os
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ REFLECT = 4  # OpenCV's BORDER_REFLECT_101
 
 @dataclass(frozen=True)
 class Strength:
-    """How far crops are changed, beyond turns by 90 degrees and mirror images, which all get.
+    """Parameters of an augmentation, beyond rotations by 90 degrees and flips, which always apply.
 
     Attributes:
         zoom: greatest factor of size, either way.
@@ -48,18 +48,18 @@ STRENGTHS: dict[str, Strength | None] = {
 
 
 class CropAugmentation:
-    """Changes an image and its mask at random; how is a function of the seed alone.
+    """Changes an image and its mask at random, as a function of the seed alone.
 
     Pixel transforms of albumentations clip floating point to 0 to 1, so that four standard deviations on either side of
     the crop's mean are mapped there and back, and what lies beyond is clipped. They change the distribution's shape;
     its mean and standard deviation are then changed by `brightness` and `contrast` alone.
 
     Args:
-        name: of the strength.
+        name: name of the strength.
         crop_size: side of the crops that come out, in pixels.
 
     Attributes:
-        margin: pixels around a crop that turned and shrunk crops show.
+        margin: pixels around a crop that rotated and shrunk crops include.
     """
 
     def __init__(self, name: AugmentationName, crop_size: int) -> None:
@@ -76,10 +76,10 @@ class CropAugmentation:
         Args:
             image: (h, w, C) float32.
             mask: (h, w) uint8, or None.
-            seed: of all randomness.
+            seed: seed of all randomness.
 
         Returns:
-            Both, `crop_size` pixels a side; the mask with the values that it had.
+            Both, `crop_size` pixels a side; the mask keeps its values.
         """
         self.geometry.set_random_seed(seed)
         cut = self.geometry(image=image, **({} if mask is None else {"mask": mask}))
@@ -100,7 +100,7 @@ class CropAugmentation:
 
 
 def standardised(image: np.ndarray) -> np.ndarray:
-    """Mean 0 and standard deviation 1 of every channel of (h, w, C); 0 where a channel is constant."""
+    """Every channel of (h, w, C) scaled to mean 0 and standard deviation 1; constant channels are 0."""
     deviations = image - image.mean((0, 1))
     return deviations / np.maximum(deviations.std((0, 1)), 1e-6)
 
@@ -111,7 +111,7 @@ def _geometry(strength: Strength | None, crop_size: int) -> "albumentations.Comp
     if strength:
         zoom = (1 / strength.zoom, strength.zoom)
         sigma = crop_size / 12
-        alpha = strength.elastic * 2 * np.sqrt(np.pi) * sigma * np.sqrt(3)  # of uniform noise under a Gaussian filter
+        alpha = strength.elastic * 2 * np.sqrt(np.pi) * sigma * np.sqrt(3)  # for uniform noise under a Gaussian filter
         changes += [
             module.Affine(
                 scale=zoom, balanced_scale=True, keep_ratio=True, rotate=(-45, 45), border_mode=REFLECT, p=0.7

@@ -32,44 +32,44 @@ MOST_OF_A_SECTION = 8  # tiles that are drawn together where a section costs as 
 
 
 class DomainPair(LightningDataModule):
-    """A source to learn from and a target to adapt to.
+    """A source to train on and a target to adapt to.
 
     Training and validation read the source; adaptation reads images of the target, never a mask;
     `test` reads the test blocks of both, and of further test sets; `predict` segments the target.
-    How intensities are scaled, and at which pixel size, belongs to the trained network: both are
-    stored in its checkpoint and hold in later runs unless these say otherwise.
+    The scaling of intensities and the pixel size belong to the trained network: both are stored in its checkpoint and
+    hold in later runs unless overridden.
 
     Args:
         source: domain with masks to train on.
         target: domain to adapt to, with or without masks.
         test: further test sets by name, besides `source` and `target`.
-        sources: several of them instead of `source`, as a list or by name; crops are drawn of each in equal parts.
-        source_weights: parts of the crops by the sources' names, where they are not to be equal.
-        intensity: scaling of intensities: `zscore` (per image), `dataset` (by the range that the domain's images occupy
-            together, by the same numbers in each), `dtype` (by the data type's range), `percentile` (per image, 0.5 and
+        sources: several sources instead of `source`, as a list or by name; each contributes equally many crops.
+        source_weights: shares of the crops by the sources' names, if not equal.
+        intensity: scaling of intensities: `zscore` (per image), `dataset` (by the common range of the domain's images,
+            with the same numbers for each), `dtype` (by the data type's range), `percentile` (per image, 0.5 and
             99.5), `histogram` (matched to the source). By default that of the checkpoint, else `zscore`.
-        target_change: what else is done to images of the target, see `InputChange`. By default that of the checkpoint,
-            where `adapt --choose` may have left one.
+        target_change: further change of the target's images, see `InputChange`. By default that of the checkpoint,
+            where `adapt --choose` may have stored one.
         pixel_size_nm: pixel size that all images are resampled to. By default that of the
-            checkpoint, else the coarsest of source and target. Images whose own is not known stay as they are.
+            checkpoint, else the coarsest of source and target. Images of unknown pixel size are not resampled.
         crop_size: side of the crops for training, in pixels.
-        crops_per_epoch: how many of them.
-        augmentation: how crops are changed at random: `flips` (turns by 90 degrees and mirror images), `moderate` (also
+        crops_per_epoch: number of crops in an epoch.
+        augmentation: random changes of crops: `flips` (flips and rotations by 90 degrees), `moderate` (also
             other angles, sizes, elastic deformation, gamma, contrast, brightness, illumination, sharpness and noise) or
-            `strong` (the same, twice as far).
-        target_crops: whether training gets, beside every batch of the source, one of the target without masks: the
-            batches are then dicts with `source` and `target`. For tasks that learn from both.
-        tile_size: side of the tiles that adaptation reads, and that are scored.
+            `strong` (the same, twice as strong).
+        target_crops: whether training also reads batches of the target, without masks: batches are then dicts with
+            `source` and `target`. For tasks that train on both.
+        tile_size: side of the tiles for adaptation and scoring.
         overlap: pixels that neighbouring tiles share at least; an eighth of a tile by default.
         block_size: side of the blocks that `predict` segments at once.
-        margin: pixels around a block that the network then sees; by default as many as its receptive field has, so that
-            the result is that of the whole section. Fewer are faster.
-        batch_size: crops, or tiles, per step; of blocks to segment no more than have a million pixels together.
+        margin: pixels of context around a block; by default the radius of the network's receptive field, so that the
+            result is that of the whole section. Fewer are faster.
+        batch_size: crops, or tiles, per step; blocks to segment have at most a million pixels together.
         adaptation_tiles: tiles of the target that adaptation reads, drawn at random; none means all.
         num_workers: processes that load data.
 
     Raises:
-        InputError: when loaders are asked for, if the data cannot be used.
+        InputError: when loaders are created, if the data cannot be used.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class DomainPair(LightningDataModule):
         self.num_workers = num_workers
 
     def state_dict(self) -> dict[str, Any]:
-        """What the network must see again: scaling, with its numbers, and pixel size; and the epoch to go on with."""
+        """The state that later runs reproduce: scaling with its numbers, pixel size, and the epoch to continue from."""
         return {
             "intensity": self.intensity,
             "pixel_size_nm": self.pixel_size_nm,
@@ -144,17 +144,15 @@ class DomainPair(LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what the checkpoint's network has seen; what this run asks for goes before.
+        """Restore scaling and pixel size of a checkpoint; settings of this run take precedence.
 
         Raises:
-            InputError: that does not say how images are scaled.
+            InputError: the state does not define the scaling of images.
         """
         check_stored_state(state_dict)
         for key, requested in self.requested.items():
             if requested is not None and state_dict[key] is not None and requested != state_dict[key]:
-                log.warning(
-                    "The network was trained with %s %s; this run asks for %s.", key, state_dict[key], requested
-                )
+                log.warning("The network was trained with %s %s; this run sets %s.", key, state_dict[key], requested)
         self.restored, self._scalings = state_dict, None
         self.target_change = self.requested_change or InputChange(**state_dict.get("target_change", {}))
 
@@ -165,7 +163,7 @@ class DomainPair(LightningDataModule):
 
     @property
     def pixel_size_nm(self) -> float | None:
-        """The pixel size in force: asked for, restored, or the coarsest of source and target."""
+        """The pixel size in force: given, restored, or the coarsest of source and target."""
         if chosen := self.requested["pixel_size_nm"] or self.restored.get("pixel_size_nm"):
             return chosen
         if self.restored:
@@ -181,7 +179,7 @@ class DomainPair(LightningDataModule):
         return self._scalings
 
     def train_dataloader(self) -> DataLoader | dict[str, DataLoader]:
-        """Random crops of the source's train block; with `target_crops` also of what adaptation may read."""
+        """Random crops of the source's train block; with `target_crops` also of the target's images for adaptation."""
         source = self._needed("source")
         crops = self._crops("source", source.block("train"), torch.initial_seed())
         if not self.target_crops:
@@ -204,7 +202,7 @@ class DomainPair(LightningDataModule):
         """The named test sets: each source, the target if it has masks, and the further ones.
 
         Raises:
-            InputError: there is none, or two differ in their number of classes.
+            InputError: there are no test sets, or two differ in their number of classes.
         """
         target = {"target": self.target} if self.target and self.target.labelled() else {}
         domains = {**self.source_domains(), **target, **self.further_tests}
@@ -225,27 +223,27 @@ class DomainPair(LightningDataModule):
 
     @property
     def blocks_of_tiles(self) -> Blocks:
-        """Blocks whose tiles are of the size that is scored, for networks that see all of a tile."""
+        """Blocks cut into tiles of the size for scoring, for networks whose receptive field is the whole tile."""
         return Blocks(max(1, self.tile_size - self.overlap), self.overlap // 2)
 
     def segment_by(self, blocks: Blocks, sections: Collection[int]) -> None:
-        """Have `predict` segment these sections of the target, by their index, in this process, cut like this."""
+        """Restrict `predict` in this process to these sections of the target, by index, cut into these blocks."""
         self.blocks, self.chosen_sections = blocks, sections
         self.allow_zero_length_dataloader_with_multiple_devices = True  # there may be fewer sections than processes
 
     def predict_dataloader(self) -> DataLoader:
         """Whole sections of the target, each a bag of tiles."""
         sections = self.prediction_dataset()
-        own = DistributedSampler(sections, num_replicas=1, rank=0, shuffle=False)  # they are dealt out already
-        return ReadingAhead(sections, batch_size=None, sampler=own, num_workers=self.num_workers)
+        sampler = DistributedSampler(sections, num_replicas=1, rank=0, shuffle=False)  # processes have their sections
+        return ReadingAhead(sections, batch_size=None, sampler=sampler, num_workers=self.num_workers)
 
     def prediction_dataset(self) -> SectionsToSegment:
-        """The sections that `predict` segments: all of the target, each read when its turn comes."""
+        """The sections that `predict` segments: all of the target, read on demand."""
         target = self._needed("target")
         sections = [section.without_mask() for section in target.all_sections()]
         if not sections:
             raise InputError(f"{target.name}: has no images; give some to segment.")
-        self.scalings.of("target", target)  # told, or refused, before the work
+        self.scalings.of("target", target)  # warns or raises before the work
         readers = {
             index: partial(self._prepare, "target", target, section)
             for index, section in enumerate(sections)
@@ -261,16 +259,16 @@ class DomainPair(LightningDataModule):
         seed: int = 0,
         change: InputChange | None = None,
     ) -> DrawnTiles:
-        """`count` tiles of `source` or `target`, drawn at random from what adaptation may read.
+        """`count` tiles of `source` or `target`, drawn at random from the sections that adaptation may read.
 
-        They are the same, in the same order, in every call with the same seed, and whatever the files are called.
+        Calls with the same seed draw the same tiles in the same order, whatever the names of the files.
 
         Args:
             which: `source` or `target`.
-            count: at most; None draws all.
-            shard: number of this process, and how many share the tiles.
-            seed: of the draw.
-            change: what is done to images of the target, if not `target_change`.
+            count: greatest number of tiles; None draws all.
+            shard: rank of this process and number of processes that share the tiles.
+            seed: seed of the draw.
+            change: change of the target's images, instead of `target_change`.
         """
         domain = self._needed(which)
         sections = _by_content(domain.adaptation())
@@ -297,13 +295,13 @@ class DomainPair(LightningDataModule):
         Args:
             which: `source` or `target`.
             block: `train`, `val` or `test`.
-            count: at most; None gives all.
-            seed: of which.
-            change: what is done to images of the target, if not `target_change`.
+            count: greatest number of tiles; None gives all.
+            seed: seed of the draw.
+            change: change of the target's images, instead of `target_change`.
         """
         domain = self._needed(which)
-        seen = self._with_something_to_see(which, domain, domain.block(block), change)
-        tiles = Tiles(seen, self.tile_size, self.overlap, which, domain.classes)
+        prepared = self._with_something_to_see(which, domain, domain.block(block), change)
+        tiles = Tiles(prepared, self.tile_size, self.overlap, which, domain.classes)
         order = shuffled([section.domain for section, _ in tiles.tiles], np.random.default_rng(seed))
         return self._loader(Subset(tiles, order[:count]))
 
@@ -323,10 +321,10 @@ class DomainPair(LightningDataModule):
 
     def _crops(self, name: str, sections: Sequence[Section], seed: int) -> DataLoader:
         domain = self._needed(name)
-        seen = self._with_something_to_see(name, domain, sections)
+        prepared = self._with_something_to_see(name, domain, sections)
         weights = domain.weights if isinstance(domain, Pooled) else None
         crops = RandomCrops(
-            seen, self.crop_size, self.crops_per_epoch, seed, name, domain.classes, self.augmentation, weights
+            prepared, self.crop_size, self.crops_per_epoch, seed, name, domain.classes, self.augmentation, weights
         )
         sampler = EpochSampler(crops)
         sampler.set_epoch(self.restored.get("epoch", 0))  # workers read ahead before Lightning sets it
@@ -334,14 +332,14 @@ class DomainPair(LightningDataModule):
         return self._loader(crops, sampler=sampler, drop_last=len(crops) > self.batch_size)
 
     def _scored_tiles(self, name: str, domain: Domain, block: str) -> DataLoader:
-        seen = self._with_something_to_see(name, domain, domain.block(block))
+        prepared = self._with_something_to_see(name, domain, domain.block(block))
         processes = self.trainer.world_size if self.trainer else 1
-        return self._loader(Tiles(seen, self.tile_size, self.overlap, name, domain.classes, processes))
+        return self._loader(Tiles(prepared, self.tile_size, self.overlap, name, domain.classes, processes))
 
     def _with_something_to_see(
         self, name: str, domain: Domain, sections: Sequence[Section], change: InputChange | None = None
     ) -> list[PreparedSection]:
-        """The sections but for blank ones, which are reported."""
+        """The prepared sections without blank ones, which are reported."""
         prepared = [self._prepare(name, domain, section, change) for section in sections]
         for section in prepared:
             check_channels(section, prepared[0], domain.name)
@@ -372,7 +370,7 @@ class DomainPair(LightningDataModule):
 
 
 def _by_content(sections: list[Section]) -> list[Section]:
-    """Sections in an order that does not depend on their names, where their content is told."""
+    """Sections in an order that does not depend on their names, if all have a fingerprint of their content."""
     if not all(section.content for section in sections):
         return sections
     return sorted(sections, key=lambda section: (section.content(), section.name))
@@ -381,11 +379,11 @@ def _by_content(sections: list[Section]) -> list[Section]:
 def shuffled(groups: Sequence[str], generator: np.random.Generator) -> list[int]:
     """Indices in random order, in which the groups alternate as far as each has members."""
     order = generator.permutation(len(groups)).tolist()
-    seen = Counter()
+    counts = Counter()
     places = {}
     for index in order:
-        places[index] = seen[groups[index]]
-        seen[groups[index]] += 1
+        places[index] = counts[groups[index]]
+        counts[groups[index]] += 1
     return sorted(order, key=places.get)
 
 
@@ -393,7 +391,7 @@ def _check_names(names: Sequence[str]) -> None:
     """Refuse names of sets that would make tags of scores ambiguous."""
     if reserved := [name for name in names if "/" in name or names.count(name) > 1]:
         raise InputError(
-            f"set {reserved[0]!r}: give each source and test set a name of its own, without / and not source or target."
+            f"set {reserved[0]!r}: give each source and test set a unique name, without / and not source or target."
         )
 
 
@@ -410,16 +408,16 @@ def _check_range(name: str, number: int | None, least: int, most: int | None) ->
 
 
 def report_blank(context: str, blank: Sequence[str], count: int, consequence: str) -> None:
-    """Say how many of the images are blank, and what comes of it.
+    """Warn about blank images and the consequence.
 
     Args:
         context: name of the domain.
         blank: names of the blank images.
-        count: of all images.
-        consequence: what comes of it.
+        count: number of all images.
+        consequence: end of the warning, such as `left out`.
 
     Raises:
-        InputError: all are.
+        InputError: all images are blank.
     """
     if blank and len(blank) == count:
         raise InputError(

@@ -23,14 +23,14 @@ class RandomCrops(Dataset):
     uninterrupted one would. An item is `image` (C, h, w) float32 and, if the sections have masks, `mask` (h, w) int64.
 
     Args:
-        sections: all with masks, or all without.
+        sections: sections, all with masks or all without.
         crop_size: side of a crop in pixels.
         length: crops per epoch.
-        seed: of all randomness.
-        name: of the domain.
+        seed: seed of all randomness.
+        name: name of the domain.
         classes: what the mask values mean.
         augmentation: how crops are changed, see `bnadapt.data.augmentation`.
-        weights: part of the crops by the sections' domain; all in proportion to their pixels by default.
+        weights: share of the crops by the sections' domain; all in proportion to their pixels by default.
 
     Raises:
         InputError: a section is smaller than a crop.
@@ -88,7 +88,7 @@ class RandomCrops(Dataset):
 
 
 def _shares(sections: Sequence[PreparedSection], weights: Mapping[str, float]) -> np.ndarray:
-    """Probability of every section: in a domain in proportion to its pixels, of a domain by its weight."""
+    """Probability of every section: proportional to its pixels within a domain, and to the domain's weight."""
     areas = np.array([np.prod(section.size) for section in sections], dtype=float)
     names = np.array([section.domain for section in sections])
     for name in weights:
@@ -97,7 +97,7 @@ def _shares(sections: Sequence[PreparedSection], weights: Mapping[str, float]) -
 
 
 class EpochSampler(DistributedSampler):
-    """Indices 0, 1, 2, ... that go on in the next epoch, dealt out to all processes.
+    """Indices 0, 1, 2, ... that go on in the next epoch, distributed over all processes.
 
     Lightning calls `set_epoch`, also after a resume.
     """
@@ -122,13 +122,13 @@ class Tiles(Dataset):
     `mask` (h, w) int64.
 
     Args:
-        sections: all with masks, or all without.
+        sections: sections, all with masks or all without.
         tile_size: side of a tile.
         overlap: pixels that neighbouring tiles share at least.
-        name: of the domain.
+        name: name of the domain.
         classes: what the mask values mean.
-        multiple: the number of items is one of this; the last tile stands in with a mask of ignored pixels. So
-            several processes have as many items each, and every pixel still counts once.
+        multiple: the number of items is rounded up to a multiple of this by repeating the last tile with a mask of
+            ignored pixels, so that all processes have equally many items and every pixel still counts once.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Tiles(Dataset):
         return item
 
     def uncut(self, index: int) -> dict[str, Tensor]:
-        """The item with all of its mask, to look at."""
+        """The item with its whole mask, for display."""
         section, tile = self.tiles[min(index, len(self.tiles) - 1)]
         item = {"image": torch.from_numpy(section.image[:, *tile.area].copy())}
         if section.mask is not None:
@@ -172,15 +172,15 @@ class Tiles(Dataset):
 
 
 class Outline(NamedTuple):
-    """What is known of a section once its image is gone.
+    """A section's metadata, without its image.
 
     Attributes:
-        index: of the section in its domain.
-        name: of the section.
-        size: height and width that the network has seen.
-        original_size: those in the file.
-        dtype: of the file.
-        is_blank: whether there was nothing to see.
+        index: index of the section in its domain.
+        name: name of the section.
+        size: height and width of the network's input.
+        original_size: height and width in the file.
+        dtype: type of the file's pixels.
+        is_blank: whether every pixel is the same.
     """
 
     index: int
@@ -192,14 +192,14 @@ class Outline(NamedTuple):
 
 
 class SectionsToSegment(Dataset):
-    """Whole sections as bags of tiles, read when they are asked for.
+    """Whole sections as bags of tiles, read on indexing.
 
-    An item is `image` (tiles, C, h, w), of a blank section none, its `section`, an Outline, and how many tiles go
-    through the network `at_once`.
+    An item has `image` (tiles, C, h, w), without tiles for a blank section, `section`, an Outline, and `at_once`, how
+    many tiles go through the network together.
 
     Args:
-        sections: reads each, by its index in the domain.
-        blocks: how they are cut.
+        sections: function that reads a section, by the section's index in the domain.
+        blocks: how sections are cut.
         context: name of the domain, for messages.
         batch_size: tiles that go through the network at once, at most.
     """
@@ -240,7 +240,7 @@ class SectionsToSegment(Dataset):
         return {"image": bag, "section": outline, "at_once": tiles_at_once(tiles[0], self.batch_size)}
 
     def put_together(self, section: Outline, maps: Tensor) -> Tensor:
-        """Put probabilities (tiles, K, h, w) of a section together to (K, H, W), from each tiles' block.
+        """Assemble a section's probabilities (K, H, W) from those of its tiles (tiles, K, h, w).
 
         A blank section is background.
         """

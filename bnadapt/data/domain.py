@@ -1,4 +1,4 @@
-"""What a domain is: sections with or without masks, in contiguous blocks."""
+"""A domain: sections with or without masks, split into contiguous blocks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,16 +16,16 @@ BLOCKS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Section:
-    """One image of a domain, read when asked for.
+    """One image of a domain, read on demand.
 
     Attributes:
-        name: what messages and output files call it.
-        read_image: gives (H, W) or (H, W, C), integer or float.
-        read_mask: gives class indices (H, W), 255 where ignored; None without a label.
+        name: name in messages and output files.
+        read_image: returns (H, W) or (H, W, C), integer or float.
+        read_mask: returns class indices (H, W), 255 where ignored; None without a label.
         pixel_size_nm: side of a pixel in nanometres, where known.
         group: sections of one group never fall into different blocks.
-        depth: sections that are stored together, so that one costs as much to read as all of them.
-        content: gives what tells its content from others', whatever it is called; by default its place tells.
+        depth: number of sections stored together, so that reading one costs as much as reading all of them.
+        content: returns a fingerprint of the content, independent of the name; None to go by position.
         domain: name of its domain where several are pooled.
     """
 
@@ -39,12 +39,12 @@ class Section:
     domain: str = ""
 
     def without_mask(self) -> "Section":
-        """The same, unlabelled."""
+        """The same section, unlabelled."""
         return replace(self, read_mask=None)
 
 
 class Domain(ABC):
-    """A source or a target: where its images come from, what its masks mean.
+    """A source or a target: the origin of its images and the meaning of its masks.
 
     Args:
         split: parts of the labelled sections for training, validation and test.
@@ -67,11 +67,11 @@ class Domain(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What tables, tags and messages call the domain."""
+        """Name of the domain in tables, tags and messages."""
 
     @abstractmethod
     def labelled(self) -> list[Section]:
-        """Sections with masks, in the order in which they lie in the sample."""
+        """Sections with masks, in their order in the sample."""
 
     @abstractmethod
     def unlabelled(self) -> list[Section]:
@@ -81,25 +81,25 @@ class Domain(ABC):
         """The labelled sections of one of the blocks `train`, `val`, `test`.
 
         Raises:
-            InputError: there are too few sections for a block that has a part in `split`.
+            InputError: there are too few sections for a block with a share in `split`.
         """
         sections = self.labelled()
         if not sections:
             raise InputError(f"{self.name}: has no masks; give some, such as --data.source.masks DIR.")
         groups = [list(group) for _, group in groupby(sections, key=lambda each: each.group or each.name)]
         chosen = contiguous_block(len(groups), self.split, self.gap, which)
-        found = [section for group in groups[chosen] for section in group]
-        if not found:
+        sections = [section for group in groups[chosen] for section in group]
+        if not sections:
             raise InputError(
                 f"{self.name}: its {len(groups)} labelled sections leave none for the {which} block (split"
                 f" {list(self.split)}, gap {self.gap}); give more images, a smaller gap or another split."
             )
-        return found
+        return sections
 
     def adaptation(self) -> list[Section]:
         """The sections that adaptation may read, without masks: the unlabelled ones and the train block.
 
-        What is unlabelled is read wherever it lies, also beside sections of the test block.
+        Unlabelled sections are read wherever they lie, even next to sections of the test block.
 
         Raises:
             InputError: there are none.
@@ -116,15 +116,15 @@ class Domain(ABC):
         return self.labelled() + self.unlabelled()
 
     def reads(self, path: Path) -> bool:
-        """Whether a path is one of the files or folders that it reads, or in one where outputs would be read too."""
+        """Whether the domain reads this path, or would read outputs that are written there."""
         return False
 
     def files(self) -> list[Path]:
-        """The files that the images lie in, of very many some of them; for public sets, whose files are fixed, none."""
+        """The files of the images, a sample if there are very many; none for public sets, whose files are fixed."""
         return []
 
     def writer(self, folder: Path) -> SectionWriter:
-        """What writes predictions of this domain's sections into `folder`: PNG files by default."""
+        """A writer of this domain's predictions into `folder`: PNG files by default."""
         return ImageFiles(folder)
 
 

@@ -1,4 +1,4 @@
-"""Tiles drawn at random for what needs no masks: adaptation, latents, pictures."""
+"""Tiles drawn at random for uses without masks: adaptation, latents, pictures."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +18,12 @@ SECTIONS_IN_MEMORY = 32
 
 
 class Place(NamedTuple):
-    """Where a tile lies.
+    """Position of a tile.
 
     Attributes:
-        section: its name.
-        rows: of the file that the tile covers, from 0.
-        columns: of the file that the tile covers, from 0.
+        section: name of its section.
+        rows: rows of the file that the tile covers, from 0.
+        columns: columns of the file that the tile covers, from 0.
     """
 
     section: str
@@ -32,31 +32,30 @@ class Place(NamedTuple):
 
 
 class DrawnTiles(IterableDataset):
-    """Tiles without masks in random order, stratified: of every section about as many as of any other.
+    """Tiles without masks in random order, stratified: about equally many of every section.
 
-    Sections give their tiles in turn, one of each, then a second one of each, and so on, a few dozen sections at a
-    time, which are kept in memory. So a section is read once, when its first tile is due (and once more where others
-    have too few tiles), and whoever stops early reads only what was drawn. Tiles with nothing to see in them are left
-    out and counted. The order is the same in every iteration and process; beside its `image` an item has its `number`
-    in it.
+    Sections contribute tiles in turn, one each, then a second one each, and so on, a few dozen sections at a time,
+    which are kept in memory. So a section is read once, when its first tile is due (and once more where others have
+    too few tiles), and stopping early reads only what was drawn. Blank tiles are left out and counted. The order is
+    the same in every iteration and process; an item holds its `image` and its `number` in this order.
 
     Args:
-        sections: in random order; each reads its section.
+        sections: functions that read a section each, in random order.
         context: name of their domain, for messages.
         tile_size: side of a tile.
         overlap: pixels that neighbouring tiles share at least.
         count: tiles to draw; None draws all.
-        shard: this process takes batch `shard[0]` of every `shard[1]`, as do all others.
+        shard: rank and number of processes; this one takes batch `shard[0]` of every `shard[1]`.
         batch_size: tiles in a batch.
-        seed: of the order of tiles within sections.
-        of_a_section: tiles to take of every section that is read, if it has as many.
+        seed: seed of the order of tiles within sections.
+        of_a_section: number of tiles to draw from each section that is read, if it has as many.
 
     Attributes:
-        blank_sections: names of those that the last iteration found to be blank.
-        blank_tiles: of other sections, by section and number.
+        blank_sections: names of the blank sections of the last iteration.
+        blank_tiles: blank tiles of other sections, by section and number.
 
     Raises:
-        InputError: while iterating, if a section cannot be used, or there is nothing to see in any.
+        InputError: while iterating, if a section cannot be used, or all of them are blank.
     """
 
     def __init__(
@@ -88,12 +87,12 @@ class DrawnTiles(IterableDataset):
         return (tile for tile, _ in self.with_places())
 
     def with_places(self) -> Iterator[tuple[dict[str, Tensor], Place]]:
-        """The tiles, each with where it lies."""
-        own, processes = self.shard
+        """The tiles, each with its position."""
+        rank, processes = self.shard
         self.blank_sections, self.blank_tiles = set(), set()
         number = -1
         for number, (tile, place) in enumerate(self._drawn()):
-            if number // self.batch_size % processes == own:
+            if number // self.batch_size % processes == rank:
                 yield {**tile, "number": number}, place
         if number < 0:
             raise InputError(
@@ -102,7 +101,7 @@ class DrawnTiles(IterableDataset):
             )
 
     def _drawn(self) -> Iterator[tuple[dict[str, Tensor], Place]]:
-        """The tiles, in sweeps over the sections: in each as many of every section as are still wanted on average."""
+        """The tiles, in sweeps over the sections, each with the average number of tiles still due per section."""
         taken = dict.fromkeys(range(len(self.sections)), 0)
         left = sys.maxsize if self.count is None else self.count
         while quotas := _shared_out(left, list(taken), self.of_a_section):
@@ -124,19 +123,19 @@ class DrawnTiles(IterableDataset):
             self.blank_sections.add(prepared.name)
             return
         tiles = Tiles([prepared], self.tile_size, self.overlap)
-        seen = 0
+        visible = 0
         for number in np.random.default_rng([self.seed, section]).permutation(len(tiles)).tolist():
             tile = tiles[number]
             if is_blank(tile["image"].numpy()):
                 self.blank_tiles.add((section, number))
                 continue
-            seen += 1
-            if seen > start:
+            visible += 1
+            if visible > start:
                 yield tile, _place(prepared, tiles.tiles[number][1])
 
 
 def _place(section: PreparedSection, tile: Tile) -> Place:
-    """In pixels of the file, where the section was resampled."""
+    """The position of a tile in pixels of the file, before resampling."""
     rows, columns = (
         range(round(part.start * old / new), round(part.stop * old / new))
         for part, old, new in zip(tile.area, section.original_size, section.size, strict=True)
@@ -145,7 +144,7 @@ def _place(section: PreparedSection, tile: Tile) -> Place:
 
 
 def _shared_out(count: int, sections: list[int], at_least: int) -> dict[int, int]:
-    """How many tiles each section is to give; those that are to give none are left out."""
+    """Number of tiles per section, without sections that contribute none."""
     sections = sections[: -(-count // at_least)]
     share, rest = divmod(count, len(sections)) if sections else (0, 0)
     return {section: share + (number < rest) for number, section in enumerate(sections) if share or number < rest}
@@ -156,7 +155,7 @@ def _groups(sections: list[int], size: int) -> Iterator[list[int]]:
 
 
 def _in_turn(streams: dict[int, Iterator[Any]]) -> Iterator[tuple[int, Any]]:
-    """One of every stream, a second one of each, and so on, until all have ended."""
+    """Items of all streams in turn, until all have ended."""
     while streams:
         for key in list(streams):
             try:

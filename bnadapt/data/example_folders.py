@@ -16,16 +16,16 @@ TWELVE_BITS = 2**12 - 1
 
 
 def main(folder: Path) -> None:
-    """Write images as a microscope might, and masks.
+    """Write images in typical microscope formats, and masks.
 
     `source/images` and `source/masks` are 8-bit PNG files. `target/volume.tif` is a stack of 16 bits of which 12 are
     used, darker, noisier and with half of the foreground; `target/masks.tif` are its masks.
 
     Raises:
-        InputError: the folder is there already.
+        InputError: the folder exists already.
     """
     if folder.exists():
-        raise InputError(f"{folder}: is there already; name a new folder.")
+        raise InputError(f"{folder}: exists already; name a new folder.")
     common = {"size": SIDE, "object_size": 30}
     source = Synthetic(mean=(0.65, 0.35), std=(0.1, 0.1), images=SOURCE, seed=1, **common)
     target = Synthetic(mean=(0.4, 0.25), std=(0.08, 0.08), foreground=0.15, images=TARGET, seed=2, **common)

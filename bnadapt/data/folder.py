@@ -35,18 +35,18 @@ class Folder(Domain):
 
     Args:
         images: folder of the images, PNG, JPEG or TIFF, 8 or 16 bit (TIFF: also float).
-        masks: folder of the masks, which may be that of the images; none means that nothing is labelled.
-        mask_suffix: what the names of masks have behind those of their images, such as `_mask`.
-        pixel_size_nm: side of a pixel in nanometres; by default what the files state (TIFF of ImageJ and OME).
-        classes: what the mask values 0, 1, ... mean. Two classes may also be stored as 0 and 255.
-        ignored: mask value of pixels without a label, such as 255; by default there are none.
-        colours: of the classes, such as [[0, 0, 0], [255, 0, 0]], where masks are pictures in colours.
+        masks: folder of the masks, which may be that of the images; without them nothing is labelled.
+        mask_suffix: suffix of the masks' names after those of their images, such as `_mask`.
+        pixel_size_nm: side of a pixel in nanometres; by default as the files state it (TIFF of ImageJ and OME).
+        classes: names of the mask values 0, 1, .... Two classes may also be stored as 0 and 255.
+        ignored: mask value of pixels without a label, such as 255; by default every pixel has one.
+        colours: colours of the classes, such as [[0, 0, 0], [255, 0, 0]], for masks stored as colour images.
         split: parts of the labelled images for training, validation and test.
         gap: images left out between two blocks; 0 if they are independent.
-        label: what tables and messages call the domain; by default the folder's name, or of `NAME/images` NAME.
+        label: name of the domain in tables and messages; by default the folder's name, or NAME for `NAME/images`.
 
     Raises:
-        InputError: the folder is missing or holds no images, holds masks among its images, or a mask belongs to none.
+        InputError: the folder is missing or holds no images, holds masks among its images, or a mask has no image.
     """
 
     def __init__(
@@ -83,37 +83,37 @@ class Folder(Domain):
 
     @property
     def name(self) -> str:
-        """The given label, or the name of the folder, or of the one that it stands in if it is called `images`."""
+        """The given label, or the name of the folder, or of its parent if the folder is called `images`."""
         if self.label:
             return self.label
         folder = self.images.absolute()
         return folder.parent.name or folder.name if folder.name.lower() in COMMON_NAMES else folder.name
 
     def labelled(self) -> list[Section]:
-        """Images that have a mask."""
+        """Images with a mask."""
         return [section for section in self._sections if section.read_mask]
 
     def unlabelled(self) -> list[Section]:
-        """Images that have none."""
+        """Images without a mask."""
         return [section for section in self._sections if not section.read_mask]
 
     def reads(self, path: Path) -> bool:
-        """Whether it is the folder of the images or of the masks."""
+        """Whether the path is the folder of the images or of the masks."""
         return path.resolve() in [each.resolve() for each in (self.images, self.masks) if each]
 
     def files(self) -> list[Path]:
-        """The images."""
+        """The files of the images."""
         return [self.images / section.name for section in self._sections]
 
     def writer(self, folder: Path) -> SectionWriter:
-        """Writes images in the format, and of the pixel size, of each."""
+        """A writer in the format, and with the pixel size, of each image."""
         return ImageFiles(folder, self.images)
 
     def _paired(self) -> list[Section]:
         masks = self._mask_files()
         images = {stem: path for stem, path in image_files(self.images).items() if path not in set(masks.values())}
         if not images:
-            raise InputError(f"{self.images}: holds nothing but masks; give the folder of their images.")
+            raise InputError(f"{self.images}: holds only masks; give the folder of their images.")
         self._check_no_masks(images)
         if surplus := sorted(masks.keys() - images.keys()):
             raise InputError(
@@ -139,7 +139,7 @@ class Folder(Domain):
         return Section(image.name, partial(self._read_image, image), read_mask, size, content=content)
 
     def _read_image(self, path: Path) -> np.ndarray:
-        """An image with as many channels as the others: grey values as colours where one of these has colours."""
+        """An image with as many channels as the others: grey values become colours where others have colours."""
         image, samples = read_image(path), self._samples
         stored = self._headers[path.name][0]
         is_grey = image.ndim == 2 and (stored == samples or (stored == 1 and samples == 3))
@@ -147,18 +147,18 @@ class Folder(Domain):
 
     @cached_property
     def _samples(self) -> int:
-        """Channels of the first image that has several which differ; 1 if none has."""
+        """Number of channels of the first image with differing channels; 1 if there is none."""
         in_colour = (self.images / name for name, (samples, _) in self._headers.items() if samples > 1)
         return next((image.shape[2] for image in map(read_image, in_colour) if image.ndim == 3), 1)
 
     def _say_sizes(self) -> None:
-        """Name pixel sizes that the files state, where the user has given none."""
+        """Report the pixel sizes that the files state, if the user has given none."""
         if self.pixel_size_nm is not None:
             return
         sizes = sorted({section.pixel_size_nm for section in self._sections if section.pixel_size_nm})
         if sizes:
-            told = f"{sizes[0]:g}" if len(sizes) == 1 else f"{sizes[0]:g} to {sizes[-1]:g}"
-            log.warning("%s: its pixels are %s nm wide, as its files say.", self.name, told)
+            widths = f"{sizes[0]:g}" if len(sizes) == 1 else f"{sizes[0]:g} to {sizes[-1]:g}"
+            log.warning("%s: its pixels are %s nm wide, as its files say.", self.name, widths)
         elif unread := next(iter(self._headers.values()))[1].unread():
             log.warning("%s: %s", self.name, unread)
 
@@ -179,12 +179,12 @@ class Folder(Domain):
         return masks
 
     def _check_no_masks(self, images: dict[str, Path]) -> None:
-        """Refuse images of which some, but not all, are named as masks are."""
+        """Refuse folders in which some, but not all, images are named like masks."""
         named = [path.name for stem, path in images.items() if MASK_WORDS & set(re.split(r"[^a-z]+", stem.lower()))]
         if named and len(named) < len(images):
             raise InputError(
                 f"{self.images}: {len(named)} of {len(images)} images are named like masks, such as {named[0]}; move"
-                " them to a folder of their own, or give masks: the same folder, and mask_suffix: what their names have"
+                " them to a separate folder, or give masks: the same folder, and mask_suffix: what their names have"
                 " behind those of their images, such as _mask."
             )
 
@@ -215,18 +215,18 @@ def image_files(folder: Path) -> dict[str, Path]:
 
 
 def _composed(name: str) -> str:
-    """The name in Unicode's composed form, for some systems decompose letters with accents."""
+    """The name in Unicode's composed form, since some systems decompose accented letters."""
     return unicodedata.normalize("NFC", name)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Numbers in a name count as numbers, so that neighbouring sections stay neighbours."""
+    """Sorting key of natural order, so that neighbouring sections stay neighbours."""
     parts = re.split(r"([0-9]+)", _composed(path.name))
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _header(path: Path) -> tuple[int, Geometry]:
-    """Samples of a pixel, and the geometry, of an image; of a broken one, which is refused when it is read, nothing."""
+    """Samples per pixel and geometry of an image; defaults for a broken one, which is refused on reading."""
     try:
         return (image_format(path) or PNG).header(path)
     except Exception:

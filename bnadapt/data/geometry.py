@@ -1,4 +1,4 @@
-"""The geometry of an image: the axes of its array, and the step, the place and the unit of each."""
+"""The geometry of an image: the axes of its array with their step, origin and unit."""
 
 import math
 import re
@@ -63,11 +63,11 @@ class Axis:
     """An axis of an array.
 
     Attributes:
-        name: that the file gives it.
-        step: from one index to the next, in `unit`; None where it is not known.
-        start: place of the centre of index 0, in `unit`.
-        unit: as the file calls it.
-        kind: space, time or channel, where the file says it.
+        name: name in the file.
+        step: distance of two indices, in `unit`; None if unknown.
+        start: position of the centre of index 0, in `unit`.
+        unit: unit as the file names it.
+        kind: space, time or channel, where the file states it.
     """
 
     name: str | None = None
@@ -78,7 +78,7 @@ class Axis:
 
     @property
     def step_nm(self) -> float | None:
-        """The step in nanometres, where its unit is a known length."""
+        """The step in nanometres, if its unit is a known length."""
         factor = nanometres_in(self.unit)
         if factor is None or self.step is None:
             return None
@@ -86,7 +86,7 @@ class Axis:
         return None if is_printed else factor * self.step
 
     def of_step(self, step: float | None, unit: str | None) -> "Axis":
-        """The same axis with another step, by whose ratio the start changes, too."""
+        """The same axis with another step; the start scales with it."""
         start = self.start * step / self.step if step and self.step else self.start
         return replace(self, step=step, start=start, unit=unit)
 
@@ -102,7 +102,7 @@ class Geometry:
     Attributes:
         letters: one for each axis, in their order: Z, Y and X; T for time; C or S for channels; `UNNAMED` where the
             file gives no name; any other for other axes. Empty where no axis has a name.
-        axes: what is known of them, by letter.
+        axes: step, start and unit of the axes, by letter.
     """
 
     letters: str = ""
@@ -113,17 +113,17 @@ class Geometry:
 
     @property
     def voxel(self) -> Voxel:
-        """Its sides in nanometres."""
+        """The sides of a voxel in nanometres."""
         return Voxel(*(self[letter].step_nm for letter in "ZYX"))
 
     @property
     def across(self) -> int | None:
-        """The axis that is neither Y nor X, along which sections follow each other."""
+        """The letter of the axis of the sections, which is neither Y nor X."""
         return next((axis for axis, letter in enumerate(self.letters) if letter not in "YX"), None)
 
     @property
     def is_known(self) -> bool:
-        """Whether there is a step, or a place, to be written."""
+        """Whether any axis has a step or a start."""
         return any(self[letter].step or self[letter].start for letter in self.letters)
 
     def only(self, letters: str) -> "Geometry":
@@ -136,7 +136,7 @@ class Geometry:
         return replace(self, letters=f"{section}YX")
 
     def with_sides(self, pixel_size_nm: float | None = None, spacing_nm: float | None = None) -> "Geometry":
-        """The same with other sides, where they are given."""
+        """The same geometry with the sides that are given."""
         given = {"Z": spacing_nm, "Y": pixel_size_nm, "X": pixel_size_nm}
         changed = {
             letter: self[letter].of_step(side, "nanometer")
@@ -165,7 +165,7 @@ class Geometry:
         return tuple({"Y": rows, "X": columns}.get(letter, count) for letter in self.letters)
 
     def unread(self) -> str | None:
-        """What is stated of the pixels that is no size by which images can be resampled, as the end of a sentence."""
+        """End of a message about a stated pixel size that cannot be used for resampling."""
         y, x = self["Y"], self["X"]
         if not y.step or not x.step or self.voxel.pixel_size_nm:
             return None
@@ -207,7 +207,7 @@ def letter_of(name: str | None, kind: str | None = None) -> str:
 
 
 def nanometres_in(unit: str | None) -> float | None:
-    """How many nanometres a unit of length has, by its symbol or its name in English; None if it is not known."""
+    """Nanometres per unit of length, by its symbol or its name in English; None if unknown."""
     unit = (unit or "").strip()
     if unit in SYMBOLS:
         return SYMBOLS[unit]
@@ -216,7 +216,7 @@ def nanometres_in(unit: str | None) -> float | None:
 
 
 def length(value: Any) -> float | None:
-    """A length that a file states; None if it is none."""
+    """A stated length as a float; None if it is not a positive finite number."""
     try:
         value = float(value)
     except (TypeError, ValueError):

@@ -1,7 +1,7 @@
-"""Image shifts: named transformations of growing severity, as data sets differ from each other.
+"""Image shifts: named transformations of increasing severity that mimic differences between data sets.
 
-A shift maps an image (H, W, C) float32 in 0..1, and its mask, to others; severity 0 changes nothing. Where
-albumentations has the transformation, it does it.
+A shift maps an image (H, W, C) float32 in 0..1, and its mask, to others; severity 0 changes nothing. albumentations
+does those that it has.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,10 @@ class Shift:
 
     Attributes:
         transform: image, mask or None, severity and seed -> image and mask.
-        unit: what severity measures.
-        severities: five, growing, from slight to strong.
+        unit: unit of the severity.
+        severities: five increasing severities, from slight to strong.
         needs_colour: whether it takes three channels.
-        averages_sections: whether, before the transformation, a section is averaged with as many neighbours on either
-            side as the severity says.
+        averages_sections: whether a section is first averaged with its neighbours, `severity` of them on either side.
     """
 
     transform: Transformation
@@ -36,7 +35,7 @@ class Shift:
 
 
 def _by_albumentations(make: Callable[[Any, float], Any]) -> Transformation:
-    """A transformation by albumentations that `make` gives for its module and a severity."""
+    """A transformation by albumentations, built by `make` from the module and a severity."""
 
     def transformation(
         image: np.ndarray, mask: np.ndarray | None, severity: float, seed: int
@@ -54,7 +53,7 @@ def _by_albumentations(make: Callable[[Any, float], Any]) -> Transformation:
 
 
 def _of_image(transform: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]) -> Transformation:
-    """A transformation that leaves the mask alone."""
+    """A transformation that leaves the mask unchanged."""
     return lambda image, mask, severity, seed: (transform(image, severity, np.random.default_rng(seed)), mask)
 
 
@@ -67,9 +66,9 @@ def _smoothed(field: np.ndarray, sigmas: tuple[float, float]) -> np.ndarray:
 
 
 def charging(image: np.ndarray, severity: float, generator: np.random.Generator) -> np.ndarray:
-    """Bright patches with streaks along the scan direction, as where an insulating sample charges up.
+    """Bright patches with streaks along the scan direction, as in charging of an insulating sample.
 
-    Severity is the brightness that the brightest place gains.
+    Severity is the greatest gain in brightness.
     """
     height, width = image.shape[:2]
     patches = _smoothed(generator.standard_normal((height, width)), (height / 12, height / 12))
@@ -80,7 +79,7 @@ def charging(image: np.ndarray, severity: float, generator: np.random.Generator)
 
 
 def curtaining(image: np.ndarray, severity: float, generator: np.random.Generator) -> np.ndarray:
-    """Vertical stripes, as an ion beam leaves them behind hard parts; severity is their standard deviation."""
+    """Vertical stripes, as in ion-beam curtaining; severity is their standard deviation."""
     height, width = image.shape[:2]
     stripes = _smoothed(generator.standard_normal((height, width)), (height / 4, 0.7))
     return image + severity * (stripes / stripes.std())[..., np.newaxis]
@@ -95,14 +94,14 @@ def illumination(image: np.ndarray, severity: float, generator: np.random.Genera
 
 
 def contrast(image: np.ndarray, severity: float, generator: np.random.Generator) -> np.ndarray:
-    """Differences from the image's mean, reduced by a share of `severity`."""
+    """Lower contrast: differences from the image's mean, reduced by a fraction `severity`."""
     return image.mean() + (1 - severity) * (image - image.mean())
 
 
 def poisson(image: np.ndarray, severity: float, generator: np.random.Generator) -> np.ndarray:
-    """Counting noise at 1 / severity^2 electrons per pixel of full brightness.
+    """Poisson noise at 1 / severity^2 electrons per pixel of full brightness.
 
-    Its standard deviation there is `severity`.
+    The standard deviation at full brightness is `severity`.
     """
     electrons = severity**-2
     return generator.poisson(image * electrons) / electrons
@@ -111,7 +110,7 @@ def poisson(image: np.ndarray, severity: float, generator: np.random.Generator) 
 def crop(
     image: np.ndarray, mask: np.ndarray | None, severity: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The middle, without a share `severity` of either side, enlarged to the old size."""
+    """The centre of the image, with sides shorter by a fraction `severity`, enlarged to the original size."""
     return _scaled(image, mask, 1 / (1 - severity))
 
 
@@ -210,12 +209,12 @@ def shifted(
     Args:
         image: (H, W) or (H, W, C) float32; clipped to 0..1 before and after, as a camera does.
         mask: (H, W) class indices, or None.
-        name: of the shift, see `SHIFTS`.
-        severity: 0 changes nothing.
-        seed: of what is random in it.
+        name: name of the shift, see `SHIFTS`.
+        severity: strength of the shift; 0 changes nothing.
+        seed: seed of its randomness.
 
     Raises:
-        InputError: there is no such shift, or it needs another number of channels.
+        InputError: the shift does not exist, or needs another number of channels.
     """
     shift = named_shift(name)
     if shift.needs_colour and image.shape[2:] != (3,):
@@ -232,7 +231,7 @@ def named_shift(name: str) -> Shift:
     """The shift of that name.
 
     Raises:
-        InputError: there is none.
+        InputError: the shift does not exist.
     """
     if name not in SHIFTS:
         raise InputError(f"there is no shift {name!r}; take one of {', '.join(SHIFTS)}.")

@@ -1,4 +1,4 @@
-"""What is done to images of a target alone, so that they resemble the source."""
+"""Changes of a target's images that make them resemble the source."""
 
 import math
 from collections.abc import Callable
@@ -18,15 +18,15 @@ Forward = Callable[[Tensor], Any]
 
 @dataclass(frozen=True)
 class InputChange:
-    """Images with bright and dark exchanged, or enlarged.
+    """Inversion and magnification of images.
 
     Args:
-        inverted_about: sum of an intensity and of its inverted one, after scaling: 0 for z-scores, 1 for intensities
+        inverted_about: sum of an intensity and its inverse, after scaling: 0 for z-scores, 1 for intensities
             from 0 to 1. By default images are not inverted.
-        zoom: factor by which they are enlarged; predictions are brought back to their size.
+        zoom: magnification; predictions are resampled to the original size.
 
     Raises:
-        InputError: the factor is not above 0.
+        InputError: the zoom is not above 0.
     """
 
     inverted_about: float | None = None
@@ -50,7 +50,7 @@ class InputChange:
         return (lambda images: self._run(forward, images)) if self else forward
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """The settings as plain values."""
         return asdict(self)
 
     def _run(self, forward: Forward, images: Tensor) -> Tensor:
@@ -62,6 +62,6 @@ class InputChange:
         return interpolate(forward(resized), size, mode="bilinear")
 
     def _zoomed(self, side: int) -> int:
-        """Divisible by the power of two, up to 32, that the side is divisible by, for networks that halve it."""
+        """The zoomed side, rounded to a multiple of the power of two, up to 32, that divides `side`."""
         step = math.gcd(side, POOLED)
         return max(1, round(self.zoom * side / step)) * step

@@ -1,4 +1,4 @@
-"""Scale the intensities of an image before a network sees it, by a named choice."""
+"""Named scalings of the intensities of a network's input."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,11 +18,11 @@ ALIKE = 0.25  # of a range's width, by which both its ends may differ from anoth
 
 @dataclass(frozen=True)
 class IntensityRange:
-    """What intensities a domain occupies, in units of its data type's range.
+    """The range of intensities of a domain, in units of its data type's range.
 
     Attributes:
-        low: by channel, the 0.5th percentile of pixels of many tiles.
-        high: by channel, the 99.5th.
+        low: 0.5th percentile of the pixels of many tiles, by channel.
+        high: 99.5th percentile, by channel.
     """
 
     low: Sequence[float]
@@ -39,15 +39,15 @@ class IntensityRange:
         return cls(low.tolist(), high.tolist())
 
     def state_dict(self) -> dict[str, list[float]]:
-        """In plain types."""
+        """The range as plain types."""
         return asdict(self)
 
     def like(self, other: "IntensityRange") -> bool:
-        """Whether images of this range may have been those of the other: in number, and in both ends."""
+        """Whether both ranges have equally many channels and similar ends."""
         if len(self.low) != len(other.low):
             return False
-        own, others = (np.stack([each.low, each.high]) for each in (self, other))
-        return bool((np.abs(own - others) <= ALIKE * (others[1] - others[0])).all())
+        these, others = (np.stack([each.low, each.high]) for each in (self, other))
+        return bool((np.abs(these - others) <= ALIKE * (others[1] - others[0])).all())
 
     def __str__(self) -> str:
         ends = (f"{low:.4g} to {high:.4g}" for low, high in zip(self.low, self.high, strict=True))
@@ -62,7 +62,7 @@ def by_data_type(image: np.ndarray) -> np.ndarray:
 
 
 def by_data_set(image: np.ndarray, occupied: IntensityRange) -> np.ndarray:
-    """The range of the data set to -1 and 1, by the same numbers in every image; not clipped. (C, H, W) -> float32."""
+    """Map the range of the data set to -1 and 1, equally in every image, unclipped. (C, H, W) -> float32."""
     if len(image) != len(occupied.low):
         raise InputError(f"an image has {len(image)} channels, the others {len(occupied.low)}; convert it.")
     low, high = (np.asarray(ends)[:, None, None] for ends in (occupied.low, occupied.high))
@@ -70,7 +70,7 @@ def by_data_set(image: np.ndarray, occupied: IntensityRange) -> np.ndarray:
 
 
 def by_zscore(image: np.ndarray) -> np.ndarray:
-    """Mean 0 and standard deviation 1 of every channel of this image. (C, H, W) -> float32."""
+    """Scale every channel of the image to mean 0 and standard deviation 1. (C, H, W) -> float32."""
     wide = image / _largest(image)
     is_flat = wide.max((1, 2), keepdims=True) == wide.min((1, 2), keepdims=True)
     wide -= np.where(is_flat, wide[:, :1, :1], wide.mean((1, 2), keepdims=True))
@@ -78,7 +78,7 @@ def by_zscore(image: np.ndarray) -> np.ndarray:
 
 
 def by_percentiles(image: np.ndarray) -> np.ndarray:
-    """The 0.5 and 99.5 percentile of every channel to 0 and 1, clipped. (C, H, W) -> float32."""
+    """Map the 0.5 and 99.5 percentile of every channel to 0 and 1, clipped. (C, H, W) -> float32."""
     low, high = (end[:, None, None] for end in percentiles(image.reshape(len(image), -1)))
     return np.clip(_share(image, low, high, np.finfo(np.float64).tiny), 0, 1).astype(np.float32)
 
@@ -90,13 +90,13 @@ def percentiles(pixels: np.ndarray) -> np.ndarray:
 
 
 def _share(image: np.ndarray, low: np.ndarray, high: np.ndarray, least: float) -> np.ndarray:
-    """How far pixels lie from the low end to the high one, in float64, whatever their magnitude.
+    """Relative position of pixels between the ends of a range, in float64, robust to extreme magnitudes.
 
     Args:
         image: (C, H, W).
         low: (C, 1, 1).
         high: (C, 1, 1).
-        least: the width of ranges that have none, where 1 is the larger of the magnitudes of their ends.
+        least: least width of a range, relative to the larger magnitude of its ends.
     """
     unit = _largest(np.concatenate([low, high], axis=2))
     width = np.where(high > low, high / unit - low / unit, least)
@@ -105,7 +105,7 @@ def _share(image: np.ndarray, low: np.ndarray, high: np.ndarray, least: float) -
 
 
 def _largest(pixels: np.ndarray) -> np.ndarray:
-    """The largest magnitude of every channel, and 1 where all are 0, in float64: quotients by it can be squared."""
+    """The largest magnitude of every channel, 1 if all are 0, in float64: quotients by it can be squared."""
     axes = tuple(range(1, pixels.ndim))
     largest = np.maximum(pixels.max(axes, keepdims=True), -pixels.min(axes, keepdims=True)).astype(np.float64)
     return np.where(largest > 0, largest, 1)
@@ -129,13 +129,13 @@ def by_histogram(image: np.ndarray, reference: Sequence[Sequence[float]]) -> np.
 
 
 def reference_quantiles(images: Sequence[np.ndarray]) -> list[list[float]]:
-    """Quantiles of all pixels of the source, data-type scaled: what `histogram` matches to.
+    """Quantiles of all pixels of the source, data-type scaled: the reference of `histogram`.
 
     Args:
-        images: (C, H, W) each, in the files' type.
+        images: images (C, H, W), in the files' type.
 
     Returns:
-        For every channel 1,024 quantiles, ascending.
+        1,024 ascending quantiles for every channel.
     """
     pixels = np.concatenate([by_data_type(image).reshape(len(image), -1) for image in images], axis=1)
     return np.quantile(pixels, np.linspace(0, 1, REFERENCE_QUANTILES), axis=1).T.tolist()

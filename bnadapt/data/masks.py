@@ -1,4 +1,4 @@
-"""Mask files to class indices."""
+"""Class indices of masks."""
 
 from collections.abc import Sequence
 
@@ -16,14 +16,14 @@ def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context:
         mask: (H, W); values 0 to K - 1. With two classes a mask of 0 and 255 alone, or of 0 and its type's
             greatest value, means background and foreground.
         num_classes: K.
-        ignored: value of pixels without a label, if there are such.
-        context: file (and section) that messages name.
+        ignored: value of pixels without a label, if there are any.
+        context: file (and section) named in messages.
 
     Returns:
         (H, W) uint8, 255 where ignored.
 
     Raises:
-        InputError: another shape, or values that mean no class.
+        InputError: the mask is not (H, W), or has values outside the classes.
 
     Examples:
         >>> as_classes(np.array([[0, 255], [255, 0]]), 2, None, "mask.png")
@@ -42,7 +42,7 @@ def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context:
         return np.where(labelled, mask > 0, IGNORED).astype(np.uint8)
     if surplus := sorted(values - set(range(num_classes))):
         raise InputError(
-            f"{context}: mask value {surplus[0]} is no class; with {num_classes} classes values go from 0 to"
+            f"{context}: mask value {surplus[0]} is not a class; with {num_classes} classes values go from 0 to"
             f" {num_classes - 1}{' (or 0 and 255 alone)' if num_classes == 2 else ''}. Relabel the mask, name more"
             f" classes, or set `ignored` to {surplus[0]} if such pixels have no label."
         )
@@ -50,18 +50,18 @@ def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context:
 
 
 def from_colours(mask: np.ndarray, colours: Sequence[Sequence[int]], context: str) -> np.ndarray:
-    """Class indices of a mask that shows every class in a colour of its own.
+    """Class indices of a mask that shows every class in a different colour.
 
     Args:
         mask: (H, W, C), or (H, W) where all its colours are greys.
-        colours: of classes 0, 1, ..., C values each.
-        context: file that messages name.
+        colours: colours of the classes 0, 1, ..., C values each.
+        context: file named in messages.
 
     Returns:
         (H, W) uint8.
 
     Raises:
-        InputError: a pixel has a colour that is not among them.
+        InputError: a pixel has a colour that is not listed.
     """
     shown = mask if mask.ndim == 3 else np.repeat(mask[..., np.newaxis], len(colours[0]), axis=2)
     if any(len(colour) != shown.shape[2] for colour in colours):
@@ -70,12 +70,12 @@ def from_colours(mask: np.ndarray, colours: Sequence[Sequence[int]], context: st
     if not is_of.any(axis=0).all():
         strange = shown[~is_of.any(axis=0)][0].tolist()
         raise InputError(
-            f"{context}: has pixels of the colour {strange}, which is none of `colours`; add the class that it means,"
+            f"{context}: has pixels of the colour {strange}, which is not one of `colours`; add its class,"
             " or save the mask without blended edges."
         )
     return is_of.argmax(axis=0).astype(np.uint8)
 
 
 def as_stored(classes: np.ndarray, num_classes: int) -> np.ndarray:
-    """Class indices as they stand in a file that people open: 0 and 255 for two classes."""
+    """Class indices as stored in output files: 0 and 255 for two classes."""
     return classes.astype(np.uint8) * (255 if num_classes == 2 else 1)

@@ -9,11 +9,11 @@ ACROSS: dict[str, int] = {"xy": 0, "xz": 1, "yz": 2}
 Item = TypeVar("Item")
 
 
-def seen_in(plane: Plane, of_axes: Sequence[Item]) -> list[Item]:
-    """What belongs to the axes (Z, Y, X) of a volume, in the order (sections, rows, columns) of a plane.
+def in_plane(plane: Plane, of_axes: Sequence[Item]) -> list[Item]:
+    """Items of the axes (Z, Y, X) of a volume, reordered to the (sections, rows, columns) of a plane.
 
     Examples:
-        >>> seen_in("xz", ["Z", "Y", "X"])
+        >>> in_plane("xz", ["Z", "Y", "X"])
         ['Y', 'Z', 'X']
     """
     rest = list(of_axes)

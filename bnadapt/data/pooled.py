@@ -1,4 +1,4 @@
-"""Several domains as one, such as a network's several sources."""
+"""Several domains as one, such as the sources of a network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,17 +10,17 @@ from bnadapt.errors import InputError
 
 
 class Pooled(Domain):
-    """Several labelled domains as one; each keeps its own blocks, pixel size and scaling of intensities.
+    """Several labelled domains as one; each keeps its blocks, pixel size and scaling of intensities.
 
-    Sections of all domains alternate, so that where some are drawn, each domain has its part; training draws crops in
-    equal parts, or by weight.
+    Sections of all domains alternate, so that each domain has its share of a subset; training draws crops in equal
+    shares, or by weight.
 
     Args:
-        domains: by name, at least two, of equally many classes.
-        weights: part of the crops by the domain's name; equal by default.
+        domains: at least two domains by name, with equally many classes.
+        weights: share of the crops by the domain's name; equal by default.
 
     Raises:
-        InputError: there are fewer than two, their classes differ in number, or the weights do not fit them.
+        InputError: there are fewer than two domains, their classes differ in number, or the weights do not fit.
     """
 
     def __init__(self, domains: Mapping[str, Domain], weights: Mapping[str, float] | None = None) -> None:
@@ -44,43 +44,43 @@ class Pooled(Domain):
 
     @property
     def name(self) -> str:
-        """All names."""
+        """The names of all domains."""
         return " + ".join(self.domains)
 
     def labelled(self) -> list[Section]:
-        """Those of all domains."""
+        """The labelled sections of all domains."""
         return self._alternating({name: domain.labelled() for name, domain in self.domains.items()})
 
     def unlabelled(self) -> list[Section]:
-        """Those of all domains."""
+        """The unlabelled sections of all domains."""
         return self._alternating({name: domain.unlabelled() for name, domain in self.domains.items()})
 
     def block(self, which: str) -> list[Section]:
-        """That block of every domain."""
+        """The same block of every domain."""
         return self._alternating({name: domain.block(which) for name, domain in self.domains.items()})
 
     def adaptation(self) -> list[Section]:
-        """What adaptation may read of every domain."""
+        """The sections of every domain that adaptation may read."""
         return self._alternating({name: domain.adaptation() for name, domain in self.domains.items()})
 
     def files(self) -> list[Path]:
-        """Those of all domains."""
+        """The files of all domains."""
         return [path for domain in self.domains.values() for path in domain.files()]
 
     def reads(self, path: Path) -> bool:
-        """Whether one of the domains reads it."""
+        """Whether one of the domains reads the path."""
         return any(domain.reads(path) for domain in self.domains.values())
 
     def _alternating(self, sections: Mapping[str, Sequence[Section]]) -> list[Section]:
-        named = ([replace(each, domain=name) for each in own] for name, own in sections.items())
+        named = ([replace(each, domain=name) for each in each_domain] for name, each_domain in sections.items())
         return [each for each in chain.from_iterable(zip_longest(*named)) if each is not None]
 
 
 def pooled(sources: Mapping[str, Domain] | Sequence[Domain], weights: Mapping[str, float] | None) -> Pooled:
-    """Sources as one domain; those of a list have their own names.
+    """Combine sources into one domain; those of a list go by the names of the domains.
 
     Raises:
-        InputError: two have the same name, or see `Pooled`.
+        InputError: two sources have the same name, or see `Pooled`.
     """
     if isinstance(sources, Mapping):
         return Pooled(sources, weights)

@@ -1,4 +1,4 @@
-"""From a section of a domain to the array that a network sees."""
+"""From a section of a domain to the input of a network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ class PreparedSection:
     """A section in memory: checked, resampled, scaled.
 
     Attributes:
-        name: of the section.
+        name: name of the section.
         image: (C, H, W) float32.
         mask: (H, W) uint8 class indices, or None.
         original_size: height and width in the file.
-        dtype: of the file.
-        is_blank: whether there is nothing to see: every pixel is the same, or none is a number.
+        dtype: type of the file's pixels.
+        is_blank: whether every pixel is the same, or none is finite.
         domain: name of its domain where several are pooled.
     """
 
@@ -40,7 +40,7 @@ class PreparedSection:
         return self.image.shape[1:]
 
     def without_pixels(self) -> "PreparedSection":
-        """The same with a single pixel, to compare others with."""
+        """The same section with a single pixel, to compare others with."""
         return replace(self, image=self.image[:, :1, :1].copy(), mask=None)
 
 
@@ -50,12 +50,11 @@ def prepare(
     """Read a section, check it, resample it to a pixel size and scale its intensities.
 
     Args:
-        section: what to read.
+        section: section to read.
         context: name of its domain, for messages.
-        pixel_size_nm: to resample to; None leaves the pixels as they are, as does a section
-            whose own pixel size is not known.
+        pixel_size_nm: pixel size to resample to; sections are not resampled if this or their own is unknown.
         scale: (C, H, W) data-type scaled -> (C, H, W) float32.
-        zoom: by which it is enlarged beyond that.
+        zoom: further magnification.
 
     Raises:
         InputError: the image cannot be used, or the mask does not fit it.
@@ -87,7 +86,7 @@ def read_channels(section: Section, context: str) -> np.ndarray:
     """The image of a section as (C, H, W) in the file's type.
 
     Raises:
-        InputError: there are no pixels, or some, but not all, that are no finite numbers.
+        InputError: there are no pixels, or some, but not all, are not finite.
     """
     image = section.read_image()
     image = image[np.newaxis] if image.ndim == 2 else np.moveaxis(image, 2, 0)
@@ -101,15 +100,15 @@ def read_channels(section: Section, context: str) -> np.ndarray:
 
 
 def is_blank(image: np.ndarray) -> bool:
-    """Whether every pixel of every channel is the same, or no finite number."""
+    """Whether every channel is constant or not finite."""
     return not image.size or not np.isfinite(image.flat[0]) or bool((image == image[:, :1, :1]).all())
 
 
 def check_channels(section: PreparedSection, first: PreparedSection, context: str) -> None:
-    """Refuse sections of one domain that differ in their number of channels, blank ones apart.
+    """Refuse sections of one domain with different numbers of channels, blank ones excepted.
 
     Raises:
-        InputError: they do.
+        InputError: the numbers differ.
     """
     if len(section.image) != len(first.image) and not (section.is_blank or first.is_blank):
         raise InputError(
@@ -119,11 +118,11 @@ def check_channels(section: PreparedSection, first: PreparedSection, context: st
 
 
 def resampled(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Linear resampling of (C, H, W) to another (H, W), smoothed first where it shrinks; flat channels stay flat."""
+    """Linear resampling of (C, H, W) to another (H, W), with anti-aliasing; constant channels stay constant."""
     from skimage.transform import resize
 
-    found = resize(image, (len(image), *size), order=1, anti_aliasing=True, preserve_range=True)
-    return found.clip(image.min((1, 2), keepdims=True), image.max((1, 2), keepdims=True)).astype(image.dtype)
+    resized = resize(image, (len(image), *size), order=1, anti_aliasing=True, preserve_range=True)
+    return resized.clip(image.min((1, 2), keepdims=True), image.max((1, 2), keepdims=True)).astype(image.dtype)
 
 
 def resampled_mask(mask: np.ndarray, size: Sequence[int]) -> np.ndarray:

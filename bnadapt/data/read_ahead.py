@@ -1,4 +1,4 @@
-"""Read the next batch while the network is busy with this one."""
+"""Prefetch the next batch while the network processes this one."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ END = object()
 
 
 class ReadingAhead(DataLoader):
-    """A DataLoader that reads in a thread of its own; its arguments are those of torch's."""
+    """A DataLoader that reads in a background thread; arguments as in torch."""
 
     def __iter__(self) -> Iterator[Any]:
         batches = iter(super().__iter__())

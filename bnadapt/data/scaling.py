@@ -32,15 +32,15 @@ PADDING = 0.05  # share of pixels with the least or greatest value from which on
 class Scalings:
     """The scaling of intensities of every domain.
 
-    With `dataset` a domain is scaled by the range that its images occupy together, by the same numbers whatever tile
-    or section it is. They are estimated once, on sections drawn at random, and stored; stored numbers hold for later
-    images that occupy about the same range. So a picture is segmented alike however its numbers are stored.
+    With `dataset` all tiles and sections of a domain are scaled by the common range of its images. The range is
+    estimated once, on randomly drawn sections, and stored; it also applies to later images of a similar range. So
+    segmentations do not depend on the number format of an image.
 
     Args:
-        name: of the scaling.
-        pixel_size_nm: that images are resampled to before.
-        source: which `histogram` matches to.
-        restored: what `state_dict` gave in an earlier run.
+        name: name of the scaling.
+        pixel_size_nm: pixel size to which images are resampled first.
+        source: reference domain of `histogram`.
+        restored: `state_dict` of an earlier run.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Scalings:
         self.ranges: dict[str, IntensityRange] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain types: the ranges of the domains that were scaled, and what `histogram` matches to."""
+        """The ranges of the scaled domains and the reference of `histogram`, as plain types."""
         ranges = {key: each for key, each in self._restored_ranges.items() if key not in self.ranges} | self.ranges
         return {
             "reference": self.reference if self.name == "histogram" else None,
@@ -61,14 +61,14 @@ class Scalings:
         }
 
     def of(self, key: str, domain: Domain) -> Scaling:
-        """What maps images (C, H, W) of a domain, data-type scaled, to float32.
+        """The function from images (C, H, W) of a domain, data-type scaled, to float32.
 
         Args:
             key: `source`, `target`, or the name of a test set.
-            domain: which.
+            domain: the domain to scale.
 
         Raises:
-            InputError: nothing can be seen in any of its images.
+            InputError: all its images are blank.
         """
         if self.name in ("dataset", "dtype") and key not in self.ranges:
             self.ranges[key] = self._range(key, domain)
@@ -94,30 +94,30 @@ class Scalings:
         return {key: IntensityRange(**ends) for key, ends in self.restored.get("ranges", {}).items()}
 
     def _range(self, key: str, domain: Domain) -> IntensityRange:
-        """The range of a domain; the stored one where its images fit that."""
-        own = self._estimated(domain)
+        """The range of a domain: the stored one if its images fit it."""
+        estimate = self._estimated(domain)
         stored = self._restored_ranges.get(key)
         if self.name == "dataset":
-            if stored is None or own.like(stored):
-                return stored or own
+            if stored is None or estimate.like(stored):
+                return stored or estimate
             log.warning(
                 "%s: occupies %s of its data type's range, the images that the network was trained on or adapted to"
                 " %s; it is scaled by its own range.",
                 domain.name,
-                own,
+                estimate,
                 stored,
             )
-        elif (trained := self._restored_ranges.get("source")) is not None and not own.like(trained):
+        elif (trained := self._restored_ranges.get("source")) is not None and not estimate.like(trained):
             log.warning(
                 "%s: occupies %s of its data type's range, the images that the network was trained on %s, and with the"
                 " scaling `dtype` the network sees this difference. Where it comes from how the images are stored, take"
                 " a network that was trained with --data.intensity zscore or dataset, or store them as those of the"
                 " source.",
                 domain.name,
-                own,
+                estimate,
                 trained,
             )
-        return own
+        return estimate
 
     def _estimated(self, domain: Domain) -> IntensityRange:
         """The range of pixels drawn from a domain's sections."""
@@ -160,11 +160,11 @@ def _unchanged(image: np.ndarray) -> np.ndarray:
 
 
 def _drawn_pixels(section: PreparedSection, generator: np.random.Generator) -> np.ndarray:
-    """Pixels (C, n) of a section at random; without what looks like padding of the image."""
+    """Random pixels (C, n) of a section, without apparent padding."""
     pixels = by_data_type(section.image).reshape(len(section.image), -1)
     padding = np.zeros(pixels.shape[1], bool)
     for end in (pixels.min(1, keepdims=True), pixels.max(1, keepdims=True)):
         at_end = (pixels == end).all(0)
         padding |= at_end if at_end.mean() > PADDING else False
-    seen = pixels[:, ~padding] if not padding.all() else pixels
-    return seen[:, generator.integers(seen.shape[1], size=PIXELS)]
+    visible = pixels[:, ~padding] if not padding.all() else pixels
+    return visible[:, generator.integers(visible.shape[1], size=PIXELS)]

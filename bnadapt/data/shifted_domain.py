@@ -23,20 +23,20 @@ class Shifted(Domain):
     shift that averages sections takes neighbours wherever they lie, also between the blocks.
 
     Args:
-        domain: the images as they are.
+        domain: domain of the original images.
         shift: name of the shift, see `bnadapt.data.image_shifts.SHIFTS`.
-        severity: how strong, in the shift's own unit; 0 is no shift.
-        seed: of what is random in it; every image has its own part of it.
+        severity: strength, in the unit of the shift; 0 changes nothing.
+        seed: seed of its randomness, which differs between images.
 
     Raises:
-        InputError: there is no such shift, or the severity is below 0.
+        InputError: the shift does not exist, or the severity is below 0.
     """
 
     def __init__(self, domain: Domain, shift: str, severity: float, seed: int = 0) -> None:
         super().__init__(domain.split, domain.gap)
         self.shift = named_shift(shift)
         if severity < 0:
-            raise InputError(f"severity is {severity}; give 0, which is no shift, or more.")
+            raise InputError(f"severity is {severity}; give 0, which changes nothing, or more.")
         self.domain = domain
         self.shift_name = shift
         self.severity = severity
@@ -45,22 +45,22 @@ class Shifted(Domain):
 
     @property
     def name(self) -> str:
-        """The domain's, with shift and severity."""
+        """The domain's name, with shift and severity."""
         return f"{self.domain.name}, {self.shift_name} {self.severity:g}"
 
     def labelled(self) -> list[Section]:
-        """The domain's, shifted."""
+        """The domain's labelled sections, shifted."""
         return self._shifted(self.domain.labelled())
 
     def unlabelled(self) -> list[Section]:
-        """The domain's, shifted."""
+        """The domain's unlabelled sections, shifted."""
         return self._shifted(self.domain.unlabelled())
 
     def block(self, which: str) -> list[Section]:
-        """The domain's, shifted.
+        """The domain's block, shifted.
 
         Raises:
-            InputError: images of the train block would show sections of the test block, or the other way round.
+            InputError: averaging would mix sections of the train and test blocks.
         """
         sections = super().block(which)
         if self.reach and self.split[0] > 0 and self.split[2] > 0:
@@ -68,20 +68,20 @@ class Shifted(Domain):
         return sections
 
     def reads(self, path: Path) -> bool:
-        """Whether the domain does."""
+        """Whether the domain reads the path."""
         return self.domain.reads(path)
 
     def files(self) -> list[Path]:
-        """Those of the domain."""
+        """The files of the domain."""
         return self.domain.files()
 
     def writer(self, folder: Path) -> SectionWriter:
-        """That of the domain."""
+        """The writer of the domain."""
         return self.domain.writer(folder)
 
     @property
     def reach(self) -> int:
-        """Neighbours on either side that a section is averaged with."""
+        """Number of neighbours on either side in the average of sections."""
         return int(self.severity) if self.shift.averages_sections else 0
 
     def _check_apart(self) -> None:
@@ -109,7 +109,7 @@ class Shifted(Domain):
     def _shift(
         self, read: Callable[[int], np.ndarray], count: int, index: int, mask: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """A section and its mask under the shift; the image comes out the same with and without a mask."""
+        """A section and its mask under the shift; the image does not depend on the mask."""
         near = range(max(0, index - self.reach), min(count, index + self.reach + 1))
         image = sum(read(each) for each in near) / len(near)
         return shifted(image, mask, self.shift_name, self.severity, self.seed * 100_003 + index)

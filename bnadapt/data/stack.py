@@ -23,33 +23,33 @@ MOST_UNEQUAL = 1.25  # ratio of the sides of a voxel, up to which it is seen in 
 class Stack(Domain):
     """The sections of a stack, and those of a stack of masks.
 
-    Sections lie along the axis that the file names Z, or T for times; where it names none, along the first one. Axes of
-    length one count for nothing, so that OME-Zarr of one time and channel, (1, 1, Z, Y, X), is a stack too.
+    Sections lie along the axis that the file names Z, or T for times; without names, along the first one. Axes of
+    length one are ignored, so that OME-Zarr with one time and channel, (1, 1, Z, Y, X), is a stack too.
 
     Args:
         images: multi-page TIFF, HDF5, Imaris, .npy or .mrc file, folder or zip file of a Zarr store; (sections, H, W)
             or (sections, H, W, C).
-        masks: the same for the masks, (sections, H, W); none means that nothing is labelled. May be
+        masks: the same for the masks, (sections, H, W); without them nothing is labelled. May be
             the same file under another key.
         images_key: path of the images inside an HDF5 file or Zarr group, or number of a series of a TIFF file, from 0;
             of OME-Zarr the full resolution by default.
         masks_key: the same for the masks, inside theirs.
         pixel_size_nm: side of a pixel in nanometres; by default what the file of the images states (OME-Zarr, OME-TIFF,
-            ImageJ, Imaris, MRC, `element_size_um` in HDF5). Of OME-Zarr that states the pixel size of each of its
-            resolution levels, the level is read whose own is nearest, and that is the pixel size; where none is within
-            a factor of the square root of 2, or where `images_key` names a level, the given number holds.
-        index: one index of an axis that is read of it alone, by the axis's letter (T time, C channel, Z, or what the
-            file calls it) or its number from 0, such as {T: 3, C: 0}; also of the masks' axis of that name.
-        plane: in which sections are cut out of the volume: xy as they were taken, or xz or yz, whose sections follow
-            each other along y or x, of volumes whose voxels have equal sides.
-        classes: what the mask values 0, 1, ... mean. Two classes may also be stored as 0 and 255.
-        ignored: mask value of pixels without a label, such as 255; by default there are none.
+            ImageJ, Imaris, MRC, `element_size_um` in HDF5). If OME-Zarr states the pixel size of its resolution
+            levels, the level with the nearest one is read, and its pixel size is used; if none is within a factor of
+            the square root of 2, or if `images_key` names a level, the given number is used.
+        index: single index to read along an axis, by the axis's letter (T time, C channel, Z, or the file's name for
+            it) or its number from 0, such as {T: 3, C: 0}; also applies to the masks' axis of that name.
+        plane: plane of the sections: xy as they were taken, or xz or yz, whose sections follow each other along y or
+            x, for volumes with isotropic voxels.
+        classes: names of the mask values 0, 1, .... Two classes may also be stored as 0 and 255.
+        ignored: mask value of pixels without a label, such as 255; by default every pixel has one.
         split: parts of the sections for training, validation and test.
         gap: sections left out between two blocks, because neighbours correlate.
-        label: what tables and tags call the domain; the file's name by default.
+        label: name of the domain in tables and tags; the file's name by default.
 
     Raises:
-        InputError: a file or key is missing or broken, the stacks differ in shape, or there is no such plane.
+        InputError: a file or key is missing or broken, the stacks differ in shape, or the plane does not exist.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Stack(Domain):
         return self._sections() if self._masks is None else []
 
     def reads(self, path: Path) -> bool:
-        """Whether it is the file, or store, of the images, or in it."""
+        """Whether the path is the file or store of the images, or inside it."""
         return self.path.resolve() in (path.resolve(), *path.resolve().parents)
 
     def files(self) -> list[Path]:
@@ -119,36 +119,36 @@ class Stack(Domain):
         return StackFile(folder, self.path, self.images_key, geometry, self._images.opened.format, self.plane)
 
     def _pixel_size(self, given: float | None) -> float | None:
-        """The given one or that which the file says, with a line where it is not what the user has written."""
+        """The given or stated pixel size; logs a warning where it differs from the user's setting."""
         opened = self._images.opened
-        told = opened.voxel.pixel_size_nm
-        if given is None and told is not None:
-            log.warning("%s: its pixels are %g nm wide, as its file says.", self.name, told)
+        stated = opened.voxel.pixel_size_nm
+        if given is None and stated is not None:
+            log.warning("%s: its pixels are %g nm wide, as its file says.", self.name, stated)
         elif opened.level is not None:
             log.warning(
                 "%s: its resolution level %s is read, whose pixels are %g nm wide, as its file says.",
                 self.name,
                 opened.level,
-                told,
+                stated,
             )
-            return told
-        elif told is not None and opened.levels and self.images_key != opened.key:
+            return stated
+        elif stated is not None and opened.levels and self.images_key != opened.key:
             log.warning(
                 "%s: its pixels are taken as %g nm wide, as given, though its file says %g nm of the full resolution"
                 " and has no level near that.",
                 self.name,
                 given,
-                told,
+                stated,
             )
         elif given is None and (unread := opened.geometry.unread()):
             log.warning("%s: %s", self.name, unread)
-        return given or told
+        return given or stated
 
     def _check_sides(self) -> None:
-        """Refuse planes in which voxels are longer than wide; say so where that is not known."""
-        told = self._images.geometry.voxel
-        spacing, pixel = told.spacing_nm, told.pixel_size_nm or self.pixel_size_nm
-        if not told.is_square:
+        """Refuse planes with unequal voxel sides; warn where the sides are unknown."""
+        voxel = self._images.geometry.voxel
+        spacing, pixel = voxel.spacing_nm, voxel.pixel_size_nm or self.pixel_size_nm
+        if not voxel.is_square:
             raise InputError(
                 f"{self.path}: its pixels are not square, as its file says; the plane {self.plane} is for voxels of"
                 " equal sides, leave out `plane`."

@@ -1,4 +1,4 @@
-"""What a checkpoint says of the images that its network has seen, before it is followed."""
+"""Check the data module's state in a checkpoint before it is used."""
 
 import math
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ from bnadapt.errors import InputError
 
 
 def check_stored_state(state: Mapping[str, Any]) -> None:
-    """Refuse what does not say how images are scaled.
+    """Refuse states that do not define the scaling of images.
 
     Args:
-        state: as `DomainPair.state_dict` gives it.
+        state: state of `DomainPair.state_dict`.
 
     Raises:
-        InputError: a part is missing or none that a `DomainPair` takes.
+        InputError: a part is missing or invalid.
     """
     try:
         name, size = state["intensity"], state["pixel_size_nm"]
         if name not in get_args(IntensityName):
-            raise ValueError(f"there is no scaling {name!r}")
+            raise ValueError(f"unknown scaling {name!r}")
         if size is not None and not 0 < size < math.inf:
             raise ValueError(f"the pixel size is {size}")
         for ends in state.get("ranges", {}).values():
@@ -30,5 +30,5 @@ def check_stored_state(state: Mapping[str, Any]) -> None:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         lacking = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise InputError(
-            f"what the checkpoint says of the scaling of images is damaged ({lacking}); take another copy of it."
+            f"the checkpoint's scaling of images is damaged ({lacking}); use another copy of it."
         ) from error

@@ -14,21 +14,21 @@ CACHED_IMAGES = 64
 
 
 class Synthetic(Domain):
-    """Images made on the fly from a seed: a random mask, and noise whose mean and standard deviation it selects.
+    """Images generated from a seed: a random mask, and noise with the mean and standard deviation of each class.
 
     Args:
         shapes: `blobs` (thresholded smooth noise), `ellipses`, or `cells` (membranes between cells).
         foreground: fraction of foreground pixels, in every image.
-        mean: of foreground and background.
+        mean: mean of foreground and background.
         std: standard deviation of the noise in foreground and background.
         correlation: standard deviation in pixels of the Gaussian that the noise is smoothed with;
             0 leaves it white. The noise keeps its `std`.
         object_size: size of blobs, ellipses and cells in pixels.
         size: side of an image, or height and width, in pixels.
-        images: how many there are.
+        images: number of images.
         seed: image i is a function of seed and i alone.
         split: parts of the images for training, validation and test.
-        label: what tables and tags call the domain.
+        label: name of the domain in tables and tags.
 
     Raises:
         InputError: a fraction outside 0..1, a size below 1 or a negative standard deviation.
@@ -52,7 +52,7 @@ class Synthetic(Domain):
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         _check(
             (0 < foreground < 1, f"foreground is {foreground}; give a fraction between 0 and 1"),
-            (min(std) >= 0, f"std is {list(std)}; give no standard deviation below 0"),
+            (min(std) >= 0, f"std is {list(std)}; give standard deviations of at least 0"),
             (min(*self.size, images) >= 1, f"size is {size}, images is {images}; give at least 1"),
             (object_size > 0 and correlation >= 0, "object_size must be above 0, correlation not below 0"),
         )
@@ -79,7 +79,7 @@ class Synthetic(Domain):
         ]
 
     def unlabelled(self) -> list[Section]:
-        """None."""
+        """An empty list."""
         return []
 
     def image(self, index: int) -> np.ndarray:
@@ -90,7 +90,7 @@ class Synthetic(Domain):
         return (mean + std * noise).astype(np.float32)
 
     def _mask(self, index: int) -> np.ndarray:
-        """Mask number `index`, (H, W) uint8 of 0 and 1, with the foreground fraction asked for."""
+        """Mask number `index`, (H, W) uint8 of 0 and 1, with the requested foreground fraction."""
         height = _relief(self.shapes, self.seed, index, self.size, self.object_size)
         return (height > np.quantile(height, 1 - self.foreground)).astype(np.uint8)
 
@@ -100,36 +100,36 @@ class Synthetic(Domain):
 
 @lru_cache(CACHED_IMAGES)
 def _noise(seed: int, index: int, size: tuple[int, int], correlation: float) -> np.ndarray:
-    """White noise of standard deviation 1, smoothed if it is to be correlated."""
+    """Noise of standard deviation 1, smoothed to its correlation length."""
     noise = np.random.default_rng([seed, index, 1]).standard_normal(size)
     return standardised(smoothed(noise, correlation)) if correlation else noise
 
 
 @lru_cache(CACHED_IMAGES)
 def _relief(shapes: Shapes, seed: int, index: int, size: tuple[int, int], object_size: float) -> np.ndarray:
-    """A height whose upper part is the foreground."""
+    """A height map whose upper part is the foreground."""
     return RELIEFS[shapes](np.random.default_rng([seed, index, 0]), size, object_size)
 
 
 def smoothed(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian smoothing on a torus, so that the border looks like the middle."""
+    """Periodic Gaussian smoothing, so that borders look like the centre."""
     from scipy.ndimage import gaussian_filter
 
     return gaussian_filter(image, sigma, mode="wrap")
 
 
 def standardised(image: np.ndarray) -> np.ndarray:
-    """Mean 0, standard deviation 1."""
+    """The field scaled to mean 0 and standard deviation 1."""
     return (image - image.mean()) / image.std()
 
 
 def blobs(generator: np.random.Generator, size: tuple[int, int], object_size: float) -> np.ndarray:
-    """A smooth random field; its upper part are blobs of about `object_size`."""
+    """A smooth random field, whose upper part is blobs of about `object_size`."""
     return smoothed(generator.standard_normal(size), object_size / 4)
 
 
 def ellipses(generator: np.random.Generator, size: tuple[int, int], object_size: float) -> np.ndarray:
-    """The highest of many elliptic cones at random places; its upper part are ellipses."""
+    """The maximum of elliptic cones at random positions, whose upper part is ellipses."""
     rows, columns = np.ogrid[: size[0], : size[1]]
     height = np.full(size, -np.inf)
     for _ in range(max(4, round(size[0] * size[1] / object_size**2))):
@@ -144,7 +144,7 @@ def ellipses(generator: np.random.Generator, size: tuple[int, int], object_size:
 
 
 def cells(generator: np.random.Generator, size: tuple[int, int], object_size: float) -> np.ndarray:
-    """Nearness to the border between the two nearest of random centres; its upper part are membranes."""
+    """Proximity to the borders of random Voronoi cells, whose upper part is membranes."""
     from scipy.spatial import cKDTree
 
     count = max(4, round(size[0] * size[1] / object_size**2))

@@ -7,7 +7,7 @@ from itertools import pairwise, product
 from bnadapt.batchnorm.tiling import tile_starts
 from bnadapt.errors import InputError
 
-MOST_AT_ONCE = 2**20  # pixels that a network is given to segment, unless a tile has more
+MOST_AT_ONCE = 2**20  # pixels in a batch to segment, unless a single tile has more
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Tile:
 
     Attributes:
         area: rows and columns of the image that the tile covers.
-        own: rows and columns of the image that are its own; the own parts of all tiles cover the
-            image once, and lie as far from the tiles' borders as the overlap allows.
+        own: rows and columns of the image that belong to this tile alone; these parts of all tiles cover the image
+            once, and lie as far from the tiles' borders as the overlap allows.
     """
 
     area: tuple[slice, slice]
@@ -25,13 +25,13 @@ class Tile:
 
     @property
     def pixels(self) -> int:
-        """How many it has."""
+        """Number of pixels."""
         rows, columns = self.area
         return (rows.stop - rows.start) * (columns.stop - columns.start)
 
     @property
     def own_inside(self) -> tuple[slice, slice]:
-        """The own part in the tile's coordinates."""
+        """`own` in the tile's coordinates."""
         return tuple(
             slice(own.start - area.start, own.stop - area.start) for own, area in zip(self.own, self.area, strict=True)
         )
@@ -41,13 +41,13 @@ def tiles_of(size: Sequence[int], tile_size: int, overlap: int, context: str) ->
     """The tiles of an image of `size` = (H, W).
 
     Args:
-        size: of the image in pixels.
+        size: height and width of the image in pixels.
         tile_size: side of a tile.
         overlap: pixels that neighbouring tiles share at least.
-        context: image that messages name.
+        context: image named in messages.
 
     Raises:
-        InputError: the image is smaller than a tile, or the overlap leaves no way forward.
+        InputError: the image is smaller than a tile, or the overlap is not smaller than a tile.
     """
     if min(size) < tile_size:
         raise InputError(
@@ -64,14 +64,14 @@ def tiles_of(size: Sequence[int], tile_size: int, overlap: int, context: str) ->
 
 @dataclass(frozen=True)
 class Blocks:
-    """How images are cut to be segmented: blocks on an even grid, each seen with a margin.
+    """Division of an image for segmentation: blocks on an even grid, each with a margin of context.
 
-    Where the margin is that of the network's receptive field, what is segmented does not depend on the blocks.
+    If the margin is the radius of the network's receptive field, the result does not depend on the blocks.
 
     Attributes:
         size: side of a block in pixels.
-        margin: pixels that are seen on every side of a block, at least, where the image goes on.
-        stride: of which tiles begin at a multiple.
+        margin: least number of pixels of context on every side of a block, up to the border of the image.
+        stride: tiles begin at multiples of this.
     """
 
     size: int
@@ -97,7 +97,7 @@ class Blocks:
 
 
 def tiles_at_once(tile: Tile, batch_size: int) -> int:
-    """How many tiles like one a network is given together to segment, `batch_size` at most."""
+    """Number of tiles of this size that go through a network together, `batch_size` at most."""
     return max(1, min(batch_size, MOST_AT_ONCE // tile.pixels))
 
 
@@ -106,7 +106,7 @@ def _up(length: int, multiple: int) -> int:
 
 
 def _intervals(side: int, tile_size: int, overlap: int) -> list[tuple[slice, slice]]:
-    """Evenly spread intervals of `tile_size` along one side, each with the part that is its own."""
+    """Evenly spread intervals of `tile_size` along one side, each with the part that belongs to it alone."""
     starts = tile_starts(side, tile_size, overlap)
     borders = [(before + tile_size + after) // 2 for before, after in pairwise(starts)]
     borders = [0, *borders, side]

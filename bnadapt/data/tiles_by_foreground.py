@@ -18,17 +18,17 @@ SECTIONS_IN_MEMORY = 4
 class TilesByForeground(Domain):
     """Real images of other class proportions: the labelled tiles of a domain with a share of foreground within bounds.
 
-    Masks choose the tiles; nothing else is done with them, so that whoever adapts to them still sees none. Every tile
-    is a section of its own, and stays in the block of the section that it was cut from.
+    Masks only choose the tiles; adaptation to them still reads no mask. Every tile is a separate section and stays in
+    the block of the section that it was cut from.
 
     Args:
         domain: whose labelled sections are cut into tiles, without overlap.
-        tile_size: side of a tile, in the domain's own pixels.
+        tile_size: side of a tile, in pixels of the domain's files.
         foreground: least and greatest share of class 1 among the labelled pixels of a tile.
         label: what tables and tags call the domain.
 
     Raises:
-        InputError: the bounds are no shares; when it is read, if no tile of a block lies within them.
+        InputError: the bounds are not shares; on reading, if no tile of a block lies within them.
     """
 
     def __init__(self, domain: Domain, tile_size: int, foreground: Sequence[float], label: str | None = None) -> None:
@@ -57,18 +57,18 @@ class TilesByForeground(Domain):
         return self._tiles(self.domain.labelled())
 
     def unlabelled(self) -> list[Section]:
-        """None, for nothing is known of their foreground."""
+        """An empty list, because their foreground is unknown."""
         return []
 
     def files(self) -> list[Path]:
-        """Those of the domain."""
+        """The files of the domain."""
         return self.domain.files()
 
     def block(self, which: str) -> list[Section]:
         """The tiles of the domain's block.
 
         Raises:
-            InputError: none of them is within the bounds.
+            InputError: no tile is within the bounds.
         """
         return self._tiles_of_block(which)
 

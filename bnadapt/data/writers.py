@@ -22,23 +22,23 @@ WAITING = named_axes("zyx")
 
 
 class SectionWriter(ABC):
-    """Takes the predictions of a domain's sections, and writes them into a folder.
+    """Writes the predictions of a domain's sections into a folder.
 
-    They come in any order, and may come from several processes, of which each has a writer of its own. What is in the
-    folder already of an earlier process stays. When all have come, one process closes its writer.
+    Sections may arrive in any order and from several processes, each with its own writer. Files that an earlier
+    process left in the folder stay. When all sections are written, one process closes its writer.
     """
 
     def begin(self, count: int, provenance: Mapping[str, str] | None = None) -> None:  # noqa: B027  (most need not know)
-        """Say how many sections there will be, and what they come from."""
+        """Announce the number of sections and their provenance."""
 
     @abstractmethod
     def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
-        """Take one section.
+        """Write one section.
 
         Args:
-            index: of the section in the domain.
+            index: index of the section in the domain.
             name: the section's name, as the domain gave it.
-            mask: (H, W) uint8, as it shall stand in the file.
+            mask: (H, W) uint8, as it is stored in the file.
             probability: (H, W), as `stored_probability` gives it.
 
         Raises:
@@ -50,14 +50,14 @@ class SectionWriter(ABC):
         """The files that sections of these names are written to."""
 
     def close(self) -> None:  # noqa: B027  (most writers are done with each section)
-        """Write what needs all sections together."""
+        """Finish outputs that need all sections together."""
 
 
 class ImageFiles(SectionWriter):
     """`NAME_mask` and `NAME_probability` beside each other, in the format of each image; PNG for JPEG.
 
     Args:
-        folder: to write into.
+        folder: output folder.
         images: folder of the images, whose geometry the outputs state where their format has a place for it.
     """
 
@@ -73,7 +73,7 @@ class ImageFiles(SectionWriter):
             written_as.write(path, image, geometry)
 
     def paths(self, names: Sequence[str]) -> list[Path]:
-        """Two for every name."""
+        """Two files for every name."""
         return [
             self.folder / f"{stem_of(Path(name))}_{kind}{_written_as(name).suffix_of(Path(name)) or PNG.suffixes[0]}"
             for name in names
@@ -88,12 +88,12 @@ class StackFile(SectionWriter):
     planes than xy, they wait in a hidden Zarr store, of which the files are written section by section at the end.
 
     Args:
-        folder: to write into.
-        path: of the input.
-        key: of the input's array.
-        geometry: of its sections, rows and columns, which the outputs have and, where their format can, state.
-        format: of the outputs; by default that of the input's name.
-        plane: in which the sections lie that are written; stacks have the axes of the input.
+        folder: output folder.
+        path: file of the input.
+        key: key of the input's array.
+        geometry: geometry of the input's axes; the outputs share it and, where their format can, state it.
+        format: format of the outputs; by default that of the input's name.
+        plane: plane of the sections that are written; the stacks have the axes of the input.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class StackFile(SectionWriter):
         self._stacks: list[StackWriter] = []
 
     def begin(self, count: int, provenance: Mapping[str, str] | None = None) -> None:
-        """Stacks have as many sections as there will be; OME-Zarr tells what they come from."""
+        """Create the stacks with `count` sections; OME-Zarr stores their provenance."""
         self.count, self.provenance = count, provenance or {}
         self.format.say_what_is_lost(self.paths([])[0], self.geometry)
 
@@ -130,7 +130,7 @@ class StackFile(SectionWriter):
             stack.write(index, image)
 
     def close(self) -> None:
-        """Write the files of sections that have waited."""
+        """Write the files of buffered sections."""
         if not self._wait:
             return
         for number, path in enumerate(self.paths([])):
@@ -141,7 +141,7 @@ class StackFile(SectionWriter):
             stack.close()
 
     def paths(self, names: Sequence[str]) -> list[Path]:
-        """Two, whatever sections there are."""
+        """Two files, whatever the sections."""
         suffix = self.format.output_suffix(self.path)
         return [self.folder / f"{stem_of(self.path)}_{kind}{suffix}" for kind in KINDS]
 
@@ -175,7 +175,7 @@ def held(image: np.ndarray, format: Format) -> np.ndarray:
 
 
 def held_probability(stored: np.ndarray, format: Format) -> np.ndarray:
-    """A stored probability in a type that a format holds, which is of 16 bits if not its own."""
+    """A stored probability in a type that a format holds: its own type, else 16 bits."""
     if format.holds(stored.dtype):
         return stored
     sixteen = np.dtype(np.uint16)
@@ -186,9 +186,9 @@ def stored_probability(probability: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """A probability in 0..1 in a type as fine as that of the image.
 
     Args:
-        probability: of the foreground.
-        dtype: of the image: of 8 bits (or truth values), uint8 with 255 for 1; of more, uint16 with 65,535 for 1; of
-            floating point, float32 (of 16 bits float16) with 1.
+        probability: probability of the foreground.
+        dtype: type of the image. 8 bits and truth values give uint8 with 255 for 1, wider integers uint16 with 65,535
+            for 1, floating point float32 (float16 for 16 bits) with 1.
     """
     if np.issubdtype(dtype, np.floating):
         return probability.astype(np.float16 if dtype.itemsize == 2 else np.float32)
@@ -201,6 +201,6 @@ def _format_of_image(name: str) -> ImageFormat:
 
 
 def _written_as(name: str) -> ImageFormat:
-    """The format of what is written for an image: its own, but PNG for JPEG, and for names of another kind."""
-    found = _format_of_image(name)
-    return found if found.written_as is None else _format_of_image(found.written_as)
+    """The output format for an image: its own, but PNG for JPEG and for unknown suffixes."""
+    format_ = _format_of_image(name)
+    return format_ if format_.written_as is None else _format_of_image(format_.written_as)

@@ -54,7 +54,7 @@ def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, 
         workers: of the cluster on this machine; 0 does all in this process, one case after the other.
 
     Raises:
-        InputError: cases failed; all others are measured.
+        InputError: cases failed, were cancelled or left no record; all others are measured.
     """
     different = dict.fromkeys(cases)
     missing = [case for case in different if folders.records.read(case) is None]
@@ -66,10 +66,11 @@ def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, 
         return
     if workers == 0 and scheduler is None:
         _measure_here(missing, folders, console)
-        return
-    with _client(scheduler, workers, _pieces(missing)) as (client, threads):
-        console.print(f"Dashboard: {client.dashboard_link}")
-        _follow(_submitted(client, missing, folders, threads))
+    else:
+        with _client(scheduler, workers, _pieces(missing)) as (client, threads):
+            console.print(f"Dashboard: {client.dashboard_link}")
+            _follow(_submitted(client, missing, folders, threads))
+    _refuse_gaps(missing, folders)
 
 
 def _measure_here(cases: Sequence[Case], folders: Folders, console: Console) -> None:
@@ -119,6 +120,8 @@ def _follow(futures: dict[Future, list[Case] | SourceNetwork]) -> None:
             progress.advance(bars[type(work)], len(work) if isinstance(work, list) else 1)
             if future.status == "error":
                 errors.append(future.exception())
+            elif future.status != "finished":
+                errors.append(RuntimeError(f"its work was {future.status}, by another client or with the scheduler"))
     _refuse_failures(errors)
 
 
@@ -145,6 +148,16 @@ def _refuse_failures(errors: Sequence[BaseException]) -> None:
             f"{len(errors)} pieces of work failed, the first one because: {first}. What is measured is kept; once that"
             " is put right, the same command goes on with the rest."
         ) from errors[0]
+
+
+def _refuse_gaps(cases: Sequence[Case], folders: Folders) -> None:
+    """Refuse to go on with cases that have no record, although no work has failed."""
+    count = sum(folders.records.read(case) is None for case in cases)
+    if count:
+        raise InputError(
+            f"{count} cases have no record in {folders.records.folder}, although all work is done; workers on other"
+            " machines must reach that folder by the same path. The same command measures what is missing."
+        )
 
 
 def _by_network(case: Case) -> str:

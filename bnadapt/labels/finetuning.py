@@ -28,6 +28,7 @@ from bnadapt.tasks.metrics import METRICS
 BATCH = 4  # crops of labelled tiles in a step, and of unlabelled ones, which the statistics are of
 CHECKED_EVERY = 20  # steps between two scores of held-out tiles
 FEWEST_TO_STOP = 3  # labelled tiles from which on the number of steps is chosen by held-out ones
+FEWEST_FOR_ALL = 2  # labelled tiles from which on all weights are learnt by default; docs/labels.md has the numbers
 WARMING_UP = 0.1  # share of the steps
 
 
@@ -71,7 +72,7 @@ class FineTuning:
     Args:
         learn: `mixing` (a coefficient of source and target statistics for means and one for standard deviations of each
             layer), `affine` (scales and shifts of BatchNorm layers), `head` (the last layer), or `all` weights. By
-            default what the number of tiles can carry.
+            default `affine` of a single tile, and `all` of more.
         steps: of the optimizer, at most.
         folds: of cross-validation, by which the number of steps is chosen where there are three tiles or more; 0 takes
             all steps.
@@ -87,7 +88,7 @@ class FineTuning:
 
     def learnt_from(self, tiles: int) -> LearnName:
         """What is learnt from so many tiles."""
-        return self.learn or "all"
+        return self.learn or ("affine" if tiles < FEWEST_FOR_ALL else "all")
 
 
 @dataclass(frozen=True, eq=False)

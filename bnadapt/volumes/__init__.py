@@ -1,1 +1,1 @@
-"""What is done with whole volumes, section by section, by runs that may be cut off: none is ever whole in memory."""
+"""Processing of whole volumes, section by section, in resumable runs; no volume is ever held in memory as a whole."""

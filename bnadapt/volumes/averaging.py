@@ -10,48 +10,47 @@ from bnadapt.volumes.segmentation import Segmentation
 
 
 def check_alike(segmentations: Sequence[Segmentation]) -> None:
-    """Refuse what has no mean.
+    """Refuse segmentations that cannot be averaged.
 
     Raises:
         InputError: there are fewer than two, one has no probability, or they are not of the same images.
     """
     if len(segmentations) < 2:
-        raise InputError("average: --masks names less than two masks; give two at least that predict has written.")
+        raise InputError("average: --masks names fewer than two masks; give at least two that predict has written.")
     first, *others = segmentations
     for each in segmentations:
         if each.probability is None:
-            raise InputError(f"{each.inputs[0]}: has no probability beside it; put that of predict there.")
+            raise InputError(f"{each.inputs[0]}: has no probability beside it; put the one from predict there.")
     for each in others:
         if each.names != first.names or _shape(each) != _shape(first):
             raise InputError(
-                f"{each.inputs[0]}: is not of the same images as {first.inputs[0]}"
-                f" ({_told(each)}, {_told(first)}); give segmentations of one volume, or of one folder."
+                f"{each.inputs[0]}: does not belong to the same images as {first.inputs[0]}"
+                f" ({_extent(each)}, {_extent(first)}); give segmentations of one volume, or of one folder."
             )
         if first.geometry.is_known and each.geometry.is_known and not first.geometry.like(each.geometry):
             raise InputError(
-                f"{each.inputs[0]}: lies elsewhere than {first.inputs[0]}, or has pixels of another size; give"
+                f"{each.inputs[0]}: differs in position or pixel size from {first.inputs[0]}; give"
                 " segmentations of one volume."
             )
 
 
 def averaged(segmentations: Sequence[Segmentation]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Masks as they are stored, and the mean of the probabilities in 0..1, of each section, (H, W).
+    """Stored mask and mean probability in 0..1 of each section, (H, W).
 
     A pixel is foreground where the mean is above one half.
 
     Args:
-        segmentations: of two classes, see `check_alike`.
+        segmentations: segmentations of two classes, see `check_alike`.
 
     Raises:
-        InputError: there are more classes, of which a file holds no probability each, or images of one name differ in
-            size.
+        InputError: there are more than two classes, or images of one name differ in size.
     """
     for index, sections in enumerate(zip(*segmentations, strict=True)):
         for (classes, _), each in zip(sections, segmentations, strict=True):
             if classes.max() > 1:
                 raise InputError(
-                    f"{each.inputs[0]}, section {index}: holds more than two classes, of which the files do not hold a"
-                    " probability each; average those of two."
+                    f"{each.inputs[0]}, section {index}: holds more than two classes, for which the files do not hold"
+                    " all probabilities; average segmentations of two classes."
                 )
         probabilities = [probability for _, probability in sections]
         if len({each.shape for each in probabilities}) > 1:
@@ -64,5 +63,5 @@ def _shape(segmentation: Segmentation) -> tuple[int, ...]:
     return () if segmentation.names else tuple(segmentation.mask.shape)
 
 
-def _told(segmentation: Segmentation) -> str:
+def _extent(segmentation: Segmentation) -> str:
     return f"{len(segmentation)} images" if segmentation.names else f"shape {_shape(segmentation)}"

@@ -1,4 +1,4 @@
-"""How sections are cut to be segmented."""
+"""Division of sections into blocks for segmentation."""
 
 import logging
 
@@ -12,18 +12,18 @@ log = logging.getLogger(__name__)
 
 
 def blocks_for(model: LightningModule, datamodule: DomainPair) -> Blocks:
-    """Blocks with the network's receptive field around them, so that it does not matter how sections are cut.
+    """Blocks with a margin of the network's receptive field, so that the result does not depend on the division.
 
-    Where the network sees all of what it is given, they are of the tiles that it is scored on, and that is said.
+    If the receptive field is the whole input, the blocks give the tiles used for scoring, and a warning is logged.
 
     Args:
         model: the task.
-        datamodule: whose `block_size` and `margin` go before.
+        datamodule: data module, whose `block_size` and `margin` take precedence.
     """
     field = receptive_field(model.network, model.hparams.in_channels)
     if field is None and datamodule.margin is None:
         log.warning(
-            "What %s gives for a pixel depends on all that it sees, as with InstanceNorm or global pooling; so the"
+            "The output of %s at a pixel depends on the whole input, as with InstanceNorm or global pooling; so the"
             " result depends on the tiles, of %d pixels (--data.tile_size) that overlap by %d.",
             model.hparams.network,
             datamodule.tile_size,

@@ -1,4 +1,4 @@
-"""What the values of a predicted mask mean, whose number of classes is not known, and those of a probability."""
+"""Decode stored values of predicted masks, whose number of classes is unknown, and of probabilities."""
 
 from collections.abc import Iterable, Iterator
 
@@ -16,25 +16,25 @@ def class_sections(sections: Iterable[tuple[str, np.ndarray]]) -> Iterator[np.nd
     A mask holds class indices, or with two classes 0 and 255 (or its type's greatest value) alone.
 
     Args:
-        sections: what messages call each, and its stored values (H, W).
+        sections: name in messages and stored values (H, W) of each section.
 
     Yields:
         (H, W) uint8.
 
     Raises:
-        InputError: values mean no class, or not the same in all sections.
+        InputError: values are not classes, or are ambiguous between sections.
     """
-    seen: set[float] = set()
+    values: set[float] = set()
     for context, mask in sections:
         if mask.ndim != 2:
             raise InputError(
                 f"{context}: is a mask in colours, of shape {mask.shape}; save it with one channel of class indices."
             )
-        seen.update(np.unique(mask)[: MOST_CLASSES + 1].tolist())  # one too many is enough to refuse them
-        if _is_binary(seen, mask.dtype):
+        values.update(np.unique(mask)[: MOST_CLASSES + 1].tolist())  # one too many is enough to refuse them
+        if _is_binary(values, mask.dtype):
             yield (mask > 0).astype(np.uint8)
         else:
-            _check_indices(seen, context)
+            _check_indices(values, context)
             yield mask.astype(np.uint8)
 
 
@@ -47,27 +47,27 @@ def _is_binary(values: set[float], dtype: np.dtype) -> bool:
 def _check_indices(values: set[float], context: str) -> None:
     if strange := [value for value in values if value not in range(MOST_CLASSES)]:
         raise InputError(
-            f"{context}: holds values such as {min(strange):g}, which is no class; a mask holds 0 and 255 alone, or"
+            f"{context}: holds values such as {min(strange):g}, which is not a class; a mask holds 0 and 255 alone, or"
             f" class indices from 0 to {MOST_CLASSES - 1}. Give NAME_mask as `bnadapt predict` writes it, not the"
             " probability or numbered objects."
         )
 
 
 def in_unit_range(stored: np.ndarray, context: str) -> np.ndarray:
-    """Probabilities of stored values, see `bnadapt.data.writers.stored_probability`.
+    """Decode stored probabilities, see `bnadapt.data.writers.stored_probability`.
 
     Args:
         stored: (H, W) uint8 with 255 for 1, uint16 with 65,535 for 1, or floating point.
-        context: file (and section) that messages name.
+        context: file (and section) named in messages.
 
     Raises:
-        InputError: they are of another kind.
+        InputError: the type or the range is another.
     """
     if stored.dtype in (np.uint8, np.uint16):
         return stored / np.iinfo(stored.dtype).max
     if stored.ndim == 2 and stored.dtype.kind == "f" and (stored >= 0).all() and (stored <= 1).all():
         return stored
     raise InputError(
-        f"{context}: holds no probabilities; give those that `bnadapt predict` writes, of 8 or 16 bit without sign, or"
+        f"{context}: holds no probabilities; give those that `bnadapt predict` writes, unsigned with 8 or 16 bits, or"
         " floating point numbers from 0 to 1."
     )

@@ -8,10 +8,10 @@ TIMEOUT = 10  # seconds
 
 
 def connected(address: str) -> Client:
-    """A client of the scheduler at an address, such as tcp://host:8786.
+    """Connect to the scheduler at an address, such as tcp://host:8786.
 
     Raises:
-        InputError: nothing answers there.
+        InputError: no scheduler answers.
     """
     try:
         return Client(address, timeout=TIMEOUT)

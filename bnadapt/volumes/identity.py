@@ -1,4 +1,4 @@
-"""What the results of a run depend on, so that a later one can tell whether its own would be the same."""
+"""Fingerprints of everything that a run's results depend on, by which a later run recognises equal ones."""
 
 import hashlib
 import json
@@ -27,15 +27,15 @@ def identity_of(
     ckpt_path: str | None = None,
     bank: str | None = None,
 ) -> dict[str, str]:
-    """What a segmentation of the target depends on, by the names that messages give it.
+    """Fingerprints of all inputs of a segmentation, by their names in messages.
 
     Args:
         model: the task.
-        datamodule: with the target.
-        blocks: how sections are cut.
-        precision: of Lightning.
-        ckpt_path: from which the task's weights come; if none, they are its own.
-        bank: of statistics that the network is held to.
+        datamodule: data module with the target.
+        blocks: division of the sections.
+        precision: precision of Lightning.
+        ckpt_path: checkpoint of the task's weights; None to use those of the task.
+        bank: bank of statistics in use.
     """
     return {
         "version": __version__,
@@ -60,7 +60,7 @@ def _of_network(network: nn.Module) -> str:
 
 
 def domain_identity(domain: Domain) -> str:
-    """SHA-256 of what was asked of a domain (its class and public attributes), of its sections and of its files."""
+    """SHA-256 of a domain's settings (class and public attributes), sections and files."""
     asked = {name: _plain(value) for name, value in sorted(vars(domain).items()) if not name.startswith("_")}
     sections = [[section.name, section.pixel_size_nm] for section in domain.all_sections()]
     stated = [type(domain).__qualname__, asked, sections, _of_files(domain.files())]
@@ -68,7 +68,7 @@ def domain_identity(domain: Domain) -> str:
 
 
 def _of_files(paths: Sequence[Path]) -> str:
-    """SHA-256 of the sizes and times of files, and of parts of some of them."""
+    """SHA-256 of the sizes and times of files, and of samples from some of them."""
     digest = hashlib.sha256()
     looked_at = set(paths[:: max(1, len(paths) // SAMPLED)])
     for path in paths:
@@ -82,7 +82,7 @@ def _of_files(paths: Sequence[Path]) -> str:
 
 
 def _update_with_parts(digest: Any, path: Path, size: int, count: int) -> None:
-    """Add so many parts of a file, from its beginning to its end."""
+    """Add evenly spaced samples of a file, from its beginning to its end."""
     with path.open("rb") as file:
         for number in range(count):
             file.seek(max(0, size - PART) * number // max(1, count - 1))

@@ -1,4 +1,4 @@
-"""Write a volume in which every object has its number."""
+"""Write a label volume, in which every object has its number."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ NUMBERS = np.dtype(np.uint32)
 
 
 def check_label_path(path: Path, segmentation: Segmentation) -> None:
-    """Refuse what labels cannot be written to, or of.
+    """Refuse paths and masks for which labels cannot be written.
 
     Raises:
-        InputError: the format holds no such numbers, or the mask is no stack.
+        InputError: the format cannot store labels, or the mask is not a stack.
     """
     suffixes = [
         suffix
@@ -30,22 +30,24 @@ def check_label_path(path: Path, segmentation: Segmentation) -> None:
         if each.output_suffix(Path(f"labels{suffix}")) == suffix
     ]
     if not path.name.lower().endswith(tuple(suffixes)):
-        raise InputError(f"{path}: labels are written as {', '.join(suffixes)}; give a name that ends so.")
+        raise InputError(
+            f"{path}: labels are written as {', '.join(suffixes)}; give a name with one of these suffixes."
+        )
     if segmentation.names:
-        raise InputError(f"{segmentation.inputs[0]}: is a folder of images; labels are written of a stack alone.")
+        raise InputError(f"{segmentation.inputs[0]}: is a folder of images; labels are written for stacks only.")
 
 
 def write_labels(
     path: Path, segmentation: Segmentation, objects: Objects, connectivity: int, geometry: Geometry
 ) -> None:
-    """Label the sections once more, and write the numbers of their objects as they stand in the table.
+    """Label the sections again and write the numbers of their objects in the table.
 
     Args:
-        path: in the format of its name; 0 is background.
-        segmentation: in which the objects were found.
-        objects: what was found.
-        connectivity: as for `find_objects`.
-        geometry: of the sections.
+        path: output file, in the format of its suffix; 0 is background.
+        segmentation: segmentation of the objects.
+        objects: objects to write.
+        connectivity: see `find_objects`.
+        geometry: geometry of the sections.
     """
     shape, format = segmentation.mask.shape[:3], format_of(path)
     dtype = np.dtype(np.uint16) if len(objects.regions) <= np.iinfo(np.uint16).max else NUMBERS

@@ -1,4 +1,4 @@
-"""What `bnadapt predict` has written, as layers for a viewer."""
+"""Outputs of `bnadapt predict` as layers for a viewer."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ LABELS, IMAGE = "labels", "image"
 
 
 def layers_of(folder: str | Path, key: str | None = None) -> list[tuple[Any, dict[str, Any], str]]:
-    """Masks and probabilities of volumes as layers for napari, with their names, scale and place in nanometres.
+    """Masks and probabilities of volumes as layers for napari, with their names, scale and origin in nanometres.
 
-    `viewer.add_layer(napari.layers.Layer.create(*layer))` shows one; its pixels are read when they are shown.
+    `viewer.add_layer(napari.layers.Layer.create(*layer))` shows one; its pixels are read on display.
 
     Args:
-        folder: that `predict` has written.
-        key: of the arrays inside HDF5 files or Zarr groups.
+        folder: output folder of `predict`.
+        key: key of the arrays in HDF5 files or Zarr groups.
 
     Returns:
         For every file: data (the resolution levels of OME-Zarr, the finest first, else an array), options and kind of
@@ -30,10 +30,10 @@ def layers_of(folder: str | Path, key: str | None = None) -> list[tuple[Any, dic
         InputError: the folder holds no volumes, or they cannot be read.
     """
     files = sorted(existing(Path(folder)).glob("[!.]*"))
-    found = [(path, kind) for kind in reversed(KINDS) for path in files if path.match(f"*_{kind}.*")]
-    if not found:
+    volumes = [(path, kind) for kind in reversed(KINDS) for path in files if path.match(f"*_{kind}.*")]
+    if not volumes:
         raise InputError(f"{folder}: holds nothing that predict has written; give its --output.")
-    return [_layer(path, kind, key) for path, kind in found]
+    return [_layer(path, kind, key) for path, kind in volumes]
 
 
 def _layer(path: Path, kind: str, key: str | None) -> tuple[Any, dict[str, Any], str]:

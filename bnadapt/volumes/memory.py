@@ -1,4 +1,4 @@
-"""How much memory a segmentation takes at most, told before it begins."""
+"""An upper bound of the memory that a segmentation needs, computed in advance."""
 
 import os
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ PROCESS = 10**9  # bytes that a process with all modules holds, where the system
 def most_memory(
     network: nn.Module, channels: int, classes: int, size: Sequence[int], blocks: Blocks, batch_size: int
 ) -> int | None:
-    """Bytes that segmenting sections of a size takes at most, all of this process included.
+    """Upper bound in bytes of the memory for segmenting sections of a size, including the whole process.
 
-    None where the network does not take the small image by which its activations are counted.
+    None if the network does not accept the small image by which its activations are counted.
 
     Args:
-        network: in eval mode; all that its layers give is taken to be held at once, which is more than it is.
+        network: network in eval mode; all activations count as held at once, which is an overestimate.
         channels: C of the images.
         classes: K.
         size: (H, W) of a section.
-        blocks: how it is cut.
+        blocks: division of the section.
         batch_size: tiles that go through the network at once, at most.
     """
     tiles = blocks.tiles(blocks.padded(size))
@@ -49,7 +49,7 @@ def most_memory(
 
 @torch.no_grad()
 def _activations(network: nn.Module, channels: int) -> float:
-    """Bytes for a pixel of the image, of all that the layers give, the last one in float32."""
+    """Bytes per pixel of the image for all activations, the last one in float32."""
     given = 0
 
     def count(layer: nn.Module, inputs: object, output: object) -> None:
@@ -67,6 +67,6 @@ def _activations(network: nn.Module, channels: int) -> float:
 
 
 def _resident() -> int:
-    """Bytes that this process holds now."""
+    """Bytes that this process holds at present."""
     status = Path("/proc/self/statm")
     return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if status.exists() else PROCESS

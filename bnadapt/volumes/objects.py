@@ -1,7 +1,7 @@
-"""Objects of a segmentation: connected pixels of one class, found section by section.
+"""Objects of a segmentation: connected pixels of one class, labelled section by section.
 
-Components of every section are labelled for themselves; those of neighbouring sections that touch are linked, and the
-connected components of that graph are the objects. Memory holds two sections, and a few numbers for each component.
+Components are labelled in every section; touching components of neighbouring sections are linked, and the connected
+components of that graph are the objects. Memory holds two sections, and a few numbers for each component.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,13 +18,13 @@ from bnadapt.volumes.regions import Regions, concatenated, regions_of, united
 
 @dataclass(frozen=True)
 class Objects:
-    """What was found in a segmentation.
+    """The objects of a segmentation.
 
     Attributes:
         regions: the objects, sorted by class, first section, row and column.
-        of_component: for every component of a section, in the order of sections and labels, the index of its object;
-            -1 where that was left out.
-        left_out: how many objects were left out.
+        of_component: index of the object of every component, in the order of sections and labels; -1 for objects that
+            were left out.
+        left_out: number of objects that were left out.
     """
 
     regions: Regions
@@ -32,7 +32,7 @@ class Objects:
     left_out: int = 0
 
     def of_size(self, least: int) -> "Objects":
-        """Those of at least so many pixels; the others are counted as left out."""
+        """Keep objects of at least so many pixels; the others count as left out."""
         kept = self.regions.pixels >= least
         numbers = np.where(kept, np.cumsum(kept) - 1, -1)
         of_component = np.append(numbers, -1)[self.of_component]  # the last one for those that are left out already
@@ -42,29 +42,31 @@ class Objects:
 def find_objects(
     sections: Iterable[tuple[np.ndarray, np.ndarray | None]], dimensions: int, connectivity: int
 ) -> Objects:
-    """Objects of a volume, as `skimage.measure.label` finds them in the whole, or of each of its sections.
+    """Objects of a volume, as by `skimage.measure.label` on the whole, or of each of its sections.
 
     Args:
-        sections: class indices (H, W), 0 for background, and probabilities (H, W) in 0..1 or None, of each in turn.
-        dimensions: 3, or 2 for each section for itself; then their sizes may differ.
-        connectivity: how many coordinates of two touching pixels may differ by one, 1 to `dimensions`.
+        sections: class indices (H, W), 0 for background, and probabilities (H, W) in 0..1 or None, section by section.
+        dimensions: 3, or 2 to treat sections separately; then their sizes may differ.
+        connectivity: number of coordinates by which touching pixels may differ, 1 to `dimensions`.
 
     Raises:
         InputError: there are no sections, or those of a volume differ in size.
     """
     shifts = _shifts(dimensions, connectivity)
-    found: list[Regions] = []
+    by_section: list[Regions] = []
     links: list[np.ndarray] = []
     before, offset = None, 0
     for index, (classes, probability) in enumerate(sections):
         labels = component_labels(classes, connectivity)
-        found.append(regions_of(labels, classes, probability, index))
+        by_section.append(regions_of(labels, classes, probability, index))
         if shifts and before is not None:
-            links.append(_touching(before, labels, shifts, index) + np.array([[offset - len(found[-2])], [offset]]))
-        before, offset = labels, offset + len(found[-1])
-    if not found:
-        raise InputError("there are no sections; give a mask that has some.")
-    parts = concatenated(found)
+            links.append(
+                _touching(before, labels, shifts, index) + np.array([[offset - len(by_section[-2])], [offset]])
+            )
+        before, offset = labels, offset + len(by_section[-1])
+    if not by_section:
+        raise InputError("there are no sections; give a mask with at least one.")
+    parts = concatenated(by_section)
     return _sorted(*_united(parts, links))
 
 
@@ -74,7 +76,7 @@ def component_labels(classes: np.ndarray, connectivity: int) -> np.ndarray:
 
 
 def object_labels(sections: Iterable[np.ndarray], objects: Objects, connectivity: int) -> Iterator[np.ndarray]:
-    """For each section (H, W) of class indices: index of the object plus 1, 0 for none and for what was left out."""
+    """Index of the object plus 1 for each section (H, W) of class indices; 0 for background and left-out objects."""
     offset = 0
     for classes in sections:
         labels = component_labels(classes, connectivity)
@@ -92,7 +94,7 @@ def _shifts(dimensions: int, connectivity: int) -> Sequence[tuple[int, int]]:
 
 
 def _touching(before: np.ndarray, labels: np.ndarray, shifts: Sequence[tuple[int, int]], index: int) -> np.ndarray:
-    """(2, links) labels minus 1 of components of a section and the next, number `index`, that touch."""
+    """(2, links) labels minus 1 of touching components of a section and the next, number `index`."""
     if before.shape != labels.shape:
         raise InputError(
             f"section {index} has the size {labels.shape}, the one before {before.shape}; objects in 3-D go through"
@@ -104,21 +106,21 @@ def _touching(before: np.ndarray, labels: np.ndarray, shifts: Sequence[tuple[int
 
 
 def _overlapping(before: np.ndarray, labels: np.ndarray, shift: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The parts of two sections that lie on each other when the second is shifted."""
+    """The overlapping parts of two sections when the second is shifted."""
     upper = tuple(slice(max(0, step), side + min(0, step)) for step, side in zip(shift, labels.shape, strict=True))
     lower = tuple(slice(max(0, -step), side + min(0, -step)) for step, side in zip(shift, labels.shape, strict=True))
     return before[upper], labels[lower]
 
 
 def _pairs(before: np.ndarray, labels: np.ndarray, stride: int) -> np.ndarray:
-    """What labels of two sections lie on each other, as one number each."""
+    """Pairs of overlapping labels of two sections, encoded as one number each."""
     both = (before > 0) & (labels > 0)
     pairs = before[both].astype(np.int64) * stride + labels[both]
     return pairs[np.flatnonzero(np.diff(pairs, prepend=-1))]  # most repeat the one before
 
 
 def _united(parts: Regions, links: Sequence[np.ndarray]) -> tuple[Regions, np.ndarray]:
-    """Objects, and the number of the object of each part."""
+    """Objects united from parts, and the number of the object of each part."""
     ends = np.concatenate([np.empty((2, 0), np.int64), *links], axis=1)
     ends = ends[:, parts.classes[ends[0]] == parts.classes[ends[1]]]
     graph = coo_array((np.ones(ends.shape[1], bool), tuple(ends)), shape=(len(parts), len(parts)))

@@ -1,4 +1,4 @@
-"""The table of objects: a row for each, lengths in nanometres where they are known, and in pixels else."""
+"""The table of objects, one row each, with lengths in nanometres where known, else in pixels."""
 
 import math
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from bnadapt.volumes.regions import Regions
 
 
 def volume_table(objects: Regions, voxel: Voxel) -> pd.DataFrame:
-    """Of objects in 3-D.
+    """Table of objects in 3-D.
 
     Args:
-        objects: in the order of the rows.
-        voxel: its sides.
+        objects: regions in the order of the rows.
+        voxel: sides of a voxel.
 
     Returns:
         Number from 1, class, first and last section, row and column (from 0), voxels, volume, centroid z, y, x (the
-        centre of the first voxel is 0), mean probability (NaN where none is known). Names of columns end in their unit.
+        centre of the first voxel is 0), mean probability (NaN where unknown). Names of columns end in their unit.
     """
     size = {"voxels": objects.pixels}
     if all(voxel):
@@ -29,12 +29,12 @@ def volume_table(objects: Regions, voxel: Voxel) -> pd.DataFrame:
 
 
 def section_table(objects: Regions, voxel: Voxel, names: Sequence[str]) -> pd.DataFrame:
-    """Of objects in 2-D; areas in place of volumes.
+    """Table of objects in 2-D, with areas in place of volumes.
 
     Args:
-        objects: in the order of the rows.
-        voxel: its sides.
-        names: of the sections; they go by their numbers from 0 where there are none.
+        objects: regions in the order of the rows.
+        voxel: sides of a voxel.
+        names: names of the sections; if empty, their numbers from 0.
     """
     sections = objects.first[:, 0]
     place = {"image": np.array([*map(printable, names)], object)[sections]} if names else {"section": sections}
@@ -52,7 +52,7 @@ def _table(objects: Regions, *columns: dict[str, np.ndarray]) -> pd.DataFrame:
 
 
 def _box(objects: Regions, axes: Sequence[str]) -> dict[str, np.ndarray]:
-    """First and last pixel along the last axes."""
+    """Columns of the first and last pixel along the last axes."""
     return {
         f"{end}_{axis}": corners[:, number - len(axes)]
         for number, axis in enumerate(axes)
@@ -61,10 +61,10 @@ def _box(objects: Regions, axes: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _centroids(objects: Regions, voxel: Voxel, axes: str) -> dict[str, np.ndarray]:
-    """Along the last axes."""
+    """Columns of the centroids along the last axes."""
     sides = voxel._asdict()
-    found = dict(zip("zyx", objects.centroids.T, strict=True))
-    return {f"centroid_{axis}_{_unit(axis, sides[axis])}": found[axis] * (sides[axis] or 1) for axis in axes}
+    centroids = dict(zip("zyx", objects.centroids.T, strict=True))
+    return {f"centroid_{axis}_{_unit(axis, sides[axis])}": centroids[axis] * (sides[axis] or 1) for axis in axes}
 
 
 def _unit(axis: str, side: float | None) -> str:

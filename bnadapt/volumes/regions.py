@@ -1,4 +1,4 @@
-"""Sums over the pixels of regions, from which sizes, centroids and mean probabilities are made."""
+"""Additive sums over the pixels of regions, for sizes, centroids and mean probabilities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -9,7 +9,7 @@ from scipy import ndimage
 
 @dataclass(frozen=True)
 class Regions:
-    """R regions, of which each is of one class; the sums of parts add up to those of the whole.
+    """R regions of one class each; the sums of parts add up to those of the whole.
 
     Attributes:
         classes: (R,) class index.
@@ -17,7 +17,7 @@ class Regions:
         positions: (R, 3) sum of their sections, rows and columns.
         first: (R, 3) least section, row and column.
         last: (R, 3) greatest section, row and column.
-        probabilities: (R,) sum of their probabilities; NaN where none are known.
+        probabilities: (R,) sum of their probabilities; NaN where unknown.
     """
 
     classes: np.ndarray
@@ -31,7 +31,7 @@ class Regions:
         return len(self.pixels)
 
     def __getitem__(self, chosen: np.ndarray) -> "Regions":
-        """Some of them: indices, or truth values."""
+        """Select regions by indices or truth values."""
         return Regions(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     @property
@@ -41,7 +41,7 @@ class Regions:
 
     @property
     def mean_probabilities(self) -> np.ndarray:
-        """(R,)."""
+        """(R,) mean probability."""
         return self.probabilities / self.pixels
 
 
@@ -52,7 +52,7 @@ def regions_of(labels: np.ndarray, classes: np.ndarray, probability: np.ndarray 
         labels: (H, W) 1 to R, 0 for background.
         classes: (H, W) class indices, one in each region.
         probability: (H, W) in 0..1, if there is one.
-        section: its number.
+        section: number of the section.
     """
     rows, columns = np.nonzero(labels)
     numbers = labels[rows, columns] - 1
@@ -82,7 +82,7 @@ def concatenated(regions: Sequence[Regions]) -> Regions:
 
 
 def united(parts: Regions, whole: np.ndarray) -> Regions:
-    """Regions that are put together from parts.
+    """Unite parts into regions.
 
     Args:
         parts: P regions.

@@ -21,10 +21,10 @@ MASK, PROBABILITY = (f"_{kind}" for kind in KINDS)
 
 
 class Images:
-    """Images of a folder, each a section; read on indexing.
+    """Images of a folder as sections, read on indexing.
 
     Args:
-        paths: of theirs.
+        paths: files of the images.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -43,10 +43,10 @@ class Segmentation:
     """A predicted mask, and the probability beside it, if there is one.
 
     Attributes:
-        mask: its sections.
-        probability: as many.
+        mask: sections of the mask.
+        probability: sections of the probability, as many.
         inputs: paths of both.
-        names: of the images that a folder is of; empty for a stack.
+        names: names of the images of a folder; empty for a stack.
     """
 
     mask: Sections | Images
@@ -56,7 +56,7 @@ class Segmentation:
 
     @property
     def geometry(self) -> Geometry:
-        """What the file of the mask states; of a folder, what that of its first image does."""
+        """The geometry stated by the file of the mask; for a folder by the file of its first image."""
         if isinstance(self.mask, Sections):
             return self.mask.geometry
         first = next(iter(self.mask.paths))
@@ -64,7 +64,7 @@ class Segmentation:
 
     @property
     def are_volume(self) -> bool:
-        """Whether sections lie on each other, and are neither images of a folder nor times."""
+        """Whether sections are stacked in space, and are neither images of a folder nor times."""
         return isinstance(self.mask, Sections) and not self.mask.are_times
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ class Segmentation:
         """Class indices and probabilities in 0..1, or None, of each section, (H, W).
 
         Raises:
-            InputError: values are neither, or a mask and its probability differ in size.
+            InputError: values are invalid, or a mask and its probability differ in size.
         """
         for index, classes in enumerate(self.classes()):
             yield classes, self._probability(index, classes.shape)
@@ -89,7 +89,7 @@ class Segmentation:
         context = self._context(self.inputs[1], index)
         stored = self.probability[index]
         if stored.shape != shape:
-            raise InputError(f"{context}: has the shape {stored.shape}, its mask {shape}; give the two of one image.")
+            raise InputError(f"{context}: has the shape {stored.shape}, its mask {shape}; give both of one image.")
         return in_unit_range(stored, context)
 
     def _context(self, path: Path, index: int) -> str:
@@ -102,15 +102,15 @@ def open_segmentation(
     probability: str | Path | None = None,
     probability_key: str | None = None,
 ) -> Segmentation:
-    """Open what `bnadapt predict` has written.
+    """Open outputs of `bnadapt predict`.
 
     Args:
         mask: a stack (TIFF, HDF5, Zarr, OME-Zarr, .npy or MRC), the folder of one, or a folder of images NAME_mask.
         mask_key: path of the array inside an HDF5 file or Zarr group.
-        probability: of the same kind; by default the one beside the mask whose name differs in `_probability` alone,
-            if it is there.
-        probability_key: the same of `probability`, or in the file of the mask where that is not given; by default
-            `mask_key` in a file of the same format.
+        probability: input of the same kind; by default the one beside the mask whose name differs only in
+            `_probability`, if it exists.
+        probability_key: key of the probability in its file, or in the file of the mask if `probability` is not given;
+            by default `mask_key` in a file of the same format.
 
     Raises:
         InputError: they cannot be read, or do not fit each other.
@@ -118,7 +118,9 @@ def open_segmentation(
     path = _stack_in(existing(mask))
     other = None if probability is None else existing(probability)
     if other is not None and _is_folder_of_images(other) != _is_folder_of_images(path):
-        raise InputError(f"{other}: is no such kind of input as {path}; give two stacks, or two folders of images.")
+        raise InputError(
+            f"{other}: is not the same kind of input as {path}; give two stacks, or two folders of images."
+        )
     if _is_folder_of_images(path):
         if mask_key is not None or probability_key is not None:
             raise InputError(f"{path}: is a folder of images, which have no keys; leave out the key.")
@@ -132,22 +134,22 @@ def open_segmentation(
 
 
 def _stack_in(path: Path) -> Path:
-    """The one stack NAME_mask in a folder, where there is one; else the path.
+    """The stack NAME_mask in a folder, if there is exactly one; else the path.
 
     Raises:
-        InputError: a run that has been cut off is to write into the folder.
+        InputError: an unfinished run is still to write into the folder.
     """
     if not _is_folder_of_images(path):
         return path
     if (path / HIDDEN).exists():
-        raise InputError(f"{path}: holds an unfinished run of predict; give the same command again, to end it.")
+        raise InputError(f"{path}: holds an unfinished run of predict; repeat the same command to finish it.")
     masks = sorted(path.glob(f"[!.]*{MASK}.*"))
     return masks[0] if len(masks) == 1 and _is_stack(masks[0]) else path
 
 
 def _is_stack(path: Path) -> bool:
-    found = format_of(path)
-    return isinstance(found, VolumeFormat) and found.is_volume(path)
+    file_format = format_of(path)
+    return isinstance(file_format, VolumeFormat) and file_format.is_volume(path)
 
 
 def _is_folder_of_images(path: Path) -> bool:
@@ -155,7 +157,7 @@ def _is_folder_of_images(path: Path) -> bool:
 
 
 def _beside(mask: Path) -> Path | None:
-    """The probability that was written with a mask, if it is there."""
+    """The probability that was written with a mask, if it exists."""
     name, _, extension = mask.name.rpartition(f"{MASK}.")
     path = mask.with_name(f"{name}{PROBABILITY}.{extension}")
     return path if name and path.exists() else None
@@ -165,9 +167,7 @@ def _of_stack(mask: Path, mask_key: str | None, probability: Path | None, probab
     masks = open_masks(mask, key=mask_key)
     stored = None if probability is None else open_masks(probability, key=probability_key)
     if stored is not None and stored.shape != masks.shape[:3]:
-        raise InputError(
-            f"{probability}: has the shape {stored.shape}, {mask} {masks.shape}; give the two of one volume."
-        )
+        raise InputError(f"{probability}: has the shape {stored.shape}, {mask} {masks.shape}; give both of one volume.")
     return Segmentation(
         masks,
         stored,
@@ -194,5 +194,5 @@ def _of_folder(folder: Path, other: Path | None) -> Segmentation:
 
 
 def _named(folder: Path, ending: str) -> dict[str, Path]:
-    """Images whose names end so, by what stands before it."""
+    """Images with this ending of their names, by the part before it."""
     return {stem.removesuffix(ending): path for stem, path in image_files(folder).items() if stem.endswith(ending)}

@@ -1,4 +1,4 @@
-"""Results that appear together once all are there, of a run that may be cut off and goes on later."""
+"""Results of a resumable run, which appear together once all are complete."""
 
 import json
 import os
@@ -19,15 +19,15 @@ RUN, LOCK, COMPLETE, AT_WORK = "run.json", "lock", "complete", ".at-work"
 
 
 class Unfinished:
-    """The folder, hidden in that of the results, in which pieces of work wait for the last one.
+    """A hidden folder in that of the results, which keeps finished pieces of work until the last one is finished.
 
-    What is finished is put down line by line, by every process in a file of its own, so that a run that is killed loses
-    no more than the pieces at hand. Every run holds a lock, which the system takes from it when it ends in any way.
+    Every process records finished pieces line by line in a separate file, so that a killed run loses only the pieces in
+    progress. Every run holds a lock, which the system releases whenever the run ends.
 
     Args:
-        folder: of the results.
-        identity: what the results depend on, by name; a run of another one does not go on with these.
-        count: of all pieces.
+        folder: folder of the results.
+        identity: fingerprints of everything that the results depend on, by name; a run with other ones does not resume.
+        count: number of all pieces.
         outputs: paths of the results.
     """
 
@@ -43,27 +43,27 @@ class Unfinished:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all results were there, and only some may not have been moved to their place."""
+        """Whether all results are complete, and only moving them to their place was interrupted."""
         return (self.hidden / COMPLETE).exists() and self._stored_run() == self.run
 
     def check_outputs(self, overwrite: bool) -> None:
-        """Refuse to replace earlier results, unless asked to, or half moved already.
+        """Refuse to replace earlier results, unless requested, or partly moved already.
 
         Raises:
-            InputError: some are there.
+            InputError: some results exist.
         """
         if not self.is_complete:
             refuse_existing(self.outputs, overwrite)
 
     def begin(self, overwrite: bool, is_shared: bool = False) -> None:
-        """Go on with what an earlier run has left, or begin anew.
+        """Resume an earlier run, or start a new one.
 
         Args:
-            overwrite: whether to throw away what a run of another identity has left.
-            is_shared: whether other runs do a part of the work meanwhile.
+            overwrite: whether to discard pieces of a run of another identity.
+            is_shared: whether other runs share the work.
 
         Raises:
-            InputError: there is some of another identity, another run is at work, or the folder cannot be written.
+            InputError: there are pieces of another identity, another run is at work, or the folder cannot be written.
         """
         if self._place is not None:
             return
@@ -103,34 +103,34 @@ class Unfinished:
             )
 
     def finished(self) -> dict[int, str]:
-        """What was put down of each finished piece, by its number."""
-        found: dict[int, str] = {}
+        """The note on each finished piece, by its number."""
+        said_by_piece: dict[int, str] = {}
         for path in sorted(self.hidden.glob("finished-*.jsonl")):
             for line in path.read_text().splitlines():
                 try:
                     number, said = json.loads(line)
                 except ValueError:  # a line that was cut off
                     continue
-                found[number] = said
-        return found
+                said_by_piece[number] = said
+        return said_by_piece
 
     def missing(self) -> list[int]:
         """Numbers of the pieces that are not finished."""
         return sorted(set(range(self.count)) - self.finished().keys())
 
     def finish(self, number: int, said: str = "") -> None:
-        """Put down that a piece is written.
+        """Record that a piece is finished.
 
         Args:
-            number: of the piece, from 0.
-            said: of it.
+            number: number of the piece, from 0.
+            said: note on the piece.
         """
-        own = self.hidden / f"finished-{socket.gethostname()}-{os.getpid()}.jsonl"
-        with self.refusing(), own.open("a") as file:
+        journal = self.hidden / f"finished-{socket.gethostname()}-{os.getpid()}.jsonl"
+        with self.refusing(), journal.open("a") as file:
             file.write(f"\n{json.dumps([number, said])}\n")  # behind a line that a full disk has cut off, too
 
     def publish(self) -> None:
-        """Move the results to their place, all or none; hidden ones among them have served.
+        """Move the results to their place, all or none, and remove hidden ones among them.
 
         Raises:
             InputError: they cannot be moved.
@@ -143,22 +143,22 @@ class Unfinished:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Name the folder where something cannot be written into it.
+        """Turn failures to write into an `InputError` that names the folder.
 
         Raises:
-            InputError: it cannot.
+            InputError: the folder cannot be written.
         """
         try:
             yield
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not self.hidden.exists():
                 raise InputError(
-                    f"{self.folder}: another run has ended there meanwhile; look at its results."
+                    f"{self.folder}: another run has finished there meanwhile; look at its results."
                 ) from error
             raise refusal_of_place(error, self.folder) or error from error
 
     def keep_partial(self) -> int:
-        """Keep what is finished, if anything is; how many pieces that is, 0 if the run has not begun."""
+        """Keep finished pieces, if any; returns their number, 0 if the run has not begun."""
         if self._place is None:
             return 0
         with self._locked():
@@ -169,7 +169,7 @@ class Unfinished:
         return count
 
     def _remove(self) -> None:
-        """Remove the hidden folder at once, for others may be about to write into it."""
+        """Remove the hidden folder atomically, since others may be about to write into it."""
         gone = self.hidden.with_name(f"{HIDDEN}-{uuid4().hex}")
         self.hidden.rename(gone)
         self._release()
@@ -182,7 +182,7 @@ class Unfinished:
             self._place = None
 
     def discard(self) -> None:
-        """Throw away what is finished."""
+        """Discard finished pieces."""
         with suppress(FileNotFoundError):
             self._remove()
         if self._is_new_folder and self.folder.is_dir() and not any(self.folder.iterdir()):
@@ -195,8 +195,8 @@ class Unfinished:
             return None
 
     def _others_are_at_work(self) -> bool:
-        own = self._place and self._place.lock_file
-        return any(_is_held(path) for path in self.hidden.glob(f"*{AT_WORK}") if str(path) != own)
+        own_lock = self._place and self._place.lock_file
+        return any(_is_held(path) for path in self.hidden.glob(f"*{AT_WORK}") if str(path) != own_lock)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -211,7 +211,7 @@ class Unfinished:
 
 
 def _is_held(path: Path) -> bool:
-    """Whether a process that lives holds a lock."""
+    """Whether a running process holds a lock."""
     try:
         with FileLock(path, blocking=False):
             return False

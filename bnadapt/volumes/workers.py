@@ -1,4 +1,4 @@
-"""Have the workers of a dask scheduler segment sections."""
+"""Segment sections on the workers of a dask scheduler."""
 
 import logging
 import os
@@ -19,14 +19,14 @@ RETRIES = 2
 
 @dataclass(frozen=True)
 class Segmenting:
-    """What a worker segments with; of one piece, for dask would send the parts of a tuple one by one.
+    """Everything that a worker needs to segment, in one object, since dask would send the parts of a tuple one by one.
 
     Attributes:
-        folder: that relative paths begin in.
-        trainer: makes one.
+        folder: folder of relative paths.
+        trainer: factory of Trainers.
         model: the task.
-        datamodule: with the target.
-        options: of the Trainer's `predict`.
+        datamodule: data module with the target.
+        options: options of the Trainer's `predict`.
     """
 
     folder: str
@@ -39,7 +39,7 @@ class Segmenting:
         """Segment sections, by their number.
 
         Raises:
-            RuntimeError: it failed; errors of libraries may hold what cannot be sent.
+            RuntimeError: segmentation failed; errors of libraries may not be picklable.
         """
         os.chdir(self.folder)
         try:
@@ -56,15 +56,15 @@ def segmented_by_workers(
     options: Mapping[str, Any],
     sections: Sequence[int],
 ) -> None:
-    """Spread sections, in groups, over the workers; what fails there is told, and left.
+    """Distribute groups of sections over the workers; failures are logged, and their sections left out.
 
     Args:
-        address: of the scheduler.
-        trainer: makes one, in the worker.
+        address: address of the scheduler.
+        trainer: factory of Trainers, called in the worker.
         model: the task.
-        datamodule: with the target.
-        options: of the Trainer's `predict`.
-        sections: their numbers. A group whose worker is lost is segmented by another one.
+        datamodule: data module with the target.
+        options: options of the Trainer's `predict`.
+        sections: numbers of the sections. A group whose worker is lost is segmented by another one.
 
     Raises:
         InputError: dask is not installed, there is no scheduler, or it has no workers.
@@ -86,3 +86,5 @@ def segmented_by_workers(
         for future in track(as_completed(futures), total=len(futures), description="Segmenting", transient=True):
             if future.status == "error":
                 log.warning("%s: a worker has failed: %s", address, future.exception())
+            elif future.status != "finished":
+                log.warning("%s: work on some sections was %s.", address, future.status)

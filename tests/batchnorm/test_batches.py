@@ -59,6 +59,36 @@ def test_batches_without_masks_are_refused(net, given, words):
         measure_class_moments(net, [given])
 
 
+NOISE = torch.rand(128, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+SORTED = NOISE + torch.tensor([0.0, 5.0]).repeat_interleave(64).view(-1, 1, 1, 1)  # by content
+
+
+@pytest.mark.parametrize(
+    "images",
+    [SORTED, SORTED.numpy(), DataLoader(TensorDataset(SORTED), batch_size=8, shuffle=True)],
+    ids=["tensor", "array", "shuffled"],
+)
+def test_what_is_sorted_by_content_is_drawn_at_random(net, images):
+    torch.manual_seed(0)
+    found = estimate(net, images, until=UntilConverged(0.1))
+    assert found.converged
+    assert found.tiles < 128
+    assert found.bank.mean["0"].item() == pytest.approx(3, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [SORTED.split(8), list(SORTED.split(8)), DataLoader(TensorDataset(SORTED), batch_size=8)],
+    ids=["tuple", "list", "loader"],
+)
+def test_what_comes_in_a_fixed_order_is_read_to_its_end(net, images):
+    with pytest.warns(UserWarning, match="All 128 tiles were read, although .* fixed order"):
+        found = estimate(net, images, until=UntilConverged(0.1))
+    assert found.tiles == 128
+    assert found.bank.mean["0"].item() == pytest.approx(3, abs=0.01)
+    assert estimate(net, images, until=UntilConverged(0.1, max_tiles=16)).tiles == 16
+
+
 def test_integers_of_arrays_are_divided_by_their_greatest_value(net):
     array = np.random.default_rng(0).integers(0, 65535, (5, 1, 8, 8), dtype=np.uint16)
     assert variance(net, array) == pytest.approx((array / 65535).var(), rel=1e-6)

@@ -190,6 +190,6 @@ def test_a_lone_image_of_another_size_is_normalised_by_what_came_before(images):
 
 
 def test_single_images_until_converged(images):
-    found = estimate(GlobalPooling(), images.split(1), until=UntilConverged(5.0, min_tiles=4))
+    found = estimate(GlobalPooling(), iter(images.split(1)), until=UntilConverged(5.0, min_tiles=4))
     assert found.converged
     assert found.tiles < 11

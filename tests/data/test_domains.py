@@ -106,7 +106,7 @@ def test_pixels_without_a_label_are_ignored_where_the_user_says_so(images):
     mask = np.zeros((48, 48), np.uint8)
     mask[:8], mask[40:] = 1, 255
     imageio.v3.imwrite(images / "masks" / "00.png", mask)
-    with pytest.raises(InputError, match="mask value 255 is no class.*set `ignored` to 255"):
+    with pytest.raises(InputError, match="mask value 255 is not a class.*set `ignored` to 255"):
         Folder(str(images / "images"), str(images / "masks")).labelled()[0].read_mask()
     domain = Folder(str(images / "images"), str(images / "masks"), ignored=255)
     assert np.array_equal(domain.labelled()[0].read_mask(), mask)

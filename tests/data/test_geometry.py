@@ -287,7 +287,7 @@ def test_transformations_follow_each_other(caplog):
     stack = Stack(ome_zarr(VOLUME, "zyx", [20, 2, 2], [1, 2, 3], transformations=steps))
     _, _, (level,) = levels_of(written(stack)[0])
     assert level == {"scale": [40, 4, 4], "translation": [2, 4, 6]}
-    assert "states a transformation of the type rotation, which is left out of account" in caplog.text
+    assert "states a transformation of the type rotation, which is ignored" in caplog.text
 
 
 def test_a_chosen_section_lies_where_it_was():
@@ -321,7 +321,7 @@ def test_a_pixel_size_that_the_user_gives_is_written_and_moves_the_place_along()
         ([40, 8, 4], "nanometer", "its pixels are 8 x 4 nm, as its file says, and so not square"),
         ([2, 0.5, 0.5], None, "its file states pixels of 0.5 x 0.5 without a unit; `pixel_size_nm` gives"),
         ([2, 0.5, 0.5], "foo", "states pixels of 0.5 x 0.5 in the unit 'foo', which is not known"),
-        ([40, -4, 4], "nanometer", "states the scale [40, -4, 4] of 3 axes, which is left out of account"),
+        ([40, -4, 4], "nanometer", "states the scale [40, -4, 4] of 3 axes, which is ignored"),
     ],
 )
 def test_sizes_that_are_not_gone_by_are_said(scale, unit, words, caplog):

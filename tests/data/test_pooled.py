@@ -91,7 +91,7 @@ def test_what_does_not_go_together_is_refused():
         DomainPair(one, sources={"one": one, "other": other})
     with pytest.raises(InputError, match="source_weights is .*; give a number above 0 for each of one, other"):
         DomainPair(sources={"one": one, "other": other}, source_weights={"one": 0.5})
-    with pytest.raises(InputError, match="set 'target': give each source and test set a name of its own"):
+    with pytest.raises(InputError, match="set 'target': give each source and test set a unique name"):
         DomainPair(sources={"one": one, "target": other})
     three = Synthetic(size=48)
     three.classes = ("a", "b", "c")

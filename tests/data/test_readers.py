@@ -258,7 +258,7 @@ def test_masks_with_white_as_zero_of_programs_whose_objects_are_black(tiff, mask
 @pytest.mark.parametrize("mask", [np.where(IMAGE > 128, 0, 255).astype(np.uint8), IMAGE > 128])
 def test_masks_with_white_as_zero_that_leave_the_foreground_open_are_refused(tiff, mask):
     path = tiff(mask, photometric="miniswhite", software="other")
-    with pytest.raises(InputError, match="stores white as zero, and so leaves open whether black or white is"):
+    with pytest.raises(InputError, match="stores white as zero, so it is ambiguous whether black or white is"):
         read_mask_values(path)
 
 
@@ -302,7 +302,7 @@ def test_transparent_pixels_of_masks_are_background(tmp_path, name, samples, cap
 
 @pytest.mark.parametrize("name", ["a.png", "deep.png", "pixels.tif", "planes.tif"])
 def test_masks_that_are_transparent_in_part_are_refused(tmp_path, name):
-    with pytest.raises(InputError, match="is a mask whose pixels are transparent in part"):
+    with pytest.raises(InputError, match="is a mask with partly transparent pixels"):
         read_mask_values(with_alpha(tmp_path / name, [WHITE, WHITE, WHITE, MASK // 2]))
 
 
@@ -363,7 +363,7 @@ def test_masks_in_colours_are_read_by_their_colours(tmp_path):
 
 def test_colours_that_mean_no_class_are_refused(tmp_path):
     blended = np.full((*IMAGE.shape, 3), (127, 0, 0), np.uint8)
-    with pytest.raises(InputError, match=r"colour \[127, 0, 0\], which is none of `colours`"):
+    with pytest.raises(InputError, match=r"colour \[127, 0, 0\], which is not one of `colours`"):
         coloured(tmp_path, blended, colours=COLOURS).labelled()[0].read_mask()
     with pytest.raises(InputError, match="2 colours for 3 classes"):
         coloured(tmp_path, blended, colours=COLOURS[:2])
@@ -521,9 +521,9 @@ def test_formats_that_are_not_read_are_named(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([object()]), allow_pickle=True)
     for name, words in (
         ("s.n5", "is an N5 container"),
-        ("s.nii", "a format that is not read; convert it to one of multi-page TIFF"),
-        ("s.npz", "a format that is not read"),
-        (".", "a folder, but no Zarr store"),
+        ("s.nii", "a format that is not supported; convert it to one of multi-page TIFF"),
+        ("s.npz", "a format that is not supported"),
+        (".", "a folder, but not a Zarr store"),
         ("objects.npy", "cannot be read"),
     ):
         with pytest.raises(InputError, match=words) as refused:

@@ -149,7 +149,7 @@ def test_what_cannot_be_learnt_from_is_refused(proposed, images):
     with pytest.raises(InputError, match="which synthetic has not; give the target that it was proposed of"):
         labelled_by_hand(other, proposed, 2)
     imageio.v3.imwrite(proposed / "masks" / second["file"], np.full((32, 32), 7, np.uint8))
-    with pytest.raises(InputError, match="mask value 7 is no class"):
+    with pytest.raises(InputError, match="mask value 7 is not a class"):
         labelled_by_hand(data, proposed, 2)
     imageio.v3.imwrite(proposed / "masks" / first["file"], np.zeros((30, 32), np.uint8))
     with pytest.raises(InputError, match="has 30 x 32 pixels, its tile 32 x 32"):

@@ -153,7 +153,7 @@ def test_what_must_be_a_number_is_one(changed, words, change):
         (put("text", "class_moments", "mean", "bottleneck.norm1"), "class moments of the source are damaged"),
         (put([], "DomainPair"), "scaling of images is damaged"),
         (without("DomainPair", "intensity"), "'intensity' is missing"),
-        (put("other", "DomainPair", "intensity"), "there is no scaling 'other'"),
+        (put("other", "DomainPair", "intensity"), "unknown scaling 'other'"),
         (put("4", "DomainPair", "pixel_size_nm"), "scaling of images is damaged"),
         (put({"turned": True}, "DomainPair", "target_change"), "turned"),
         (put({"source": {}}, "DomainPair", "ranges"), "scaling of images is damaged"),

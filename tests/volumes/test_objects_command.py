@@ -300,10 +300,10 @@ def inputs():
         ("--mask volume_mask.tif --spacing_nm -3", "--spacing_nm is -3; give a number above 0"),
         ("--mask volume_mask.tif --spacing_nm 4 --dimensions 2", "leave out --spacing_nm"),
         ("--mask volume_probability.tif", "volume_probability.tif, section 0: holds values such as"),
-        ("--mask raw.npy", "which is no class"),
+        ("--mask raw.npy", "which is not a class"),
         ("--mask numbered.npy", "not the probability or numbered objects"),
-        ("--mask ignored.npy", "values such as 255, which is no class"),
-        ("--mask negative.npy", "values such as -1, which is no class"),
+        ("--mask ignored.npy", "values such as 255, which is not a class"),
+        ("--mask negative.npy", "values such as -1, which is not a class"),
         ("--mask colours.npy", "is a mask in colours"),
         ("--mask volume_mask.tif --mask_key raw", "holds 1 series (0: (4, 20, 24)), none of which is 'raw'"),
         ("--mask volume_mask.tif --probability short.npy", "short.npy: has the shape (3, 20, 24), volume_mask.tif"),
@@ -322,7 +322,7 @@ def inputs():
         ("--mask volume_mask.tif --labels a.png", "labels are written as"),
         ("--mask volume_mask.tif --labels volume_mask.tif --overwrite", "is read by this command"),
         ("--mask volume_mask.tif --labels volume_probability.tif --overwrite", "is read by this command"),
-        ("--mask predictions --labels a.tif", "labels are written of a stack alone"),
+        ("--mask predictions --labels a.tif", "labels are written for stacks only"),
     ],
 )
 def test_what_cannot_be_used_is_refused(inputs, refused, arguments, words, tmp_path):

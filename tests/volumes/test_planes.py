@@ -271,12 +271,12 @@ def test_segmentations_of_other_places_are_not_averaged(sentence, other):
         writer.write(0, "", np.zeros((8, 9), np.uint8), np.zeros((8, 9), np.uint8))
         writer.close()
     said = sentence("a", "b", options=["--output", "mean"])
-    assert "b/v_mask.ome.zarr: lies elsewhere than a/v_mask.ome.zarr, or has pixels of another size" in said
+    assert "b/v_mask.ome.zarr: differs in position or pixel size from a/v_mask.ome.zarr" in said
 
 
 def test_what_cannot_be_averaged_is_refused(sentence):
     first, second = write("volume.tif", 0), write("volume.tif", 1)
-    assert "less than two masks" in sentence(first)
+    assert "fewer than two masks" in sentence(first)
     assert "no such" in sentence(first, "2/volume_mask.tif")
     assert "read by this command" in sentence(first, second, options=["--output", "seed-0"])
     np.save("other_mask.npy", np.zeros((2, 5, 5), np.uint8))

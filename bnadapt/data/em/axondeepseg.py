@@ -27,7 +27,7 @@ class AxonDeepSeg(Domain):
     Blocks are cut by rat.
 
     Args:
-        rats: whose images to take.
+        rats: rats whose images are used.
         task: `myelin` (34 %) or `axon` (26 %).
         split: parts of the rats for training, validation and test.
         label: what tables and tags call the domain; needed where two parts of the set meet.
@@ -61,7 +61,7 @@ class AxonDeepSeg(Domain):
         ]
 
     def unlabelled(self) -> list[Section]:
-        """None."""
+        """An empty list."""
         return []
 
     def _section(self, path: str, rat: int) -> Section:

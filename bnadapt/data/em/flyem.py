@@ -22,7 +22,7 @@ class FlyEM(Domain):
     (`skimage.segmentation.find_boundaries`), so the width of membranes is a convention.
 
     Args:
-        sample: 1 or 2. Each is a domain of its own, for they are two volumes.
+        sample: 1 or 2. Each is a separate domain, since they are two volumes.
         task: `membrane` (10 %).
         split: parts of the labelled sections for training, validation and test.
         gap: sections left out between two blocks.

@@ -18,7 +18,7 @@ ORGANELLES = {"mitochondria": "mithocondria", "synapses": "synapses"}  # the ori
 class ISBI2012(Domain):
     """`isbi2012`: 30 consecutive labelled sections, 512 x 512, 4 nm, ssTEM, Drosophila larva VNC.
 
-    The same tissue as `vnc`, imaged in another laboratory. Masks of mitochondria and synapses are a set of their own,
+    The same tissue as `vnc`, imaged in another laboratory. Masks of mitochondria and synapses are a separate set,
     `isbi2012-organelles`.
 
     Args:

@@ -1,4 +1,4 @@
-"""Where the files of a public EM data set come from, and how they get here."""
+"""Origins of public EM data sets, and the download of their files."""
 
 import json
 import logging
@@ -21,11 +21,11 @@ class Origin:
 
     Attributes:
         name: the set's short name, also of its folder.
-        title: what it shows.
-        url: where a file is, with `{path}` for its path in the repository.
+        title: subject of the images.
+        url: address of a file, with `{path}` for its path in the repository.
         licence: the licence's name and terms.
-        citation: what to cite.
-        sha256: of every file, by its path in the repository.
+        citation: reference to cite.
+        sha256: checksum of every file, by its path in the repository.
     """
 
     name: str
@@ -36,14 +36,14 @@ class Origin:
     sha256: dict[str, str]
 
     def fetch(self, paths: Sequence[str]) -> list[Path]:
-        """Give local files, downloaded on first use and checked against their SHA-256.
+        """Return local files, downloaded on first use and checked against their SHA-256.
 
         They lie in `<folder>/<set>/<path in the repository>`, where the folder is that of the
         environment variable BNADAPT_DATA, else the user's cache. Files that are already there
         are used as they are if their SHA-256 is right.
 
         Raises:
-            InputError: a file is not there and cannot be fetched, or is not the file it should be.
+            InputError: a file is missing and cannot be fetched, or its checksum is wrong.
         """
         folder = data_folder() / self.name
         if not all((folder / path).exists() for path in paths):
@@ -60,7 +60,7 @@ class Origin:
             )
 
     def matching(self, prefix: str, suffix: str) -> list[str]:
-        """The paths that begin and end so, sorted."""
+        """The paths with this prefix and suffix, sorted."""
         return sorted(path for path in self.sha256 if path.startswith(prefix) and path.endswith(suffix))
 
 
@@ -93,6 +93,6 @@ def _fetched(url: str, sha256: str, path: Path) -> Path:
         return Path(pooch.retrieve(url, known_hash=sha256, fname=path.name, path=path.parent))
     except Exception as error:
         raise InputError(
-            f"{path}: is not there, or damaged, and cannot be fetched from {url} ({type(error).__name__}); connect to"
+            f"{path}: is missing or damaged, and cannot be fetched from {url} ({type(error).__name__}); connect to"
             " the network, or put the data set into the folder that BNADAPT_DATA names."
         ) from error

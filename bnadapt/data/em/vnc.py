@@ -22,7 +22,7 @@ class VNC(Domain):
     """`vnc`: stack 1, 20 labelled sections, or stack 2, 20 without labels; 1024 x 1024, 4.6 nm, ssTEM.
 
     Args:
-        stack: 1 or 2. Each is a domain of its own, for they are two volumes.
+        stack: 1 or 2. Each is a separate domain, since they are two volumes.
         task: `membrane` (cell membranes with glia, 19 %), `mitochondria` (5.4 %) or `synapses` (0.6 %).
         split: parts of the labelled sections for training, validation and test.
         gap: sections left out between two blocks; neighbours correlate by 0.58.

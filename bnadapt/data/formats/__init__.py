@@ -17,34 +17,34 @@ IMAGE_EXTENSIONS = tuple(suffix for each in FORMATS if isinstance(each, ImageFor
 
 
 def format_of(path: Path) -> Format | None:
-    """The format of a file, or a folder, by its name; a folder may also be a store by what it holds."""
+    """The format of a file or folder by its name; for folders of stores also by their contents."""
     return next((each for each in FORMATS if each.suffix_of(path) is not None), None)
 
 
 def image_format(path: Path) -> ImageFormat | None:
     """The format of an image by its name."""
-    found = format_of(path)
-    return found if isinstance(found, ImageFormat) else None
+    file_format = format_of(path)
+    return file_format if isinstance(file_format, ImageFormat) else None
 
 
 def volume_format(path: Path) -> VolumeFormat:
     """The format of a volume by its name.
 
     Raises:
-        InputError: it is none that is read.
+        InputError: the format is not supported.
     """
-    found = format_of(path)
-    if path.is_dir() and not isinstance(found, type(ZARR)):
+    file_format = format_of(path)
+    if path.is_dir() and not isinstance(file_format, type(ZARR)):
         return ZARR
-    if not isinstance(found, VolumeFormat):
+    if not isinstance(file_format, VolumeFormat):
         titles = ", ".join(each.title for each in FORMATS if isinstance(each, VolumeFormat))
-        raise InputError(f"{path}: is of a format that is not read; convert it to one of {titles}.")
-    return found
+        raise InputError(f"{path}: is in a format that is not supported; convert it to one of {titles}.")
+    return file_format
 
 
 def stem_of(path: Path) -> str:
-    """The name without the ending of its format, such as `run.1` of `run.1.ome.tif`, and of a store called `run.1`."""
-    found = format_of(path)
-    end = len((found.suffix_of(path) if found else None) or "")
+    """The name without the suffix of its format: `run.1` for `run.1.ome.tif`, and for a store called `run.1`."""
+    file_format = format_of(path)
+    end = len((file_format.suffix_of(path) if file_format else None) or "")
     name = path.name[: len(path.name) - end]
     return name[: -len(".ome")] if name.lower().endswith(".ome") and end else name

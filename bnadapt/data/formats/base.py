@@ -1,4 +1,4 @@
-"""What a file format is: what reads and writes images, volumes, or both."""
+"""Base classes of file formats, which read and write images, volumes, or both."""
 
 import logging
 import os
@@ -22,13 +22,13 @@ Reduction = Callable[[np.ndarray], np.ndarray]
 
 
 class StoredChunks(NamedTuple):
-    """How many chunks of an array are stored.
+    """Counts of the chunks of an array.
 
     Attributes:
-        stored: of them.
-        chunks: that there could be.
-        fill_value: what the pixels of the others read as.
-        is_estimate: whether only some were looked for.
+        stored: number of stored chunks.
+        chunks: number of chunks in the whole array.
+        fill_value: value of the pixels of missing chunks.
+        is_estimate: whether only a sample was checked.
     """
 
     stored: int
@@ -39,17 +39,17 @@ class StoredChunks(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """An array of a file, and what is known of it before any of its pixels are read.
+    """An array of a file with its metadata, before any pixels are read.
 
     Attributes:
         array: read on indexing.
-        geometry: its axes, as far as the file names them, and their steps, as far as it states them.
-        key: where the array is in its file, if it is not the only one.
-        format: that outputs are written in; by default the one that has opened it.
-        levels: paths of the resolution levels of its image, the finest first, where it has such.
-        level: of these, which was chosen by the pixel size.
-        count_chunks: counts those that are stored, where chunks may be missing.
-        files: lists the files that its pixels lie in, of very many some of them.
+        geometry: axes and their steps, as far as the file states them.
+        key: path of the array in its file, if it is not the only one.
+        format: format of outputs; by default the one that opened the array.
+        levels: paths of the resolution levels of its image, the finest first, if there are any.
+        level: path of the level chosen by pixel size.
+        count_chunks: function that counts the stored chunks, where chunks may be missing.
+        files: function that lists the files of the pixels; a sample if there are very many.
     """
 
     array: Any
@@ -69,16 +69,16 @@ class Opened:
 
 @dataclass(frozen=True)
 class NewVolume:
-    """A volume that is to be written.
+    """Specification of a volume to write.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         shape: (sections, H, W).
-        dtype: of a pixel.
-        geometry: of its two or three axes, in the order in which they are stored.
-        key: of the array in a file that holds several.
-        reduce: makes one number of the last axis, of four, for the levels of a pyramid.
-        provenance: what it comes from.
+        dtype: type of a pixel.
+        geometry: geometry of the two or three axes, in storage order.
+        key: key of the array in a file that holds several.
+        reduce: reduces the last axis, of length four, to one value, for the levels of a pyramid.
+        provenance: source of the volume.
     """
 
     path: Path
@@ -91,17 +91,17 @@ class NewVolume:
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
-        """In the order of the axes."""
+        """The shape in the order of the stored axes."""
         return self.geometry.shape_of(*self.shape)
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """A section high, since sections are written one by one."""
+        """Shape of a chunk: one section high, since sections are written one by one."""
         return self.geometry.shape_of(1, *(min(CHUNK, side) for side in self.shape[1:]))
 
 
 class StackWriter(ABC):
-    """Takes the sections of a volume."""
+    """Writes a volume section by section."""
 
     @abstractmethod
     def write(self, index: int, section: np.ndarray) -> None:
@@ -119,10 +119,10 @@ class ArrayWriter(StackWriter):
     """Assigns sections to an array, in any order.
 
     Args:
-        array: of two or three axes.
-        across: the axis along which sections follow each other, if there is one.
+        array: array of two or three axes.
+        across: the axis of the sections, if there is one.
         is_transposed: whether columns come before rows.
-        owner: what is closed in the end.
+        owner: the file or store to close at the end.
     """
 
     def __init__(self, array: Any, across: int | None, is_transposed: bool = False, owner: Any = None) -> None:
@@ -137,26 +137,26 @@ class ArrayWriter(StackWriter):
         return cls(array, geometry.across, geometry.letters.index("X") < geometry.letters.index("Y"), owner)
 
     def write(self, index: int, section: np.ndarray) -> None:
-        """Assign it."""
+        """Write section number `index`, (H, W)."""
         where = () if self.across is None else (*[slice(None)] * self.across, index)
         self.array[where] = section.T if self.is_transposed else section
 
     def close(self) -> None:
-        """Close what the array belongs to."""
+        """Close the file or store of the array."""
         if self.owner is not None:
             self.owner.close()
 
 
 class Format(ABC):
-    """A file format, known by the endings of names.
+    """A file format, identified by suffix.
 
     Attributes:
-        suffixes: of its files, in lower case.
-        title: what messages call it.
-        integers: bytes of the integers without sign that it holds.
-        holds_floats: whether it holds floating point numbers.
-        states_size: whether its files state the size of a pixel.
-        states_place: whether they state where the first pixel lies.
+        suffixes: suffixes of its files, in lower case.
+        title: name in messages.
+        integers: supported sizes of unsigned integers, in bytes.
+        holds_floats: whether it stores floating point numbers.
+        states_size: whether its files state the pixel size.
+        states_place: whether its files state the position of the first pixel.
     """
 
     suffixes: Sequence[str]
@@ -167,15 +167,15 @@ class Format(ABC):
     states_place: bool = True
 
     def suffix_of(self, path: Path) -> str | None:
-        """How the name ends, if it is that of such a file."""
+        """The suffix of a path, if it is one of this format."""
         return next((suffix for suffix in self.suffixes if path.name.lower().endswith(suffix)), None)
 
     def holds(self, dtype: np.dtype) -> bool:
-        """Whether pixels of this type can be written."""
+        """Whether the format stores pixels of this type."""
         return self.holds_floats if dtype.kind == "f" else dtype.itemsize in self.integers
 
     def say_what_is_lost(self, path: Path, geometry: Geometry) -> None:
-        """Name what of a geometry the files of this format have no place for."""
+        """Warn about parts of a geometry that the format cannot store."""
         known = [geometry[letter] for letter in geometry.letters]
         if not self.states_size and any(axis.step for axis in known):
             log.warning("%s: the format has no place for the size of a pixel, which is not written.", path.name)
@@ -187,31 +187,31 @@ class ImageFormat(Format):
     """A format of single images.
 
     Attributes:
-        written_as: ending of what is written for such images, where it is not their own.
+        written_as: suffix of the outputs for such images, if it differs from the input's.
     """
 
     written_as: str | None = None
 
     @abstractmethod
     def read(self, path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
-        """The only image of a file.
+        """Read the only image of a file.
 
         Args:
-            path: of the file.
-            as_shown: whether to give pixels as a viewer shows them: colour maps applied, few bits stretched to the
-                range of their type, white that is stored as zero inverted. Otherwise values as they are stored, such as
-                the class indices of a mask. Turned images are put upright in both cases.
+            path: path of the file.
+            as_shown: whether to return pixels as a viewer shows them: colour maps applied, few bits stretched to the
+                range of their type, white stored as zero inverted. Otherwise values as they are stored, such as the
+                class indices of a mask. Rotated images are put upright in both cases.
 
         Returns:
-            The pixels, and a letter for each of their axes; S are samples of a pixel.
+            The pixels and a letter for each of their axes, S for the samples of a pixel.
 
         Raises:
-            InputError: the file is damaged, or holds anything else than one image of a kind that is read.
+            InputError: the file is damaged, or does not hold a single image of a supported kind.
         """
 
     @abstractmethod
     def header(self, path: Path) -> tuple[int, Geometry]:
-        """Samples of a pixel, and the geometry that the file states, without its pixels."""
+        """The number of samples per pixel and the stated geometry, without reading pixels."""
 
     @abstractmethod
     def write(self, path: Path, image: np.ndarray, geometry: Geometry = UNKNOWN) -> None:
@@ -223,8 +223,8 @@ class VolumeFormat(Format):
 
     Attributes:
         orders_axes: whether its files name their axes, which then have any order.
-        in_any_order: whether sections may be written in any order, by several processes.
-        needs_key: whether an array in a file needs a name.
+        in_any_order: whether several processes may write sections in any order.
+        needs_key: whether an array in a file needs a key.
     """
 
     orders_axes: bool = True
@@ -233,28 +233,28 @@ class VolumeFormat(Format):
 
     @abstractmethod
     def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
-        """An array of a file.
+        """Open an array of a file.
 
         Args:
-            path: of the file, or the folder of a store.
-            key: of the array, where there are several.
+            path: path of the file, or the folder of a store.
+            key: key of the array, where there are several.
             as_shown: see `ImageFormat.read`.
-            pixel_size_nm: of the resolution level that is read, where there are several.
+            pixel_size_nm: pixel size of the resolution level to read, where there are several.
 
         Raises:
             InputError: the file is broken, or there is no such array.
         """
 
     def output_suffix(self, path: Path) -> str:
-        """How the names of outputs end for an input of this name."""
+        """The suffix of outputs for an input of this name."""
         return path.suffix
 
     @abstractmethod
     def create(self, volume: NewVolume) -> StackWriter:
-        """Begin a file.
+        """Create a file.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: it cannot be created.
         """
 
     def is_volume(self, path: Path) -> bool:
@@ -262,7 +262,7 @@ class VolumeFormat(Format):
         return True
 
     def read_alone(self, path: Path, key: str | None, read: Callable[[Path], Opened]) -> Opened:
-        """The array of a file that holds a single one.
+        """Open the array of a file that holds a single one.
 
         Raises:
             InputError: it cannot be read, or there is a key.
@@ -278,10 +278,10 @@ class VolumeFormat(Format):
 
 
 def existing(path: str | Path) -> Path:
-    """The path of a file or folder that can be read.
+    """Check that a file or folder can be read, and return its path.
 
     Raises:
-        InputError: it is missing, empty, an address, or may not be read.
+        InputError: it is missing, empty, a URL, or may not be read.
     """
     refuse_address(path)
     path = Path(path)
@@ -295,7 +295,7 @@ def existing(path: str | Path) -> Path:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what an error says."""
+    """The first line of an error's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
@@ -311,15 +311,15 @@ def check_numbers(dtype: object, context: str) -> None:
 
 @lru_cache
 def say_once(where: Path | str, sentence: str) -> None:
-    """Say something of a file, or once for all files in a folder."""
+    """Log a warning about a file, once for all files in a folder."""
     log.warning("%s: %s", where, sentence)
 
 
 def array_of(store: Mapping[str, Any], path: Path, key: str | None) -> Any:
-    """The array `key` of an HDF5 file or Zarr group.
+    """Look up the array `key` of an HDF5 file or Zarr group.
 
     Raises:
-        InputError: there is none of that name, or it cannot be opened.
+        InputError: the key does not name an array, or the array cannot be opened.
     """
     names = ", ".join(sorted(store.keys())) or "(none)"
     if not key:
@@ -327,40 +327,40 @@ def array_of(store: Mapping[str, Any], path: Path, key: str | None) -> Any:
     if key not in store:
         raise InputError(f"{path}: has no array {key!r}; name one of {names} as the key.")
     try:
-        found = store[key]
+        item = store[key]
     except (KeyError, OSError, ValueError) as error:
         raise InputError(
             f"{path}: {key!r} cannot be opened ({reason(error)}); it may link to a file that is gone. Name one of"
             f" {names} as the key."
         ) from error
-    if not hasattr(found, "shape") and not hasattr(found, "keys"):
-        raise InputError(f"{path}: {key!r} is no array; name one of {names} as the key.")
-    if not hasattr(found, "shape"):
-        inside = ", ".join(f"{key}/{name}" for name in sorted(found.keys())) or "(none)"
+    if not hasattr(item, "shape") and not hasattr(item, "keys"):
+        raise InputError(f"{path}: {key!r} is not an array; name one of {names} as the key.")
+    if not hasattr(item, "shape"):
+        inside = ", ".join(f"{key}/{name}" for name in sorted(item.keys())) or "(none)"
         raise InputError(f"{path}: {key!r} is a group; name one of {inside} as the key.")
-    return found
+    return item
 
 
 def geometry_of_names(names: Sequence[Any], dimensions: int, context: str) -> Geometry:
-    """The geometry of an array of a container that names its axes, or some of them.
+    """The geometry of an array whose container names all or some of its axes.
 
     Args:
-        names: one for each axis; none, or all None, where the file has no names.
-        dimensions: how many axes the array has.
-        context: file and key that messages name.
+        names: name of each axis; empty, or all None, where the file has no names.
+        dimensions: number of axes of the array.
+        context: file and key named in messages.
 
     Raises:
-        InputError: there are not as many names as axes.
+        InputError: the number of names is not that of the axes.
     """
     names = [name if isinstance(name, str) else None for name in names]
     if names and len(names) != dimensions:
         raise InputError(
             f"{context}: has {dimensions} axes, but its attributes name {len(names)}, {list(names)}; mend them."
         )
-    found = named_axes(names)
-    if set(found.letters) <= {UNNAMED}:
+    geometry = named_axes(names)
+    if set(geometry.letters) <= {UNNAMED}:
         return UNKNOWN
-    if not set(found.letters) & {"Y", "X", UNNAMED}:
+    if not set(geometry.letters) & {"Y", "X", UNNAMED}:
         log.warning("%s: calls its axes %s, of which none are rows or columns.", context, ", ".join(map(str, names)))
         return UNKNOWN
-    return found
+    return geometry

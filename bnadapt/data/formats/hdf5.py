@@ -51,7 +51,7 @@ class Hdf5(VolumeFormat):
         return Opened(*self.shown(array, f"{path}:{key}"), key, self, count_chunks=count, files=files)
 
     def shown(self, array: Any, context: str) -> tuple[Any, Geometry]:
-        """A data set as it is read, and its geometry."""
+        """The pixels of a data set as they are read, and its geometry."""
         tags = _tags(array, context)
         named = geometry_of_names([tag["key"] for tag in tags], array.ndim, context)
         steps = {
@@ -74,7 +74,7 @@ class Hdf5(VolumeFormat):
         return ArrayWriter.of(array, volume.geometry, store)
 
     def state(self, array: Any, geometry: Geometry) -> None:
-        """Write what is known of the axes of a data set."""
+        """Write the names and steps of the axes of a data set."""
         if names := geometry.names():
             tags = [
                 {
@@ -93,7 +93,7 @@ class Hdf5(VolumeFormat):
 
 
 class Imaris(Hdf5):
-    """Volumes of Imaris: data sets that are padded to whole blocks, beside the size and the extent of the image."""
+    """Imaris volumes: data sets padded to whole blocks, with attributes for the size and extent of the image."""
 
     suffixes = (".ims",)
     title = "Imaris"
@@ -126,8 +126,8 @@ class Cropped:
     """The first part of an array, read on slicing.
 
     Args:
-        array: of any kind.
-        shape: of the part.
+        array: array of any kind.
+        shape: shape of the part.
     """
 
     def __init__(self, array: Any, shape: tuple[int, ...]) -> None:
@@ -135,12 +135,12 @@ class Cropped:
         self.dtype, self.chunks, self.ndim = array.dtype, array.chunks, array.ndim
 
     def __getitem__(self, where: tuple[slice, ...]) -> np.ndarray:
-        """Slices, one for each axis."""
+        """Read the part at these slices, one for each axis."""
         return self.array[tuple(slice(*each.indices(side)) for each, side in zip(where, self.shape, strict=True))]
 
 
 def _tags(array: Any, context: str) -> list[Mapping[str, Any]]:
-    """Tags with the names of the dimensions, by axistags, labels, or the scales that are attached to them."""
+    """Tags with the names of the dimensions, from axistags, labels or attached dimension scales."""
     labels = [{"key": dimension.label or next(iter(dimension.keys()), None)} for dimension in array.dims]
     stored = array.attrs.get("axistags")
     if stored is None:
@@ -148,7 +148,7 @@ def _tags(array: Any, context: str) -> list[Mapping[str, Any]]:
     try:
         tags = [{**tag, "key": str(tag["key"])} for tag in json.loads(stored)["axes"]]
     except (KeyError, TypeError, ValueError) as error:
-        log.warning("%s: its axistags are broken (%s) and left out of account.", context, reason(error))
+        log.warning("%s: its axistags are broken (%s) and ignored.", context, reason(error))
         return labels
     named, tagged = ([tag["key"] for tag in each] for each in (labels, tags))
     if all(named) and len(named) == len(tagged) and named != tagged:
@@ -160,7 +160,7 @@ def _tags(array: Any, context: str) -> list[Mapping[str, Any]]:
 
 
 def _extent(image: Any, shape: tuple[int, ...]) -> dict[str, Axis]:
-    """Axes of an Imaris image by the ends that it states, which are edges of pixels."""
+    """Axes of an Imaris image from its stated extent, whose ends are edges of pixels."""
     axes = {}
     for number, letter in enumerate("XYZ"):
         ends = [None if image is None else _number_of(image.attrs.get(f"Ext{end}{number}")) for end in ("Min", "Max")]
@@ -189,7 +189,7 @@ def _text(value: object) -> np.ndarray:
 
 
 def _files(array: Any) -> list[Path]:
-    """The file of a data set, and those that it is put together from."""
+    """The file of a data set, and the files of its virtual or external sources."""
     file = Path(array.file.filename)
     names = {each.file_name for each in array.virtual_sources()} - {"."} if array.is_virtual else ()
     parts = [file.parent / name for name in sorted(names)]
@@ -197,11 +197,11 @@ def _files(array: Any) -> list[Path]:
 
 
 def _count_chunks(array: Any) -> StoredChunks:
-    """Those of a data set; one without chunks is a single one, and one that is put together has its files."""
+    """Chunk counts of a data set: one if it is not chunked; the source files of a virtual one."""
     if array.is_virtual:
         folder = Path(array.file.filename).parent
-        found = [(folder / each.file_name).exists() for each in array.virtual_sources() if "%" not in each.file_name]
-        return StoredChunks(sum(found), len(found), array.fillvalue)
+        exist = [(folder / each.file_name).exists() for each in array.virtual_sources() if "%" not in each.file_name]
+        return StoredChunks(sum(exist), len(exist), array.fillvalue)
     if not array.chunks:
         return StoredChunks(int(array.id.get_storage_size() > 0), 1, array.fillvalue)
     chunks = math.prod(-(-side // chunk) for side, chunk in zip(array.shape, array.chunks, strict=True))

@@ -20,7 +20,7 @@ LOOKED_AT, DECISIVE = 8, 0.9  # sections, and a ratio of differences, to find ou
 
 
 class Mrc(VolumeFormat):
-    """A volume, mapped into memory; the header states the axes, the size of a voxel and its place in angstrom."""
+    """Memory-mapped volumes; the header states the axes, the voxel size and the origin in angstrom."""
 
     suffixes = (".mrc", ".rec", ".st")
     title = ".mrc"
@@ -46,7 +46,7 @@ class Mrc(VolumeFormat):
         shape, letters = volume.stored_shape, volume.geometry.letters
         file = mrcfile.new_mmap(volume.path, shape, mrcfile.utils.mode_from_dtype(volume.dtype))
         header = file.header
-        header.label[0] = "Written by bnadapt"  # mrcfile's own tells the time, so that no two files are the same
+        header.label[0] = "Written by bnadapt"  # mrcfile's label holds the time, so that no two files would be equal
         axes = {letter: volume.geometry[letter].in_nanometres() for letter in "XYZ"}
         numbers = {letter: number for number, letter in LETTERS.items()}
         for field, letter, side in zip(("mapc", "mapr", "maps"), reversed(letters), reversed(shape), strict=False):
@@ -59,7 +59,7 @@ class Mrc(VolumeFormat):
 
 
 def _geometry(header: Any, voxel_size: Any, dimensions: int, path: Path) -> Geometry:
-    """What the header states of sections, rows and columns; steps are along X, Y and Z, whatever these are."""
+    """Geometry of sections, rows and columns; the header gives steps along X, Y and Z, in whatever order they are."""
     order = [int(header[field]) for field in ("maps", "mapr", "mapc")]
     if not any(order):
         order = [3, 2, 1]
@@ -87,9 +87,9 @@ def _flag(header: Any, flag: int) -> bool | None:
 
 
 def _has_sign(array: np.ndarray, header: Any, as_shown: bool, path: Path) -> bool:
-    """Whether bytes have a sign: by IMOD's flag, else by which picture is the smoother one, else by the stated range.
+    """Whether bytes are signed: by IMOD's flag, else by the smoother of both readings, else by the stated range.
 
-    No mask has classes below zero.
+    Masks are unsigned, because they have no classes below zero.
     """
     stated = _flag(header, SIGNED_BYTES)
     if stated is not None or not as_shown:

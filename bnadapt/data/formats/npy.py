@@ -8,7 +8,7 @@ from bnadapt.data.formats.base import ArrayWriter, NewVolume, Opened, StackWrite
 
 
 class Npy(VolumeFormat):
-    """An array, mapped into memory."""
+    """Memory-mapped arrays."""
 
     suffixes = (".npy",)
     title = ".npy"

@@ -50,7 +50,7 @@ class Png(ImageFormat):
 
 
 class Jpeg(Png):
-    """Grey values and colours; masks, whose classes JPEG would mix, are not read, and written as PNG."""
+    """Grey values and colours; masks, whose classes JPEG would corrupt, are refused, and written as PNG."""
 
     suffixes = (".jpg", ".jpeg")
     title = "JPEG"
@@ -97,5 +97,5 @@ def _decoded(path: Path, kind: str) -> Any:
             f"{path}: cannot be read as an image ({reason(error)}); copy it again from its origin or leave it out."
         ) from error
     if (count := getattr(image, "n_frames", 1)) > 1:
-        raise InputError(f"{path}: holds {count} images; save the one that is meant as a file of its own.")
+        raise InputError(f"{path}: holds {count} images; save the one to read as a separate file.")
     return image

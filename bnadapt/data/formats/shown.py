@@ -11,10 +11,10 @@ ORIENTATION = 274  # tag of TIFF and EXIF
 
 
 def upright(pixels: np.ndarray, orientation: int, rows: int = 0, columns: int = 1) -> np.ndarray:
-    """Pixels turned and mirrored as they are looked at.
+    """Pixels rotated and mirrored to their display orientation.
 
     Args:
-        pixels: of any shape.
+        pixels: array of any shape.
         orientation: value of the tag, 1 to 8.
         rows: the axis of the height.
         columns: the axis of the width.
@@ -29,19 +29,19 @@ def upright(pixels: np.ndarray, orientation: int, rows: int = 0, columns: int = 
 
 
 def without_alpha(pixels: np.ndarray, axis: int, alpha: int, as_shown: bool, path: Path) -> np.ndarray:
-    """Pixels without the sample that says how transparent they are; transparent pixels of a mask are background.
+    """Pixels without their alpha channel; transparent pixels of a mask are background.
 
-    Where a mask has the same colour everywhere, as painting programs export it, it is in the alpha channel.
+    A mask of a single colour, as painting programs export it, is read from the alpha channel.
 
     Args:
-        pixels: of any shape.
-        axis: of the samples.
-        alpha: which of them it is.
-        as_shown: whether they are an image, and not a mask.
-        path: that messages name.
+        pixels: array of any shape.
+        axis: axis of the samples.
+        alpha: index of the alpha channel.
+        as_shown: whether the pixels are an image, and not a mask.
+        path: file named in messages.
 
     Raises:
-        InputError: pixels of a mask are transparent in part.
+        InputError: pixels of a mask are partly transparent.
     """
     opacity = np.take(pixels, [alpha], axis)
     colours = np.delete(pixels, alpha, axis)
@@ -50,7 +50,7 @@ def without_alpha(pixels: np.ndarray, axis: int, alpha: int, as_shown: bool, pat
     opaque = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
     if not np.isin(opacity, (0, opaque)).all():
         raise InputError(
-            f"{path}: is a mask whose pixels are transparent in part; save it without transparency, in one channel."
+            f"{path}: is a mask with partly transparent pixels; save it without transparency, in one channel."
         )
     say_once(path.absolute().parent, "holds masks with transparent pixels, which are read as background.")
     if not colours.any():  # black on transparent ground

@@ -30,14 +30,14 @@ PRINTERS = {2: "inch", 3: "centimeter"}  # values of the tag ResolutionUnit
 
 
 class Tiff(ImageFormat, VolumeFormat):
-    """Images, and stacks of a page for each section."""
+    """Images, and stacks with a page for each section."""
 
     suffixes = (".tif", ".tiff", ".btf", ".tf8")
     title = "multi-page TIFF"
     orders_axes = False  # a page has rows and columns
 
     def read(self, path: Path, as_shown: bool, key: str | None = None) -> tuple[np.ndarray, str]:
-        """See `ImageFormat.read`; of several series the one whose number, from 0, is the key."""
+        """See `ImageFormat.read`; the key is the number of the series, from 0."""
         with _refusing_damage(path), _opened(path) as file:
             series = file.series[_number(file, path, key)]
             page = series.keyframe
@@ -66,7 +66,7 @@ class Tiff(ImageFormat, VolumeFormat):
         _Pages(NewVolume(path, (1, *image.shape), image.dtype, geometry)).write(0, image).close()
 
     def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
-        """See `VolumeFormat.open`; pixels that need no conversion are read when they are asked for."""
+        """See `VolumeFormat.open`; pixels that need no conversion are read on indexing."""
         import zarr
 
         with _refusing_damage(path):
@@ -105,10 +105,10 @@ class Tiff(ImageFormat, VolumeFormat):
 
 
 class _Pages(StackWriter):
-    """A page for every section, in order; with known sizes, times or places as ImageJ writes them.
+    """Writes a page for every section, in order; sizes, times and positions, where known, as ImageJ does.
 
-    ImageJ's form states the number of sections, the unit, their distance and the place of the first pixel in the
-    description of the first page, and the pixels in a unit as the resolution of every page.
+    ImageJ states the number of sections, the unit, their distance and the position of the first pixel in the
+    description of the first page, and the pixels per unit as the resolution of every page.
     """
 
     def __init__(self, volume: NewVolume) -> None:
@@ -136,7 +136,7 @@ class _Pages(StackWriter):
 
 
 def _imagej_form(count: int, geometry: Geometry) -> tuple[dict[str, Any], str | None]:
-    """Options of every page, and the description by which ImageJ knows its stacks."""
+    """Options of every page, and the description by which ImageJ recognises its stacks."""
     x, y, z, t = (geometry[letter] for letter in "XYZT")
     if x.unit in PRINTERS.values() and x.step_nm is None and x.step and y.step:
         return {"resolution": (1 / x.step, 1 / y.step), "resolutionunit": x.unit.upper()}, None
@@ -170,21 +170,21 @@ def _in_unit(axis: Axis, unit: str | None) -> Axis | None:
 
 
 def _stated(file: Any, series: int) -> Geometry:
-    """Steps and places that a series of an OME-TIFF, a file of ImageJ, or the tags of another one state."""
+    """Steps and positions stated by an OME-TIFF series, by ImageJ, or by the tags of another file."""
     if file.is_ome:
         return _of_ome(file.ome_metadata, series)
-    told, tags = (file.imagej_metadata or {}) if file.is_imagej else {}, file.pages[0].tags
+    imagej, tags = (file.imagej_metadata or {}) if file.is_imagej else {}, file.pages[0].tags
     resolution_unit = tags.valueof("ResolutionUnit", 1)
-    unit = told.get("unit") if file.is_imagej else PRINTERS.get(int(resolution_unit))
+    unit = imagej.get("unit") if file.is_imagej else PRINTERS.get(int(resolution_unit))
     unit = unit if isinstance(unit, str) else None
     rows, columns = (_pixels_in_a_unit(tags.get(f"{axis}Resolution")) for axis in "YX")
-    steps = {"Y": length(rows and 1 / rows), "X": length(columns and 1 / columns), "Z": length(told.get("spacing"))}
+    steps = {"Y": length(rows and 1 / rows), "X": length(columns and 1 / columns), "Z": length(imagej.get("spacing"))}
     if (unit or "").lower() in PIXELS and steps["Y"] == steps["X"] == 1:
         steps = dict.fromkeys("ZYX")
-    origins = {letter: told.get(f"{letter.lower()}origin") or 0.0 for letter in steps}
+    origins = {letter: imagej.get(f"{letter.lower()}origin") or 0.0 for letter in steps}
     axes = {letter: Axis(None, step, 0.0 - origins[letter] * (step or 0), unit) for letter, step in steps.items()}
-    interval = length(told.get("finterval"))
-    return Geometry("", axes | {"T": Axis(None, interval, unit=told.get("tunit", "sec") if interval else None)})
+    interval = length(imagej.get("finterval"))
+    return Geometry("", axes | {"T": Axis(None, interval, unit=imagej.get("tunit", "sec") if interval else None)})
 
 
 def _of_ome(text: str, series: int) -> Geometry:
@@ -203,7 +203,7 @@ def _of_ome(text: str, series: int) -> Geometry:
 
 
 def _pixels_in_a_unit(tag: Any) -> float:
-    """A fraction of a TIFF tag."""
+    """The value of a rational TIFF tag."""
     if tag is None:
         return 0.0
     above, below = tag.value
@@ -236,11 +236,13 @@ def _check_complete(series: Any, path: Path) -> None:
     if series.dataoffset is not None:
         ends = [series.dataoffset + series.nbytes]
     else:
-        own = (
+        pages = (
             page for page in series.pages if page is not None and page.parent.filehandle.path == str(path.absolute())
         )
         ends = [
-            offset + count for page in own for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+            offset + count
+            for page in pages
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
         ]
     if max(ends, default=0) > size:
         raise InputError(
@@ -251,7 +253,7 @@ def _check_complete(series: Any, path: Path) -> None:
 
 @contextmanager
 def _refusing_damage(path: Path) -> Iterator[None]:
-    """Refuse a file that tifffile cannot read, or of which it logs that parts are missing: it would give the rest."""
+    """Refuse a file that tifffile cannot read, or that it logs as incomplete, returning only the rest."""
     messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())
@@ -278,7 +280,7 @@ def _refusing_damage(path: Path) -> Iterator[None]:
 
 
 def _opened(path: Path) -> Any:
-    """A TIFF file; pages alike, of which each was written as a series of its own, are one series."""
+    """Open a TIFF file; equal pages that were written as separate series are joined to one."""
     import tifffile
 
     file = tifffile.TiffFile(path)
@@ -291,7 +293,7 @@ def _opened(path: Path) -> Any:
 
 
 def _number(file: Any, path: Path, key: str | None) -> int:
-    """Of the series that is meant, counted from 0."""
+    """Number of the series that the key names, from 0."""
     if not file.series:
         raise InputError(f"{path}: holds no image; copy it again from its origin or leave it out.")
     if key is None and len(file.series) == 1:
@@ -304,12 +306,12 @@ def _number(file: Any, path: Path, key: str | None) -> int:
     other = "" if key is None else f", none of which is {key!r}"
     raise InputError(
         f"{path}: holds {len(file.series)} series ({listed}){other}; name one by its number as the key of a"
-        " `Stack`, such as --data.target.images_key 0, or save it as a file of its own."
+        " `Stack`, such as --data.target.images_key 0, or save it as a separate file."
     )
 
 
 def _without_alpha(pixels: np.ndarray, axes: str, page: Any, as_shown: bool, path: Path) -> np.ndarray:
-    """Without samples that say how transparent a pixel is."""
+    """Pixels without alpha channels."""
     if "S" not in axes or not page.extrasamples:
         return pixels
     axis = axes.index("S")
@@ -321,7 +323,7 @@ def _without_alpha(pixels: np.ndarray, axes: str, page: Any, as_shown: bool, pat
 
 
 def _black_is_zero(pixels: np.ndarray, page: Any, path: Path) -> np.ndarray:
-    """Values that grow with brightness."""
+    """Pixels whose values increase with brightness."""
     if page.photometric.name != "MINISWHITE":
         return pixels
     if pixels.dtype == bool:
@@ -360,10 +362,10 @@ def _in_full_range(pixels: np.ndarray, page: Any) -> np.ndarray:
 
 
 def _check_black_is_foreground(is_known: bool, path: Path) -> None:
-    """Refuse a mask with white as zero, unless a program has written it whose objects are black and not zero then."""
+    """Refuse a mask with white as zero, unless written by a program that then stores objects as black, not zero."""
     if not is_known:
         raise InputError(
-            f"{path}: stores white as zero, and so leaves open whether black or white is foreground; save the mask with"
+            f"{path}: stores white as zero, so it is ambiguous whether black or white is foreground; save the mask with"
             " black as zero."
         )
     say_once(path.absolute().parent, "holds masks that store white as zero; pixels above 0 (black) are foreground.")

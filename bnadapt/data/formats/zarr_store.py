@@ -78,11 +78,11 @@ class Zarr(VolumeFormat):
             level = level_by_pixel_size(image.levels, pixel_size_nm) if pixel_size_nm else None
             key = f"{group}/{(level or image.levels[0]).path}".strip("/")
         opened = self._of_array(array_of(store, path, key), path, key)
-        found = image and _stated(image, group, key, opened.array.ndim, f"{path}:{key}")
-        if not found:
+        geometry = image and _stated(image, group, key, opened.array.ndim, f"{path}:{key}")
+        if not geometry:
             return opened
         paths = [each.path for each in image.levels]
-        return replace(opened, geometry=found, format=OmeZarr(), levels=paths, level=level and level.path)
+        return replace(opened, geometry=geometry, format=OmeZarr(), levels=paths, level=level and level.path)
 
     def output_suffix(self, path: Path) -> str:
         """See `VolumeFormat.output_suffix`; folders are written, not zip files."""
@@ -191,11 +191,11 @@ def is_store(path: Path) -> bool:
 
 
 def level_by_pixel_size(levels: Sequence[Level], pixel_size_nm: float) -> Level | None:
-    """The level whose pixel size is nearest in ratio; None if all are more than a factor of `MOST_APART` away.
+    """The level with the nearest pixel size, by ratio; None if all are more than a factor of `MOST_APART` away.
 
     Args:
-        levels: those of unknown pixel size are left out of account.
-        pixel_size_nm: that is wanted.
+        levels: resolution levels; those of unknown pixel size are ignored.
+        pixel_size_nm: the requested pixel size.
     """
     sizes = [(each.geometry.voxel.pixel_size_nm, each) for each in levels]
     apart = [(abs(math.log(size / pixel_size_nm)), level) for size, level in sizes if size]
@@ -212,13 +212,13 @@ def halved(section: np.ndarray, reduce: Reduction) -> np.ndarray:
 
 
 def mean(blocks: np.ndarray) -> np.ndarray:
-    """Of numbers (..., 4); of integers rounded."""
-    found = blocks.mean(-1)
-    return np.rint(found) if blocks.dtype.kind in "iu" else found
+    """Mean over the last axis of (..., 4), rounded for integers."""
+    means = blocks.mean(-1)
+    return np.rint(means) if blocks.dtype.kind in "iu" else means
 
 
 def majority(blocks: np.ndarray) -> np.ndarray:
-    """The most frequent of numbers (..., 4); of two as frequent ones the lesser."""
+    """The most frequent value along the last axis of (..., 4); the lesser of a tie."""
     least, lower, upper, greatest = np.moveaxis(np.sort(blocks, axis=-1), -1, 0)
     pairs = np.where(upper == greatest, upper, least)
     return np.where(lower == upper, lower, np.where(least == lower, least, pairs))
@@ -235,7 +235,7 @@ def _check_format(path: Path) -> None:
         raise InputError(f"{path}: is an N5 container, which is not read; convert it to Zarr, HDF5 or TIFF.")
     if not any((path / name).exists() for name in METADATA):
         raise InputError(
-            f"{path}: is a folder, but no Zarr store; give the store itself, or a folder of images to the domain"
+            f"{path}: is a folder, but not a Zarr store; give the store itself, or a folder of images to the domain"
             " `Folder`."
         )
 
@@ -252,7 +252,7 @@ def _image_of(store: Any, path: Path, key: str | None) -> tuple[str, Image | Non
         try:
             image = _ome_image((store[inside] if inside else store).attrs.asdict(), f"{path}:{inside}".strip(":"))
         except InputError as error:
-            log.warning("%s, and are left out of account.", str(error).partition(";")[0])
+            log.warning("%s, and are ignored.", str(error).partition(";")[0])
             return inside, None
         if image is not None:
             return inside, image
@@ -285,11 +285,11 @@ def _level(
     named = named_axes([str(axis["name"]) for axis in axes], [axis.get("type") for axis in axes])
     transformations = [step for each in (dataset, image) for step in each.get("coordinateTransformations") or []]
     scale, start = _placed(transformations, len(axes), context)
-    told = {
+    placed = {
         letter: replace(named[letter], step=length(step), start=float(place), unit=_unit(axis.get("unit")))
         for letter, step, place, axis in zip(named.letters, scale, start, axes, strict=True)
     }
-    return Level(str(dataset["path"]).strip("/"), replace(named, axes=told))
+    return Level(str(dataset["path"]).strip("/"), replace(named, axes=placed))
 
 
 def _placed(transformations: Sequence[Mapping[str, Any]], count: int, context: str) -> tuple[np.ndarray, np.ndarray]:
@@ -299,11 +299,11 @@ def _placed(transformations: Sequence[Mapping[str, Any]], count: int, context: s
         kind = step.get("type")
         if kind not in ("scale", "translation"):
             if kind != "identity":
-                say_once(context, f"states a transformation of the type {kind}, which is left out of account.")
+                say_once(context, f"states a transformation of the type {kind}, which is ignored.")
             continue
         values = np.array([float(value) for value in step[kind]])
         if len(values) != count or not np.isfinite(values).all() or (kind == "scale" and (values <= 0).any()):
-            say_once(context, f"states the {kind} {step[kind]} of {count} axes, which is left out of account.")
+            say_once(context, f"states the {kind} {step[kind]} of {count} axes, which is ignored.")
         elif kind == "scale":
             scale, start, is_scaled = scale * values, start * values, True
         else:
@@ -318,24 +318,24 @@ def _unit(unit: Any) -> str | None:
 
 
 def _stated(image: Image, group: str, key: str, dimensions: int, context: str) -> Geometry | None:
-    """What the metadata of an image state of one of its levels."""
+    """The geometry of a level, as the metadata of its image state it."""
     inside = key.removeprefix(group).strip("/")
     level = next((each for each in image.levels if each.path == inside), None)
     if level is None:
         return None
-    found = level.geometry
-    if not found.letters:  # before 0.3 all images had these five axes
+    geometry = level.geometry
+    if not geometry.letters:  # before 0.3 all images had these five axes
         return replace(UNKNOWN, letters="TCZYX" if dimensions == 5 else "")
-    if len(found.letters) != dimensions:
+    if len(geometry.letters) != dimensions:
         raise InputError(
-            f"{context}: has {dimensions} axes, but its OME metadata name {len(found.letters)}, {found.letters}; mend"
-            " `axes` in the attributes of its group."
+            f"{context}: has {dimensions} axes, but its OME metadata name {len(geometry.letters)},"
+            f" {geometry.letters}; mend `axes` in the attributes of its group."
         )
-    return found
+    return geometry
 
 
 def _chunk_keys(array: Any) -> tuple[list[str], int]:
-    """Keys of the chunks, or shards, of very many some that are drawn at random; and how many there could be."""
+    """Keys of the chunks, or shards, a random sample if there are very many; and the number that there could be."""
     grid = [-(-side // file) for side, file in zip(array.shape, array.shards or array.chunks, strict=True)]
     count = math.prod(grid)
     drawn = random.Random(0).sample(range(count), DRAWN_CHUNKS) if count > MOST_CHUNKS else range(count)
@@ -346,8 +346,8 @@ def _chunk_keys(array: Any) -> tuple[list[str], int]:
 def _count_chunks(array: Any, path: Path) -> StoredChunks:
     keys, count = _chunk_keys(array)
     is_stored = _is_stored(path)
-    found = sum(map(is_stored, keys))
-    return StoredChunks(round(found / len(keys) * count), count, array.fill_value, len(keys) < count)
+    stored = sum(map(is_stored, keys))
+    return StoredChunks(round(stored / len(keys) * count), count, array.fill_value, len(keys) < count)
 
 
 def _is_stored(path: Path) -> Callable[[str], bool]:
@@ -359,7 +359,7 @@ def _is_stored(path: Path) -> Callable[[str], bool]:
 
 
 def _files(array: Any, path: Path) -> list[Path]:
-    """The chunks of an array, and the metadata of all groups that it is in; of a zip file that file."""
+    """The chunks of an array and the metadata of its groups; for a zip file, that file."""
     if path.is_file():
         return [path]
     folder = path / array.path
@@ -380,7 +380,7 @@ def _sizes(size: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _in_ome_units(geometry: Geometry) -> dict[str, Axis]:
-    """Axes in units that OME-Zarr knows, nanometres for other lengths; units that nobody knows stay."""
+    """Axes in units that OME-Zarr knows: other lengths in nanometres, unknown units unchanged."""
     axes = {letter: geometry[letter] for letter in geometry.letters}
     return {
         letter: axis if (axis.unit or "").endswith("meter") else axis.in_nanometres() for letter, axis in axes.items()
@@ -402,7 +402,7 @@ def _metadata(name: str, levels: int, geometry: Geometry) -> dict[str, Any]:
 
 
 def _dataset(level: int, axes: Sequence[tuple[str, Axis]]) -> dict[str, Any]:
-    """A level; its first pixel is the mean of pixels of the finest one, so that its centre lies further in."""
+    """Metadata of a level; its first pixel averages pixels of the finest level, so that its centre lies further in."""
     factors = [2**level if letter in "YX" else 1 for letter, _ in axes]
     steps = [axis.step or 1.0 for _, axis in axes]
     scale = [step * factor for step, factor in zip(steps, factors, strict=True)]

@@ -1,4 +1,4 @@
-"""The axes of an array: what they mean, in which order they are read, and of which a single index is read."""
+"""The axes of an array: their meaning, their reading order, and the ones read at a single index."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +17,12 @@ CHOSEN = "Q"  # letter of an axis without a name of which one index is chosen
 
 
 Remedy = Callable[[int], str]
-"""What to do about an axis, of this number, that is one too many."""
+"""Message text: how to resolve a surplus axis, given its number."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the axes of an array are.
+    """Positions of the axes of an array.
 
     Attributes:
         sections: the axis of the sections, None for a single one.
@@ -40,8 +40,8 @@ class Layout:
 
 
 def save_part(axis: int) -> str:
-    """What to do about an axis that is one too many where none can be chosen."""
-    return "save the part that is meant as a file of its own"
+    """How to resolve a surplus axis where no index can be chosen."""
+    return "save the part to read as a separate file"
 
 
 def layout(axes: str, shape: Sequence[int], context: str, remedy: Remedy = save_part) -> Layout:
@@ -49,19 +49,21 @@ def layout(axes: str, shape: Sequence[int], context: str, remedy: Remedy = save_
 
     Args:
         axes: Y and X; C or S for channels; any other letter for sections.
-        shape: of the array.
-        context: file (and key) that messages name.
-        remedy: what to do about axes that are too many.
+        shape: shape of the array.
+        context: file (and key) named in messages.
+        remedy: how to resolve surplus axes.
 
     Raises:
         InputError: more than one axis of sections or of channels is longer than one, Y or X is missing or there twice,
             or the array has no pixels.
     """
-    told = f"{context}: has the axes {axes} of lengths {tuple(shape)}"
+    shape_text = f"{context}: has the axes {axes} of lengths {tuple(shape)}"
     if 0 in shape:
-        raise InputError(f"{told}; give images with pixels.")
+        raise InputError(f"{shape_text}; give images with pixels.")
     if axes.count("Y") != 1 or axes.count("X") != 1:
-        raise InputError(f"{told}, of which one must be Y, the rows, and one X, the columns; name them so in the file.")
+        raise InputError(
+            f"{shape_text}, of which one must be Y, the rows, and one X, the columns; name them so in the file."
+        )
     long = [axis for axis, length in enumerate(shape) if length > 1]
     channels = [axis for axis in long if axes[axis] in "CS"]
     sections = [axis for axis in long if axes[axis] not in "CSYX"]
@@ -69,7 +71,7 @@ def layout(axes: str, shape: Sequence[int], context: str, remedy: Remedy = save_
         if len(several) > 1:
             meant = min(several, key=lambda axis: axes[axis] == "Z")
             lengths = " and ".join(f"{shape[axis]} {NAMES.get(axes[axis], f'along {axes[axis]}')}" for axis in several)
-            raise InputError(f"{told}, {lengths}, of which one at most can be {kind}; {remedy(meant)}.")
+            raise InputError(f"{shape_text}, {lengths}, of which one at most can be {kind}; {remedy(meant)}.")
     rows, columns = axes.index("Y"), axes.index("X")
     used = {rows, columns, *channels, *sections}
     return Layout(
@@ -84,10 +86,10 @@ def layout(axes: str, shape: Sequence[int], context: str, remedy: Remedy = save_
 def guessed_axes(shape: Sequence[int], context: str, remedy: Remedy = save_part) -> str:
     """Axes of an array without names: (H, W), (sections, H, W) or (sections, H, W, channels).
 
-    Axes of length one in front of them are left out of account.
+    Leading axes of length one are ignored.
 
     Raises:
-        InputError: the shape is none of these.
+        InputError: the shape is none of the above.
     """
     shortest = min(range(len(shape)), key=lambda axis: (shape[axis] == 1, shape[axis]), default=0)
     front = 0
@@ -116,7 +118,7 @@ def single_channel(image: np.ndarray) -> np.ndarray:
 
 
 def how_to_choose(letters: str, axis: int) -> str:
-    """What to do about an axis that is one too many: an example of the option, by its letter where that is its own."""
+    """How to resolve a surplus axis: an example of the option, by the axis's letter where that is unique."""
     letter = letters[axis] if letters else UNNAMED
     name = axis if letter == UNNAMED or letters.count(letter) > 1 else letter
     return f"choose one index of an axis, such as --data.target.index '{{\"{name}\": 0}}'"
@@ -125,17 +127,17 @@ def how_to_choose(letters: str, axis: int) -> str:
 def resolved(
     letters: str, shape: Sequence[int], index: Mapping[str, int], context: str, remedy: Remedy = save_part
 ) -> str:
-    """A letter for each axis of an array; guessed, but for those chosen by number, where the file gives no name.
+    """A letter for each axis of an array; unnamed axes are guessed, except those chosen by number.
 
     Args:
-        letters: of the axes, `UNNAMED` for those without a name; empty where none has one.
-        shape: of the array.
+        letters: letters of the axes, `UNNAMED` for those without a name; empty where none has one.
+        shape: shape of the array.
         index: see `chosen`.
-        context: file (and key) that messages name.
-        remedy: what to do about axes that are too many.
+        context: file (and key) named in messages.
+        remedy: how to resolve surplus axes.
 
     Raises:
-        InputError: no axis has a name, and the shape is none of a stack.
+        InputError: no axis has a name, and the shape is not that of a stack.
     """
     named = [*(letters or UNNAMED * len(shape))]
     for name in index:
@@ -153,7 +155,7 @@ def resolved(
 
 
 def say_guess(letters: str, taken: str, shape: Sequence[int], context: str) -> None:
-    """Name the axes that were guessed, unless they are rows and columns alone."""
+    """Report guessed axes, unless they are only rows and columns."""
     before = letters or UNNAMED * len(shape)
     guessed = [axis for axis, letter in enumerate(before) if letter == UNNAMED and taken[axis] != CHOSEN]
     if {taken[axis] for axis in guessed} - {"Y", "X"}:
@@ -167,60 +169,60 @@ def say_guess(letters: str, taken: str, shape: Sequence[int], context: str) -> N
 
 
 def chosen(index: Mapping[str, int], axes: str, shape: Sequence[int], context: str) -> dict[int, int]:
-    """Which axes are read at which index.
+    """Map the numbers of axes to the index at which they are read.
 
     Args:
-        index: by the letter of an axis, or its number from 0.
-        axes: a letter for each.
-        shape: of the array.
-        context: file (and key) that messages name.
+        index: positions by the letter of an axis, or its number from 0.
+        axes: letter of each axis.
+        shape: shape of the array.
+        context: file (and key) named in messages.
 
     Raises:
-        InputError: an axis is not there, is that of rows or columns, or is shorter.
+        InputError: an axis does not exist, is that of rows or columns, or is shorter.
     """
-    found: dict[int, int] = {}
+    positions: dict[int, int] = {}
     for name, position in index.items():
         axis = _axis(name, axes, shape, context)
-        if axis in found:
+        if axis in positions:
             raise InputError(f"{context}: `index` names the axis {axes[axis]} twice, as {name!r} too; leave one out.")
         if not 0 <= position < shape[axis]:
             raise InputError(
-                f"{context}: index {position} of the axis {name} is none of its {shape[axis]}; give one from 0 to"
-                f" {shape[axis] - 1}."
+                f"{context}: index {position} of the axis {name} is outside its length {shape[axis]}; give one from"
+                f" 0 to {shape[axis] - 1}."
             )
-        found[axis] = position
-    return found
+        positions[axis] = position
+    return positions
 
 
 def _axis(name: str, axes: str, shape: Sequence[int], context: str) -> int:
-    told = f"{context}: has the axes {axes} of lengths {tuple(shape)}"
+    shape_text = f"{context}: has the axes {axes} of lengths {tuple(shape)}"
     if name.isdecimal() and int(name) < len(axes):
         axis = int(name)
     elif axes.count(name.upper()) == 1:
         axis = axes.index(name.upper())
     else:
         raise InputError(
-            f"{told}, and so not one axis {name!r} to choose of; let `index` name one by its letter, or by its number"
-            f" from 0 to {len(axes) - 1}."
+            f"{shape_text}, which do not include one axis {name!r}; name an axis in `index` by its letter, or by its"
+            f" number from 0 to {len(axes) - 1}."
         )
     if axes[axis] in "YX":
-        raise InputError(f"{told}, and the axis {name!r} to choose of is that of rows or columns; name another one.")
+        raise InputError(f"{shape_text}, of which {name!r} holds rows or columns; name another axis in `index`.")
     return axis
 
 
 def choice_for_masks(
     index: Mapping[str, int], dimensions: int, letters: str, shape: Sequence[int], context: str
 ) -> dict[str, int]:
-    """What of a choice for images holds for their masks: that of axes which the masks have, too, and longer than one.
+    """The part of a choice for images that applies to their masks: axes that the masks share, longer than one.
 
-    A number of an axis holds for masks with as many axes as the images alone.
+    The number of an axis applies only to masks with as many axes as the images.
 
     Args:
-        index: for the images.
+        index: choice for the images.
         dimensions: number of axes of the images.
-        letters: of the axes of the masks, see `resolved`.
-        shape: of the masks.
-        context: file (and key) that messages name.
+        letters: letters of the masks' axes, see `resolved`.
+        shape: shape of the masks.
+        context: file (and key) named in messages.
     """
     numbers = {
         name: position

@@ -1,4 +1,4 @@
-"""Single images and masks."""
+"""Read single images and masks."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def read_image(path: str | Path) -> np.ndarray:
         (H, W) or (H, W, C) in the file's type; truth values as 0 and 255.
 
     Raises:
-        InputError: the file is missing, empty, truncated or holds something else than one image.
+        InputError: the file is missing, empty, truncated or does not hold a single image.
     """
     return _read(existing(path), as_shown=True)
 
@@ -32,7 +32,7 @@ def read_mask_values(path: str | Path) -> np.ndarray:
         (H, W) in the file's type, (H, W, C) only for a mask in colours.
 
     Raises:
-        InputError: as `read_image`; or it leaves open which pixels are foreground.
+        InputError: as `read_image`; or it is ambiguous which pixels are foreground.
     """
     return _read(existing(path), as_shown=False)
 
@@ -42,18 +42,22 @@ def _read(path: Path, as_shown: bool) -> np.ndarray:
 
 
 def _one_image(pixels: np.ndarray, axes: str, path: Path) -> np.ndarray:
-    """(H, W) or (H, W, C)."""
-    found = layout(axes, pixels.shape, str(path))
-    if found.sections is not None:
+    """Reorder the pixels of a single image to (H, W) or (H, W, C)."""
+    places = layout(axes, pixels.shape, str(path))
+    if places.sections is not None:
         raise InputError(
-            f"{path}: holds an array of shape {pixels.shape}, {pixels.shape[found.sections]} sections and not one"
+            f"{path}: holds an array of shape {pixels.shape}, {pixels.shape[places.sections]} sections and not one"
             " image; give a stack to the domain `Stack`."
         )
-    order = [found.rows, found.columns, *([] if found.channels is None else [found.channels])]
-    image = pixels.transpose(*order, *found.dropped).reshape([pixels.shape[axis] for axis in order])
+    order = [
+        places.rows,
+        places.columns,
+        *([] if places.channels is None else [places.channels]),
+    ]
+    image = pixels.transpose(*order, *places.dropped).reshape([pixels.shape[axis] for axis in order])
     if image.ndim == 3 and image.shape[2] > MOST_CHANNELS:
         raise InputError(
-            f"{path}: has {image.shape[2]} channels, of which at most {MOST_CHANNELS} are read; save those that are"
-            " meant as an image of their own."
+            f"{path}: has {image.shape[2]} channels, of which at most {MOST_CHANNELS} are read; save the ones to"
+            " read as a separate image."
         )
     return image

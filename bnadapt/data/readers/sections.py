@@ -11,7 +11,7 @@ import numpy as np
 
 from bnadapt.data.formats.base import Opened, reason
 from bnadapt.data.geometry import Geometry
-from bnadapt.data.planes import Plane, seen_in
+from bnadapt.data.planes import Plane, in_plane
 from bnadapt.data.readers.axes import (
     MOST_CHANNELS,
     NAMES,
@@ -32,8 +32,8 @@ class Slab(NamedTuple):
     """Consecutive sections in memory.
 
     Attributes:
-        start: number of the first one.
-        pixels: all axes of the array, that of the sections as long as there are sections.
+        start: number of the first section.
+        pixels: pixels with all axes of the array; that of the sections is as long as the number of sections.
     """
 
     start: int
@@ -44,25 +44,25 @@ class Sections:
     """The sections of an array along one of its axes, read on indexing: (H, W) or (H, W, C) each.
 
     Truth values come as 0 and 255, and channels as one where they are equal in all sections. Where a chunk of the file
-    holds several sections, they are read together, as many as `MOST_SLAB` bytes hold, and the last ones read are kept,
-    so that reading one section after the other decodes a chunk once. Threads may read at the same time; another
-    process, forked or spawned, opens the file again, for it must not share its position in the file.
+    holds several sections, they are read together, up to `MOST_SLAB` bytes, and the last slab is kept, so that reading
+    sections in order decodes each chunk once. Threads may read at the same time; another process, forked or spawned,
+    reopens the file, because processes must not share the position in it.
 
     Args:
         opened: the array.
-        letters: one for each of its axes, see `layout`.
-        index: which one of an axis is read, by the letter or number of the axis.
-        context: file (and key) that messages name.
-        reopen: opens the array again.
-        remedy: what to do about axes that are too many.
-        plane: in which the sections lie.
+        letters: one letter for each axis, see `layout`.
+        index: the single index of an axis that is read, by the letter or number of the axis.
+        context: file (and key) named in messages.
+        reopen: function that opens the array again.
+        remedy: how to resolve surplus axes.
+        plane: plane of the sections.
 
     Attributes:
-        depth: sections that a chunk of the file holds.
-        geometry: of the volume of its sections, rows and columns, in the order in which the file has these axes.
+        depth: sections in a chunk of the file.
+        geometry: geometry of sections, rows and columns, in the order of these axes in the file.
 
     Raises:
-        InputError: the axes are none of a stack, the index is of none of them, or there are no sections to cut across.
+        InputError: the axes or the index do not fit a stack, or the plane needs sections along Z.
     """
 
     def __init__(
@@ -82,16 +82,16 @@ class Sections:
         self.context = context
         self._chosen = chosen(index, letters, opened.array.shape, context)
         self._lengths = tuple(1 if axis in self._chosen else side for axis, side in enumerate(opened.array.shape))
-        self._layout = found = layout(letters, self._lengths, context, remedy)
-        if found.channels is not None and self._lengths[found.channels] > MOST_CHANNELS:
+        self._layout = axes = layout(letters, self._lengths, context, remedy)
+        if axes.channels is not None and self._lengths[axes.channels] > MOST_CHANNELS:
             raise InputError(
-                f"{context}: has {self._lengths[found.channels]} channels, of which at most {MOST_CHANNELS} are read;"
-                f" {remedy(found.channels)}."
+                f"{context}: has {self._lengths[axes.channels]} channels, of which at most {MOST_CHANNELS} are read;"
+                f" {remedy(axes.channels)}."
             )
-        self.geometry = self._geometry(found)
+        self.geometry = self._geometry(axes)
         if plane != "xy":
-            self._layout = found = self._seen_in(plane, found)
-        self._order = [found.rows, found.columns, *([] if found.channels is None else [found.channels])]
+            self._layout = axes = self._in_plane(plane, axes)
+        self._order = [axes.rows, axes.columns, *([] if axes.channels is None else [axes.channels])]
         self._reopen = reopen
         self._process = os.getpid()
         self.depth = self._sections_of_a_chunk()
@@ -114,7 +114,7 @@ class Sections:
         return "T" in self.geometry.letters
 
     def files(self) -> list[Path]:
-        """The files that its pixels lie in, of very many some of them."""
+        """The files that hold the pixels; a sample if there are very many."""
         self._array()
         return list(self.opened.files())
 
@@ -122,7 +122,7 @@ class Sections:
         return self.shape[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what belongs to a process: the open file, and what was read."""
+        """The state without the open file and the kept slab, which belong to a process."""
         opened = replace(self.opened, array=None, count_chunks=None, files=None)
         return self.__dict__ | {"opened": opened, "_process": None, "_last": None}
 
@@ -147,7 +147,7 @@ class Sections:
 
     @cached_property
     def _is_grey(self) -> bool:
-        """Whether the channels of the sections that are looked at are equal."""
+        """Whether the channels of the sampled sections are equal."""
         step = max(1, len(self) // LOOKED_AT)
         parts = (self._section(index) for index in range(0, len(self), step))
         return all((part == part.take([0], self._layout.channels)).all() for part in parts)
@@ -160,13 +160,13 @@ class Sections:
             )
         return grey
 
-    def _geometry(self, found: Layout) -> Geometry:
-        """The geometry of sections, rows and columns; of a single section where it lies along Z, or in time, too."""
+    def _geometry(self, axes: Layout) -> Geometry:
+        """The geometry of sections, rows and columns; for a single section also its place along Z or in time."""
         others = [axis for axis, letter in enumerate(self.letters) if letter not in "YXCS"]
-        section = found.sections
+        section = axes.sections
         if section is None:
             section = min(others, key=lambda axis: "ZT".find(self.letters[axis]) % 3, default=None)
-        kept = sorted({found.rows, found.columns} | ({section} - {None}))
+        kept = sorted({axes.rows, axes.columns} | ({section} - {None}))
         stated = self.opened.geometry.only("".join(self.letters[axis] for axis in kept))
         if section not in self._chosen:
             return stated
@@ -174,17 +174,15 @@ class Sections:
         moved = replace(axis, start=axis.start + self._chosen[section] * (axis.step or 0))
         return replace(stated, axes={**stated.axes, self.letters[section]: moved})
 
-    def _seen_in(self, plane: Plane, found: Layout) -> Layout:
-        if found.sections is None or self.letters[found.sections] != "Z":
-            kind = (
-                "one section" if found.sections is None else NAMES.get(self.letters[found.sections], "other sections")
-            )
+    def _in_plane(self, plane: Plane, axes: Layout) -> Layout:
+        if axes.sections is None or self.letters[axes.sections] != "Z":
+            kind = "one section" if axes.sections is None else NAMES.get(self.letters[axes.sections], "other sections")
             raise InputError(f"{self.context}: has {kind}, and so no sections in the plane {plane}; leave out `plane`.")
-        sections, rows, columns = seen_in(plane, [found.sections, found.rows, found.columns])
-        return replace(found, sections=sections, rows=rows, columns=columns)
+        sections, rows, columns = in_plane(plane, [axes.sections, axes.rows, axes.columns])
+        return replace(axes, sections=sections, rows=rows, columns=columns)
 
     def _section(self, index: int) -> np.ndarray:
-        """Its part of the array, with all axes."""
+        """The pixels of a section, with all axes of the array."""
         start, stop = self._neighbours(index)
         if stop - start == 1:
             return self._read(start, stop)
@@ -195,7 +193,7 @@ class Sections:
         return np.take(slab.pixels, [index - start], self._layout.sections)
 
     def _neighbours(self, index: int) -> tuple[int, int]:
-        """The first of the sections that are read with one, and the one behind the last."""
+        """The range [first, last) of the sections that are read together with one."""
         if self.depth == 1:
             return index, index + 1
         section = int(np.prod(self.shape[1:])) * self.dtype.itemsize

@@ -14,8 +14,8 @@ from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
 MOST_MISSING = 0.9
-"""Share of an image's chunks, from which on it counts as lost. Stores leave out blank chunks, so that a block of tissue
-in a larger box lacks many; masks may lack any number, for background is blank."""
+"""Share of missing chunks above which an image counts as lost. Stores omit blank chunks, so a block of tissue in a
+larger box lacks many; masks may lack any number, because background is blank."""
 
 
 def open_stack(
@@ -32,15 +32,15 @@ def open_stack(
         key: path of the array inside an HDF5 file or a Zarr group, or of an image of OME-Zarr; number of a series of
             TIFF, from 0.
         pixel_size_nm: of the level of an image of OME-Zarr that is read; by default the full resolution.
-        index: of an axis that is neither sections nor channels, and of one that is, where one of it is meant; by the
-            letter of the axis, or by its number from 0.
-        plane: in which the sections lie.
+        index: single index to read along an axis, by the letter of the axis or its number from 0; required for axes
+            that are neither sections nor channels.
+        plane: plane of the sections.
 
     Returns:
-        The sections, read when they are asked for (of TIFF only where pixels need no conversion).
+        The sections, read on indexing (for TIFF only where pixels need no conversion).
 
     Raises:
-        InputError: the file is missing or broken, the key is missing, or the array is no stack.
+        InputError: the file is missing or broken, the key is missing, or the array is not a stack.
     """
     path = existing(path)
     opened, context = _opened(path, key, pixel_size_nm, as_shown=True)
@@ -59,8 +59,8 @@ def open_masks(
 
     Args:
         path: see `open_stack`.
-        images: those that they belong to, if there are any. What is chosen of one of their axes is so of the masks'
-            axis of that name, where they have it; masks of their shape whose axes have no names have theirs.
+        images: images of the masks, if given. An index chosen on one of their axes also applies to the masks' axis of
+            that name; masks of the same shape without axis names take those of the images.
         key: see `open_stack`.
         pixel_size_nm: see `open_stack`.
         plane: see `open_stack`.
@@ -80,7 +80,7 @@ def open_masks(
 
 
 def _opened(path: Path, key: str | None, pixel_size_nm: float | None, as_shown: bool) -> tuple[Opened, str]:
-    """An array, and what messages call it."""
+    """An array and its name in messages."""
     opened = volume_format(path).open(path, key, as_shown, pixel_size_nm)
     return opened, f"{path}" if opened.key is None else f"{path}:{opened.key}"
 
@@ -94,31 +94,31 @@ def _check(opened: Opened, context: str, most_missing: float) -> None:
         _check_stored(opened.count_chunks(), context, most_missing)
 
 
-def _check_stored(found: StoredChunks, context: str, most_missing: float) -> None:
-    """Say how many chunks of an array were never written or are gone, for their pixels look like data.
+def _check_stored(chunks: StoredChunks, context: str, most_missing: float) -> None:
+    """Report chunks of an array that are not stored, since their pixels read like data.
 
     Args:
-        found: the chunks.
-        context: file (and key) that messages name.
-        most_missing: share of missing chunks from which on the array is not read.
+        chunks: counts of the chunks.
+        context: file (and key) named in messages.
+        most_missing: share of missing chunks above which the array is refused.
 
     Raises:
         InputError: more are missing.
     """
-    missing = found.chunks - found.stored
+    missing = chunks.chunks - chunks.stored
     if missing <= 0:
         return
-    counted = f"{'about ' if found.is_estimate else ''}{missing} of {found.chunks} chunks are not stored"
-    if missing > most_missing * found.chunks:
+    counted = f"{'about ' if chunks.is_estimate else ''}{missing} of {chunks.chunks} chunks are not stored"
+    if missing > most_missing * chunks.chunks:
         raise InputError(
             f"{context}: {counted}, because they were never written or are lost; copy it again from its origin, or save"
-            " the part that there is as a volume of its own."
+            " the existing part as a separate volume."
         )
     log.warning(
         "%s: %s, because they were never written or are lost; their pixels read as %s.",
         context,
         counted,
-        found.fill_value,
+        chunks.fill_value,
     )
 
 

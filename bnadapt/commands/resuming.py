@@ -1,0 +1,155 @@
+"""The options of a training that is gone on with, as far as they are not given: from the config kept beside its logs.
+
+That config may come from others, as a checkpoint may. So it decides on data, on how is trained and for how long, with
+classes that bnadapt knows by name; neither on networks, see `bnadapt.networks.trust`, nor on files that are written.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from bnadapt.commands.config_files import load_options
+from bnadapt.commands.next_command import options_in
+from bnadapt.commands.parser import CLASSES, imported
+from bnadapt.errors import InputError
+from bnadapt.networks.trust import is_plain
+from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS
+
+CONFIG = "config.yaml"
+KNOWN = {**CLASSES, "sources": CLASSES["source"]}
+LENGTH = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
+TRAINED = (
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "limit_train_batches",
+    "val_check_interval",
+    "check_val_every_n_epoch",
+    "precision",
+)
+EARLY_STOPPING = "lightning.pytorch.callbacks.EarlyStopping"
+
+
+def kept_config(arguments: Sequence[str]) -> Path | None:
+    """The config that a training is to be gone on with; None where the command line says itself what is trained on.
+
+    Args:
+        arguments: what stands behind `bnadapt`.
+
+    Raises:
+        InputError: neither is there.
+    """
+    options = options_in(arguments[1:])
+    if arguments[0] != "fit" or "ckpt_path" not in options or _name_a_source(options):
+        return None
+    checkpoint = Path(options["ckpt_path"][-1])
+    path = checkpoint.parent.parent / CONFIG
+    if not checkpoint.is_file() or path.is_file():
+        return path if path.is_file() else None
+    raise InputError(
+        f"{checkpoint}: no options were kept of its training in {path}; give --data.source and the other options again."
+    )
+
+
+def kept_options(path: Path, arguments: Sequence[str]) -> dict[str, Any]:
+    """What is taken of a kept config; options of the command line go before it.
+
+    Args:
+        path: of the config.
+        arguments: what stands behind `bnadapt`.
+
+    Raises:
+        InputError: it names code, or no source.
+    """
+    try:
+        kept = load_options(path.read_text(encoding="utf-8"))
+        data, model, trainer = (dict(kept.get(name) or {}) for name in ("data", "model", "trainer"))
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: is no config that `bnadapt fit` has kept; give --data.source.") from error
+    if not (data.get("source") or data.get("sources")):
+        raise InputError(f"{path}: was kept of no training, for it has no source; give --data.source.")
+    taken = {"data": data, "trainer": _of_trainer(trainer, options_in(arguments[1:]), path)}
+    if type(kept.get("seed_everything")) is int:
+        taken["seed_everything"] = kept["seed_everything"]
+    if _is_known("model", model.get("class_path")):
+        own = {name: each for name, each in (model.get("init_args") or {}).items() if name not in NETWORK_PARAMETERS}
+        taken["model"] = {"class_path": model["class_path"], "init_args": own}
+        _check(own, "", path, are_texts=False)
+    _check(data, "", path, are_texts=True)
+    return taken
+
+
+def _name_a_source(options: Mapping[str, Any]) -> bool:
+    return any(re.fullmatch(r"config|c|data|data\.sources?(\..*)?", name) for name in options)
+
+
+def _of_trainer(trainer: Mapping[str, Any], given: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What decides on how is trained, and for how long unless the command line does."""
+    names = TRAINED if any(f"trainer.{name}" in given for name in LENGTH) else (*TRAINED, *LENGTH)
+    taken = {name: trainer[name] for name in names if name in trainer}
+    if not is_plain(taken):
+        _refuse(path, "trainer", "an object")
+    callbacks = [each for each in trainer.get("callbacks") or [] if isinstance(each, Mapping)]
+    stopping = [each for each in callbacks if each.get("class_path") == EARLY_STOPPING]
+    if names == TRAINED or not all(is_plain(each.get("init_args")) for each in stopping):
+        return taken
+    return {**taken, "callbacks+": stopping} if stopping else taken
+
+
+def _check(value: Any, option: str, path: Path, are_texts: bool) -> None:
+    """Refuse what would be imported, but for the classes that an option takes by name.
+
+    Args:
+        value: of the option.
+        option: its name.
+        path: of the config.
+        are_texts: whether texts with dots in them are texts, and not functions by their import path.
+    """
+    match value:
+        case {"class_path": kind, **others}:
+            if not _is_known(option, kind):
+                _refuse(path, option, kind)
+            for name, each in _members(others.pop("init_args", None), path, option):
+                _check(each, name, path, are_texts)
+            if others:
+                _refuse(path, option, next(iter(others)))
+        case dict():
+            for name, each in _members(value, path, option):
+                _check(each, name if name in KNOWN or not option else option, path, are_texts)
+        case list():
+            for each in value:
+                _check(each, option, path, are_texts)
+        case str() if option in KNOWN and not _is_known(option, value):
+            _refuse(path, option, value)
+        case str() if not are_texts and "." in value:
+            _refuse(path, option, value)
+
+
+def _members(value: Any, path: Path, option: str) -> Iterator[tuple[str, Any]]:
+    """Names and values of a mapping, of which none stands for a part of another or adds to it."""
+    for name, each in (value or {}).items():
+        if not isinstance(name, str) or "." in name or name.endswith("+"):
+            _refuse(path, option, name)
+        yield name, each
+
+
+def _is_known(option: str, kind: Any) -> bool:
+    """Whether an option takes a class by its short name, which is in a module that is imported anyway."""
+    if option not in KNOWN or not isinstance(kind, str):
+        return False
+    module, base = KNOWN[option]
+    found = getattr(import_module(module), kind.rpartition(".")[2], None)
+    if not (isinstance(found, type) and issubclass(found, imported(base))):
+        return False
+    return kind in (found.__name__, f"{module}.{found.__name__}", f"{found.__module__}.{found.__qualname__}")
+
+
+def _refuse(path: Path, option: str, what: object) -> NoReturn:
+    raise InputError(
+        f"{path}: gives {option or 'data'} {what}, which may be code that would be imported and run; look at it, and if"
+        f" you trust it, name the config yourself by --config {path}."
+    )
