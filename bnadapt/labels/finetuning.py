@@ -74,6 +74,7 @@ class FineTuning:
             layer), `affine` (scales and shifts of BatchNorm layers), `head` (the last layer), or `all` weights. By
             default `affine` of a single tile, and `all` of more.
         steps: of the optimizer, at most.
+        rate: greatest learning rate; by default that of what is learnt.
         folds: of cross-validation, by which the number of steps is chosen where there are three tiles or more; 0 takes
             all steps.
         augmentation: of crops of the labelled tiles, see `bnadapt.data.augmentation`.
@@ -82,6 +83,7 @@ class FineTuning:
 
     learn: LearnName | None = None
     steps: int = 100
+    rate: float | None = None
     folds: int = 5
     augmentation: AugmentationName = "moderate"
     seed: int = 0
@@ -194,8 +196,9 @@ class _Run:
         self.network.requires_grad_(False)
         for parameter in self.learnt.parameters:
             parameter.requires_grad_(True)
-        optimizer = torch.optim.AdamW(self.learnt.parameters, lr=self.learnt.rate, weight_decay=0)
-        schedule = OneCycleLR(optimizer, self.learnt.rate, total_steps=self.settings.steps + 1, pct_start=WARMING_UP)
+        rate = self.settings.rate or self.learnt.rate
+        optimizer = torch.optim.AdamW(self.learnt.parameters, lr=rate, weight_decay=0)
+        schedule = OneCycleLR(optimizer, rate, total_steps=self.settings.steps + 1, pct_start=WARMING_UP)
         loss = DiceCrossEntropy()
         for step, (unlabelled, images, masks) in enumerate(self._batches(labelled, steps), start=1):
             optimizer.zero_grad()

@@ -124,7 +124,7 @@ class ScratchCase(Case):
         images = target.tiles.unlabelled(self.evaluation.tiles)
         labelled = labelled_tiles(target.tiles, self.tiles, self.draw)
         network.adapted(images, {}).bank.apply(fresh)
-        settings = FineTuning("all", self.steps, folds=0, seed=self.draw)
+        settings = FineTuning("all", self.steps, self.training.learning_rate, folds=0, seed=self.draw)
         with network.precision():
             finetune(fresh, images, labelled, settings).apply(fresh)
         seconds = round(time.process_time() - started, 3)
