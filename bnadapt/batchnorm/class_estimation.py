@@ -12,9 +12,8 @@ from torch.nn import functional
 
 from bnadapt.batchnorm.class_moments import ClassMoments
 from bnadapt.batchnorm.isolation import isolated
-from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
+from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers, watched
 from bnadapt.batchnorm.outputs import MOST_CLASSES, bins_of, boundaries, margins, output_bins
-from bnadapt.batchnorm.watching import watched
 
 POOLINGS = {1: functional.adaptive_avg_pool1d, 2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
 

@@ -1,8 +1,10 @@
-"""Find the BatchNorm layers of a network, wherever they are."""
+"""Find the BatchNorm layers of a network, wherever they are, and watch what they get."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 OTHER_NORMS = (nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
@@ -73,6 +75,21 @@ def unwrapped(network: nn.Module) -> nn.Module:
     while isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)) or hasattr(network, "_orig_mod"):
         network = network._orig_mod if hasattr(network, "_orig_mod") else network.module
     return network
+
+
+@contextmanager
+def watched(layers: Mapping[str, nn.Module], receive: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Call `receive` with name and input (N, C, ...) of every one of these layers that is called meanwhile."""
+
+    def call(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
+        receive(name, (inputs[0] if inputs else named["input"]).detach())
+
+    hooks = [layer.register_forward_pre_hook(partial(call, name), with_kwargs=True) for name, layer in layers.items()]
+    try:
+        yield
+    finally:
+        for each in hooks:
+            each.remove()
 
 
 def _instead(modules: Iterator[nn.Module]) -> str:

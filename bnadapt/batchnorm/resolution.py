@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bnadapt.batchnorm.isolation import isolated
-from bnadapt.batchnorm.layers import batchnorm_layers
-from bnadapt.batchnorm.watching import watched
+from bnadapt.batchnorm.layers import batchnorm_layers, watched
 
 
 def full_resolution_layers(
