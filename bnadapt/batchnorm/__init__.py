@@ -1,10 +1,8 @@
 """BatchNorm statistics: estimate them on a new domain, keep them as a bank. Plain torch."""
 
 from bnadapt.batchnorm.bank import Bank, BankMismatchError, LayerShift
-from bnadapt.batchnorm.bank_table import bank_table
 from bnadapt.batchnorm.class_estimation import measure_class_moments
 from bnadapt.batchnorm.class_moments import ClassMoments, ProportionCorrection
-from bnadapt.batchnorm.domain_banks import DomainBanks
 from bnadapt.batchnorm.entropy import minimise_entropy
 from bnadapt.batchnorm.estimator import Estimate, Estimator
 from bnadapt.batchnorm.functional import adapt, estimate
@@ -43,7 +41,6 @@ __all__ = [
     "ClassMoments",
     "Convergence",
     "DecayingMomentum",
-    "DomainBanks",
     "Estimate",
     "Estimator",
     "LayerShift",
@@ -60,7 +57,6 @@ __all__ = [
     "UntilConverged",
     "VolumeTiles",
     "adapt",
-    "bank_table",
     "batchnorm_layers",
     "estimate",
     "estimate_proportions",

@@ -17,6 +17,8 @@ from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.stored_statistics import DAMAGE, damage, means_and_variances
 
+SHOWN = 4  # layers that `repr` shows
+
 
 class BankMismatchError(BatchNormError):
     """A bank of another network."""
@@ -35,7 +37,7 @@ class LayerShift:
     log_variance: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bank:
     """Running mean and variance of every BatchNorm layer.
 
@@ -62,6 +64,17 @@ class Bank:
     variance: Mapping[str, Tensor]
     count: Mapping[str, int]
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Number of layers, and a line for the first ones and the last."""
+        names = list(self.mean)
+        shown = names if len(names) <= SHOWN else [*names[: SHOWN - 1], None, names[-1]]
+        return "\n".join(
+            [
+                f"Bank of {len(names)} layers, {sum(map(len, self.mean.values()))} channels",
+                *(f"  ... {len(names) - SHOWN} more" if name is None else f"  {self._line(name)}" for name in shown),
+            ]
+        )
 
     @classmethod
     def of(cls, network: nn.Module) -> "Bank":
@@ -245,6 +258,13 @@ class Bank:
             raise BankMismatchError(
                 f"The banks are of different networks: {'; '.join(differing)}. Take two of the same one."
             )
+
+    def _line(self, name: str) -> str:
+        mean, deviation = rms(self.mean[name]), self.variance[name].mean().sqrt().item()
+        return (
+            f"{name}: {len(self.mean[name])} channels, |mean| {mean:.3g}, std {deviation:.3g},"
+            f" {self.provenance.get(name, 'unknown')}"
+        )
 
     def _check_values(self, layers: Mapping[str, nn.Module]) -> None:
         for name, layer in layers.items():

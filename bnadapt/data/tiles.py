@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 
-from bnadapt.batchnorm.tiling import tile_starts
+from bnadapt.batchnorm.volume import tile_starts
 from bnadapt.errors import InputError
 
 MOST_AT_ONCE = 2**20  # pixels in a batch to segment, unless a single tile has more

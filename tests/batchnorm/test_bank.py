@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bnadapt.batchnorm import Bank, BankMismatchError, BatchNormError, DomainBanks, adapt, bank_table, estimate
+from bnadapt.batchnorm import Bank, BankMismatchError, BatchNormError, adapt, estimate
 from bnadapt.networks import UNet
 
 
@@ -77,27 +77,16 @@ def test_comparison_counts_in_deviations_of_the_reference():
     assert (same.mean, same.log_variance) == (0, 0)
 
 
-def test_a_bank_prints_as_a_table(banks):
-    _, source, target = banks
-    assert bank_table(target).splitlines()[1].split()[:3] == ["1", "4", "1100"]
-    head, row = bank_table(target, source).splitlines()
-    assert head.split()[5:7] == ["shift", "log-var"]
-    assert float(row.split()[5]) == pytest.approx(target.compared(source)["1"].mean, rel=1e-2)
-
-
-def test_banks_of_several_domains_on_one_network(banks):
-    net, source, target = banks
-    domains = DomainBanks(net, {"source": source, "target": target})
-    with domains.use("target"):
-        torch.testing.assert_close(net[1].running_mean.double(), target.mean["1"])
-        with domains.use("source"):
-            torch.testing.assert_close(net[1].running_mean.double(), source.mean["1"])
-        torch.testing.assert_close(net[1].running_mean.double(), target.mean["1"])
-    assert torch.equal(Bank.of(net).mean["1"], source.mean["1"])
-    with pytest.raises(BatchNormError, match="no bank of 'mars'; there are source, target"), domains.use("mars"):
-        pass
-    with pytest.raises(BankMismatchError):
-        DomainBanks(net, {"other": Bank.of(nn.BatchNorm2d(3))})
+def test_a_bank_prints_as_a_summary_of_few_lines(banks):
+    _, _, target = banks
+    head, line = repr(target).splitlines()
+    assert head == "Bank of 1 layers, 4 channels"
+    assert line.startswith("  1: 4 channels, |mean| ")
+    assert line.endswith("both of 11 tiles, one_pass, source weight 0")
+    deep = nn.Sequential(*(nn.BatchNorm2d(2) for _ in range(30)))
+    lines = repr(Bank.of(deep)).splitlines()
+    assert len(lines) == 6
+    assert lines[4:] == ["  ... 26 more", "  29: 2 channels, |mean| 0, std 1, source"]
 
 
 def test_broken_and_missing_banks_are_refused(tmp_path):
@@ -148,11 +137,6 @@ def test_values_that_are_no_statistics_are_not_applied(banks, value, dtype):
     with pytest.raises(BatchNormError, match="variance of the layer 1 .* do not fit into torch.float"):
         target.apply(net)
     assert torch.equal(Bank.of(net).variance["1"], before)
-
-
-def test_domains_of_another_network_are_named(banks):
-    with pytest.raises(BankMismatchError, match="^mars: "):
-        DomainBanks(banks[0], {"earth": banks[1], "mars": Bank.of(nn.BatchNorm2d(3))})
 
 
 def test_links_that_lie_about_are_not_written_through(tmp_path):

@@ -27,7 +27,7 @@ def work(rank, address, folder):
     distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
     net, batches = network_and_batches()
     group = distributed.group.WORLD
-    found = {name: estimate(net, batches[rank::2], group=group, **options) for name, options in CASES.items()}
+    found = {name: estimate(net, iter(batches[rank::2]), group=group, **options) for name, options in CASES.items()}
     try:
         estimate(net, batches[:1] if rank == 0 else [], group=group, propagation="layer_consistent")
     except StatisticsError as error:
