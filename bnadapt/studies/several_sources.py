@@ -76,7 +76,8 @@ class SeveralSources(Study):
         means = {how: (pooled[column], single[column]) for how, column in IOU.items()}
         return [
             f"{how}: on the data set that it has not seen, a network of all others has a mean IoU of"
-            f" {group.mean():.3f}, the best single source {others.max().mean():.3f}, single sources on average {others.mean().mean():.3f}."
+            f" {group.mean():.3f}, the best single source {others.max().mean():.3f},"
+            f" single sources on average {others.mean().mean():.3f}."
             for how, (group, others) in means.items()
         ]
 
