@@ -233,7 +233,7 @@ def _cited(text: str) -> Any:
 
     said, _, where = text.removesuffix("]").rpartition("[")
     if not said:
-        raise InputError(f"export: {text!r} tells no DOI or address; give it in brackets behind the text.")
+        raise InputError(f"export: {text!r} has no DOI or address; give it in brackets behind the text.")
     return v0_5.CiteEntry(text=said.strip(), **({"url": where} if "://" in where else {"doi": where}))
 
 

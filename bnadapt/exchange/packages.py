@@ -74,7 +74,7 @@ def described(path: Path) -> Any:
     finally:
         logger.enable("bioimageio")
     if isinstance(model, InvalidDescr) or model.type != "model":
-        raise InputError(f"{path}: is no valid model of bioimage.io; `bioimageio validate-format {path}` tells why.")
+        raise InputError(f"{path}: is not a valid model of bioimage.io; `bioimageio validate-format {path}` shows why.")
     if model.weights.pytorch_state_dict is None:
         raise InputError(f"{path}: holds no state dict of torch, whose BatchNorm statistics could be adapted.")
     if len(model.inputs) > 1 or len(model.outputs) > 1:

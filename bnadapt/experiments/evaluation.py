@@ -215,7 +215,7 @@ class NetworkEvaluation:
 
     @cached_property
     def source_distributions(self) -> dict[str, Distribution]:
-        """Summary of the latents of the source."""
+        """Distributions of the latents of the source."""
         return {layer: sketch.distribution() for layer, sketch in self.source_sketch.sketches.items()}
 
     @cached_property

@@ -49,7 +49,7 @@ def _check_columns(path: Path, table: pd.DataFrame, columns: Sequence[str], stud
     """Refuse a table of another study.
 
     Raises:
-        InputError: it lacks a column, or there is no such file.
+        InputError: the table lacks a column, or the file is missing.
     """
     if missing := set(columns) - set(table):
         reason = f"is not a table of {study}, it has no column {min(missing)}" if path.exists() else "does not exist"

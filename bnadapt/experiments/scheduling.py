@@ -206,7 +206,7 @@ def _device() -> torch.device:
         return torch.device("cpu")
     try:
         name = str(get_worker().name)
-    except ValueError:  # this process is no worker
+    except ValueError:  # this process is not a worker
         name = ""
     return torch.device("cuda", int(name) % torch.cuda.device_count() if name.isdigit() else 0)
 

@@ -1,6 +1,6 @@
 """The tables of a study: one row per record, and the distances of all records.
 
-`table.parquet` has the study's labels (what tells cases apart: source, target, shift, severity, seed, ...), then
+`table.parquet` has the study's labels (which identify cases: source, target, shift, severity, seed, ...), then
 
 | column | what |
 | --- | --- |

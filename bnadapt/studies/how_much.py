@@ -58,7 +58,7 @@ class HowMuch(Study):
         transfers: transfers by name.
         source_weights: effective source weights; 0 replaces all.
         tiles: numbers of tiles to estimate from.
-        layers: which layers, or statistics, adapt, by name; see `LAYER_CHOICES`.
+        layers: adapted layers, or statistics, by name; see `LAYER_CHOICES`.
         tile_sizes: sides of the tiles to estimate from.
         batch_sizes: tiles in a batch, which layers are normalised by.
         seeds: seeds of training, and of which tiles are drawn.

@@ -23,7 +23,7 @@ class SeveralSources(Study):
     """For every data set, a network of all others together, and one of each other alone.
 
     Args:
-        sets: of one task, by name; at least three.
+        sets: at least three data sets of one task, by name.
         training: training of all networks, in the same number of steps.
         evaluation: evaluation of them.
         seeds: seeds of training.

@@ -35,7 +35,7 @@ class TwoMeanGrid(Study):
         variations: values of other properties of targets: `std`, `foreground`, `object_size`, `shapes`.
         brighter: what is added to both means of the varied targets in the second row.
         pictured: targets of which the first source's predictions are shown.
-        images: of a target; half of them is for adaptation, half for the test.
+        images: images of a target; half of them are for adaptation, half for the test.
         size: side of an image in pixels.
         seeds: seeds of training and of all images.
         training: training of the source networks.

@@ -53,7 +53,7 @@ class MeanTeacherTask(TwoDomainTask):
         self.network.requires_grad_(False)
 
     def trained_parameters(self) -> Iterable[nn.Parameter]:
-        """The optimizer of the student."""
+        """The parameters of the student."""
         return self.student.parameters()
 
     def training_step(self, batch: dict[str, dict[str, Tensor]], batch_idx: int) -> Tensor:

@@ -35,10 +35,10 @@ class Method:
         """The network of a direction.
 
         Args:
-            training: of the study.
+            training: training of the study.
             source: the domain with masks.
             target: the other one.
-            seed: of weights and crops.
+            seed: seed of weights and crops.
         """
         rows = replace(
             training,

@@ -53,7 +53,7 @@ class Comparison(Study):
         pictured: whether to show predictions of the first seed.
 
     Raises:
-        InputError: there is no such treatment, or a pair names no set.
+        InputError: a treatment does not exist, or a pair names an unknown set.
     """
 
     name = "comparison"

@@ -31,7 +31,7 @@ class Labels(Study):
         starts: what it is learnt from.
         ceilings: whether to learn from all labelled tiles of the target's train block, too.
         steps: steps of learning.
-        scratch_steps: of networks that learn from labelled tiles alone.
+        scratch_steps: steps of networks that learn from labelled tiles alone.
         seeds: seeds of training.
         draws: seeds of labelled tiles.
 

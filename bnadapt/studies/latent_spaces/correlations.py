@@ -38,7 +38,7 @@ def interval(
         seed: seed of the draws.
 
     Returns:
-        Lower and upper ends (K,); NaN where there is a single cluster, which tells nothing of the spread.
+        Lower and upper ends (K,); NaN where there is a single cluster, which leaves the spread unknown.
     """
     generator = np.random.default_rng(seed)
     members = list(clusters.groupby(clusters.to_numpy()).indices.values())

@@ -45,7 +45,7 @@ class Proportions(Study):
 
     Args:
         source_shares: shares of foreground of the synthetic sources.
-        target_shares: of the synthetic targets.
+        target_shares: shares of foreground of the synthetic targets.
         brighter: added to both means of the synthetic targets, one after the other.
         training: training of the synthetic networks.
         evaluation: evaluation of them.
