@@ -69,7 +69,7 @@ FOREIGN = [
     ({"network_args": {"base_channels": "hubconf.Net"}}, {}, "cannot be built with"),
     ({"loss": {"class_path": "hubconf.Net", "init_args": {}}}, {}, "gives classes"),
     ({"network": "smp/hubconf.Net", "network_args": None}, {}, "cannot be built with"),
-    ({"network": ["hubconf.Net"]}, {}, "is no checkpoint"),
+    ({"network": ["hubconf.Net"]}, {}, "is not a checkpoint"),
     ({}, {"task": "hubconf.Task"}, "name it yourself by --model hubconf.Task"),
 ]
 
@@ -119,8 +119,8 @@ def test_load_from_checkpoint_follows_the_same_rule(foreign, ran):
 
 def test_what_the_user_names_must_be_a_module(foreign, ran, refused):
     sentence = refused("test", *LOADING, "--ckpt_path", foreign(HUB), "--model.network", "torch.hub.load")
-    assert "network torch.hub.load: is no class of torch.nn.Module" in sentence
-    assert "is no class of torch.nn.Module" in refused("fit", *SMALL, *DOMAINS, "--model.network=hubconf.net")
+    assert "network torch.hub.load: is not a class of torch.nn.Module" in sentence
+    assert "is not a class of torch.nn.Module" in refused("fit", *SMALL, *DOMAINS, "--model.network=hubconf.net")
 
 
 def test_a_network_of_ones_own_is_named_in_every_command(tmp_path, refused):
@@ -165,7 +165,7 @@ def test_tensors_that_are_larger_than_their_file_are_refused(best, refused, tmp_
     checkpoint = torch.load(best, weights_only=True)
     checkpoint["state_dict"]["network.more"] = torch.zeros(1).expand(10**6, 10**6)
     torch.save(checkpoint, tmp_path / "large.ckpt")
-    assert "is no checkpoint" in refused("test", *LOADING, "--ckpt_path", tmp_path / "large.ckpt")
+    assert "is not a checkpoint" in refused("test", *LOADING, "--ckpt_path", tmp_path / "large.ckpt")
     torch.save({"weights": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "large.pth")
     assert "is damaged" in refused("import", tmp_path / "large.pth", "--network", "unet")
 
@@ -175,7 +175,7 @@ def test_values_that_are_nested_without_end_are_refused(best, refused, tmp_path)
     for _ in range(40):
         nested = [nested, nested]
     torch.save({**torch.load(best, weights_only=True), "callbacks": {"x": nested}}, tmp_path / "nested.ckpt")
-    assert "is no checkpoint" in refused("test", *LOADING, "--ckpt_path", tmp_path / "nested.ckpt")
+    assert "is not a checkpoint" in refused("test", *LOADING, "--ckpt_path", tmp_path / "nested.ckpt")
 
 
 # Downloads
@@ -232,9 +232,9 @@ def test_pickled_code_is_refused(refused, tmp_path):
     trace = tmp_path / "trace"
     exploit = Exploit(str(trace))
     torch.save({"hyper_parameters": exploit, "state_dict": {}}, "exploit.ckpt")
-    assert "is no checkpoint" in refused("test", *LOADING, "--ckpt_path", "exploit.ckpt")
+    assert "is not a checkpoint" in refused("test", *LOADING, "--ckpt_path", "exploit.ckpt")
     torch.save({"hyper_parameters": exploit}, "old.ckpt", _use_new_zipfile_serialization=False)
-    assert "is no checkpoint" in refused("fit", *SMALL, *DOMAINS, "--ckpt_path", "old.ckpt")
+    assert "is not a checkpoint" in refused("fit", *SMALL, *DOMAINS, "--ckpt_path", "old.ckpt")
     assert "without running code" in refused("import", "exploit.ckpt", "--network", "unet")
     np.save("exploit.npy", np.array([exploit]), allow_pickle=True)
     stack = ["--data.source=Stack", "--data.source.images=exploit.npy"]

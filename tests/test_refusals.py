@@ -153,9 +153,9 @@ def test_checkpoints_that_are_missing_broken_or_of_something_else(refused, best,
     assert "nothing.ckpt: no such checkpoint" in refused("test", "--ckpt_path", "nothing.ckpt", *DOMAINS)
     assert "give the trained network by --ckpt_path" in refused("test", *DOMAINS)
     (tmp_path / "half.ckpt").write_bytes(best.read_bytes()[:5000])
-    assert "half.ckpt: is no checkpoint of `bnadapt fit`" in refused("test", "--ckpt_path", "half.ckpt", *DOMAINS)
+    assert "half.ckpt: is not a checkpoint of `bnadapt fit`" in refused("test", "--ckpt_path", "half.ckpt", *DOMAINS)
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    assert "other.ckpt: is no checkpoint of `bnadapt fit`" in refused("test", "--ckpt_path", "other.ckpt", *DOMAINS)
+    assert "other.ckpt: is not a checkpoint of `bnadapt fit`" in refused("test", "--ckpt_path", "other.ckpt", *DOMAINS)
 
 
 def test_a_network_without_batchnorm_statistics(refused, tmp_path):

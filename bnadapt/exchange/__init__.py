@@ -1,4 +1,4 @@
-"""Networks of bnadapt for other programs, and networks of others for bnadapt."""
+"""Export of networks to other programs, and import of networks from them."""
 
 from bnadapt.exchange.export import FORMATS, FormatName, write_model
 from bnadapt.exchange.exported import About, Export

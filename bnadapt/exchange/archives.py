@@ -1,4 +1,4 @@
-"""Checks of a zip archive of others before anything in it is unpacked."""
+"""Checks of a foreign zip archive before unpacking."""
 
 import stat
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -6,15 +6,15 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from bnadapt.errors import InputError
 
-EXPANSION = 100  # times an archive's own size that its files may take
+EXPANSION = 100  # greatest ratio of the size of an archive's files to its size
 SMALL = 10**8  # bytes that any archive may take
 
 
 def check_archive(path: Path) -> None:
-    """Refuse an archive whose files would lie elsewhere, are links, or take far more room than the archive.
+    """Refuse an archive with links, paths outside its folder, or files far larger than the archive.
 
     Raises:
-        InputError: it is such, or no zip archive.
+        InputError: the archive is one of these, or not a zip archive.
     """
     try:
         with ZipFile(path) as archive:
@@ -32,7 +32,7 @@ def check_archive(path: Path) -> None:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a file's name is that of one in the same folder or below."""
+    """Whether a file's name stays in the same folder or below."""
     kinds = (PurePosixPath(name), PureWindowsPath(name))
     return "://" not in name and not any(each.is_absolute() or each.drive or ".." in each.parts for each in kinds)
 

@@ -26,7 +26,7 @@ ADABN = "Li et al., Revisiting Batch Normalization For Practical Domain Adaptati
 
 
 def write(export: Export, path: Path) -> None:
-    """A new package, once `bioimageio.core` has tested it; or that of others, with the network's weights.
+    """Write a new package and test it by `bioimageio.core`; or an existing one with the network's weights.
 
     Raises:
         InputError: the packages for it are missing, authors and licence are not given, the test fails, or the package
@@ -70,7 +70,7 @@ def _write_like(export: Export, folder: Path, path: Path) -> None:
 
 
 def report_on(path: Path) -> Any:
-    """Report of bioimageio.core's test of a package, for all of its weights."""
+    """Report of bioimageio.core's test of a package, for all its weights."""
     from bioimageio.core import test_description
 
     return test_description(path, devices=["cpu"])
@@ -118,7 +118,7 @@ def _input(export: Export, folder: Path) -> Any:
 
 
 def _preprocessing(export: Export) -> list[Any]:
-    """The fixed scaling, in the terms of bioimage.io."""
+    """The fixed scaling as preprocessing of bioimage.io."""
     from bioimageio.spec.model import v0_5
 
     scaling, typed = export.scaling, v0_5.EnsureDtypeDescr(kwargs=v0_5.EnsureDtypeKwargs(dtype="float32"))
@@ -228,12 +228,12 @@ def _scale(export: Export) -> dict[str, Any]:
 
 
 def _cited(text: str) -> Any:
-    """A citation with its DOI or address, which stands in brackets."""
+    """A citation with its DOI or address in brackets."""
     from bioimageio.spec.model import v0_5
 
     said, _, where = text.removesuffix("]").rpartition("[")
     if not said:
-        raise InputError(f"export: {text!r} tells no DOI or address; give it in brackets behind the text.")
+        raise InputError(f"export: {text!r} has no DOI or address; give it in brackets behind the text.")
     return v0_5.CiteEntry(text=said.strip(), **({"url": where} if "://" in where else {"doi": where}))
 
 
@@ -242,7 +242,7 @@ def _identifier(name: str) -> str:
 
 
 def _first_words(error: Exception) -> str:
-    """Which value is not taken, and why."""
+    """The first invalid value, and the reason."""
     errors = getattr(error, "errors", None)
     if errors is None:
         return " ".join(str(error).split())
@@ -257,7 +257,7 @@ def _first_error(report: Any) -> str:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Warnings of the libraries, which are about what a package may say too, are left out."""
+    """Silence warnings of the libraries, which also concern valid packages."""
     from loguru import logger
 
     logger.disable("bioimageio")

@@ -17,11 +17,11 @@ FormatName = Literal["torchscript", "onnx", "bioimageio", "state_dict"]
 
 
 class Format(NamedTuple):
-    """A form in which a network is written.
+    """A format for exporting networks.
 
     Attributes:
-        extension: of its file.
-        write: does so.
+        extension: suffix of the file.
+        write: function that writes it.
     """
 
     extension: str
@@ -47,15 +47,15 @@ def write_model(
     """Write a task's network, all or nothing.
 
     Args:
-        task: trained or adapted.
-        data: its target gives the numbers of the scaling, and an image to test with.
+        task: trained or adapted task.
+        data: data module, whose target gives the numbers of the scaling and an image to test with.
         form: a name in FORMATS.
-        path: of the file.
-        about: what a package of bioimage.io says of itself.
+        path: path of the file.
+        about: description in a package of bioimage.io.
         like: see `Export`.
 
     Raises:
-        InputError: it cannot be written so, or what was written gives other probabilities than the network.
+        InputError: the network cannot be written in this format, or the file gives other probabilities.
     """
     network = deepcopy(task.network).to("cpu", memory_format=torch.contiguous_format).eval()
     with atomic_write(path) as partial:

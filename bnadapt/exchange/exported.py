@@ -1,4 +1,4 @@
-"""A network, the fixed numbers of its target, and what is to be said of it."""
+"""A network to export, with the fixed scaling of its target and its description."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ SAMPLE_SIDE = 128  # pixels of the image that a model is tested with
 
 @dataclass(frozen=True)
 class About:
-    """The description that a package of bioimage.io gives of itself, beside what is known of the network.
+    """User-supplied part of the description of a bioimage.io package.
 
     Args:
-        authors: names.
+        authors: names of the authors.
         license: SPDX identifier, such as CC-BY-4.0.
-        name: of the model; by default it is made of the network's and the target's.
-        description: in a sentence.
-        cite: what users should cite, each with a DOI or an address in brackets: `Text [10.1000/xyz]`.
+        name: name of the model; by default from those of the network and the target.
+        description: description in a sentence.
+        cite: references to cite, each with a DOI or an address in brackets: `Text [10.1000/xyz]`.
     """
 
     authors: Sequence[str]
@@ -41,14 +41,14 @@ class About:
 
 @dataclass(frozen=True, eq=False)
 class Export:
-    """A network and what is to be said of it.
+    """A network to export.
 
     Args:
-        network: in eval mode, on the CPU.
+        network: network in eval mode, on the CPU.
         parameters: `network`, `network_args`, `in_channels`, `num_classes` of its task.
-        adaptation: record of it, if the network is adapted.
-        data: with the target.
-        about: for a package.
+        adaptation: record of the adaptation, if the network is adapted.
+        data: data module with the target.
+        about: description for a package.
         like: file of weights, or package, to write anew with the network's weights.
     """
 
@@ -71,24 +71,24 @@ class Export:
 
     @property
     def target(self) -> str:
-        """Its name."""
+        """The name of the target."""
         return self._domain.name
 
     @property
     def classes(self) -> Sequence[str]:
-        """Their names; numbers where the target names others than the network has."""
+        """Names of the classes; numbers if the target's do not match the network."""
         named, count = self._domain.classes, self.parameters["num_classes"]
         return named if len(named) == count else ("background", *(f"class {number}" for number in range(1, count)))
 
     @property
     def pixel_size_nm(self) -> float | None:
-        """Pixel size of the images that the network takes, where it is known."""
+        """Pixel size of the network's images, if known."""
         known = self._domain.all_sections()[0].pixel_size_nm
         return (self.data.pixel_size_nm or known) if known else None
 
     @cached_property
     def scaling(self) -> FixedScaling:
-        """Scaling of pixel values by fixed numbers, those of the target."""
+        """Fixed scaling of pixel values, by the numbers of the target."""
         change = self.data.target_change
         if change.zoom != 1:
             raise InputError(
@@ -119,7 +119,7 @@ class Export:
 
     @cached_property
     def _sections(self) -> list[PreparedSection]:
-        """Sections with something to see, data-type scaled, at the network's pixel size."""
+        """Sections that are not blank, data-type scaled, at the network's pixel size."""
         sections = []
         for section in self._domain.all_sections():
             prepared = prepare(section, self.target, self.data.pixel_size_nm, lambda image: image)
@@ -145,5 +145,5 @@ class Export:
 
     @torch.no_grad()
     def expected(self, pixels: np.ndarray) -> np.ndarray:
-        """Class probabilities (N, K, h, w) of pixels (N, C, h, w), as bnadapt's own network gives them."""
+        """Class probabilities (N, K, h, w) of pixels (N, C, h, w), as computed by bnadapt."""
         return self.probabilities(torch.from_numpy(self.scaling(pixels))).numpy()

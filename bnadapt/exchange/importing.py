@@ -1,4 +1,4 @@
-"""Make a checkpoint of bnadapt from a network that others have trained."""
+"""Convert an externally trained network to a checkpoint of bnadapt."""
 
 import math
 from dataclasses import dataclass, field
@@ -22,16 +22,16 @@ PROBE = 2, 64  # images, and pixels of a side, that tell logits from probabiliti
 
 @dataclass(frozen=True)
 class ImportedNetwork:
-    """A network that others have trained, as it is imported.
+    """An externally trained network.
 
     Args:
-        network: its name, as `--model.network` takes it.
-        weights: its state dict.
+        network: name, as in `--model.network`.
+        weights: state dict.
         network_args: further arguments of the network.
         in_channels: channels of images.
-        num_classes: background included; a network of one logit has two.
-        intensity: how images were scaled that it was trained on.
-        pixel_size_nm: of these images, where it is known.
+        num_classes: number of classes, background included; two for a network of one logit.
+        intensity: scaling of the training images.
+        pixel_size_nm: pixel size of the training images, if known.
     """
 
     network: str
@@ -44,13 +44,13 @@ class ImportedNetwork:
 
 
 def write_checkpoint(imported: ImportedNetwork, path: Path) -> None:
-    """Write a checkpoint that `adapt`, `predict`, `test`, `distances` and `export` take.
+    """Write a checkpoint for `adapt`, `predict`, `test`, `distances` and `export`.
 
-    It knows nothing of its source, so that `adapt` does not correct for class proportions until `source_summary` has
-    seen images and masks of it.
+    It holds no statistics of the source, so `adapt` does not correct for class proportions until `source_summary` has
+    added them from images and masks.
 
     Raises:
-        InputError: the weights are of another network, or the network gives something else than logits.
+        InputError: the weights belong to another network, or its output is not logits.
     """
     if imported.pixel_size_nm is not None and not 0 < imported.pixel_size_nm < math.inf:
         raise InputError(f"import: the pixel size is {imported.pixel_size_nm} nm; give a number above 0.")
@@ -74,7 +74,7 @@ def write_checkpoint(imported: ImportedNetwork, path: Path) -> None:
 
 @torch.no_grad()
 def _check_logits(task: SegmentationTask, imported: ImportedNetwork) -> None:
-    """Refuse a network that gives probabilities, of which no more can be made by a softmax."""
+    """Refuse a network that returns probabilities instead of logits."""
     images, side = PROBE
     noise = torch.randn(images, imported.in_channels, side, side, generator=torch.Generator().manual_seed(0))
     batch = torch.cat([noise, EXTREME * noise])  # where logits are large, and probabilities are not

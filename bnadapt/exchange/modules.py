@@ -1,4 +1,4 @@
-"""Networks as other programs run them: images in, class probabilities out."""
+"""Modules for other programs, from images to class probabilities."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ class Probabilities(nn.Module):
     """Class probabilities (N, K, H, W) of scaled images (N, C, H, W).
 
     Args:
-        network: gives logits.
+        network: network that returns logits.
         num_classes: K.
     """
 
@@ -33,8 +33,8 @@ class OfPixels(nn.Module):
     """Class probabilities of pixels (N, C, H, W) float32 with the values that files have.
 
     Args:
-        probabilities: of scaled images.
-        scaling: of the pixels.
+        probabilities: class probabilities of scaled images.
+        scaling: scaling of the pixels.
     """
 
     def __init__(self, probabilities: nn.Module, scaling: FixedScaling) -> None:
@@ -51,7 +51,7 @@ class OfPixels(nn.Module):
 
 
 def probabilities_of(network: str, in_channels: int, num_classes: int, arguments: Mapping[str, Any]) -> Probabilities:
-    """A network that bnadapt knows by name: what a package of bioimage.io names.
+    """Build a registered network, as a package of bioimage.io names it.
 
     Raises:
         InputError: a package may not name this network, see `bnadapt.networks.trust`.

@@ -1,4 +1,4 @@
-"""Put adapted statistics into a package of bioimage.io that others have made; all else in it stays."""
+"""Put adapted statistics into an existing package of bioimage.io, leaving the rest unchanged."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def described_like(export: Export, folder: Path) -> Any:
     Weights of other formats are left out, and test outputs are computed anew.
 
     Raises:
-        InputError: it is no package with a state dict of the network, or names code that is not that of the network.
+        InputError: the package holds no state dict of the network, or names code other than the network's.
     """
     from bioimageio.spec import load_description
     from bioimageio.spec.utils import write_yaml
@@ -53,13 +53,13 @@ def _check_processing(path: Path, content: dict[str, Any]) -> None:
     """Refuse steps before and after the network that are code in the package.
 
     Raises:
-        InputError: there are such.
+        InputError: the package has such steps.
     """
     tensors = [*content["inputs"], *content["outputs"]]
     steps = [step for each in tensors for step in (*each.get("preprocessing", ()), *each.get("postprocessing", ()))]
     if any("callable" in step or "source" in step for step in steps):
         raise InputError(
-            f"{path}: scales its images by code of its own, which is not run; give the format state_dict instead."
+            f"{path}: scales its images by its own code, which is not run; give the format state_dict instead."
         )
 
 

@@ -29,7 +29,7 @@ def read_package(path: Path, trusted: str | None, intensity: IntensityName | Non
     """The network of a package.
 
     Args:
-        path: of the package.
+        path: path of the package.
         trusted: network that the user names.
         intensity: scaling that the user names.
 
@@ -58,7 +58,7 @@ def described(path: Path) -> Any:
     """The model of a package, in the newest format; nothing that it names is run or fetched.
 
     Raises:
-        InputError: there is none, it is not valid, holds no state dict, or is not of one image and one map.
+        InputError: the model is missing or invalid, holds no state dict, or does not map one image to one map.
     """
     from bioimageio.spec import InvalidDescr, load_description
     from loguru import logger
@@ -74,7 +74,7 @@ def described(path: Path) -> Any:
     finally:
         logger.enable("bioimageio")
     if isinstance(model, InvalidDescr) or model.type != "model":
-        raise InputError(f"{path}: is no valid model of bioimage.io; `bioimageio validate-format {path}` tells why.")
+        raise InputError(f"{path}: is not a valid model of bioimage.io; `bioimageio validate-format {path}` shows why.")
     if model.weights.pytorch_state_dict is None:
         raise InputError(f"{path}: holds no state dict of torch, whose BatchNorm statistics could be adapted.")
     if len(model.inputs) > 1 or len(model.outputs) > 1:
@@ -91,10 +91,10 @@ def network_parameters(path: Path, model: Any, requested: str | None, option: st
     Code in the package is not even unpacked unless the user names it.
 
     Args:
-        path: of the package.
-        model: its description.
+        path: path of the package.
+        model: description of the model.
         requested: network that the user names.
-        option: by which the user can do so.
+        option: option by which the user can do so.
 
     Raises:
         InputError: the package names code that the user does not name, or what no file may name.
@@ -113,13 +113,13 @@ def network_parameters(path: Path, model: Any, requested: str | None, option: st
 
 
 def _call(architecture: Any) -> str:
-    """Import path of what makes the network."""
+    """Import path of the network's class or function."""
     module = getattr(architecture, "import_from", None) or Path(str(architecture.source)).stem
     return f"{module}.{architecture.callable}"
 
 
 def _unpack(path: Path, code: Any) -> None:
-    """Put code of a package where one works.
+    """Copy code of a package into the working directory.
 
     Raises:
         InputError: another module has that name.
@@ -137,7 +137,7 @@ def _unpack(path: Path, code: Any) -> None:
 
 
 def _own_intensity(model: Any) -> IntensityName | None:
-    """The scaling of a network that `export` has written."""
+    """The scaling of a network written by `export`."""
     return model.config.model_dump().get("bnadapt", {}).get("intensity")
 
 
@@ -173,7 +173,7 @@ def _channels(tensor: Any) -> int:
 
 
 def _pixel_size(tensor: Any) -> float | None:
-    """In nanometres, where the axes say so."""
+    """The pixel size in nanometres, if the axes state it."""
     factors = {"nanometer": 1.0, "micrometer": 1000.0, "angstrom": 0.1}
     sizes = [axis.scale * factors[axis.unit] for axis in tensor.axes if axis.type == "space" and axis.unit in factors]
     return sizes[-1] if sizes else None

@@ -1,4 +1,4 @@
-"""The scaling of a target's intensities by fixed numbers, which do not depend on how an image is tiled."""
+"""Scaling of a target's intensities by fixed numbers, independent of tiling."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +11,11 @@ from bnadapt.errors import InputError
 
 @dataclass(frozen=True)
 class FixedScaling:
-    """Linear map of the values of pixels to what a network sees: `gain * value + offset`, between `low` and `high`.
+    """Linear map from pixel values to a network's input: `gain * value + offset`, between `low` and `high`.
 
     Args:
-        gain: by channel.
-        offset: by channel.
+        gain: gain by channel.
+        offset: offset by channel.
         low: least result.
         high: greatest result.
     """
@@ -37,7 +37,7 @@ class FixedScaling:
 
     @property
     def is_identity(self) -> bool:
-        """Whether it leaves values as they are."""
+        """Whether the map is the identity."""
         return set(self.gain) == {1.0} and set(self.offset) == {0.0} and not self.is_clipped
 
     def inverted(self, about: float) -> "FixedScaling":
@@ -46,16 +46,16 @@ class FixedScaling:
         return FixedScaling(gain, offset, about - self.high, about - self.low)
 
     def of_values(self, unit: float) -> "FixedScaling":
-        """For values that are so many times those that it is for."""
+        """The map for values scaled by a factor."""
         return replace(self, gain=[each / unit for each in self.gain])
 
 
 def fixed(name: IntensityName, images: Sequence[np.ndarray], occupied: IntensityRange | None) -> FixedScaling:
-    """The scaling of a name with the numbers of these images; those that it has per image are their means.
+    """A named scaling with fixed numbers of these images; per-image numbers are averaged.
 
     Args:
-        name: of the scaling.
-        images: (C, h, w), data-type scaled.
+        name: name of the scaling.
+        images: images (C, h, w), data-type scaled.
         occupied: the range of the domain, for `dataset`.
 
     Raises:
@@ -81,7 +81,7 @@ def _by_data_set(images: Sequence[np.ndarray], occupied: IntensityRange) -> Fixe
 
 
 def _by_zscore(images: Sequence[np.ndarray], occupied: IntensityRange | None) -> FixedScaling:
-    """By the mean of the images' means, and the root of the mean of their variances."""
+    """Scaling by the mean of the images' means, and the root of the mean of their variances."""
     wide = [image.astype(np.float64) for image in images]
     mean = np.mean([image.mean((1, 2)) for image in wide], axis=0)
     spread = np.max([np.ptp(image, (1, 2)) for image in wide], axis=0)
@@ -92,7 +92,7 @@ def _by_zscore(images: Sequence[np.ndarray], occupied: IntensityRange | None) ->
 
 
 def _by_percentiles(images: Sequence[np.ndarray], occupied: IntensityRange | None) -> FixedScaling:
-    """By the means of the images' percentiles."""
+    """Scaling by the means of the images' percentiles."""
     each = [IntensityRange.of([image]) for image in images]
     low, high = (np.mean([getattr(one, end) for one in each], axis=0) for end in ("low", "high"))
     width = _nonzero(high - low)

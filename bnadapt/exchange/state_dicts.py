@@ -49,11 +49,11 @@ def read_weights(path: Path, source: str | None = None) -> dict[str, Tensor]:
     """The state dict of a file: of torch or safetensors, bare or inside of a checkpoint.
 
     Args:
-        path: of the file.
-        source: what messages about its values call it; by default its path.
+        path: path of the file.
+        source: name of the file in messages; by default its path.
 
     Raises:
-        InputError: there is none, or its values are not numbers.
+        InputError: the file holds no state dict, or its values are not finite numbers.
     """
     content, inside = read(path)
     weights = content[inside] if inside else content
@@ -62,12 +62,12 @@ def read_weights(path: Path, source: str | None = None) -> dict[str, Tensor]:
 
 
 def read(path: Path) -> tuple[dict[str, Any], str | None]:
-    """The content of a file, and under which name its state dict stands; None if it is the whole.
+    """The content of a file and the key of its state dict, None if it is the whole content.
 
     No code in the file is run.
 
     Raises:
-        InputError: it is missing, cannot be read so, or holds no tensors.
+        InputError: the file is missing, cannot be read without running code, or holds no tensors.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; give weights that torch or safetensors has saved.")
@@ -90,11 +90,11 @@ def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict
     """Weights by the names of a network's state, which differ at most by a module around one of them.
 
     Args:
-        weights: of a file.
+        weights: weights of a file.
         network: the state of the network.
 
     Raises:
-        InputError: their names or shapes do not fit.
+        InputError: names or shapes do not fit.
     """
     names = _names(weights, network)
     missing = [name for name in network if name not in names and not name.endswith(COUNTS)]
@@ -111,10 +111,10 @@ def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict
 
 
 def in_form_of(path: Path, trained: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The content of a file of weights, with others in their place.
+    """The content of a file of weights, with other weights in their place.
 
     Raises:
-        InputError: these are of another network.
+        InputError: the weights belong to another network.
     """
     content, inside = read(path)
     weights = content[inside] if inside else content

@@ -31,7 +31,7 @@ def traced(module: nn.Module, channels: int) -> torch.jit.ScriptModule:
     """A module in eval mode as TorchScript.
 
     Raises:
-        InputError: it cannot be traced.
+        InputError: the module cannot be traced.
     """
     if module.training:
         raise ValueError("the module is in train mode")
@@ -71,7 +71,7 @@ def check(run: Callable[[np.ndarray], np.ndarray], export: Export) -> None:
     """Refuse a model that gives other probabilities than the network, on an image of the target or a part of it.
 
     Raises:
-        InputError: it does.
+        InputError: the probabilities differ.
     """
     whole = export.sample
     for pixels in (whole, whole[..., : -(whole.shape[2] // 4), : -(whole.shape[3] // 3)]):
@@ -87,7 +87,7 @@ def check(run: Callable[[np.ndarray], np.ndarray], export: Export) -> None:
 
 @contextmanager
 def _refusing(form: str) -> Iterator[None]:
-    """Refuse a network that torch cannot bring into a form."""
+    """Turn torch's failures to write a format into an `InputError`."""
     try:
         yield
     except Exception as error:

@@ -21,13 +21,13 @@ TableRow = dict[str, Any]
 
 @dataclass(frozen=True)
 class RunLocation:
-    """Where a case is measured.
+    """Folders and device of a measurement.
 
     Attributes:
         networks: folder of trained networks.
         pictures: folder for pictures.
-        runs: folder for whatever else a case leaves.
-        device: to run on.
+        runs: folder for further outputs of a case.
+        device: device to run on.
     """
 
     networks: Path
@@ -40,15 +40,15 @@ class Case(Keyed, ABC):
     """Something to measure; a dataclass of plain values.
 
     Attributes:
-        labels: columns of the table that tell the case apart from the others of its study; they follow from the
-            config and are no part of its key.
+        labels: columns of the table that identify the case in its study; they follow from the config and are not part
+            of its key.
     """
 
     labels: Mapping[str, Any]
 
     @property
     def config(self) -> dict[str, Any]:
-        """All but the labels, and what kind of case it is."""
+        """The class of the case and all fields except the labels."""
         config = {key: value for key, value in super().config.items() if key != "labels"}
         return {"kind": type(self).__name__, **config}
 
@@ -59,7 +59,7 @@ class Case(Keyed, ABC):
 
     @abstractmethod
     def measure(self, location: RunLocation) -> list[TableRow]:
-        """The rows of the table that it gives."""
+        """Measure the case, and return its rows of the table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class AdaptationCase(Case):
     Args:
         network: the source network.
         target: the domain.
-        evaluation: how to adapt and score.
+        evaluation: settings of adaptation and scoring.
         labels: see `Case`.
         policy: how source and target statistics are combined, as plain values.
         pictured: whether to keep a picture of the first test tile.
@@ -86,7 +86,7 @@ class AdaptationCase(Case):
 
     @property
     def config(self) -> dict[str, Any]:
-        """With the defaults of the policy."""
+        """The config with the defaults of the policy."""
         return {**super().config, "policy": policy_of(self.policy).record()}
 
     @property
@@ -105,7 +105,7 @@ class AdaptationCase(Case):
 
 
 def adaptation_row(target: DomainEvaluation, policy: Mapping[str, Any], draw: int = 0) -> tuple[TableRow, Bank]:
-    """Adapt a network to a domain, and measure what comes of it.
+    """Adapt a network to a domain, and measure the result.
 
     Args:
         target: a network on the domain.
@@ -113,7 +113,7 @@ def adaptation_row(target: DomainEvaluation, policy: Mapping[str, Any], draw: in
         draw: seed of which tiles adaptation reads.
 
     Returns:
-        Scores, gain, and, where they are asked for, distances by state, layer and measure; and the adapted bank.
+        Scores, gain and, if requested, distances by state, layer and measure; and the adapted bank.
     """
     network, evaluation = target.network, target.network.evaluation
     tiles = target.tiles.unlabelled(evaluation.tiles, draw)
@@ -143,7 +143,7 @@ def adaptation_row(target: DomainEvaluation, policy: Mapping[str, Any], draw: in
 
 
 def _draw(target: DomainEvaluation, bank: Bank, path: Path) -> None:
-    """Image, mask, predictions without and with adaptation, and what it changes, of the first test tile."""
+    """Image, mask, predictions without and with adaptation, and their difference, for the first test tile."""
     network = target.network
     images, masks = target.tiles.labelled[0]
     predictions = {}

@@ -1,4 +1,4 @@
-"""What a network does on a domain, without and with adaptation: scores, statistics and latents, outside of loops."""
+"""Scores, statistics and latents of a network on a domain, without and with adaptation."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -45,16 +45,16 @@ Distances = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(Keyed):
-    """How a network is adapted and scored.
+    """Settings of adaptation and scoring.
 
     Args:
         tile_size: side of the tiles that are scored, in pixels.
-        adaptation_tile_size: side of those that adaptation reads; the same by default.
+        adaptation_tile_size: side of the tiles for adaptation; the same by default.
         batch_size: tiles in a batch.
-        tiles: of the target that adaptation reads, drawn at random; none means all.
+        tiles: number of random tiles of the target for adaptation; None takes all.
         propagation: see `bnadapt.batchnorm.estimate`.
-        latent_tiles: of either domain that latents are taken from; 0 leaves the distances out.
-        precision: of forward passes.
+        latent_tiles: number of tiles of either domain for latents; 0 leaves the distances out.
+        precision: precision of forward passes.
     """
 
     tile_size: int = 128
@@ -68,12 +68,12 @@ class Evaluation(Keyed):
 
 @dataclass(frozen=True)
 class Scores:
-    """Of the foreground, over all pixels of a set.
+    """Scores of the foreground, over all pixels of a set.
 
     Attributes:
         iou: intersection over union.
         predicted: share of the pixels that are predicted as foreground.
-        true: share of the pixels that are.
+        true: share of the pixels that are foreground.
     """
 
     iou: float
@@ -82,11 +82,11 @@ class Scores:
 
 
 class DomainTiles:
-    """Tiles of a domain, as a network sees them; each kind is read once.
+    """Tiles of a domain as inputs of a network; each kind is read once.
 
     Args:
         scored: data module with the domain as its target, in tiles to score.
-        read: the same in tiles for adaptation and latents.
+        read: data module with tiles for adaptation and latents.
     """
 
     def __init__(self, scored: DomainPair, read: DomainPair) -> None:
@@ -112,18 +112,18 @@ class DomainTiles:
         return images_and_masks(self.read.labelled_tiles("target", block, SUMMARY_TILES))
 
     def _unlabelled(self, count: int | None, seed: int = 0) -> Tensor:
-        """`count` tiles (n, C, h, w), drawn at random from what adaptation may read."""
+        """`count` tiles (n, C, h, w), drawn at random from the sections that adaptation may read."""
         return torch.stack([item["image"] for item in self.read.unlabelled_tiles("target", count, seed=seed)])
 
 
 class NetworkEvaluation:
-    """A network on its device, and what was already measured of it.
+    """A network on its device, with cached measurements.
 
     Args:
-        network: in which the source's statistics are.
+        network: network with the source's statistics.
         source: the domain that it was trained on.
-        evaluation: how to adapt and score it.
-        tiles: gives the tiles of a domain.
+        evaluation: settings of adaptation and scoring.
+        tiles: function that returns the tiles of a domain.
     """
 
     def __init__(
@@ -150,17 +150,17 @@ class NetworkEvaluation:
             return with_background(self.network(images), num_classes=2).float()
 
     def precision(self) -> AbstractContextManager:
-        """Of forward passes, while it is entered."""
+        """Context manager of the precision of forward passes."""
         if self.evaluation.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def scores(self, tiles: DomainTiles, bank: Bank | None = None, offset: float = 0.0) -> Scores:
-        """On the test block.
+        """Scores on the test block.
 
         Args:
-            tiles: of the domain.
-            bank: of statistics; by default those that the network holds.
+            tiles: tiles of the domain.
+            bank: bank of statistics; by default those of the network.
             offset: added to the logits of class 1.
         """
         added = torch.tensor([0.0, offset], device=self.device).view(1, 2, 1, 1)
@@ -173,12 +173,12 @@ class NetworkEvaluation:
             return self.forward(images).argmax(1).cpu()
 
     def adapted(self, tiles: Tensor, policy: Mapping[str, Any]) -> Estimate:
-        """Statistics of tiles (n, C, h, w) under a policy; the network keeps its own."""
+        """Statistics of tiles (n, C, h, w) under a policy; the network is left unchanged."""
         return self.runner.estimate(self._batches(tiles), Recipe(policy_of(policy), self.evaluation.propagation))
 
     @cached_property
     def class_moments(self) -> ClassMoments:
-        """Class moments of its own source."""
+        """Class moments of the source."""
         return self.runner.class_moments(self.source.tiles.training, classes=2)
 
     def corrected(self, tiles: Tensor, proportions: ClassProportions) -> AdaptedStatistics:
@@ -200,22 +200,22 @@ class NetworkEvaluation:
 
     @cached_property
     def source_summary(self) -> SourceSummary:
-        """What is to be known of its own source to judge what it does elsewhere."""
+        """The summary of the source for judging the network on other domains."""
         return summarise_source(self.runner, *self.source.tiles.held_out, self.class_moments)
 
     @cached_property
     def source(self) -> "DomainEvaluation":
-        """The network on its own source."""
+        """The network on its source."""
         return self.on(self.spec)
 
     @cached_property
     def source_sketch(self) -> DomainSketch:
-        """Latents of its own source, with its own statistics."""
+        """Latents of the source, with the source's statistics."""
         return self.runner.sketch(self._batches(self.source.latent_tiles))
 
     @cached_property
     def source_distributions(self) -> dict[str, Distribution]:
-        """Of the latents of its own source."""
+        """Distributions of the latents of the source."""
         return {layer: sketch.distribution() for layer, sketch in self.source_sketch.sketches.items()}
 
     @cached_property
@@ -231,11 +231,11 @@ class NetworkEvaluation:
 
 
 class DomainEvaluation:
-    """A network on a domain, with its own statistics: what is measured once, whatever is tried there.
+    """A network on a domain, with the source's statistics: measurements shared by all methods of adaptation.
 
     Args:
-        network: evaluated.
-        tiles: the domain's.
+        network: evaluated network.
+        tiles: tiles of the domain.
     """
 
     def __init__(self, network: NetworkEvaluation, tiles: DomainTiles) -> None:
@@ -244,22 +244,22 @@ class DomainEvaluation:
 
     @property
     def latent_tiles(self) -> Tensor:
-        """Those that latents are taken from."""
+        """The tiles for latents."""
         return self.tiles.unlabelled(self.network.evaluation.latent_tiles)
 
     @cached_property
     def scores(self) -> Scores:
-        """On the test block."""
+        """Scores on the test block."""
         return self.network.scores(self.tiles)
 
     @cached_property
     def distances(self) -> Distances:
-        """Of the source from the domain."""
+        """Distances of the source from the domain."""
         return self.network.distances(self.latent_tiles)
 
 
 def scored(forward: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> Scores:
-    """Scores of what a network gives for batches of images and masks."""
+    """Scores of a network's output for batches of images and masks."""
     metrics = segmentation_metrics(2)
     counts = torch.zeros(3, dtype=torch.int64)
     for images, masks in batches:
@@ -272,7 +272,7 @@ def scored(forward: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, 
 
 
 def _bank_of(network: nn.Module) -> Bank:
-    """The statistics that a network holds; an empty bank where it keeps none."""
+    """The statistics of a network; an empty bank if it has none."""
     try:
         return Bank.of(network)
     except NoBatchNormError:
@@ -290,13 +290,13 @@ def policy_of(spec: Mapping[str, Any]) -> Policy:
 def cached_network(
     network: SourceNetwork, folder: Path, evaluation: Evaluation, device: torch.device
 ) -> NetworkEvaluation:
-    """A trained network that this process keeps loaded, with what was measured of it.
+    """A trained network that this process keeps loaded, with its measurements.
 
     Args:
-        network: which.
-        folder: of trained networks; it is trained first if it is not there.
-        evaluation: how to adapt and score it.
-        device: to run it on.
+        network: config of the network.
+        folder: folder of trained networks; a missing one is trained first.
+        evaluation: settings of adaptation and scoring.
+        device: device to run it on.
     """
     with quiet():
         checkpoint = torch.load(trained(network, folder, device), map_location="cpu", weights_only=True)
@@ -311,11 +311,11 @@ def cached_network(
 def tiles_of(
     network: SourceNetwork, evaluation: Evaluation, restored: Mapping[str, Any] | None = None
 ) -> Callable[[Spec], DomainTiles]:
-    """What gives the tiles of a domain as a network sees them.
+    """A function that returns the tiles of a domain as inputs of a network.
 
     Args:
-        network: which.
-        evaluation: with the sizes of tiles and batches.
+        network: config of the network.
+        evaluation: settings with the sizes of tiles and batches.
         restored: state of the data module that the network was trained with.
     """
 

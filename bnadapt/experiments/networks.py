@@ -1,4 +1,4 @@
-"""Source networks: trained once, and found again by their config."""
+"""Source networks: trained once, and looked up by their config."""
 
 import inspect
 import json
@@ -31,22 +31,22 @@ from bnadapt.tasks.checkpoints import DEFAULT_TASK
 
 @dataclass(frozen=True, eq=False)
 class Training(Keyed):
-    """How a source network is trained: AdamW, one cycle of the learning rate, the last weights are kept.
+    """Settings of the training of a source network: AdamW, one cycle of the learning rate, last weights.
 
     Args:
         network: name, as `--model.network` takes it.
-        network_args: its further arguments.
+        network_args: further arguments of the network.
         crop_size: side of a crop, in pixels.
         batch_size: crops in a step.
-        steps: of the optimizer.
-        learning_rate: its peak.
+        steps: steps of the optimizer.
+        learning_rate: peak of the learning rate.
         intensity: scaling of intensities.
-        pixel_size_nm: pixel size that images are resampled to; none leaves them as they are.
-        augmentation: of crops, see `bnadapt.data.augmentation`.
-        momentum: of BatchNorm layers, the weight of a batch in the running statistics.
-        precision: of Lightning's Trainer; `bf16-mixed` is faster where the processor knows it.
+        pixel_size_nm: pixel size that images are resampled to; None for no resampling.
+        augmentation: augmentation of crops, see `bnadapt.data.augmentation`.
+        momentum: momentum of BatchNorm layers, the weight of a batch in the running statistics.
+        precision: precision of Lightning's Trainer; `bf16-mixed` is faster on processors that support it.
         task: import path of the task's class.
-        task_args: its further arguments.
+        task_args: further arguments of the task.
     """
 
     network: str = "unet"
@@ -65,7 +65,7 @@ class Training(Keyed):
 
     @property
     def config(self) -> dict[str, Any]:
-        """With the defaults of the network and of the task."""
+        """The config with the defaults of the network and of the task."""
         config = super().config
         config["network_args"] = {**_defaults(NETWORKS.get(self.network)), **config["network_args"]}
         config["task_args"] = {**_defaults(self.task_class()), **config["task_args"]}
@@ -75,7 +75,7 @@ class Training(Keyed):
         """The class of the task.
 
         Raises:
-            InputError: there is none of that name.
+            InputError: the class does not exist.
         """
         module, _, name = self.task.rpartition(".")
         try:
@@ -83,19 +83,19 @@ class Training(Keyed):
         except (ImportError, AttributeError, ValueError) as error:
             raise InputError(f"task {self.task}: not found ({error}); give the import path of a task.") from error
         if not (isinstance(kind, type) and issubclass(kind, AdaptableTask)):
-            raise InputError(f"task {self.task}: is no AdaptableTask; give the import path of one.")
+            raise InputError(f"task {self.task}: is not an AdaptableTask; give the import path of one.")
         return kind
 
 
 @dataclass(frozen=True, eq=False)
 class SourceNetwork(Keyed):
-    """Which network: how it is trained, on what, from which seed.
+    """Config of a network: its training, data and seed.
 
     Args:
-        training: how.
+        training: settings of the training.
         source: domain with masks.
-        seed: of weights and crops.
-        target: domain whose images the task learns from too, without masks; none by default.
+        seed: seed of weights and crops.
+        target: domain whose images, without masks, the task trains on too; none by default.
     """
 
     training: Training
@@ -104,12 +104,12 @@ class SourceNetwork(Keyed):
     target: Spec | None = None
 
     def path(self, folder: Path) -> Path:
-        """Its checkpoint in a folder of networks."""
+        """The path of the checkpoint in a folder of networks."""
         return folder / f"{self.key}.ckpt"
 
 
 def trained(network: SourceNetwork, folder: Path, device: torch.device) -> Path:
-    """The checkpoint of a network in a folder of them, which is trained first if it is not there.
+    """The checkpoint of a network in a folder; a missing one is trained first.
 
     Beside it lies a JSON file with its config and the seconds that training took.
     """
@@ -126,7 +126,7 @@ def trained(network: SourceNetwork, folder: Path, device: torch.device) -> Path:
 
 
 def training_seconds(network: SourceNetwork, folder: Path) -> float:
-    """How long the training of a network took; NaN if that is not known."""
+    """Seconds that the training of a network took; NaN if unknown."""
     about = network.path(folder).with_suffix(".json")
     return json.loads(about.read_text(encoding="utf-8"))["seconds"] if about.exists() else math.nan
 
@@ -135,9 +135,9 @@ def fit(network: SourceNetwork, device: torch.device, callbacks: Sequence[Callba
     """Train a network.
 
     Args:
-        network: its config.
-        device: to train on.
-        callbacks: at work meanwhile.
+        network: config of the network.
+        device: device to train on.
+        callbacks: callbacks of the Trainer.
 
     Returns:
         The task, with its Trainer.
@@ -182,7 +182,7 @@ def build_task(training: Training, **options: Any) -> AdaptableTask:
 def domain_pair(
     training: Training, source: Spec | None = None, target: Spec | None = None, **options: Any
 ) -> DomainPair:
-    """The data of a network that was trained so."""
+    """The data module of a network of this training."""
     return DomainPair(
         source=domain_of(source) if source else None,
         target=domain_of(target) if target else None,
@@ -196,7 +196,7 @@ def domain_pair(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Lightning and the data modules tell nothing but errors meanwhile."""
+    """Silence Lightning and the data modules, except for errors."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "bnadapt.data")]
     levels = [each.level for each in loggers]
     for each in loggers:

@@ -1,4 +1,4 @@
-"""What a study would do, before it does it."""
+"""Preview of the work of a study."""
 
 import time
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ FEW, SOME = 2, 6  # steps of the trainings that a step is measured by
 
 
 def plan(cases: Sequence[Case], folders: Folders) -> str:
-    """How many cases and networks there are to do, and how long the training of these takes on one worker.
+    """Numbers of cases and networks to do, and the training time of the networks on one worker.
 
     A step of each kind of training is measured, on synthetic images.
     """
@@ -22,29 +22,29 @@ def plan(cases: Sequence[Case], folders: Folders) -> str:
     missing = [case for case in different if folders.records.read(case) is None]
     networks = {case.needs for case in missing if case.needs}
     to_train = [each for each in networks if not each.path(folders.networks).exists()]
-    told = (
+    counted = (
         f"{len(different)} cases, of which {len(different) - len(missing)} are measured already; they need"
         f" {len(networks)} networks, of which {len(networks) - len(to_train)} are trained already."
     )
     if not to_train:
-        return told
+        return counted
     kinds = {_kind(each.training): each.training for each in to_train}
     seconds = {kind: seconds_of_a_step(training) for kind, training in kinds.items()}
     total = sum(seconds[_kind(each.training)] * each.training.steps for each in to_train)
     return (
-        f"{told} Training takes about {total / 3600:.1f} hours on one worker like this"
+        f"{counted} Training takes about {total / 3600:.1f} hours on one worker like this"
         f" ({', '.join(f'{each:.2f}' for each in seconds.values())} s a step, measured now); the cases come on top."
     )
 
 
 def seconds_of_a_step(training: Training) -> float:
-    """Of a training, on this machine."""
+    """Seconds of a training step on this machine."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return max(0.0, (_seconds(training, SOME, device) - _seconds(training, FEW, device)) / (SOME - FEW))
 
 
 def _kind(training: Training) -> str:
-    """Tells trainings apart whose steps may take different times."""
+    """Key of trainings whose steps take equally long."""
     return replace(training, steps=SOME).key
 
 

@@ -1,4 +1,4 @@
-"""How studies draw: heat maps over a grid, curves with their spread over seeds, points with a trend."""
+"""Plots of studies: heat maps over a grid, curves with their spread over seeds, points with a trend."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +23,7 @@ def panels(count: int, columns: int, size: tuple[float, float]) -> tuple[Figure,
 
 
 def heat_map(panel: Axes, values: pd.DataFrame, limits: tuple[float, float], colours: str) -> object:
-    """Values by their row and column labels, the first row at the bottom; gives what a colour bar is made for."""
+    """Values by their row and column labels, the first row at the bottom; returns the mappable for a colour bar."""
     low, high = limits
     drawn = panel.imshow(values.to_numpy(float), cmap=colours, vmin=low, vmax=high, origin="lower", aspect="auto")
     panel.set_xticks(range(values.shape[1]), [_short(label) for label in values.columns], fontsize=7)
@@ -32,7 +32,7 @@ def heat_map(panel: Axes, values: pd.DataFrame, limits: tuple[float, float], col
 
 
 def write_in(panel: Axes, values: pd.DataFrame) -> None:
-    """The numbers of a heat map that is drawn already, in black or white, whichever can be read."""
+    """Annotate a heat map with its numbers, in black or white, whichever is legible."""
     drawn = panel.images[-1]
     for (row, column), value in np.ndenumerate(values.to_numpy(float)):
         if np.isnan(value):
@@ -46,12 +46,12 @@ def spread(panel: Axes, table: pd.DataFrame, x: str, y: str, label: str, colour:
     """The mean of y over all rows at every x, with a band of one standard deviation.
 
     Args:
-        panel: to draw into.
-        table: has the columns x and y.
-        x: name of the column.
-        y: name of the column.
-        label: for the legend.
-        colour: of the line.
+        panel: axes to draw into.
+        table: table with the columns x and y.
+        x: column along the horizontal axis.
+        y: column along the vertical axis.
+        label: label in the legend.
+        colour: colour of the line.
         even: whether to space the values of x evenly.
     """
     grouped = table.groupby(x, sort=True)[y]

@@ -16,7 +16,7 @@ class Records:
     """The records in a folder.
 
     Args:
-        folder: made when the first one is written.
+        folder: folder of the records, created with the first one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,7 +35,7 @@ class Records:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("%s: is no record (%s); it is measured again.", path, error)
+            log.warning("%s: is not a record (%s); it is measured again.", path, error)
             return None
         return rows
 
@@ -50,7 +50,7 @@ class Records:
 
 
 def _plain(value: Any) -> Any:
-    """The same with None for what is not finite, which JSON does not know."""
+    """The value with None in place of non-finite numbers, which JSON does not support."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):

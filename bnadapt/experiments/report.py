@@ -14,19 +14,19 @@ from bnadapt.experiments.tables import Tables
 from bnadapt.files import atomic_write
 from bnadapt.reports.document import Answer, Bullets, Code, Document, Heading, Link, Paragraph, Part, Picture
 
-SESSIONS = 39  # hyper-parameter sets in TensorBoard, each a run of its own; of more than 40 runs it shows none at first
+SESSIONS = 39  # hyper-parameter sets in TensorBoard, one run each; of more than 40 runs it shows none at first
 
 
 def report(study: Study, folder: Path, command: str) -> Document:
     """Draw a study's figures and page into its folder, and log them for TensorBoard.
 
     Args:
-        study: of this folder.
-        folder: holds the tables.
-        command: that made them, for the page.
+        study: study of the folder.
+        folder: folder of the tables.
+        command: command that made them, for the page.
 
     Raises:
-        InputError: the tables are missing, broken or of something else.
+        InputError: the tables are missing, broken or of another study.
     """
     tables = Tables.read(folder)
     _check_columns(folder / "table.parquet", tables.table, study.columns, study.name)
@@ -46,13 +46,13 @@ def report(study: Study, folder: Path, command: str) -> Document:
 
 
 def _check_columns(path: Path, table: pd.DataFrame, columns: Sequence[str], study: str) -> None:
-    """Refuse a table of something else.
+    """Refuse a table of another study.
 
     Raises:
-        InputError: it lacks a column, or there is no such file.
+        InputError: the table lacks a column, or the file is missing.
     """
     if missing := set(columns) - set(table):
-        reason = f"is no table of {study}, it has no column {min(missing)}" if path.exists() else "does not exist"
+        reason = f"is not a table of {study}, it has no column {min(missing)}" if path.exists() else "does not exist"
         raise InputError(f"{path}: {reason}; run the study again.")
 
 

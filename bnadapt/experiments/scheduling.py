@@ -1,4 +1,4 @@
-"""Measure the cases of a study by dask: on this machine, or wherever a scheduler's workers are."""
+"""Measure the cases of a study by dask, on this machine or on the workers of a scheduler."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ MEMORY_OF_A_WORKER = 4 * 2**30  # bytes; there are fewer workers than cores wher
 
 
 class Folders:
-    """Where a study's files are; every worker must reach them by the same paths.
+    """Folders of a study's files, which every worker must reach by the same paths.
 
     Args:
         study: the study's own folder.
@@ -44,14 +44,14 @@ class Folders:
 
 
 def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, workers: int | None) -> None:
-    """Measure what has no record yet; what is finished is kept, whatever happens.
+    """Measure cases without a record; finished ones are kept, whatever happens.
 
     Args:
-        cases: of the study.
-        folders: of its files.
+        cases: cases of the study.
+        folders: folders of its files.
         scheduler: address of a dask scheduler; by default a cluster on this machine, with one worker per GPU or
             core: fewer workers with more threads took 1.3 times as long.
-        workers: of the cluster on this machine; 0 does all in this process, one case after the other.
+        workers: workers of the cluster on this machine; 0 does all in this process, one case after the other.
 
     Raises:
         InputError: cases failed, were cancelled or left no record; all others are measured.
@@ -99,14 +99,14 @@ def _submitted(
     }
     futures: dict[Future, list[Case] | SourceNetwork] = {future: network for network, future in training.items()}
     for network, group in groupby(sorted(cases, key=_by_network), key=lambda case: case.needs):
-        own = list(group)
-        for few in (own[start : start + AT_ONCE] for start in range(0, len(own), AT_ONCE)):
+        waiting = list(group)
+        for few in (waiting[start : start + AT_ONCE] for start in range(0, len(waiting), AT_ONCE)):
             futures[client.submit(_measure, few, folders, threads, training.get(network), pure=False)] = few
     return futures
 
 
 def _follow(futures: dict[Future, list[Case] | SourceNetwork]) -> None:
-    """Show progress until all is done; then tell what failed."""
+    """Show progress until all is done; then report failures."""
     networks = [each for each in futures.values() if isinstance(each, SourceNetwork)]
     cases = sum(len(each) for each in futures.values() if isinstance(each, list))
     errors: list[BaseException] = []
@@ -165,7 +165,7 @@ def _by_network(case: Case) -> str:
 
 
 def _pieces(cases: Sequence[Case]) -> int:
-    """How many workers can be busy at a time: one for each network, or case that needs none."""
+    """Greatest number of busy workers: one for each network, or case that needs none."""
     return len({case.needs.key if case.needs else case.key for case in cases})
 
 
@@ -214,12 +214,12 @@ def dask_setup(worker: Worker) -> None:
 
 
 def _device() -> torch.device:
-    """A GPU of the worker's own where there are any."""
+    """A separate GPU for each worker, if there are any."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     try:
         name = str(get_worker().name)
-    except ValueError:  # this process is no worker
+    except ValueError:  # this process is not a worker
         name = ""
     return torch.device("cuda", int(name) % torch.cuda.device_count() if name.isdigit() else 0)
 

@@ -1,4 +1,4 @@
-"""Configs as plain values: domains made from them, and the key that a config is found again by."""
+"""Configs as plain values: domains built from them, and the hash that identifies a config."""
 
 import inspect
 import json
@@ -18,12 +18,12 @@ REAL, SYNTHETIC = "real", "synthetic"
 
 
 def domain_of(spec: Spec) -> data.Domain:
-    """Make the domain that `{class: VNC, task: membrane}` describes: a class of `bnadapt.data` and its arguments.
+    """Build a domain from a spec such as `{class: VNC, task: membrane}`: a class of `bnadapt.data` and its arguments.
 
     An argument may itself be such a domain, as that of `Shifted`, or several by name, as those of `Pooled`.
 
     Raises:
-        InputError: there is no such domain, or it does not take these arguments.
+        InputError: the domain does not exist, or does not accept these arguments.
     """
     kind = _class_of(spec)
     arguments = {key: _each_domain(domain_of, value) for key, value in spec.items() if key != "class"}
@@ -44,7 +44,7 @@ def resolved(spec: Spec) -> dict[str, Any]:
     """A domain's config with all its arguments, those that are the class's defaults included.
 
     Raises:
-        InputError: there is no such domain.
+        InputError: the domain does not exist.
     """
     parameters = inspect.signature(_class_of(spec)).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
@@ -52,17 +52,17 @@ def resolved(spec: Spec) -> dict[str, Any]:
 
 
 def canonical(value: Any) -> str:
-    """A plain value as JSON that does not depend on the order of keys, nor on whether lists are tuples."""
+    """A plain value as canonical JSON, independent of the order of keys, with tuples as lists."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Keyed:
-    """A dataclass that is equal to another by what it says, and found again by its key."""
+    """A dataclass that is compared by its config, and identified by its key."""
 
     @property
     def config(self) -> dict[str, Any]:
-        """Everything that the result is a function of, in plain values; defaults of the code included."""
+        """Everything that the result depends on, as plain values, including the code's defaults."""
         return json.loads(canonical({field.name: _plain(getattr(self, field.name)) for field in fields(self)}))
 
     @property

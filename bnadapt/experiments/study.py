@@ -1,4 +1,4 @@
-"""What a study is: cases to measure, and what their table shows."""
+"""A study: cases to measure, and findings from their table."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ class StudyFigure(NamedTuple):
 
     Attributes:
         title: heading above it.
-        caption: what it shows.
-        figure: to draw.
+        caption: caption below it.
+        figure: figure to draw.
     """
 
     title: str
@@ -26,14 +26,14 @@ class StudyFigure(NamedTuple):
 
 
 class Study(ABC):
-    """An experiment: a class of its own with a config as its constructor's arguments.
+    """Base class of experiments; a study is a subclass, and the constructor's arguments are its config.
 
     Attributes:
-        name: what the command line calls it.
+        name: name on the command line.
         title: heading of its page.
-        question: what it asks, in a sentence or two.
-        columns: that its table has, among others.
-        distance_columns: that its table of distances has; none if its report can do without distances.
+        question: its question, in a sentence or two.
+        columns: columns that its table must have.
+        distance_columns: columns that its table of distances must have; none if its report needs no distances.
     """
 
     name: ClassVar[str]
@@ -44,14 +44,14 @@ class Study(ABC):
 
     @abstractmethod
     def cases(self) -> list[Case]:
-        """What to measure."""
+        """The cases to measure."""
 
     @abstractmethod
     def findings(self, tables: Tables) -> list[str]:
-        """What the tables say, in sentences with numbers."""
+        """Findings from the tables, in sentences with numbers."""
 
     def summary(self, tables: Tables) -> Table | None:
-        """A table of what was found, for the page; none by default."""
+        """A table of results for the page; none by default."""
         return None
 
     @abstractmethod
@@ -59,7 +59,7 @@ class Study(ABC):
         """Figures of the tables, by file name without ending."""
 
     def pictures(self, tables: Tables) -> Mapping[str, str]:
-        """Captions of pictures that cases left, by record; none by default."""
+        """Captions of the cases' pictures, by record; none by default."""
         return {}
 
     def tables(self, measured: Sequence[tuple[Case, list]]) -> Tables:

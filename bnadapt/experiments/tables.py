@@ -1,6 +1,6 @@
 """The tables of a study: one row per record, and the distances of all records.
 
-`table.parquet` has the study's labels (what tells cases apart: source, target, shift, severity, seed, ...), then
+`table.parquet` has the study's labels (which identify cases: source, target, shift, severity, seed, ...), then
 
 | column | what |
 | --- | --- |
@@ -67,7 +67,7 @@ DISTANCES = ["record", "state", "layer", "depth", "measure", "value"]
 
 
 class Tables(NamedTuple):
-    """What a study has measured.
+    """The measurements of a study.
 
     Attributes:
         table: a row per record.
@@ -79,7 +79,7 @@ class Tables(NamedTuple):
 
     @classmethod
     def of(cls, measured: Iterable[tuple[Case, Sequence[TableRow]]]) -> "Tables":
-        """From cases and their rows."""
+        """Build the tables from cases and their rows."""
         rows, distances = [], []
         for case, measured_rows in measured:
             key = case.key
@@ -96,10 +96,10 @@ class Tables(NamedTuple):
 
     @classmethod
     def read(cls, folder: Path) -> "Tables":
-        """What `write` wrote.
+        """Read the tables that `write` has written.
 
         Raises:
-            InputError: there is no such table, or it is broken.
+            InputError: a table is missing or broken.
         """
         table, distances = folder / "table.parquet", folder / "distances.parquet"
         if not table.exists():
@@ -107,14 +107,14 @@ class Tables(NamedTuple):
         return cls(_read(table), _read(distances) if distances.exists() else pd.DataFrame(columns=DISTANCES))
 
     def write(self, folder: Path) -> None:
-        """As `table.parquet` and, if there are any, `distances.parquet`."""
+        """Write `table.parquet` and, if there are any distances, `distances.parquet`."""
         self.table.to_parquet(folder / "table.parquet", index=False)
         if len(self.distances):
             self.distances.to_parquet(folder / "distances.parquet", index=False, compression="zstd")
 
 
 def mean_and_std(values: pd.Series, signed: bool = False) -> str:
-    """Mean and, of several values, sample standard deviation, to be read."""
+    """Mean and, for several values, sample standard deviation, as text."""
     mean = f"{values.mean():+.3f}" if signed else f"{values.mean():.3f}"
     return f"{mean} ± {values.std():.3f}" if len(values) > 1 else mean
 

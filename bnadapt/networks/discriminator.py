@@ -6,11 +6,11 @@ from torch import nn
 
 
 class MapDiscriminator(nn.Sequential):
-    """Tells the domain that class maps are of, patch by patch: five 4x4 convolutions of stride 2, LeakyReLU, no norm.
+    """Classifies the domain of class maps patch by patch: five 4x4 convolutions of stride 2, LeakyReLU, no norm.
 
     Args:
-        channels: of the maps.
-        base_channels: of the first convolution; 64 gives 64-128-256-512-1.
+        channels: channels of the maps.
+        base_channels: channels of the first convolution; 64 gives 64-128-256-512-1.
 
     Shapes:
         maps (N, channels, H, W) of at least 32 x 32 -> logits (N, 1, H / 32, W / 32).

@@ -1,4 +1,4 @@
-"""Images of any size for networks that halve their input several times."""
+"""Padding of images for networks that halve their input several times."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
 
     Args:
         images: (N, C, H, W).
-        multiple: what both sides must be divisible by.
+        multiple: divisor of both sides.
 
     Returns:
         (N, C, H', W') with H' and W' the next multiples; crop the network's output back to H, W.

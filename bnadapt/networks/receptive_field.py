@@ -1,4 +1,4 @@
-"""How far around an area a network looks, measured on the network itself."""
+"""The receptive field of a network, measured on the network itself."""
 
 import copy
 import math
@@ -16,13 +16,13 @@ TOLERANCE = 1e-4  # of the standard deviation of logits; rounding stays far belo
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What of an image the logits of an area depend on.
+    """The part of an image on which the logits of an area depend.
 
     Attributes:
-        margin: pixels that must be seen on every side of the area, where both areas, that one and what is seen, begin
-            and end at multiples of the stride.
-        stride: pixels by which an image can be shifted so that its logits are shifted too, as far as they do not see
-            its border; that of the deepest layer.
+        margin: pixels of context on every side of the area, where the area and the context begin and end at multiples
+            of the stride.
+        stride: least shift of an image in pixels that shifts its logits alike, away from its border; that of the
+            deepest layer.
     """
 
     margin: int
@@ -31,18 +31,18 @@ class ReceptiveField:
 
 @torch.no_grad()
 def receptive_field(network: nn.Module, in_channels: int) -> ReceptiveField | None:
-    """Measure how far a network looks, in eval mode.
+    """Measure the receptive field of a network in eval mode.
 
-    In a column, or row, that is not a number, whatever depends on it, by whatever weights, is no number either. The
-    stride is the least of STRIDES by which what depends on a column is shifted with it.
+    The receptive field is measured by propagating NaN from a column, or row, to the logits. The stride is the least of
+    STRIDES by which the dependent logits shift with the column.
 
     Args:
-        network: maps images (N, C, H, W) to logits (N, K, H, W). It is copied, and stays as it is.
+        network: maps images (N, C, H, W) to logits (N, K, H, W). It is copied, and left unchanged.
         in_channels: C.
 
     Returns:
-        None where logits depend on the whole image, as with InstanceNorm or global pooling, on what is more than half
-        of the largest of SIDES away, or on where in the image they are.
+        None if logits depend on the whole image, as with InstanceNorm or global pooling, on pixels farther away than
+        half of the largest of SIDES, or on their position in the image.
 
     Examples:
         >>> receptive_field(nn.Conv2d(1, 2, 5, padding=2), 1)
@@ -78,20 +78,20 @@ def _along_columns(run: Callable[[Tensor], Tensor], in_channels: int) -> Recepti
 
 
 def _dependent(run: Callable[[Tensor], Tensor], in_channels: int, side: int, columns: list[int]) -> Tensor:
-    """Which columns of the logits depend on each of these columns of an image: (columns, side) truth values."""
+    """Dependence of columns of the logits on each of these columns of an image: (columns, side) truth values."""
     images = torch.zeros(len(columns), in_channels, STRIDES[-1], side)
     images[torch.arange(len(columns)), ..., columns] = math.nan
     return run(images).isnan().any(2).any(1)
 
 
 def _sees_farther(run: Callable[[Tensor], Tensor], in_channels: int, dependent: Tensor) -> bool:
-    """Whether in a wide image other columns depend on the middle one, too, as of dilated convolutions."""
+    """Whether a wide image shows further dependences on the middle column, as with dilated convolutions."""
     (wide,) = _dependent(run, in_channels, WIDE, [WIDE // 2])
     return int(wide.sum()) > int(dependent.sum())
 
 
 def _shifts_with(run: Callable[[Tensor], Tensor], in_channels: int, side: int, stride: int) -> bool:
-    """Whether logits in the middle stay the same when the image is cut by a stride."""
+    """Whether logits in the middle stay the same when the image is cropped by a stride."""
     image = torch.rand(1, in_channels, STRIDES[-1], side + stride, generator=torch.Generator().manual_seed(0))
     middle, width = side // 2, STRIDES[-1]
     whole = run(image)

@@ -20,7 +20,7 @@ LAZY_BATCH = 2, 64  # images, and pixels of a side, that give lazy layers their 
 
 
 def is_import_path(name: str) -> bool:
-    """Whether a network's name is that of code to import, and not one of bnadapt's own."""
+    """Whether a network's name is an import path, and not a registered name."""
     return name not in NETWORKS and not name.startswith(SMP)
 
 
@@ -29,14 +29,14 @@ def build_network(name: str, in_channels: int, num_classes: int, arguments: Mapp
 
     Args:
         name: `unet` or `unet-instance-norm`; `smp/ARCHITECTURE` for one of segmentation-models-pytorch,
-            such as `smp/fpn`; or the import path of a class of your own, such as `my_package.MyNetwork`,
-            that is given `in_channels` and `num_classes` by keyword, as far as it takes them.
+            such as `smp/fpn`; or the import path of your class, such as `my_package.MyNetwork`, which is called with
+            `in_channels` and `num_classes` by keyword, as far as it accepts them.
         in_channels: C.
         num_classes: K.
         arguments: further keyword arguments.
 
     Raises:
-        InputError: there is no such network, or it does not take these arguments.
+        InputError: the network does not exist, or does not accept these arguments.
 
     Examples:
         >>> network = build_network("unet", 1, 2, {"base_channels": 4})
@@ -47,10 +47,10 @@ def build_network(name: str, in_channels: int, num_classes: int, arguments: Mapp
 
 
 def outlined_network(name: str, in_channels: int, num_classes: int, arguments: Mapping[str, Any]) -> nn.Module:
-    """The same of one of bnadapt's own, for a device that takes no memory; its weights are never fetched.
+    """Build a registered network for a device without memory; its weights are never fetched.
 
     Raises:
-        InputError: it does not take these arguments.
+        InputError: the network does not accept these arguments.
     """
     make = partial(outlined, name.removeprefix(SMP)) if name.startswith(SMP) else NETWORKS[name]
     return built(make, name, in_channels, num_classes, arguments)
@@ -59,10 +59,10 @@ def outlined_network(name: str, in_channels: int, num_classes: int, arguments: M
 def built(
     make: Callable[..., nn.Module], name: str, in_channels: int, num_classes: int, arguments: Mapping[str, Any]
 ) -> nn.Module:
-    """What a class or function gives for these channels and classes, as far as it takes them, and arguments.
+    """Call a class or function with these arguments and, as far as it accepts them, channels and classes.
 
     Raises:
-        InputError: it does not take these arguments.
+        InputError: it does not accept these arguments.
     """
     try:
         network = make(**_taken(make, in_channels=in_channels, num_classes=num_classes), **arguments)
@@ -89,7 +89,7 @@ def memory_format(network: nn.Module) -> torch.memory_format:
 
 
 def with_background(logits: Tensor, num_classes: int) -> Tensor:
-    """Logits (N, K, H, W): of a network that gives one logit for two classes, the background's is 0."""
+    """Logits (N, K, H, W); a single logit for two classes gets 0 as that of the background."""
     if num_classes == 2 and isinstance(logits, Tensor) and logits.ndim == 4 and logits.shape[1] == 1:
         return torch.cat([torch.zeros_like(logits), logits], dim=1)
     return logits
@@ -108,15 +108,15 @@ def _maker(name: str) -> Callable[..., nn.Module]:
         raise InputError(
             f"network {name}: not found ({error}). "
             + (f"Did you mean {near[0]}? Else give" if near else "Give")
-            + " `unet`, `smp/ARCHITECTURE` such as `smp/unetplusplus`, or the import path of a class of your own."
+            + " `unet`, `smp/ARCHITECTURE` such as `smp/unetplusplus`, or the import path of your class."
         ) from error
     if not (isinstance(network, type) and issubclass(network, nn.Module)):
-        raise InputError(f"network {name}: is no class of torch.nn.Module; give the import path of one.")
+        raise InputError(f"network {name}: is not a class of torch.nn.Module; give the import path of one.")
     return network
 
 
 def _taken(make: Callable[..., nn.Module], **arguments: int) -> dict[str, int]:
-    """Those of the arguments that a network takes; others' networks may call them something else."""
+    """The arguments that a network accepts; networks of others may name them differently."""
     parameters = inspect.signature(make).parameters
     takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     return {name: value for name, value in arguments.items() if takes_all or name in parameters}
@@ -124,7 +124,7 @@ def _taken(make: Callable[..., nn.Module], **arguments: int) -> dict[str, int]:
 
 @torch.no_grad()
 def _give_shape(network: nn.Module, in_channels: int) -> None:
-    """Run a network with lazy layers once, which then have their shapes."""
+    """Run a network once to give its lazy layers their shapes."""
     if any(nn.parameter.is_lazy(each) for each in network.parameters()):
         images, side = LAZY_BATCH
         network.eval()(torch.zeros(images, in_channels, side, side))

@@ -16,14 +16,14 @@ DOWNLOADED = "encoder_weights"  # the argument that names weights to download
 
 
 class SegmentationModel(nn.Module):
-    """A network of segmentation-models-pytorch by name; pads its input to what its encoder can halve.
+    """A network of segmentation-models-pytorch by name; pads its input to a multiple of the encoder's stride.
 
     Args:
         architecture: `unet`, `unetplusplus`, `fpn`, `deeplabv3plus`, ... as `smp.create_model` names them.
         in_channels: image channels C.
         num_classes: classes K, background included.
-        encoder_name: such as `resnet18`.
-        encoder_weights: none by default; `imagenet` is downloaded.
+        encoder_name: encoder, such as `resnet18`.
+        encoder_weights: pretrained weights; none by default; `imagenet` is downloaded.
         **options: further arguments of the architecture.
 
     Shapes:
@@ -56,10 +56,10 @@ class SegmentationModel(nn.Module):
 
 
 def outlined(architecture: str, in_channels: int, num_classes: int, **arguments: Any) -> nn.Module:
-    """What a `SegmentationModel` holds, made by the class itself, which asks for no weights.
+    """The module inside a `SegmentationModel`, built by its class without downloading weights.
 
     Raises:
-        KeyError: there is no such architecture.
+        KeyError: the architecture does not exist.
     """
     import segmentation_models_pytorch
 
@@ -69,24 +69,24 @@ def outlined(architecture: str, in_channels: int, num_classes: int, **arguments:
 
 
 def arguments_without_download(architecture: str, arguments: Mapping[str, Any], source: Path | str) -> dict[str, Any]:
-    """The arguments of a network that a file names, whose weights are in that file.
+    """The arguments of a network as a file states them, without weights to download.
 
     Args:
-        architecture: as of `SegmentationModel`.
-        arguments: further ones, as the file says.
+        architecture: see `SegmentationModel`.
+        arguments: further arguments, as the file states them.
         source: the file, for messages.
 
     Raises:
-        InputError: the encoder is not one that is installed, or an argument is none of the architecture and could make
-            the encoder read another file.
+        InputError: the encoder is not installed, or an argument does not belong to the architecture and could make the
+            encoder read another file.
     """
     import segmentation_models_pytorch
 
     encoder = arguments.get("encoder_name", "resnet34")
     if not _is_installed(encoder):
         raise InputError(
-            f"{source}: names the encoder {encoder}, which is none of segmentation-models-pytorch or timm; a file may"
-            " name no other."
+            f"{source}: names the encoder {encoder}, which neither segmentation-models-pytorch nor timm has; a file"
+            " may name no other."
         )
     make = segmentation_models_pytorch.MODEL_ARCHITECTURES_MAPPING.get(architecture.lower())
     accepted = inspect.signature(make).parameters if make else {}

@@ -1,4 +1,4 @@
-"""What files hold, without running code in them, or taking more memory than they have."""
+"""Read tensors and numbers from files without running code in them or using more memory than the file's size."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,11 +16,11 @@ VARIANCES = "running_var"  # what the names of BatchNorm variances end with
 
 
 def load_tensors(path: Path) -> Any:
-    """What torch has saved, mapped to memory, without running code in it.
+    """Load a file saved by torch, memory-mapped, without running code in it.
 
     Raises:
-        ValueError: its tensors are larger than what the file holds of them, or its values are too many.
-        Exception: any, if torch cannot read it so.
+        ValueError: tensors are larger than their data in the file, or there are too many values.
+        Exception: any, if torch cannot read the file.
     """
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     for value in values_of(content):
@@ -30,23 +30,23 @@ def load_tensors(path: Path) -> Any:
 
 
 def values_of(content: object) -> Iterator[object]:
-    """All values in mappings and lists, however deep; what is shared comes as often as it is mentioned.
+    """All values in nested mappings and lists; shared values are repeated.
 
     Raises:
-        ValueError: they are too many.
+        ValueError: there are too many values.
     """
     return (value for _, value in _named_values(content))
 
 
 def check_numbers(content: object, source: Path | str) -> None:
-    """Refuse weights, and whatever else must be numbers, that are not.
+    """Refuse weights and other numbers that are not finite and real.
 
     Args:
         content: tensors and numbers, in mappings and lists.
         source: the file, for messages.
 
     Raises:
-        InputError: a value is NaN, infinite or not real, or a BatchNorm variance is negative; the sentence names it.
+        InputError: a value is NaN, infinite or not real, or a BatchNorm variance is negative; the message names it.
     """
     for name, value in _named_values(content):
         if fault := _fault(name, value):
@@ -63,7 +63,9 @@ def _fault(name: str, value: object) -> str | None:
         return None
     if value.is_complex() or value.is_quantized:
         return f"values of the type {value.dtype}, and not real numbers"
-    numbers = value.float() if value.is_floating_point() and value.itemsize == 1 else value  # torch asks no float8
+    numbers = (
+        value.float() if value.is_floating_point() and value.itemsize == 1 else value
+    )  # torch does not test float8
     if not numbers.isfinite().all():
         return NOT_FINITE
     return "negative values and is a variance" if name.endswith(VARIANCES) and (numbers < 0).any() else None

@@ -1,8 +1,8 @@
-"""The one rule of what a file may say of a network: all that reads a network's name from a file asks here.
+"""The rule for networks named in files, which everything that reads a network's name from a file follows.
 
-A file does not decide what code runs on your machine, what is fetched, or how much memory is taken. It may name a
-network that bnadapt knows by name, with plain arguments of that network's own; weights come from the file alone.
-Anything else is a class by its import path, and that you name yourself in the same command.
+A file does not decide which code runs on your machine, what is downloaded, or how much memory is used. It may name a
+registered network with plain arguments of that network; weights come from the file alone. Anything else is a class by
+its import path, which you must name yourself in the same command.
 """
 
 from collections.abc import Mapping
@@ -25,22 +25,22 @@ MOST_PARAMETERS = 10**9  # of a network: 4 GB
 def accepted(
     parameters: Mapping[str, Any], source: Path | str, requested: str | None = None, option: str = "--model.network"
 ) -> dict[str, Any]:
-    """The parameters of a network as they may be followed: those of a file, without weights to download.
+    """Check a file's parameters of a network and return them, without weights to download.
 
     Args:
-        parameters: `network`, `network_args`, `in_channels` and `num_classes`, as the file says.
+        parameters: `network`, `network_args`, `in_channels` and `num_classes`, as the file states them.
         source: the file, for messages.
         requested: network that the user names in this command.
-        option: by which the user can do so.
+        option: option by which the user can do so.
 
     Raises:
-        InputError: they name code that the user does not name, or what no network of ours takes.
+        InputError: the parameters name code that the user does not name, or are out of bounds.
     """
     name, arguments = parameters["network"], parameters["network_args"] or {}
     if not (isinstance(name, str) and isinstance(arguments, Mapping) and is_plain(dict(parameters))):
         raise InputError(
-            f"{source}: gives classes, lists without end or numbers above {GREATEST} as parameters of its network,"
-            " which no file of ours does; take another."
+            f"{source}: gives classes, endless lists or numbers above {GREATEST} as parameters of its network,"
+            " which files of bnadapt never do; use another."
         )
     for key, most in MOST_CHANNELS.items():
         if type(parameters[key]) is not int or not 1 <= parameters[key] <= most:
@@ -58,15 +58,15 @@ def accepted(
 
 
 def may_run(name: str, requested: str | None) -> bool:
-    """Whether a network that a file names may be imported: it is known by its name, or the user names it too."""
+    """Whether a network that a file names may be imported: it is registered, or the user names it too."""
     return name == requested or not is_import_path(name)
 
 
 def outline(parameters: Mapping[str, Any]) -> dict[str, Tensor] | None:
-    """Names and shapes of a network's tensors, which take no memory; None for a class of the user's own.
+    """A network's tensors on the meta device, by name, without memory; None for a class of the user.
 
     Raises:
-        InputError: the network cannot be built so, or is larger than any that a file may name.
+        InputError: the network cannot be built, or is larger than a file may name.
     """
     if is_import_path(parameters["network"]):
         return None
@@ -83,9 +83,9 @@ def outline(parameters: Mapping[str, Any]) -> dict[str, Tensor] | None:
 
 
 def is_plain(value: object, deepest: int = DEEPEST) -> bool:
-    """Whether a value is a number, a short text, a truth value, nothing, or a few of these in lists and mappings.
+    """Whether a value is a number, a short text, a truth value, None, or a few of these in lists and mappings.
 
-    Mappings that a parser would take for a class are not plain.
+    Mappings that a parser would instantiate as a class are not plain.
     """
     match value:
         case None | bool() | float():
@@ -105,7 +105,7 @@ def is_plain(value: object, deepest: int = DEEPEST) -> bool:
 
 
 class _SchedulesOnCPU(TorchFunctionMode):
-    """Lets networks read numbers from `torch.linspace`, as MiT encoders do for their depths, on the meta device too."""
+    """Makes `torch.linspace` return numbers on the meta device too, as MiT encoders need for their depths."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         placed = {"device": "cpu"} if function is torch.linspace else {}

@@ -17,7 +17,7 @@ Normalisation = Callable[[int], nn.Module]
 def double_convolution(
     in_channels: int, out_channels: int, normalisation: Normalisation = nn.BatchNorm2d
 ) -> nn.Sequential:
-    """Two 3x3 convolutions, each followed by a normalisation and ReLU; the size stays."""
+    """Two 3x3 convolutions, each followed by a normalisation and ReLU, which keep the size."""
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
@@ -33,7 +33,7 @@ def double_convolution(
 class UNet(nn.Module):
     """U-Net with 4 poolings, transposed convolutions and skip connections.
 
-    Layers are named along the data's way: `encoder.0` to `encoder.3`, `bottleneck`, `decoder.0` to
+    Layers are named in forward order: `encoder.0` to `encoder.3`, `bottleneck`, `decoder.0` to
     `decoder.3`, `head`; each has two BatchNorm layers, `norm1` and `norm2`, so there are 18.
 
     Args:
@@ -72,7 +72,7 @@ class UNet(nn.Module):
         return crop_to(self.decoded(latents, skips), images.shape[-2:])
 
     def encoded(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The bottleneck's latents, and the encoder's, of images whose sides are multiples of 16."""
+        """The bottleneck's and the encoder's latents of images whose sides are multiples of 16."""
         latents, skips = images, []
         for level in self.encoder:
             latents = level(latents)
@@ -81,7 +81,7 @@ class UNet(nn.Module):
         return self.bottleneck(latents), skips
 
     def decoded(self, latents: Tensor, skips: list[Tensor]) -> Tensor:
-        """Logits of what `encoded` gave."""
+        """Logits from the latents of `encoded`."""
         for upsample, level, skip in zip(self.upsample, self.decoder, reversed(skips), strict=True):
             latents = level(torch.cat([skip, upsample(latents)], dim=1))
         return self.head(latents)
@@ -100,11 +100,11 @@ class InstanceNormUNet(UNet):
 
 
 class ReconstructionDecoder(nn.Module):
-    """A decoder without skip connections, of the widths of a U-Net's own, that gives images back from its bottleneck.
+    """A decoder without skip connections, as wide as a U-Net's, that reconstructs images from the bottleneck.
 
     Args:
-        channels: of the images.
-        base_channels: of the U-Net.
+        channels: channels of the images.
+        base_channels: base channels of the U-Net.
 
     Shapes:
         latents (N, 16 base_channels, H / 16, W / 16) -> images (N, channels, H, W), of any value.

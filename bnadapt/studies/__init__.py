@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """A study, and where its class is.
+    """A study and the location of its class.
 
     Attributes:
         path: module and class, as `module:class`.
-        about: what it does, in a line.
+        about: description in a line.
     """
 
     path: str

@@ -41,8 +41,8 @@ class Transfer:
     Args:
         source: domain.
         target: domain.
-        training: of the network.
-        evaluation: of it.
+        training: training of the network.
+        evaluation: evaluation of it.
     """
 
     source: Spec
@@ -55,13 +55,13 @@ class HowMuch(Study):
     """One choice of adaptation at a time, all others as by default: full replacement, all layers, many tiles.
 
     Args:
-        transfers: by name.
+        transfers: transfers by name.
         source_weights: effective source weights; 0 replaces all.
         tiles: numbers of tiles to estimate from.
-        layers: which layers, or statistics, adapt, by name; see `LAYER_CHOICES`.
+        layers: adapted layers, or statistics, by name; see `LAYER_CHOICES`.
         tile_sizes: sides of the tiles to estimate from.
         batch_sizes: tiles in a batch, which layers are normalised by.
-        seeds: of training, and of which tiles are drawn.
+        seeds: seeds of training, and of which tiles are drawn.
     """
 
     name = "how-much"
@@ -93,7 +93,7 @@ class HowMuch(Study):
 
     def cases(self) -> list[AdaptationCase]:
         """Every choice for every transfer and seed."""
-        found = []
+        sentences = []
         for name, transfer in self.transfers.items():
             for seed in self.seeds:
                 network = SourceNetwork(transfer.training, transfer.source, seed)
@@ -101,10 +101,10 @@ class HowMuch(Study):
                     for value in values:
                         labels = {"transfer": name, "varied": what, "value": str(value), "seed": seed}
                         policy, evaluation = _chosen(what, value, transfer.evaluation)
-                        found.append(
+                        sentences.append(
                             AdaptationCase(network, transfer.target, evaluation, labels, policy=policy, draw=seed)
                         )
-        return found
+        return sentences
 
     def findings(self, tables: Tables) -> list[str]:
         """The best source weight and layers for each transfer, the safest ones, and how many tiles are enough."""
@@ -155,8 +155,8 @@ class HowMuch(Study):
         names = list(self.transfers)
         figure, axes = panels(len(names), 4, (2.8, 2.2))
         for panel, name in zip(axes, names, strict=True):
-            own = table[(table["transfer"] == name) & (table["varied"] == what)]
-            before_and_after(panel, own.assign(value=pd.to_numeric(own["value"])), "value", even=True)
+            rows = table[(table["transfer"] == name) & (table["varied"] == what)]
+            before_and_after(panel, rows.assign(value=pd.to_numeric(rows["value"])), "value", even=True)
             panel.set_title(name, fontsize=9)
             panel.set_xlabel(what, fontsize=7)
         legend(figure, axes[0])
@@ -184,9 +184,9 @@ def _chosen(what: str, value: Any, evaluation: Evaluation) -> tuple[Mapping[str,
 
 def _means(table: pd.DataFrame, what: str) -> pd.DataFrame:
     """Mean gain over seeds: transfers by values, in the order of the cases."""
-    own = table[table["varied"] == what]
-    means = own.groupby(["transfer", "value"], sort=False)["gain"].mean().unstack()
-    return means.loc[list(dict.fromkeys(own["transfer"])), list(dict.fromkeys(own["value"]))]
+    rows = table[table["varied"] == what]
+    means = rows.groupby(["transfer", "value"], sort=False)["gain"].mean().unstack()
+    return means.loc[list(dict.fromkeys(rows["transfer"])), list(dict.fromkeys(rows["value"]))]
 
 
 def _enough(gains: pd.Series) -> str:

@@ -26,8 +26,8 @@ class ShiftedSource:
 
     Args:
         domain: its images.
-        training: of its network.
-        evaluation: of it.
+        training: training of its network.
+        evaluation: evaluation of it.
         without: shifts that make no sense for it.
     """
 
@@ -41,10 +41,10 @@ class ImageShifts(Study):
     """Networks meet their own source's test images, shifted; the shifted training images are what adaptation reads.
 
     Args:
-        sources: by name.
+        sources: sources by name.
         shifts: names, see `bnadapt.data.image_shifts.SHIFTS`; all that need no colour by default.
-        severities: of shifts by name, where they are not to be those of `SHIFTS`.
-        seeds: of training and of what is random in a shift.
+        severities: severities of shifts by name, where they are not to be those of `SHIFTS`.
+        seeds: seeds of training and of what is random in a shift.
 
     Raises:
         InputError: a shift is not known, has no severity, or a source leaves out all of them.
@@ -74,7 +74,7 @@ class ImageShifts(Study):
 
     def cases(self) -> list[AdaptationCase]:
         """Every source without a shift, and under every shift in every severity, with every seed."""
-        found = []
+        results = []
         for name, source in self.sources.items():
             for seed in self.seeds:
                 network = SourceNetwork(source.training, source.domain, seed)
@@ -89,8 +89,8 @@ class ImageShifts(Study):
                         "severity": severity,
                         "seed": seed,
                     }
-                    found.append(AdaptationCase(network, target, source.evaluation, labels))
-        return found
+                    results.append(AdaptationCase(network, target, source.evaluation, labels))
+        return results
 
     def findings(self, tables: Tables) -> list[str]:
         """Per source, which shifts adaptation corrects, which it does not, and where it harms."""
@@ -134,8 +134,8 @@ class ImageShifts(Study):
         names = list(self.sources)
         figure, axes = panels(len(names), len(names), (2.9, 0.8 + 0.28 * len(self.shifts)))
         for panel, source in zip(axes, names, strict=True):
-            own = table[(table["source"] == source) & (table["shift"] != NONE)]
-            values = own.pivot_table("gain", index="shift", columns="level", aggfunc="mean")
+            rows = table[(table["source"] == source) & (table["shift"] != NONE)]
+            values = rows.pivot_table("gain", index="shift", columns="level", aggfunc="mean")
             values = values.reindex(self._of(self.sources[source])[::-1])
             drawn = heat_map(panel, values, (-1, 1), "coolwarm")
             write_in(panel, values)
@@ -147,9 +147,9 @@ class ImageShifts(Study):
     def _draw_curves(self, table: pd.DataFrame, source: str) -> Figure:
         shifts = self._of(self.sources[source])
         figure, axes = panels(len(shifts), 5, (2.4, 2.0))
-        own = table[table["source"] == source]
+        group = table[table["source"] == source]
         for panel, shift in zip(axes, shifts, strict=True):
-            rows = pd.concat([own[own["shift"] == NONE], own[own["shift"] == shift]])
+            rows = pd.concat([group[group["shift"] == NONE], group[group["shift"] == shift]])
             before_and_after(panel, rows, "severity", even=True)
             panel.set_title(shift, fontsize=9)
             panel.set_xlabel(SHIFTS[shift].unit, fontsize=7)
@@ -157,8 +157,8 @@ class ImageShifts(Study):
         return figure
 
     def _sentences(self, source: str, table: pd.DataFrame) -> list[str]:
-        own = table[table["source"] == source]
-        plain, shifted = own[own["shift"] == NONE], own[own["shift"] != NONE]
+        rows = table[table["source"] == source]
+        plain, shifted = rows[rows["shift"] == NONE], rows[rows["shift"] != NONE]
         means = shifted.groupby("shift")[["iou_unadapted", "iou_adapted", "gain"]].mean().sort_values("gain")
         cells = shifted.groupby(["shift", "level"])["gain"].mean()
         helps, harms = means[means.gain > CLEAR], means[means.gain < -CLEAR]

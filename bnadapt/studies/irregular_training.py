@@ -21,13 +21,13 @@ from bnadapt.experiments.tables import Tables
 
 @dataclass(frozen=True, eq=False)
 class TrainingCase(Case):
-    """A training that is looked at after some of its steps.
+    """A training with measurements after some of its steps.
 
     Args:
         network: what is trained.
         whole: the source, also where the network sees only a part of it; statistics are re-estimated on its
             training block, and scores are of its test block.
-        steps: of the optimizer, after which to look.
+        steps: steps of the optimizer, after which to look.
         evaluation: how.
         labels: see `Case`.
     """
@@ -60,7 +60,7 @@ class Probe(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look, if it is time."""
+        """Measure if the step is due."""
         if trainer.global_step in self.case.steps:
             with torch.random.fork_rng(devices=[]):
                 self._look(trainer.global_step, pl_module)
@@ -80,7 +80,7 @@ class Probe(Callback):
 
 @dataclass(frozen=True)
 class Irregularity:
-    """How a training differs from the regular one.
+    """Differences of a training from the regular one.
 
     Args:
         training: fields of `Training` that differ.
@@ -97,10 +97,10 @@ class IrregularTraining(Study):
     Args:
         sources: domains by name.
         training: the regular one.
-        irregularities: by name; what differs from the regular training.
+        irregularities: irregularities by name; what differs from the regular training.
         steps: after which to look.
-        evaluation: of the networks.
-        seeds: of training.
+        evaluation: evaluation of the networks.
+        seeds: seeds of training.
 
     Raises:
         InputError: a training ends before the first of the steps.
@@ -149,8 +149,8 @@ class IrregularTraining(Study):
     def findings(self, tables: Tables) -> list[str]:
         """What re-estimation does early, at the end, and for which irregularity most."""
         sentences = []
-        for source, own in tables.table.groupby("source", sort=False):
-            gains = own.groupby(["irregularity", "step"], sort=False)["gain"].mean()
+        for source, rows in tables.table.groupby("source", sort=False):
+            gains = rows.groupby(["irregularity", "step"], sort=False)["gain"].mean()
             regular = gains["regular"]
             late = gains.groupby("irregularity", sort=False).tail(1)
             best, worst = gains.idxmax(), gains.idxmin()
@@ -183,9 +183,9 @@ class IrregularTraining(Study):
 
     def _case(self, name: str, source: Spec, kind: str, irregularity: Irregularity, seed: int) -> TrainingCase:
         training = replace(self.training, **(irregularity.training or {}))
-        seen = {**source, **(irregularity.domain or {})}
+        results = {**source, **(irregularity.domain or {})}
         labels = {"source": name, "irregularity": kind, "seed": seed}
-        return TrainingCase(SourceNetwork(training, seen, seed), source, self.steps, self.evaluation, labels)
+        return TrainingCase(SourceNetwork(training, results, seed), source, self.steps, self.evaluation, labels)
 
     def _draw(self, table: pd.DataFrame) -> Figure:
         kinds = list(self.irregularities)

@@ -28,8 +28,8 @@ class DataSetGroup:
 
     Args:
         sets: domains by name, at least two.
-        training: of the networks; its intensity is one of the study's.
-        evaluation: of them.
+        training: training of the networks; its intensity is one of the study's.
+        evaluation: evaluation of them.
     """
 
     sets: Mapping[str, Spec]
@@ -41,10 +41,10 @@ class Pairs(Study):
     """Every data set as a source for every other one of its task.
 
     Args:
-        tasks: by name.
-        intensities: scalings of intensities, each with networks of its own; easier fixes that adaptation must be
+        tasks: tasks by name.
+        intensities: scalings of intensities, each with separate networks; easier fixes that adaptation must be
             compared with.
-        seeds: of training.
+        seeds: seeds of training.
         pictured: whether to show predictions of the first seed.
         policy: how source and target statistics are combined, as plain values; by default as `bnadapt adapt` does.
 
@@ -89,11 +89,11 @@ class Pairs(Study):
         ]
 
     def tables(self, measured: Sequence) -> Tables:
-        """With the IoU of the network that was trained on the target, `iou_target_trained`."""
+        """The table with the IoU of the network that was trained on the target, `iou_target_trained`."""
         tables = Tables.of(measured)
         keys = ["task", "intensity", "seed", "target"]
-        own = tables.table[tables.table["source"] == tables.table["target"]]
-        trained = own.set_index(keys)["iou_unadapted"].rename("iou_target_trained")
+        rows = tables.table[tables.table["source"] == tables.table["target"]]
+        trained = rows.set_index(keys)["iou_unadapted"].rename("iou_target_trained")
         return Tables(tables.table.join(trained, on=keys), tables.distances)
 
     def findings(self, tables: Tables) -> list[str]:
@@ -110,8 +110,8 @@ class Pairs(Study):
         across = _across(tables.table)
         columns = {"iou_unadapted": "without", "iou_adapted": "with adaptation", "iou_target_trained": "target-trained"}
         rows = [
-            [intensity, *(mean_and_std(own.groupby("seed")[column].mean()) for column in columns)]
-            for intensity, own in across.groupby("intensity", sort=False)
+            [intensity, *(mean_and_std(group.groupby("seed")[column].mean()) for column in columns)]
+            for intensity, group in across.groupby("intensity", sort=False)
         ]
         return Table(["intensity", *columns.values()], rows)
 
@@ -151,8 +151,8 @@ class Pairs(Study):
         columns |= {"target-trained": ("iou_target_trained", "#aaaaaa")}
         figure, axes = panels(len(keys), len(self.intensities), (5.2, 2.6))
         for panel, (task, intensity) in zip(axes, keys, strict=True):
-            own = across[(across["task"] == task) & (across["intensity"] == intensity)]
-            grouped = own.groupby(["source", "target"], sort=False)
+            rows = across[(across["task"] == task) & (across["intensity"] == intensity)]
+            grouped = rows.groupby(["source", "target"], sort=False)
             series = {
                 label: (grouped[column].mean(), grouped[column].std(), colour)
                 for label, (column, colour) in columns.items()

@@ -29,11 +29,11 @@ class Recipes(Study):
     Args:
         sets: data sets of one task, by name.
         sources: names of those that networks are trained on; all by default.
-        training: of the networks, but for what is varied.
-        evaluation: of them.
+        training: training of the networks, but for what is varied.
+        evaluation: evaluation of them.
         augmentations: names, see `bnadapt.data.augmentation`.
-        steps: lengths of training; each is a training of its own, with its own schedule.
-        seeds: of training.
+        steps: lengths of training; each is a separate training with its own schedule.
+        seeds: seeds of training.
 
     Raises:
         InputError: a source is not one of the sets.
@@ -97,8 +97,8 @@ class Recipes(Study):
     def summary(self, tables: Tables) -> Table:
         """Mean IoU of every recipe, with the standard deviation over seeds of that mean."""
         rows = [
-            [name, str(steps), *(_mean(own, *CURVES[curve][:2]) for curve in CURVES)]
-            for (name, steps), own in tables.table.groupby(["augmentation", "steps"], sort=False)
+            [name, str(steps), *(_mean(group, *CURVES[curve][:2]) for curve in CURVES)]
+            for (name, steps), group in tables.table.groupby(["augmentation", "steps"], sort=False)
         ]
         return Table(["augmentation", "steps", *CURVES], rows)
 

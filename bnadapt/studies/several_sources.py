@@ -23,10 +23,10 @@ class SeveralSources(Study):
     """For every data set, a network of all others together, and one of each other alone.
 
     Args:
-        sets: of one task, by name; at least three.
-        training: of all networks, in the same number of steps.
-        evaluation: of them.
-        seeds: of training.
+        sets: at least three data sets of one task, by name.
+        training: training of all networks, in the same number of steps.
+        evaluation: evaluation of them.
+        seeds: seeds of training.
 
     Raises:
         InputError: there are fewer than three sets.
@@ -55,7 +55,7 @@ class SeveralSources(Study):
         self.seeds = seeds
 
     def cases(self) -> list[AdaptationCase]:
-        """Every network on the set that it has not seen."""
+        """Every network on the data set that was left out."""
         return [
             AdaptationCase(
                 SourceNetwork(self.training, domain, seed),
@@ -75,16 +75,17 @@ class SeveralSources(Study):
         single = rows.drop(index=ALL_OTHERS, level="source").groupby("target")
         means = {how: (pooled[column], single[column]) for how, column in IOU.items()}
         return [
-            f"{how}: on the data set that it has not seen, a network of all others has a mean IoU of {own.mean():.3f},"
-            f" the best single source {others.max().mean():.3f}, single sources on average {others.mean().mean():.3f}."
-            for how, (own, others) in means.items()
+            f"{how}: on the data set that it has not seen, a network of all others has a mean IoU of"
+            f" {group.mean():.3f}, the best single source {others.max().mean():.3f},"
+            f" single sources on average {others.mean().mean():.3f}."
+            for how, (group, others) in means.items()
         ]
 
     def summary(self, tables: Tables) -> Table:
         """A row for every set that is left out."""
         rows = []
-        for target, own in tables.table.groupby("target", sort=False):
-            pooled, single = own[own["source"] == ALL_OTHERS], own[own["source"] != ALL_OTHERS]
+        for target, group in tables.table.groupby("target", sort=False):
+            pooled, single = group[group["source"] == ALL_OTHERS], group[group["source"] != ALL_OTHERS]
             best = single.groupby("source")["iou_adapted"].mean().idxmax()
             rows.append(
                 [
@@ -99,7 +100,7 @@ class SeveralSources(Study):
         return Table(["left out", *heads[:2], "best single source", *heads[2:]], rows)
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
-        """Bars of every network on the set that it has not seen."""
+        """Bars of every network on the data set that was left out."""
         caption = (
             "Foreground IoU on the test block of the set that is left out, of networks trained on all others together,"
             " or on one of them, in as many steps; whiskers are one standard deviation over seeds. The best single"
@@ -114,8 +115,8 @@ class SeveralSources(Study):
 
     def _draw(self, table: pd.DataFrame) -> Figure:
         figure, axes = panels(len(self.sets), 2, (4.2, 2.4))
-        for panel, (target, own) in zip(axes, table.groupby("target", sort=False), strict=True):
-            grouped = own.groupby("source", sort=False)
+        for panel, (target, rows) in zip(axes, table.groupby("target", sort=False), strict=True):
+            grouped = rows.groupby("source", sort=False)
             colours = zip(IOU.items(), (WITHOUT, WITH), strict=True)
             series = {how: (grouped[c].mean(), grouped[c].std(), colour) for (how, c), colour in colours}
             bars(panel, list(grouped.groups), series)

@@ -35,11 +35,11 @@ class TwoMeanGrid(Study):
         variations: values of other properties of targets: `std`, `foreground`, `object_size`, `shapes`.
         brighter: what is added to both means of the varied targets in the second row.
         pictured: targets of which the first source's predictions are shown.
-        images: of a target; half of them is for adaptation, half for the test.
+        images: images of a target; half of them are for adaptation, half for the test.
         size: side of an image in pixels.
-        seeds: of training and of all images.
-        training: of the source networks.
-        evaluation: of them.
+        seeds: seeds of training and of all images.
+        training: training of the source networks.
+        evaluation: evaluation of them.
     """
 
     name = "two-mean-grid"
@@ -87,12 +87,12 @@ class TwoMeanGrid(Study):
 
     def cases(self) -> list[AdaptationCase]:
         """Every source on every target of the grid and of the variations, with every seed."""
-        found = []
+        results = []
         for seed in self.seeds:
             for source in self.sources:
                 network = SourceNetwork(self.training, self._domain(source, seed, images=40, size=256), seed)
-                found += self._grid(network, source, seed) + self._varied(network, source, seed)
-        return found
+                results += self._grid(network, source, seed) + self._varied(network, source, seed)
+        return results
 
     def findings(self, tables: Tables) -> list[str]:
         """How many targets of which polarity work, and what the other properties do."""
@@ -133,7 +133,7 @@ class TwoMeanGrid(Study):
         return figures
 
     def pictures(self, tables: Tables) -> dict[str, str]:
-        """The predictions asked for."""
+        """Captions of the requested pictures."""
         chosen = tables.table[tables.table["pictured"]]
         return {
             row.record: f"source ({row.source}), target ({row.mean_1:g}, {row.mean_2:g}): IoU {row.iou_unadapted:.2f}"
@@ -144,12 +144,12 @@ class TwoMeanGrid(Study):
 
     def _domain(self, means: Sequence[float], seed: int, images: int, size: int, **changed: Any) -> dict[str, Any]:
         noise = {"mean": list(means), "std": [self.std] * 2}
-        own = {"images": images, "size": size, "seed": seed}
-        return {"class": "Synthetic", **noise, **own, **changed}
+        rows = {"images": images, "size": size, "seed": seed}
+        return {"class": "Synthetic", **noise, **rows, **changed}
 
     def _target(self, means: Sequence[float], seed: int, **changed: Any) -> dict[str, Any]:
-        own = {"split": [0.5, 0.0, 0.5], **changed}
-        return self._domain(means, 1000 + seed, images=self.images, size=self.size, **own)
+        rows = {"split": [0.5, 0.0, 0.5], **changed}
+        return self._domain(means, 1000 + seed, images=self.images, size=self.size, **rows)
 
     def _grid(self, network: SourceNetwork, source: tuple[float, float], seed: int) -> list[AdaptationCase]:
         cases = []
@@ -186,8 +186,8 @@ class TwoMeanGrid(Study):
         figure, axes = panels(3 * len(sources), 3, (3.0, 2.7))
         columns = {**{column: label for column, (label, _) in IOU.items()}, "gain": "difference"}
         for number, (source, column) in enumerate((source, column) for source in sources for column in columns):
-            own = grid[grid["source"] == source]
-            values = own.pivot_table(column, index="mean_2", columns="mean_1", aggfunc="mean")
+            rows = grid[grid["source"] == source]
+            values = rows.pivot_table(column, index="mean_2", columns="mean_1", aggfunc="mean")
             is_gain = column == "gain"
             drawn = heat_map(axes[number], values, (-1, 1) if is_gain else (0, 1), "coolwarm" if is_gain else "viridis")
             self._mark(axes[number], values, [float(mean) for mean in source.split(",")])
@@ -210,10 +210,12 @@ class TwoMeanGrid(Study):
         names = list(self.variations)
         figure, axes = panels(2 * len(names), len(names), (3.2, 2.4))
         for number, (added, name) in enumerate((added, name) for added in (0.0, self.brighter) for name in names):
-            own = table[(table["part"] == name) & (table["brighter"] == added)]
-            numbers = pd.to_numeric(own["value"], errors="coerce")
+            rows = table[(table["part"] == name) & (table["brighter"] == added)]
+            numbers = pd.to_numeric(rows["value"], errors="coerce")
             is_number = bool(numbers.notna().all())
-            before_and_after(axes[number], own.assign(value=numbers) if is_number else own, "value", even=not is_number)
+            before_and_after(
+                axes[number], rows.assign(value=numbers) if is_number else rows, "value", even=not is_number
+            )
             axes[number].set_title(f"{_words(name)}, means + {added:g}", fontsize=8)
             if is_number and name in SOURCE_VALUES | {"std": 0}:
                 like = self.std if name == "std" else SOURCE_VALUES[name]
@@ -222,8 +224,8 @@ class TwoMeanGrid(Study):
         return figure
 
     def _sentence_on(self, name: str, table: pd.DataFrame) -> str:
-        own = table[table["part"] == name]
-        means = own.groupby(["brighter", "value"])[list(IOU)].mean()
+        rows = table[table["part"] == name]
+        means = rows.groupby(["brighter", "value"])[list(IOU)].mean()
         plain, brighter = means.xs(0.0), means.xs(self.brighter)
         worst, helped = plain["iou_adapted"].idxmin(), (brighter["iou_adapted"] - brighter["iou_unadapted"]).idxmax()
         return (
@@ -235,7 +237,7 @@ class TwoMeanGrid(Study):
 
 
 def _words(name: str) -> str:
-    """What a parameter of Synthetic is called."""
+    """The label of a parameter of Synthetic."""
     return {"std": "standard deviation"}.get(name, name.replace("_", " "))
 
 

@@ -1,4 +1,4 @@
-"""What is trained, and how it is scored."""
+"""Lightning tasks: networks with their training and scores."""
 
 from bnadapt.tasks.base import AdaptableTask
 from bnadapt.tasks.cellseguda import CellSegUDATask

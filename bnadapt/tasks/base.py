@@ -1,4 +1,4 @@
-"""What every task has: a network, its scores, its adapted state, its checkpoint."""
+"""The base of all tasks: a network with its scores, adapted state and checkpoint."""
 
 import logging
 import math
@@ -30,9 +30,9 @@ class ScoredSet:
     """A set that a stage scores.
 
     Attributes:
-        name: of the set.
-        classes: their names.
-        metrics: what was counted so far.
+        name: name of the set.
+        classes: names of the classes.
+        metrics: metrics accumulated so far.
     """
 
     name: str
@@ -41,31 +41,31 @@ class ScoredSet:
 
 
 class AdaptableTask(LightningModule):
-    """Scores, runs and keeps a network that maps images (N, C, H, W) to logits (N, K, H, W).
+    """Scores, runs and stores a network that maps images (N, C, H, W) to logits (N, K, H, W).
 
-    The base of all tasks: a method of training adds its training step and optimizers. Network, its arguments, channels
-    and classes are stored in the checkpoint, so that later commands need only the checkpoint; how it was trained is not
-    part of it. Names of data sets and classes come with the data loaders: their data sets have `name` and `classes`.
+    The base of all tasks: a method of training adds its training step and optimizers. The network, its arguments,
+    channels and classes are stored in the checkpoint, so that later commands need only the checkpoint; settings of the
+    training are not. Names of data sets and classes come from `name` and `classes` of the loaders' data sets.
 
     Args:
-        network: `unet`, `smp/ARCHITECTURE` of segmentation-models-pytorch, or the import path of your own.
-        network_args: its further arguments, such as `base_channels` of `unet` or `encoder_name` of `smp/...`.
+        network: `unet`, `smp/ARCHITECTURE` of segmentation-models-pytorch, or the import path of your class.
+        network_args: further arguments of the network, such as `base_channels` (`unet`) or `encoder_name` (`smp/...`).
         in_channels: image channels C.
         num_classes: classes K, background included.
 
     Attributes:
         source_bank: BatchNorm statistics before adaptation, in an adapted network.
-        target_bank: the adapted ones, in a network that this run has adapted.
+        target_bank: adapted statistics, in a network that this run has adapted.
         adaptation: record of the adaptation, in an adapted network.
-        class_moments: of the source, if they were measured.
-        source_summary: what else is known of the source, if it was measured.
+        class_moments: class moments of the source, if measured.
+        source_summary: further statistics of the source, if measured.
 
     Raises:
         InputError: the network cannot be built.
     """
 
     stored_parameters: ClassVar[Sequence[str]] = NETWORK_PARAMETERS
-    """Names of the parameters that a checkpoint keeps, and later commands take from it."""
+    """Names of the parameters that a checkpoint keeps for later commands."""
 
     def __init__(
         self,
@@ -84,21 +84,21 @@ class AdaptableTask(LightningModule):
         self.adaptation: dict[str, Any] | None = None
         self.class_moments: ClassMoments | None = None
         self.source_summary: SourceSummary | None = None
-        self.strict_loading = False  # a loss may hold tensors of its own; the network's are checked on loading
+        self.strict_loading = False  # a loss may hold tensors; those of the network are checked on loading
 
     @classmethod
     def load_from_checkpoint(
         cls, checkpoint_path: str | Path, map_location: Any = "cpu", **arguments: Any
     ) -> "AdaptableTask":
-        """Load a task; a network of one's own must be named, see `bnadapt.networks.trust`.
+        """Load a task; networks by import path must be named by the user, see `bnadapt.networks.trust`.
 
         Args:
-            checkpoint_path: of `fit` or `adapt`.
+            checkpoint_path: checkpoint of `fit` or `adapt`.
             map_location: device to load it to.
-            **arguments: of the task, such as `network`.
+            **arguments: arguments of the task, such as `network`.
 
         Raises:
-            InputError: the file is no such checkpoint, or names a network that it must not run.
+            InputError: the file is not such a checkpoint, or names a network that it must not run.
         """
         path = Path(checkpoint_path)
         stored = read_checkpoint(path, arguments.get("network")).parameters
@@ -161,7 +161,7 @@ class AdaptableTask(LightningModule):
             checkpoint["adaptation"] = self.adaptation
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take over the record of an adaptation; refuse weights of another network."""
+        """Restore the record of an adaptation; refuse weights of another network."""
         checkpoint["callbacks"] = without_other_files(checkpoint.get("callbacks", {}))
         check_weights(self.state_dict(), checkpoint["state_dict"], self.hparams.network)
         if "class_moments" in checkpoint:
@@ -201,10 +201,10 @@ class AdaptableTask(LightningModule):
         ]
 
     def logits(self, batch: dict[str, Tensor]) -> Tensor:
-        """Logits (N, K, H, W) of a batch, whose images fit the network.
+        """Logits (N, K, H, W) of a batch.
 
         Raises:
-            InputError: they do not, or the network gives something else.
+            InputError: the images do not fit the network, or its output is something else.
         """
         images = self.images(batch)
         logits = self(images)
@@ -212,16 +212,16 @@ class AdaptableTask(LightningModule):
         return logits
 
     def scored_logits(self, batch: dict[str, Tensor]) -> Tensor:
-        """The same, of which classes can be told.
+        """Finite logits (N, K, H, W) of a batch, for predicting classes.
 
         Raises:
-            InputError: some are NaN or infinite, which is always of the class 0.
+            InputError: some are NaN or infinite, which would count as class 0.
         """
         logits = self.logits(batch)
         if not (logits < math.inf).all():
             raise InputError(
                 f"network {self.hparams.network}: gives logits that are NaN or infinite; its weights or statistics are"
-                " too large for it, so take another checkpoint, or --trainer.precision 32 where that was lower."
+                " too large, so take another checkpoint, or --trainer.precision 32 where that was lower."
             )
         return logits
 
@@ -229,7 +229,7 @@ class AdaptableTask(LightningModule):
         """Images (N, C, H, W) of a batch.
 
         Raises:
-            InputError: they have other channels than the network.
+            InputError: the number of channels is not the network's.
         """
         images = batch["image"]
         if images.shape[1] != self.hparams.in_channels:
@@ -240,10 +240,10 @@ class AdaptableTask(LightningModule):
         return images
 
     def checked_classes(self, dataset: object) -> tuple[str, ...]:
-        """Names of the classes of a data set, as many as the network has.
+        """Names of the classes of a data set.
 
         Raises:
-            InputError: it has others.
+            InputError: their number is not the network's.
         """
         classes = tuple(getattr(dataset, "classes", ())) or tuple(map(str, range(self.hparams.num_classes)))
         if len(classes) != self.hparams.num_classes:
@@ -272,13 +272,13 @@ def _computed(scored: ScoredSet, stage: str) -> dict[str, Tensor]:
 
 
 def _mean_scores(by_set: Sequence[Mapping[str, Tensor]], prefix: str) -> dict[str, Tensor]:
-    """Means over sets of `stage/SET/MEASURE`; those by class are left out, for sets may name them differently."""
+    """Means over sets of `stage/SET/MEASURE`, without scores by class, whose names may differ between sets."""
     measures = [tag.split("/")[2:] for tag in by_set[0]]
-    found = {}
+    means = {}
     for number, measure in enumerate(measures):
         if len(measure) == 1:
-            found[f"{prefix}/{measure[0]}"] = torch.stack([list(scores.values())[number] for scores in by_set]).mean()
-    return found
+            means[f"{prefix}/{measure[0]}"] = torch.stack([list(scores.values())[number] for scores in by_set]).mean()
+    return means
 
 
 def _check_logits(logits: object, expected: tuple[int, ...], network: str) -> None:

@@ -1,4 +1,4 @@
-"""CellSegUDA: class maps of the target are to look like those of the source, and to tell what the target looks like."""
+"""CellSegUDA: class maps of the target become like those of the source, and suffice to reconstruct the target."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ SOURCE, TARGET = 0.0, 1.0  # what the discriminator is to say
 class CellSegUDATask(TwoDomainTask):
     """Trains a segmentation network S against a discriminator D of its class maps, and with a reconstruction network R.
 
-    In every step D learns to tell maps of the source (0) from maps of the target (1),
+    In every step D learns to distinguish maps of the source (0) from maps of the target (1),
 
         BCE(D(S(source)), 0) + BCE(D(S(target)), 1),
 
@@ -25,16 +25,16 @@ class CellSegUDATask(TwoDomainTask):
 
         loss(S(source)) + a BCE(D(S(target)), 0) + r MSE(R(S(target)), target).
 
-    Differences from the original: S is the network that all tasks train, with a bottleneck of twice the width of its
-    last level; its map of two classes is the softmax of the foreground, which is the original's sigmoid of one logit,
-    and of more classes one map each; R has the widths of S. S is trained by `optimizer` and `lr_scheduler`, Adam at
+    Differences from the original: S is the network of all tasks, with a bottleneck twice as wide as its last level; for
+    two classes its map is the softmax of the foreground, equal to the original's sigmoid of one logit, for more classes
+    there is one map each; R is as wide as S. S is trained by `optimizer` and `lr_scheduler`, Adam at
     1e-4 without a schedule in the original (configs/cellseguda-*.yaml).
 
     Args:
-        adversarial_weight: a.
-        reconstruction_weight: r.
-        helper_learning_rate: of Adam for R and D.
-        **options: of `SegmentationTask`; the loss is Dice by default, and R and D have the `base_channels` of S.
+        adversarial_weight: weight a.
+        reconstruction_weight: weight r.
+        helper_learning_rate: learning rate of Adam for R and D.
+        **options: options of `SegmentationTask`; the loss is Dice by default; R and D have the `base_channels` of S.
 
     Raises:
         InputError: at the start of `fit`, in several processes or in float16.
@@ -63,11 +63,11 @@ class CellSegUDATask(TwoDomainTask):
         self.discriminator = MapDiscriminator(maps, width)
 
     def default_loss(self) -> nn.Module:
-        """Dice."""
+        """The default loss, Dice."""
         return DiceCrossEntropy(cross_entropy_weight=0.0)
 
     def on_fit_start(self) -> None:
-        """Refuse what three optimizers in one step do not go with.
+        """Refuse settings that three optimizers in one step do not support.
 
         Raises:
             InputError: there are several processes, or gradients are scaled.
@@ -80,7 +80,7 @@ class CellSegUDATask(TwoDomainTask):
             )
 
     def configure_optimizers(self) -> list[dict[str, Any]]:
-        """Of S, of R and of D."""
+        """The optimizers of S, R and D."""
         helpers = [
             {"optimizer": torch.optim.Adam(each.parameters(), lr=self.helper_learning_rate)}
             for each in (self.reconstruction, self.discriminator)
@@ -113,11 +113,11 @@ class CellSegUDATask(TwoDomainTask):
         self.log("train/learning_rate", segmentation.param_groups[0]["lr"])
 
     def _maps(self, logits: Tensor) -> Tensor:
-        """Maps of class probabilities: of two classes the foreground's (N, 1, H, W), of K all (N, K, H, W)."""
+        """Maps of class probabilities: the foreground's (N, 1, H, W) for two classes, else all (N, K, H, W)."""
         probabilities = logits.float().softmax(1)
         return probabilities[:, 1:] if logits.shape[1] == 2 else probabilities
 
     def _judged(self, maps: Tensor, domain: float) -> Tensor:
-        """Binary cross-entropy of what D says of maps."""
+        """Binary cross-entropy of D's output for maps."""
         logits = self.discriminator(maps).float()
         return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, domain))

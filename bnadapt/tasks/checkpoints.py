@@ -1,4 +1,4 @@
-"""What is read of a checkpoint before anything in it is followed, and what is refused."""
+"""Check checkpoints before anything in them is used."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -29,20 +29,20 @@ RESTORED: dict[str, Callable[[Any], Any]] = {
     "class_moments": ClassMoments.from_state_dict,
     DomainPair.__qualname__: lambda state: DomainPair().load_state_dict(state),
 }
-"""What raises a sentence where an entry is damaged."""
+"""Checks of entries, which raise an error if an entry is damaged."""
 MESSAGE = 150  # characters of a library's message that are shown
 
 
 @dataclass(frozen=True)
 class StoredTask:
-    """What a checkpoint says of its task.
+    """A checkpoint's description of its task.
 
     Attributes:
-        path: of the checkpoint.
+        path: path of the checkpoint.
         task: import path of the task's class.
         parameters: its hyper-parameters.
         is_resumable: whether it holds the state of its training.
-        knows_scaling: whether it says how images are scaled.
+        knows_scaling: whether it stores the scaling of images.
     """
 
     path: Path
@@ -53,15 +53,15 @@ class StoredTask:
 
 
 def read_checkpoint(path: Path, requested: str | None = None) -> StoredTask:
-    """Read what a checkpoint says of its task; nothing that it names is imported, and no network is built.
+    """Read a checkpoint's description of its task; nothing that it names is imported, and no network is built.
 
     Args:
-        path: of the checkpoint.
+        path: path of the checkpoint.
         requested: network that the user names, see `bnadapt.networks.trust`.
 
     Raises:
-        InputError: the file is missing, broken or no checkpoint of a task of ours; it names a network that it must not
-            name, or one whose weights are not those in it.
+        InputError: the file is missing, broken or not a checkpoint of bnadapt; or it names a network that it must not
+            name, or whose weights do not match.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; check --ckpt_path.")
@@ -75,7 +75,7 @@ def read_checkpoint(path: Path, requested: str | None = None) -> StoredTask:
         _check_kinds(checkpoint)
     except Exception as error:
         raise InputError(
-            f"{path}: is no checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged"
+            f"{path}: is not a checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged"
             f" ({type(error).__name__}: {_short(error)}); give one, such as .../checkpoints/best.ckpt."
         ) from error
     parameters = accepted(parameters, path, requested)
@@ -88,12 +88,12 @@ def read_checkpoint(path: Path, requested: str | None = None) -> StoredTask:
 
 
 def _check_kinds(checkpoint: Mapping[str, Any]) -> None:
-    """See that the entries that are followed are there, and of the kind that they have to be.
+    """Check that the entries in use exist and have the right types.
 
     Raises:
-        KeyError: one is missing.
-        TypeError: one is of another kind.
-        ValueError: Lightning cannot tell its version, or no longer reads what that wrote.
+        KeyError: an entry is missing.
+        TypeError: an entry has another type.
+        ValueError: its Lightning version is unknown or no longer supported.
     """
     if Version(checkpoint[VERSION]) < OLDEST:
         raise ValueError(f"it is of Lightning {checkpoint[VERSION]}")
@@ -106,10 +106,10 @@ def _check_kinds(checkpoint: Mapping[str, Any]) -> None:
 
 
 def _check_content(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Refuse weights and statistics that are not numbers, and what is there by half.
+    """Refuse weights and statistics that are not finite, and incomplete adaptations.
 
     Raises:
-        InputError: there are such.
+        InputError: the checkpoint holds such entries.
     """
     check_numbers(checkpoint["state_dict"], path)
     check_numbers({key: checkpoint[key] for key in NUMBERS if key in checkpoint}, path)
@@ -140,10 +140,10 @@ def check_weights(network: dict[str, Tensor], checkpoint: dict[str, Tensor], nam
     Args:
         network: state of the task.
         checkpoint: state in the checkpoint.
-        name: of the network, for messages.
+        name: name of the network, for messages.
 
     Raises:
-        InputError: they do.
+        InputError: names or shapes differ.
     """
     stored = {key: tensor for key, tensor in checkpoint.items() if key.startswith("network.")}
     expected = {key: tensor for key, tensor in network.items() if key.startswith("network.")}
@@ -158,7 +158,7 @@ def check_weights(network: dict[str, Tensor], checkpoint: dict[str, Tensor], nam
 
 
 def without_other_files(states: dict[str, Any]) -> dict[str, Any]:
-    """States of callbacks, as a checkpoint holds them, that name no file but by a plain path.
+    """States of callbacks in a checkpoint, without file names other than plain paths.
 
     Lightning's ModelCheckpoint removes the checkpoint that its state calls the best one so far, if that seems to lie in
     the folder of this run: `..` behind that folder, or a protocol of fsspec, would let a file name any other.

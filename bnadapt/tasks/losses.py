@@ -1,4 +1,4 @@
-"""What segmentation networks are trained with."""
+"""The default loss of segmentation networks."""
 
 from torch import Tensor, nn
 

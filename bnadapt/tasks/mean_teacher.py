@@ -12,26 +12,26 @@ from bnadapt.tasks.two_domains import TwoDomainTask
 
 
 class MeanTeacherTask(TwoDomainTask):
-    """Trains a student on masks of the source, and on what a teacher, the average of its weights, says of the target.
+    """Trains a student on masks of the source and on classes of the target by a teacher, the average of its weights.
 
         loss = loss(student(source)) + w CE(student(strong(target)), teacher(weak(target)))
 
-    where the cross-entropy is of the pixels of which the teacher's greatest class probability is above `confidence`.
+    where the cross-entropy is over pixels at which the teacher's greatest class probability is above `confidence`.
     After every step the teacher's weights are decay * teacher + (1 - decay) * student, with a smaller decay in the
     first steps, min(decay, (step + 1) / (step + 10)); running statistics are the student's. The teacher is the task's
-    network: what is scored, stored and adapted.
+    network, which is scored, stored and adapted.
 
-    Weak augmentation are the crops as they come, turned and mirrored. The strong one changes brightness and contrast of
+    Weak augmentation is that of the crops, rotations and flips. The strong one changes brightness and contrast of
     every image, blurs half of them and adds noise, each by up to half a standard deviation of the image.
 
     Differences from the original (consistency of classes of whole images): pixels, and hard labels above a threshold,
     as in FixMatch (Sohn et al., NeurIPS 2020) and in the domain adaptation of SynapseNet (Muth et al., 2024).
 
     Args:
-        decay: of the average.
-        unlabelled_weight: w.
-        confidence: of the teacher, 0 to 1.
-        **options: of `SegmentationTask`.
+        decay: decay of the average.
+        unlabelled_weight: weight w.
+        confidence: least confidence of the teacher, 0 to 1.
+        **options: options of `SegmentationTask`.
 
     Reference:
         Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017.
@@ -53,7 +53,7 @@ class MeanTeacherTask(TwoDomainTask):
         self.network.requires_grad_(False)
 
     def trained_parameters(self) -> Iterable[nn.Parameter]:
-        """The student's."""
+        """The parameters of the student."""
         return self.student.parameters()
 
     def training_step(self, batch: dict[str, dict[str, Tensor]], batch_idx: int) -> Tensor:
@@ -71,17 +71,17 @@ class MeanTeacherTask(TwoDomainTask):
 
     @torch.no_grad()
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Let the teacher follow the student."""
+        """Update the teacher by the student's weights."""
         step = self.trainer.global_step
         decay = min(self.decay, (step + 1) / (step + 10))
-        for own, learned in zip(self.network.parameters(), self.student.parameters(), strict=True):
-            own.lerp_(learned, 1 - decay)
-        for own, learned in zip(self.network.buffers(), self.student.buffers(), strict=True):
-            own.copy_(learned)
+        for averaged, learned in zip(self.network.parameters(), self.student.parameters(), strict=True):
+            averaged.lerp_(learned, 1 - decay)
+        for averaged, learned in zip(self.network.buffers(), self.student.buffers(), strict=True):
+            averaged.copy_(learned)
 
     @torch.no_grad()
     def _labels(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The teacher's classes (N, H, W), and where it is confident of them."""
+        """The teacher's classes (N, H, W), and a mask of confident pixels."""
         self.network.eval()
         confidence, labels = self(images).float().softmax(1).max(1)
         return labels, confidence > self.confidence
@@ -91,7 +91,7 @@ class MeanTeacherTask(TwoDomainTask):
 
 
 def strongly_augmented(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) of other brightness, contrast, sharpness and noise, drawn for each from torch's generator."""
+    """Images (N, C, H, W) with random brightness, contrast, blur and noise, drawn for each from torch's generator."""
     shape = (len(images), 1, 1, 1)
     deviation, mean = torch.std_mean(images, dim=(1, 2, 3), keepdim=True)
 

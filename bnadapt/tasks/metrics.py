@@ -22,7 +22,7 @@ METRICS = {
 
 
 def segmentation_metrics(num_classes: int) -> MetricCollection:
-    """IoU, Dice, precision and recall of every class, over all pixels but those of class 255.
+    """IoU, Dice, precision and recall of every class, over all pixels except those of class 255.
 
     Takes predicted and true class indices (N, H, W).
     """
@@ -35,7 +35,7 @@ def segmentation_metrics(num_classes: int) -> MetricCollection:
 
 
 def named_scores(scores: dict[str, Tensor], classes: Sequence[str], prefix: str) -> dict[str, Tensor]:
-    """Scores by tag: of the foreground for two classes; else of every class, and their mean, background included.
+    """Scores by tag: the foreground's for two classes; else those of every class and their mean, background included.
 
     A class that occurs neither in masks nor in predictions has score 0.
 

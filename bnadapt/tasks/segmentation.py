@@ -20,8 +20,8 @@ class SegmentationTask(AdaptableTask):
     """Trains, tests and runs a network that maps images (N, C, H, W) to logits (N, K, H, W).
 
     Args:
-        network: `unet`, `smp/ARCHITECTURE` of segmentation-models-pytorch, or the import path of your own.
-        network_args: its further arguments, such as `base_channels` of `unet` or `encoder_name` of `smp/...`.
+        network: `unet`, `smp/ARCHITECTURE` of segmentation-models-pytorch, or the import path of your class.
+        network_args: further arguments of the network, such as `base_channels` (`unet`) or `encoder_name` (`smp/...`).
         in_channels: image channels.
         num_classes: classes, background included.
         loss: module of logits (N, K, H, W) and masks (N, H, W); Dice plus cross-entropy by default.
@@ -59,7 +59,7 @@ class SegmentationTask(AdaptableTask):
         self._seed = torch.initial_seed()
 
     def on_train_start(self) -> None:
-        """Refuse data of other classes, and to resume beyond the end of a one-cycle schedule."""
+        """Refuse data of other classes, and resuming beyond the end of a one-cycle schedule."""
         loaders = self.trainer.train_dataloader
         self.checked_classes((loaders["source"] if isinstance(loaders, dict) else loaders).dataset)
         scheduler = self.lr_schedulers()
@@ -76,16 +76,16 @@ class SegmentationTask(AdaptableTask):
         torch.manual_seed(self._seed + self.current_epoch)
 
     def default_loss(self) -> nn.Module:
-        """What is trained with where no loss is given."""
+        """The loss if none is given."""
         return DiceCrossEntropy()
 
     def trained_parameters(self) -> Iterable[nn.Parameter]:
-        """Those that the optimizer is to change."""
+        """The parameters for the optimizer."""
         return self.network.parameters()
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         if "mask" not in batch:
-            raise InputError(f"{type(self).__name__} learns from the source alone; leave out --data.target_crops.")
+            raise InputError(f"{type(self).__name__} trains on the source alone; leave out --data.target_crops.")
         loss = self.loss(self.logits(batch), batch["mask"])
         self.log("train/source/loss", loss, prog_bar=True)
         self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"])

@@ -10,30 +10,30 @@ from bnadapt.tasks.segmentation import SegmentationTask
 
 
 class TwoDomainTask(SegmentationTask):
-    """The base of methods that learn from masks of the source and from images of the target.
+    """The base of methods that train on masks of the source and on images of the target.
 
     A batch is `source` (with `image` and `mask`) and `target` (with `image` alone), as `--data.target_crops` gives
-    them. What is trained besides the network stays in the checkpoint and takes no part in `adapt`, `test` or `predict`.
+    them. Further trained modules stay in the checkpoint and are not used by `adapt`, `test` or `predict`.
     """
 
     def domains(self, batch: Mapping[str, Mapping[str, Tensor]]) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """Source and target of a batch.
 
         Raises:
-            InputError: there is no target in it.
+            InputError: the batch has no target.
         """
         if "target" not in batch:
             raise InputError(
-                f"{type(self).__name__} learns from images of the target, too; give --data.target and"
+                f"{type(self).__name__} trains on images of the target, too; give --data.target and"
                 " --data.target_crops true."
             )
         return batch["source"], batch["target"]
 
     def checked_unet(self) -> UNet:
-        """The network, where a method needs to know its parts.
+        """The network, for methods that use its encoder and decoder.
 
         Raises:
-            InputError: it is no U-Net of ours.
+            InputError: the network is not `unet`.
         """
         if not isinstance(self.network, UNet):
             raise InputError(

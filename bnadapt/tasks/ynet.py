@@ -31,7 +31,7 @@ class YNetTask(TwoDomainTask):
         **options: of `SegmentationTask`; the network must be a `unet`, the loss is Dice by default.
 
     Raises:
-        InputError: the network is no U-Net.
+        InputError: the network is not a U-Net.
 
     Reference:
         Roels, Hennies, Saeys, Philips, Kreshuk, "Domain adaptive segmentation in volume electron microscopy imaging",
@@ -54,11 +54,11 @@ class YNetTask(TwoDomainTask):
             level.register_forward_hook(self._dropped)
 
     def default_loss(self) -> nn.Module:
-        """Dice."""
+        """The default loss, Dice."""
         return DiceCrossEntropy(cross_entropy_weight=0.0)
 
     def trained_parameters(self) -> Iterable[nn.Parameter]:
-        """Of both decoders and the encoder."""
+        """The parameters of both decoders and the encoder."""
         return chain(self.network.parameters(), self.reconstruction.parameters())
 
     def training_step(self, batch: dict[str, dict[str, Tensor]], batch_idx: int) -> Tensor:

@@ -124,7 +124,7 @@ def test_weights_alone_need_no_target(adapted, tmp_path):
         (["--format=onnx", *TARGET_ALONE, "--data.target_change.zoom=2"], "enlarges images of the target 2 times"),
         (["--format=tensorflow", *TARGET_ALONE], "format"),
         (["--format=torchscript", "--data.target=Folder", "--data.target.images=coloured"], "images have 3 channels"),
-        (["--format=bioimageio", *TARGET_ALONE, *ABOUT, '--about.cite=["A paper"]'], "tells no DOI or address"),
+        (["--format=bioimageio", *TARGET_ALONE, *ABOUT, '--about.cite=["A paper"]'], "has no DOI or address"),
         (["--format=state_dict", "--like=nosuch.pth"], "nosuch.pth: no such file"),
         (["--format=bioimageio", "--like=nosuch.zip"], "nosuch.zip: cannot be read as a package"),
         (["--format=onnx", *TARGET_ALONE, "--like=nosuch.pth"], "--like is for state_dict and bioimageio"),

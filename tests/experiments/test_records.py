@@ -33,7 +33,7 @@ def test_what_is_broken_is_reported_and_not_read(records, content, caplog):
     path.write_text(content)
     with caplog.at_level(logging.WARNING):
         assert records.read(case()) is None
-    assert f"{path}: is no record" in caplog.text
+    assert f"{path}: is not a record" in caplog.text
 
 
 def test_a_record_of_another_case_is_not_read(records, caplog):

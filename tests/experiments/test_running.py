@@ -69,7 +69,7 @@ def test_only_what_is_new_or_broken_is_measured(small, tmp_path, capfd, caplog):
     capfd.readouterr()
     main([*small(levels=[0.1, 0.4, 0.7, 0.9]), *HERE])
     assert "16 cases, of which 7 are measured already" in capfd.readouterr().out
-    assert f"{broken}: is no record" in caplog.text
+    assert f"{broken}: is not a record" in caplog.text
     second = records(tmp_path / "out")
     assert len(second) == 16
     changed = {name for name, written in first.items() if second[name] != written}

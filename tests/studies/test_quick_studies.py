@@ -142,6 +142,6 @@ def test_a_report_is_drawn_again_from_the_tables_alone(quick, tmp_path, capfd):
     assert (folder / "README.md").read_text() == before
     assert {path.name for path in (folder / "figures").iterdir()} == {"grid.png", "variations.png"}
     (folder / "table.parquet").write_bytes((quick("latent-spaces") / "table.parquet").read_bytes())
-    with pytest.raises(InputError, match="is no table of two-mean-grid, it has no column gain"):
+    with pytest.raises(InputError, match="is not a table of two-mean-grid, it has no column gain"):
         main(["report", str(folder)])
     assert "Where the contrast is inverted" in capfd.readouterr().out

@@ -182,7 +182,7 @@ def test_what_is_trained_is_adapted_like_any_network(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_without_images_of_the_target_there_is_nothing_to_learn(method):
-    with pytest.raises(InputError, match="learns from images of the target, too; give --data.target and"):
+    with pytest.raises(InputError, match="trains on images of the target, too; give --data.target and"):
         fitted(METHODS[method], 1, target_crops=False)
 
 

@@ -282,7 +282,7 @@ def test_what_cannot_be_averaged_is_refused(sentence):
     np.save("other_mask.npy", np.zeros((2, 5, 5), np.uint8))
     assert "no probability" in sentence(first, "other_mask.npy")
     np.save("other_probability.npy", np.zeros((2, 5, 5), np.uint8))
-    assert "not of the same images" in sentence(first, "other_mask.npy", options=["--output", "mean"])
+    assert "not belong to the same images" in sentence(first, "other_mask.npy", options=["--output", "mean"])
     np.save("classes_mask.npy", np.full(SHAPE, 2, np.uint8))
     np.save("classes_probability.npy", np.zeros(SHAPE, np.uint8))
     assert "more than two classes" in sentence(first, "classes_mask.npy", options=["--output", "mean"])

@@ -242,7 +242,7 @@ class VolumeFormat(Format):
             pixel_size_nm: pixel size of the resolution level to read, where there are several.
 
         Raises:
-            InputError: the file is broken, or there is no such array.
+            InputError: the file is broken, or the array does not exist.
         """
 
     def output_suffix(self, path: Path) -> str:

@@ -31,7 +31,7 @@ def open_stack(
         path: a file of one of the formats of volumes, see `bnadapt.data.formats`, or the folder of a Zarr store.
         key: path of the array inside an HDF5 file or a Zarr group, or of an image of OME-Zarr; number of a series of
             TIFF, from 0.
-        pixel_size_nm: of the level of an image of OME-Zarr that is read; by default the full resolution.
+        pixel_size_nm: pixel size of the OME-Zarr level to read; by default the full resolution.
         index: single index to read along an axis, by the letter of the axis or its number from 0; required for axes
             that are neither sections nor channels.
         plane: plane of the sections.

@@ -1,4 +1,4 @@
-"""A method in one direction: one network, scored after everything that is done with it."""
+"""A method in one direction: one network, scored after every treatment."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -24,11 +24,11 @@ class ComparisonCase(Case):
     """A method in one direction, with one seed.
 
     Args:
-        network: of the method.
+        network: network of the method.
         target: domain to score on, with masks.
         afterwards: names of treatments of the trained network.
         reads_target: whether training reads images of the target.
-        evaluation: how to adapt and score.
+        evaluation: settings of adaptation and scoring.
         labels: see `Case`; `method` is its name.
         pictured: whether to keep a picture of the first test tile.
     """

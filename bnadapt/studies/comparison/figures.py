@@ -1,4 +1,4 @@
-"""What the comparison draws."""
+"""Figures of the comparison."""
 
 import pandas as pd
 from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""What the table of the comparison says."""
+"""Findings from the table of the comparison."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ DRAWS = 2000  # of the bootstrap
 
 def comparison_table(table: pd.DataFrame) -> Table:
     """A row for every method: scores, difference from BatchNorm adaptation, cost; the published numbers beside it."""
-    rows = [_row(name, own, table) for name, own in rows_of(table).items()]
+    rows = [_row(name, group, table) for name, group in rows_of(table).items()]
     columns = [
         "method",
         "IoU target",
@@ -37,8 +37,8 @@ def comparison_table(table: pd.DataFrame) -> Table:
 
 def real(table: pd.DataFrame) -> pd.DataFrame:
     """The directions between real data sets; all where there are none."""
-    own = table[table["part"] == REAL]
-    return own if len(own) else table
+    rows = table[table["part"] == REAL]
+    return rows if len(rows) else table
 
 
 def synthetic(table: pd.DataFrame) -> pd.DataFrame:
@@ -51,14 +51,14 @@ def by_direction(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd
     yield from table.groupby(DIRECTION, sort=False)
 
 
-def of_direction(own: pd.DataFrame) -> str:
+def of_direction(rows: pd.DataFrame) -> str:
     """The best and the worst row of a direction, besides no adaptation and training on the target."""
-    means = own.groupby("row", sort=False)["iou"].mean()
-    spread = own[own["row"] == BASE].groupby("row")["iou"].std().get(BASE, np.nan)
+    means = rows.groupby("row", sort=False)["iou"].mean()
+    spread = rows[rows["row"] == BASE].groupby("row")["iou"].std().get(BASE, np.nan)
     others = means.drop([BASE, CEILING], errors="ignore")
     base = f"{BASE} {means[BASE]:.3f}" + ("" if np.isnan(spread) else f" ± {spread:.3f} over seeds")
     ceiling = f", {CEILING} {means[CEILING]:.3f}" if CEILING in means else ""
-    direction = _named(tuple(own[DIRECTION].iloc[0]))
+    direction = _named(tuple(rows[DIRECTION].iloc[0]))
     return (
         f"{direction}: {base}{ceiling}; of all others the best is {others.idxmax()} with {others.max():.3f}, the worst"
         f" {others.idxmin()} with {others.min():.3f}."
@@ -66,7 +66,7 @@ def of_direction(own: pd.DataFrame) -> str:
 
 
 def rows_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The measurements of every row of the table, in the order of the config; of those that failed there are none."""
+    """The measurements of every row of the table, in the order of the config, without failed ones."""
     scored = table.dropna(subset=["iou"])
     return {name: scored[scored["row"] == name] for name in dict.fromkeys(scored["row"])}
 
@@ -85,7 +85,7 @@ def interval(differences: pd.Series) -> tuple[float, float]:
         differences: indexed by direction and seed.
     """
     generator = np.random.default_rng(0)
-    groups = [own.to_numpy() for _, own in differences.groupby(level=DIRECTION)]
+    groups = [rows.to_numpy() for _, rows in differences.groupby(level=DIRECTION)]
     means = []
     for _ in range(DRAWS):
         drawn = [groups[index] for index in generator.integers(len(groups), size=len(groups))]
@@ -110,11 +110,11 @@ def sentences(table: pd.DataFrame) -> list[str]:
     return [*said, _forgotten(table), _asymmetry(table), *_failures(table)]
 
 
-def _row(name: str, own: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    by_seed = own.groupby("seed")
+def _row(name: str, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    by_seed = rows.groupby("seed")
     differences = difference(table, name)
     base = table[table["row"] == BASE]
-    extra = own["seconds_training"].mean() + own["seconds_adaptation"].mean() - base["seconds_training"].mean()
+    extra = rows["seconds_training"].mean() + rows["seconds_adaptation"].mean() - base["seconds_training"].mean()
     gained = 100 * difference(table, name, BASE).mean() if len(base) else np.nan
     worth = name not in (BASE, CEILING) and gained > 0 and extra > 0
     return [
@@ -123,11 +123,11 @@ def _row(name: str, own: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         mean_and_std(by_seed["dice"].mean()),
         *(("", "") if name == REFERENCE or differences.empty else _compared(differences)),
         mean_and_std(by_seed["iou_source"].mean()),
-        f"{own['seconds_training'].mean():.0f}",
-        f"{own['seconds_adaptation'].mean():.1f}",
+        f"{rows['seconds_training'].mean():.0f}",
+        f"{rows['seconds_adaptation'].mean():.1f}",
         f"{extra / gained:.1f}" if worth else "",
-        f"{own['target_crops'].mean() + own['target_tiles'].mean():.0f}",
-        f"{own['parameters'].iloc[0] / 1e6:.2f} M",
+        f"{rows['target_crops'].mean() + rows['target_tiles'].mean():.0f}",
+        f"{rows['parameters'].iloc[0] / 1e6:.2f} M",
         " / ".join(f"{score:.3f}" for score in PUBLISHED.get(name, ())),
     ]
 
@@ -157,9 +157,9 @@ def _against_reference(name: str, table: pd.DataFrame) -> str:
 def _forgotten(table: pd.DataFrame) -> str:
     base = table.loc[table["row"] == BASE, "iou_source"].mean()
     listed = ", ".join(
-        f"{name} {own['iou_source'].mean():.3f}"
-        for name, own in rows_of(table).items()
-        if own["iou_source"].mean() < base - 0.1 and name != CEILING
+        f"{name} {rows['iou_source'].mean():.3f}"
+        for name, rows in rows_of(table).items()
+        if rows["iou_source"].mean() < base - 0.1 and name != CEILING
     )
     return f"On the source's own test block the {BASE} has {base:.3f}; more than 0.1 below it are: {listed or 'none'}."
 
@@ -182,8 +182,8 @@ def _failures(table: pd.DataFrame) -> list[str]:
         return []
     failed = table.dropna(subset=["failed"])
     return [
-        f"{name} failed in {len(own)} of {(table['row'] == name).sum()} cases: {own['failed'].iloc[0]}"
-        for name, own in failed.groupby("row", sort=False)
+        f"{name} failed in {len(rows)} of {(table['row'] == name).sum()} cases: {rows['failed'].iloc[0]}"
+        for name, rows in failed.groupby("row", sort=False)
     ]
 
 

@@ -19,7 +19,7 @@ class Method:
         learns_from: masks of the `source`, or of the `target`; `both` is masks of the source and images of the target.
         afterwards: names of treatments, see `bnadapt.studies.comparison.treatments`.
         task: import path of the task; the study's by default.
-        task_args: its further arguments.
+        task_args: further arguments of the task.
         network: by name, if it is another than the study's.
         intensity: scaling of intensities, if it is another than the study's.
     """
@@ -35,12 +35,12 @@ class Method:
         """The network of a direction.
 
         Args:
-            training: of the study.
+            training: training of the study.
             source: the domain with masks.
             target: the other one.
-            seed: of weights and crops.
+            seed: seed of weights and crops.
         """
-        own = replace(
+        rows = replace(
             training,
             network=self.network or training.network,
             intensity=self.intensity or training.intensity,
@@ -48,7 +48,7 @@ class Method:
             task_args={**training.task_args, **self.task_args},
         )
         labelled = target if self.learns_from == "target" else source
-        return SourceNetwork(own, labelled, seed, target if self.learns_from == "both" else None)
+        return SourceNetwork(rows, labelled, seed, target if self.learns_from == "both" else None)
 
 
 PUBLISHED = {
@@ -62,5 +62,5 @@ PUBLISHED = {
 
 
 def row_name(method: str, treatment: str) -> str:
-    """What the table calls a method with what was done afterwards."""
+    """Name in the table of a method with its treatment."""
     return method if treatment == NONE else f"{method} + {treatment}"

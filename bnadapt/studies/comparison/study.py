@@ -31,9 +31,9 @@ class Directions:
 
     Args:
         sets: domains by name.
-        pairs: of names, source first.
-        training: of all methods; its task is that of the method.
-        evaluation: of them.
+        pairs: pairs of names, source first.
+        training: training of all methods; its task is that of the method.
+        evaluation: evaluation of them.
     """
 
     sets: Mapping[str, Spec]
@@ -47,13 +47,13 @@ class Comparison(Study):
 
     Args:
         tasks: directions by task.
-        methods: by name; the table compares with `U-Net + AdaBN`, where there is a `U-Net` that is adapted so.
+        methods: methods by name; the table compares with `U-Net + AdaBN`, where there is a `U-Net` that is adapted so.
         intensity: scaling of intensities, but for methods with another one.
-        seeds: of training.
+        seeds: seeds of training.
         pictured: whether to show predictions of the first seed.
 
     Raises:
-        InputError: there is no such treatment, or a pair names no set.
+        InputError: a treatment does not exist, or a pair names an unknown set.
     """
 
     name = "comparison"
@@ -104,7 +104,7 @@ class Comparison(Study):
     def findings(self, tables: Tables) -> list[str]:
         """Where each wins, ties and loses, and what is forgotten."""
         apart = synthetic(tables.table)
-        return [*sentences(real(tables.table)), *(of_direction(own) for _, own in by_direction(apart))]
+        return [*sentences(real(tables.table)), *(of_direction(rows) for _, rows in by_direction(apart))]
 
     def summary(self, tables: Tables) -> Table:
         """The table of methods, over all real directions where there are any."""
@@ -125,9 +125,9 @@ class Comparison(Study):
         """Predictions of the first seed."""
         first = tables.table[tables.table["seed"] == self.seeds[0]] if self.pictured else tables.table[:0]
         return {
-            record: f"{own.iloc[0].source} -> {own.iloc[0].target}: "
-            + ", ".join(f"{row.row} {row.iou:.2f}" for row in own.itertuples())
-            for record, own in first.groupby("record", sort=False)
+            record: f"{rows.iloc[0].source} -> {rows.iloc[0].target}: "
+            + ", ".join(f"{row.row} {row.iou:.2f}" for row in rows.itertuples())
+            for record, rows in first.groupby("record", sort=False)
         }
 
     def _case(

@@ -1,4 +1,4 @@
-"""What is done with a trained network, without labels, before it meets the target."""
+"""Treatments of a trained network, without labels, before its use on the target."""
 
 import copy
 from collections.abc import Callable, Iterator

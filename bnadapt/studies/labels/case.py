@@ -39,13 +39,13 @@ class LabelsCase(Case):
     Args:
         network: the source network.
         target: the domain.
-        evaluation: how to adapt and score.
+        evaluation: settings of adaptation and scoring.
         labels: see `Case`.
         start: from the source's statistics (`none`) or the target's (`adapted`).
         tiles: labelled ones, of the train block; none is all, 0 scores the start.
         draw: seed of which.
         learn: what is learnt, in turn.
-        steps: of the optimizer.
+        steps: steps of the optimizer.
     """
 
     network: SourceNetwork
@@ -91,13 +91,13 @@ class ScratchCase(Case):
     """A new network that learns all that it knows from labelled tiles of a target.
 
     Args:
-        training: of the networks that it stands beside.
+        training: training of the networks that it stands beside.
         target: the domain.
-        evaluation: how to adapt and score.
+        evaluation: settings of adaptation and scoring.
         labels: see `Case`.
         tiles: labelled ones, of the train block; none is all.
         draw: seed of which, and of the network.
-        steps: of the optimizer.
+        steps: steps of the optimizer.
     """
 
     training: Training
@@ -110,7 +110,7 @@ class ScratchCase(Case):
 
     @property
     def needs(self) -> None:
-        """No network."""
+        """No network is needed."""
 
     def measure(self, location: RunLocation) -> list[TableRow]:
         """One row."""
@@ -151,10 +151,10 @@ def _iou(network: NetworkEvaluation, target: DomainEvaluation) -> float:
 
 @contextmanager
 def _holding(network: nn.Module, tuned: FineTuned) -> Iterator[None]:
-    """Have a network hold what was learnt for a while."""
-    own = {name: each.clone() for name, each in network.state_dict().items()}
+    """Load a learnt state into a network temporarily."""
+    saved = {name: each.clone() for name, each in network.state_dict().items()}
     tuned.apply(network)
     try:
         yield
     finally:
-        network.load_state_dict(own)
+        network.load_state_dict(saved)

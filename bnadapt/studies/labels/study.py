@@ -25,14 +25,14 @@ class Labels(Study):
     """Every data set as a source for every other one of its task, with ever more labelled tiles of the target.
 
     Args:
-        tasks: by name.
+        tasks: tasks by name.
         tiles: numbers of labelled tiles.
         learn: what is learnt, in turn; see `bnadapt.labels.FineTuning`.
         starts: what it is learnt from.
         ceilings: whether to learn from all labelled tiles of the target's train block, too.
-        steps: of learning.
-        scratch_steps: of networks that learn from labelled tiles alone.
-        seeds: of training.
+        steps: steps of learning.
+        scratch_steps: steps of networks that learn from labelled tiles alone.
+        seeds: seeds of training.
         draws: seeds of labelled tiles.
 
     Raises:
@@ -93,7 +93,7 @@ class Labels(Study):
             sentences.append(
                 f"{_named(count)}: best is to learn {best}, with a mean IoU of {scores[best].mean():.3f} where"
                 f" adaptation alone has {before.mean():.3f}, {gain.min():+.3f} in the worst pair; "
-                + ", ".join(f"{learn} {own.mean():.3f}" for learn, own in scores.items())
+                + ", ".join(f"{learn} {rows.mean():.3f}" for learn, rows in scores.items())
                 + "."
             )
         for start in (NONE, SCRATCH):
@@ -107,10 +107,10 @@ class Labels(Study):
         heads = ["from", "learnt", "0", *(_named(count) for count in self.counts)]
         rows = []
         for start in (start for start in STARTS if start in means.index):
-            own = means.loc[start]
-            zero = f"{own.loc[(STATISTICS, 0)]:.3f}" if STATISTICS in own.index else ""
-            for learn in (learn for learn in self.learn if learn in own.index):
-                rows.append([start, learn, zero, *(f"{own.loc[(learn, _of(count))]:.3f}" for count in self.counts)])
+            group = means.loc[start]
+            zero = f"{group.loc[(STATISTICS, 0)]:.3f}" if STATISTICS in group.index else ""
+            for learn in (learn for learn in self.learn if learn in group.index):
+                rows.append([start, learn, zero, *(f"{group.loc[(learn, _of(count))]:.3f}" for count in self.counts)])
         return Table(heads, rows)
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
@@ -166,13 +166,13 @@ class Labels(Study):
         figure, axes = panels(len(targets), 4, (2.8, 2.3))
         default = {"start": ADAPTED, "learn": "all"}
         for panel, (task, target) in zip(axes, targets, strict=True):
-            own = table[(table["task"] == task) & (table["target"] == target)]
+            rows = table[(table["task"] == task) & (table["target"] == target)]
             for column in default.keys() - {varied}:
-                own = own[own[column].isin([default[column], STATISTICS])]
-            known = own[(own["start"] == ADAPTED) & (own["learn"] == STATISTICS)]["iou"].mean()
+                rows = rows[rows[column].isin([default[column], STATISTICS])]
+            known = rows[(rows["start"] == ADAPTED) & (rows["learn"] == STATISTICS)]["iou"].mean()
             panel.axhline(known, color=STARTS[ADAPTED], linewidth=1, linestyle="--")
-            for value in (value for value in colours if (own[varied] == value).any()):
-                learnt = own[(own[varied] == value) & (own["learn"] != STATISTICS)]
+            for value in (value for value in colours if (rows[varied] == value).any()):
+                learnt = rows[(rows[varied] == value) & (rows["learn"] != STATISTICS)]
                 spread(
                     panel, learnt.assign(place=learnt["tiles"].map(self._place)), "place", "iou", value, colours[value]
                 )

@@ -1,1 +1,1 @@
-"""Which latent distance, in which latent space, tells what adaptation will do."""
+"""Which latent distance, in which latent space, predicts the effect of adaptation."""

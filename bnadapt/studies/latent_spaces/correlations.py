@@ -1,4 +1,4 @@
-"""Rank correlations of many columns with a score, and how sure they are."""
+"""Rank correlations of many columns with a score, and their confidence intervals."""
 
 from collections.abc import Callable
 
@@ -34,11 +34,11 @@ def interval(
         columns: (n, K).
         score: (n,).
         clusters: (n,) names; whole clusters are drawn with replacement.
-        replicates: how often.
-        seed: of the draws.
+        replicates: number of bootstrap replicates.
+        seed: seed of the draws.
 
     Returns:
-        Lower and upper ends (K,); NaN where there is a single cluster, which tells nothing of the spread.
+        Lower and upper ends (K,); NaN where there is a single cluster, which leaves the spread unknown.
     """
     generator = np.random.default_rng(seed)
     members = list(clusters.groupby(clusters.to_numpy()).indices.values())
@@ -61,8 +61,8 @@ def closest(table: pd.DataFrame) -> pd.DataFrame:
 
 def by_part(table: pd.DataFrame, score: str) -> pd.DataFrame:
     """Spearman's correlation with a score: distances (state, layer, measure) by parts."""
-    own = table[table["score"] == score]
-    return own.pivot_table("spearman", ["state", "layer", "measure"], "part", sort=False, observed=True)
+    rows = table[table["score"] == score]
+    return rows.pivot_table("spearman", ["state", "layer", "measure"], "part", sort=False, observed=True)
 
 
 def transferred(known: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""How the correlations of latent distances with scores are drawn."""
+"""Figures of the correlations of latent distances with scores."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,14 +12,14 @@ STATES = {"unadapted": "distance before", "adapted": "distance left after"}
 CONTROL = {"noise_floor": "noise floor"}  # knows the source alone, so it cannot tell targets apart
 
 
-def draw_map(own: pd.DataFrame) -> Figure:
+def draw_map(group: pd.DataFrame) -> Figure:
     """A part's correlations by latent space and measure, one panel per state and score."""
-    states = {state: title for state, title in (STATES | CONTROL).items() if (own["state"] == state).any()}
+    states = {state: title for state, title in (STATES | CONTROL).items() if (group["state"] == state).any()}
     figure, axes = panels(len(states) * len(SCORES), len(SCORES), (3.4, 4.6))
-    order = own.sort_values("depth")["layer"].drop_duplicates().tolist()[::-1]
+    order = group.sort_values("depth")["layer"].drop_duplicates().tolist()[::-1]
     keys = ((state, score) for state in states for score in SCORES)
     for panel, (state, score) in zip(axes, keys, strict=True):
-        rows = own[(own["state"] == state) & (own["score"] == score)]
+        rows = group[(group["state"] == state) & (group["score"] == score)]
         values = rows.pivot_table("spearman", "layer", "measure", observed=True).reindex(order)
         values = values[[name for name in MEASURES if name in values]]
         drawn = heat_map(panel, values, (-1, 1), "coolwarm")
@@ -52,9 +52,9 @@ def draw_scatter(points: pd.DataFrame) -> Figure:
     groups = list(points.groupby(["score", "state"], sort=False))
     figure, axes = panels(len(groups), len(groups), (3.2, 2.8))
     look = {"s": 6, "cmap": "viridis", "vmin": 0, "vmax": 1}
-    for panel, ((score, state), own) in zip(axes, groups, strict=True):
-        drawn = panel.scatter(own["distance"], own["value"], c=own["iou_unadapted"], **look)
-        panel.set_xlabel(f"{own['measure'].iloc[0]} in {own['layer'].iloc[0]}", fontsize=7)
+    for panel, ((score, state), rows) in zip(axes, groups, strict=True):
+        drawn = panel.scatter(rows["distance"], rows["value"], c=rows["iou_unadapted"], **look)
+        panel.set_xlabel(f"{rows['measure'].iloc[0]} in {rows['layer'].iloc[0]}", fontsize=7)
         panel.set_ylabel(SCORES[score], fontsize=7)
         panel.set_title(STATES[state], fontsize=8)
         panel.tick_params(labelsize=6)

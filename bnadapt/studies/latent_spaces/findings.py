@@ -1,4 +1,4 @@
-"""What the correlations of latent distances with scores say, in sentences and in a table."""
+"""Findings from the correlations of latent distances with scores, in sentences and in a table."""
 
 import numpy as np
 import pandas as pd
@@ -41,8 +41,8 @@ def _in_reading_order(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _sentence_on_closest(table: pd.DataFrame, score: str) -> str:
     ranges = {}
-    for state, own in closest(table[table["score"] == score]).groupby("state", sort=False, observed=True):
-        size = own.set_index("part")["spearman"].abs()
+    for state, rows in closest(table[table["score"] == score]).groupby("state", sort=False, observed=True):
+        size = rows.set_index("part")["spearman"].abs()
         ends = [f"{size[part]:.2f} ({part})" for part in dict.fromkeys([size.idxmin(), size.idxmax()])]
         ranges[state] = " to ".join(ends)
     named = {

@@ -1,4 +1,4 @@
-"""Which distance, in which latent space, before or after adaptation, tells what adaptation will do."""
+"""Which distance, in which latent space, before or after adaptation, predicts its effect."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ class LatentSpaces(Study):
 
     Args:
         studies: folders of finished studies, by name.
-        split_by: columns that separate a study's records into parts of their own, by name of the study.
+        split_by: columns that separate a study's records into separate parts, by name of the study.
         only: values that columns must have, by name of the study; records with others are left out.
     """
 
@@ -59,14 +59,16 @@ class LatentSpaces(Study):
         self.only = only or {}
 
     def cases(self) -> list[Case]:
-        """None; all is measured already."""
+        """No cases, since everything is measured already."""
         return []
 
     def tables(self, measured: Sequence) -> Tables:
         """Correlations: a row per part, state, latent space, measure and score; and the points of the scatter plots."""
         parts = self._parts()
-        found = pd.DataFrame([row for part, read in parts.items() for row in _correlations(part, *read)])
-        return Tables(found, pd.concat([_best_points(part, *read, found) for part, read in parts.items()]))
+        correlations = pd.DataFrame([row for part, read in parts.items() for row in _correlations(part, *read)])
+        return Tables(
+            correlations, pd.concat([_best_points(part, *read, correlations) for part, read in parts.items()])
+        )
 
     def findings(self, tables: Tables) -> list[str]:
         """How closely distances follow every score, and how well the choice of a distance transfers."""
@@ -92,11 +94,11 @@ class LatentSpaces(Study):
                 f"The mean over parts of {MAP}",
                 draw_map(mean_over_parts(tables.table)),
             )
-        for part, own in tables.table.groupby("part", sort=False):
+        for part, rows in tables.table.groupby("part", sort=False):
             figures[f"map-{_slug(part)}"] = StudyFigure(
                 f"{part}: correlation by latent space and measure",
                 MAP,
-                draw_map(own),
+                draw_map(rows),
             )
             points = tables.distances[tables.distances["part"] == part]
             figures[f"scatter-{_slug(part)}"] = StudyFigure(
@@ -116,18 +118,18 @@ class LatentSpaces(Study):
                 raise InputError(f"{folder}: its table does not tell networks apart; run that study again.")
             table = self._chosen(name, table[table["record"].isin(distances["record"])])
             column = self.split_by.get(name)
-            for value, own in table.groupby(column, sort=False, dropna=False) if column else [("", table)]:
+            for value, rows in table.groupby(column, sort=False, dropna=False) if column else [("", table)]:
                 part = f"{name}: {value}" if column else name
-                if len(own) < FEWEST:
+                if len(rows) < FEWEST:
                     raise InputError(
-                        f"{folder}: {part} has {len(own)} records with distances, of which {FEWEST} are needed; measure"
-                        " more, or choose others by study.only and study.split_by."
+                        f"{folder}: {part} has {len(rows)} records with distances, of which {FEWEST} are needed;"
+                        " measure more, or choose others by study.only and study.split_by."
                     )
-                parts[part] = own, distances[distances["record"].isin(own["record"])]
+                parts[part] = rows, distances[distances["record"].isin(rows["record"])]
         return parts
 
     def _chosen(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
-        """Records of a study that are asked for; a source on itself is none of them."""
+        """The selected records of a study, without sources on themselves."""
         wanted = self.only.get(name, {})
         for column in (*wanted, *filter(None, [self.split_by.get(name)])):
             if column not in table:
@@ -150,39 +152,41 @@ def _correlations(part: str, table: pd.DataFrame, distances: pd.DataFrame) -> li
         columns = wide.to_numpy(float)
         for score in SCORES:
             values = table[score].to_numpy(float)
-            found = pd.DataFrame({"spearman": spearman(columns, values), "kendall": kendall(columns, values)})
+            correlations = pd.DataFrame({"spearman": spearman(columns, values), "kendall": kendall(columns, values)})
             low, high = interval(spearman, columns, values, table["network"])
-            found["low"], found["high"] = low, high
-            kendall_low, kendall_high = _kendall_intervals(found, columns, values, table["network"])
-            found["kendall_low"], found["kendall_high"] = kendall_low, kendall_high
+            correlations["low"], correlations["high"] = low, high
+            kendall_low, kendall_high = _kendall_intervals(correlations, columns, values, table["network"])
+            correlations["kendall_low"], correlations["kendall_high"] = kendall_low, kendall_high
             keys = [dict(zip(("depth", "layer", "measure"), key, strict=True)) for key in wide.columns]
             common = {"part": part, "state": state, "score": score, "n": len(table)}
-            rows += [{**common, **key, **each} for key, each in zip(keys, found.to_dict("records"), strict=True)]
+            rows += [{**common, **key, **each} for key, each in zip(keys, correlations.to_dict("records"), strict=True)]
     return rows
 
 
 def _kendall_intervals(
-    found: pd.DataFrame, columns: np.ndarray, values: np.ndarray, clusters: pd.Series
+    correlations: pd.DataFrame, columns: np.ndarray, values: np.ndarray, clusters: pd.Series
 ) -> tuple[np.ndarray, np.ndarray]:
     """Intervals of Kendall's tau for the dozen of distances that correlate most; NaN for the others."""
-    most = found["spearman"].abs().nlargest(12).index.to_numpy()
-    low, high = np.full((2, len(found)), np.nan)
+    most = correlations["spearman"].abs().nlargest(12).index.to_numpy()
+    low, high = np.full((2, len(correlations)), np.nan)
     low[most], high[most] = interval(kendall, columns[:, most], values, clusters, replicates=100)
     return low, high
 
 
 def _wide(distances: pd.DataFrame, state: str, table: pd.DataFrame) -> pd.DataFrame:
     """Records, in the order of the table, by (depth, layer, measure)."""
-    own = distances[distances["state"] == state]
-    wide = own.pivot_table("value", "record", ["depth", "layer", "measure"], observed=True)
+    rows = distances[distances["state"] == state]
+    wide = rows.pivot_table("value", "record", ["depth", "layer", "measure"], observed=True)
     return wide.reindex(table["record"])
 
 
-def _best_points(part: str, table: pd.DataFrame, distances: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+def _best_points(part: str, table: pd.DataFrame, distances: pd.DataFrame, correlations: pd.DataFrame) -> pd.DataFrame:
     """Distances and scores of every record, for the distances that follow a score most closely."""
     points = []
-    own = found[(found["part"] == part) & found["state"].isin(STATES) & found["score"].isin(DRAWN)]
-    for best in closest(own).itertuples():
+    rows = correlations[
+        (correlations["part"] == part) & correlations["state"].isin(STATES) & correlations["score"].isin(DRAWN)
+    ]
+    for best in closest(rows).itertuples():
         wide = _wide(distances, best.state, table)[(best.depth, best.layer, best.measure)]
         named = {"part": part, "score": best.score, "state": best.state, "layer": best.layer, "measure": best.measure}
         drawn = table[["record", "iou_unadapted"]].assign(value=table[best.score], distance=wide.to_numpy(), **named)

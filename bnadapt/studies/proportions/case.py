@@ -33,7 +33,7 @@ class ClassProportionCase(Case):
     Args:
         network: the source network.
         target: the domain.
-        evaluation: how to adapt and score.
+        evaluation: settings of adaptation and scoring.
         labels: see `Case`.
     """
 
@@ -104,7 +104,7 @@ def reweighted(network: NetworkEvaluation, tiles: Tensor, adapted: Bank) -> Bank
     bank = adapted
     for layer in adapted.mean:
         with bank.applied(network.network):
-            own = measure_class_moments(network.network, [(tiles, predicted)], forward=network.forward)
-        mean, variance = own.mixture(layer, network.class_moments.proportions)
+            moments = measure_class_moments(network.network, [(tiles, predicted)], forward=network.forward)
+        mean, variance = moments.mixture(layer, network.class_moments.proportions)
         bank = replace(bank, mean={**bank.mean, layer: mean}, variance={**bank.variance, layer: variance})
     return bank

@@ -19,29 +19,31 @@ ESTIMATORS = {
 }
 
 
-def estimates(network: NetworkEvaluation, tiles: Tensor, adapted: Bank, found: ProportionEstimate) -> dict[str, float]:
+def estimates(
+    network: NetworkEvaluation, tiles: Tensor, adapted: Bank, estimate: ProportionEstimate
+) -> dict[str, float]:
     """The share of class 1 by every estimator.
 
     Args:
         network: in which the source's statistics are.
         tiles: (n, C, h, w) of the target.
         adapted: plain adapted statistics.
-        found: what `adapt` estimates.
+        estimate: the estimate of `adapt`.
     """
     few = tiles[:SCANNED_TILES]
     return {
-        "source": found.source.proportions[1],
+        "source": estimate.source.proportions[1],
         "unadapted": _predicted(network, few, network.bank),
         "adapted": _predicted(network, few, adapted),
-        "likeliest": found.source.likeliest[1],
-        "consistent": min(found.candidates, key=_inconsistency).proportions[1],
-        "best": found.best.proportions[1],
-        "chosen": found.chosen.proportions[1],
+        "likeliest": estimate.source.likeliest[1],
+        "consistent": min(estimate.candidates, key=_inconsistency).proportions[1],
+        "best": estimate.best.proportions[1],
+        "chosen": estimate.chosen.proportions[1],
     }
 
 
 def clipped_logit(share: float) -> float:
-    """Of shares of 0 and 1 too."""
+    """The logit of a share, finite for 0 and 1 too."""
     return float(logit(np.clip(share, 1e-4, 1 - 1e-4)))
 
 

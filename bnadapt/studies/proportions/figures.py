@@ -1,4 +1,4 @@
-"""What the study of class proportions draws."""
+"""Figures of the study of class proportions."""
 
 import numpy as np
 import pandas as pd
@@ -29,10 +29,10 @@ def draw_theory(synthetic: pd.DataFrame) -> Figure:
     figure, (panel,) = panels(1, 1, (5.5, 4.0))
     shares = 1 / (1 + np.exp(-np.linspace(-4, 2, 200)))
     distance = fitted_distance(synthetic)
-    for number, (source, own) in enumerate(synthetic.groupby("source", sort=False)):
-        expected = adapted_iou(np.full_like(shares, own["foreground_source"].mean()), shares, distance)
+    for number, (source, rows) in enumerate(synthetic.groupby("source", sort=False)):
+        expected = adapted_iou(np.full_like(shares, rows["foreground_source"].mean()), shares, distance)
         panel.plot(shares, expected, color=f"C{number}", label=f"{source} in the source")
-        panel.plot(own["foreground"], own["iou_adapted"], "o", color=f"C{number}", markersize=4, alpha=0.5)
+        panel.plot(rows["foreground"], rows["iou_adapted"], "o", color=f"C{number}", markersize=4, alpha=0.5)
     panel.set_xscale("logit", one_half="0.5")
     panel.set_xlabel("share of foreground in the target")
     panel.set_ylabel("IoU with AdaBN")
@@ -53,8 +53,8 @@ def draw_pairs(real: pd.DataFrame) -> Figure:
         }
         shares = grouped[["foreground_source", "foreground"]].mean()
         names = [
-            f"{source}\n-> {target}\n{own.foreground_source:.2f} -> {own.foreground:.2f}"
-            for (source, target), own in shares.iterrows()
+            f"{source}\n-> {target}\n{rows.foreground_source:.2f} -> {rows.foreground:.2f}"
+            for (source, target), rows in shares.iterrows()
         ]
         bars(panel, names, series)
         panel.set_title(part, fontsize=9)
@@ -66,8 +66,8 @@ def draw_pairs(real: pd.DataFrame) -> Figure:
 def draw_estimates(table: pd.DataFrame) -> Figure:
     """True against estimated share of foreground."""
     figure, (panel,) = panels(1, 1, (4.5, 4.0))
-    for part, own in table.groupby("part", sort=False):
-        panel.plot(own["foreground"], own["foreground_estimated"], "o", markersize=4, alpha=0.6, label=part)
+    for part, rows in table.groupby("part", sort=False):
+        panel.plot(rows["foreground"], rows["foreground_estimated"], "o", markersize=4, alpha=0.6, label=part)
     panel.plot([0.01, 0.9], [0.01, 0.9], color="black", linewidth=1, linestyle=":")
     panel.set_xscale("logit")
     panel.set_yscale("logit")

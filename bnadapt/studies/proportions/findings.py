@@ -1,4 +1,4 @@
-"""What the table of the study of class proportions says."""
+"""Findings from the table of the study of class proportions."""
 
 import numpy as np
 import pandas as pd
@@ -18,20 +18,20 @@ def parts_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def by_difference(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Rows whose class proportions differ much, and the others; those of which there are any."""
+    """Rows whose class proportions differ much, and the others, without empty groups."""
     ratio = rows["foreground"] / rows["foreground_source"]
     much = np.maximum(ratio, 1 / ratio) >= FACTOR
     split = {f"{FACTOR} times or more": rows[much], f"less than {FACTOR} times": rows[~much]}
-    return {which: own for which, own in split.items() if len(own)}
+    return {which: group for which, group in split.items() if len(group)}
 
 
 def of_part(part: str, rows: pd.DataFrame) -> list[str]:
-    """What every way gives, where proportions differ much and where they do not."""
+    """The IoU of every treatment, where proportions differ much and where they do not."""
     sentences = []
-    for which, own in by_difference(rows).items():
-        listed = ", ".join(f"{own[column].mean():.3f} {label}" for column, label in ROWS.items())
+    for which, group in by_difference(rows).items():
+        listed = ", ".join(f"{group[column].mean():.3f} {label}" for column, label in ROWS.items())
         sentences.append(
-            f"{part}, where proportions differ {which} ({len(own)} records): mean IoU {listed}. {_worst(own)}"
+            f"{part}, where proportions differ {which} ({len(group)} records): mean IoU {listed}. {_worst(group)}"
         )
     return sentences
 
@@ -51,7 +51,7 @@ def estimators_compared(table: pd.DataFrame) -> str:
 
 
 def seconds_compared(table: pd.DataFrame) -> str:
-    """What the correction costs."""
+    """The cost of the correction."""
     ratio = (table["seconds_corrected"] / table["seconds"]).median()
     return (
         f"Adapting with estimated proportions took {ratio:.1f} times as long as plain adaptation of the same few tiles,"

@@ -31,7 +31,7 @@ class Subsets:
 
     Args:
         targets: domains by name.
-        evaluation: of the task's networks on them.
+        evaluation: evaluation of the task's networks on them.
         intensity: scaling of intensities.
     """
 
@@ -45,14 +45,14 @@ class Proportions(Study):
 
     Args:
         source_shares: shares of foreground of the synthetic sources.
-        target_shares: of the synthetic targets.
+        target_shares: shares of foreground of the synthetic targets.
         brighter: added to both means of the synthetic targets, one after the other.
-        training: of the synthetic networks.
-        evaluation: of them.
+        training: training of the synthetic networks.
+        evaluation: evaluation of them.
         tasks: real data sets by task, as in the study `pairs`; none by default.
         intensity: scaling of intensities of the real data sets.
         subsets: further targets by task; none by default.
-        seeds: of training.
+        seeds: seeds of training.
 
     Raises:
         InputError: a share is not between 0 and 1, or there are subsets of a task that is not there.
@@ -120,7 +120,7 @@ class Proportions(Study):
         return synthetic + pairs + subsets
 
     def findings(self, tables: Tables) -> list[str]:
-        """What every way gives, where proportions differ much and where they do not, and how well they are known."""
+        """The IoU of every treatment, by difference of proportions, and the errors of the estimated proportions."""
         said = [sentence for part, rows in parts_of(tables.table).items() for sentence in of_part(part, rows)]
         synthetic = tables.table[tables.table["part"] == SYNTHETIC]
         if len(synthetic):
@@ -130,8 +130,8 @@ class Proportions(Study):
     def summary(self, tables: Tables) -> Table:
         """IoU of every way by part and difference in proportions: mean, and standard deviation over seeds of it."""
         rows = []
-        for part, own in parts_of(tables.table).items():
-            for which, chosen in by_difference(own).items():
+        for part, group in parts_of(tables.table).items():
+            for which, chosen in by_difference(group).items():
                 by_seed = chosen.groupby("seed")[[*ROWS]].mean()
                 scores = (mean_and_std(by_seed[column]) for column in ROWS)
                 rows.append([part, which, str(len(chosen)), *scores])

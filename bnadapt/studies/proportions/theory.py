@@ -1,4 +1,4 @@
-"""What plain adaptation costs in closed form: one feature, two Gaussian classes, a fixed threshold.
+"""The cost of plain adaptation in closed form: one feature, two Gaussian classes, a fixed threshold.
 
 In front of the last threshold the classes are N(0, 1) and N(c, 1), with share p of the second one in the source. Its
 mean is M(p) = p c, its variance V(p) = 1 + p (1 - p) c^2. A network that separates the classes best in the source
@@ -51,7 +51,7 @@ def fitted_distance(rows: pd.DataFrame) -> float:
 
 
 def theory_compared(synthetic: pd.DataFrame) -> str:
-    """How far the closed form, with one fitted number, follows what was measured."""
+    """Agreement of the closed form, with one fitted number, with the measurements."""
     distance = fitted_distance(synthetic)
     expected, measured = _expected(synthetic, distance), synthetic["iou_adapted"]
     rank = f", rank correlation {spearmanr(expected, measured).statistic:.2f}" if len(measured.unique()) > 2 else ""
