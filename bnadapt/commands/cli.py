@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.actions import Judgement
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview
-from bnadapt.callbacks.progress import ProgressBar, TrainingStart
+from bnadapt.callbacks.progress import ProgressBar, TimeLeft, TrainingStart
 from bnadapt.callbacks.run_config import RunConfig
 from bnadapt.commands.console import (
     print_adaptation,
@@ -434,4 +434,5 @@ def _callbacks() -> list[Any]:
         SegmentationPictures(),
         TensorBoardOverview(),
         TrainingStart(),
+        TimeLeft(),
     ]
