@@ -143,5 +143,5 @@ def _duration(seconds: float) -> str:
     """Such as `about 6 min`."""
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= 1.5 * length:
-            return f"about {round(seconds / length, seconds < 10 * length):g} {unit}"
+            return f"about {round(seconds / length, 1 if seconds < 10 * length else 0):g} {unit}"
     return f"about {seconds:.0f} s"

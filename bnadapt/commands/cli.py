@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.actions import Judgement
-from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview
+from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview, TrainingCrops
 from bnadapt.callbacks.progress import ProgressBar, TimeLeft, TrainingStart
 from bnadapt.callbacks.run_config import RunConfig
 from bnadapt.commands.console import (
@@ -432,6 +432,7 @@ def _callbacks() -> list[Any]:
         ModelCheckpoint(filename="last", enable_version_counter=False),
         SourceSummaryCallback(),
         SegmentationPictures(),
+        TrainingCrops(),
         TensorBoardOverview(),
         TrainingStart(),
         TimeLeft(),
