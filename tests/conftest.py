@@ -38,6 +38,7 @@ SMALL = [
     "--data.overlap=8",
     "--data.batch_size=4",
     "--trainer.max_epochs=2",
+    "--trainer.precision=32-true",
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
 ]

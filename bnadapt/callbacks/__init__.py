@@ -7,6 +7,7 @@ from bnadapt.callbacks.pictures import SegmentationPictures
 from bnadapt.callbacks.prediction_files import PredictionFiles
 from bnadapt.callbacks.source_summary import SourceSummaryCallback
 from bnadapt.callbacks.tensorboard import TensorBoardOverview
+from bnadapt.callbacks.training_crops import TrainingCrops
 
 __all__ = [
     "AppliedBank",
@@ -16,4 +17,5 @@ __all__ = [
     "SegmentationPictures",
     "SourceSummaryCallback",
     "TensorBoardOverview",
+    "TrainingCrops",
 ]

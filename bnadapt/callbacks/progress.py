@@ -10,9 +10,47 @@ from lightning.pytorch.callbacks import RichProgressBar
 
 from bnadapt.reports.terminal import Console
 
+SECONDS = 20  # before the first line on the time left, and at least between two
+LINES = 10  # on the time left, at most, after the first
+
+
+class RemainingTime:
+    """How long a training still takes, if it goes on as since this was made; validation is part of it.
+
+    Attributes:
+        steps: of the whole training.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.steps = trainer.estimated_stepping_batches
+        self._trainer, self._started = trainer, time.monotonic()
+        self._first = self.done
+
+    @property
+    def done(self) -> int:
+        """Steps that are done, those before a training was resumed included."""
+        return (self._trainer.fit_loop.total_batch_idx + 1) // self._trainer.accumulate_grad_batches
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self._started
+
+    def text(self, elapsed: float) -> str | None:
+        """Such as `about 6 min left`; None where that is not known.
+
+        Args:
+            elapsed: seconds.
+        """
+        if self.done == self._first or not math.isfinite(self.steps):
+            return None
+        return f"{_duration(elapsed / (self.done - self._first) * (self.steps - self.done))} left"
+
 
 class ProgressBar(RichProgressBar):
     """Lightning's, but that it counts epochs from 1, knows how many the steps take, and shows no number of a folder.
+
+    It shows how long the whole training still takes, as of the beginning of the epoch.
 
     While sections are segmented it shows megabytes of images in a second.
     """
@@ -20,6 +58,11 @@ class ProgressBar(RichProgressBar):
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         shown = super().get_metrics(trainer, pl_module)
         return {name: value for name, value in shown.items() if name != "v_num"}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the clock."""
+        super().on_train_start(trainer, pl_module)
+        self._remaining = RemainingTime(trainer)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the clock."""
@@ -48,7 +91,9 @@ class ProgressBar(RichProgressBar):
         epochs = self.trainer.max_epochs
         if epochs == -1 and self.trainer.max_steps > 0:
             epochs = math.ceil(self.trainer.max_steps / self.trainer.num_training_batches)
-        return f"Epoch {current_epoch + 1}{f'/{epochs}' if epochs and epochs > 0 else ''}"
+        left = self._remaining.text(self._remaining.elapsed)
+        of_all = f"/{epochs}" if epochs and epochs > 0 else ""
+        return f"Epoch {current_epoch + 1}{of_all}{f', {left}' if left else ''}"
 
 
 class TrainingStart(Callback):
@@ -65,3 +110,38 @@ class TrainingStart(Callback):
             f" {trainer.datamodule.source.name}: {steps:g} steps"
             f"{f' ({in_epoch:g} an epoch)' if steps > in_epoch else ''}{f'; logs in {folder}' if folder else ''}."
         )
+
+
+class TimeLeft(Callback):
+    """Says in a line how far a training is and how long it still takes, where no progress bar does.
+
+    The first line comes after 20 seconds, others after each tenth of the training but no sooner than 20 seconds later.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the clock."""
+        bar = trainer.progress_bar_callback
+        self._is_shown = trainer.is_global_zero and not (bar and bar.is_enabled and Console().is_terminal)
+        self._remaining, self._said, self._part = RemainingTime(trainer), 0.0, -1
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Say it where that is due."""
+        done, steps, elapsed = self._remaining.done, self._remaining.steps, self._remaining.elapsed
+        part = LINES * done // steps
+        if not self._is_shown or elapsed - self._said < SECONDS or part == self._part or done >= steps:
+            return
+        if left := self._remaining.text(elapsed):
+            self._said, self._part = elapsed, part
+            iou = trainer.callback_metrics.get("val/source/iou")
+            score = "" if iou is None else f"; IoU {iou:.2f} on the source's validation block"
+            Console().print(f"Step {done} of {steps}, {left}{score}.")
+
+
+def _duration(seconds: float) -> str:
+    """Such as `about 6 min`."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"about {round(seconds / length, 1 if seconds < 10 * length else 0):g} {unit}"
+    return f"about {seconds:.0f} s"

@@ -16,8 +16,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.actions import Judgement
-from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview
-from bnadapt.callbacks.progress import ProgressBar, TrainingStart
+from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview, TrainingCrops
+from bnadapt.callbacks.progress import ProgressBar, TimeLeft, TrainingStart
 from bnadapt.callbacks.run_config import RunConfig
 from bnadapt.commands.console import (
     print_adaptation,
@@ -46,6 +46,7 @@ from bnadapt.commands.next_command import (
     source_summary_command,
 )
 from bnadapt.commands.parser import CommandParser
+from bnadapt.commands.precision import device_kind, fastest_precision
 from bnadapt.commands.quiet import quiet
 from bnadapt.commands.resuming import kept_config, kept_options
 from bnadapt.commands.trainer import AUTO, AdaptationTrainer
@@ -66,6 +67,7 @@ from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTa
 
 STEPS = 2000  # of a training that is given no length
 PATIENCE = 20  # epochs without a better score after which it ends: half of it, for scores rise most at its end
+NO_PRECISION = ("precision", "plugins", "fast_dev_run")  # options of a Trainer for which none is chosen
 STOPPING = {
     "class_path": "lightning.pytorch.callbacks.EarlyStopping",
     "init_args": {
@@ -175,7 +177,7 @@ class BnadaptCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Lightning's, whose refusals become a sentence."""
         try:
-            trainer = super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(**{**kwargs, **self._precision()})
         except InputError:
             raise
         except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
@@ -199,6 +201,19 @@ class BnadaptCLI(LightningCLI):
             if isinstance(ended.__context__, KeyboardInterrupt) and self.trainer.is_global_zero:
                 self._report_interruption()
             raise
+
+    def _precision(self) -> dict[str, str]:
+        """The option for a training that is given none, which is kept with the others."""
+        options = self.config[self.config.subcommand].trainer
+        device = device_kind(options.accelerator)
+        if self.config.subcommand != "fit" or device is None or any(options[name] for name in NO_PRECISION):
+            return {}
+        task, data = self.model.hparams, self.datamodule
+        shape = (data.batch_size, task.in_channels, data.crop_size, data.crop_size)
+        found = fastest_precision(self.model.network, shape, task.num_classes, device)
+        rank_zero_only(print)(f"Precision: {found.name}; {found.reason}. --trainer.precision sets another.")
+        options.precision = found.name
+        return {"precision": found.name}
 
     def after_fit(self) -> None:
         """Say where the trained network is, and what it scores."""
@@ -432,6 +447,8 @@ def _callbacks() -> list[Any]:
         ModelCheckpoint(filename="last", enable_version_counter=False),
         SourceSummaryCallback(),
         SegmentationPictures(),
+        TrainingCrops(),
         TensorBoardOverview(),
         TrainingStart(),
+        TimeLeft(),
     ]

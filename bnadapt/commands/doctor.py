@@ -3,24 +3,22 @@
 import os
 import platform
 import shutil
-import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import torch
 from packaging.requirements import Requirement
-from torch import nn
 
 from bnadapt import __version__
+from bnadapt.commands.precision import fastest_precision
 from bnadapt.data.em import data_folder, registered
+from bnadapt.networks import build_network
 from bnadapt.reports.terminal import Console
 
 SHOWN = ("torch", "lightning", "torchmetrics", "segmentation-models-pytorch", "albumentations", "pot", "tensorboard")
 EXTRAS = {"studies": "studies", "share": "exchange"}  # what they are for: ONNX and packages of bioimage.io, the second
-REPEATS = 5
 LITTLE_SPACE = 2e9  # bytes; a few runs with their checkpoints take that
-FASTER = 1.3  # from which ratio of times on bfloat16 is recommended
 
 
 def main() -> None:
@@ -92,27 +90,10 @@ def _threads() -> str:
 
 
 def _precision() -> str:
-    """How long a convolution of the U-Net takes in bfloat16, over float32."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    layer = nn.Conv2d(16, 16, 3, padding=1).to(device, memory_format=torch.channels_last)
-    images = torch.zeros(4, 16, 192, 192, device=device).contiguous(memory_format=torch.channels_last)
-    single, half = _seconds(layer, images, torch.float32), _seconds(layer, images, torch.bfloat16)
-    advice = "--trainer.precision bf16-mixed pays" if single / half > FASTER else "bf16-mixed does not pay"
-    return f"a convolution takes {half / single:.2f} of its time in bfloat16 ({device.type}, measured now): {advice}"
-
-
-@torch.no_grad()
-def _seconds(layer: nn.Module, images: torch.Tensor, kind: torch.dtype) -> float:
-    """The fastest of some runs."""
-    taken = []
-    layer, images = layer.to(kind), images.to(kind)
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        layer(images)
-        if images.is_cuda:
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - started)
-    return min(taken)
+    """What `fit` takes for a U-Net of 16 channels, and why."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = fastest_precision(build_network("unet", 1, 2, {"base_channels": 16}), (2, 1, 192, 192), 2, device)
+    return f"fit takes {found.name} for a U-Net of 16 channels ({device}; {found.reason})"
 
 
 def _data_sets() -> str:

@@ -1,12 +1,16 @@
 """What a run leaves for TensorBoard, read back with its own reader."""
 
+import imageio.v3
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from bnadapt.callbacks import LatentDistance
 from bnadapt.commands.cli import main
+from bnadapt.reports.panels import OF_CLASSES
 from tests.conftest import DOMAINS, LOADING, SMALL, once
 
 
@@ -52,6 +56,14 @@ def test_training_leaves_pictures_layout_and_hyper_parameters(trained):
     titles = [category.title for category in layout.category]
     assert titles == sorted(titles)
     assert len(titles) == 4
+
+
+def test_training_leaves_one_picture_of_its_first_crops(trained):
+    (picture,) = events(trained.parent).Images("picture/training_crops")
+    assert picture.step == 0
+    drawn = imageio.v3.imread(picture.encoded_image_string)
+    colour = np.array(to_rgb(OF_CLASSES["magenta"])) * 255
+    assert (np.abs(drawn[..., :3] - colour).max(-1) < 3).sum() > 20  # outlines of masks
 
 
 def test_hyper_parameters_stand_with_the_final_scores(runs):

@@ -1,0 +1,76 @@
+"""The precision that a training takes where none is given, by measured training steps."""
+
+import copy
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bnadapt.errors import InputError
+from bnadapt.networks import memory_format, with_background
+from bnadapt.tasks.losses import DiceCrossEntropy
+
+SINGLE, HALF = "32-true", "bf16-mixed"
+TIMED = 2  # steps in each precision, after one more
+LESS = 0.9  # of the time, from which bfloat16 is taken
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A precision, and why.
+
+    Attributes:
+        name: for `--trainer.precision`.
+        reason: in words.
+    """
+
+    name: str
+    reason: str
+
+
+def device_kind(accelerator: object) -> str | None:
+    """`cuda` or `cpu`, whichever Lightning takes for `--trainer.accelerator`; None for others."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "cuda"
+    is_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
+    return "cpu" if is_cpu else None
+
+
+def fastest_precision(network: nn.Module, shape: tuple[int, int, int, int], classes: int, device: str) -> Precision:
+    """The precision for training a network.
+
+    A GPU that computes in bfloat16 takes it. On a CPU it depends on the kind: processor time of training steps decides,
+    which other programs do not disturb as they do the clock.
+
+    Args:
+        network: which stays as it is.
+        shape: of a batch of images (N, C, H, W).
+        classes: of the network.
+        device: `cuda` or `cpu`.
+    """
+    if device == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Precision(HALF, "the GPU computes in it")
+        return Precision(SINGLE, "the GPU does not compute in bfloat16")
+    try:
+        single, half = (_seconds(network, shape, classes, is_half) for is_half in (False, True))
+    except (InputError, RuntimeError, ValueError, TypeError):  # the training itself will say what does not fit
+        return Precision(SINGLE, "no training step could be measured")
+    name = HALF if half < LESS * single else SINGLE
+    return Precision(name, f"in {HALF} a training step takes {half / single:.2f} of its time in {SINGLE}, measured now")
+
+
+def _seconds(network: nn.Module, shape: tuple[int, int, int, int], classes: int, is_half: bool) -> float:
+    """Processor time of the faster one of some training steps."""
+    trained, taken = copy.deepcopy(network).train(), []
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        images = torch.randn(shape).contiguous(memory_format=memory_format(trained))
+        masks, loss = torch.randint(classes, (shape[0], *shape[2:])), DiceCrossEntropy()
+        for _ in range(1 + TIMED):
+            started = time.process_time()
+            with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
+                value = loss(with_background(trained(images), classes), masks)
+            value.backward()
+            taken.append(time.process_time() - started)
+    return max(min(taken[1:]), 1e-9)

@@ -1,0 +1,62 @@
+"""How far a training is, and how long it still takes."""
+
+from itertools import count
+from types import SimpleNamespace
+
+import pytest
+from lightning.pytorch import Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel
+
+from bnadapt.callbacks import progress
+from bnadapt.callbacks.progress import TimeLeft
+
+
+class Scored(BoringModel):
+    """A model of which a score is known from the first epoch on."""
+
+    def on_train_epoch_end(self):
+        self.log("val/source/iou", 0.71)
+
+
+@pytest.fixture
+def lines(monkeypatch, capsys):
+    """What is said in a training of some steps, each of which takes so many seconds, after some that were resumed."""
+
+    def fit(steps, seconds, **options):
+        clock = count(step=seconds)
+        monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "barebones": False}
+        trainer = Trainer(max_steps=steps, limit_train_batches=16, limit_val_batches=0, accelerator="cpu", **quiet)
+        trainer.callbacks.append(TimeLeft())
+        trainer.fit(Scored(), **options)
+        said = capsys.readouterr().out.splitlines()
+        return [line for line in said if line.startswith("Step ")], trainer
+
+    return fit
+
+
+def test_a_line_after_twenty_seconds_and_then_one_every_tenth(lines):
+    said, _ = lines(steps=100, seconds=6)
+    assert said[0] == "Step 4 of 100, about 9.6 min left."
+    assert said[1:3] == [
+        "Step 10 of 100, about 9 min left.",
+        "Step 20 of 100, about 8 min left; IoU 0.71 on the source's validation block.",
+    ]
+    assert said[-1].startswith("Step 90 of 100, about 60 s left")
+    assert len(said) == 10
+
+
+def test_short_trainings_say_nothing_and_quick_ones_at_most_a_line_in_twenty_seconds(lines):
+    assert lines(steps=16, seconds=1)[0] == []
+    assert len(lines(steps=100, seconds=0.5)[0]) == 2
+
+
+def test_long_ones_in_hours(lines):
+    assert lines(steps=32, seconds=1000)[0][0] == "Step 1 of 32, about 8.6 h left."
+
+
+def test_what_was_done_before_a_training_was_resumed_does_not_count_for_its_speed(lines, tmp_path):
+    _, trainer = lines(steps=32, seconds=1)
+    trainer.save_checkpoint(tmp_path / "half.ckpt")
+    said, _ = lines(steps=64, seconds=10, ckpt_path=tmp_path / "half.ckpt", weights_only=False)
+    assert said[0].startswith("Step 34 of 64, about 5 min left")
