@@ -1,4 +1,4 @@
-"""Judge a target with a task's network: which candidate to take, and what to expect."""
+"""What to do with a target, by a task's network: which candidate to take, and whether that helps."""
 
 from dataclasses import dataclass, replace
 
@@ -39,7 +39,7 @@ class Judgement:
         if name not in self.results.by_name:
             reason = self.results.proportions_for(CANDIDATES[name]).reason
             raise InputError(f"{name}: class proportions of the target cannot be told ({reason}); choose another.")
-        verdict = verdict_on(self.summary, self.results, self.verdict.expected, choice=name)
+        verdict = verdict_on(self.summary, self.results, self.verdict.prediction, choice=name)
         return replace(self, verdict=verdict)
 
     def recipe(self, recipe: Recipe) -> Recipe:
@@ -80,7 +80,7 @@ def judge_target(task: AdaptableTask, data: DomainPair, tiles: int, annotated: i
     images = torch.stack([item["image"] for item in data.unlabelled_tiles("target", tiles, change=change)])
     verdict, results = judge(task.runner().alone(), images, summary)
     if annotated:
-        verdict = _on_labels(data, change, annotated, results, summary)
+        verdict = _on_labels(data, change, annotated, verdict, results, summary)
     return Judgement(verdict, results, summary)
 
 
@@ -94,9 +94,14 @@ def _measured_summary(task: AdaptableTask, data: DomainPair) -> SourceSummary:
 
 
 def _on_labels(
-    data: DomainPair, change: InputChange, annotated: int, results: CandidateResults, summary: SourceSummary
+    data: DomainPair,
+    change: InputChange,
+    annotated: int,
+    predicted: Verdict,
+    results: CandidateResults,
+    summary: SourceSummary,
 ) -> Verdict:
     images, masks = images_and_masks(data.labelled_tiles("target", "train", annotated, change=change))
     if len(images) < FEWEST:
         raise InputError(f"recommend: --annotated needs {FEWEST} labelled tiles of the target at least; give more.")
-    return verdict_on(summary, results, measured(results, images, masks), len(images))
+    return verdict_on(summary, results, predicted.prediction, measured(results, images, masks), len(images))

@@ -1,4 +1,4 @@
-"""`bnadapt.recommend`: whether and how to adapt a network to a target, and what to expect."""
+"""`bnadapt.recommend`: whether and how to adapt a network to a target, and whether that helps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Recommendation(Judgement):
-    """What to do with a target, and what to expect of it.
+    """What to do with a target, and whether that helps.
 
     Attributes:
         given: the network.
@@ -44,22 +44,22 @@ class Recommendation(Judgement):
 
     @property
     def sentence(self) -> str:
-        """What to do and what to expect."""
+        """What to do, whether it helps, and how sure that is."""
         return self.verdict.sentence()
 
     @property
-    def gain(self) -> float:
-        """Expected foreground IoU of the choice minus that without adaptation."""
+    def gain(self) -> float | None:
+        """Expected foreground IoU of the choice minus that without adaptation; None of inverted images."""
         return self.verdict.gain
 
     @property
     def abstains(self) -> bool:
-        """Whether the target is unlike all that predictions rest on, so that nothing can be told."""
+        """Whether it cannot be told if the choice helps."""
         return self.verdict.abstains
 
     @property
     def expected(self) -> Mapping[str, Expectation]:
-        """Foreground IoU by candidate."""
+        """Gain of foreground IoU over no adaptation, by candidate that shows images as they are."""
         return self.verdict.expected
 
     @property
@@ -68,7 +68,7 @@ class Recommendation(Judgement):
         return self.verdict.alarms
 
     def table(self) -> "DataFrame":
-        """A row per candidate: what it does, its expected IoU with a 90 % interval, and whether that is familiar."""
+        """A row per candidate: what it does, its expected gain with a 90 % interval, and whether such is known."""
         from pandas import DataFrame
 
         rows = {name: {"action": CANDIDATES[name].title, **asdict(each)} for name, each in self.expected.items()}
@@ -94,7 +94,7 @@ class Recommendation(Judgement):
 
 
 def recommend(network: Network, source: Any, target: Any, *, tiles: int = SCANNED_TILES) -> Recommendation:
-    """Say whether and how to adapt a network of two classes to a target, and which IoU to expect; without its labels.
+    """Say whether and how to adapt a network of two classes to a target, and whether that helps; without its labels.
 
     Args:
         network: a `torch.nn.Module` that gives logits, a task of bnadapt, or the path of a checkpoint. It stays as it

@@ -251,7 +251,7 @@ class BnadaptCLI(LightningCLI):
         if not self.trainer.is_global_zero:
             return
         if done.judgement:
-            self._write_verdict(done.judgement, done.path.with_name(f"{done.path.stem}-verdict"))
+            self._write_verdict(done.judgement, done.path.with_name(f"{done.path.stem}-recommendation"))
         print_adaptation(self.model.adaptation, done.path)
         if done.distances:
             print_answer(done.distances)
@@ -271,7 +271,7 @@ class BnadaptCLI(LightningCLI):
         self._print_next("finetune", more=["--proposed", str(folder)])
 
     def recommend(self, **options: Any) -> None:
-        """Judge, say what to do, and write the page of it."""
+        """Say what to do, and write the page of it."""
         self._write_verdict(self.trainer.recommend(**options), Path(options["output"]))
         self._print_next("adapt", more=["--choose", AUTO])
 
@@ -360,7 +360,7 @@ class BnadaptCLI(LightningCLI):
         ]
 
     def _write_distances(self, findings: LatentFindings, folder: Path) -> None:
-        verdict = (self.model.adaptation or {}).get("verdict")
+        verdict = (self.model.adaptation or {}).get("recommendation")
         drawn = {**pictures(findings), **self._proportions_picture()}
         write_distances(findings, drawn, folder, verdict["sentence"] if verdict else None)
         print_page(folder / "index.html")

@@ -189,7 +189,7 @@ def print_source_summary(pixels: Sequence[float], iou: float, block: str, path: 
 
 
 def print_verdict(verdict: Verdict) -> None:
-    """What to do and what to expect, and what to look at."""
+    """What to do, whether it helps, and what to look at."""
     console = Console()
     console.print(verdict.sentence(), style="bold")
     for alarm in verdict.alarms:

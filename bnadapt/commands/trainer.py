@@ -338,19 +338,19 @@ class AdaptationTrainer(Trainer):
         tiles: int = 8,
         annotated: int = 0,
     ) -> Judgement:
-        """Say whether and how to adapt the network to the target, and what IoU to expect, without any label of it.
+        """Say whether and how to adapt the network to the target, and whether that helps, without any label of it.
 
         Args:
             model: the task.
-            datamodule: its target is judged. A source is needed only if the checkpoint holds no summary of it.
+            datamodule: its target is looked at. A source is needed only if the checkpoint holds no summary of it.
             ckpt_path: checkpoint of the trained network.
-            output: folder for a picture page and the record `verdict.json`.
+            output: folder for a picture page and the record `recommendation.json`.
             overwrite: whether to replace what an earlier run has written there.
             tiles: of the target that are looked at, drawn at random.
             annotated: labelled tiles of the target to score every candidate on, where it has masks; 0 predicts without.
         """
         self._check_one_process("recommend")
-        refuse_existing([Path(output) / "verdict.json"], overwrite)
+        refuse_existing([Path(output) / "recommendation.json"], overwrite)
         check_writable(Path(output))
         return self._where_ready(
             lambda: judge_target(model, datamodule, tiles, annotated), model, datamodule, ckpt_path
@@ -403,7 +403,7 @@ class AdaptationTrainer(Trainer):
     ) -> SourceSummary:
         """Measure what is to be known of the source and add it to a checkpoint, as `fit` does at its end.
 
-        Later commands then need no images of the source to correct statistics for class proportions, or to judge.
+        Later commands then need no images of the source to correct statistics for class proportions, or to recommend.
 
         Args:
             model: the task.
@@ -471,7 +471,7 @@ class AdaptationTrainer(Trainer):
         for pictures in (each for each in self.callbacks if isinstance(each, SegmentationPictures)):
             pictures.draw_target(self, task)
         if judgement:
-            task.adaptation["verdict"] = verdict_record(judgement.verdict)
+            task.adaptation["recommendation"] = verdict_record(judgement.verdict)
         return judgement, findings
 
     def _start_from(

@@ -1,4 +1,4 @@
-"""Will adaptation help? Candidates, what they look like without labels, and the IoU to expect of them. Plain torch."""
+"""Will adaptation help? Candidates, what they look like without labels, and what gain to expect. Plain torch."""
 
 from bnadapt.gain.candidate_results import (
     CandidateNetwork,
@@ -8,23 +8,24 @@ from bnadapt.gain.candidate_results import (
     run_candidates,
 )
 from bnadapt.gain.candidates import CANDIDATES, Candidate
-from bnadapt.gain.features import FEATURES, LEARNT, View, features_of
+from bnadapt.gain.features import FEATURES, View, features_of
 from bnadapt.gain.observation import Observation, observe
-from bnadapt.gain.predictor import Expectation, Predictor
+from bnadapt.gain.predictor import Expectation, Known, Predictor
 from bnadapt.gain.source_summary import SourceSummary, summarise_source
-from bnadapt.gain.verdict import Verdict, judge
+from bnadapt.gain.verdict import Prediction, Verdict, judge
 
 __all__ = [
     "CANDIDATES",
     "FEATURES",
-    "LEARNT",
     "Candidate",
     "CandidateNetwork",
     "CandidateResult",
     "CandidateResults",
     "CandidateRunner",
     "Expectation",
+    "Known",
     "Observation",
+    "Prediction",
     "Predictor",
     "SourceSummary",
     "Verdict",

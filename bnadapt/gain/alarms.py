@@ -1,21 +1,16 @@
 """What a person should know about a target before trusting any prediction on it."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bnadapt.gain.candidates import INVERTED
 from bnadapt.gain.features import View, distance_after
 from bnadapt.gain.predictions import STATISTICS, log_odds
 from bnadapt.gain.source_summary import Intensities
 
-STEADIER = (
-    0.05  # IoU of predictions on turned images by which inverted ones must be better for inversion to be suspected
-)
+SUSPECTED = 0.5  # probability of exchanged bright and dark
 NEARER = 0.3  # by how much the log of the residual distance must fall for another pixel size to be suspected
 SHIFTED_ODDS = 1.1  # log odds: three times as much foreground, or a third
 EMPTY = 1e-3  # share of the pixels that counts as none
-UNCERTAIN = 0.2  # standard error of BatchNorm statistics, in standard deviations
 OUTSIDE = 0.05  # share of the pixels
 LAG, LEAST = 4, 0.05  # pixels, and their correlation; that of electron micrographs is 0.4 to 0.9 there
 NOISE = "noise"
@@ -51,20 +46,6 @@ def noise(view: View) -> str | None:
     )
 
 
-def inverted_contrast(view: View) -> str | None:
-    """Predictions on the inverted target hold better under turned images than those on the target do."""
-    inverted = view.results.by_name.get(INVERTED)
-    if inverted is None:
-        return None
-    as_it_is, mirrored = (STATISTICS["consistency"](each.seen) for each in (view.adapted, inverted))
-    if mirrored - as_it_is < STEADIER:
-        return None
-    return (
-        f"Bright and dark seem to be exchanged: with inverted images the prediction is the same for turned images to an"
-        f" IoU of {mirrored:.2f}, with the images as they are to {as_it_is:.2f}; look at an image of both."
-    )
-
-
 def pixel_size(view: View) -> str | None:
     """Another size of the images resembles the source more."""
     own = distance_after(View(view.source, view.results, view.adapted))
@@ -83,14 +64,17 @@ def pixel_size(view: View) -> str | None:
 
 
 def class_proportions(view: View) -> str | None:
-    """The estimated share of foreground differs from the source's by a factor."""
-    estimated = 1 - view.results.proportions_for(view.own.candidate).chosen.proportions[0]
+    """The estimated share of foreground is sure, and its whole range differs from the source's by a factor."""
+    estimate = view.results.proportions_for(view.own.candidate)
     source = 1 - float(view.source.moments.proportions[0])
-    if abs(log_odds(estimated) - log_odds(source)) < SHIFTED_ODDS:
+    least, greatest = estimate.range[0]
+    low, high = 1 - greatest, 1 - least
+    apart = max(log_odds(low) - log_odds(source), log_odds(source) - log_odds(high))
+    if estimate.reason is not None or apart < SHIFTED_ODDS:
         return None
     return (
-        f"The target has about {estimated:.0%} foreground, the source {source:.0%}; plain adaptation would suffer from"
-        " that."
+        f"The target has {low:.0%} to {high:.0%} foreground, the source {source:.0%}; adapting all layers would suffer"
+        " from that."
     )
 
 
@@ -105,17 +89,11 @@ def collapsed_prediction(view: View) -> str | None:
     )
 
 
-def unconverged_statistics(view: View) -> str | None:
-    """The statistics differ much from tile to tile."""
-    error = view.results.standard_error
-    if error <= UNCERTAIN:
+def single_tile(view: View) -> str | None:
+    """A single tile was looked at."""
+    if len(view.results.tiles) > 1:
         return None
-    if math.isinf(error):
-        return "A single tile was looked at, which tells nothing of the others; give more."
-    return (
-        f"The tiles differ much from each other (standard error of the statistics {error:.2f} standard deviations), so"
-        " that others might give another verdict; look at more of them."
-    )
+    return "A single tile was looked at, and others may differ from it; give more."
 
 
 def foreign_intensities(view: View) -> str | None:
@@ -133,11 +111,10 @@ def foreign_intensities(view: View) -> str | None:
 
 ALARMS: Mapping[str, Callable[[View], str | None]] = {
     NOISE: noise,
-    "inverted contrast": inverted_contrast,
     "pixel size": pixel_size,
     "class proportions": class_proportions,
     "collapsed prediction": collapsed_prediction,
-    "unconverged statistics": unconverged_statistics,
+    "single tile": single_tile,
     "foreign intensities": foreign_intensities,
 }
 
@@ -148,8 +125,23 @@ def alarms_of(view: View) -> list[Alarm]:
     return [Alarm(name, sentence) for name, sentence in found.items() if sentence]
 
 
+def inverted_contrast(exchanged: float) -> list[Alarm]:
+    """One if bright and dark are more likely exchanged than not.
+
+    Args:
+        exchanged: probability of it.
+    """
+    if exchanged < SUSPECTED:
+        return []
+    sentence = (
+        f"Bright and dark seem to be exchanged (probability {exchanged:.0%}): look at an image of the source and at one"
+        " of the target."
+    )
+    return [Alarm("inverted contrast", sentence)]
+
+
 def differences(view: View) -> list[str]:
-    """How the target differs from the source, such as `is darker` or `has 3.0 times the foreground`."""
+    """How the target's intensities differ from the source's, such as `is darker`."""
     source, target = view.source.intensities, Intensities.of(view.unadapted.seen.images)
     shift, spread = (target.mean - source.mean) / max(source.std, 1e-9), target.std / max(source.std, 1e-9)
     looks = []
@@ -157,9 +149,4 @@ def differences(view: View) -> list[str]:
         looks.append("brighter" if shift > 0 else "darker")
     if spread < 0.67 or spread > 1.5:
         looks.append("of lower contrast" if spread < 1 else "of higher contrast")
-    said = [f"is {' and '.join(looks)}"] if looks else []
-    estimated = 1 - view.results.proportions_for(view.own.candidate).chosen.proportions[0]
-    factor = estimated / (1 - float(view.source.moments.proportions[0]))
-    if not 2 / 3 < factor < 3 / 2:
-        said.append(f"has {factor:.1f} times the foreground")
-    return said
+    return [f"is {' and '.join(looks)}"] if looks else []

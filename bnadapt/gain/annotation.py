@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,7 +10,6 @@ from torch import Tensor
 from bnadapt.errors import InputError
 from bnadapt.gain.candidate_results import CandidateResult, CandidateResults
 from bnadapt.gain.predictions import overlap
-from bnadapt.gain.predictor import Expectation
 from bnadapt.gain.source_summary import IGNORED
 
 NORMAL = 1.645  # standard errors on either side of a 90 % interval
@@ -17,7 +17,22 @@ RESOLVED = 0.05  # difference of IoU that labelled tiles are to tell
 FEWEST, MOST = 2, 200
 
 
-def measured(results: CandidateResults, images: Tensor, masks: Tensor) -> Mapping[str, Expectation]:
+@dataclass(frozen=True)
+class Measured:
+    """Foreground IoU on labelled tiles.
+
+    Attributes:
+        iou: of all tiles together.
+        low: end of its 90 % interval.
+        high: end of its 90 % interval.
+    """
+
+    iou: float
+    low: float
+    high: float
+
+
+def measured(results: CandidateResults, images: Tensor, masks: Tensor) -> Mapping[str, Measured]:
     """Foreground IoU of every candidate on labelled tiles, with 90 % intervals by the jackknife over tiles.
 
     Args:
@@ -46,7 +61,7 @@ def tiles_needed(results: CandidateResults, one: str, other: str) -> int:
     return min(max(math.ceil(mean_square * (NORMAL / RESOLVED) ** 2), FEWEST), MOST)
 
 
-def _measured(result: CandidateResult, images: Tensor, masks: Tensor) -> Expectation:
+def _measured(result: CandidateResult, images: Tensor, masks: Tensor) -> Measured:
     classes = result.logits(images).argmax(1)
     known, predicted, true = masks != IGNORED, classes > 0, masks > 0
     both = (predicted & true & known).sum((1, 2)).double()
@@ -55,7 +70,7 @@ def _measured(result: CandidateResult, images: Tensor, masks: Tensor) -> Expecta
     without = torch.stack([_ratio(both.sum() - b, either.sum() - e) for b, e in zip(both, either, strict=True)])
     error = float(((len(without) - 1) * (without - without.mean()).square().mean()).sqrt())
     value = float(iou)
-    return Expectation(value, max(value - NORMAL * error, 0.0), min(value + NORMAL * error, 1.0), True)
+    return Measured(value, max(value - NORMAL * error, 0.0), min(value + NORMAL * error, 1.0))
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from bnadapt.adaptation import SCANNED_TILES, NetworkRunner, Recipe
 from bnadapt.batchnorm import (
     Bank,
     ClassMoments,
-    Convergence,
     Estimate,
     ProportionCorrection,
     ProportionEstimate,
@@ -20,7 +19,7 @@ from bnadapt.gain.candidates import CANDIDATES, FULL_REPLACEMENT, NONE, Candidat
 from bnadapt.gain.observation import BATCH, Observation, logits_under, observe
 from bnadapt.gain.source_summary import SourceSummary
 
-TILE_BY_TILE = UntilConverged(1e-9, min_tiles=2)  # of all tiles, told apart, so that there are standard errors
+TILE_BY_TILE = UntilConverged(1e-9, min_tiles=2)  # of all tiles, one after the other
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +62,11 @@ class CandidateResults:
         by_name: results by the candidate's name.
         proportions: estimated class proportions, by what was done to the images.
         level: see `Candidate.change`.
-        standard_error: of the unchanged images' statistics in the worst layer, see `bnadapt.batchnorm.Convergence`;
-            infinite for a single tile.
     """
 
     by_name: Mapping[str, CandidateResult]
     proportions: Mapping[InputChange, ProportionEstimate]
     level: float
-    standard_error: float
 
     def __getitem__(self, name: str) -> CandidateResult:
         return self.by_name[name]
@@ -181,8 +177,4 @@ def run_candidates(
             continue
         network = networks.network_for(candidate)
         by_name[name] = CandidateResult(**vars(network), seen=observe(network.runner, tiles, network.bank))
-    return CandidateResults(by_name, networks.estimated, level, _worst(networks.estimate(InputChange()).convergence))
-
-
-def _worst(convergence: Convergence) -> float:
-    return max(errors[-1] for curves in (convergence.mean, convergence.log_variance) for errors in curves.values())
+    return CandidateResults(by_name, networks.estimated, level)

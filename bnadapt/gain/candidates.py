@@ -28,6 +28,11 @@ class Candidate:
     policy: Policy = FULL_REPLACEMENT
     is_corrected: bool = False
 
+    @property
+    def keeps_images(self) -> bool:
+        """Whether images stay as they are."""
+        return not self.is_inverted and self.zoom == 1
+
     def change(self, level: float) -> InputChange:
         """What is done to its images.
 

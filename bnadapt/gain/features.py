@@ -2,7 +2,7 @@
 
 All compare what a network does on the target with what it does on the source, so that its own habits cancel out. Where
 they can, they are of the images as the candidate shows them: those of `inverted` on an inverted target are those of
-`adapted` on the target as it was, so that what is learnt of the one holds for the other (`LEARNT`).
+`adapted` on the target as it was.
 """
 
 import math
@@ -316,22 +316,19 @@ MIRRORED = (
 """Those of which the opposite polarity is told, too: `mirrored_NAME`, that of plain adaptation to images as the
 candidate does not show them, inverted or not, minus that of plain adaptation to images as it does."""
 FEATURES: Sequence[str] = (*OF_CANDIDATES, *(f"mirrored_{name}" for name in MIRRORED))
-ONE_SIDED = (
-    "source_weight",
-    "inversion",
-    "enlargement",
-    "correction",
-    "distance_before",
-    "removed",
-    "intensity_shift",
-    "contrast",
-    "bottleneck_before",
-    "agreement_with_unadapted",
-    "agreement_with_adapted",
-    "agreement_with_others",
-)
-LEARNT: Sequence[str] = tuple(name for name in FEATURES if name not in ONE_SIDED)
-"""What predictions are learnt from: all but what tells whether images are inverted, and how a candidate is set."""
+PROMISING: Mapping[str, int] = {
+    "class_confidence": 1,
+    "flip_consistency": 1,
+    "nuclear_norm": 1,
+    "dropout_disagreement": -1,
+    "uncertainty": -1,
+    "distance_after": -1,
+    "residual_correlation": -1,
+    "residual_skewness": -1,
+}
+"""Those by which one candidate is compared with another: more of it is better (1), or worse (-1)."""
+POLARITY: Sequence[str] = tuple(f"mirrored_{name}" for name in MIRRORED if name != "boundary_length")
+"""Those by which inverted images are compared with the images as they are."""
 
 
 def features_of(source: SourceSummary, results: CandidateResults) -> dict[str, dict[str, float]]:

@@ -1,117 +1,140 @@
-"""Predicts the IoU of every candidate from its features, with an interval, or says that it cannot tell."""
+"""Predicts what every candidate gains over no adaptation, and whether bright and dark are exchanged."""
 
+import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
+from bnadapt.errors import InputError
+from bnadapt.gain.candidates import ADAPTED, CANDIDATES, NONE
 
-from bnadapt.batchnorm.tensor_file import read_tensors, write_tensors
-from bnadapt.gain.forest import Forest
-
-STORED = Path(__file__).with_name("predictor.safetensors")
-COVERAGE = 0.9  # of the intervals
-KNOWN = ("centre", "scale", "rows")
+STORED = Path(__file__).with_name("predictor.json")
+BOUND = 1.5  # of a scaled feature, beyond which it counts no more
+FEWEST = 10  # known cases that a prediction is compared with
+Features = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """Of a candidate's foreground IoU.
+    """What a candidate gains.
 
     Attributes:
-        iou: to be expected.
+        gain: foreground IoU minus that without adaptation, to be expected.
         low: end of its 90 % interval.
         high: end of its 90 % interval.
-        familiar: whether the features are such as the predictor has learnt from.
+        familiar: whether all features lie in the range of the known cases.
     """
 
-    iou: float
+    gain: float
     low: float
     high: float
     familiar: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Familiar:
-    """Features such as a predictor has learnt from.
+@dataclass(frozen=True)
+class Known:
+    """What became of known cases in which at least as much gain, or as much loss, was predicted.
 
     Attributes:
-        centre: (F,), median of the features.
-        scale: (F,), their spread.
-        rows: (m, F), some of the records' features, centred and scaled.
-        farthest: distance to the nearest of them that is familiar.
+        cases: how many there are.
+        helped: in how many of these the candidate was better than no adaptation.
     """
 
-    centre: Tensor
-    scale: Tensor
-    rows: Tensor
-    farthest: float
+    cases: int
+    helped: int
 
-    def holds(self, features: Tensor) -> Tensor:
-        """(n,) whether features (n, F) are familiar."""
-        scaled = (features - self.centre) / self.scale
-        return torch.cdist(scaled.double(), self.rows.double()).amin(1) <= self.farthest
+    @property
+    def share(self) -> float:
+        """Of the cases in which it helped; one half without any."""
+        return self.helped / self.cases if self.cases else 0.5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class LinearScore:
+    """A weighted sum of features without a constant: 0 for features that are 0.
+
+    Attributes:
+        weights: by feature.
+        scales: by feature, which it is divided by; then it is cut at -1.5 and 1.5.
+    """
+
+    weights: Mapping[str, float]
+    scales: Mapping[str, float]
+
+    def __call__(self, features: Features) -> float:
+        """The sum."""
+        scaled = {name: features[name] / self.scales[name] for name in self.weights}
+        return sum(weight * min(max(scaled[name], -BOUND), BOUND) for name, weight in self.weights.items())
+
+
+@dataclass(frozen=True)
 class Predictor:
-    """A forest on the features of candidates, with conformal intervals (Papadopoulos et al. 2002; Barber et al. 2021).
-
-    An interval is the prediction plus and minus a quantile of absolute errors, in units of the spread of the trees; the
-    errors are those that forests of other records make on a source that they have not seen, real and synthetic ones
-    weighing alike. Features are familiar if they lie no farther from the nearest record than 99 % of the records lie
-    from the nearest one of another source.
+    """Gains and polarity as weighted sums of a few features, with what is known of such predictions.
 
     Attributes:
-        features: their names, in order.
-        forest: of IoU.
-        error: of unseen records, 90 % quantile, over the trees' spread (`spread`).
-        known: what is familiar.
-        records: SHA-256 of the table that it was fitted to.
+        gain: of a candidate's features minus those of `none`.
+        polarity: of plain adaptation's `mirrored_...` features; log odds that bright and dark are exchanged.
+        range: by feature of `gain`, least and greatest difference of the known cases.
+        error: 90 % quantile of the absolute errors of predicted gains.
+        cases: predicted and true gains of real pairs; each was predicted by a fit to other tissues and laboratories.
+        records: SHA-256 of the tables that it was fitted to.
     """
 
-    features: Sequence[str]
-    forest: Forest
+    gain: LinearScore
+    polarity: LinearScore
+    range: Mapping[str, tuple[float, float]]
     error: float
-    known: Familiar
-    records: str
+    cases: Sequence[tuple[float, float]]
+    records: Sequence[str]
 
-    def expected(self, features: Mapping[str, Mapping[str, float]]) -> dict[str, Expectation]:
-        """Expectations by candidate.
+    def expected(self, features: Mapping[str, Features]) -> dict[str, Expectation]:
+        """Gains of the candidates that leave images as they are.
 
         Args:
             features: by candidate and name, see `bnadapt.gain.features_of`.
         """
-        rows = torch.tensor([[own[name] for name in self.features] for own in features.values()])
-        by_tree = self.forest(rows)
-        means, margins = by_tree.mean(1), self.error * spread(by_tree)
-        columns = means.tolist(), margins.tolist(), self.known.holds(rows).tolist()
-        return {
-            name: Expectation(mean, max(mean - margin, 0.0), min(mean + margin, 1.0), familiar)
-            for name, mean, margin, familiar in zip(features, *columns, strict=True)
-        }
+        unadapted = features[NONE]
+        return {name: self._expected(own, unadapted) for name, own in features.items() if CANDIDATES[name].keeps_images}
+
+    def exchanged(self, features: Mapping[str, Features]) -> float:
+        """Probability that bright and dark are exchanged, from 0 to 1; see `expected`."""
+        return 1 / (1 + math.exp(-self.polarity(features[ADAPTED])))
+
+    def known(self, gain: float) -> Known:
+        """What became of the known cases in which at least as much gain, or as much loss, was predicted."""
+        return comparable(self.cases, gain)
 
     def save(self, path: Path = STORED) -> None:
-        """Write as safetensors."""
-        tensors = {f"forest/{name}": each for name, each in self.forest.state_dict().items()}
-        tensors |= {name: getattr(self.known, name) for name in KNOWN}
-        plain = {name: getattr(self, name) for name in ("features", "error", "records")}
-        write_tensors(path, tensors, {**plain, "farthest": self.known.farthest})
+        """Write as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path = STORED) -> "Predictor":
         """Read what `save` wrote; by default the one that comes with bnadapt.
 
         Raises:
-            BatchNormError: the file is missing or broken.
+            InputError: the file is missing or broken.
         """
-        tensors, metadata = read_tensors(path, "a predictor")
-        parts = {name.removeprefix("forest/"): each for name, each in tensors.items() if name.startswith("forest/")}
-        known = Familiar(*(tensors[name] for name in KNOWN), metadata.pop("farthest"))
-        return cls(forest=Forest.from_state_dict(parts), known=known, **metadata)
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            scores = {name: LinearScore(**stored.pop(name)) for name in ("gain", "polarity")}
+            return cls(**scores, **stored)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{path}: cannot be read as a predictor ({error}); install bnadapt again.") from error
+
+    def _expected(self, own: Features, unadapted: Features) -> Expectation:
+        if own is unadapted:
+            return Expectation(0.0, 0.0, 0.0, True)
+        differences = {name: own[name] - unadapted[name] for name in self.range}
+        gain = self.gain(differences)
+        familiar = all(low <= differences[name] <= high for name, (low, high) in self.range.items())
+        return Expectation(gain, gain - self.error, gain + self.error, familiar)
 
 
-def spread(by_tree: Tensor) -> Tensor:
-    """(n,) standard deviation of predictions (n, T) between trees, and 0.05, which no prediction is surer than."""
-    return by_tree.std(1) + 0.05
+def comparable(cases: Sequence[tuple[float, float]], gain: float) -> Known:
+    """What became of the cases (predicted and true gain) of at least as much predicted gain, or loss; of 10 or more."""
+    by_distance = sorted(cases, key=lambda case: abs(case[0] - gain))
+    beyond = [case for case in cases if (case[0] >= gain if gain > 0 else case[0] <= gain)]
+    chosen = beyond if len(beyond) >= FEWEST else by_distance[:FEWEST]
+    return Known(len(chosen), sum(true > 0 for _, true in chosen))

@@ -1,21 +1,41 @@
-"""What to do with a target, what IoU to expect of it, and why."""
+"""What to do with a target, whether that helps, and what to look at."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from bnadapt.adaptation import NetworkRunner
-from bnadapt.gain.alarms import NOISE, Alarm, alarms_of, differences
-from bnadapt.gain.annotation import MOST, tiles_needed
+from bnadapt.gain.alarms import NOISE, Alarm, alarms_of, differences, inverted_contrast
+from bnadapt.gain.annotation import MOST, Measured, tiles_needed
 from bnadapt.gain.candidate_results import CandidateResults, run_candidates
-from bnadapt.gain.candidates import CANDIDATES, FULL_RESOLUTION_ALONE, NONE
+from bnadapt.gain.candidates import CANDIDATES, FULL_RESOLUTION_ALONE, INVERTED, NONE
 from bnadapt.gain.features import View, features_of
-from bnadapt.gain.predictor import Expectation, Predictor
+from bnadapt.gain.predictor import Expectation, Known, Predictor
 from bnadapt.gain.source_summary import SourceSummary
 
-DEFAULT = FULL_RESOLUTION_ALONE  # where nothing can be told, as `adapt` does
-WORTH = 0.02  # IoU by which another candidate must be expected to be better
+DEFAULT = FULL_RESOLUTION_ALONE  # as `adapt` does: of 44 known cases it cost more than 0.03 IoU in one
+MARGIN = 0.03  # gain by which another candidate must be expected to be better
+SURE = 0.9  # share of known cases from which on it is said that a candidate helps; 1 - SURE that it does not
+EXCHANGED = 0.9  # probability of exchanged bright and dark from which on images are inverted
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is predicted of a target.
+
+    Attributes:
+        expected: gain by candidate, of those that leave images as they are.
+        exchanged: probability that bright and dark are exchanged, from 0 to 1.
+    """
+
+    expected: Mapping[str, Expectation]
+    exchanged: float
+
+    @property
+    def choice(self) -> str:
+        """The candidate to take."""
+        return INVERTED if self.exchanged >= EXCHANGED else chosen(self.expected)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,51 +44,83 @@ class Verdict:
 
     Attributes:
         choice: name of the candidate to take.
-        expected: IoU by candidate.
+        prediction: what it rests on.
+        known: known cases of which as much was predicted; where nothing is to be done, as of the default.
         alarms: what a person should look at.
         reasons: how the target differs from the source, such as `is darker`.
-        labelled: tiles of the target whose labels `expected` was measured on; 0 if it is predicted without any.
-        needed: labelled tiles that would tell the two most promising candidates apart.
+        needed: labelled tiles that would tell the choice from no adaptation, or no adaptation from the default.
+        measured: foreground IoU by candidate on labelled tiles, where there are any.
+        labelled: how many of these.
     """
 
     choice: str
-    expected: Mapping[str, Expectation]
+    prediction: Prediction
+    known: Known
     alarms: Sequence[Alarm]
     reasons: Sequence[str]
     needed: int
+    measured: Mapping[str, Measured] = field(default_factory=dict)
     labelled: int = 0
 
     @property
-    def abstains(self) -> bool:
-        """Whether nothing can be told.
-
-        The images are noise; or what is chosen, or seems best, or no adaptation is unlike all that is known.
-        """
-        if any(alarm.name == NOISE for alarm in self.alarms):
-            return True
-        best = max(self.expected, key=lambda name: self.expected[name].iou)
-        return not all(self.expected[name].familiar for name in (self.choice, best, NONE))
+    def expected(self) -> Mapping[str, Expectation]:
+        """Gain by candidate."""
+        return self.prediction.expected
 
     @property
-    def gain(self) -> float:
-        """Expected IoU of the choice minus that without adaptation."""
-        return self.expected[self.choice].iou - self.expected[NONE].iou
+    def abstains(self) -> bool:
+        """Whether it cannot be told if the choice helps."""
+        return not self.labelled and self._doubt is not None
+
+    @property
+    def gain(self) -> float | None:
+        """Foreground IoU of the choice minus that without adaptation: measured or expected; None of inverted images."""
+        if self.measured:
+            return self.measured[self.choice].iou - self.measured[NONE].iou
+        return self.expected[self.choice].gain if self.choice in self.expected else None
 
     def sentence(self) -> str:
-        """What to do, and what to expect, in a sentence."""
+        """What to do, whether it helps, and how sure that is."""
         title = CANDIDATES[self.choice].title
-        because = f"; the target {' and '.join(self.reasons)}" if self.reasons else ""
-        if self.abstains:
-            needed = f"{self.needed} or more" if self.needed == MOST else f"About {self.needed}"
+        because = f" The target {' and '.join(self.reasons)}." if self.reasons else ""
+        if self.measured:
+            return f"{_capital(title)}: {self._measured}.{because}"
+        if self._doubt is not None:
+            tiles = f"{self.needed} labelled tiles or more" if self.needed == MOST else f"{self.needed} labelled tiles"
             return (
-                f"Cannot tell: the target is unlike all that the prediction rests on. {needed} labelled tiles would"
-                f" settle it; without them, {title}{because}."
+                f"Cannot tell whether adaptation helps: {self._doubt}. Without labels, {title}; about {tiles} would"
+                f" settle it.{because}"
             )
-        own, none = self.expected[self.choice], self.expected[NONE]
-        which = f"IoU on {self.labelled} labelled tiles" if self.labelled else "expected IoU"
-        expected = f"{which} {own.iou:.2f} ({own.low:.2f} to {own.high:.2f})"
-        without = "" if self.choice == NONE else f", {none.iou:.2f} without"
-        return f"{title[0].upper()}{title[1:]}: {expected}{without}{because}."
+        return f"{_capital(title)}: {self._certainty}.{because}"
+
+    @property
+    def _measured(self) -> str:
+        own, without = self.measured[self.choice], self.measured[NONE]
+        compared = "" if self.choice == NONE else f", {without.iou:.2f} without"
+        return f"IoU on {self.labelled} labelled tiles {own.iou:.2f} ({own.low:.2f} to {own.high:.2f}){compared}"
+
+    @property
+    def _certainty(self) -> str:
+        if self.choice not in self.expected:
+            return f"bright and dark are exchanged (probability {self.prediction.exchanged:.0%})"
+        what = "adaptation" if self.choice == NONE else "this"
+        found = f"{self.known.helped} of {self.known.cases} known cases that looked"
+        if self.known.share < SURE:
+            return f"{what} helped in only {found} as unpromising"
+        return f"{what} helped in {found} as promising"
+
+    @property
+    def _doubt(self) -> str | None:
+        """Why it cannot be told whether adaptation helps."""
+        if any(alarm.name == NOISE for alarm in self.alarms):
+            return "the images look like noise"
+        if self.choice not in self.expected:
+            return None if self.prediction.exchanged >= EXCHANGED else "nothing is known of such a change of images"
+        if not self.expected[_compared(self.choice)].familiar:
+            return "the target is unlike all known cases"
+        if 1 - SURE < self.known.share < SURE:
+            return "known cases that looked like this one went either way"
+        return None
 
 
 def judge(
@@ -84,35 +136,60 @@ def judge(
     """
     predictor = predictor or Predictor.load()
     results = run_candidates(runner, tiles, source)
-    expected = predictor.expected(features_of(source, results))
-    return verdict_on(source, results, expected), results
+    features = features_of(source, results)
+    prediction = Prediction(predictor.expected(features), predictor.exchanged(features))
+    return verdict_on(source, results, prediction, predictor=predictor), results
 
 
 def verdict_on(
     source: SourceSummary,
     results: CandidateResults,
-    expected: Mapping[str, Expectation],
+    prediction: Prediction,
+    measured: Mapping[str, Measured] | None = None,
     labelled: int = 0,
     choice: str | None = None,
+    predictor: Predictor | None = None,
 ) -> Verdict:
-    """The verdict that follows from what is expected of every candidate.
+    """The verdict that follows from what is predicted, or measured.
 
     Args:
         source: what is known of the source.
         results: of the target.
-        expected: predicted, or measured on labelled tiles.
+        prediction: for it.
+        measured: IoU by candidate on labelled tiles of it.
         labelled: how many of these.
-        choice: of a candidate by its user; by default that of `chosen`, or the best on labelled tiles.
+        choice: of a candidate by its user; by default the best on labelled tiles, or that of the prediction.
+        predictor: whose known cases count; by default the one that comes with bnadapt.
     """
-    choice = choice or chosen(expected, 0.0 if labelled else WORTH)
-    view = View(source, results, results[choice])
-    rival = max((name for name in expected if name != choice), key=lambda name: expected[name].iou)
-    needed = tiles_needed(results, choice, rival)
-    return Verdict(choice, expected, alarms_of(view), differences(view), needed, labelled)
+    measured = measured or {}
+    best = max(measured, key=lambda name: measured[name].iou) if measured else prediction.choice
+    choice = choice or best
+    compared = _compared(choice)
+    gain = prediction.expected[compared].gain if compared in prediction.expected else 0.0
+    alarms = [*inverted_contrast(prediction.exchanged), *alarms_of(View(source, results, results[choice]))]
+    return Verdict(
+        choice,
+        prediction,
+        (predictor or Predictor.load()).known(gain),
+        alarms,
+        differences(View(source, results, results[choice])),
+        tiles_needed(results, compared, NONE),
+        measured,
+        labelled,
+    )
 
 
-def chosen(expected: Mapping[str, Expectation], worth: float = WORTH) -> str:
-    """The candidate of the greatest expected IoU, if that is familiar and by `worth` above the default's; else that."""
-    best = max(expected, key=lambda name: expected[name].iou)
-    clear = expected[best].iou > expected[DEFAULT].iou + worth
-    return best if clear and expected[best].familiar else DEFAULT
+def chosen(expected: Mapping[str, Expectation]) -> str:
+    """The default, unless another candidate is expected to be better by the margin."""
+    rivals = [name for name, each in expected.items() if each.familiar]
+    best = max(rivals, key=lambda name: expected[name].gain, default=DEFAULT)
+    return best if expected[best].gain > expected[DEFAULT].gain + MARGIN else DEFAULT
+
+
+def _compared(choice: str) -> str:
+    """What no adaptation is compared with."""
+    return DEFAULT if choice == NONE else choice
+
+
+def _capital(title: str) -> str:
+    return title[0].upper() + title[1:]

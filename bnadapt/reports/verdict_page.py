@@ -1,4 +1,4 @@
-"""The page of a verdict: what to do, what to expect, and the same crops under every candidate."""
+"""The page of a recommendation: what to do, whether it helps, and the same crops under every candidate."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from bnadapt.files import atomic_folder
-from bnadapt.gain import CANDIDATES, CandidateResults, Expectation, Verdict
+from bnadapt.gain import CANDIDATES, CandidateResults, Verdict
 from bnadapt.reports.document import Answer, Bullets, Document, Heading, Link, Paragraph, Picture, Table
 from bnadapt.reports.rendering import rendered
 
@@ -20,7 +20,7 @@ CROPS = 3
 
 
 def write_verdict(verdict: Verdict, results: CandidateResults, target: str, folder: Path) -> None:
-    """Write `verdict.json`, pictures, `index.html` and the same as `README.md` into a folder, all or nothing.
+    """Write `recommendation.json`, pictures, `index.html` and the same as `README.md` into a folder, all or nothing.
 
     Args:
         verdict: to write down.
@@ -29,7 +29,9 @@ def write_verdict(verdict: Verdict, results: CandidateResults, target: str, fold
         folder: made if need be; files of these names are replaced.
     """
     with atomic_folder(folder) as partial:
-        (partial / "verdict.json").write_text(json.dumps(verdict_record(verdict), indent=2) + "\n", encoding="utf-8")
+        (partial / "recommendation.json").write_text(
+            json.dumps(verdict_record(verdict), indent=2) + "\n", encoding="utf-8"
+        )
         imageio.v3.imwrite(partial / "crops.png", rendered(crops_figure(verdict, results)))
         imageio.v3.imwrite(partial / "expected.png", rendered(expected_figure(verdict)))
         page = document(verdict, target)
@@ -38,21 +40,24 @@ def write_verdict(verdict: Verdict, results: CandidateResults, target: str, fold
 
 
 def verdict_record(verdict: Verdict) -> dict[str, Any]:
-    """A verdict in plain types."""
+    """A recommendation in plain types."""
     return {
         "sentence": verdict.sentence(),
         "choice": verdict.choice,
         "abstains": verdict.abstains,
         "labelled_tiles": verdict.labelled,
         "labelled_tiles_needed": verdict.needed,
+        "known_cases": asdict(verdict.known),
+        "exchanged": verdict.prediction.exchanged,
         "expected": {name: asdict(each) for name, each in verdict.expected.items()},
+        "measured": {name: asdict(each) for name, each in verdict.measured.items()},
         "alarms": [asdict(each) for each in verdict.alarms],
         "differences": list(verdict.reasons),
     }
 
 
 def document(verdict: Verdict, target: str) -> Document:
-    """The page: the sentence, alarms, crops, and what is expected of every candidate."""
+    """The page: the sentence, alarms, crops, and what every candidate gains, or scores on labelled tiles."""
     alarms = [Bullets([f"{each.name}: {each.sentence}" for each in verdict.alarms])] if verdict.alarms else []
     return Document(
         f"Will adaptation to {target} help?",
@@ -66,13 +71,8 @@ def document(verdict: Verdict, target: str) -> Document:
             ),
             Picture("crops.png", "Crops under every candidate"),
             Heading("What to expect"),
-            Paragraph("Foreground IoU, with 90 % intervals; the choice is marked."),
-            Picture("expected.png", "Expected IoU of every candidate"),
-            Table(
-                ["candidate", "what it does", "expected IoU", "90 % interval", "familiar"],
-                [_row(name, each) for name, each in verdict.expected.items()],
-            ),
-            Link("verdict.json", "The same as JSON: verdict.json"),
+            *_expectations(verdict),
+            Link("recommendation.json", "The same as JSON: recommendation.json"),
         ],
     )
 
@@ -97,23 +97,47 @@ def crops_figure(verdict: Verdict, results: CandidateResults) -> Figure:
 
 
 def expected_figure(verdict: Verdict) -> Figure:
-    """Expected IoU of every candidate with its interval."""
-    names = list(verdict.expected)[::-1]
-    figure = Figure(figsize=(6.4, 0.3 * len(names) + 0.8), layout="constrained")
+    """Measured IoU of every candidate, or its expected gain, with its interval."""
+    shown = _values(verdict)
+    figure = Figure(figsize=(6.4, 0.3 * len(shown) + 0.8), layout="constrained")
     axes = figure.subplots()
-    for row, name in enumerate(names):
-        each = verdict.expected[name]
+    for row, (name, (value, low, high)) in enumerate(reversed(shown.items())):
         colour = "#00798c" if name == verdict.choice else "#888888"
-        axes.plot([each.low, each.high], [row, row], color=colour, linewidth=3, alpha=0.5)
-        axes.plot(each.iou, row, "o", color=colour)
-    axes.set_yticks(np.arange(len(names)), names, fontsize=8)
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("foreground IoU")
+        axes.plot([low, high], [row, row], color=colour, linewidth=3, alpha=0.5)
+        axes.plot(value, row, "o", color=colour)
+    axes.set_yticks(np.arange(len(shown)), list(shown)[::-1], fontsize=8)
+    if not verdict.measured:
+        axes.axvline(0, color="#aaaaaa", linewidth=1)
+    axes.set_xlabel("foreground IoU" if verdict.measured else "foreground IoU minus that without adaptation")
     axes.grid(alpha=0.3)
     return figure
 
 
-def _row(name: str, expected: Expectation) -> list[str]:
-    interval = f"{expected.low:.2f} to {expected.high:.2f}"
-    familiar = "yes" if expected.familiar else "no"
-    return [name, CANDIDATES[name].title, f"{expected.iou:.2f}", interval, familiar]
+def _expectations(verdict: Verdict) -> list[Any]:
+    """What the picture and the table show, and these."""
+    if verdict.measured:
+        said = f"Foreground IoU on {verdict.labelled} labelled tiles, with 90 % intervals; the choice is marked."
+        column = "IoU"
+    else:
+        said = (
+            "Foreground IoU minus that without adaptation, predicted, with 90 % intervals; the choice is marked. Where"
+            " an interval holds both gains and losses, only labels can settle it. The probability that bright and dark"
+            f" are exchanged is {verdict.prediction.exchanged:.0%}."
+        )
+        column = "gain"
+    rows = [
+        [name, CANDIDATES[name].title, f"{value:.2f}", f"{low:.2f} to {high:.2f}"]
+        for name, (value, low, high) in _values(verdict).items()
+    ]
+    return [
+        Paragraph(said),
+        Picture("expected.png", f"{column} of every candidate"),
+        Table(["candidate", "what it does", column, "90 % interval"], rows),
+    ]
+
+
+def _values(verdict: Verdict) -> dict[str, tuple[float, float, float]]:
+    """Measured IoU by candidate, or else expected gain, each with its interval."""
+    if verdict.measured:
+        return {name: (each.iou, each.low, each.high) for name, each in verdict.measured.items()}
+    return {name: (each.gain, each.low, each.high) for name, each in verdict.expected.items()}

@@ -32,10 +32,12 @@ def iou(checkpoint, data=INVERTED):
 
 def test_inverted_contrast_is_recognised_without_labels_or_source(best, tmp_path, capsys):
     main(["recommend", *INVERTED, "--ckpt_path", str(best), "--output", str(tmp_path / "page")])
-    record = json.loads((tmp_path / "page" / "verdict.json").read_text())
-    assert list(record["expected"]) == list(CANDIDATES)
+    record = json.loads((tmp_path / "page" / "recommendation.json").read_text())
+    assert list(record["expected"]) == ["none", "adapted", "mixed", "mixed-less", "full-resolution", "corrected"]
     assert record["choice"].startswith("inverted")
-    assert all(0 <= each["low"] <= each["iou"] <= each["high"] <= 1 for each in record["expected"].values())
+    assert all(each["low"] <= each["gain"] <= each["high"] for each in record["expected"].values())
+    assert record["exchanged"] > 0.9
+    assert not record["measured"]
     assert "inverted contrast" in {each["name"] for each in record["alarms"]}
     printed = " ".join(capsys.readouterr().out.split())
     assert record["sentence"] in printed
@@ -50,7 +52,7 @@ def test_the_choice_is_taken_and_holds_for_the_checkpoint(best, tmp_path):
     assert before < 0.2
     assert iou(adapted) > 0.7
     record = json.loads(adapted.with_suffix(".json").read_text())
-    assert record["verdict"]["choice"].startswith("inverted")
+    assert record["recommendation"]["choice"].startswith("inverted")
     main(["predict", *INVERTED, "--ckpt_path", str(adapted), "--output", str(tmp_path / "masks")])
     masks = [imageio.v3.imread(path) for path in sorted((tmp_path / "masks").glob("*mask*"))]
     assert 0.15 < np.mean([mask > 0 for mask in masks]) < 0.45
@@ -81,9 +83,9 @@ def test_a_candidate_may_be_named(name, best, tmp_path):
 
 def test_auto_takes_what_is_recommended(best, tmp_path):
     main(["recommend", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(tmp_path)])
-    recommended = json.loads((tmp_path / "verdict.json").read_text())
+    recommended = json.loads((tmp_path / "recommendation.json").read_text())
     main(["adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt"), "--choose=auto"])
-    assert json.loads((tmp_path / "a.json").read_text())["verdict"] == recommended
+    assert json.loads((tmp_path / "a.json").read_text())["recommendation"] == recommended
 
 
 def test_a_summary_is_measured_where_the_checkpoint_has_none(best, tmp_path, refused):
@@ -93,17 +95,17 @@ def test_a_summary_is_measured_where_the_checkpoint_has_none(best, tmp_path, ref
     asked = ["recommend", "--ckpt_path", str(tmp_path / "bare.ckpt"), "--output", str(tmp_path / "page")]
     assert "holds no summary of its source; give --data.source" in refused(*asked, *TARGET_ALONE)
     main([*asked, *LOADING])
-    assert (tmp_path / "page" / "verdict.json").exists()
+    assert (tmp_path / "page" / "recommendation.json").exists()
 
 
 def test_labelled_tiles_of_the_target_may_decide(best, tmp_path):
     asked = ["recommend", *INVERTED, "--ckpt_path", str(best), "--output", str(tmp_path), "--annotated=6"]
     main([*asked, "--overwrite"])
-    record = json.loads((tmp_path / "verdict.json").read_text())
+    record = json.loads((tmp_path / "recommendation.json").read_text())
     assert record["labelled_tiles"] == 6
     assert "IoU on 6 labelled tiles" in record["sentence"]
     assert record["choice"].startswith("inverted")
-    assert record["expected"]["adapted"]["high"] < record["expected"]["inverted"]["low"]
+    assert record["measured"]["adapted"]["high"] < record["measured"]["inverted"]["low"]
 
 
 def test_a_summary_of_another_version_is_not_followed(best, tmp_path, refused, caplog):
@@ -122,7 +124,7 @@ def test_refusals(best, refused, tmp_path):
     assert "tiles is 0" in refused("recommend", *TARGET_ALONE, "--ckpt_path", best, "--tiles=0")
     page = tmp_path / "page"
     page.mkdir()
-    (page / "verdict.json").write_text("{}")
+    (page / "recommendation.json").write_text("{}")
     recommend = ("recommend", *TARGET_ALONE, "--ckpt_path", best, "--output", page)
     assert "is there already" in refused(*recommend)
     assert "there is no target" in refused(*without(recommend, "--data.target"), "--overwrite")
@@ -143,5 +145,5 @@ def test_the_change_of_a_target_is_that_of_the_checkpoint_at_hand(best, tmp_path
     assert after["test/target/iou"] > before["test/target/iou"] + 0.5
     trainer.adapt(task, data, str(adapted), output=str(plain))
     record = json.loads(plain.with_suffix(".json").read_text())
-    assert "verdict" not in record
+    assert "recommendation" not in record
     assert record["target_change"]["inverted_about"] is None

@@ -2,8 +2,7 @@
 
 import pytest
 
-from bnadapt.gain import View, run_candidates
-from bnadapt.gain.alarms import alarms_of
+from bnadapt.gain import judge
 from tests.gain.conftest import squares
 
 TARGETS = {
@@ -16,6 +15,12 @@ TARGETS = {
 @pytest.mark.parametrize("target", TARGETS)
 def test_polarity_is_told_from_brightness(runner, source, target):
     options, expected = TARGETS[target]
-    results = run_candidates(runner, squares(seed=7, **options)[0], source)
-    names = {alarm.name for alarm in alarms_of(View(source, results, results["adapted"]))}
+    verdict, _ = judge(runner, squares(seed=7, **options)[0], source)
+    names = {alarm.name for alarm in verdict.alarms}
     assert names & {"inverted contrast", "foreign intensities"} == expected
+
+
+def test_a_single_tile_is_little_to_go_by(runner, source):
+    names = {alarm.name for alarm in judge(runner, squares(count=1, seed=7)[0], source)[0].alarms}
+    assert "single tile" in names
+    assert "single tile" not in {alarm.name for alarm in judge(runner, squares(seed=7)[0], source)[0].alarms}

@@ -1,125 +1,147 @@
-"""Fit the predictor to the table of candidates, and predict records that a fit has not seen."""
+"""Fit the predictor to tables of candidates, and predict records that a fit has not seen."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.neighbors import NearestNeighbors
+from scipy.optimize import nnls
+from sklearn.linear_model import LogisticRegression
 
 from bnadapt.errors import InputError
 from bnadapt.experiments.tables import Tables
 from bnadapt.files import sha256_of
-from bnadapt.gain import LEARNT
-from bnadapt.gain.forest import Forest
-from bnadapt.gain.predictor import COVERAGE, STORED, Familiar, Predictor, spread
+from bnadapt.gain import CANDIDATES
+from bnadapt.gain.candidates import ADAPTED, NONE
+from bnadapt.gain.features import POLARITY, PROMISING
+from bnadapt.gain.predictor import BOUND, STORED, LinearScore, Predictor
 from bnadapt.studies.candidates.findings import FEATURE
 
-TREES, SMALLEST_LEAF = 100, 6
-SMALLEST_SCALE = 1e-3  # of features that hardly vary
-KEPT = 1500  # rows that tell what is familiar
-FAMILIAR = 0.99  # quantile of the rows' distances to the nearest row of another source
-SCHEMES = {"source": ("source",), "data set": ("target_set", "source_set"), "family": ("family",)}
-"""What a record that is predicted shares with none of those that the prediction was fitted to; all else it may."""
+COVERAGE = 0.9  # of intervals
+SHRINKAGE = 1.0  # ridge penalty on weights of features that have a mean square of 1
+LOGISTIC = 10.0  # inverse penalty of the same
+SMALLEST_SCALE = 1e-6  # of features that hardly vary
+NATURAL, OWN, INVERSION = "pair", "own", "inversion"  # families of targets
+SAME_ORIGIN = {"isbi2012": "vnc", "dark-rats": "bright-rats"}
+"""Sets that share their tissue, or their laboratory, with another one."""
+STRICT, SOURCE, TASK = "strict", "source", "task"
+SCHEMES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    STRICT: (("source_origin", "target_origin"), ("source_origin", "target_origin")),
+    SOURCE: (("source_origin",), ("source_origin",)),
+    TASK: (("task",), ("task",)),
+}
+"""Records that have the same first columns are predicted together, by a fit to all that have no value of these in any
+of the second columns."""
 
 
-def columns() -> list[str]:
-    """Columns of the table that hold the features that predictions are learnt from."""
-    return [f"{FEATURE}{name}" for name in LEARNT]
+def prepared(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of the candidates that leave images as they are, with `gain` and the origins of source and target.
+
+    Columns of features in `PROMISING` become their differences from no adaptation's.
+    """
+    rows = table[table["candidate"].isin([name for name, each in CANDIDATES.items() if each.keeps_images])]
+    unadapted = rows[rows["candidate"] == NONE].set_index("record").loc[rows["record"]]
+    features = [f"{FEATURE}{name}" for name in PROMISING]
+    origins = {f"{which}_origin": rows[f"{which}_set"].replace(SAME_ORIGIN) for which in ("source", "target")}
+    differences = {name: rows[name].to_numpy() - unadapted[name].to_numpy() for name in features}
+    return rows.assign(gain=rows["iou"].to_numpy() - unadapted["iou"].to_numpy(), **differences, **origins)
 
 
-def fitted_forest(table: pd.DataFrame) -> Forest:
-    """Extremely randomised trees (Geurts et al. 2006) of IoU on features; both parts weigh alike."""
-    trees = ExtraTreesRegressor(TREES, min_samples_leaf=SMALLEST_LEAF, max_features=0.5, random_state=0, n_jobs=1)
-    trees.fit(table[columns()].to_numpy(np.float32), table["iou"], sample_weight=_weights(table))
-    return Forest.of(trees)
+def fitted_gain(rows: pd.DataFrame) -> LinearScore:
+    """Least squares of gains on differences of features; weights have the features' signs, all parts weigh alike."""
+    rows = rows[(rows["candidate"] != NONE) & (rows["family"] != INVERSION)]
+    weights = rows.groupby("part")["gain"].transform("size").rdiv(1.0).to_numpy() / rows["part"].nunique()
+    signs = np.array(list(PROMISING.values()))
+    features = rows[[f"{FEATURE}{name}" for name in PROMISING]].to_numpy()
+    scales = np.sqrt(weights @ features**2) + SMALLEST_SCALE
+    scaled = signs * np.clip(features / scales, -BOUND, BOUND) * np.sqrt(weights)[:, None]
+    penalty = np.sqrt(SHRINKAGE) * np.eye(len(signs))
+    target = np.concatenate([rows["gain"] * np.sqrt(weights), np.zeros(len(signs))])
+    return _score(PROMISING, signs * nnls(np.concatenate([scaled, penalty]), target)[0], scales)
 
 
-def folds(table: pd.DataFrame, scheme: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Pairs of what a fit may see, and the records that it is to predict.
+def fitted_polarity(rows: pd.DataFrame) -> LinearScore:
+    """Logistic regression of whether a real target is inverted; each also counts with its polarity changed."""
+    rows = rows[(rows["candidate"] == ADAPTED) & rows["family"].isin([NATURAL, OWN, INVERSION])]
+    features = rows[[f"{FEATURE}{name}" for name in POLARITY]].to_numpy()
+    scales = np.sqrt((features**2).mean(0)) + SMALLEST_SCALE
+    scaled, inverted = np.clip(features / scales, -BOUND, BOUND), (rows["family"] == INVERSION).to_numpy()
+    model = LogisticRegression(C=LOGISTIC, fit_intercept=False)
+    model.fit(np.concatenate([scaled, -scaled]), np.concatenate([inverted, ~inverted]))
+    return _score(POLARITY, model.coef_[0], scales)
+
+
+def folds(rows: pd.DataFrame, scheme: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Pairs of what a fit may see, and the real records that it is to predict.
 
     Args:
-        table: of candidates.
+        rows: see `prepared`.
         scheme: of `SCHEMES`.
     """
-    keys = SCHEMES[scheme]
-    for group in table[keys[0]].unique():
-        touched = (table[list(keys)] == group).any(axis=1)
-        tested = table[keys[0]] == group
-        yield table[~touched], table[tested]
+    keys, hidden = SCHEMES[scheme]
+    for values, unseen in rows[rows["part"] == "real"].groupby(list(keys), sort=False):
+        yield rows[~rows[list(hidden)].isin(values).any(axis=1)], unseen
 
 
 def cross_predicted(table: pd.DataFrame, scheme: str) -> pd.DataFrame:
-    """The table with what is predicted of records that a fit has not seen.
+    """Real records with what is predicted of them by a fit that has not seen such.
 
-    Columns `predicted`, the forest's mean, `spread` of its trees, and `familiar`, whether it knows such features.
+    Columns `predicted`, a gain, and `exchanged`, the probability that bright and dark are.
 
     Raises:
-        InputError: there are fewer than three sources.
+        InputError: there are too few sources.
     """
     parts = []
-    for seen, unseen in folds(table, scheme):
-        if seen["source"].nunique() < 2 or unseen.empty:
-            continue
-        rows = torch.tensor(unseen[columns()].to_numpy(np.float32))
-        by_tree, known = fitted_forest(seen)(rows), familiar_features(seen)
-        parts.append(
-            unseen.assign(
-                predicted=by_tree.mean(1).numpy(), spread=spread(by_tree).numpy(), familiar=known.holds(rows).numpy()
-            )
-        )
-    if not parts:
-        raise InputError(f"The table has too few sources to leave one out by {scheme}; three are needed.")
+    for seen, unseen in folds(prepared(table), scheme):
+        if (seen["part"] == "real").sum() == 0:
+            raise InputError(f"The table has too few sources to predict records by {scheme}; three are needed.")
+        predictor = Predictor(fitted_gain(seen), fitted_polarity(seen), {}, 0.0, (), ())
+        parts.append(unseen.assign(predicted=_gains(predictor, unseen), exchanged=_exchanged(predictor, unseen)))
     return pd.concat(parts)
 
 
-def conformal(predicted: pd.DataFrame) -> float:
-    """90 % quantile of the absolute errors, in units of the trees' spread; both parts weigh alike."""
-    errors = ((predicted["iou"] - predicted["predicted"]).abs() / predicted["spread"]).to_numpy()
-    order = errors.argsort()
-    return float(errors[order][np.searchsorted(_weights(predicted).to_numpy()[order].cumsum() / len(errors), COVERAGE)])
+def natural_cases(predicted: pd.DataFrame) -> pd.DataFrame:
+    """The rows of natural pairs that say how good predictions of gains are."""
+    return predicted[(predicted["family"] == NATURAL) & (predicted["candidate"] != NONE)]
 
 
-def familiar_features(table: pd.DataFrame) -> Familiar:
-    """What is familiar to a fit: as near to some row as 99 % of the rows are to the nearest one of another source."""
-    rows = torch.tensor(table[columns()].to_numpy(np.float32))
-    low, high = torch.quantile(rows, torch.tensor([0.25, 0.75]), dim=0)
-    scale = torch.maximum(high - low, rows.std(0)).clamp(min=SMALLEST_SCALE)
-    centre = rows.median(0).values
-    scaled = (rows - centre) / scale
-    kept = np.random.default_rng(0).permutation(len(scaled))[:KEPT]
-    distances = _to_other_sources(scaled.numpy(), table["source"].to_numpy(), kept)
-    return Familiar(centre, scale, scaled[kept], float(np.quantile(distances, FAMILIAR)))
+def fitted_predictor(table: pd.DataFrame, digests: Sequence[str]) -> Predictor:
+    """The predictor of tables of candidates, with what is known of strict predictions of natural pairs."""
+    rows = prepared(table)
+    cases = natural_cases(cross_predicted(table, STRICT))
+    error = float((cases["predicted"] - cases["gain"]).abs().quantile(COVERAGE))
+    known = {name: rows[f"{FEATURE}{name}"] for name in PROMISING}
+    limits = {name: (round(float(each.min()), 4), round(float(each.max()), 4)) for name, each in known.items()}
+    pairs = sorted((round(p, 4), round(g, 4)) for p, g in zip(cases["predicted"], cases["gain"], strict=True))
+    return Predictor(fitted_gain(rows), fitted_polarity(rows), limits, round(error, 4), pairs, list(digests))
 
 
-def fitted_predictor(table: pd.DataFrame, digest: str) -> Predictor:
-    """The predictor of a table of candidates; its intervals are of sources that it had not seen."""
-    error = conformal(cross_predicted(table, "source"))
-    return Predictor(list(LEARNT), fitted_forest(table), error, familiar_features(table), digest)
+def _score(names: Sequence[str] | Mapping[str, int], weights: np.ndarray, scales: np.ndarray) -> LinearScore:
+    columns = (
+        {name: round(float(each), 6) for name, each in zip(names, own, strict=True)} for own in (weights, scales)
+    )
+    return LinearScore(*columns)
 
 
-def _weights(table: pd.DataFrame) -> pd.Series:
-    """Of rows, 1 on average, by which real and synthetic ones weigh alike."""
-    return len(table) / table["part"].nunique() / table.groupby("part")["iou"].transform("size")
+def _gains(predictor: Predictor, rows: pd.DataFrame) -> list[float]:
+    named = rows[[f"{FEATURE}{name}" for name in PROMISING]].set_axis(list(PROMISING), axis=1)
+    return [predictor.gain(each) for each in named.to_dict("records")]
 
 
-def _to_other_sources(rows: np.ndarray, sources: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Distance of every row to the nearest kept one of another source."""
-    distances = np.empty(len(rows))
-    for source in np.unique(sources):
-        own, others = sources == source, kept[sources[kept] != source]
-        distances[own] = NearestNeighbors(n_neighbors=1).fit(rows[others]).kneighbors(rows[own])[0][:, 0]
-    return distances
+def _exchanged(predictor: Predictor, rows: pd.DataFrame) -> np.ndarray:
+    """The same for all rows of a record."""
+    adapted = rows[rows["candidate"] == ADAPTED].set_index("record")
+    named = adapted[[f"{FEATURE}{name}" for name in POLARITY]].set_axis(list(POLARITY), axis=1)
+    by_record = {record: predictor.exchanged({ADAPTED: own}) for record, own in named.to_dict("index").items()}
+    return rows["record"].map(by_record).to_numpy()
 
 
-def main(folder: Path, output: Path = STORED) -> None:
-    """Fit to the table in a study's folder, and write the predictor that comes with bnadapt."""
-    path = folder / "table.parquet"
-    fitted_predictor(Tables.read(folder).table, sha256_of(path)).save(output)
+def main(folders: Sequence[Path], output: Path = STORED) -> None:
+    """Fit to the tables in studies' folders, and write the predictor that comes with bnadapt."""
+    tables = pd.concat([Tables.read(folder).table for folder in folders], ignore_index=True)
+    fitted_predictor(tables, [sha256_of(folder / "table.parquet") for folder in folders]).save(output)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main([Path(each) for each in sys.argv[1:]])

@@ -1,19 +1,19 @@
-"""How good predictions are: of scores, of gains, of choices."""
+"""How good predictions are: of gains, of choices, of polarity."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
-from sklearn.metrics import roc_auc_score
 
-from bnadapt.gain.candidates import ADAPTED, CORRECTED, NONE
-from bnadapt.gain.predictor import Expectation
-from bnadapt.gain.verdict import chosen
-from bnadapt.studies.candidates.findings import CLEAR, FEATURE
-from bnadapt.studies.verdict.fitting import COVERAGE
+from bnadapt.gain.candidates import ADAPTED, CANDIDATES, FULL_RESOLUTION_ALONE, NONE
+from bnadapt.gain.predictor import Expectation, comparable
+from bnadapt.gain.verdict import EXCHANGED, SURE, Prediction
+from bnadapt.studies.candidates.findings import CLEAR
+from bnadapt.studies.verdict.fitting import INVERSION, NATURAL, natural_cases
 
-DECIDED = 0.01  # predicted gain or loss from which on it is said whether adaptation helps or harms
+WORSE = 0.03  # loss of IoU that counts as harm
+PAIR = ["task", "source", "target"]
 
 
 def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -21,99 +21,95 @@ def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
     return table.pivot_table(column, "record", "candidate", sort=False)
 
 
-def gains(table: pd.DataFrame, column: str = "iou") -> pd.DataFrame:
-    """Gains over no adaptation of plain and of corrected adaptation, by record."""
-    scores = wide(table, column)
-    return scores[[ADAPTED, CORRECTED]].sub(scores[NONE], axis=0)
+def choices(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """IoU by record: of the choice, of constant rules, of the best candidate, and of the best one of other seeds.
 
-
-def rank_correlation(one: pd.DataFrame, other: pd.DataFrame) -> float:
-    """Spearman's, over all entries."""
-    return float(spearmanr(one.to_numpy().ravel(), other.to_numpy().ravel()).statistic)
-
-
-def reproducibility(table: pd.DataFrame) -> float:
-    """Rank correlation of the gains of one seed with those of another, mean over pairs of seeds; NaN with one seed.
-
-    A prediction that knows everything but the seed would follow the gains of one seed at about the square root of it
-    (Spearman 1904).
+    Args:
+        predicted: see `bnadapt.studies.verdict.fitting.cross_predicted`.
+        table: of candidates, inverted ones among them.
     """
-    firsts = table.drop_duplicates("record").set_index("record")
-    same = [firsts[name] for name in ("task", "intensity", "source", "family", "target")]
-    by_seed = gains(table).groupby([each.rename_axis("record") for each in (*same, firsts["seed"])]).first()
-    between = by_seed[ADAPTED].unstack().corr("spearman").to_numpy()
-    others = between[~np.eye(len(between), dtype=bool)]
-    return float(np.nanmean(others)) if others.size and not np.isnan(others).all() else np.nan
+    scores = wide(table[table["record"].isin(predicted["record"])], "iou")
+    scores = scores[[name for name in CANDIDATES if name in scores]]
+    gains, exchanged = wide(predicted, "predicted"), predicted.groupby("record")["exchanged"].first()
+    taken = {record: _choice(own, exchanged[record]) for record, own in gains.iterrows()}
+    unchanged = scores[[name for name in scores if CANDIDATES[name].keeps_images]]
+    return pd.DataFrame(
+        {
+            "taken": taken,
+            "choice": {record: scores.loc[record, name] for record, name in taken.items()},
+            "never": scores[NONE],
+            "all_layers": scores[ADAPTED],
+            "full_resolution": scores[FULL_RESOLUTION_ALONE],
+            "oracle": scores.max(axis=1),
+            "ceiling": _of_other_seeds(unchanged, table),
+        }
+    ).loc[list(taken)]
 
 
-def covered(predicted: pd.DataFrame, groups: pd.Series) -> float:
-    """Share of the scores in their 90 % interval, as wide as the errors of all other groups; NaN without any."""
-    if groups.nunique() < 2:
-        return np.nan
-    error = (predicted["iou"] - predicted["predicted"]).abs() / predicted["spread"]
-    inside = [error[groups == group] <= np.quantile(error[groups != group], COVERAGE) for group in groups.unique()]
-    return float(pd.concat(inside).mean())
+def decided(predicted: pd.DataFrame, taken: pd.Series) -> tuple[float, float]:
+    """How often it is right that the choice helps or adaptation harms, by more than 0.02; and how often it is said.
 
+    It is said where nine of ten known cases agree; cases of the same two origins do not count.
 
-def decided(predicted: pd.DataFrame) -> tuple[float, float]:
-    """How often it is right that adaptation helps or harms, where it does by more than 0.02; and how often it is said.
-
-    It is said where the features are familiar, and a gain or a loss of more than 0.01 is predicted.
+    Args:
+        predicted: see `choices`.
+        taken: choice by record.
     """
-    true, expected = gains(predicted).to_numpy(), gains(predicted, "predicted").to_numpy()
-    familiar = wide(predicted, "familiar").astype(bool)
-    known = familiar[[ADAPTED, CORRECTED]].to_numpy() & familiar[[NONE]].to_numpy()
-    said = known & (np.abs(expected) > DECIDED)
-    clear = said & (np.abs(true) > CLEAR)
-    return float((np.sign(expected) == np.sign(true))[clear].mean()) if clear.any() else np.nan, float(said.mean())
+    rows = natural_cases(predicted)
+    rows = rows.assign(origins=["/".join(sorted(own)) for own in rows[["source_origin", "target_origin"]].to_numpy()])
+    compared = rows["record"].map(taken).replace(NONE, FULL_RESOLUTION_ALONE)
+    said, right = [], []
+    for origins, own in rows[rows["candidate"] == compared].groupby("origins"):
+        others = rows[rows["origins"] != origins]
+        cases = list(zip(others["predicted"], others["gain"], strict=True))
+        for predicted_gain, gain in zip(own["predicted"], own["gain"], strict=True):
+            share = comparable(cases, predicted_gain).share
+            said.append(share >= SURE or share <= 1 - SURE)
+            if said[-1] and abs(gain) > CLEAR:
+                right.append((share >= SURE) == (gain > 0))
+    return float(np.mean(right)) if right else np.nan, float(np.mean(said)) if said else 0.0
 
 
-def choices(predicted: pd.DataFrame) -> pd.DataFrame:
-    """IoU by record: of the choice, of never, always and always corrected adaptation, and of the best candidate."""
-    scores, expected, familiar = (wide(predicted, column) for column in ("iou", "predicted", "familiar"))
-    names = [
-        chosen({name: Expectation(value, 0, 1, bool(known[name])) for name, value in row.items()})
-        for row, known in zip(expected.to_dict("records"), familiar.to_dict("records"), strict=True)
-    ]
-    picked = [row[name] for row, name in zip(scores.to_dict("records"), names, strict=True)]
-    columns = {"never": scores[NONE], "always": scores[ADAPTED], "corrected": scores[CORRECTED]}
-    return pd.DataFrame({"chosen": picked, **columns, "oracle": scores.max(axis=1)}, index=scores.index)
-
-
-def single_features(table: pd.DataFrame) -> pd.DataFrame:
-    """What every feature by itself tells of the gain of plain adaptation, the closest first.
-
-    Of its change by adaptation, or of the feature itself where all candidates have the same: the rank correlation with
-    the gain, `spearman`, and how well it tells help from harm, by more than 0.02 each, `auc`; above 0.5 whatever its
-    sign, and NaN where there is no help, or no harm.
-    """
-    true = gains(table)[ADAPTED]
-    clear = true[true.abs() > CLEAR] > 0
-    found = []
-    for column in (name for name in table if name.startswith(FEATURE)):
-        values = wide(table, column)
-        change = values[ADAPTED] - values[NONE]
-        change = values[ADAPTED] if change.abs().max() == 0 else change
-        if change.nunique() > 1:
-            auc = roc_auc_score(clear, change[clear.index]) if clear.nunique() > 1 else np.nan
-            found.append((column.removeprefix(FEATURE), spearmanr(change, true).statistic, max(auc, 1 - auc)))
-    rows = pd.DataFrame(found, columns=["feature", "spearman", "auc"])
-    return rows.sort_values("spearman", key=lambda each: -each.abs(), ignore_index=True)
-
-
-def all_scores(predicted: pd.DataFrame, groups: pd.Series) -> Mapping[str, float]:
-    """Every measure of how good predictions are."""
-    picked = choices(predicted).mean()
-    right, share = decided(predicted)
-    best = max(picked["never"], picked["always"])
+def of_natural_pairs(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[str, float]:
+    """Every measure of how good predictions and choices are where nothing was done to a target."""
+    rows = natural_cases(predicted)
+    picked = choices(predicted[predicted["family"] == NATURAL], table)
+    loss = picked["choice"] - picked["never"]
+    right, said = decided(predicted, picked["taken"])
     return {
-        "rank_correlation": rank_correlation(gains(predicted), gains(predicted, "predicted")),
-        "error": float((predicted["iou"] - predicted["predicted"]).abs().mean()),
-        "covered": covered(predicted, groups),
+        **picked.drop(columns="taken").mean().to_dict(),
+        "rank_correlation": float(spearmanr(rows["predicted"], rows["gain"]).statistic),
         "right": right,
-        "decided": share,
-        "familiar": float(predicted["familiar"].mean()),
-        **{f"iou_{name}": value for name, value in picked.items()},
-        "regret": picked["oracle"] - picked["chosen"],
-        "regret_of_constant": picked["oracle"] - best,
+        "decided": said,
+        "worse": float((loss < -WORSE).mean()),
+        "worst": float(loss.min()),
     }
+
+
+def of_inversions(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[str, float]:
+    """How often inverted images are recognised, how often others are taken for such, and what is gained by it."""
+    by_record = predicted.groupby("record")[["exchanged", "family"]].first()
+    inverted = by_record["family"] == INVERSION
+    suspected = by_record["exchanged"] >= EXCHANGED
+    picked = choices(predicted[predicted["family"] == INVERSION], table)
+    return {
+        "found": float(suspected[inverted].mean()),
+        "false_alarms": float(suspected[by_record["family"] == NATURAL].mean()),
+        "false_alarms_at_home": float(suspected[~inverted & (by_record["family"] != NATURAL)].mean()),
+        **picked[["choice", "never", "all_layers", "oracle"]].mean().to_dict(),
+    }
+
+
+def _choice(gains: pd.Series, exchanged: float) -> str:
+    expected = {name: Expectation(gain, gain, gain, True) for name, gain in gains.dropna().items()}
+    return Prediction(expected, exchanged).choice
+
+
+def _of_other_seeds(scores: pd.DataFrame, table: pd.DataFrame) -> pd.Series:
+    """IoU by record of the candidate that is the best on the same pair's other seeds; NaN with one seed."""
+    pairs = table.drop_duplicates("record").set_index("record").loc[scores.index, PAIR]
+    ceiling = pd.Series(np.nan, scores.index)
+    for _, own in scores.groupby([pairs[name] for name in PAIR]):
+        for record in own.index if len(own) > 1 else ():
+            ceiling[record] = own.loc[record, own.drop(record).mean().idxmax()]
+    return ceiling
