@@ -98,14 +98,13 @@ class AdaptedStatistics:
             "class_proportions": self._proportions_record(),
         }
 
-    def _proportions_record(self) -> dict[str, Any] | None:
-        """Class proportions of source and target, and how they were estimated; None if they are the source's."""
-        if self.correction is None:
-            return None
+    def _proportions_record(self) -> dict[str, Any]:
+        """Class proportions of source and target, None if the target's are taken to be the source's; their estimate."""
         record: dict[str, Any] = {
-            "source": self.correction.moments.proportions.tolist(),
-            "target": list(self.correction.proportions),
+            "source": None if self.correction is None else self.correction.moments.proportions.tolist(),
+            "target": None if self.correction is None else list(self.correction.proportions),
             "estimated": self.proportions is not None,
+            "consistent": None,
         }
         if self.proportions is not None:
             record |= {

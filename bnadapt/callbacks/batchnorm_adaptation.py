@@ -79,7 +79,7 @@ def log_adaptation(trainer: Trainer, adaptation: Adaptation) -> None:
     """
     _log_convergence(writer_of(trainer), adaptation.statistics.estimate.convergence)
     proportions = adaptation.record["class_proportions"]
-    if proportions and proportions["estimated"]:
+    if proportions["estimated"]:
         _log_proportions(writer_of(trainer), proportions)
 
 

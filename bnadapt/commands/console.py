@@ -106,8 +106,8 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
     if record["until"]:
         reached = "converged" if record["converged"] else "NOT converged"
         console.print(f"The statistics have {reached} to a standard error of {record['until']['tolerance']}.")
-    if proportions := record["class_proportions"]:
-        console.print(_said_of_proportions(proportions))
+    if record["class_proportions"]["target"]:
+        console.print(_said_of_proportions(record["class_proportions"]))
     for kind, extension in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):
         console.print(f"{kind}: {path.with_suffix(extension)}")
 

@@ -135,7 +135,7 @@ def test_class_proportions_are_corrected_where_the_source_is_given(source):
     corrected = bnadapt.adapt(
         Segmenter(), rare, bnadapt.Recipe(class_proportions=[0.95, 0.05]), source=[(images, masks)]
     )
-    assert plain.record["class_proportions"] is None
+    assert plain.record["class_proportions"]["target"] is None
     assert corrected.record["class_proportions"]["target"] == [0.95, 0.05]
     assert corrected.bank.mean["norm"] > plain.bank.mean["norm"]
 
@@ -179,7 +179,7 @@ def test_a_checkpoint_and_files_give_what_the_command_gives(best, tmp_path):
     main(["adapt", *asked, *tiling, *settings, f"--ckpt_path={best}", f"--output={tmp_path / 'a.ckpt'}"])
     adapted = bnadapt.adapt(str(best), files, bnadapt.Recipe(bnadapt.Policy(), class_proportions="estimated"))
     assert same(adapted.bank, Bank.load(tmp_path / "a.safetensors"))
-    assert adapted.record["class_proportions"] is not None
+    assert adapted.record["class_proportions"]["estimated"]
 
 
 def test_a_checkpoint_scales_integers_as_in_its_training(best, tmp_path):

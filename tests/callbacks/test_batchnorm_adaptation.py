@@ -58,7 +58,7 @@ def test_the_convergence_is_in_tensorboard(best, tmp_path):
 def test_by_default_the_layers_at_full_resolution_adapt_and_no_others(best, tmp_path, capfd):
     record = adapt(best, tmp_path)
     assert record["policy"]["layers"] == "full_resolution"
-    assert record["class_proportions"] is None
+    assert record["class_proportions"]["target"] is None
     before, after = weights(best), weights(tmp_path / "adapted.ckpt")
     changed = {key.rsplit(".", 1)[0] for key in before if not torch.equal(before[key], after[key])}
     assert changed == {f"network.{level}.norm{layer}" for level in ("encoder.0", "decoder.3") for layer in (1, 2)}

@@ -64,7 +64,7 @@ def test_every_checkpoint_holds_moments_of_its_own_weights(tmp_path):
 
 def test_fewer_objects_in_the_target_do_no_harm_once_proportions_are_estimated(best, tmp_path, capfd):
     plain = adapt(best, tmp_path, ALL_LAYERS)
-    assert plain["class_proportions"] is None
+    assert plain["class_proportions"]["target"] is None
     scores = [iou(tmp_path / "a.ckpt")]
     record = adapt(best, tmp_path, ALL_LAYERS, "--class_proportions=estimated")["class_proportions"]
     scores.append(iou(tmp_path / "a.ckpt"))
