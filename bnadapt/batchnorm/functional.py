@@ -3,7 +3,6 @@
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
@@ -15,9 +14,8 @@ from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.estimator import Estimate, Estimator
 from bnadapt.batchnorm.layers import batchnorm_layers
 from bnadapt.batchnorm.policy import FULL_RESOLUTION, Policy
-from bnadapt.batchnorm.processes import known_to_all
 from bnadapt.batchnorm.propagation import PropagationName
-from bnadapt.batchnorm.resolution import full_resolution_layers
+from bnadapt.batchnorm.resolution import in_network
 from bnadapt.batchnorm.stopping import UntilConverged
 
 UNUSED = (
@@ -87,8 +85,7 @@ def estimate(
     policy = policy or Policy()
     if policy.layers == FULL_RESOLUTION:
         first = list(islice(batches, 1))
-        layers = full_resolution_layers(network, first[0][:1].to(device), forward) if first else []
-        policy, batches = replace(policy, layers=known_to_all(layers, group)), chain(first, batches)
+        policy, batches = in_network(policy, network, first, forward, group), chain(first, batches)
     is_fixed = has_fixed_order(images)
     with Estimator(network, propagation, policy, until, forward, group, correction, not is_fixed) as estimator:
         for batch in batches:

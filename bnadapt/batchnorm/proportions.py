@@ -13,6 +13,7 @@ from bnadapt.batchnorm.outputs import MOST_CLASSES, hellinger
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
 from bnadapt.batchnorm.proportion_trials import ProportionCandidate, ProportionTrials
+from bnadapt.batchnorm.resolution import in_network
 
 STARTS = (0.99, 0.9, 0.7, 0.02)  # share of one class, equal ones of the others
 COMMON = 0.05  # share from which on a class is in no way rare
@@ -123,7 +124,8 @@ def estimate_proportions(
     tiles = sum(processes.gathered(sum(map(len, images))))
     if not tiles:
         raise StatisticsError("No image was given, so there are no proportions to estimate; give at least one.")
-    trials = ProportionTrials(network, images, moments, policy or Policy(), forward or network, processes)
+    policy = in_network(policy or Policy(), network, images, forward, group)
+    trials = ProportionTrials(network, images, moments, policy, forward or network, processes)
     source = trials(moments.proportions.tolist())
     found = _found(trials, source)
     is_noise = source.boundaries > NOISY * moments.boundaries

@@ -1,15 +1,41 @@
 """Which BatchNorm layers see the images at their full resolution."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import batchnorm_layers
+from bnadapt.batchnorm.policy import FULL_RESOLUTION, Policy
+from bnadapt.batchnorm.processes import known_to_all
 from bnadapt.batchnorm.watching import watched
+
+
+def in_network(
+    policy: Policy,
+    network: nn.Module,
+    batches: Sequence[Tensor],
+    forward: Callable[[Tensor], Any] | None = None,
+    group: distributed.ProcessGroup | None = None,
+) -> Policy:
+    """The policy with the names of the layers that it means in a network.
+
+    Args:
+        policy: any.
+        network: with BatchNorm layers.
+        batches: (N, C, ...) each; the first image is enough. A process may have none, if another has one.
+        forward: runs the network on a batch; the network itself by default.
+        group: processes that must agree.
+    """
+    if policy.layers != FULL_RESOLUTION:
+        return policy
+    device = next(iter(batchnorm_layers(network).values())).running_mean.device
+    layers = full_resolution_layers(network, batches[0][:1].to(device), forward) if batches else []
+    return replace(policy, layers=known_to_all(layers, group))
 
 
 def full_resolution_layers(
