@@ -36,9 +36,9 @@ bnadapt/gain/features.py), which ensembles have none of; `part` is `real` or `sy
 `seconds` what all candidates and features of the record took.
 
 The study `verdict` has no records of its own. Its `table.parquet` has a row per real record of the candidates,
-`candidate` and `scheme` (what the fit has not seen), with the `true_gain` over no adaptation, which was measured, the one that
-is `predicted` (of candidates that leave images as they are), the probability that bright and dark are `exchanged`, and
-the tissue or laboratory of source and target (`source_origin`, `target_origin`).
+`candidate` and `scheme` (what the fit has not seen), with the `true_gain` over no adaptation, the one that is
+`predicted` (of candidates that leave images as they are), the probability that bright and dark are `exchanged`, and the
+tissue or laboratory of source and target (`source_origin`, `target_origin`).
 
 The study of latent spaces has no records. Its `table.parquet` has a row per `part` (a study's records, or some of
 them), `state`, `layer`, `depth`, `measure` and `score` (`iou_unadapted`, `iou_adapted`, `gain`):
