@@ -35,10 +35,10 @@ target's test block, and `feature_...`, what can be seen of it without labels (s
 bnadapt/gain/features.py), which ensembles have none of; `part` is `real` or `synthetic`, `family` the kind of target,
 `seconds` what all candidates and features of the record took.
 
-The study of the verdict has no records of its own. Its `table.parquet` has a row per record of the candidates,
-`candidate` and `scheme` (what is left out of the fit: the record's `source`, its `data set` or its `family`), with the
-`iou` that was measured, the one that is `predicted`, the `spread` of the forest's trees,
-and whether the features are `familiar` to it.
+The study `verdict` has no records of its own. Its `table.parquet` has a row per real record of the candidates,
+`candidate` and `scheme` (what the fit has not seen), with the `true_gain` over no adaptation, the one that is
+`predicted` (of candidates that leave images as they are), the probability that bright and dark are `exchanged`, and the
+tissue or laboratory of source and target (`source_origin`, `target_origin`).
 
 The study of labels has a record per source network, target, `start` (`none`, `adapted`, `scratch`), number of labelled
 `tiles` (-1 for all of the train block) and `draw` of them, and a row for everything that is learnt (`learn`;

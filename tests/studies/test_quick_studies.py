@@ -31,7 +31,7 @@ def quick(tmp_path_factory):
             read = {other: str(run(other)) for other in ("two-mean-grid", "image-shifts")}
             inputs = ["--study.studies", json.dumps(read)]
         if name == "verdict":
-            inputs = ["--study.candidates", str(run("candidates"))]
+            inputs = ["--study.candidates", json.dumps([str(run("candidates"))])]
         if name == "demo":
             inputs = ["--study.configs", json.dumps([str(CONFIGS / "synthetic.yaml")])]
 
@@ -46,7 +46,13 @@ def quick(tmp_path_factory):
 
 def test_every_study_has_a_full_and_a_quick_config():
     assert {path.stem for path in QUICK.glob("*.yaml")} == set(STUDIES)
-    assert {path.stem for path in FULL} == {*STUDIES, "demo-em", "proportions-networks", "causes"}
+    assert {path.stem for path in FULL} == {
+        *STUDIES,
+        "demo-em",
+        "proportions-networks",
+        "causes",
+        "candidates-synthetic",
+    }
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -68,8 +74,8 @@ def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
         return
     if name == "verdict":
         assert set(table["scheme"]) == {"source"}
-        assert table["predicted"].between(0, 1).all()
-        assert all(f"`{column}`" in tables.__doc__ for column in ("scheme", "predicted", "spread"))
+        assert table["exchanged"].dropna().between(0, 1).all()
+        assert all(f"`{column}`" in tables.__doc__ for column in ("scheme", "predicted", "exchanged"))
         return
     assert list((folder / "tensorboard").rglob("events*"))
     if name == "comparison":

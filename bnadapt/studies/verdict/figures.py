@@ -14,7 +14,7 @@ def draw_predicted(table: pd.DataFrame) -> Figure:
     for panel, (scheme, own) in zip(axes, schemes.items(), strict=True):
         panel.axline((0, 0), slope=1, color="#aaaaaa", linewidth=1)
         panel.axhline(0, color="#dddddd", linewidth=1)
-        panel.plot(own["predicted"], own["gain"], ".", color=WITH, markersize=4, alpha=0.6)
+        panel.plot(own["predicted"], own["true_gain"], ".", color=WITH, markersize=4, alpha=0.6)
         panel.set_xlabel("predicted gain", fontsize=8)
         panel.set_ylabel("measured gain", fontsize=8)
         panel.set_title(scheme, fontsize=9)

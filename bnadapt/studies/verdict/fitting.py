@@ -36,7 +36,7 @@ of the second columns."""
 
 
 def prepared(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of the candidates that leave images as they are, with `gain` and the origins of source and target.
+    """A table of the candidates that leave images as they are, with `true_gain` and the origins of source and target.
 
     Columns of features in `PROMISING` become their differences from no adaptation's.
     """
@@ -45,19 +45,19 @@ def prepared(table: pd.DataFrame) -> pd.DataFrame:
     features = [f"{FEATURE}{name}" for name in PROMISING]
     origins = {f"{which}_origin": rows[f"{which}_set"].replace(SAME_ORIGIN) for which in ("source", "target")}
     differences = {name: rows[name].to_numpy() - unadapted[name].to_numpy() for name in features}
-    return rows.assign(gain=rows["iou"].to_numpy() - unadapted["iou"].to_numpy(), **differences, **origins)
+    return rows.assign(true_gain=rows["iou"].to_numpy() - unadapted["iou"].to_numpy(), **differences, **origins)
 
 
 def fitted_gain(rows: pd.DataFrame) -> LinearScore:
     """Least squares of gains on differences of features; weights have the features' signs, all parts weigh alike."""
     rows = rows[(rows["candidate"] != NONE) & (rows["family"] != INVERSION)]
-    weights = rows.groupby("part")["gain"].transform("size").rdiv(1.0).to_numpy() / rows["part"].nunique()
+    weights = rows.groupby("part")["true_gain"].transform("size").rdiv(1.0).to_numpy() / rows["part"].nunique()
     signs = np.array(list(PROMISING.values()))
     features = rows[[f"{FEATURE}{name}" for name in PROMISING]].to_numpy()
     scales = np.sqrt(weights @ features**2) + SMALLEST_SCALE
     scaled = signs * np.clip(features / scales, -BOUND, BOUND) * np.sqrt(weights)[:, None]
     penalty = np.sqrt(SHRINKAGE) * np.eye(len(signs))
-    target = np.concatenate([rows["gain"] * np.sqrt(weights), np.zeros(len(signs))])
+    target = np.concatenate([rows["true_gain"] * np.sqrt(weights), np.zeros(len(signs))])
     return _score(PROMISING, signs * nnls(np.concatenate([scaled, penalty]), target)[0], scales)
 
 
@@ -110,10 +110,10 @@ def fitted_predictor(table: pd.DataFrame, digests: Sequence[str]) -> Predictor:
     """The predictor of tables of candidates, with what is known of strict predictions of natural pairs."""
     rows = prepared(table)
     cases = natural_cases(cross_predicted(table, STRICT))
-    error = float((cases["predicted"] - cases["gain"]).abs().quantile(COVERAGE))
+    error = float((cases["predicted"] - cases["true_gain"]).abs().quantile(COVERAGE))
     known = {name: rows[f"{FEATURE}{name}"] for name in PROMISING}
     limits = {name: (round(float(each.min()), 4), round(float(each.max()), 4)) for name, each in known.items()}
-    pairs = sorted((round(p, 4), round(g, 4)) for p, g in zip(cases["predicted"], cases["gain"], strict=True))
+    pairs = sorted((round(p, 4), round(g, 4)) for p, g in zip(cases["predicted"], cases["true_gain"], strict=True))
     return Predictor(fitted_gain(rows), fitted_polarity(rows), limits, round(error, 4), pairs, list(digests))
 
 

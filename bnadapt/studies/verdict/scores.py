@@ -61,8 +61,8 @@ def decided(predicted: pd.DataFrame, taken: pd.Series) -> tuple[float, float]:
     said, right = [], []
     for origins, own in rows[rows["candidate"] == compared].groupby("origins"):
         others = rows[rows["origins"] != origins]
-        cases = list(zip(others["predicted"], others["gain"], strict=True))
-        for predicted_gain, gain in zip(own["predicted"], own["gain"], strict=True):
+        cases = list(zip(others["predicted"], others["true_gain"], strict=True))
+        for predicted_gain, gain in zip(own["predicted"], own["true_gain"], strict=True):
             share = comparable(cases, predicted_gain).share
             said.append(share >= SURE or share <= 1 - SURE)
             if said[-1] and abs(gain) > CLEAR:
@@ -78,7 +78,7 @@ def of_natural_pairs(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[st
     right, said = decided(predicted, picked["taken"])
     return {
         **picked.drop(columns="taken").mean().to_dict(),
-        "rank_correlation": float(spearmanr(rows["predicted"], rows["gain"]).statistic),
+        "rank_correlation": float(spearmanr(rows["predicted"], rows["true_gain"]).statistic),
         "right": right,
         "decided": said,
         "worse": float((loss < -WORSE).mean()),

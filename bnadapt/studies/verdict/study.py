@@ -15,7 +15,7 @@ from bnadapt.studies.verdict.findings import schemes_table, sentences
 from bnadapt.studies.verdict.fitting import SCHEMES, cross_predicted
 
 KEPT = ["record", "family", "task", "source", "target", "seed", "candidate", "iou"]
-PREDICTED = ["record", "candidate", "gain", "source_origin", "target_origin", "predicted", "exchanged"]
+PREDICTED = ["record", "candidate", "true_gain", "source_origin", "target_origin", "predicted", "exchanged"]
 
 
 class VerdictStudy(Study):
@@ -37,7 +37,7 @@ class VerdictStudy(Study):
         " (strict), as source, or of the same task. Does it tell help from harm, and is its choice worth more than"
         " always doing the same?"
     )
-    columns = (*KEPT, "scheme", "gain", "predicted", "exchanged", "source_origin", "target_origin")
+    columns = (*KEPT, "scheme", "true_gain", "predicted", "exchanged", "source_origin", "target_origin")
 
     def __init__(self, candidates: Sequence[str], schemes: Sequence[str] = tuple(SCHEMES)) -> None:
         if unknown := [name for name in schemes if name not in SCHEMES]:
