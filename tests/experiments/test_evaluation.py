@@ -40,7 +40,7 @@ def test_a_case_gives_what_the_commands_give(location, tmp_path):
     target += ["--data.target.object_size=12", "--data.target.mean=[0.4, 0.1]", "--data.target.seed=9"]
     options = [*target, "--data.tile_size=48", "--data.batch_size=4", "--data.adaptation_tiles=null"]
     adapted = str(tmp_path / "adapted.ckpt")
-    main(["adapt", *options, "--ckpt_path", checkpoint, "--output", adapted])
+    main(["adapt", *options, "--policy.source_weight=0", "--ckpt_path", checkpoint, "--output", adapted])
     scores = [
         main(["test", *options, "--ckpt_path", path]).trainer.callback_metrics["test/target/iou"].item()
         for path in (checkpoint, adapted)
@@ -59,7 +59,8 @@ def test_distances_are_those_that_the_command_gives(location, tmp_path):
     target = [each.replace("source", "target") for each in source]
     target += ["--data.target.mean=[0.4, 0.1]", "--data.target.seed=9", "--data.tile_size=48", "--data.batch_size=4"]
     adapted = str(tmp_path / "adapted.ckpt")
-    main(["adapt", *target, "--data.adaptation_tiles=null", "--ckpt_path", checkpoint, "--output", adapted])
+    all_layers = ["--policy.source_weight=0", "--data.adaptation_tiles=null"]
+    main(["adapt", *target, *all_layers, "--ckpt_path", checkpoint, "--output", adapted])
     main(["distances", *source, *target, "--tiles=5", "--ckpt_path", adapted, "--output", str(tmp_path / "distances")])
     table = pd.read_csv(tmp_path / "distances" / "distances.csv").set_index(["state", "layer", "measure"])["value"]
     for state, layers in row["distances"].items():

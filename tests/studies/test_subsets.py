@@ -13,6 +13,7 @@ from bnadapt.studies import STUDIES
 from bnadapt.studies.candidates.case import CandidateCase
 from bnadapt.studies.comparison.case import ComparisonCase
 from bnadapt.studies.comparison.methods import row_name
+from bnadapt.studies.labels.case import STATISTICS, LabelsCase, ScratchCase
 from bnadapt.studies.proportions.estimators import ESTIMATORS
 from tests.test_configs import FOLDER
 
@@ -54,6 +55,9 @@ def made_up(case, generator):
     if isinstance(case, ComparisonCase):
         yield from compared(case, generator)
         return
+    if isinstance(case, LabelsCase | ScratchCase):
+        yield from learnt(case, generator)
+        return
     if isinstance(case, CandidateCase):
         yield from tried(generator)
         return
@@ -62,6 +66,12 @@ def made_up(case, generator):
         row = dict(zip(SCORES, generator.random(len(SCORES)).tolist(), strict=True))
         row["gain"] = row["iou_adapted"] - row["iou_unadapted"]
         yield {**row, "tiles": 8, "network": case.labels.get("source", ""), **({"step": step} if step else {})}
+
+
+def learnt(case, generator):
+    ways = [STATISTICS] if case.tiles == 0 else getattr(case, "learn", ["all"])
+    for learn in ways:
+        yield {"learn": learn, "iou": generator.random(), "labelled_tiles": case.tiles or 30, "seconds": 1.0}
 
 
 def compared(case, generator):
