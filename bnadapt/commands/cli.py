@@ -1,5 +1,6 @@
 """The command line: LightningCLI with fit, validate, test, predict, and commands of our own, such as adapt."""
 
+import atexit
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, Ric
 from lightning.pytorch.cli import ArgsType, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch import distributed
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.actions import Judgement
@@ -417,6 +419,16 @@ def main(args: ArgsType = None) -> BnadaptCLI:
         },
         args=args,
     )
+
+
+@atexit.register
+def _end_process_group() -> None:
+    """End the process group of a distributed run; Lightning ends those of NCCL alone.
+
+    Those of gloo that are left to the end of the process abort it now and then.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _kept(trainer: Trainer, filename: str) -> ModelCheckpoint | None:

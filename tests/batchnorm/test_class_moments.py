@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import distributed, multiprocessing, nn
+from torch import multiprocessing, nn
 
 from bnadapt.batchnorm import (
     Bank,
@@ -21,6 +21,7 @@ from bnadapt.batchnorm import (
     measure_class_moments,
 )
 from bnadapt.networks import UNet
+from tests.process_group import process_group
 
 VALUES = np.random.default_rng(0).normal(size=(3, 50)) + [[0.0], [2.0], [5.0]]  # of three classes
 
@@ -215,16 +216,13 @@ def test_what_cannot_be_measured_or_corrected_is_refused():
 
 
 def work(rank, folder):
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     network, images, masks = unet_and_labelled()
-    group = distributed.group.WORLD
     own = slice(0, 4) if rank == 0 else slice(4, 6)
-    moments = measure_class_moments(network, [(images[own], masks[own])], 3, group=group)
-    moments.save(f"{folder}/{rank}.safetensors")
-    found = estimate_proportions(network, [images[own]], moments, group=group)
-    torch.save([asdict(each) for each in found.candidates], f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
+    with process_group(rank, 2, folder) as group:
+        moments = measure_class_moments(network, [(images[own], masks[own])], 3, group=group)
+        moments.save(f"{folder}/{rank}.safetensors")
+        found = estimate_proportions(network, [images[own]], moments, group=group)
+        torch.save([asdict(each) for each in found.candidates], f"{folder}/{rank}.pt")
 
 
 def test_two_processes_get_the_moments_of_one_and_the_same_proportions(tmp_path):

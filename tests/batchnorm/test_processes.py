@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from torch import distributed, multiprocessing
+from torch import multiprocessing
 
 from bnadapt.batchnorm import StatisticsError, UntilConverged, estimate
 from bnadapt.networks import UNet
+from tests.process_group import process_group
 
 CASES = {
     "one pass": {},
@@ -22,24 +23,21 @@ def network_and_batches():
     return UNet(base_channels=4).double(), torch.randn(19, 1, 32, 32, dtype=torch.float64).split(4)
 
 
-def work(rank, address, folder):
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+def work(rank, folder):
     net, batches = network_and_batches()
-    group = distributed.group.WORLD
-    found = {name: estimate(net, iter(batches[rank::2]), group=group, **options) for name, options in CASES.items()}
-    try:
-        estimate(net, batches[:1] if rank == 0 else [], group=group, propagation="layer_consistent")
-    except StatisticsError as error:
-        found["starved"] = str(error)
-    torch.save(found, f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
+    with process_group(rank, 2, folder) as group:
+        found = {name: estimate(net, iter(batches[rank::2]), group=group, **options) for name, options in CASES.items()}
+        try:
+            estimate(net, batches[:1] if rank == 0 else [], group=group, propagation="layer_consistent")
+        except StatisticsError as error:
+            found["starved"] = str(error)
+        torch.save(found, f"{folder}/{rank}.pt")
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
-    multiprocessing.spawn(work, (f"file://{folder}/meeting", str(folder)), nprocs=2)
+    multiprocessing.spawn(work, (str(folder),), nprocs=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import multiprocessing, nn
 
 from bnadapt.batchnorm import StatisticsError
 from bnadapt.distances import DistanceError, Sketch, Sketching, compare, latent_spaces, sketch_latents
 from bnadapt.networks import UNet
+from tests.process_group import process_group
 
 
 def network():
@@ -146,20 +147,18 @@ def test_spaces_by_pattern():
         latent_spaces(nn.Sequential(nn.Conv2d(1, 1, 1)))
 
 
-def work(rank, address, folder):
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=3)
+def work(rank, folder):
     net, tiles, numbers = network(), images(), torch.arange(10)
     shares = [slice(0, 7), slice(7, 10), slice(10, 10)]  # the last process sees nothing
-    with Sketching(net, latent_spaces(net, ["encoder.*", "bottleneck"])) as sketching:
+    spaces = latent_spaces(net, ["encoder.*", "bottleneck"])
+    with process_group(rank, 3, folder) as group, Sketching(net, spaces) as sketching:
         if len(numbers[shares[rank]]):
             sketching.update(tiles[shares[rank]], numbers[shares[rank]])
-        torch.save(sketching.compute(distributed.group.WORLD), f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
+        torch.save(sketching.compute(group), f"{folder}/{rank}.pt")
 
 
 def test_processes_that_share_the_tiles_get_the_sketches_of_one(tmp_path):
-    multiprocessing.spawn(work, (f"file://{tmp_path}/meeting", str(tmp_path)), nprocs=3)
+    multiprocessing.spawn(work, (str(tmp_path),), nprocs=3)
     net = network()
     alone = sketch_latents(net, latent_spaces(net, ["encoder.*", "bottleneck"]), [images()])
     for rank in range(3):

@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+import dask
 import pytest
 from dask.distributed import Client, Future, LocalCluster
 
@@ -67,6 +68,7 @@ def test_records_that_do_not_arrive_are_reported(folders, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_case_that_ends_its_worker_again_and_again_is_reported(folders):
-    with pytest.raises(InputError, match="1 pieces of work failed"):
+def test_a_case_that_ends_its_worker_is_reported(folders):
+    at_once = {"distributed.scheduler.allowed-failures": 0}
+    with dask.config.set(at_once), pytest.raises(InputError, match="1 pieces of work failed"):
         measure_all([Dying(0.0)], folders, None, 1)
