@@ -117,7 +117,7 @@ def test_inverted_images_are_repaired_by_inversion(quick):
     inverted = table[table["family"].isin(["inversion", "grid, inverted"])].pivot(
         index="record", columns="candidate", values="iou"
     )
-    assert len(inverted) == 3
+    assert len(inverted) == 4
     assert inverted["inverted"].min() > 0.8
     assert inverted[["none", "adapted"]].max(axis=None) < 0.1
 

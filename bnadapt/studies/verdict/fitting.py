@@ -22,7 +22,8 @@ COVERAGE = 0.9  # of intervals
 SHRINKAGE = 1.0  # ridge penalty on weights of features that have a mean square of 1
 LOGISTIC = 10.0  # inverse penalty of the same
 SMALLEST_SCALE = 1e-6  # of features that hardly vary
-NATURAL, OWN, INVERSION = "pair", "own", "inversion"  # families of targets
+NATURAL, OWN, INVERSION = "pair", "own", "inversion"  # families of targets; all others are made up
+PREDICTED = (NATURAL, OWN, INVERSION)
 SAME_ORIGIN = {"isbi2012": "vnc", "dark-rats": "bright-rats"}
 """Sets that share their tissue, or their laboratory, with another one."""
 STRICT, SOURCE, TASK = "strict", "source", "task"
@@ -63,7 +64,7 @@ def fitted_gain(rows: pd.DataFrame) -> LinearScore:
 
 def fitted_polarity(rows: pd.DataFrame) -> LinearScore:
     """Logistic regression of whether a real target is inverted; each also counts with its polarity changed."""
-    rows = rows[(rows["candidate"] == ADAPTED) & rows["family"].isin([NATURAL, OWN, INVERSION])]
+    rows = rows[(rows["candidate"] == ADAPTED) & rows["family"].isin(PREDICTED)]
     features = rows[[f"{FEATURE}{name}" for name in POLARITY]].to_numpy()
     scales = np.sqrt((features**2).mean(0)) + SMALLEST_SCALE
     scaled, inverted = np.clip(features / scales, -BOUND, BOUND), (rows["family"] == INVERSION).to_numpy()
@@ -73,19 +74,19 @@ def fitted_polarity(rows: pd.DataFrame) -> LinearScore:
 
 
 def folds(rows: pd.DataFrame, scheme: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Pairs of what a fit may see, and the real records that it is to predict.
+    """Pairs of what a fit may see, and the records of `PREDICTED` families that it is to predict.
 
     Args:
         rows: see `prepared`.
         scheme: of `SCHEMES`.
     """
     keys, hidden = SCHEMES[scheme]
-    for values, unseen in rows[rows["part"] == "real"].groupby(list(keys), sort=False):
+    for values, unseen in rows[rows["family"].isin(PREDICTED)].groupby(list(keys), sort=False):
         yield rows[~rows[list(hidden)].isin(values).any(axis=1)], unseen
 
 
 def cross_predicted(table: pd.DataFrame, scheme: str) -> pd.DataFrame:
-    """Real records with what is predicted of them by a fit that has not seen such.
+    """Records of `PREDICTED` families, with what a fit predicts that has not seen such.
 
     Columns `predicted`, a gain, and `exchanged`, the probability that bright and dark are.
 
@@ -94,7 +95,7 @@ def cross_predicted(table: pd.DataFrame, scheme: str) -> pd.DataFrame:
     """
     parts = []
     for seen, unseen in folds(prepared(table), scheme):
-        if (seen["part"] == "real").sum() == 0:
+        if not seen["family"].isin(PREDICTED).any():
             raise InputError(f"The table has too few sources to predict records by {scheme}; three are needed.")
         predictor = Predictor(fitted_gain(seen), fitted_polarity(seen), {}, 0.0, (), ())
         parts.append(unseen.assign(predicted=_gains(predictor, unseen), exchanged=_exchanged(predictor, unseen)))

@@ -12,14 +12,14 @@ from bnadapt.experiments.tables import DISTANCES, Tables
 from bnadapt.reports.document import Table
 from bnadapt.studies.verdict.figures import draw_predicted
 from bnadapt.studies.verdict.findings import schemes_table, sentences
-from bnadapt.studies.verdict.fitting import SCHEMES, cross_predicted
+from bnadapt.studies.verdict.fitting import PREDICTED, SCHEMES, cross_predicted
 
 KEPT = ["record", "family", "task", "source", "target", "seed", "candidate", "iou"]
-PREDICTED = ["record", "candidate", "true_gain", "source_origin", "target_origin", "predicted", "exchanged"]
+ADDED = ["record", "candidate", "true_gain", "source_origin", "target_origin", "predicted", "exchanged"]
 
 
 class VerdictStudy(Study):
-    """Reads tables of candidates, and predicts every real record from others that share nothing with it.
+    """Reads tables of candidates, and predicts every record of real sets from others that share nothing with it.
 
     Args:
         candidates: folders of finished studies of candidates.
@@ -52,9 +52,9 @@ class VerdictStudy(Study):
     def tables(self, measured: Sequence) -> Tables:
         """Real records under every scheme; inverted candidates have no predicted gain."""
         table = pd.concat([Tables.read(Path(each)).table for each in self.candidates], ignore_index=True)
-        real = table[table["part"] == "real"][KEPT]
+        real = table[table["family"].isin(PREDICTED)][KEPT]
         predicted = [
-            real.merge(cross_predicted(table, scheme)[PREDICTED], "left", ["record", "candidate"]).assign(scheme=scheme)
+            real.merge(cross_predicted(table, scheme)[ADDED], "left", ["record", "candidate"]).assign(scheme=scheme)
             for scheme in self.schemes
         ]
         return Tables(pd.concat(predicted, ignore_index=True), pd.DataFrame(columns=DISTANCES))
