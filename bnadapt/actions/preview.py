@@ -84,7 +84,10 @@ def preview_target(
     }
     can_be_judged = task.source_summary is not None and task.hparams.num_classes == 2
     options = {
-        name: ["--choose", name] if can_be_judged else _options(CANDIDATES[name], networks) for name in probabilities
+        name: ["--choose", name]
+        if can_be_judged and not CANDIDATES[name].is_corrected  # which `--choose` refuses on a doubtful estimate
+        else _options(CANDIDATES[name], networks)
+        for name in probabilities
     }
     read_tiles = sum(map(len, tiles))
     return Preview(data.target.name, images, places, probabilities, left_out, read_tiles, options, can_be_judged)

@@ -97,8 +97,8 @@ class Labels(Study):
                 + "."
             )
         for start in (NONE, SCRATCH):
-            if start in mean.index:
-                sentences.append(_worth(start, before.mean(), mean.loc[start].loc["all"].mean(axis=1)))
+            if (start, "all") in mean.index:
+                sentences.append(_worth(start, before.mean(), mean.loc[(start, "all")].mean(axis=1)))
         return sentences
 
     def summary(self, tables: Tables) -> Table:
