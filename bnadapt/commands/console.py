@@ -116,7 +116,7 @@ def print_finetuning(record: Mapping[str, Any], path: Path) -> None:
             style="bold",
         )
     if not done["steps"]:
-        console.print("No number of steps was better on held-out tiles than none; the network is as it was.")
+        console.print("Held-out tiles were clearly better without learning; the network is as it was.")
     for kind, extension in (("Checkpoint", path.suffix), ("Record", ".json")):
         console.print(f"{kind}: {path.with_suffix(extension)}")
 
