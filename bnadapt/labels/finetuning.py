@@ -197,9 +197,10 @@ def finetune(
 
 
 def _chosen(scores: Mapping[int, HeldOut]) -> int:
-    """The most steps whose score is not clearly below the best one: a few tiles can be too easy to learn anything."""
-    best = max(scores.values(), key=lambda each: each.iou)
-    return max(step for step, each in scores.items() if not each.is_clearly_worse(best))
+    """The most steps whose score is not clearly below the best one; at least some, for few tiles can be too easy."""
+    taken = {step: each for step, each in scores.items() if step}
+    best = max(taken.values(), key=lambda each: each.iou)
+    return max(step for step, each in taken.items() if not each.is_clearly_worse(best))
 
 
 def _iou(overlaps: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ def test_the_source_s_statistics_stay_as_far_from_the_targets_as_they_were(tiles
 def test_three_tiles_decide_on_the_number_of_steps(adapted, tiles):
     tuned = finetune(adapted, tiles.images, tiles.subset([0, 2, 4]), FineTuning("all", steps=40))
     assert list(tuned.scores) == [0, 20, 40]
-    assert tuned.steps in tuned.scores
+    assert tuned.steps in (20, 40)
     assert tuned.after > tuned.before
 
 
