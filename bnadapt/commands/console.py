@@ -135,8 +135,8 @@ def print_finetuning(record: Mapping[str, Any], path: Path) -> None:
             f" before, {done['iou_after']:.3f} after.",
             style="bold",
         )
-    if not done["steps"]:
-        console.print("No number of steps was better on held-out tiles than none; the network is as it was.")
+        if done["iou_after"] < done["iou_before"]:
+            console.print("It has fallen: look at predictions without and with learning before you take either.")
     for kind, extension in (("Checkpoint", path.suffix), ("Record", ".json")):
         console.print(f"{kind}: {path.with_suffix(extension)}")
 

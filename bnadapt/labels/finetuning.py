@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
-from torchmetrics import Metric
 
 from bnadapt.batchnorm import Bank, NoBatchNormError
 from bnadapt.batchnorm.batches import batches_of
@@ -23,7 +22,6 @@ from bnadapt.labels.learning import LearnName, learnt_of
 from bnadapt.labels.statistics import RelativeStatistics
 from bnadapt.networks import memory_format, with_background
 from bnadapt.tasks.losses import DiceCrossEntropy
-from bnadapt.tasks.metrics import METRICS
 
 BATCH = 4  # crops of labelled tiles in a step, and of unlabelled ones, which the statistics are of
 CHECKED_EVERY = 20  # steps between two scores of held-out tiles
@@ -75,8 +73,8 @@ class FineTuning:
             default `affine` of a single tile, and `all` of more.
         steps: of the optimizer, at most.
         rate: greatest learning rate; by default that of what is learnt.
-        folds: of cross-validation, by which the number of steps is chosen where there are three tiles or more; 0 takes
-            all steps.
+        folds: of cross-validation, by which it is decided to take fewer steps where there are three tiles or more; 0
+            takes all steps.
         augmentation: of crops of the labelled tiles, see `bnadapt.data.augmentation`.
         seed: of crops.
     """
@@ -91,6 +89,34 @@ class FineTuning:
     def learnt_from(self, tiles: int) -> LearnName:
         """What is learnt from so many tiles."""
         return self.learn or ("affine" if tiles < FEWEST_FOR_ALL else "all")
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Scores on parts of the labelled tiles, each by a network that has learnt from the others.
+
+    Attributes:
+        overlaps: (parts, 2, K - 1) pixels of intersection and union of every class of foreground.
+    """
+
+    overlaps: Tensor
+
+    @property
+    def iou(self) -> float:
+        """Foreground IoU over all parts, mean over classes; 0 of a class that is nowhere."""
+        return float(_iou(self.overlaps.sum(0)))
+
+    def is_clearly_worse(self, other: "HeldOut") -> bool:
+        """Whether the IoU is below another one by more than a standard error, by the jackknife over parts."""
+        parts = len(self.overlaps)
+        if parts < 2:
+            return self.iou < other.iou
+        apart = torch.stack([_iou(other._without(part)) - _iou(self._without(part)) for part in range(parts)])
+        error = ((parts - 1) * (apart - apart.mean()).square().mean()).sqrt()
+        return other.iou - self.iou > float(error)
+
+    def _without(self, part: int) -> Tensor:
+        return self.overlaps.sum(0) - self.overlaps[part]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,11 +189,23 @@ def finetune(
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
     run = _Run(network, tiles, source, settings.learnt_from(len(labelled)), settings)
     scores = _cross_validated(run, labelled, settings) if settings.folds and len(labelled) >= FEWEST_TO_STOP else {}
-    steps = max(scores, key=scores.get) if scores else settings.steps
+    steps = _chosen(scores) if scores else settings.steps
     for _ in run.training(labelled, steps):
         pass
     run.settle()
-    return FineTuned(run.network.state_dict(), run.learn, steps, scores)
+    return FineTuned(run.network.state_dict(), run.learn, steps, {step: each.iou for step, each in scores.items()})
+
+
+def _chosen(scores: Mapping[int, HeldOut]) -> int:
+    """The most steps whose score is not clearly below the best one; at least some, for few tiles can be too easy."""
+    taken = {step: each for step, each in scores.items() if step}
+    best = max(taken.values(), key=lambda each: each.iou)
+    return max(step for step, each in taken.items() if not each.is_clearly_worse(best))
+
+
+def _iou(overlaps: Tensor) -> Tensor:
+    both, either = overlaps.double()
+    return (both / either.clamp(min=1)).mean()
 
 
 class _Run:
@@ -214,9 +252,15 @@ class _Run:
             self.statistics.estimated().apply(self.network)
 
     @torch.no_grad()
-    def predicted(self, images: Tensor) -> Tensor:
-        """Classes (n, h, w) of tiles."""
-        return torch.cat([self.forward(batch).argmax(1).cpu() for batch in images.split(BATCH)])
+    def overlaps(self, tiles: LabelledTiles) -> Tensor:
+        """Pixels (2, K - 1) of intersection and union of every class of foreground, predicted and labelled."""
+        logits = torch.cat([self.forward(batch).float().cpu() for batch in tiles.images.split(BATCH)])
+        known, predicted = tiles.masks != IGNORED, logits.argmax(1)
+        both = [((predicted == label) & (tiles.masks == label)).sum() for label in range(1, logits.shape[1])]
+        either = [
+            (((predicted == label) | (tiles.masks == label)) & known).sum() for label in range(1, logits.shape[1])
+        ]
+        return torch.stack([torch.stack(both), torch.stack(either)])
 
     def _statistics(self, source: Bank | None) -> RelativeStatistics | None:
         try:
@@ -247,10 +291,10 @@ class _Run:
             yield unlabelled, *(torch.stack([each[key] for each in items]) for key in ("image", "mask"))
 
 
-def _cross_validated(run: _Run, labelled: LabelledTiles, settings: FineTuning) -> dict[int, float]:
-    """Foreground IoU on held-out tiles, by steps taken; empty if the others never show every class."""
+def _cross_validated(run: _Run, labelled: LabelledTiles, settings: FineTuning) -> dict[int, HeldOut]:
+    """What is predicted of held-out tiles, by steps taken; empty if the others never show every class."""
     count = min(settings.folds, len(labelled))
-    metrics: dict[int, Metric] = {}
+    overlaps: dict[int, list[Tensor]] = {}
     for fold in range(count):
         held_out = labelled.subset(range(fold, len(labelled), count))
         others = labelled.subset([index for index in range(len(labelled)) if index % count != fold])
@@ -260,16 +304,8 @@ def _cross_validated(run: _Run, labelled: LabelledTiles, settings: FineTuning) -
         for step in chain([0], own.training(others, settings.steps)):
             if step % CHECKED_EVERY == 0 or step == settings.steps:
                 own.settle()
-                predicted = own.predicted(held_out.images)
-                metrics.setdefault(step, _iou(own)).update(predicted, held_out.masks)
-    return {step: float(metric.compute()[1:].mean()) for step, metric in metrics.items()}
-
-
-def _iou(run: _Run) -> Metric:
-    """Of every class of a network."""
-    with torch.no_grad():
-        classes = run.forward(run.tiles[:1]).shape[1]
-    return METRICS["iou"](classes, average="none", ignore_index=IGNORED)
+                overlaps.setdefault(step, []).append(own.overlaps(held_out))
+    return {step: HeldOut(torch.stack(each)) for step, each in overlaps.items()}
 
 
 def _check(labelled: LabelledTiles) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 from bnadapt.batchnorm import Bank, NoBatchNormError, adapt
 from bnadapt.errors import InputError
 from bnadapt.labels import FineTuning, LabelledTiles, finetune
+from bnadapt.labels.finetuning import HeldOut
 from bnadapt.labels.learning import last_layer
 from bnadapt.labels.statistics import RelativeStatistics
 
@@ -96,8 +97,18 @@ def test_the_source_s_statistics_stay_as_far_from_the_targets_as_they_were(tiles
 def test_three_tiles_decide_on_the_number_of_steps(adapted, tiles):
     tuned = finetune(adapted, tiles.images, tiles.subset([0, 2, 4]), FineTuning("all", steps=40))
     assert list(tuned.scores) == [0, 20, 40]
-    assert tuned.steps in tuned.scores
-    assert tuned.after == max(tuned.scores.values()) >= tuned.before
+    assert tuned.steps in (20, 40)
+    assert tuned.after > tuned.before
+
+
+def test_steps_are_left_out_that_are_worse_beyond_chance():
+    good, lucky, bad = (
+        HeldOut(torch.tensor([[[both], [100]] for both in each])) for each in ([80, 70, 75], [90, 50, 60], [60, 52, 55])
+    )
+    assert not lucky.is_clearly_worse(good)
+    assert bad.is_clearly_worse(good)
+    assert not good.is_clearly_worse(bad)
+    assert good.iou == pytest.approx(0.75)
 
 
 def test_two_tiles_are_not_cross_validated(adapted, tiles):
