@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bnadapt.commands.cli import STEPS, STOPPING, main
+from bnadapt.commands.cli import main
 from bnadapt.commands.resuming import kept_options
+from bnadapt.commands.training_length import STEPS, STOPPING
 from bnadapt.errors import InputError
 from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE, without
 

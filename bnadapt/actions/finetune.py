@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from bnadapt.batchnorm import Bank, NoBatchNormError
@@ -22,6 +22,28 @@ from bnadapt.labels.drawing import TileToDraw, drawn_masks
 from bnadapt.tasks import AdaptableTask
 
 log = logging.getLogger(__name__)
+
+
+def check_finetuning(data: DomainPair, labelled: int | None, proposed: str | None, steps: int) -> None:
+    """Refuse what cannot be learnt from, before any work.
+
+    Raises:
+        InputError: no target, neither or both of `labelled` and `proposed`, or a count below 1.
+    """
+    if data.target is None:
+        raise InputError("finetune: there is no target; give --data.target.")
+    if (labelled is None) == (proposed is None):
+        raise InputError(
+            "finetune: give either --labelled, a number of tiles that --data.target.masks label, or --proposed, a"
+            " folder of bnadapt propose that was drawn on."
+        )
+    if steps < 1 or (labelled is not None and labelled < 1):
+        raise InputError(f"finetune: steps is {steps}, labelled {labelled}; give at least 1.")
+    if data.adaptation_tiles is None:
+        raise InputError(
+            "finetune: the tiles that statistics are of are held in memory; set --data.adaptation_tiles to a number,"
+            " such as 64."
+        )
 
 
 def labelled_of_train_block(data: DomainPair, count: int) -> LabelledTiles:
@@ -93,7 +115,7 @@ def finetune_to_target(
 ) -> FineTuned:
     """Learn from labelled tiles, and have the task's network and record hold what was learnt.
 
-    It must not run in inference mode, of whose tensors there are no gradients.
+    Must run outside inference mode, which records no gradients.
 
     Args:
         task: with the network as it starts, adapted or not.
@@ -110,10 +132,10 @@ def finetune_to_target(
     with task.trainer.precision_plugin.forward_context():
         tiles = DataLoader(data.unlabelled_tiles("target", data.adaptation_tiles), batch_size=data.batch_size)
         images = [batch["image"] for batch in tiles]
-        bank = _bank_of(task)
+        bank = bank_or_none(task.network)
         tuned = finetune(task.network, images, labelled, settings, task.source_bank or bank)
         tuned.apply(task.network)
-    task.source_bank, task.target_bank = task.source_bank or bank, _bank_of(task)
+    task.source_bank, task.target_bank = task.source_bank or bank, bank_or_none(task.network)
     if tuned.learn != "mixing":
         task.class_moments = task.source_summary = None  # of other weights
     task.adaptation = {
@@ -134,9 +156,10 @@ def finetune_to_target(
     return tuned
 
 
-def _bank_of(task: AdaptableTask) -> Bank | None:
+def bank_or_none(network: nn.Module) -> Bank | None:
+    """Statistics that a network holds; None if it has no BatchNorm layers."""
     try:
-        return Bank.of(task.network)
+        return Bank.of(network)
     except NoBatchNormError:
         return None
 

@@ -58,7 +58,7 @@ def propose_tiles(
         progress: wraps the candidates, to show how far it is.
 
     Raises:
-        InputError: there is no target, no tile is asked for, or images cannot be used.
+        InputError: no target is given, fewer than one tile is requested, or images cannot be used.
         BatchNormError: statistics cannot be estimated.
     """
     if count < 1:

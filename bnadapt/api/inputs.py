@@ -13,7 +13,7 @@ loaded to the GPU if there is one. It is left as it was.
   for a network without one, integers are divided by their type's greatest value.
 
 Where masks are needed, a batch is (images, masks) or has `image` and `mask`, and a domain has masks; masks are
-(N, H, W) classes, 255 where there is no label.
+(N, H, W) class indices, with 255 for unlabelled pixels.
 """
 
 from collections.abc import Callable, Iterator, Mapping

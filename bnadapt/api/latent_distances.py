@@ -68,7 +68,7 @@ def distances(
         measures: some of `bnadapt.distances.MEASURES`; all by default.
 
     Raises:
-        BnadaptError: images cannot be used, latents are not finite, or there is no such layer or measure.
+        BnadaptError: images cannot be used, latents are not finite, or a layer or measure is unknown.
 
     Examples:
         >>> import torch

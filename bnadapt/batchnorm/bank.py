@@ -126,7 +126,7 @@ class Bank:
 
         Raises:
             BankMismatchError: a layer is missing on either side or has another width.
-            BatchNormError: a value is no statistic, or cannot be held in the layer's type. The network is
+            BatchNormError: a value is not a statistic, or cannot be held in the layer's type. The network is
                 then untouched.
         """
         layers = batchnorm_layers(network)
@@ -135,23 +135,23 @@ class Bank:
                 f"The bank does not fit the network: {'; '.join(differing)}. Take one that was made with it."
             )
         self._check_values(layers)
-        own = _statistics(network)
+        before = _statistics(network)
         try:
             for name, layer in layers.items():
                 _write(layer, self.mean[name], self.variance[name])
         except BaseException:
-            _restore(network, own)
+            _restore(network, before)
             raise
 
     @contextmanager
     def applied(self, network: nn.Module) -> Iterator[None]:
         """Hold the network to this bank for a while; its own statistics come back bit for bit."""
-        own = _statistics(network)
+        before = _statistics(network)
         try:
             self.apply(network)
             yield
         finally:
-            _restore(network, own)
+            _restore(network, before)
 
     def compared(self, reference: "Bank", eps: float = 1e-5) -> dict[str, LayerShift]:
         """How far this bank lies from another one of the same network, layer by layer.
@@ -213,7 +213,7 @@ class Bank:
         """Read what `save` wrote.
 
         Raises:
-            BatchNormError: the file is missing, broken or of something else, or holds what is no statistic.
+            BatchNormError: the file is missing or damaged, is not a bank, or holds values that cannot be statistics.
         """
         state = read_bank(path)
         try:
@@ -235,7 +235,7 @@ class Bank:
         """What `state_dict` gave.
 
         Raises:
-            BatchNormError: a part is missing, or a value is no statistic.
+            BatchNormError: a part is missing, or a value cannot be a statistic.
         """
         try:
             mean, variance = means_and_variances(state, axes=1)
@@ -272,12 +272,12 @@ class Bank:
             for kind, values, lowest in (("mean", self.mean[name], -limit), ("variance", self.variance[name], 0.0)):
                 if not ((values >= lowest) & (values <= limit)).all():
                     raise BatchNormError(
-                        f"The bank's {kind} of the layer {name} has values that are no {kind} or do not fit into"
+                        f"The bank's {kind} of the layer {name} has values that are not a {kind} or do not fit into"
                         f" {layer.running_var.dtype}; estimate it again, or keep the layer in float32."
                     )
 
     def _differing(self, channels: Mapping[str, int]) -> list[str]:
-        """What differs from a network, or another bank, with these layers of so many channels."""
+        """Differences from a network, or another bank, with layers of these numbers of channels, as clauses."""
         missing = [f"{name} is not in the bank" for name in channels if name not in self.mean]
         surplus = [f"{name} is only in the bank" for name in self.mean if name not in channels]
         shapes = [

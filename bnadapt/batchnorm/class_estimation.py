@@ -103,7 +103,7 @@ class _Batch:
         self.found.append((layer, (mean + centre).cpu(), (squares - mean.square()).clamp(min=0).cpu(), weight.cpu()))
 
     def moments(self, logits: Any) -> ClassMoments:
-        """Of the whole batch; a layer that is called several times counts as often.
+        """Class moments of the whole batch; a layer that is called several times counts as often.
 
         Args:
             logits: what the network gives for the batch; of other things there is no margin.

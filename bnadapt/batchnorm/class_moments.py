@@ -103,7 +103,7 @@ class ClassMoments:
         """What `state_dict` gave.
 
         Raises:
-            BatchNormError: a part is missing, or a value is no statistic.
+            BatchNormError: a part is missing, or a value cannot be a statistic.
         """
         try:
             mean, variance = means_and_variances(state, axes=2)

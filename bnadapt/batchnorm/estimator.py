@@ -22,7 +22,7 @@ from bnadapt.batchnorm.stopping import Convergence, UntilConverged
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an estimation gave.
+    """Estimated statistics, and how they came about.
 
     Attributes:
         bank: statistics of all layers under the policy; layers that it leaves out, or that no image

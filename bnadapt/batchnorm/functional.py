@@ -76,8 +76,8 @@ def estimate(
     Examples:
         >>> import torch
         >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
-        >>> found = estimate(network, torch.randn(20, 1, 32, 32), propagation="layer_consistent")
-        >>> found.tiles, found.bank.count
+        >>> estimated = estimate(network, torch.randn(20, 1, 32, 32), propagation="layer_consistent")
+        >>> estimated.tiles, estimated.bank.count
         (20, {'1': 18000})
     """
     device = next(iter(batchnorm_layers(network).values())).running_mean.device
@@ -91,10 +91,10 @@ def estimate(
         for batch in batches:
             if estimator.update(batch.to(device, non_blocking=True)):
                 break
-        found = estimator.compute()
-    if is_fixed and until is not None and min(found.convergence.worst[:-1], default=math.inf) <= until.tolerance:
-        warnings.warn(UNUSED.format(found.tiles), stacklevel=2)
-    return found
+        estimated = estimator.compute()
+    if is_fixed and until is not None and min(estimated.convergence.worst[:-1], default=math.inf) <= until.tolerance:
+        warnings.warn(UNUSED.format(estimated.tiles), stacklevel=2)
+    return estimated
 
 
 def adapt(

@@ -103,7 +103,7 @@ def side_by_side(
 
 
 def _surroundings(device_type: str) -> Callable[[], ExitStack]:
-    """What torch keeps per thread, as it is in this one: gradient mode, autocast and the CUDA device."""
+    """The state that torch keeps per thread, as it is in this one: gradient mode, autocast and the CUDA device."""
     inference = torch.is_inference_mode_enabled()
     autocast = torch.is_autocast_enabled(device_type)
     dtype = torch.get_autocast_dtype(device_type)

@@ -1,4 +1,4 @@
-"""Mean and variance of a stream, pooled exactly, with what tiles tell about their errors."""
+"""Mean and variance of a stream, pooled exactly, with standard errors from tile to tile."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

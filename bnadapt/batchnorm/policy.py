@@ -52,7 +52,7 @@ class SourcePrior(SourceWeight):
 
 @dataclass(frozen=True)
 class DecayingMomentum(SourceWeight):
-    """What a running average with decaying momentum leaves of the source: w = prod_k (1 - eta_k).
+    """Share of the source that is left in a running average with decaying momentum: w = prod_k (1 - eta_k).
 
     Step k = 0, 1, ... takes over the share eta_k = momentum * decay^k + minimum of one more batch:
 

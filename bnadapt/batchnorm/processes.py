@@ -11,12 +11,12 @@ STATISTICS = 5  # mean, variance and three rows of spread
 
 
 def known_to_all(names: Sequence[str], group: distributed.ProcessGroup | None) -> list[str]:
-    """The names that the first process with any has found; a collective."""
+    """The names of the first process that has any; a collective."""
     if group is None:
         return list(names)
-    found: list[Sequence[str]] = [()] * distributed.get_world_size(group)
-    distributed.all_gather_object(found, names, group=group)
-    return list(next(filter(None, found), ()))
+    gathered: list[Sequence[str]] = [()] * distributed.get_world_size(group)
+    distributed.all_gather_object(gathered, names, group=group)
+    return list(next(filter(None, gathered), ()))
 
 
 class Processes:
@@ -32,11 +32,11 @@ class Processes:
     def __init__(self, group: distributed.ProcessGroup | None, layers: Mapping[str, nn.Module]) -> None:
         self.group = group
         self.layers = layers
-        own = next(iter(layers.values())).running_mean.device
-        self.device = own if group and "nccl" in distributed.get_backend(group) else torch.device("cpu")
+        device = next(iter(layers.values())).running_mean.device
+        self.device = device if group and "nccl" in distributed.get_backend(group) else torch.device("cpu")
 
     def gathered(self, number: int) -> list[int]:
-        """What every process gives, by rank."""
+        """Numbers of all processes, by rank."""
         if self.group is None:
             return [number]
         return [int(other) for other in self._all_gathered(torch.tensor(number, dtype=torch.float64))]

@@ -19,7 +19,7 @@ from bnadapt.batchnorm.propagation import OnePass
 
 @dataclass(frozen=True)
 class ProportionCandidate:
-    """What a network that is adapted for certain class proportions puts out.
+    """Outputs of a network that is adapted for certain class proportions.
 
     Attributes:
         proportions: q (K,), that it is adapted for.
@@ -106,17 +106,21 @@ class ProportionTrials:
         )
 
     def _logits(self, batch: Tensor, correction: ProportionCorrection) -> Tensor:
-        found: list[Any] = []
+        outputs: list[Any] = []
 
         def recorded(images: Tensor) -> None:
-            found.append(self.forward(images))
+            outputs.append(self.forward(images))
 
         with isolated(self.network), torch.no_grad(), torch.compiler.set_stance("force_eager"):
             OnePass(self.network, recorded, self.policy, False, correction).update(batch)
-        if len(found) != 1 or not isinstance(found[0], Tensor) or found[0].shape[1] != len(correction.proportions):
+        if (
+            len(outputs) != 1
+            or not isinstance(outputs[0], Tensor)
+            or outputs[0].shape[1] != len(correction.proportions)
+        ):
             raise StatisticsError(
                 f"The network gives no logits of {len(correction.proportions)} classes for a batch of"
                 f" {tuple(batch.shape)}; give one whose output is (N, K, ...), and images that leave no layer with a"
                 " single value per channel."
             )
-        return found[0]
+        return outputs[0]

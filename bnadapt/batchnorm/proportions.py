@@ -62,7 +62,7 @@ class ProportionEstimate:
 
     @property
     def chosen(self) -> ProportionCandidate:
-        """What statistics are to be corrected for: the estimate, or with a reason not to the source's proportions."""
+        """Proportions to correct statistics for: the estimate, or the source's if there is a reason against it."""
         return self.best if self.reason is None else self.source
 
 
@@ -127,9 +127,9 @@ def estimate_proportions(
     policy = in_network(policy or Policy(), network, images, forward, group)
     trials = ProportionTrials(network, images, moments, policy, forward or network, processes)
     source = trials(moments.proportions.tolist())
-    found = _found(trials, source)
+    explanations = _explanations(trials, source)
     is_noise = source.boundaries > NOISY * moments.boundaries
-    first, rivals, reason = (is_noise and _one_class(found, source)) or _most_credible(found, source)
+    first, rivals, reason = (is_noise and _one_class(explanations, source)) or _most_credible(explanations, source)
     halves: list[ProportionCandidate] = []
     if reason is None and tiles < FEWEST_TILES:
         reason = f"{tiles} tiles are too few to compare two halves of them"
@@ -137,26 +137,26 @@ def estimate_proportions(
         starts = first.proportions, source.proportions
         halves = [min((_refined(half, half(each)) for each in starts), key=_distance) for half in trials.halves()]
         reason = _disagreement(halves, first, source)
-    best = first if reason is None else min(found, key=lambda each: each.mismatch)
+    best = first if reason is None else min(explanations, key=lambda each: each.mismatch)
     shares = zip(*(each.proportions for each in (best, first, *rivals, *halves)), strict=True)
     limits = [(min(each), max(each)) for each in shares]
     return ProportionEstimate(list(trials.tried.values()), source, best, limits, reason)
 
 
-def _found(trials: ProportionTrials, source: ProportionCandidate) -> list[ProportionCandidate]:
-    """What the search ends at from several starts; no two alike, the least distance first."""
+def _explanations(trials: ProportionTrials, source: ProportionCandidate) -> list[ProportionCandidate]:
+    """Ends of a search from several starts; no two alike, the least distance first."""
     few = len(source.proportions) + 1
     starts = sorted((source, *map(trials, _starts(few - 1))), key=_distance)
     common = [each for each in starts if min(each.proportions) >= COMMON]
-    found = [_refined(trials, each) for each in (source, *starts[:few], *common[:few])]
+    explanations = [_refined(trials, each) for each in (source, *starts[:few], *common[:few])]
     for _ in range(EXCHANGES):
-        best = min(found, key=_distance)
+        best = min(explanations, key=_distance)
         if best.distance <= CONSISTENT and min(best.proportions) >= RARE:
             break
         others = map(trials, _exchanged(best.proportions))
-        found += [_refined(trials, each) for each in others if each.distance < PROMISING]
+        explanations += [_refined(trials, each) for each in others if each.distance < PROMISING]
     different: list[ProportionCandidate] = []
-    for each in sorted(found, key=_distance):
+    for each in sorted(explanations, key=_distance):
         if all(_between(each, other) > SAME for other in different):
             different.append(each)
     return different
@@ -193,12 +193,12 @@ def _refined(trials: ProportionTrials, candidate: ProportionCandidate) -> Propor
     return candidate
 
 
-def _one_class(found: Sequence[ProportionCandidate], source: ProportionCandidate) -> Explanation | None:
+def _one_class(explanations: Sequence[ProportionCandidate], source: ProportionCandidate) -> Explanation | None:
     """The class that the source makes likeliest, if one alone explains the outputs clearly better than several."""
     alone = len(source.proportions) - 1
-    several = min((each.distance for each in found if _absent(each) < alone), default=math.inf)
+    several = min((each.distance for each in explanations if _absent(each) < alone), default=math.inf)
     limit = min(ALONE, several / CLEARLY)
-    good = [each for each in found if _absent(each) == alone and each.distance <= limit]
+    good = [each for each in explanations if _absent(each) == alone and each.distance <= limit]
     if not good:
         return None
     first, *others = sorted(good, key=lambda each: _divergence(each, source))
@@ -207,7 +207,7 @@ def _one_class(found: Sequence[ProportionCandidate], source: ProportionCandidate
     return first, others, NO_BACKGROUND if first.proportions[0] < ABSENT else None
 
 
-def _most_credible(found: Sequence[ProportionCandidate], source: ProportionCandidate) -> Explanation:
+def _most_credible(explanations: Sequence[ProportionCandidate], source: ProportionCandidate) -> Explanation:
     """The explanation of the outputs that the source makes likeliest.
 
     One from which no class is absent goes before any other: a network that is adapted as if there was one class alone
@@ -216,19 +216,19 @@ def _most_credible(found: Sequence[ProportionCandidate], source: ProportionCandi
     Returns:
         The explanation, others that are about as good, and the reason not to act on it.
     """
-    consistent = [each for each in found if each.distance <= CONSISTENT]
+    consistent = [each for each in explanations if each.distance <= CONSISTENT]
     if not consistent:
-        return found[0], [], "no proportions explain what the network puts out"
+        return explanations[0], [], "no proportions explain what the network puts out"
     absent = min(map(_absent, consistent))
     good = [each for each in consistent if _absent(each) == absent]
     good = [each for each in good if each.distance <= _about(good[0].distance)]
     first, *others = sorted(good, key=lambda each: _divergence(each, source))
     is_doubtful = absent and (
-        first.distance > SURE or any(_absent(each) < absent and each.distance < DOUBTFUL for each in found)
+        first.distance > SURE or any(_absent(each) < absent and each.distance < DOUBTFUL for each in explanations)
     )
     if others and not _is_likelier(first, others[0], source):
         reason = "others explain what the network puts out about as well"
-    elif is_doubtful or good[0].distance > _about(found[0].distance):
+    elif is_doubtful or good[0].distance > _about(explanations[0].distance):
         reason = "others may explain what the network puts out"
     elif first.proportions[0] < ABSENT:
         reason = NO_BACKGROUND

@@ -9,7 +9,7 @@ from bnadapt.batchnorm.mixture import mixed
 
 ROWS = 256  # values that are added up in float32; the rest is float64
 WIDTH = 1024  # sums side by side: as many as the fastest cache holds, ROWS times as many values as the next one does
-CANCELLATION = 16.0  # |mean| / standard deviation from which on float32 cannot tell the mean precisely
+CANCELLATION = 16.0  # |mean| / standard deviation from which on float32 does not hold the mean precisely
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -55,7 +55,7 @@ def as_one_tile(features: Tensor) -> Tensor:
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Of features (N, C, P), in whichever order they lie in memory."""
+    """Moments (N, C) of features (N, C, P), in whichever order they lie in memory."""
     pixels = features.shape[2]
     parts, together = _parts(pixels, max(1, WIDTH // features.shape[1]))
     even = pixels - pixels % parts

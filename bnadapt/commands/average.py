@@ -84,7 +84,7 @@ def _writer(first: Segmentation, folder: Path) -> SectionWriter:
 
 
 def _names(first: Segmentation) -> list[str]:
-    """Of sections, with the extension of theirs where they are images."""
+    """Names of the sections, with the extension of their images."""
     if isinstance(first.mask, Images):
         return [f"{name}{path.suffix}" for name, path in zip(first.names, first.mask.paths, strict=True)]
     return [""] * len(first)

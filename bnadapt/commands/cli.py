@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningCLI
@@ -52,6 +51,7 @@ from bnadapt.commands.precision import device_kind, fastest_precision
 from bnadapt.commands.quiet import quiet
 from bnadapt.commands.resuming import kept_config, kept_options
 from bnadapt.commands.trainer import AUTO, AdaptationTrainer
+from bnadapt.commands.training_length import LENGTH, default_length
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
 from bnadapt.files import ensure_folder
@@ -67,19 +67,7 @@ from bnadapt.reports.verdict_page import write_verdict
 from bnadapt.tasks import AdaptableTask
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
 
-STEPS = 2000  # of a training that is given no length
-PATIENCE = 20  # epochs without a better score after which it ends: half of it, for scores rise most at its end
 NO_PRECISION = ("precision", "plugins", "fast_dev_run")  # options of a Trainer for which none is chosen
-STOPPING = {
-    "class_path": "lightning.pytorch.callbacks.EarlyStopping",
-    "init_args": {
-        "monitor": "val/source/iou",
-        "mode": "max",
-        "patience": PATIENCE,
-        "check_finite": False,
-        "strict": False,
-    },
-}
 TRAINER_COMMANDS = ("adapt", "finetune", "propose", "recommend", "preview", "distances", "export", "source_summary")
 
 
@@ -123,17 +111,10 @@ class BnadaptCLI(LightningCLI):
         self._check_requested(asked)
 
     def before_instantiate_classes(self) -> None:
-        """A length for a training that is given none."""
-        if self.config.subcommand != "fit":
-            return
-        length = self.config.fit.trainer
-        if length.max_epochs is None and length.max_steps == -1 and length.max_time is None and not length.fast_dev_run:
-            given = {"max_steps": STEPS, "callbacks": _with_early_stopping(length.callbacks or [])}
+        """Give a training without a length the default one."""
+        if self.config.subcommand == "fit" and (given := default_length(self.config.fit.trainer)):
             self.config = self.parser.parse_object({"fit": {"trainer": given}}, self.config)
-            rank_zero_only(print)(
-                f"No length is given: {STEPS} steps, or until the IoU on the source's validation block has not risen"
-                f" for {PATIENCE} epochs. --trainer.max_epochs or --trainer.max_steps sets another."
-            )
+            rank_zero_only(print)(LENGTH)
 
     @staticmethod
     def _with_kept_options(arguments: list[str]) -> list[str]:
@@ -346,7 +327,7 @@ class BnadaptCLI(LightningCLI):
 
     @property
     def _ckpt_path(self) -> Path:
-        """Of this command."""
+        """The checkpoint that this command reads."""
         return Path(self.config[self.config.subcommand].ckpt_path)
 
     def _segmenting(self, candidate: str, options: Sequence[str]) -> list[str]:
@@ -374,7 +355,7 @@ class BnadaptCLI(LightningCLI):
         print_page(folder / "index.html")
 
     def _proportions_picture(self) -> dict[str, np.ndarray]:
-        """Of estimated class proportions, where this run has estimated them."""
+        """The picture of estimated class proportions, if this run has estimated any."""
         proportions = (self.model.adaptation or {}).get("class_proportions")
         if self.config.subcommand != "adapt" or not proportions or not proportions["estimated"]:
             return {}
@@ -435,12 +416,6 @@ def _kept(trainer: Trainer, filename: str) -> ModelCheckpoint | None:
     """What has kept the checkpoints of a name."""
     kept = (each for each in trainer.callbacks if isinstance(each, ModelCheckpoint))
     return next((each for each in kept if each.filename == filename), None)
-
-
-def _with_early_stopping(callbacks: Sequence[Any]) -> list[Any]:
-    """Configured callbacks, with one that stops early unless there is one."""
-    given = [callbacks] if isinstance(callbacks, Namespace) else list(callbacks)
-    return given if any(each.class_path == STOPPING["class_path"] for each in given) else [*given, STOPPING]
 
 
 def _path_of(kind: type) -> str:

@@ -46,7 +46,7 @@ def _first_sentence(text: str) -> str:
 
 
 def _definition(path: Path, name: str) -> ast.ClassDef | ast.FunctionDef | None:
-    """Of a class or function."""
+    """Definition of a class or function."""
     kinds = ast.ClassDef | ast.FunctionDef
     return next((node for node in _nodes(path) if isinstance(node, kinds) and node.name == name), None)
 

@@ -42,7 +42,7 @@ SAID = {
     "trainer.precision": "32-true (default), or bf16-mixed, which is several times faster where the machine knows"
     " bfloat16",
 }
-"""Of options whose classes are not known by their name alone, or are Lightning's."""
+"""Help for options of Lightning, and of classes that their name does not tell apart."""
 
 
 OF_STUDIES = {

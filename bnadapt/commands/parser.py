@@ -149,7 +149,7 @@ class OneSentence:
 
 
 class CommandParser(OneSentence, LightningArgumentParser):
-    """Of the commands that are LightningCLI's."""
+    """Parser of the LightningCLI commands."""
 
     def options_of_others(self) -> Collection[str]:
         """Names of options that other commands have."""
@@ -161,7 +161,7 @@ class CommandParser(OneSentence, LightningArgumentParser):
 
 
 class PlainParser(OneSentence, ArgumentParser):
-    """Of what is no command of LightningCLI."""
+    """Parser of the other commands."""
 
     def add_function_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
         """Add the parameters of a function as options."""
@@ -172,7 +172,7 @@ class Refused(NamedTuple):
     """What a parser refuses."""
 
     message: str
-    """Of jsonargparse."""
+    """Parser of jsonargparse."""
     key: str
     """Dotted name of the option; empty where the message gives none."""
     options: Sequence[str]

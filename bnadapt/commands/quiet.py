@@ -25,15 +25,15 @@ UNWANTED = (  # warnings, as regular expressions
 )
 
 
-OWN = "bnadapt."  # begins the names of the modules whose warnings are sentences of ours
+PACKAGE = "bnadapt."  # prefix of the modules whose warnings are complete sentences
 
 log = logging.getLogger(__name__)
 
 
 def quiet() -> None:
     """Drop messages that tell a user of bnadapt nothing, and of our own warnings all but the sentence."""
-    if not isinstance(warnings.showwarning, _OwnAsSentences):
-        warnings.showwarning = _OwnAsSentences(warnings.showwarning)
+    if not isinstance(warnings.showwarning, _PackageWarnings):
+        warnings.showwarning = _PackageWarnings(warnings.showwarning)
     for pattern in UNWANTED:
         warnings.filterwarnings("ignore", pattern)
     for name in (
@@ -50,14 +50,14 @@ def _is_wanted(record: logging.LogRecord) -> bool:
     return not any(part in record.getMessage() for part in SILENT)
 
 
-class _OwnAsSentences:
+class _PackageWarnings:
     """Shows warnings of ours as the log does, and others as before."""
 
     def __init__(self, others: Callable[..., None]) -> None:
         self.others = others
 
     def __call__(self, message: Warning | str, category: type[Warning], *where: Any, **named: Any) -> None:
-        if category.__module__.startswith(OWN):
+        if category.__module__.startswith(PACKAGE):
             log.warning("%s", message)
         else:
             self.others(message, category, *where, **named)

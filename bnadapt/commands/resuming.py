@@ -15,6 +15,7 @@ import yaml
 from bnadapt.commands.config_files import load_options
 from bnadapt.commands.next_command import options_in
 from bnadapt.commands.parser import CLASSES, imported
+from bnadapt.commands.training_length import STOPPING
 from bnadapt.errors import InputError
 from bnadapt.networks.trust import is_plain
 from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS
@@ -31,7 +32,6 @@ TRAINED = (
     "check_val_every_n_epoch",
     "precision",
 )
-EARLY_STOPPING = "lightning.pytorch.callbacks.EarlyStopping"
 
 
 def kept_config(arguments: Sequence[str]) -> Path | None:
@@ -94,7 +94,7 @@ def _of_trainer(trainer: Mapping[str, Any], given: Mapping[str, Any], path: Path
     if not is_plain(taken):
         _refuse(path, "trainer", "an object")
     callbacks = [each for each in trainer.get("callbacks") or [] if isinstance(each, Mapping)]
-    stopping = [each for each in callbacks if each.get("class_path") == EARLY_STOPPING]
+    stopping = [each for each in callbacks if each.get("class_path") == STOPPING["class_path"]]
     if names == TRAINED or not all(is_plain(each.get("init_args")) for each in stopping):
         return taken
     return {**taken, "callbacks+": stopping} if stopping else taken

@@ -18,7 +18,7 @@ ROOT = Path("lightning_logs") / "studies"
 
 
 def parser_of(study: type[Study], **options: Any) -> ArgumentParser:
-    """Of one study: its own arguments under `study`, and how it is run."""
+    """Parser of a study's options: its own under `study`, and how to run it."""
     parser = PlainParser(description=study.question, **options)
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with these options")
     parser.add_class_arguments(study, "study")

@@ -11,17 +11,22 @@ from typing import Any, TypeVar
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
-from torch import nn
 from torch.utils.data import IterableDataset
 
 from bnadapt.actions.adapt import adapt_to_target, adapted_files, save_adapted
-from bnadapt.actions.finetune import finetune_to_target, labelled_by_hand, labelled_of_train_block
+from bnadapt.actions.finetune import (
+    bank_or_none,
+    check_finetuning,
+    finetune_to_target,
+    labelled_by_hand,
+    labelled_of_train_block,
+)
 from bnadapt.actions.preview import check_preview, preview_target
 from bnadapt.actions.propose import Proposal, propose_tiles
 from bnadapt.actions.recommend import Judgement, judge_target
 from bnadapt.actions.summarise import add_source_summary
 from bnadapt.adaptation import SCANNED_TILES, ClassProportions, Recipe
-from bnadapt.batchnorm import NoBatchNormError, Policy, PropagationName, UntilConverged, batchnorm_layers
+from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
 from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import log_adaptation
 from bnadapt.commands.prediction import ProbabilityType, Segmented, prediction_files
@@ -30,7 +35,7 @@ from bnadapt.errors import InputError
 from bnadapt.exchange import FORMATS, About, FormatName, write_model
 from bnadapt.files import check_writable, refuse_existing, refuse_inputs
 from bnadapt.gain import CANDIDATES, SourceSummary
-from bnadapt.gain.candidates import ADAPTED, NONE
+from bnadapt.gain.candidates import ADAPTED, FULL_REPLACEMENT, NONE
 from bnadapt.labels import FineTuning, LearnName
 from bnadapt.labels.drawing import LIST
 from bnadapt.reports.latents import LatentFindings
@@ -230,14 +235,14 @@ class AdaptationTrainer(Trainer):
             overwrite: whether to replace what an earlier run has written there.
             labelled: tiles to learn from, of the target's train block, drawn at random. It needs --data.target.masks.
             proposed: folder of `propose` with tiles that were drawn on, in place of `labelled`.
-            start: what to start from: `adapted`, as `adapt` does it by default; `none`, the checkpoint as it is; or
-                another of its candidates.
+            start: what to start from: `adapted`, the target's statistics in all layers; `none`, the checkpoint as it
+                is; or another candidate, such as `full-resolution`.
             learn: `mixing` (coefficients of source and target statistics), `affine` (scales and shifts of BatchNorm
                 layers), `head` (the last layer) or `all` weights. By default `affine` of a single tile, else `all`.
             steps: of the optimizer, at most; with three tiles or more, held-out ones decide.
         """
         self._check_one_process("finetune")
-        _check_finetuning(datamodule, labelled, proposed, steps)
+        check_finetuning(datamodule, labelled, proposed, steps)
         choose = None if start in (ADAPTED, NONE) else start
         _check_choice(choose, None, None, datamodule.requested_change)
         path = _output_path(output, ckpt_path, "finetuned")
@@ -247,9 +252,9 @@ class AdaptationTrainer(Trainer):
 
         @torch.inference_mode(False)
         def work() -> None:
-            begun = start if _has_batchnorm(model.network) else NONE
+            begun = NONE if bank_or_none(model.network) is None else start
             if begun != NONE:
-                self._start_from(model, datamodule, Recipe(), choose, None)
+                self._start_from(model, datamodule, Recipe(FULL_REPLACEMENT), choose, None)
             if proposed is None:
                 tiles = labelled_of_train_block(datamodule, labelled)
             else:
@@ -583,30 +588,6 @@ def _output_path(output: str | None, ckpt_path: str | None, done: str) -> Path:
     if path.suffix != ".ckpt" or path.is_dir():
         raise InputError(f"{path}: is no name for a checkpoint; give --output a file that ends in .ckpt.")
     return path
-
-
-def _has_batchnorm(network: nn.Module) -> bool:
-    try:
-        return bool(batchnorm_layers(network))
-    except NoBatchNormError:
-        return False
-
-
-def _check_finetuning(data: DomainPair, labelled: int | None, proposed: str | None, steps: int) -> None:
-    if data.target is None:
-        raise InputError("finetune: there is no target; give --data.target.")
-    if (labelled is None) == (proposed is None):
-        raise InputError(
-            "finetune: give either --labelled, a number of tiles that --data.target.masks label, or --proposed, a"
-            " folder of bnadapt propose that was drawn on."
-        )
-    if steps < 1 or (labelled is not None and labelled < 1):
-        raise InputError(f"finetune: steps is {steps}, labelled {labelled}; give at least 1.")
-    if data.adaptation_tiles is None:
-        raise InputError(
-            "finetune: the tiles that statistics are of are held in memory; set --data.adaptation_tiles to a number,"
-            " such as 64."
-        )
 
 
 def _check_choice(

@@ -1,7 +1,7 @@
 """Distances between two clouds of latents (samples, channels) in memory, differentiable in both.
 
-Where the clouds are the same, and a distance has no derivative, the gradient is zero. All refuse by DistanceError what
-is no cloud of finite numbers, or of another width.
+Where the clouds are the same, and a distance has no derivative, the gradient is zero. All raise
+DistanceError for latents that are not finite, or of different numbers of channels.
 """
 
 import torch

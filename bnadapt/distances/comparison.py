@@ -51,7 +51,7 @@ def compare(source: Sketch, target: Sketch, measures: Mapping[str, Measure] = ME
 def compare_each(
     source: Sketch, targets: Sequence[Sketch], measures: Mapping[str, Measure] = MEASURES
 ) -> list[dict[str, Distance]]:
-    """What `compare` gives for every one of several targets; what is needed of the source is computed once.
+    """Distances as by `compare` for every one of several targets; the source's part is computed once.
 
     Raises:
         DistanceError: they differ in their number of channels.
@@ -78,9 +78,9 @@ def noise_floor(sketch: Sketch, measures: Mapping[str, Measure] = MEASURES) -> d
 
 
 def _compared(source: Distribution, target: Distribution, measures: Mapping[str, Measure]) -> dict[str, Distance]:
-    """Of distributions of all groups, and without one after the other."""
-    found = distances_between(source, target, measures)
-    return {name: _jackknifed(values, measures[name].is_root) for name, values in found.items()}
+    """Distances of distributions of all groups, and of those without one after the other."""
+    distances = distances_between(source, target, measures)
+    return {name: _jackknifed(values, measures[name].is_root) for name, values in distances.items()}
 
 
 def _left_out(groups: Sequence[int], count: int) -> Tensor:
@@ -94,7 +94,7 @@ def _left_out(groups: Sequence[int], count: int) -> Tensor:
 
 
 def _jackknifed(values: Tensor, is_root: bool) -> Distance:
-    """From the distance with all groups, and those without one of them."""
+    """Distance with bias and error, from that of all groups and those without one of them."""
     value, *parts = values.tolist()
     count = len(parts)
     if not count:

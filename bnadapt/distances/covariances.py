@@ -24,26 +24,26 @@ class Covariances:
 
     @classmethod
     def empty(cls, groups: int, channels: int, device: torch.device | str = "cpu") -> "Covariances":
-        """Of no latents."""
+        """Covariances of no latents."""
         sizes = ((groups,), (groups, channels), (groups, channels, channels))
         return cls(*(torch.zeros(size, dtype=torch.float64, device=device) for size in sizes))
 
     @classmethod
     def of(cls, latents: Tensor, groups: Tensor, count: int) -> "Covariances":
-        """Of latents (n, C) in groups (n,) below `count`."""
+        """Covariances of latents (n, C) in groups (n,) below `count`."""
         covariances = cls.empty(count, latents.shape[1], latents.device)
         numbers = torch.bincount(groups, minlength=count)
         sorted_latents = latents[groups.argsort()].double()
-        for group, own in enumerate(sorted_latents.split(numbers.tolist())):
-            if len(own):
-                covariances.mean[group] = own.mean(0)
-                centred = own - covariances.mean[group]
+        for group, members in enumerate(sorted_latents.split(numbers.tolist())):
+            if len(members):
+                covariances.mean[group] = members.mean(0)
+                centred = members - covariances.mean[group]
                 torch.mm(centred.T, centred, out=covariances.scatter[group])
         covariances.count.copy_(numbers)
         return covariances
 
     def merged(self, other: "Covariances") -> "Covariances":
-        """Of the latents of both, by the pairwise update of Chan, Golub and LeVeque (1983)."""
+        """Covariances of the latents of both, by the pairwise update of Chan, Golub and LeVeque (1983)."""
         count = self.count + other.count
         share = other.count / count.clamp(min=1)
         difference = other.mean - self.mean
@@ -52,7 +52,7 @@ class Covariances:
         return Covariances(count, self.mean + share.unsqueeze(1) * difference, scatter)
 
     def pooled(self, group: distributed.ProcessGroup) -> "Covariances":
-        """Of the latents of all processes (a collective)."""
+        """Covariances of the latents of all processes (a collective)."""
         count, total = self.count.clone(), self.mean * self.count.unsqueeze(1)
         for each in (count, total):
             distributed.all_reduce(each, group=group)

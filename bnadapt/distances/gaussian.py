@@ -30,7 +30,7 @@ class Gaussian:
         """The Gaussian with mean and covariance of latents (..., n, C), n >= 1; see `estimated`.
 
         Raises:
-            DistanceError: there are no latents, or such as are not finite.
+            DistanceError: there are no latents, or some are not finite.
         """
         latents = as_latents(latents).double()
         samples = latents.shape[-2]
@@ -182,7 +182,7 @@ def diagonal_bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
 
 
 def _squared_wasserstein(source: Gaussian, target: Gaussian, scale: Tensor) -> Tensor:
-    """Of the latents times `scale` (..., C), without a copy of the covariances for it."""
+    """Covariances of the latents times `scale` (..., C), without a copy of the covariances for it."""
     squares, varying = scale.square(), source.varying
     factor = source.factor * squares[..., varying].unsqueeze(-1)
     within = _congruent(_of_channels(target.covariance, varying), factor)
@@ -196,8 +196,8 @@ def _congruent(covariance: Tensor, factor: Tensor) -> Tensor:
     """L^T C L of covariances and lower triangles, without most of the products with zeros."""
     starts = range(0, max(factor.shape[-1], 1), BLOCK)
     columns = [(start, factor[..., start:, start : start + BLOCK]) for start in starts]
-    half = torch.cat([covariance[..., start:] @ own for start, own in columns], -1)
-    return torch.cat([own.mT @ half[..., start:, :] for start, own in columns], -2)
+    half = torch.cat([covariance[..., start:] @ block for start, block in columns], -1)
+    return torch.cat([block.mT @ half[..., start:, :] for start, block in columns], -2)
 
 
 def _factor(covariance: Tensor) -> Tensor:
@@ -236,7 +236,7 @@ def _diagonal(matrices: Tensor) -> Tensor:
 
 
 def _ridge(variances: Tensor) -> Tensor:
-    """What is added to the variances (..., C) of every channel, (..., 1)."""
+    """Ridge (..., 1) that is added to the variances (..., C) of every channel."""
     return RIDGE * variances.mean(-1, keepdim=True) + SMALLEST_VARIANCE
 
 

@@ -14,7 +14,7 @@ HALF = BINS // 2
 COARSE = 2  # neighbouring bins that bhattacharyya_by_row takes together
 LEVELS = 512
 SMALLEST_EXPONENT = -100
-DIGITS = 28  # bins are numbered by at most so many binary digits, as many as tell neighbours in float32 apart
+DIGITS = 28  # bins are numbered by at most so many binary digits, enough for neighbours in float32
 LINEAR = -12  # below 2^-12 the scale of the bins is linear, above it logarithmic
 
 
@@ -27,7 +27,7 @@ class Histograms:
     with the smallest k at which the values fit into 512 bins; the first bin is a multiple of 256 widths from zero. So
     the bins are a function of the smallest and the greatest value alone, wider ones are made of narrower ones without
     a remainder, and the result is the same for every partition of the values. At least 128 bins lie between smallest
-    and greatest value, unless float32 cannot tell them apart. Within a bin values are taken as evenly spread.
+    and greatest value, unless they are neighbours in float32. Within a bin values are taken as evenly spread.
 
     Attributes:
         low: (R,) float64, smallest values.
@@ -55,7 +55,7 @@ class Histograms:
             count: of groups.
 
         Raises:
-            DistanceError: there are no values, or such as are not finite.
+            DistanceError: there are no values, or some are not finite.
         """
         values = as_latents(values)
         low, high = (each.double() for each in values.aminmax(dim=0))
@@ -77,13 +77,13 @@ class Histograms:
         """The same values in the bins of a range (R,) to (R,) that holds theirs."""
         if torch.equal(low, self.low) and torch.equal(high, self.high):
             return self
-        own, wanted = self.window, _window(low, high)
-        moved = (own[0] != wanted[0]) | (own[1] != wanted[1])
+        before, after = self.window, _window(low, high)
+        moved = (before[0] != after[0]) | (before[1] != after[1])
         if not moved.any():
             return Histograms(low, high, self.counts)
         bins = torch.arange(BINS, device=low.device)
-        shifts = wanted[0] - own[0]
-        there = ((own[1].unsqueeze(1) + bins) >> shifts.unsqueeze(1)) - wanted[1].unsqueeze(1)
+        shifts = after[0] - before[0]
+        there = ((before[1].unsqueeze(1) + bins) >> shifts.unsqueeze(1)) - after[1].unsqueeze(1)
         there = there[moved].clamp(0, BINS - 1)  # bins that no value is in may lie outside
         counts = self.counts.clone()
         parts = self.counts[:, moved]
@@ -133,9 +133,9 @@ class Histograms:
         counts = self.counts.double()
         reached = counts.cumsum(2)
         total = reached[:, :, -1:]
-        wanted = levels.to(reached) * torch.where(total > 0, total, torch.nan)
-        bins = torch.searchsorted(reached, wanted).clamp_(max=BINS - 1)
-        above = reached.gather(2, bins).sub_(wanted).div_(counts.gather(2, bins).clamp_(min=torch.finfo().tiny))
+        targets = levels.to(reached) * torch.where(total > 0, total, torch.nan)
+        bins = torch.searchsorted(reached, targets).clamp_(max=BINS - 1)
+        above = reached.gather(2, bins).sub_(targets).div_(counts.gather(2, bins).clamp_(min=torch.finfo().tiny))
         begins, ends = (side.expand(len(bins), -1, -1).gather(2, bins) for side in self._sides)
         return torch.lerp(ends, begins, above).clamp_(self.low.unsqueeze(1), self.high.unsqueeze(1))
 
@@ -166,8 +166,8 @@ def wasserstein_by_row(source: Histograms, target: Histograms) -> Tensor:
     """
     levels, weights = _spread_levels(source.low.device)
     quantiles = [
-        same.quantiles(levels).clamp(own.low.unsqueeze(1), own.high.unsqueeze(1))
-        for same, own in zip(in_same_bins(source, target), (source, target), strict=True)
+        same.quantiles(levels).clamp(side.low.unsqueeze(1), side.high.unsqueeze(1))
+        for same, side in zip(in_same_bins(source, target), (source, target), strict=True)
     ]
     return ((quantiles[0] - quantiles[1]).square() @ weights).sqrt()
 
@@ -191,7 +191,7 @@ def bhattacharyya_by_row(source: Histograms, target: Histograms) -> Tensor:
 
     .. math:: D_B = -\ln \sum_b \sqrt{p_b q_b}
 
-    (Bhattacharyya 1943), in 64 to 256 bins over the common range. n and m values cannot tell an overlap
+    (Bhattacharyya 1943), in 64 to 256 bins over the common range. n and m values do not resolve an overlap
     below :math:`1 / \sqrt{n m}`, which it is taken for if there is none.
     """
     source, target = in_same_bins(source, target)

@@ -14,7 +14,7 @@ def as_latents(values: Tensor) -> Tensor:
     """Latents (..., n, C) in a type to compute in: float64 for integers, float32 for half precision.
 
     Raises:
-        DistanceError: they are no numbers, too few, or not finite.
+        DistanceError: they are not numbers, too few, or not finite.
     """
     if not isinstance(values, Tensor) or values.is_complex():
         kind = values.dtype if isinstance(values, Tensor) else type(values).__name__

@@ -17,7 +17,7 @@ GROUPS = 8
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
-    """What is known of distributions of latents in C channels, of one sample or of M.
+    """Summary of the latents of one sample, or of M, in C channels.
 
     Attributes:
         gaussian: with their means (M, C) and covariances.
@@ -29,10 +29,10 @@ class Distribution:
 
     @classmethod
     def of(cls, latents: Tensor) -> "Distribution":
-        """Of one sample of latents (n, C), finite numbers of any real type, n >= 1.
+        """Distribution of one sample of latents (n, C), finite numbers of any real type, n >= 1.
 
         Raises:
-            DistanceError: there are no latents, or such as are not finite.
+            DistanceError: there are no latents, or some are not finite.
 
         Examples:
             >>> from bnadapt.distances import distances_between
@@ -58,7 +58,7 @@ class Distribution:
 class Sketch:
     """Covariances and histograms of latents in 8 groups of tiles, of a size that does not grow with their number.
 
-    It is the same however the tiles come in batches, and merges; groups, of which some may be left out, tell how
+    It is the same however the tiles come in batches, and merges; groups, of which some may be left out, show how
     much distances vary from tile to tile. 8 C^2 float64 values and 8 (C + 64) 512 int32 counts.
 
     Attributes:
@@ -71,16 +71,16 @@ class Sketch:
 
     @classmethod
     def empty(cls, channels: int, device: torch.device | str = "cpu") -> "Sketch":
-        """Of no latents."""
+        """Empty sketch of C channels."""
         rows = channels + _directions(channels, torch.float32, device).shape[1]
         return cls(Covariances.empty(GROUPS, channels, device), Histograms.empty(GROUPS, rows, device))
 
     @classmethod
     def of(cls, latents: Tensor, numbers: Tensor) -> "Sketch":
-        """Of latents (n, C), finite numbers of any real type, n >= 1, from tiles of these numbers (n,).
+        """Sketch of latents (n, C), finite numbers of any real type, n >= 1, from tiles of these numbers (n,).
 
         Raises:
-            DistanceError: there are no latents, or such as are not finite.
+            DistanceError: there are no latents, or some are not finite.
         """
         latents = as_latents(latents)
         groups = numbers % GROUPS
@@ -104,11 +104,11 @@ class Sketch:
         return self.covariances.count.nonzero().flatten().tolist()
 
     def merged(self, other: "Sketch") -> "Sketch":
-        """Of the latents of both."""
+        """Sketch of the latents of both."""
         return Sketch(self.covariances.merged(other.covariances), self.axes.merged(other.axes))
 
     def pooled(self, group: distributed.ProcessGroup) -> "Sketch":
-        """Of the latents of all processes (a collective)."""
+        """Sketch of the latents of all processes (a collective)."""
         return Sketch(self.covariances.pooled(group), self.axes.pooled(group))
 
     def distribution(self, chosen: Tensor | None = None) -> Distribution:

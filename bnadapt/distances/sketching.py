@@ -75,7 +75,7 @@ class Sketching:
 
         Args:
             images: (N, C, ...), where the network takes them.
-            numbers: (N,) of its tiles, which tell apart what several processes see; by default they go on from
+            numbers: (N,) of its tiles, by which several processes know different tiles; by default they go on from
                 batch to batch.
 
         Raises:
@@ -89,7 +89,7 @@ class Sketching:
             self.network(images)
 
     def compute(self, group: distributed.ProcessGroup | None = None) -> dict[str, Sketch]:
-        """Of all tiles so far, by layer in the order in which the network first called them.
+        """Sketches of all tiles so far, by layer in the order in which the network first called them.
 
         Args:
             group: of processes whose tiles are pooled (a collective); by default those of this one alone.
@@ -155,9 +155,9 @@ class Sketching:
 
     def _pooled(self, group: distributed.ProcessGroup) -> dict[str, Sketch]:
         """The sketches of all processes; one that saw no tile takes part with empty ones."""
-        own = {name: sketch.covariances.mean.shape[1] for name, sketch in self._sketches.items()}
+        widths = {name: sketch.covariances.mean.shape[1] for name, sketch in self._sketches.items()}
         gathered: list[dict[str, int]] = [{}] * distributed.get_world_size(group)
-        distributed.all_gather_object(gathered, own, group)
+        distributed.all_gather_object(gathered, widths, group)
         channels = {name: width for each in gathered for name, width in each.items()}
         device = next(iter(self.layers.values()))
         device = next(device.parameters(), torch.zeros(0)).device

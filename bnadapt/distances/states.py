@@ -76,8 +76,8 @@ class LatentStates:
         others = {"unadapted": self.target} | ({"adapted": self.adapted} if self.adapted else {})
         targets = {state: sketches[layer] for state, sketches in others.items()}
         compared = compare_each(source, list(targets.values()), measures)
-        for (state, target), found in zip(targets.items(), compared, strict=True):
-            distances[state] = found, (source.samples, target.samples)
+        for (state, target), by_layer in zip(targets.items(), compared, strict=True):
+            distances[state] = by_layer, (source.samples, target.samples)
         return distances
 
     def _rows(

@@ -77,7 +77,7 @@ class CandidateResults:
         return self.by_name[NONE].seen.images
 
     def proportions_for(self, candidate: Candidate) -> ProportionEstimate:
-        """Of the candidate's images, or if there is none, of the unchanged ones."""
+        """Estimate for the candidate's images, or for the unchanged ones where these were not estimated."""
         return self.proportions.get(candidate.change(self.level)) or self.proportions[InputChange()]
 
 

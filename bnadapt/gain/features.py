@@ -6,7 +6,7 @@ they can, they are of the images as the candidate shows them: those of `inverted
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -331,19 +331,31 @@ POLARITY: Sequence[str] = tuple(f"mirrored_{name}" for name in MIRRORED if name 
 """Those by which inverted images are compared with the images as they are."""
 
 
-def features_of(source: SourceSummary, results: CandidateResults) -> dict[str, dict[str, float]]:
-    """All features of every candidate, by the candidate's name."""
+def features_of(
+    source: SourceSummary, results: CandidateResults, names: Collection[str] = FEATURES
+) -> dict[str, dict[str, float]]:
+    """Features of every candidate, by the candidate's name.
+
+    Args:
+        source: the source's.
+        results: of all candidates.
+        names: features to compute; all by default. A mirrored one brings the feature that it is computed from.
+    """
+    mirrored = [name for name in MIRRORED if f"mirrored_{name}" in names]
+    needed = {name: of for name, of in OF_CANDIDATES.items() if name in names or name in mirrored}
     own = {
-        name: {feature: of(View(source, results, result)) for feature, of in OF_CANDIDATES.items()}
+        name: {feature: of(View(source, results, result)) for feature, of in needed.items()}
         for name, result in results.by_name.items()
     }
-    return {name: features | _mirrored(own, results[name].candidate.is_inverted) for name, features in own.items()}
+    return {
+        name: features | _mirrored(own, results[name].candidate.is_inverted, mirrored) for name, features in own.items()
+    }
 
 
-def _mirrored(own: Mapping[str, Mapping[str, float]], is_inverted: bool) -> dict[str, float]:
-    """Of a candidate that shows images inverted, or not; 0 where there is no candidate of the opposite polarity."""
+def _mirrored(own: Mapping[str, Mapping[str, float]], is_inverted: bool, names: Sequence[str]) -> dict[str, float]:
+    """Mirrored features of a candidate; 0 where no candidate has the opposite polarity."""
     shown, hidden = (PLAIN[which] if PLAIN[which] in own else ADAPTED for which in (is_inverted, not is_inverted))
-    return {f"mirrored_{name}": own[hidden][name] - own[shown][name] for name in MIRRORED}
+    return {f"mirrored_{name}": own[hidden][name] - own[shown][name] for name in names}
 
 
 def _sign(view: View) -> int:
@@ -363,7 +375,7 @@ def _against_source(view: View, statistic: str) -> float:
 
 
 def _log_ratio(value: float, reference: float) -> float:
-    """Of what cannot be below zero, from 1/1000 to 1000."""
+    """log(value / reference), with the ratio clamped to [1e-3, 1e3]."""
     if not reference or (math.isinf(value) and math.isinf(reference)):
         return 0.0
     return math.log(min(max(value / reference, SMALLEST), LARGEST))

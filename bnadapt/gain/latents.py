@@ -31,7 +31,7 @@ class LatentSummary:
 
     @classmethod
     def of(cls, distribution: Distribution) -> "LatentSummary":
-        """Of sketched latents of one sample; on the CPU, wherever these are."""
+        """Summary of sketched latents of one sample, on the CPU."""
         mean, covariance = distribution.gaussian.mean[0].cpu(), distribution.gaussian.covariance[0].cpu()
         width, skewness = distribution.width, _skewness(distribution).cpu()
         if width <= WIDTH:

@@ -110,7 +110,7 @@ STATISTICS: Mapping[str, Callable[[Observation], float]] = {
         disagreement,
     )
 }
-"""Of the predictions alone, by name."""
+"""Statistics of predictions alone, by name."""
 
 
 def uncertainty(seen: Observation, margin: float) -> float:

@@ -46,7 +46,7 @@ class Known:
 
     @property
     def share(self) -> float:
-        """Of the cases in which it helped; one half without any."""
+        """Share of the cases in which it helped; one half without any case."""
         return self.helped / self.cases if self.cases else 0.5
 
 

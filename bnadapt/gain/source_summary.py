@@ -41,7 +41,7 @@ class Intensities(NamedTuple):
 
     @classmethod
     def of(cls, images: Tensor) -> "Intensities":
-        """Of images (n, C, h, w)."""
+        """Intensities of images (n, C, h, w)."""
         values = images.double().flatten()
         few = values[:: max(1, len(values) // 10**6)]
         low, high = torch.quantile(few, torch.tensor([TAIL, 1 - TAIL], dtype=few.dtype)).tolist()

@@ -10,7 +10,7 @@ from bnadapt.gain.alarms import NOISE, Alarm, alarms_of, differences, inverted_c
 from bnadapt.gain.annotation import MOST, Measured, tiles_needed
 from bnadapt.gain.candidate_results import CandidateResults, run_candidates
 from bnadapt.gain.candidates import CANDIDATES, FULL_RESOLUTION_ALONE, INVERTED, NONE
-from bnadapt.gain.features import View, features_of
+from bnadapt.gain.features import POLARITY, PROMISING, View, features_of
 from bnadapt.gain.predictor import Expectation, Known, Predictor
 from bnadapt.gain.source_summary import SourceSummary
 
@@ -136,7 +136,7 @@ def judge(
     """
     predictor = predictor or Predictor.load()
     results = run_candidates(runner, tiles, source)
-    features = features_of(source, results)
+    features = features_of(source, results, {*PROMISING, *POLARITY})
     prediction = Prediction(predictor.expected(features), predictor.exchanged(features))
     return verdict_on(source, results, prediction, predictor=predictor), results
 

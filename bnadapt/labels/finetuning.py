@@ -36,7 +36,7 @@ class LabelledTiles:
 
     Attributes:
         images: (n, C, h, w) float32, as the network takes them.
-        masks: (n, h, w) int64 class indices, 255 where there is no label.
+        masks: (n, h, w) int64 class indices, with 255 for unlabelled pixels.
     """
 
     images: Tensor

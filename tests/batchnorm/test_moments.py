@@ -54,7 +54,7 @@ def test_moments_are_those_of_all_values_whatever_the_partition(stream):
     rounding = 1e-6 if features.dtype != torch.float64 else 1e-11
     assert moments.count == features[:, 0].numel()
     assert moments.tiles == len(features)
-    unit = 4e-16 * mean.abs()  # float64 cannot tell means apart that are closer
+    unit = 4e-16 * mean.abs()  # closer means are equal in float64
     assert ((moments.mean - mean).abs() <= rounding * deviation + unit).all()
     assert ((moments.variance - variance).abs() <= rounding * variance + 4 * unit * deviation + unit**2).all()
 

@@ -1,4 +1,4 @@
-"""Standard errors, bias and noise floor tell what repeated draws of tiles would."""
+"""Standard errors, bias and noise floor agree with repeated draws of tiles."""
 
 import math
 from statistics import mean, stdev

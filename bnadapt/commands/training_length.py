@@ -1,0 +1,44 @@
+"""The length of a training that is given none."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import Namespace
+
+STEPS = 2000  # of a training that is given no length
+PATIENCE = 20  # epochs without a better score after which it ends: half of it, for scores rise most at its end
+STOPPING = {
+    "class_path": "lightning.pytorch.callbacks.EarlyStopping",
+    "init_args": {
+        "monitor": "val/source/iou",
+        "mode": "max",
+        "patience": PATIENCE,
+        "check_finite": False,
+        "strict": False,
+    },
+}
+LENGTH = (
+    f"No length is given: {STEPS} steps, or until the IoU on the source's validation block has not risen for {PATIENCE}"
+    " epochs. --trainer.max_epochs or --trainer.max_steps sets another."
+)
+
+
+def default_length(trainer: Namespace) -> dict[str, Any]:
+    """Options of a Trainer for the default length; none if the options given set one.
+
+    Args:
+        trainer: options of the Trainer as they are given.
+    """
+    is_given = (
+        trainer.max_epochs is not None
+        or trainer.max_steps != -1
+        or trainer.max_time is not None
+        or bool(trainer.fast_dev_run)
+    )
+    return {} if is_given else {"max_steps": STEPS, "callbacks": _with_early_stopping(trainer.callbacks or [])}
+
+
+def _with_early_stopping(callbacks: Sequence[Any]) -> list[Any]:
+    """Configured callbacks, with one that stops early unless there is one."""
+    given = [callbacks] if isinstance(callbacks, Namespace) else list(callbacks)
+    return given if any(each.class_path == STOPPING["class_path"] for each in given) else [*given, STOPPING]
