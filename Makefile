@@ -24,7 +24,7 @@ $(READY): pyproject.toml
 
 install: $(READY) ## create the environment and install bnadapt into it
 
-demo: $(READY) ## train, adapt and test on synthetic images; prints a table and a picture page (2 minutes)
+demo: $(READY) ## train, adapt and test on synthetic images; prints a table and a picture page (1 minute)
 	$(BIN)/bnadapt study demo --config configs/studies/demo.yaml --output lightning_logs/demo $(ARGS)
 
 demo-em: $(READY) ## the same on real images, flyem and vnc in both directions, three scalings of intensities, three seeds (1 hour)

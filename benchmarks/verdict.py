@@ -1,10 +1,11 @@
-"""What a verdict costs beside an adaptation, side by side in one run.
+"""What a recommendation costs beside an adaptation, side by side in one run.
 
 Run by `make bench`; prints a table and writes benchmarks/results/verdict-DEVICE.json.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import torch
@@ -12,7 +13,7 @@ from common import DEVICE, MACHINE, printed, results_path, save, synchronise
 from torch import Tensor
 
 from bnadapt.adaptation import SCANNED_TILES, NetworkRunner, Recipe
-from bnadapt.batchnorm import ClassMoments
+from bnadapt.batchnorm import ClassMoments, Policy
 from bnadapt.data import Synthetic
 from bnadapt.gain import judge, summarise_source
 from bnadapt.networks import UNet
@@ -27,12 +28,10 @@ def tiles(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return images, torch.stack([torch.from_numpy(each.read_mask()).long() for each in sections])
 
 
-def adapted(runner: NetworkRunner, images: Tensor, moments: ClassMoments, proportions: str) -> None:
+def adapted(runner: NetworkRunner, images: Tensor, recipe: Recipe, moments: ClassMoments) -> None:
     """As `bnadapt adapt` does it."""
     batches = [{"image": part} for part in images.split(BATCH)]
-    recipe = Recipe(class_proportions=proportions)
-    correction, _ = runner.correction([{"image": images[:SCANNED_TILES]}], recipe, moments)
-    runner.estimate(batches, recipe, correction)
+    runner.adapt(batches, recipe, [{"image": images[:SCANNED_TILES]}], moments)
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -52,16 +51,19 @@ def main() -> None:
     moments = runner.class_moments([{"image": images, "mask": masks}], 2)
     source = summarise_source(runner, images, masks, moments)
     target, _ = tiles(TILES, seed=2)
-    ways = {
-        f"adaptation to {TILES} tiles": lambda: adapted(runner, target, moments, "source"),
-        f"adaptation to {TILES} tiles, class proportions estimated": lambda: adapted(
-            runner, target, moments, "estimated"
-        ),
-        "verdict": lambda: judge(runner, target[:SCANNED_TILES], source),
+    recipes = {
+        "": Recipe(),
+        ", all layers": Recipe(Policy()),
+        ", all layers, class proportions estimated": Recipe(Policy(), class_proportions="estimated"),
     }
+    ways: dict[str, Callable[[], object]] = {
+        f"adaptation to {TILES} tiles{name}": partial(adapted, runner, target, recipe, moments)
+        for name, recipe in recipes.items()
+    }
+    ways["recommendation"] = lambda: judge(runner, target[:SCANNED_TILES], source)
     rounds = [{name: seconds(way) for name, way in ways.items()} for _ in range(REPEATS)]
     taken = {name: median(each[name] for each in rounds) for name in ways}
-    default = list(taken.values())[1]
+    default = next(iter(taken.values()))
     rows = [
         {"what": name, "seconds": value, "over the default adaptation": value / default}
         for name, value in taken.items()
