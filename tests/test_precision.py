@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from bnadapt.commands import precision
 from bnadapt.commands.cli import main
@@ -49,6 +50,20 @@ def test_the_network_and_the_random_numbers_stay_as_they_are(network):
 
 def test_what_cannot_be_measured_is_left_to_the_training(network):
     assert fastest_precision(network, (2, 3, 32, 32), 2, "cpu").name == "32-true"
+
+
+class TwoOutputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(1, 2, 1)
+
+    def forward(self, images):
+        return [self.layer(images), images]
+
+
+def test_a_network_that_cannot_be_trained_is_left_to_the_training_to_refuse():
+    found = fastest_precision(TwoOutputs(), SHAPE, 2, "cpu")
+    assert (found.name, found.reason) == ("32-true", "no training step could be measured")
 
 
 def test_fit_says_which_it_takes_and_keeps_it(steps, capsys):
