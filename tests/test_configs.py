@@ -22,12 +22,15 @@ SHORT = [
 ]
 MEASURED = ("synthetic",)  # those whose distances are measured too
 ON_BOTH = "target_crops: true"  # of methods whose networks are the same as others', and are adapted in tests/tasks
+STARTER_TARGET = ["--data.target=CDeep3M", "--data.target.pixel_size_nm=9.2"]  # starters name sources alone
 EM = ("FlyEM", "VNC", "ISBI2012", "CDeep3M", "AxonDeepSeg")
 
 
 def params():
     for path in CONFIGS:
         marks = [needs_em_data] if any(name in path.read_text() for name in EM) else []
+        if path.stem.startswith("starter-"):
+            marks.append(pytest.mark.slow)  # they read three or four data sets
         yield pytest.param(path, marks=marks, id=path.stem)
 
 
@@ -49,7 +52,9 @@ def test_config_fits_tests_and_adapts(path, tmp_path):
     best = next(tmp_path.rglob("last.ckpt"))
     if ON_BOTH in path.read_text():
         return
-    main(["test", "--config", str(path), *SHORT, "--ckpt_path", str(best)])
+    target = STARTER_TARGET if path.stem.startswith("starter-") else []
+    main(["test", "--config", str(path), *SHORT, *target, "--ckpt_path", str(best)])
     measured = [] if path.stem in MEASURED else ["--data.source=null"]
-    main(["adapt", "--config", str(path), *SHORT, *measured, "--ckpt_path", str(best), "--output", "adapted.ckpt"])
+    options = [*SHORT, *measured, *target, "--ckpt_path", str(best), "--output", "adapted.ckpt"]
+    main(["adapt", "--config", str(path), *options])
     assert (tmp_path / "adapted.json").exists()

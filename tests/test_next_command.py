@@ -8,14 +8,14 @@ BEST = Path("logs/best.ckpt")
 def test_what_is_not_known_is_left_to_be_filled_in():
     done = ["fit", "--data.source", "Folder", "--data.source.images", "a", "--model.network_args.base_channels", "8"]
     assert (
-        next_command("adapt", done, ckpt_path=BEST)
+        next_command("adapt", done, ckpt_path=BEST, has_target=False)
         == "bnadapt adapt --ckpt_path logs/best.ckpt --data.target Folder --data.target.images IMAGES"
     )
 
 
 def test_target_tiles_and_own_networks_are_kept():
     done = ["test", "--data.target=Folder", "--data.target.images", "my images", "--model.network", "mine.Net"]
-    line = next_command("predict", [*done, "--data.tile_size", "96", "--bank", "b"], ckpt_path=BEST)
+    line = next_command("predict", [*done, "--data.tile_size", "96", "--bank", "b"], ckpt_path=BEST, has_target=True)
     assert line == (
         "bnadapt predict --ckpt_path logs/best.ckpt --data.target=Folder --data.target.images 'my images'"
         " --model.network mine.Net --data.tile_size 96"
@@ -31,10 +31,16 @@ def test_a_network_of_ones_own_is_named_for_a_summary_too():
 def test_masks_are_kept_where_they_are_of_use():
     done = ["adapt", "--data.target", "Folder", "--data.target.images", "a", "--data.target.masks", "m"]
     assert has_masks(done)
-    assert "masks" in next_command("test", done, ckpt_path=BEST)
-    assert "masks" not in next_command("predict", done, ckpt_path=BEST)
+    assert "masks" in next_command("test", done, ckpt_path=BEST, has_target=True)
+    assert "masks" not in next_command("predict", done, ckpt_path=BEST, has_target=True)
 
 
-def test_a_config_tells_the_target():
-    line = next_command("adapt", ["fit", "--config", "run.yaml"], ckpt_path=BEST, more=["--choose", "auto"])
+def test_a_config_with_a_target_is_enough():
+    done = ["fit", "--config", "run.yaml"]
+    line = next_command("adapt", done, ckpt_path=BEST, has_target=True, more=["--choose", "auto"])
     assert line == "bnadapt adapt --ckpt_path logs/best.ckpt --config run.yaml --choose auto"
+
+
+def test_a_config_of_sources_alone_leaves_the_target_to_be_filled_in():
+    line = next_command("adapt", ["fit", "--config", "starter.yaml"], ckpt_path=BEST, has_target=False)
+    assert line.endswith("--data.target Folder --data.target.images IMAGES --config starter.yaml")

@@ -323,7 +323,10 @@ class BnadaptCLI(LightningCLI):
         print_next(self._next_command(name, ckpt_path, more))
 
     def _next_command(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> str:
-        return next_command(name, self.arguments, ckpt_path=ckpt_path or self._ckpt_path, more=more)
+        has_target = self.datamodule.target is not None
+        return next_command(
+            name, self.arguments, ckpt_path=ckpt_path or self._ckpt_path, has_target=has_target, more=more
+        )
 
     @property
     def _ckpt_path(self) -> Path:

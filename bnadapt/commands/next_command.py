@@ -13,19 +13,21 @@ IMAGES = ["--data.target", "Folder", "--data.target.images", "IMAGES"]
 MASKS = ["--data.target.masks", "MASKS"]
 
 
-def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, more: Sequence[str] = ()) -> str:
+def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, has_target: bool, more: Sequence[str] = ()) -> str:
     """A command line.
 
     Args:
         name: of the command.
         done: what stood behind `bnadapt`; its target, network, tiles, device and config are kept.
         ckpt_path: checkpoint that the command takes.
+        has_target: whether the command that is done named a target, by an option or in its config; if not, its images
+            are to be filled in.
         more: further options.
     """
     options = [(_name_of(option[0]), option) for option in _options(done[1:])]
     seen = () if done[0] == "fit" else SEEN
     kept = [token for known, option in options if known in seen or _is_kept(known, name) for token in option]
-    if not {"config", "c", TARGET} & {known for known, _ in options}:
+    if not has_target:
         kept = [*IMAGES, *kept]
     return shell_line(["bnadapt", name, "--ckpt_path", str(ckpt_path), *kept, *more])
 
