@@ -11,7 +11,7 @@ from bnadapt.adaptation import SCANNED_TILES, Recipe
 from bnadapt.batchnorm import FULL_RESOLUTION
 from bnadapt.data import DomainPair, InputChange
 from bnadapt.errors import InputError
-from bnadapt.gain import CANDIDATES, Candidate, CandidateRunner
+from bnadapt.gain import CANDIDATES, RECOMMENDABLE, Candidate, CandidateRunner
 from bnadapt.reports.preview import Preview
 from bnadapt.tasks import AdaptableTask
 
@@ -84,9 +84,7 @@ def preview_target(
     }
     can_be_judged = task.source_summary is not None and task.hparams.num_classes == 2
     options = {
-        name: ["--choose", name]
-        if can_be_judged and not CANDIDATES[name].is_corrected  # which `--choose` refuses on a doubtful estimate
-        else _options(CANDIDATES[name], networks)
+        name: ["--choose", name] if can_be_judged and name in RECOMMENDABLE else _options(CANDIDATES[name], networks)
         for name in probabilities
     }
     read_tiles = sum(map(len, tiles))

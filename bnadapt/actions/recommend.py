@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from bnadapt.actions.adapt import Progress
 from bnadapt.actions.summarise import class_moments_of, source_summary_of
 from bnadapt.adaptation import Recipe
 from bnadapt.data import DomainPair
@@ -31,24 +32,13 @@ class Judgement:
     summary: SourceSummary
 
     def choosing(self, name: str) -> "Judgement":
-        """This judgement with a candidate that its user has chosen.
-
-        Raises:
-            InputError: the candidate needs class proportions of the target, which cannot be told.
-        """
-        if name not in self.results.by_name:
-            reason = self.results.proportions_for(CANDIDATES[name]).reason
-            raise InputError(f"{name}: class proportions of the target cannot be told ({reason}); choose another.")
+        """This judgement with a candidate that its user has chosen, one of `RECOMMENDABLE`."""
         verdict = verdict_on(self.summary, self.results, self.verdict.prediction, choice=name)
         return replace(self, verdict=verdict)
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """Recipe of the choice: its policy and class proportions, and all else of the given recipe."""
-        candidate = CANDIDATES[self.verdict.choice]
-        proportions = "source"
-        if candidate.is_corrected:
-            proportions = list(self.results.proportions_for(candidate).chosen.proportions)
-        return replace(recipe, policy=candidate.policy, class_proportions=proportions)
+        """Recipe of the choice: its policy, and all else of the given recipe."""
+        return replace(recipe, policy=CANDIDATES[self.verdict.choice].policy, class_proportions="source")
 
     @property
     def change(self) -> InputChange:
@@ -56,7 +46,9 @@ class Judgement:
         return CANDIDATES[self.verdict.choice].change(self.results.level)
 
 
-def judge_target(task: AdaptableTask, data: DomainPair, tiles: int, annotated: int = 0) -> Judgement:
+def judge_target(
+    task: AdaptableTask, data: DomainPair, tiles: int, annotated: int = 0, progress: Progress = iter
+) -> Judgement:
     """Judge the target of a data module.
 
     Args:
@@ -64,6 +56,7 @@ def judge_target(task: AdaptableTask, data: DomainPair, tiles: int, annotated: i
         data: whose target is looked at, changed as asked for, but not as an earlier adaptation has left it.
         tiles: to look at.
         annotated: labelled tiles of the target's train block to score candidates on, instead of predicting; at most.
+        progress: wraps the candidates, to show how far it is.
 
     Raises:
         InputError: there is no target, or nothing is known of the source.
@@ -78,7 +71,7 @@ def judge_target(task: AdaptableTask, data: DomainPair, tiles: int, annotated: i
     summary = task.source_summary or _measured_summary(task, data)
     change = data.requested_change or InputChange()
     images = torch.stack([item["image"] for item in data.unlabelled_tiles("target", tiles, change=change)])
-    verdict, results = judge(task.runner().alone(), images, summary)
+    verdict, results = judge(task.runner().alone(), images, summary, progress=progress)
     if annotated:
         verdict = _on_labels(data, change, annotated, verdict, results, summary)
     return Judgement(verdict, results, summary)

@@ -34,7 +34,7 @@ from bnadapt.data import DomainPair, InputChange
 from bnadapt.errors import InputError
 from bnadapt.exchange import FORMATS, About, FormatName, write_model
 from bnadapt.files import check_writable, refuse_existing, refuse_inputs
-from bnadapt.gain import CANDIDATES, SourceSummary
+from bnadapt.gain import RECOMMENDABLE, SourceSummary
 from bnadapt.gain.candidates import ADAPTED, FULL_REPLACEMENT, NONE
 from bnadapt.labels import FineTuning, LearnName
 from bnadapt.labels.drawing import LIST
@@ -358,7 +358,10 @@ class AdaptationTrainer(Trainer):
         refuse_existing([Path(output) / "recommendation.json"], overwrite)
         check_writable(Path(output))
         return self._where_ready(
-            lambda: judge_target(model, datamodule, tiles, annotated), model, datamodule, ckpt_path
+            lambda: judge_target(model, datamodule, tiles, annotated, _progress(self, "Trying candidates")),
+            model,
+            datamodule,
+            ckpt_path,
         )
 
     def preview(
@@ -486,7 +489,7 @@ class AdaptationTrainer(Trainer):
         judgement = None
         data.target_change = data.requested_change or InputChange()  # not that of another target
         if choose is not None:
-            judgement = judge_target(task, data, SCANNED_TILES)
+            judgement = judge_target(task, data, SCANNED_TILES, progress=_progress(self, "Trying candidates"))
             judgement = judgement if choose == AUTO else judgement.choosing(choose)
             task.source_summary = judgement.summary
             recipe, data.target_change = judgement.recipe(recipe), judgement.change
@@ -598,8 +601,8 @@ def _check_choice(
 ) -> None:
     if choose is None:
         return
-    if choose not in (AUTO, *CANDIDATES):
-        raise InputError(f"adapt: there is no candidate {choose!r}; take {AUTO} or one of {', '.join(CANDIDATES)}.")
+    if choose not in (AUTO, *RECOMMENDABLE):
+        raise InputError(f"adapt: --choose {choose} is unknown; take {AUTO} or one of {', '.join(RECOMMENDABLE)}.")
     if policy is not None or class_proportions is not None or change is not None:
         raise InputError(
             "adapt: --choose decides on policy, class proportions and --data.target_change; leave out these, or"

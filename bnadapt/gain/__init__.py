@@ -7,7 +7,7 @@ from bnadapt.gain.candidate_results import (
     CandidateRunner,
     run_candidates,
 )
-from bnadapt.gain.candidates import CANDIDATES, Candidate
+from bnadapt.gain.candidates import CANDIDATES, RECOMMENDABLE, Candidate
 from bnadapt.gain.features import FEATURES, View, features_of
 from bnadapt.gain.observation import Observation, observe
 from bnadapt.gain.predictor import Expectation, Known, Predictor
@@ -17,6 +17,7 @@ from bnadapt.gain.verdict import Prediction, Verdict, judge
 __all__ = [
     "CANDIDATES",
     "FEATURES",
+    "RECOMMENDABLE",
     "Candidate",
     "CandidateNetwork",
     "CandidateResult",

@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bnadapt.gain.features import View, distance_after
-from bnadapt.gain.predictions import STATISTICS, log_odds
+from bnadapt.gain.predictions import STATISTICS
 from bnadapt.gain.source_summary import Intensities
 
 SUSPECTED = 0.5  # probability of exchanged bright and dark
 NEARER = 0.3  # by how much the log of the residual distance must fall for another pixel size to be suspected
-SHIFTED_ODDS = 1.1  # log odds: three times as much foreground, or a third
 EMPTY = 1e-3  # share of the pixels that counts as none
 OUTSIDE = 0.05  # share of the pixels
 LAG, LEAST = 4, 0.05  # pixels, and their correlation; that of electron micrographs is 0.4 to 0.9 there
@@ -63,21 +62,6 @@ def pixel_size(view: View) -> str | None:
     )
 
 
-def class_proportions(view: View) -> str | None:
-    """The estimated share of foreground is sure, and its whole range differs from the source's by a factor."""
-    estimate = view.results.proportions_for(view.own.candidate)
-    source = 1 - float(view.source.moments.proportions[0])
-    least, greatest = estimate.range[0]
-    low, high = 1 - greatest, 1 - least
-    apart = max(log_odds(low) - log_odds(source), log_odds(source) - log_odds(high))
-    if estimate.reason is not None or apart < SHIFTED_ODDS:
-        return None
-    return (
-        f"The target has {low:.0%} to {high:.0%} foreground, the source {source:.0%}; adapting all layers would suffer"
-        " from that."
-    )
-
-
 def collapsed_prediction(view: View) -> str | None:
     """Nearly all pixels are predicted as one class."""
     share = STATISTICS["foreground"](view.own.seen)
@@ -112,7 +96,6 @@ def foreign_intensities(view: View) -> str | None:
 ALARMS: Mapping[str, Callable[[View], str | None]] = {
     NOISE: noise,
     "pixel size": pixel_size,
-    "class proportions": class_proportions,
     "collapsed prediction": collapsed_prediction,
     "single tile": single_tile,
     "foreign intensities": foreign_intensities,

@@ -1,6 +1,6 @@
 """Run a network on a target as every candidate would, and look at what it then does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -15,7 +15,7 @@ from bnadapt.batchnorm import (
     UntilConverged,
 )
 from bnadapt.data.input_change import InputChange
-from bnadapt.gain.candidates import CANDIDATES, FULL_REPLACEMENT, NONE, Candidate
+from bnadapt.gain.candidates import FULL_REPLACEMENT, NONE, RECOMMENDABLE, Candidate
 from bnadapt.gain.observation import BATCH, Observation, logits_under, observe
 from bnadapt.gain.source_summary import SourceSummary
 
@@ -156,7 +156,8 @@ def run_candidates(
     runner: NetworkRunner,
     tiles: Tensor,
     source: SourceSummary,
-    candidates: Mapping[str, Candidate] = CANDIDATES,
+    candidates: Mapping[str, Candidate] = RECOMMENDABLE,
+    progress: Callable[[Iterable], Iterable] = iter,
 ) -> CandidateResults:
     """Run the network on tiles as every candidate would; it is left as it was.
 
@@ -167,12 +168,14 @@ def run_candidates(
         tiles: (n, C, h, w) of the target; for class proportions see `CandidateRunner`.
         source: of the source.
         candidates: by name; one must leave the images as they are.
+        progress: wraps the names of the candidates, to show how far it is.
     """
     level = source.intensities.mean + float(tiles.double().mean())
     recipe = Recipe(FULL_REPLACEMENT, until=TILE_BY_TILE if len(tiles) > 1 else None)
     networks = CandidateRunner(runner, tiles.split(BATCH), tiles, source.moments, level, recipe)
     by_name = {}
-    for name, candidate in candidates.items():
+    for name in progress(list(candidates)):
+        candidate = candidates[name]
         if candidate.is_corrected and networks.proportions_for(candidate).reason is not None:
             continue
         network = networks.network_for(candidate)

@@ -63,3 +63,8 @@ CANDIDATES: Mapping[str, Candidate] = {
     ),
     "coarser": Candidate("shrink the images and adapt", zoom=1 / 1.5),
 }
+RECOMMENDABLE: Mapping[str, Candidate] = {
+    name: CANDIDATES[name] for name in (NONE, ADAPTED, "mixed", FULL_RESOLUTION_ALONE, INVERTED, "coarser")
+}
+"""Candidates that a recommendation tries; the others were never chosen on known cases, or rest on estimated class
+proportions, which are seldom sure on real images."""

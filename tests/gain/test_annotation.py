@@ -2,7 +2,7 @@
 
 import pytest
 
-from bnadapt.gain import run_candidates
+from bnadapt.gain import CANDIDATES, run_candidates
 from bnadapt.gain.annotation import measured, tiles_needed
 from bnadapt.gain.predictions import overlap
 from tests.gain.conftest import squares
@@ -20,7 +20,7 @@ def test_measured_scores_are_those_of_all_tiles_together(runner, source):
 
 
 def test_candidates_that_disagree_more_need_more_tiles(runner, source):
-    results = run_candidates(runner, squares(seed=7, bright=0.0, dark=1.0)[0], source)
+    results = run_candidates(runner, squares(seed=7, bright=0.0, dark=1.0)[0], source, CANDIDATES)
     assert tiles_needed(results, "inverted", "inverted") == 2
     assert tiles_needed(results, "inverted", "adapted") > 200 / 2
     assert tiles_needed(results, "inverted", "inverted-corrected") < tiles_needed(results, "inverted", "adapted")

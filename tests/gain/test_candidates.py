@@ -54,7 +54,7 @@ def test_every_target_has_a_candidate_that_repairs_it(runner, source):
     }
     for name, options in targets.items():
         images, masks = squares(seed=7, **options)
-        results = run_candidates(runner, images, source)
+        results = run_candidates(runner, images, source, CANDIDATES)
         best[name] = {each: overlap(of.seen.classes, masks) for each, of in results.by_name.items()}
     assert best["source"]["none"] > 0.95
     assert best["darker"]["none"] < 0.1
@@ -71,7 +71,7 @@ def test_every_target_has_a_candidate_that_repairs_it(runner, source):
 def test_trying_leaves_the_network_as_it_was(runner, source):
     before = {name: each.clone() for name, each in runner.network.state_dict().items()}
     random = torch.random.get_rng_state()
-    results = run_candidates(runner, squares(seed=3, bright=0.5)[0], source)
+    results = run_candidates(runner, squares(seed=3, bright=0.5)[0], source, CANDIDATES)
     assert all(torch.equal(each, before[name]) for name, each in runner.network.state_dict().items())
     assert torch.equal(random, torch.random.get_rng_state())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in runner.network.modules())

@@ -55,7 +55,7 @@ class CandidateCase(Case):
         network = cached_network(self.network, location.networks, self.evaluation, location.device)
         target, source = network.on(self.target), network.source_summary
         started = time.perf_counter()
-        results = run_candidates(network.runner, target.tiles.unlabelled(self.seen_tiles), source)
+        results = run_candidates(network.runner, target.tiles.unlabelled(self.seen_tiles), source, CANDIDATES)
         features = features_of(source, results)
         seconds = round(time.perf_counter() - started, 3)
         networks = dict(_as_adapted(target, self.evaluation.tiles, results))

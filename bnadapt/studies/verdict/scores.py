@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from bnadapt.gain.candidates import ADAPTED, CANDIDATES, FULL_RESOLUTION_ALONE, NONE
+from bnadapt.gain.candidates import ADAPTED, CANDIDATES, FULL_RESOLUTION_ALONE, NONE, RECOMMENDABLE
 from bnadapt.gain.predictor import Expectation, comparable
 from bnadapt.gain.verdict import EXCHANGED, SURE, Prediction
 from bnadapt.studies.candidates.findings import CLEAR
@@ -101,7 +101,9 @@ def of_inversions(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[str, 
 
 
 def _choice(gains: pd.Series, exchanged: float) -> str:
-    expected = {name: Expectation(gain, gain, gain, True) for name, gain in gains.dropna().items()}
+    expected = {
+        name: Expectation(gain, gain, gain, True) for name, gain in gains.dropna().items() if name in RECOMMENDABLE
+    }
     return Prediction(expected, exchanged).choice
 
 
