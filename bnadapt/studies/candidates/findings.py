@@ -3,11 +3,14 @@
 import pandas as pd
 
 from bnadapt.experiments.tables import mean_and_std
-from bnadapt.gain.candidates import ADAPTED, CANDIDATES, CORRECTED, NONE
+from bnadapt.gain.candidates import ADAPTED, CANDIDATES, FULL_RESOLUTION_ALONE, NONE
 from bnadapt.reports.document import Table
 
 CLEAR = 0.02  # gain or loss of IoU that counts
 FEATURE = "feature_"
+FEWEST = 10  # records, from which on shares of them are given
+OFTEN = 0.5  # share of the records
+TITLES = {"pair": "natural pairs", "own": "the source itself", "inversion": "inverted copies of the source"}
 
 
 def scores_by_candidate(table: pd.DataFrame) -> pd.DataFrame:
@@ -21,42 +24,60 @@ def scores_of_ensembles(table: pd.DataFrame) -> pd.DataFrame:
     return table[~table["candidate"].isin(CANDIDATES)].pivot_table("iou", "record", "candidate", sort=False)
 
 
+def strata(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Records by what was done to their targets, natural pairs first; a mean over unlike targets says nothing."""
+    families = dict(list(table.groupby("family", sort=False)))
+    first = {family: families.pop(family) for family in TITLES if family in families}
+    return {TITLES.get(family, family): own for family, own in {**first, **families}.items()}
+
+
 def candidates_table(table: pd.DataFrame) -> Table:
-    """IoU of every candidate by part, of the best of each record (oracle), and of ensembles.
+    """IoU of every candidate by stratum, of the best of each record (oracle), and of ensembles.
 
     Means, and their standard deviations over seeds.
     """
     rows = []
-    for part, own in table.groupby("part", sort=False):
+    for title, own in strata(table).items():
         seeds = own.drop_duplicates("record").set_index("record")["seed"]
-        wide = scores_by_candidate(own)
+        wide = _comparable(scores_by_candidate(own))
         wide = wide.assign(oracle=wide.max(axis=1)).join(scores_of_ensembles(own))
         by_seed = wide.groupby(seeds.reindex(wide.index)).mean()
-        rows.append([part, str(len(wide)), *(mean_and_std(by_seed[name]) for name in by_seed)])
-    names = [*scores_by_candidate(table), "oracle", *scores_of_ensembles(table)]
-    return Table(["part", "records", *names], rows)
+        rows.append(
+            {"targets": title, "records": str(len(wide)), **{name: mean_and_std(by_seed[name]) for name in by_seed}}
+        )
+    names = ["targets", "records", *scores_by_candidate(table), "oracle", *scores_of_ensembles(table)]
+    return Table(names, [[row.get(name, "") for name in names] for row in rows])
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """Per part: means, how often adaptation helps and harms, and what the best choice would give."""
-    return [sentence for part, own in table.groupby("part", sort=False) for sentence in _of_part(part, own)]
+    """Per stratum: means, and how often adaptation helps and harms."""
+    return [sentence for title, own in strata(table).items() for sentence in _of_stratum(title, own)]
 
 
-def _of_part(part: str, table: pd.DataFrame) -> list[str]:
-    wide = scores_by_candidate(table)
-    means, oracle = wide.mean(), wide.max(axis=1)
-    gain, corrected = wide[ADAPTED] - wide[NONE], wide[CORRECTED] - wide[NONE]
-    best = wide.idxmax(axis=1).value_counts(normalize=True)
-    listed = ", ".join(f"{name} {means[name]:.3f}" for name in wide)
-    chosen = ", ".join(f"{name} {100 * best.get(name, 0):.0f} %" for name in wide)
-    return [
-        f"{part}, {len(wide)} records of {table['network'].nunique()} networks: IoU {listed}; the best of each record"
-        f" {oracle.mean():.3f}, the better of none and adapted {wide[[NONE, ADAPTED]].max(axis=1).mean():.3f}.",
-        f"{part}: plain adaptation helps by more than {CLEAR:g} in {_share(gain > CLEAR)} of the records and harms by"
-        f" more in {_share(gain < -CLEAR)}; with estimated class proportions in"
-        f" {_share(corrected > CLEAR)} and {_share(corrected < -CLEAR)}.",
-        f"{part}: the best candidate is {chosen}.",
-    ]
+def _of_stratum(title: str, table: pd.DataFrame) -> list[str]:
+    wide = _comparable(scores_by_candidate(table))
+    listed = ", ".join(f"{name} {value:.3f}" for name, value in wide.mean().items())
+    means = f"{title}, {_counted(len(wide), 'record')}: IoU {listed}; the best of each {wide.max(axis=1).mean():.3f}."
+    if len(wide) < FEWEST:
+        return [means]
+    compared = [name for name in (FULL_RESOLUTION_ALONE, ADAPTED) if name in wide]
+    return [means, *(f"{title}: {_gains(name, wide[name] - wide[NONE])}" for name in compared)]
+
+
+def _comparable(wide: pd.DataFrame) -> pd.DataFrame:
+    """Candidates that were possible on most records, without which their means cannot be compared."""
+    return wide.loc[:, wide.notna().mean() > OFTEN]
+
+
+def _gains(name: str, gains: pd.Series) -> str:
+    return (
+        f"{name} helps by more than {CLEAR:g} in {_share(gains > CLEAR)} of the records, harms by more in"
+        f" {_share(gains < -CLEAR)}, and costs {max(0.0, -gains.min()):.2f} at worst."
+    )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count > 1 else ''}"
 
 
 def _share(chosen: pd.Series) -> str:
