@@ -22,8 +22,8 @@ def test_natural_pairs_are_never_averaged_with_other_targets():
         ["inverted copies of the source", "3", "0.000", "0.000"],
     ]
     assert sentences(table)[1] == (
-        "natural pairs: adapted helps by more than 0.02 in 0 % of the records, harms by more in 100 %, and costs 0.10 at"
-        " worst."
+        "natural pairs: adapted helps by more than 0.02 in 0 % of the records, harms by more in 100 %, and costs 0.10"
+        " at worst."
     )
 
 
