@@ -1,8 +1,6 @@
 """`adapt` with policies, until known, from banks, and in two processes."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -11,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bnadapt.batchnorm import Bank
 from bnadapt.commands.cli import main
 from tests.conftest import TARGET_ALONE
+from tests.processes import run_in_two
 
 ALL_LAYERS = "--policy.source_weight=0"
 
@@ -120,14 +119,11 @@ def test_two_processes_write_the_bank_of_one(best, tmp_path, options):
     alone = adapt(best, tmp_path, *options)
     one = Bank.load(tmp_path / "adapted.safetensors")
     both = tmp_path / "both.ckpt"
-    command = [sys.executable, "-m", "bnadapt", "adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(both)]
-    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
-    done = subprocess.run([*command, *two, *options], capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
+    said = run_in_two("adapt", *TARGET_ALONE, "--ckpt_path", best, "--output", both, *options)
     record = json.loads(both.with_suffix(".json").read_text())
     if not options:
         assert record["tiles"] == alone["tiles"]
         shifts = Bank.load(both.with_suffix(".safetensors")).compared(one).values()
         assert max(shift.mean + shift.log_variance for shift in shifts) < 1e-6
-    assert done.stdout.count("Adapted 4 of 18 BatchNorm layers") == 1
+    assert said.count("Adapted 4 of 18 BatchNorm layers") == 1
     assert not list(tmp_path.glob(".partial*"))

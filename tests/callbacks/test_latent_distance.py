@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bnadapt.commands.cli import main
 from bnadapt.data import Synthetic
 from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE
+from tests.processes import run_in_two
 
 
 def table(folder):
@@ -79,15 +78,10 @@ def test_distances_never_reads_a_mask(best, tmp_path, monkeypatch):
 
 
 def test_two_processes_find_what_one_finds(best, tmp_path):
-    command = [sys.executable, "-m", "bnadapt", "distances", *LOADING, "--ckpt_path", str(best)]
-    command.append('--measures=["normalised_wasserstein", "energy", "histogram_bhattacharyya"]')
-    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
-    done = subprocess.run(
-        [*command, *two, "--output", str(tmp_path / "two")], capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("are farthest apart in") == 1
-    main([*command[3:], "--output", str(tmp_path / "one")])
+    measures = '--measures=["normalised_wasserstein", "energy", "histogram_bhattacharyya"]'
+    command = ["distances", *LOADING, "--ckpt_path", str(best), measures, '--layers=["encoder.*", "head"]', "--output"]
+    assert run_in_two(*command, tmp_path / "two").count("are farthest apart in") == 1
+    main([*command, str(tmp_path / "one")])
     one, two = table(tmp_path / "one"), table(tmp_path / "two")
     assert one.keys() == two.keys()
     for key, row in one.items():
