@@ -9,7 +9,9 @@ import time
 import traceback
 from contextlib import contextmanager
 
+import dask
 import torch
+from dask.distributed import LocalCluster
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import distributed, multiprocessing
 
@@ -120,6 +122,16 @@ def run_in_two(*arguments):
 def share(work, count, *arguments):
     """Run work(rank, *arguments) in so many processes."""
     multiprocessing.start_processes(work, arguments, nprocs=count, start_method="fork")
+
+
+@contextmanager
+def forked_workers(count):
+    """A scheduler with so many workers."""
+    with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "fork"}),
+        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
+        yield cluster
 
 
 @contextmanager
