@@ -18,6 +18,7 @@ from torch import distributed, multiprocessing
 from bnadapt.__main__ import run
 from bnadapt.commands.cli import end_process_group
 
+FORKED = {"distributed.worker.multiprocessing-method": "fork"}  # of dask
 TWO = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
 
 
@@ -128,7 +129,7 @@ def share(work, count, *arguments):
 def forked_workers(count):
     """A scheduler with so many workers."""
     with (
-        dask.config.set({"distributed.worker.multiprocessing-method": "fork"}),
+        dask.config.set(FORKED),
         LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
     ):
         yield cluster

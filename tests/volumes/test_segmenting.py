@@ -25,7 +25,7 @@ from bnadapt.exchange.importing import ImportedNetwork, write_checkpoint
 from bnadapt.networks import build_network
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import write_images
-from tests.processes import TWO, Command, forked_workers, in_two, run_in_two
+from tests.processes import Command, forked_workers, in_two, run_in_two
 from tests.volumes.conftest import stored
 
 QUIET = ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]
@@ -202,14 +202,8 @@ def test_fewer_sections_give_a_shorter_stack(best, volume, capsys):
 
 
 def test_two_processes_write_what_one_does(best, volume):
-    """Lightning's DDP with gloo, which starts the other process."""
     main(command(best, volume, output="one"))
-    asked = [sys.executable, "-m", "bnadapt", *command(best, volume, *TWO)]
-    done = subprocess.run(
-        asked, capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"Segmented {DEPTH} images") == 1
+    assert run_in_two(*command(best, volume)).count(f"Segmented {DEPTH} images") == 1
     assert content("out") == content("one")
 
 
