@@ -34,11 +34,11 @@ class Judgement:
         """This judgement with a candidate that its user has chosen.
 
         Raises:
-            InputError: the candidate needs class proportions of the target, which cannot be told.
+            InputError: the candidate needs class proportions of the target, which cannot be estimated.
         """
         if name not in self.results.by_name:
             reason = self.results.proportions_for(CANDIDATES[name]).reason
-            raise InputError(f"{name}: class proportions of the target cannot be told ({reason}); choose another.")
+            raise InputError(f"{name}: class proportions of the target cannot be estimated ({reason}); choose another.")
         verdict = verdict_on(self.summary, self.results, self.verdict.prediction, choice=name)
         return replace(self, verdict=verdict)
 

@@ -125,17 +125,17 @@ def test_a_case_that_fails_is_reported_and_the_others_are_kept(tmp_path, network
 
 
 def test_refusals(tmp_path, small):
-    with pytest.raises(InputError, match=r"study.yaml: is no config of a study"):
+    with pytest.raises(InputError, match=r"study.yaml: is not a config of a study"):
         main(["report", str(tmp_path)])
     (tmp_path / "study.yaml").write_text("name: two-mean-grid\ncommand: x\nstudy: {}\n")
     with pytest.raises(InputError, match=r"table.parquet: does not exist"):
         main(["report", str(tmp_path)])
     for broken, reason in (("\xa0", "codec"), ("[1]", "indices"), ("study: {}", "no 'name'"), ("a: [", "parsing")):
         (tmp_path / "study.yaml").write_text(broken, encoding="latin-1")
-        with pytest.raises(InputError, match=f"study.yaml: is no config of a study .*{reason}"):
+        with pytest.raises(InputError, match=f"study.yaml: is not a config of a study .*{reason}"):
             main(["report", str(tmp_path)])
     (tmp_path / "study.yaml").write_text("name: two-mean-grid\ncommand: x\nstudy: {levls: [0.1]}\n")
-    with pytest.raises(InputError, match=r"study.yaml: is no config of a study \(.*levls"):
+    with pytest.raises(InputError, match=r"study.yaml: is not a config of a study \(.*levls"):
         main(["report", str(tmp_path)])
     (tmp_path / "file").touch()
     for option in ("--output", "--networks"):
