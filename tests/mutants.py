@@ -278,7 +278,7 @@ MUTANTS = [
         "files.py",
         "            _put_back(folder / name, partial / name, replaced / name)",
         "            pass",
-        "test_outputs.py::TestAtomicFolder::test_what_was_replaced_comes_back",
+        "test_files.py::TestAtomicFolder::test_what_was_replaced_comes_back",
     ),
     # Exchange
     Mutant(
@@ -305,25 +305,25 @@ MUTANTS = [
         "reports/text.py",
         'return ACTING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)',
         "return text",
-        "test_text.py::test_what_acts_on_a_terminal_is_written_out",
+        "reports/test_text.py::test_what_acts_on_a_terminal_is_written_out",
     ),
     Mutant(
         "commands/next_command.py",
         'if option.startswith(TARGET_MASKS) and command == "predict":',
         "if False:",
-        "test_next_command.py::test_masks_are_kept_where_they_are_of_use",
+        "commands/test_next_command.py::test_masks_are_kept_where_they_are_of_use",
     ),
     Mutant(
         "commands/parser.py",
         "places = sorted(range(len(arguments)), key=lambda place: place not in taken)",
         "places = range(len(arguments))",
-        "test_config_files.py::test_the_command_line_goes_before_a_config_wherever_that_stands",
+        "commands/test_config_files.py::test_the_command_line_goes_before_a_config_wherever_that_stands",
     ),
     Mutant(
         "commands/refusals.py",
         "        sys.exit(2)",
         "        sys.exit(0)",
-        "test_parser.py::test_one_sentence_with_the_nearest_right_name",
+        "commands/test_parser.py::test_one_sentence_with_the_nearest_right_name",
     ),
 ]
 
