@@ -14,9 +14,13 @@ from tests.processes import run_in_two
 ALL_LAYERS = "--policy.source_weight=0"
 
 
-def adapt(best, folder, *options):
+SILENT = ("--trainer.logger=false",)
+
+
+def adapt(best, folder, *options, logger=SILENT):
     output = folder / "adapted.ckpt"
-    main(["adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(output), "--overwrite", *options])
+    asked = ["adapt", *TARGET_ALONE, *logger, "--ckpt_path", str(best), "--output", str(output), "--overwrite"]
+    main([*asked, *options])
     return json.loads(output.with_suffix(".json").read_text())
 
 
@@ -39,7 +43,7 @@ def test_tiles_are_read_until_the_statistics_have_converged(best, tmp_path, capf
 
 
 def test_the_convergence_is_in_tensorboard(best, tmp_path):
-    adapt(best, tmp_path, "--until.tolerance=1e-6", "--until.min_tiles=4")
+    adapt(best, tmp_path, "--until.tolerance=1e-6", "--until.min_tiles=4", logger=())
     folder = next((tmp_path / "lightning_logs").rglob("events*")).parent
     accumulator = EventAccumulator(str(folder)).Reload()
     curve = accumulator.Scalars("statistics/error_of_mean")
@@ -89,7 +93,7 @@ def test_a_bank_does_for_test_and_predict_what_the_adapted_checkpoint_does(best,
     adapt(best, tmp_path)
     bank = ["--bank", str(tmp_path / "adapted.safetensors")]
     scores = [
-        main(["test", *TARGET_ALONE, "--ckpt_path", str(path), *more])
+        main(["test", *TARGET_ALONE, *SILENT, "--ckpt_path", str(path), *more])
         .trainer.callback_metrics["test/target/iou"]
         .item()
         for path, more in [(best, []), (best, bank), (tmp_path / "adapted.ckpt", [])]

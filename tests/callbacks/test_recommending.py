@@ -23,6 +23,7 @@ INVERTED = [
     "--data.target.object_size=12",
     "--data.target.mean=[0.3, 0.7]",
     "--data.target.seed=9",
+    "--trainer.logger=false",
 ]
 
 
@@ -65,7 +66,7 @@ def test_the_choice_is_taken_and_holds_for_the_checkpoint(best, tmp_path):
 @pytest.mark.parametrize("name", ["mixed", "coarser"])
 def test_a_candidate_may_be_named(name, best, tmp_path):
     adapted = tmp_path / "a.ckpt"
-    asked = ["adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(adapted)]
+    asked = ["adapt", *TARGET_ALONE, "--trainer.logger=false", "--ckpt_path", str(best), "--output", str(adapted)]
     main([*asked, f"--choose={name}"])
     bank = Bank.load(adapted.with_suffix(".safetensors"))
     state = torch.load(adapted, weights_only=True)
