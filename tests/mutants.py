@@ -222,7 +222,7 @@ MUTANTS = [
         "gain/verdict.py",
         "expected[best].gain > expected[DEFAULT].gain + MARGIN",
         "expected[best].gain > expected[DEFAULT].gain",
-        "gain/test_verdict.py::test_another_candidate_needs_a_margin_over_the_default",
+        "gain/test_verdict.py::test_the_default_is_taken_unless_another_is_clearly_better",
     ),
     Mutant(
         "gain/annotation.py",
