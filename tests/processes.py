@@ -1,5 +1,6 @@
 """Processes of tests: copies of the one that runs them, so that none of them imports anything again."""
 
+import logging
 import os
 import signal
 import socket
@@ -40,6 +41,7 @@ class Command:
             os.dup2(file.fileno(), number)
         sys.stdout, sys.stderr = (open(number, "w", buffering=1) for number in (1, 2))  # noqa: SIM115
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        logging.getLogger().handlers.clear()  # pytest's, so that logs go to standard error
         os.environ.update(environment)
         rank_zero_only.rank = rank
         sys.argv = ["bnadapt", *arguments]

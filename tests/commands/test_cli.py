@@ -131,14 +131,14 @@ def test_fit_with_the_callback_adapts_as_adapt_does(tmp_path):
 
 def test_an_adapted_checkpoint_still_knows_its_source_statistics(best, adapted):
     stored = torch.load(adapted, weights_only=True)
-    bank = Bank(**stored["source_bank"])
+    bank, source = Bank(**stored["source_bank"]), weights(best)
     for name, mean in bank.mean.items():
-        torch.testing.assert_close(mean.float(), weights(best)[f"network.{name}.running_mean"])
+        torch.testing.assert_close(mean.float(), source[f"network.{name}.running_mean"])
 
 
 def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path):
     options = [*without(SMALL, "--trainer.max_epochs"), *DOMAINS]
-    options += ["--trainer.max_epochs=4", "--data.num_workers=1"]
+    options += ["--trainer.max_epochs=2", "--data.num_workers=1"]
     main(["fit", *options, "--trainer.logger.name=whole"])
     checkpoints = "version_0/checkpoints/last.ckpt"
 
@@ -146,7 +146,7 @@ def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path):
         pass
 
     def interrupt(self):
-        if self.current_epoch == 2:
+        if self.current_epoch == 1:
             raise Interrupted
 
     from bnadapt.tasks import SegmentationTask
@@ -333,8 +333,8 @@ def test_adapting_twice_still_knows_the_source(best, adapted, tmp_path):
     once, twice = (torch.load(path, weights_only=True) for path in (adapted, tmp_path / "twice.ckpt"))
     for name, mean in once["source_bank"]["mean"].items():
         assert torch.equal(mean, twice["source_bank"]["mean"][name])
-    for key in weights(adapted):
-        torch.testing.assert_close(weights(adapted)[key], weights(tmp_path / "twice.ckpt")[key])
+    for key, value in once["state_dict"].items():
+        torch.testing.assert_close(value, twice["state_dict"][key])
 
 
 @pytest.mark.parametrize("precision", ["bf16-true"])
