@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-em distances-em table predictor readme docs fit adapt test-model predict tensorboard test test-slow lint format bench clean
+.PHONY: help install demo demo-em distances-em table predictor readme docs fit adapt test-model predict tensorboard test test-slow mutants lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ test: $(READY) ## run the tests, in as many processes as there are cores
 
 test-slow: $(READY) ## run the long tests too, property tests on examples that are drawn anew
 	$(BIN)/python -m pytest --hypothesis-profile free --numprocesses auto --dist worksteal
+
+mutants: $(READY) ## put seeded faults into a copy, and see that the test beside each fails (5 minutes; ARGS='gain' for a part)
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bnadapt.errors import InputError
 
-PARTS, PART = 5, 4096  # that a file is told by, and bytes of each
+PARTS, PART = 5, 4096  # that identify a file, and bytes of each
 REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space, or give a folder on another disk",
     errno.EDQUOT: "your share of the disk is used up; free some space, or give a folder on another disk",
@@ -216,7 +216,7 @@ def _put_back(path: Path, new: Path, old: Path) -> None:
 
 
 def sampled_digest(path: Path) -> str:
-    """SHA-256 of a file's size and of a few parts of it: tells files apart, whatever they are called."""
+    """SHA-256 of a file's size and of a few parts of it: differs between files, whatever they are called."""
     size = path.stat().st_size
     digest = sha256(str(size).encode())
     with path.open("rb") as file:

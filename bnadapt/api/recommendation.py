@@ -54,7 +54,7 @@ class Recommendation(Judgement):
 
     @property
     def abstains(self) -> bool:
-        """Whether it cannot be told if the choice helps."""
+        """Whether it is unknown if the choice helps."""
         return self.verdict.abstains
 
     @property

@@ -106,7 +106,7 @@ class _Batch:
         """Class moments of the whole batch; a layer that is called several times counts as often.
 
         Args:
-            logits: what the network gives for the batch; of other things there is no margin.
+            logits: what the network gives for the batch; anything but logits has no margin.
         """
         pixels = self.shares.sum((0, *range(2, self.shares.ndim))).cpu()
         none = torch.zeros_like(pixels)

@@ -113,7 +113,7 @@ class ClassMoments:
             boundaries = float(state.get("boundaries", math.nan))
             for counted in (*weight.values(), state["pixels"], *([] if outputs is None else outputs)):
                 if not ((counted >= 0) & counted.isfinite()).all():
-                    raise ValueError("it counts pixels by what is no number of them")
+                    raise ValueError("its pixel counts are not numbers")
             return cls(mean, variance, weight, state["pixels"], float(state["margin"]), outputs, boundaries)
         except DAMAGE as error:
             raise BatchNormError(
@@ -199,7 +199,7 @@ class ProportionCorrection:
         proportions: q (K,), the target's class proportions.
 
     Raises:
-        BatchNormError: they are no proportions, or not as many as the source has classes.
+        BatchNormError: they are not proportions, or not as many as the source has classes.
 
     Examples:
         >>> one = torch.ones(2)

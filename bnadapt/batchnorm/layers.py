@@ -116,7 +116,7 @@ def _check_statistics(name: str, layer: _BatchNorm) -> None:
 
 
 def other_normalisers(network: nn.Module) -> dict[str, str]:
-    """What normalises by statistics of its training, as BatchNorm does, and is no layer of it: kind by name.
+    """What normalises by statistics of its training, as BatchNorm does, but is not a BatchNorm layer: kind by name.
 
     Examples:
         >>> other_normalisers(nn.Sequential(nn.BatchNorm2d(4), nn.InstanceNorm2d(4, track_running_stats=True)))

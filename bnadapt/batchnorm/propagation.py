@@ -220,7 +220,7 @@ class LayerConsistent(Propagation):
     batches go through the network side by side, wait at every BatchNorm layer until the last one is
     there, and go on normalised by their pooled moments. The cost is one forward pass over the tiles,
     whatever the depth, and memory for what all of them hold between two layers (skip connections
-    included). Memory grows with the tiles, so draw them: few are enough, and `UntilConverged` tells how many.
+    included). Memory grows with the tiles, so draw them: few are enough, and `UntilConverged` finds how many.
     Every check of it runs all tiles again, at least twice as many as at the last one, so that all checks
     together cost less than three passes over the tiles that were read. There is a thread, with torch's threads
     of its own, for every batch: with many cores make the batches large.

@@ -54,10 +54,10 @@ BOMS = {
 
 
 def load_options(text: str) -> Any:
-    """What YAML says, but that options which are texts are no numbers or truth values, and `#` in front is no comment.
+    """The value of YAML, but text options stay texts, and a leading `#` does not start a comment.
 
     Raises:
-        YAMLError: the text is no YAML.
+        YAMLError: the text is not YAML.
     """
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == NULL):
@@ -80,7 +80,7 @@ def read_config(
         is_of_target: whether the command reads the target alone; source and test sets of other commands are left out.
 
     Raises:
-        InputError: it is no text.
+        InputError: it is not text.
     """
     text = _decoded(path)
     try:
@@ -110,7 +110,7 @@ def _decoded(path: Path) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: is no text in {encoding.upper()} (byte {error.start + 1}); save it in UTF-8."
+            f"{path}: is not {encoding.upper()} text (byte {error.start + 1}); save it in UTF-8."
         ) from error
 
 

@@ -47,7 +47,7 @@ SAID = {
 
 OF_STUDIES = {
     "config": SAID["config"],
-    "yes": "run it without a config; else only what it would do is told",
+    "yes": "run it without a config; else it only says what it would do",
     "output": "folder of results; lightning_logs/studies/NAME by default",
     "networks": "folder of trained networks, which studies share; lightning_logs/studies/networks by default",
     "workers": "processes on this machine, 0 for this one alone; by default one per GPU or core",
@@ -133,7 +133,7 @@ class FunctionHelp(NamedTuple):
         example: a call.
         note: what else is to be known; names of parameters in braces stand for their descriptions.
         usage: behind the name of the command.
-        positional: parameters that are no options.
+        positional: parameters that are not options.
     """
 
     module: str
@@ -201,7 +201,7 @@ def overview() -> str:
         "Adapt segmentation networks to new electron-microscopy data by their BatchNorm statistics.\n\n"
         f"commands:\n{commands}\n\n"
         f"examples:\n{examples}\n\n"
-        "`bnadapt COMMAND --help` tells more of a command, `bnadapt --version` the version."
+        "`bnadapt COMMAND --help` explains a command, `bnadapt --version` prints the version."
     )
 
 
@@ -232,7 +232,7 @@ def help_of_study(name: str) -> str:
     options = (*((f"study.{each}", text) for each, text in told.items()), *OF_STUDIES.items())
     note = (
         "It goes on where it was stopped, and ends in a table, figures and a page. configs/studies has its full form,"
-        f" configs/studies/quick one of a minute or two. `bnadapt study {name} --help-all` tells types and defaults."
+        f" configs/studies/quick one of a minute or two. `bnadapt study {name} --help-all` lists types and defaults."
     )
     example = f"bnadapt study {name} --config configs/studies/quick/{name}.yaml"
     return _screen(f"study {name}", about, example, options, note)

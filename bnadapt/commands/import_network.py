@@ -53,11 +53,11 @@ def import_network(
     Args:
         weights: a file of weights, as torch or safetensors saves them, or a package of bioimage.io.
         network: `unet`, `smp/ARCHITECTURE`, or the import path of a class; of a package only if it names code.
-        network_args: further arguments of the network; a package tells them.
-        in_channels: channels of images; a package tells them.
-        num_classes: background included; a network of one logit has two. A package tells them.
-        intensity: how images were scaled that it was trained on; `zscore` by default, or what a package tells.
-        pixel_size_nm: of these images, where it is known; a package may tell it.
+        network_args: further arguments of the network; a package states them.
+        in_channels: channels of images; a package states them.
+        num_classes: background included; a network of one logit has two. A package states them.
+        intensity: how images were scaled that it was trained on; `zscore` by default, or what a package states.
+        pixel_size_nm: of these images, where it is known; a package may state it.
         output: the checkpoint.
         overwrite: whether to replace one.
 
@@ -71,7 +71,7 @@ def import_network(
     if is_package(source):
         if network_args or (in_channels, num_classes) != (1, 2):
             raise InputError(
-                f"import: {source} tells arguments, channels and classes of its network; leave out --network_args,"
+                f"import: {source} states arguments, channels and classes of its network; leave out --network_args,"
                 " --in_channels and --num_classes."
             )
         imported = read_package(source, network, intensity)

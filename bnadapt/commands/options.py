@@ -28,7 +28,7 @@ COMMANDS = {
     "source_summary": "add to a checkpoint what is to be known of its source",
     "validate": "score a network on the source's validation block",
     "study": "run an experiment",
-    "doctor": "tell what this installation and machine have, and what is missing",
+    "doctor": "say what this installation and machine have, and what is missing",
 }
 OF_ALL = (
     "config",
@@ -47,7 +47,7 @@ OF_COMMAND = ("ckpt_path", "verbose", "weights_only", "return_predictions")
 
 
 def check_options(arguments: Sequence[str]) -> None:
-    """Refuse a command or an option that does not exist, as far as names alone can tell.
+    """Refuse a command or an option that does not exist, as far as names alone can decide.
 
     What stands below an option that takes a class, such as `--data.source.images`, is left to the parser.
 
@@ -86,7 +86,7 @@ def check_study_options(name: str, arguments: Sequence[str]) -> None:
 
 
 def refusal_of_option(command: str, option: str) -> str | None:
-    """Why there is no such option, with the nearest one; None if names alone do not tell.
+    """Why there is no such option, with the nearest one; None if names alone cannot decide.
 
     Args:
         command: such as `fit`.

@@ -73,9 +73,7 @@ class OneSentence:
         """Parse arguments, in which names may be such as `[1]` or `null`."""
         given = list(sys.argv[1:] if args is None else args)
         if strange := [each for each in given if re.search("[\ud800-\udfff]", each)]:
-            raise InputError(
-                f"{strange[0]}: is no name in UTF-8, as configs hold them; rename it, or give a link to it."
-            )
+            raise InputError(f"{strange[0]}: is not a UTF-8 name, which configs need; rename it, or give a link to it.")
         return super().parse_args(self._verbatim(self._configs_first(given)), *others, **options)
 
     def parse_path(self, path: str, *args: Any, **options: Any) -> Any:

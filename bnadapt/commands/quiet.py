@@ -1,11 +1,11 @@
-"""Messages of libraries that tell a user of bnadapt nothing are dropped."""
+"""Messages of libraries that mean nothing to a user of bnadapt are dropped."""
 
 import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-SILENT = (  # parts of messages that tell a user of bnadapt nothing
+SILENT = (  # parts of messages that mean nothing to a user of bnadapt
     "💡",
     "GPU available",
     "TPU available",
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def quiet() -> None:
-    """Drop messages that tell a user of bnadapt nothing, and of our own warnings all but the sentence."""
+    """Drop messages that mean nothing to a user of bnadapt, and of our own warnings all but the sentence."""
     if not isinstance(warnings.showwarning, _PackageWarnings):
         warnings.showwarning = _PackageWarnings(warnings.showwarning)
     for pattern in UNWANTED:

@@ -69,7 +69,7 @@ def kept_options(path: Path, arguments: Sequence[str]) -> dict[str, Any]:
         kept = load_options(path.read_text(encoding="utf-8"))
         data, model, trainer = (dict(kept.get(name) or {}) for name in ("data", "model", "trainer"))
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is no config that `bnadapt fit` has kept; give --data.source.") from error
+        raise InputError(f"{path}: is not a config that `bnadapt fit` has kept; give --data.source.") from error
     if not (data.get("source") or data.get("sources")):
         raise InputError(f"{path}: was kept of no training, for it has no source; give --data.source.")
     taken = {"data": data, "trainer": _of_trainer(trainer, options_in(arguments[1:]), path)}

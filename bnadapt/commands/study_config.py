@@ -76,7 +76,7 @@ def read_config(folder: Path, study_class: Callable[[str], type[Study]]) -> tupl
         reason = f"there is no {error}"
     except (OSError, ValueError, TypeError, yaml.YAMLError, ArgumentError) as error:
         reason = " ".join(str(error).split())
-    raise InputError(f"{path}: is no config of a study ({reason}); give the folder of a finished one.")
+    raise InputError(f"{path}: is not a config of a study ({reason}); give the folder of a finished one.")
 
 
 def _refuse_empty(kind: type[Study], options: Namespace) -> None:

@@ -589,7 +589,7 @@ def _output_path(output: str | None, ckpt_path: str | None, done: str) -> Path:
         raise InputError("without --ckpt_path there is nothing to name the output after; give --output.")
     path = Path(output) if output else Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-{done}.ckpt")
     if path.suffix != ".ckpt" or path.is_dir():
-        raise InputError(f"{path}: is no name for a checkpoint; give --output a file that ends in .ckpt.")
+        raise InputError(f"{path}: is not a name of a checkpoint; give --output a file that ends in .ckpt.")
     return path
 
 

@@ -157,7 +157,7 @@ def _intensity(path: Path, steps: list[Any]) -> IntensityName:
                 return "dtype"
     operations = ", ".join(step.id for step in steps if step.id != "ensure_dtype") or "nothing"
     raise InputError(
-        f"{path}: normalises by {operations}, for which there is no scaling of the same effect here; give --intensity:"
+        f"{path}: normalises by {operations}, which no scaling of bnadapt does; give --intensity:"
         " how the images were scaled that the network was trained on (zscore, percentile, dtype or dataset)."
     )
 

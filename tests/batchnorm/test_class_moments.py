@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import multiprocessing, nn
+from torch import nn
 
 from bnadapt.batchnorm import (
     Bank,
@@ -21,7 +21,7 @@ from bnadapt.batchnorm import (
     measure_class_moments,
 )
 from bnadapt.networks import UNet
-from tests.process_group import process_group
+from tests.processes import process_group, share
 
 VALUES = np.random.default_rng(0).normal(size=(3, 50)) + [[0.0], [2.0], [5.0]]  # of three classes
 
@@ -226,7 +226,7 @@ def work(rank, folder):
 
 
 def test_two_processes_get_the_moments_of_one_and_the_same_proportions(tmp_path):
-    multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)
+    share(work, 2, str(tmp_path))
     network, images, masks = unet_and_labelled()
     alone = measure_class_moments(network, [(images, masks)], 3)
     for rank in range(2):

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from torch import multiprocessing
 
 from bnadapt.batchnorm import StatisticsError, UntilConverged, estimate
 from bnadapt.networks import UNet
-from tests.process_group import process_group
+from tests.processes import process_group, share
 
 CASES = {
     "one pass": {},
@@ -37,7 +36,7 @@ def work(rank, folder):
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
-    multiprocessing.spawn(work, (str(folder),), nprocs=2)
+    share(work, 2, str(folder))
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 

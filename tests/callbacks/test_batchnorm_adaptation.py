@@ -1,8 +1,6 @@
 """`adapt` with policies, until known, from banks, and in two processes."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -11,13 +9,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bnadapt.batchnorm import Bank
 from bnadapt.commands.cli import main
 from tests.conftest import TARGET_ALONE
+from tests.processes import run_in_two
 
 ALL_LAYERS = "--policy.source_weight=0"
 
 
-def adapt(best, folder, *options):
+SILENT = ("--trainer.logger=false",)
+
+
+def adapt(best, folder, *options, logger=SILENT):
     output = folder / "adapted.ckpt"
-    main(["adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(output), "--overwrite", *options])
+    asked = ["adapt", *TARGET_ALONE, *logger, "--ckpt_path", str(best), "--output", str(output), "--overwrite"]
+    main([*asked, *options])
     return json.loads(output.with_suffix(".json").read_text())
 
 
@@ -40,7 +43,7 @@ def test_tiles_are_read_until_the_statistics_have_converged(best, tmp_path, capf
 
 
 def test_the_convergence_is_in_tensorboard(best, tmp_path):
-    adapt(best, tmp_path, "--until.tolerance=1e-6", "--until.min_tiles=4")
+    adapt(best, tmp_path, "--until.tolerance=1e-6", "--until.min_tiles=4", logger=())
     folder = next((tmp_path / "lightning_logs").rglob("events*")).parent
     accumulator = EventAccumulator(str(folder)).Reload()
     curve = accumulator.Scalars("statistics/error_of_mean")
@@ -90,7 +93,7 @@ def test_a_bank_does_for_test_and_predict_what_the_adapted_checkpoint_does(best,
     adapt(best, tmp_path)
     bank = ["--bank", str(tmp_path / "adapted.safetensors")]
     scores = [
-        main(["test", *TARGET_ALONE, "--ckpt_path", str(path), *more])
+        main(["test", *TARGET_ALONE, *SILENT, "--ckpt_path", str(path), *more])
         .trainer.callback_metrics["test/target/iou"]
         .item()
         for path, more in [(best, []), (best, bank), (tmp_path / "adapted.ckpt", [])]
@@ -120,14 +123,11 @@ def test_two_processes_write_the_bank_of_one(best, tmp_path, options):
     alone = adapt(best, tmp_path, *options)
     one = Bank.load(tmp_path / "adapted.safetensors")
     both = tmp_path / "both.ckpt"
-    command = [sys.executable, "-m", "bnadapt", "adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(both)]
-    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
-    done = subprocess.run([*command, *two, *options], capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
+    said = run_in_two("adapt", *TARGET_ALONE, "--ckpt_path", best, "--output", both, *options)
     record = json.loads(both.with_suffix(".json").read_text())
     if not options:
         assert record["tiles"] == alone["tiles"]
         shifts = Bank.load(both.with_suffix(".safetensors")).compared(one).values()
         assert max(shift.mean + shift.log_variance for shift in shifts) < 1e-6
-    assert done.stdout.count("Adapted 4 of 18 BatchNorm layers") == 1
+    assert said.count("Adapted 4 of 18 BatchNorm layers") == 1
     assert not list(tmp_path.glob(".partial*"))

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bnadapt.commands.cli import main
 from bnadapt.data import Synthetic
-from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE
+from tests.conftest import LOADING, TARGET_ALONE
+from tests.processes import run_in_two
 
 
 def table(folder):
@@ -36,12 +35,27 @@ def test_distances_measures_without_adapting_or_training(best, tmp_path, capfd):
     assert str(tmp_path / "page" / "index.html") in printed
 
 
-@pytest.mark.parametrize("how", ["checkpoint", "bank"])
-def test_an_adapted_network_has_three_states_and_the_numbers_of_adapt(best, adapted, tmp_path, how):
-    bank = ["--bank", str(adapted.with_suffix(".safetensors"))]
-    checkpoint = [str(adapted)] if how == "checkpoint" else [str(best), *bank]
-    main(["distances", *LOADING, "--ckpt_path", *checkpoint, "--output", str(tmp_path / "page")])
-    rows = table(tmp_path / "page")
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory, adapted_once):
+    """The page and the log of `distances` of the adapted checkpoint."""
+    folder = tmp_path_factory.mktemp("measured")
+    asked = ["distances", *LOADING, "--ckpt_path", str(adapted_once / "adapted.ckpt"), "--output", str(folder / "page")]
+    main([*asked, f"--trainer.logger.save_dir={folder}", "--trainer.logger.version=version_0"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured_by_bank(tmp_path_factory, adapted_once, best):
+    """The page of `distances` of the source's checkpoint and the bank of the target."""
+    folder, bank = tmp_path_factory.mktemp("by-bank"), str(adapted_once / "adapted.safetensors")
+    asked = ["distances", *LOADING, "--ckpt_path", str(best), "--bank", bank, "--output", str(folder / "page")]
+    main([*asked, "--trainer.logger=false"])
+    return folder
+
+
+@pytest.mark.parametrize("how", ["measured", "measured_by_bank"])
+def test_an_adapted_network_has_three_states_and_the_numbers_of_adapt(request, adapted, how):
+    rows = table(request.getfixturevalue(how) / "page")
     record = json.loads(adapted.with_suffix(".json").read_text())["distances"]
     for (layer, state, measure), row in rows.items():
         assert float(row["value"]) == pytest.approx(record[state][layer][measure], rel=1e-4, abs=1e-6)
@@ -74,20 +88,16 @@ def test_distances_never_reads_a_mask(best, tmp_path, monkeypatch):
         return [replace(section, read_mask=forbidden) for section in plain(self)]
 
     monkeypatch.setattr(Synthetic, "labelled", labelled)
-    main(["distances", *LOADING, "--ckpt_path", str(best), "--output", str(tmp_path / "page")])
+    few = ['--measures=["energy"]', '--layers=["head"]', "--trainer.logger=false"]
+    main(["distances", *LOADING, "--ckpt_path", str(best), "--output", str(tmp_path / "page"), *few])
     assert (tmp_path / "page" / "index.html").exists()
 
 
 def test_two_processes_find_what_one_finds(best, tmp_path):
-    command = [sys.executable, "-m", "bnadapt", "distances", *LOADING, "--ckpt_path", str(best)]
-    command.append('--measures=["normalised_wasserstein", "energy", "histogram_bhattacharyya"]')
-    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
-    done = subprocess.run(
-        [*command, *two, "--output", str(tmp_path / "two")], capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("are farthest apart in") == 1
-    main([*command[3:], "--output", str(tmp_path / "one")])
+    measures = '--measures=["normalised_wasserstein", "energy", "histogram_bhattacharyya"]'
+    command = ["distances", *LOADING, "--ckpt_path", str(best), measures, '--layers=["encoder.*", "head"]', "--output"]
+    assert run_in_two(*command, tmp_path / "two").count("are farthest apart in") == 1
+    main([*command, str(tmp_path / "one")])
     one, two = table(tmp_path / "one"), table(tmp_path / "two")
     assert one.keys() == two.keys()
     for key, row in one.items():
@@ -95,9 +105,8 @@ def test_two_processes_find_what_one_finds(best, tmp_path):
         assert float(two[key]["value"]) == pytest.approx(float(row["value"]), rel=1e-2, abs=1e-3)
 
 
-def test_tensorboard_has_curves_pictures_and_the_projector(best, adapted, tmp_path):
-    main(["distances", *LOADING, "--ckpt_path", str(adapted), "--output", str(tmp_path / "page")])
-    folder = next((tmp_path / "lightning_logs").rglob("version_0"))
+def test_tensorboard_has_curves_pictures_and_the_projector(measured):
+    folder = next(measured.rglob("version_0"))
     for state in ("noise_floor", "unadapted", "adapted"):
         curve = EventAccumulator(str(folder / state)).Reload().Scalars("latent/depth/energy")
         assert [point.step for point in curve] == list(range(27))
@@ -134,10 +143,3 @@ def test_images_that_are_not_finite_are_refused(refused, best, tmp_path, monkeyp
     message = refused("distances", *LOADING, "--ckpt_path", best, "--output", tmp_path / "page")
     assert "NaN" in message
     assert not (tmp_path / "page").exists()
-
-
-def test_fit_measures_at_its_end(tmp_path):
-    callbacks = ["BatchNormAdaptation", "LatentDistance"]
-    options = [f"--trainer.callbacks+=bnadapt.callbacks.{name}" for name in callbacks]
-    cli = main(["fit", *SMALL, *DOMAINS, *options])
-    assert set(cli.model.adaptation["distances"]) == {"noise_floor", "unadapted", "adapted"}

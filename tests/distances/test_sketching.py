@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from torch import multiprocessing, nn
+from torch import nn
 
 from bnadapt.batchnorm import StatisticsError
 from bnadapt.distances import DistanceError, Sketch, Sketching, compare, latent_spaces, sketch_latents
 from bnadapt.networks import UNet
-from tests.process_group import process_group
+from tests.processes import process_group, share
 
 
 def network():
@@ -158,7 +158,7 @@ def work(rank, folder):
 
 
 def test_processes_that_share_the_tiles_get_the_sketches_of_one(tmp_path):
-    multiprocessing.spawn(work, (str(tmp_path),), nprocs=3)
+    share(work, 3, str(tmp_path))
     net = network()
     alone = sketch_latents(net, latent_spaces(net, ["encoder.*", "bottleneck"]), [images()])
     for rank in range(3):

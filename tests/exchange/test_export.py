@@ -19,8 +19,7 @@ from bnadapt.exchange.scaling import fixed
 from bnadapt.exchange.traced_files import traced
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import TARGET_ALONE
-
-ABOUT = ["--about.authors", '["A. Tester"]', "--about.license", "MIT"]
+from tests.exchange.conftest import ABOUT
 
 
 @pytest.fixture
@@ -72,15 +71,14 @@ def test_onnx_gives_the_networks_probabilities(export, of_network, images):
         np.testing.assert_allclose(given, of_network(pixels), atol=1e-5)
 
 
-def test_a_package_passes_the_test_of_bioimageio_core(export, of_network):
-    path = export("bioimageio", *ABOUT)
-    report = report_on(path)
+def test_a_package_passes_the_test_of_bioimageio_core(package, of_network):
+    report = report_on(package)
     assert report.status == "passed"
     tested = " ".join(detail.name for detail in report.details)
     assert "pytorch_state_dict" in tested
     assert "torchscript" in tested
-    with zipfile.ZipFile(path) as package:
-        given, pixels = (np.load(package.open(f"{name}.npy")) for name in ("probabilities", "pixels"))
+    with zipfile.ZipFile(package) as inside:
+        given, pixels = (np.load(inside.open(f"{name}.npy")) for name in ("probabilities", "pixels"))
     unsigned = pixels.astype(Synthetic(size=48, images=1).labelled()[0].read_image().dtype)
     np.testing.assert_allclose(given, of_network(unsigned), atol=1e-5)
 

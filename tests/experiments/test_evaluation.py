@@ -20,6 +20,8 @@ SOURCE = {"class": "Synthetic", "size": 48, "images": 10, "object_size": 12}
 TARGET = {**SOURCE, "mean": [0.4, 0.1], "seed": 9}
 TRAINING = Training(network_args={"base_channels": 4}, crop_size=32, batch_size=4, steps=60, learning_rate=0.01)
 EVALUATION = Evaluation(tile_size=48, batch_size=4, tiles=None, latent_tiles=4)
+SILENT = "--trainer.logger=false"
+SCORED = replace(EVALUATION, latent_tiles=0)
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +36,11 @@ def case(**changed):
 
 
 def test_a_case_gives_what_the_commands_give(location, tmp_path):
-    (row,) = case().measure(location)
+    (row,) = case(evaluation=SCORED).measure(location)
     checkpoint = str(trained(case().network, location.networks, CPU))
     target = ["--data.target=Synthetic", "--data.target.size=48", "--data.target.images=10"]
     target += ["--data.target.object_size=12", "--data.target.mean=[0.4, 0.1]", "--data.target.seed=9"]
-    options = [*target, "--data.tile_size=48", "--data.batch_size=4", "--data.adaptation_tiles=null"]
+    options = [*target, "--data.tile_size=48", "--data.batch_size=4", "--data.adaptation_tiles=null", SILENT]
     adapted = str(tmp_path / "adapted.ckpt")
     main(["adapt", *options, "--policy.source_weight=0", "--ckpt_path", checkpoint, "--output", adapted])
     scores = [
@@ -59,7 +61,7 @@ def test_distances_are_those_that_the_command_gives(location, tmp_path):
     target = [each.replace("source", "target") for each in source]
     target += ["--data.target.mean=[0.4, 0.1]", "--data.target.seed=9", "--data.tile_size=48", "--data.batch_size=4"]
     adapted = str(tmp_path / "adapted.ckpt")
-    all_layers = ["--policy.source_weight=0", "--data.adaptation_tiles=null"]
+    all_layers = ["--policy.source_weight=0", "--data.adaptation_tiles=null", SILENT]
     main(["adapt", *target, *all_layers, "--ckpt_path", checkpoint, "--output", adapted])
     main(["distances", *source, *target, "--tiles=5", "--ckpt_path", adapted, "--output", str(tmp_path / "distances")])
     table = pd.read_csv(tmp_path / "distances" / "distances.csv").set_index(["state", "layer", "measure"])["value"]
@@ -83,27 +85,27 @@ def test_distances_are_those_of_three_states(location):
 def test_a_case_leaves_the_network_as_it_was(location):
     evaluated = cached_network(case().network, location.networks, EVALUATION, CPU)
     before = Bank.of(evaluated.network)
-    case(policy={"source_weight": 0.5}).measure(location)
+    case(policy={"source_weight": 0.5}, evaluation=SCORED).measure(location)
     shifts = before.compared(Bank.of(evaluated.network)).values()
     assert max(shift.mean + shift.log_variance for shift in shifts) == 0
 
 
 def test_a_policy_and_the_tiles_count(location):
-    full = case().measure(location)[0]
-    none = case(policy={"source_weight": 1.0}).measure(location)[0]
+    full = case(evaluation=SCORED).measure(location)[0]
+    none = case(evaluation=SCORED, policy={"source_weight": 1.0}).measure(location)[0]
     assert none["iou_adapted"] == pytest.approx(none["iou_unadapted"], abs=1e-6)
     assert none["iou_unadapted"] == full["iou_unadapted"]
-    few = replace(EVALUATION, tiles=1)
+    few = replace(SCORED, tiles=1)
     one, other = (case(evaluation=few, draw=draw).measure(location)[0] for draw in (0, 1))
     assert one["tiles"] == other["tiles"] == 1
     assert one["iou_adapted"] != other["iou_adapted"]
-    smaller = case(evaluation=replace(EVALUATION, adaptation_tile_size=32, tiles=6)).measure(location)[0]
+    smaller = case(evaluation=replace(SCORED, adaptation_tile_size=32, tiles=6)).measure(location)[0]
     assert smaller["tiles"] == 6
     assert smaller["iou_unadapted"] == full["iou_unadapted"]
 
 
 def test_a_picture_is_kept_where_it_is_asked_for(location):
-    asked = case(pictured=True)
+    asked = case(evaluation=SCORED, pictured=True)
     asked.measure(location)
     assert (location.pictures / f"{asked.key}.png").stat().st_size > 5000
 

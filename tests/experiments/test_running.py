@@ -1,14 +1,10 @@
 """Running an experiment: only what is missing, interruptions, several machines, failures, refusals."""
 
-import json
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
-from functools import partial
 
+import dask
 import pytest
 import yaml
 from rich.progress import Task, TaskID
@@ -22,6 +18,7 @@ from bnadapt.experiments.networks import SourceNetwork, Training
 from bnadapt.experiments.plan import plan
 from bnadapt.experiments.scheduling import Folders, TimeLeft
 from bnadapt.experiments.tables import Tables
+from tests.processes import FORKED, Command, forked_workers
 
 SMALL = {
     "sources": [[0.7, 0.3]],
@@ -78,12 +75,9 @@ def test_only_what_is_new_or_broken_is_measured(small, tmp_path, capfd, caplog):
 
 
 def test_a_killed_study_goes_on_where_it_stopped(small, tmp_path):
-    levels = [round(0.05 * step, 2) for step in range(1, 10)]
-    command = [sys.executable, "-m", "bnadapt", "study", *small(levels=levels), *HERE]
-    killed = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(records(tmp_path / "out")) > 4)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+    levels = [round(0.1 * step, 1) for step in range(1, 6)]
+    command = Command("study", *small(levels=levels), *HERE)
+    command.until(lambda: len(records(tmp_path / "out")) > 2).send(signal.SIGKILL).wait()
     first = records(tmp_path / "out")
     assert len(first) < len(levels) ** 2
     main([*small(levels=levels), *HERE])
@@ -96,47 +90,22 @@ def test_an_interrupted_study_says_so_and_leaves_the_last_report_as_it_was(small
     main([*small(), *HERE])
     before = (tmp_path / "out" / "study.yaml").read_text()
     levels = [round(0.05 * step, 2) for step in range(1, 13)]
-    command = [sys.executable, "-m", "bnadapt", "study", *small(levels=levels), "--workers", "1"]
-    quiet = {"stdout": subprocess.DEVNULL, "start_new_session": True}
-    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where these tests ignore it, in a background
-    study = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeding, **quiet)
-    wait_for(lambda: len(records(tmp_path / "out")) > 10)
-    os.killpg(study.pid, signal.SIGINT)  # as a terminal does, also to the workers
-    _, errors = study.communicate(timeout=100)
-    assert study.returncode == 130, errors
-    assert "interrupted; the same command goes on where it stopped" in errors
-    assert "Traceback" not in errors
+    with dask.config.set(FORKED):
+        study = Command("study", *small(levels=levels), "--workers", "1")
+    study.until(lambda: len(records(tmp_path / "out")) > 10).send(signal.SIGINT)  # as a terminal, also to the workers
+    assert study.wait() == 130, study.errors
+    assert "interrupted; the same command goes on where it stopped" in study.errors
+    assert "Traceback" not in study.errors
     assert (tmp_path / "out" / "study.yaml").read_text() == before
 
 
-def wait_for(condition, seconds=150):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.1)
-
-
 def test_workers_of_a_scheduler_elsewhere_do_it_and_one_may_be_killed(small, tmp_path):
-    address = tmp_path / "scheduler.json"
-    levels = [round(0.05 * step, 2) for step in range(1, 10)]
-    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--scheduler-file", str(address), "--port", "0"]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(address), "--nthreads", "1"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
-    processes = [subprocess.Popen([*dask, "--no-dashboard"], **quiet)]
-    try:
-        wait_for(address.exists)
-        processes += [subprocess.Popen([*worker, "--no-dashboard"], **quiet) for _ in range(2)]
-        there = json.loads(address.read_text())["address"]
-        command = [sys.executable, "-m", "bnadapt", "study", *small(levels=levels), "--scheduler", there]
-        study = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        wait_for(lambda: len(records(tmp_path / "out")) > 4)
-        os.killpg(processes[1].pid, signal.SIGKILL)
-        _, errors = study.communicate(timeout=200)
-        assert study.returncode == 0, errors
-    finally:
-        for each in processes:
-            if each.poll() is None:
-                os.killpg(each.pid, signal.SIGKILL)
+    levels = [round(0.1 * step, 1) for step in range(1, 8)]
+    with forked_workers(2) as cluster:
+        study = Command("study", *small(levels=levels), "--scheduler", cluster.scheduler_address)
+        study.until(lambda: len(records(tmp_path / "out")) > 4)
+        os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+        assert study.wait() == 0, study.errors
     assert len(Tables.read(tmp_path / "out").table) == len(levels) ** 2
 
 
@@ -149,34 +118,24 @@ def test_a_case_that_fails_is_reported_and_the_others_are_kept(tmp_path, network
         source |= {"training": SMALL["training"], "evaluation": SMALL["evaluation"]}
     config = tmp_path / "shifts.yaml"
     config.write_text(yaml.safe_dump({"study": {"sources": sources, "shifts": ["blur"], "seeds": [1]}}))
+    folders = ["--output", str(tmp_path / "out"), "--networks", str(networks)]
     with pytest.raises(InputError, match="the first one because: .*are less than a crop of 32"):
-        main(
-            [
-                "image-shifts",
-                "--config",
-                str(config),
-                "--output",
-                str(tmp_path / "out"),
-                "--networks",
-                str(networks),
-                *HERE,
-            ]
-        )
+        main(["image-shifts", "--config", str(config), *folders, *HERE])
     assert len(records(tmp_path / "out")) == 6
 
 
 def test_refusals(tmp_path, small):
-    with pytest.raises(InputError, match=r"study.yaml: is no config of a study"):
+    with pytest.raises(InputError, match=r"study.yaml: is not a config of a study"):
         main(["report", str(tmp_path)])
     (tmp_path / "study.yaml").write_text("name: two-mean-grid\ncommand: x\nstudy: {}\n")
     with pytest.raises(InputError, match=r"table.parquet: does not exist"):
         main(["report", str(tmp_path)])
     for broken, reason in (("\xa0", "codec"), ("[1]", "indices"), ("study: {}", "no 'name'"), ("a: [", "parsing")):
         (tmp_path / "study.yaml").write_text(broken, encoding="latin-1")
-        with pytest.raises(InputError, match=f"study.yaml: is no config of a study .*{reason}"):
+        with pytest.raises(InputError, match=f"study.yaml: is not a config of a study .*{reason}"):
             main(["report", str(tmp_path)])
     (tmp_path / "study.yaml").write_text("name: two-mean-grid\ncommand: x\nstudy: {levls: [0.1]}\n")
-    with pytest.raises(InputError, match=r"study.yaml: is no config of a study \(.*levls"):
+    with pytest.raises(InputError, match=r"study.yaml: is not a config of a study \(.*levls"):
         main(["report", str(tmp_path)])
     (tmp_path / "file").touch()
     for option in ("--output", "--networks"):

@@ -27,11 +27,11 @@ def test_they_agree_with_scipy():
 def test_intervals_cover_the_truth():
     """In normal pairs of correlation r, Spearman's coefficient is 6 / pi * arcsin(r / 2)."""
     truth, inside = 6 / np.pi * np.arcsin(0.5**0.5 / 2), 0
-    for seed in range(100):
+    for seed in range(50):
         columns, score = drawn(seed=seed)
         low, high = interval(spearman, columns[:, :1], score, pd.Series(range(60)).astype(str), 200, seed)
         inside += low[0] < truth < high[0]
-    assert 86 <= inside <= 100
+    assert 42 <= inside <= 50
 
 
 def test_records_that_belong_together_are_drawn_together():

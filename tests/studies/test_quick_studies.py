@@ -1,10 +1,15 @@
-"""Every study's quick config from end to end, and what is known of the results."""
+"""Quick configs of studies from end to end, and what is known of the results.
+
+Three of them in `make test`, all in `make test-slow`. Of the others `make test` measures one case of every kind and
+draws the reports of made-up tables; see test_subsets.py.
+"""
 
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -19,6 +24,7 @@ from tests.conftest import once
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUICK = CONFIGS / "studies" / "quick"
 FULL = sorted((CONFIGS / "studies").glob("*.yaml"))
+FAST = ("two-mean-grid", "labels", "demo")
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +61,9 @@ def test_every_study_has_a_full_and_a_quick_config():
     }
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in STUDIES]
+)
 def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
     folder = quick(name)
     table, distances = Tables.read(folder)
@@ -112,6 +120,7 @@ def test_the_grid_finds_what_is_known(quick):
     assert table[~same]["iou_adapted"].max() < 0.1
 
 
+@pytest.mark.slow
 def test_inverted_images_are_repaired_by_inversion(quick):
     table = Tables.read(quick("candidates")).table
     inverted = table[table["family"].isin(["inversion", "grid, inverted"])].pivot(
@@ -122,6 +131,7 @@ def test_inverted_images_are_repaired_by_inversion(quick):
     assert inverted[["none", "adapted"]].max(axis=None) < 0.1
 
 
+@pytest.mark.slow
 def test_pairs_know_the_network_that_was_trained_on_the_target(quick):
     table = Tables.read(quick("pairs")).table
     for row in table.itertuples():
@@ -129,6 +139,7 @@ def test_pairs_know_the_network_that_was_trained_on_the_target(quick):
         assert row.iou_target_trained == own["iou_unadapted"].item()
 
 
+@pytest.mark.slow
 def test_re_estimation_repairs_slow_statistics(quick):
     table = Tables.read(quick("irregular-training")).table
     assert set(table["step"]) == {5, 20, 40}
@@ -147,7 +158,7 @@ def test_a_report_is_drawn_again_from_the_tables_alone(quick, tmp_path, capfd):
     main(["report", str(folder)])
     assert (folder / "README.md").read_text() == before
     assert {path.name for path in (folder / "figures").iterdir()} == {"grid.png", "variations.png"}
-    (folder / "table.parquet").write_bytes((quick("latent-spaces") / "table.parquet").read_bytes())
+    pd.read_parquet(folder / "table.parquet").drop(columns="gain").to_parquet(folder / "table.parquet")
     with pytest.raises(InputError, match="is not a table of two-mean-grid, it has no column gain"):
         main(["report", str(folder)])
     assert "Where the contrast is inverted" in capfd.readouterr().out

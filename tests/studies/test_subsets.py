@@ -1,13 +1,15 @@
-"""Reports of studies whose options leave out whatever may be left out, on tables of made-up scores."""
+"""One case of every kind is measured; reports of what is left out of the options, on tables of made-up scores."""
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from matplotlib import pyplot
 
 from bnadapt.commands.study import study_class
 from bnadapt.commands.study_config import build, parser_of
 from bnadapt.errors import InputError
+from bnadapt.experiments.case import RunLocation
 from bnadapt.gain import CANDIDATES, FEATURES
 from bnadapt.studies import STUDIES
 from bnadapt.studies.candidates.case import CandidateCase
@@ -87,6 +89,30 @@ def tried(generator):
             for feature, value in zip(FEATURES, generator.random(len(FEATURES)), strict=True)
         }
         yield {"candidate": name, "iou": generator.random(), "foreground": 0.2, "network": "a", **features}
+
+
+def shortened(options):
+    """Options of a study with the shortest training."""
+    if isinstance(options, dict):
+        shorter = {name: shortened(each) for name, each in options.items()}
+        return shorter | {"steps": 2, "network_args": {"base_channels": 4}} if "crop_size" in options else shorter
+    return options
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [("irregular-training", {"steps": [1, 2]}), ("proportions", {}), ("candidates", {}), ("image-shifts", {})],
+)
+def test_a_measured_case_gives_the_columns_of_its_study(name, changed, tmp_path):
+    """One case of every kind; those of `comparison` and `labels` are measured in other tests."""
+    kind = study_class(name)
+    study = build(kind, parser_of(kind).parse_object({"study": {**shortened(options_of(name)), **changed}}))
+    case = study.cases()[0]
+    rows = case.measure(RunLocation(tmp_path, tmp_path, tmp_path, torch.device("cpu")))
+    tables = study.tables([(case, rows)])
+    assert set(study.columns) <= set(tables.table)
+    scores = [column for column in tables.table if column.startswith("iou")]
+    assert tables.table[scores].stack().between(0, 1).all()
 
 
 @pytest.mark.parametrize(("name", "changed"), list(subsets()))

@@ -10,7 +10,6 @@ from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES, Predictor
 from bnadapt.gain.features import POLARITY, PROMISING
 from bnadapt.gain.predictor import Expectation, comparable
-from bnadapt.gain.verdict import Prediction, chosen
 from bnadapt.studies.verdict.fitting import (
     cross_predicted,
     fitted_gain,
@@ -146,16 +145,3 @@ def test_known_cases_are_those_of_at_least_as_much_gain_or_loss():
     assert (comparable(cases, -0.11).cases, comparable(cases, -0.11).helped) == (20, 0)
     assert comparable(cases, 0.5).cases == 10
     assert comparable([], 0.1).share == 0.5
-
-
-def test_the_default_is_taken_unless_another_is_clearly_better():
-    def expected(strange=(), **gains):
-        return {name: Expectation(gain, 0, 0, name not in strange) for name, gain in gains.items()}
-
-    assert chosen(expected(none=0, **{"full-resolution": 0.1}, adapted=0.12)) == "full-resolution"
-    assert chosen(expected(none=0, **{"full-resolution": 0.1}, adapted=0.14)) == "adapted"
-    assert chosen(expected(["adapted"], none=0, **{"full-resolution": 0.1}, adapted=0.14)) == "full-resolution"
-    assert chosen(expected(none=0, **{"full-resolution": -0.02})) == "full-resolution"
-    assert chosen(expected(none=0, **{"full-resolution": -0.04})) == "none"
-    assert Prediction(expected(none=0, **{"full-resolution": 0.1}), 0.95).choice == "inverted"
-    assert Prediction(expected(none=0, **{"full-resolution": 0.1}), 0.6).choice == "full-resolution"

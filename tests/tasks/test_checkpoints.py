@@ -114,7 +114,7 @@ def test_a_whole_one_is_read_and_loaded(whole):
         (put(math.nan, "DomainPair", "pixel_size_nm"), "DomainPair.pixel_size_nm has values"),
         (first(math.nan, "class_moments", "mean"), "layer encoder.0.norm1 has statistics that are NaN"),
         (first(-1.0, "class_moments", "variance"), "layer encoder.0.norm1 has a negative variance"),
-        (first(-1.0, "class_moments", "weight"), "counts pixels by what is no number of them"),
+        (first(-1.0, "class_moments", "weight"), "its pixel counts are not numbers"),
         (first(math.inf, "source_bank", "mean"), "layer encoder.0.norm1 has statistics that are NaN or infinite"),
         (first(-1.0, "source_bank", "variance"), "bank of BatchNorm statistics is damaged: layer encoder.0.norm1 has"),
     ],

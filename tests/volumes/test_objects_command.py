@@ -84,9 +84,16 @@ def whole(volume, probability):
     return np.sort(sizes), np.sort(means)
 
 
-@pytest.mark.parametrize("extension", [".tif", ".h5", ".zarr", ".npy", ".mrc"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(
+    ("extension", "dtype", "classes"),
+    [
+        (".tif", np.uint8, 3),
+        (".h5", np.uint16, 2),
+        (".zarr", np.float32, 3),
+        (".npy", np.float32, 2),
+        (".mrc", np.uint16, 3),
+    ],
+)
 def test_whatever_predict_writes_is_read(objects, extension, dtype, classes):
     volume, probability = write_stack(f"volume{extension}", dtype, classes)
     key = ["--mask_key", "raw"] if extension in (".h5", ".zarr") else []

@@ -1,8 +1,8 @@
 """A run goes on only with what it began with, and no two of them write into one folder."""
 
+import multiprocessing
 import os
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import h5py
@@ -178,12 +178,14 @@ def test_what_is_written_after_another_run_has_ended_is_refused_in_a_sentence():
 
 
 def test_a_run_that_is_killed_is_at_work_no_more():
-    code = (
-        "import os, signal; from pathlib import Path; from bnadapt.volumes.unfinished import Unfinished\n"
-        "run = Unfinished(Path('out'), {'images': 'a'}, 3); run.begin(False); run.finish(1)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    def work():
+        begun(images="a").finish(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert begun(images="a").finished() == {1: ""}
 
 

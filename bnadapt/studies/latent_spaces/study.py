@@ -115,7 +115,7 @@ class LatentSpaces(Study):
         for name, folder in self.studies.items():
             table, distances = Tables.read(Path(folder))
             if "network" not in table:
-                raise InputError(f"{folder}: its table does not tell networks apart; run that study again.")
+                raise InputError(f"{folder}: its table has no column of networks; run that study again.")
             table = self._chosen(name, table[table["record"].isin(distances["record"])])
             column = self.split_by.get(name)
             for value, rows in table.groupby(column, sort=False, dropna=False) if column else [("", table)]:

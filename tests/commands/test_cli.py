@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 import weakref
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from bnadapt.data import Stack, Synthetic
 from bnadapt.data.readers import Sections, open_stack
 from bnadapt.data.writers import StackFile
 from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE, without, write_images
+from tests.processes import run_in_two
 
 
 def weights(path):
@@ -67,7 +66,8 @@ def test_adapt_writes_a_record_of_what_it_did(best, adapted):
 
 
 def test_adapt_brings_the_target_back(best, adapted):
-    scores = [main(["test", *LOADING, "--ckpt_path", str(path)]).trainer.callback_metrics for path in (best, adapted)]
+    asked = ["test", *TARGET_ALONE, "--trainer.logger=false", "--ckpt_path"]
+    scores = [main([*asked, str(path)]).trainer.callback_metrics for path in (best, adapted)]
     assert scores[1]["test/target/iou"] > scores[0]["test/target/iou"] + 0.1
 
 
@@ -113,7 +113,8 @@ def test_source_weight_one_keeps_the_source(best, tmp_path):
 def test_fit_with_the_callback_adapts_as_adapt_does(tmp_path):
     callbacks = ["BatchNormAdaptation", "LatentDistance"]
     options = [f"--trainer.callbacks+=bnadapt.callbacks.{name}" for name in callbacks]
-    main(["fit", *SMALL, *DOMAINS, *options])
+    few = ['--trainer.callbacks.measures=["energy"]', "--trainer.callbacks.tiles=4"]
+    main(["fit", *SMALL, *DOMAINS, *options, *few])
     folder = tmp_path / "lightning_logs/default/version_0/checkpoints"
     last = str(folder / "last.ckpt")
     main(["adapt", *TARGET_ALONE, "--ckpt_path", last, "--output", str(tmp_path / "later.ckpt")])
@@ -130,15 +131,14 @@ def test_fit_with_the_callback_adapts_as_adapt_does(tmp_path):
 
 def test_an_adapted_checkpoint_still_knows_its_source_statistics(best, adapted):
     stored = torch.load(adapted, weights_only=True)
-    bank = Bank(**stored["source_bank"])
+    bank, source = Bank(**stored["source_bank"]), weights(best)
     for name, mean in bank.mean.items():
-        torch.testing.assert_close(mean.float(), weights(best)[f"network.{name}.running_mean"])
+        torch.testing.assert_close(mean.float(), source[f"network.{name}.running_mean"])
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path, workers):
+def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path):
     options = [*without(SMALL, "--trainer.max_epochs"), *DOMAINS]
-    options += ["--trainer.max_epochs=4", f"--data.num_workers={workers}"]
+    options += ["--trainer.max_epochs=2", "--data.num_workers=1"]
     main(["fit", *options, "--trainer.logger.name=whole"])
     checkpoints = "version_0/checkpoints/last.ckpt"
 
@@ -146,7 +146,7 @@ def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path, workers):
         pass
 
     def interrupt(self):
-        if self.current_epoch == 2:
+        if self.current_epoch == 1:
             raise Interrupted
 
     from bnadapt.tasks import SegmentationTask
@@ -226,7 +226,7 @@ def test_predict_writes_stacks_as_stacks(best, tmp_path):
         assert store["raw"].dtype == np.float32
 
 
-@pytest.mark.parametrize("extension", [".tif", ".h5", ".zarr", ".npy", ".mrc"])
+@pytest.mark.parametrize("extension", [".tif", ".zarr"])
 def test_predict_holds_few_sections_at_a_time_and_writes_them_in_order(best, tmp_path, monkeypatch, extension):
     volume = np.stack([section.read_image() for section in Synthetic(size=48, images=12, seed=4).labelled()])
     np.save(tmp_path / "volume.npy", volume.astype(np.float32))
@@ -333,21 +333,23 @@ def test_adapting_twice_still_knows_the_source(best, adapted, tmp_path):
     once, twice = (torch.load(path, weights_only=True) for path in (adapted, tmp_path / "twice.ckpt"))
     for name, mean in once["source_bank"]["mean"].items():
         assert torch.equal(mean, twice["source_bank"]["mean"][name])
-    for key in weights(adapted):
-        torch.testing.assert_close(weights(adapted)[key], weights(tmp_path / "twice.ckpt")[key])
+    for key, value in once["state_dict"].items():
+        torch.testing.assert_close(value, twice["state_dict"][key])
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize("precision", ["bf16-true"])
 def test_fit_with_adaptation_in_half_precision(precision, tmp_path):
+    few = ['--trainer.callbacks.measures=["energy"]', "--trainer.callbacks.tiles=4"]
     callbacks = ["BatchNormAdaptation", "LatentDistance"]
     options = [f"--trainer.callbacks+=bnadapt.callbacks.{name}" for name in callbacks]
-    main(["fit", *SMALL, *DOMAINS, *options, f"--trainer.precision={precision}"])
+    main(["fit", *SMALL, *DOMAINS, *options, *few, f"--trainer.precision={precision}"])
     assert (tmp_path / "lightning_logs/default/version_0/checkpoints/adapted.ckpt").exists()
 
 
 def test_a_run_without_a_logger(best, tmp_path):
-    main(["adapt", *LOADING, "--trainer.logger=false", "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt")])
+    main(["adapt", *TARGET_ALONE, "--trainer.logger=false", "--ckpt_path", str(best), "--output", "a.ckpt"])
     assert (tmp_path / "a.json").exists()
+    assert not (tmp_path / "lightning_logs").exists()
 
 
 def test_two_processes_choose_the_best_checkpoint_by_the_exact_score(tmp_path):
@@ -355,11 +357,7 @@ def test_two_processes_choose_the_best_checkpoint_by_the_exact_score(tmp_path):
     domains = [*DOMAINS, "--data.source.size=32", "--data.source.images=15"]
     longer = ["--data.crops_per_epoch=120", "--model.optimizer=AdamW", "--model.optimizer.lr=0.01"]
     options = [*SMALL, *domains, *longer, f"--trainer.logger.save_dir={tmp_path}"]
-    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
-    done = subprocess.run(
-        [sys.executable, "-m", "bnadapt", "fit", *options, *two], capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stderr
+    run_in_two("fit", *options)
     checkpoint = next(tmp_path.rglob("best.ckpt"))
     callbacks = torch.load(checkpoint, weights_only=True)["callbacks"]
     (score,) = [state["best_model_score"] for state in callbacks.values() if state.get("monitor") == "val/source/iou"]

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from bnadapt.commands.cli import main
-from tests.conftest import DOMAINS, SMALL, without
+from bnadapt.data import DomainPair, Folder, Stack
+from bnadapt.errors import InputError
+from bnadapt.exchange.importing import ImportedNetwork, write_checkpoint
+from tests.conftest import DOMAINS, SMALL, NetworkWithoutBatchNorm, without
 
 TILES = ["--data.tile_size=32", "--data.overlap=8"]
 
@@ -19,20 +21,52 @@ def folder_options(which, folder, masks=True):
 @pytest.fixture
 def fit(images, refused):
     """Refuse to fit on the folder, after something was done to it."""
-    return lambda *more: refused("fit", *SMALL, *folder_options("source", images), "--data.source.gap=0", *more)
+    return lambda: refused("fit", *SMALL, *folder_options("source", images), "--data.source.gap=0")
 
 
 @pytest.fixture
 def predict(images, refused, best, tmp_path):
     """Refuse to segment the folder, after something was done to it, and leave nothing behind."""
 
-    def refuse(*more):
+    def refuse():
         output = tmp_path / "out"
         options = [*folder_options("target", images, masks=False), *TILES, "--output", output]
-        sentence = refused("predict", "--ckpt_path", best, *options, *more)
+        sentence = refused("predict", "--ckpt_path", best, *options)
         assert not output.exists()
         assert not list(tmp_path.glob(".partial*"))
         return sentence
+
+    return refuse
+
+
+@pytest.fixture
+def read(images):
+    """Refuse to read the folder, after something was done to it, as `predict` does."""
+
+    def read():
+        sections = DomainPair(target=Folder(images / "images"), tile_size=32).prediction_dataset()
+        return [sections[index] for index in range(len(sections))]
+
+    def refuse():
+        with pytest.raises(InputError) as refusal:
+            read()
+        return str(refusal.value)
+
+    return refuse
+
+
+@pytest.fixture
+def learn(images):
+    """Refuse to train on the folder, after something was done to it, as `fit` does."""
+
+    def first_batch(**options):
+        source = Folder(images / "images", images / "masks", gap=0)
+        return next(iter(DomainPair(source, crops_per_epoch=4, **options).train_dataloader()))
+
+    def refuse(crop_size=32):
+        with pytest.raises(InputError) as refusal:
+            first_batch(crop_size=crop_size)
+        return str(refusal.value)
 
     return refuse
 
@@ -42,37 +76,39 @@ def test_an_empty_image(images, predict):
     assert "04.png: is empty (0 bytes); copy it again" in predict()
 
 
-def test_a_truncated_image(images, predict):
+def test_a_truncated_image(images, read):
     path = images / "images" / "04.png"
     path.write_bytes(path.read_bytes()[:400])
-    assert "04.png: cannot be read as an image" in predict()
+    assert "04.png: cannot be read as an image" in read()
 
 
 @pytest.mark.parametrize("name", ["04.png", "99.tif"])
-def test_a_file_that_is_no_image(images, predict, name):
+def test_a_file_that_is_no_image(images, read, name):
     (images / "images" / name).write_bytes(b"this is no picture at all" * 20)
-    assert f"{name}: cannot be read as an image" in predict()
+    assert f"{name}: cannot be read as an image" in read()
 
 
-def test_a_truncated_tiff(images, predict):
+def test_a_truncated_tiff(images, read):
     path = images / "images" / "99.tif"
     imageio.v3.imwrite(path, np.arange(48 * 48, dtype=np.uint16).reshape(48, 48))
     path.write_bytes(path.read_bytes()[:1500])
-    assert "99.tif: cannot be read as an image" in predict()
+    assert "99.tif: cannot be read as an image" in read()
 
 
-def test_a_missing_folder_and_a_folder_without_images(refused, tmp_path):
-    options = ["fit", *SMALL, "--data.source=Folder", "--data.source.images"]
-    assert "nowhere: no such folder; check the path" in refused(*options, tmp_path / "nowhere")
+def test_a_missing_folder_and_a_folder_without_images(tmp_path):
+    with pytest.raises(InputError, match="nowhere: no such folder; check the path"):
+        Folder(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    assert "holds no images; put PNG, JPEG or TIFF" in refused(*options, tmp_path / "empty")
+    with pytest.raises(InputError, match="holds no images; put PNG, JPEG or TIFF"):
+        Folder(tmp_path / "empty")
 
 
 def test_a_missing_stack(refused, tmp_path):
     options = ["fit", *SMALL, "--data.source=Stack", f"--data.source.images={tmp_path / 'volume.h5'}"]
     assert "volume.h5: no such file" in refused(*options)
     (tmp_path / "volume.h5").write_bytes(b"broken")
-    assert "volume.h5: cannot be read as HDF5" in refused(*options)
+    with pytest.raises(InputError, match=r"volume\.h5: cannot be read as HDF5"):
+        Stack("volume.h5")
 
 
 def test_a_mask_of_another_size(images, fit):
@@ -80,22 +116,22 @@ def test_a_mask_of_another_size(images, fit):
     assert "01.png: the image has 48 x 48 pixels, its mask 48 x 40" in fit()
 
 
-def test_mask_values_outside_the_classes(images, fit):
+def test_mask_values_outside_the_classes(images, learn):
     imageio.v3.imwrite(images / "masks" / "01.png", np.full((48, 48), 7, np.uint8))
-    assert "masks/01.png: mask value 7 is not a class; with 2 classes" in fit()
+    assert "masks/01.png: mask value 7 is not a class; with 2 classes" in learn()
 
 
-def test_a_mask_without_an_image(images, fit):
+def test_a_mask_without_an_image(images, learn):
     (images / "images" / "01.png").unlink()
-    assert "01.png: no image of that name" in fit()
+    assert "01.png: no image of that name" in learn()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_pixels_that_are_no_finite_numbers(images, predict, value):
+def test_pixels_that_are_no_finite_numbers(images, read, value):
     image = np.random.default_rng(0).random((48, 48)).astype(np.float32)
     image[3, 4] = value
     imageio.v3.imwrite(images / "images" / "99.tif", image)
-    assert "99.tif: 1 pixels are NaN or infinite" in predict()
+    assert "99.tif: 1 pixels are NaN or infinite" in read()
 
 
 def test_nothing_but_constant_images(images, predict):
@@ -110,8 +146,8 @@ def test_images_smaller_than_a_tile(refused, best, images):
     assert "48 x 48 pixels (after resampling) are less than a tile of 64; set --data.tile_size to 48" in sentence
 
 
-def test_images_smaller_than_a_crop(fit):
-    assert "set --data.crop_size to 48 or less" in fit("--data.crop_size=64")
+def test_images_smaller_than_a_crop(learn):
+    assert "set --data.crop_size to 48 or less" in learn(crop_size=64)
 
 
 def test_no_target_images(refused, best, images, tmp_path):
@@ -160,16 +196,9 @@ def test_checkpoints_that_are_missing_broken_or_of_something_else(refused, best,
 
 def test_a_network_without_batchnorm_statistics(refused, tmp_path):
     network = "--model.network=tests.conftest.NetworkWithoutBatchNorm"
-    main(
-        [
-            "fit",
-            *without(SMALL, "--model", "--trainer.max_epochs"),
-            *DOMAINS,
-            "--trainer.max_epochs=1",
-            network,
-        ]
-    )
-    path = tmp_path / "lightning_logs/default/version_0/checkpoints/last.ckpt"
+    weights = NetworkWithoutBatchNorm(1, 2).state_dict()
+    path = tmp_path / "c.ckpt"
+    write_checkpoint(ImportedNetwork("tests.conftest.NetworkWithoutBatchNorm", weights), path)
     output = tmp_path / "a.ckpt"
     sentence = refused("adapt", "--ckpt_path", path, network, *DOMAINS, *TILES, "--output", output)
     assert "has no BatchNorm layer" in sentence
@@ -206,8 +235,8 @@ def test_outputs_that_would_overwrite_something_else(refused, best, images, tmp_
     (tmp_path / "results" / "precious.txt").write_text("precious")
     target = folder_options("target", images, masks=False)
     adapt = ["adapt", "--ckpt_path", best, *target, *TILES, "--output"]
-    assert "is no name for a checkpoint" in refused(*adapt, tmp_path / "results")
-    assert "is no name for a checkpoint" in refused(*adapt, tmp_path / "adapted.json")
+    assert "is not a name of a checkpoint" in refused(*adapt, tmp_path / "results")
+    assert "is not a name of a checkpoint" in refused(*adapt, tmp_path / "adapted.json")
     predict = ["predict", "--ckpt_path", best, *target, *TILES, "--output"]
     assert "is a file; give a folder" in refused(*predict, tmp_path / "results" / "precious.txt")
     assert (tmp_path / "results" / "precious.txt").read_text() == "precious"
@@ -228,9 +257,9 @@ def test_a_resume_beyond_the_schedule(refused, best):
 
 
 @pytest.mark.parametrize("name", ["batch_size", "crop_size", "adaptation_tiles"])
-def test_counts_below_one(refused, name):
-    options = [*without(SMALL, f"--data.{name}"), *DOMAINS, f"--data.{name}=0"]
-    assert f"{name} is 0; set --data.{name} to at least 1" in refused("fit", *options)
+def test_counts_below_one(name):
+    with pytest.raises(InputError, match=f"{name} is 0; set --data.{name} to at least 1"):
+        DomainPair(**{name: 0})
 
 
 def test_images_of_different_channels(images, predict):
@@ -238,8 +267,9 @@ def test_images_of_different_channels(images, predict):
     assert "the images have 3 channels, the network takes 1; convert the images" in predict()
 
 
-def test_a_source_without_masks(images, refused):
-    assert "has no masks; give some" in refused("fit", *SMALL, *folder_options("source", images, masks=False))
+def test_a_source_without_masks(images):
+    with pytest.raises(InputError, match="has no masks; give some"):
+        DomainPair(Folder(images / "images")).train_dataloader()
 
 
 def test_an_adaptation_at_the_end_of_training_without_a_target_is_refused_at_its_start(images, refused, tmp_path):

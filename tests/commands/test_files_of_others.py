@@ -256,7 +256,7 @@ def test_tags_in_yaml_make_no_objects(refused, tmp_path):
     (tmp_path / "tagged.yaml").write_text(f"data: {tag}\n")
     refused("fit", "--config", tmp_path / "tagged.yaml")
     (tmp_path / "study.yaml").write_text(f"name: {tag}\ncommand: x\nstudy: {{}}\n")
-    assert "is no config of a study" in refused("study", "report", tmp_path)
+    assert "is not a config of a study" in refused("study", "report", tmp_path)
     assert not trace.exists()
 
 

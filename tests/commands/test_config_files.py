@@ -121,7 +121,7 @@ def test_what_is_kept_of_a_run_gives_the_same_options(parser, tmp_path, name):
 
 
 def test_a_name_whose_bytes_are_not_utf8_is_refused(parser):
-    with pytest.raises(InputError, match="is no name in UTF-8, as configs hold them; rename it"):
+    with pytest.raises(InputError, match="is not a UTF-8 name, which configs need; rename it"):
         parser.parse_args(["--output", "b\udce9ton"])
 
 
@@ -156,7 +156,7 @@ def test_what_is_no_text_is_refused_in_a_sentence(refused, best, tmp_path, conte
 
 def test_a_missing_encoding_is_named(parser, tmp_path):
     (tmp_path / "c.yaml").write_bytes("# réseau\n".encode("latin-1"))
-    with pytest.raises(InputError, match=r"c\.yaml: is no text in UTF-8 \(byte 4\); save it in UTF-8"):
+    with pytest.raises(InputError, match=r"c\.yaml: is not UTF-8 text \(byte 4\); save it in UTF-8"):
         parser.parse_args(["--config", str(tmp_path / "c.yaml")])
 
 

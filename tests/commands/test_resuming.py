@@ -88,7 +88,7 @@ def test_a_config_that_is_none_is_refused(kept, tmp_path):
     with pytest.raises(InputError, match="has no source"):
         kept_options(path, arguments)
     path.write_text("- [")
-    with pytest.raises(InputError, match="is no config that"):
+    with pytest.raises(InputError, match="is not a config that"):
         kept_options(path, arguments)
 
 
