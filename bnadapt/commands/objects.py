@@ -10,6 +10,7 @@ import pandas as pd
 from rich.progress import track
 
 from bnadapt.commands.parser import PlainParser
+from bnadapt.data.pixel_size import refuse_contradiction
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write, check_writable, refuse_existing, refuse_inputs
 from bnadapt.reports.terminal import Console
@@ -45,6 +46,7 @@ def table_of_objects(
     min_size: int = 0,
     pixel_size_nm: float | None = None,
     spacing_nm: float | None = None,
+    override_pixel_size: bool = False,
     output: str = "objects.csv",
     labels: str | None = None,
     overwrite: bool = False,
@@ -66,6 +68,7 @@ def table_of_objects(
         pixel_size_nm: side of a pixel; by default what the file of the mask states, without which the table is in
             pixels.
         spacing_nm: distance of two sections; by default what the file of the mask states.
+        override_pixel_size: use `pixel_size_nm` and `spacing_nm` even if the file states others.
         output: the table, a CSV file.
         labels: a volume to write in which every pixel has the number of its object: TIFF, HDF5, .npy, Zarr, or OME-Zarr
             (NAME.ome.zarr).
@@ -85,6 +88,8 @@ def table_of_objects(
     _check_outputs(path, label_path, segmentation, overwrite)
     if spacing_nm is not None and "Z" not in segmentation.geometry.letters:
         raise InputError("objects: the sections of the mask do not lie along Z; leave out --spacing_nm.")
+    if not override_pixel_size:
+        _check_sides(segmentation, pixel_size_nm, spacing_nm)
     geometry = segmentation.geometry.with_sides(pixel_size_nm, spacing_nm)
     voxel = geometry.voxel
     objects = find_objects(_tracked(segmentation), dimensions, connectivity).of_size(min_size)
@@ -115,6 +120,15 @@ def _check_dimensions(dimensions: int, connectivity: int, spacing_nm: float | No
         )
     if dimensions == 2 and spacing_nm is not None:
         raise InputError("objects: objects in 2-D have no extent across sections; leave out --spacing_nm.")
+
+
+def _check_sides(segmentation: Segmentation, pixel_size_nm: float | None, spacing_nm: float | None) -> None:
+    """Refuse sizes that contradict those in the file of the mask."""
+    voxel = segmentation.geometry.voxel
+    sizes = {"pixel_size_nm": (pixel_size_nm, [voxel.y, voxel.x]), "spacing_nm": (spacing_nm, [voxel.z])}
+    for name, (given, sides) in sizes.items():
+        if given is not None and (stated := [side for side in sides if side]):
+            refuse_contradiction(segmentation.inputs[0], given, stated, "--override_pixel_size", name=f"--{name}")
 
 
 def _check_outputs(path: Path, labels: Path | None, segmentation: Segmentation, overwrite: bool) -> None:

@@ -1,7 +1,6 @@
 """A user's own images: a folder of PNG, JPEG or TIFF files, with or without masks."""
 
 import logging
-import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from bnadapt.data.domain import Domain, Section
 from bnadapt.data.formats import IMAGE_EXTENSIONS, PNG, image_format, stem_of
 from bnadapt.data.geometry import UNKNOWN, Geometry
 from bnadapt.data.masks import as_classes, from_colours
+from bnadapt.data.pixel_size import GivenPixelSize
 from bnadapt.data.readers import read_image, read_mask_values
 from bnadapt.data.writers import ImageFiles, SectionWriter
 from bnadapt.errors import InputError
@@ -37,7 +37,9 @@ class Folder(Domain):
         images: folder of the images, PNG, JPEG or TIFF, 8 or 16 bit (TIFF: also float).
         masks: folder of the masks, which may be that of the images; without them nothing is labelled.
         mask_suffix: suffix of the masks' names after those of their images, such as `_mask`.
-        pixel_size_nm: side of a pixel in nanometres; by default as the files state it (TIFF of ImageJ and OME).
+        pixel_size_nm: side of a pixel in nanometres; by default as the files state it (TIFF of ImageJ and OME). A size
+            that contradicts a file is refused.
+        override_pixel_size: use `pixel_size_nm` even if files state another one.
         classes: names of the mask values 0, 1, .... Two classes may also be stored as 0 and 255.
         ignored: mask value of pixels without a label, such as 255; by default every pixel has one.
         colours: colours of the classes, such as [[0, 0, 0], [255, 0, 0]], for masks stored as colour images.
@@ -55,6 +57,7 @@ class Folder(Domain):
         masks: str | None = None,
         mask_suffix: str = "",
         pixel_size_nm: float | None = None,
+        override_pixel_size: bool = False,
         classes: Sequence[str] = ("background", "foreground"),
         ignored: int | None = None,
         colours: Sequence[Sequence[int]] | None = None,
@@ -68,9 +71,7 @@ class Folder(Domain):
         self.images = Path(images)
         self.masks = Path(masks) if masks else None
         self.mask_suffix = mask_suffix
-        if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
-            raise InputError(f"{images}: pixel_size_nm is {pixel_size_nm}; give a number of nanometres above 0.")
-        self.pixel_size_nm = pixel_size_nm
+        self._given_size = GivenPixelSize(pixel_size_nm, override_pixel_size)
         self.classes = tuple(classes)
         self.ignored = ignored
         self.colours = colours
@@ -107,7 +108,7 @@ class Folder(Domain):
 
     def writer(self, folder: Path) -> SectionWriter:
         """A writer in the format, and with the pixel size, of each image."""
-        return ImageFiles(folder, self.images)
+        return ImageFiles(folder, self.images, self._given_size)
 
     def _paired(self) -> list[Section]:
         masks = self._mask_files()
@@ -134,7 +135,7 @@ class Folder(Domain):
     def _section(self, image: Path, mask: Path | None) -> Section:
         read_mask = partial(_read_mask, mask, len(self.classes), self.ignored, self.colours) if mask else None
         self._headers[image.name] = _header(image)
-        size = self.pixel_size_nm or self._headers[image.name][1].voxel.pixel_size_nm
+        size = self._given_size.of(image, self._headers[image.name][1].voxel)
         content = partial(sampled_digest, image)
         return Section(image.name, partial(self._read_image, image), read_mask, size, content=content)
 
@@ -152,12 +153,15 @@ class Folder(Domain):
         return next((image.shape[2] for image in map(read_image, in_colour) if image.ndim == 3), 1)
 
     def _say_sizes(self) -> None:
-        """Report the pixel sizes that the files state, if the user has given none."""
-        if self.pixel_size_nm is not None:
+        """Report the pixel sizes that the files state and that are used, or overridden."""
+        given, voxels = self._given_size, [geometry.voxel for _, geometry in self._headers.values()]
+        sizes = sorted({voxel.pixel_size_nm for voxel in voxels if voxel.pixel_size_nm})
+        widths = " to ".join(f"{size:g}" for size in dict.fromkeys(sizes[:1] + sizes[-1:]))
+        if sizes and given.overrides:
+            log.warning("%s: its pixels are taken as %g nm wide, though its files say %s.", self.name, given.nm, widths)
+        elif given.nm is not None:
             return
-        sizes = sorted({section.pixel_size_nm for section in self._sections if section.pixel_size_nm})
-        if sizes:
-            widths = f"{sizes[0]:g}" if len(sizes) == 1 else f"{sizes[0]:g} to {sizes[-1]:g}"
+        elif sizes:
             log.warning("%s: its pixels are %s nm wide, as its files say.", self.name, widths)
         elif unread := next(iter(self._headers.values()))[1].unread():
             log.warning("%s: %s", self.name, unread)

@@ -106,7 +106,8 @@ def test_sizes_that_a_file_states_are_those_of_the_table(objects):
     assert table["volume_nm3"].sum() == pytest.approx(640 * volume.sum())
     assert "nm3" in printed
     assert "gives it" not in printed
-    other, _ = objects("--mask", "volume_mask.ome.zarr", "--pixel_size_nm", 8, output="other.csv")
+    overriding = ("--pixel_size_nm", 8, "--override_pixel_size", "true")
+    other, _ = objects("--mask", "volume_mask.ome.zarr", *overriding, output="other.csv")
     np.testing.assert_allclose(other["centroid_x_nm"], 2 * table["centroid_x_nm"])
     np.testing.assert_allclose(other["centroid_z_nm"], table["centroid_z_nm"])
 
@@ -237,6 +238,15 @@ def test_without_objects_the_table_has_no_rows(objects, mask, said):
     assert len(table) == 0
     assert {"object", "class", "voxels", "centroid_x_px"} <= set(table)
     assert said in printed
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "stated"), [("--pixel_size_nm", 8, 4), ("--spacing_nm", 4, 40), ("--pixel_size_nm", 3.9, 4)]
+)
+def test_sizes_that_contradict_the_file_are_refused(refused, option, given, stated):
+    write_stack("volume.ome.zarr", geometry=VOLUME.with_sides(4.0, 40.0))
+    words = f"volume_mask.ome.zarr: states {stated} nm, {option} is {given}; leave out {option}, or add --override"
+    assert words in refused("objects", "--mask", "volume_mask.ome.zarr", option, given)
 
 
 @pytest.mark.parametrize("extension", [".tif", ".h5", ".zarr", ".npy", ".ome.zarr"])

@@ -46,7 +46,8 @@ class Opened:
         geometry: axes and their steps, as far as the file states them.
         key: path of the array in its file, if it is not the only one.
         format: format of outputs; by default the one that opened the array.
-        levels: paths of the resolution levels of its image, the finest first, if there are any.
+        levels: paths of the resolution levels of its image, the finest first, with their pixel sizes in nanometres
+            where known.
         level: path of the level chosen by pixel size.
         count_chunks: function that counts the stored chunks, where chunks may be missing.
         files: function that lists the files of the pixels; a sample if there are very many.
@@ -56,7 +57,7 @@ class Opened:
     geometry: Geometry = UNKNOWN
     key: str | None = None
     format: "VolumeFormat | None" = None
-    levels: Sequence[str] = ()
+    levels: Mapping[str, float | None] = field(default_factory=dict)
     level: str | None = None
     count_chunks: Callable[[], StoredChunks] | None = None
     files: Callable[[], Sequence[Path]] | None = None
