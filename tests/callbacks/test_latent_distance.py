@@ -195,7 +195,7 @@ def test_a_plain_trainer_measures_plain_loaders_and_trains_as_without():
         return LatentDistance(8, measures=["energy", "frechet"], every_n_epochs=2, source=source, target=target)
 
     trainer, plain = fitted(watching), fitted()
-    rows = csv.DictReader(Path("logs/lightning_logs/version_0/metrics.csv").open())
+    rows = csv.DictReader(Path("logs/lightning_logs/version_0/metrics.csv").read_text().splitlines())
     rows = [row for row in rows if row["latent/mean/energy"]]
     assert [int(row["epoch"]) for row in rows] == [1, 3]
     assert float(rows[-1]["latent/layer/net.1"]) > 0.1
