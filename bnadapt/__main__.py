@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from bnadapt.commands.early import announce, check_inputs
 from bnadapt.commands.help import STANDALONE_COMMANDS, help_for
 from bnadapt.commands.options import check_options
 from bnadapt.commands.refusals import refusals
@@ -28,6 +29,8 @@ def run() -> None:
         else:
             if arguments[0] not in ("study", *STANDALONE_COMMANDS):
                 check_options(arguments)
+            check_inputs(arguments[0], arguments[1:])
+            announce(arguments[0], arguments[1:])
             _run(arguments[0], [ALL_HELP.get(each, each) for each in arguments])
 
 

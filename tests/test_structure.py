@@ -114,6 +114,9 @@ def test_what_is_for_code_of_ones_own_needs_nothing_else_of_bnadapt(unit):
         "adapt --trainer.max_epoch 3",
         "study pairs --study.sed 3",
         "study report",
+        "adapt --ckpt_path nosuch.ckpt",
+        "fit --data.source Folder --data.source.images nosuch",
+        "objects --mask nosuch.tif",
     ],
 )
 def test_help_and_refusals_come_without_torch(arguments):

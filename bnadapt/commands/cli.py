@@ -18,7 +18,7 @@ from torch import distributed
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.actions import Judgement
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview, TrainingCrops
-from bnadapt.callbacks.progress import ProgressBar, TimeLeft, TrainingStart
+from bnadapt.callbacks.progress import EvaluationTimeLeft, ProgressBar, TimeLeft, TrainingStart
 from bnadapt.callbacks.run_config import RunConfig
 from bnadapt.commands.console import (
     print_adaptation,
@@ -438,4 +438,5 @@ def _callbacks() -> list[Any]:
         TensorBoardOverview(),
         TrainingStart(),
         TimeLeft(),
+        EvaluationTimeLeft(),
     ]

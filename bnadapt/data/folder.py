@@ -17,7 +17,7 @@ from bnadapt.data.pixel_size import GivenPixelSize
 from bnadapt.data.readers import read_image, read_mask_values
 from bnadapt.data.writers import ImageFiles, SectionWriter
 from bnadapt.errors import InputError
-from bnadapt.files import refuse_address, sampled_digest
+from bnadapt.files import existing_folder, refuse_address, sampled_digest
 
 log = logging.getLogger(__name__)
 
@@ -223,8 +223,7 @@ def image_files(folder: Path) -> dict[str, Path]:
     Raises:
         InputError: the folder is missing or holds no images, or two have the same name.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; check the path.")
+    existing_folder(folder)
     try:
         entries = [path for path in folder.iterdir() if not path.name.startswith((".", "~"))]
     except OSError as error:

@@ -1,7 +1,6 @@
 """Base classes of file formats, which read and write images, volumes, or both."""
 
 import logging
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ import numpy as np
 
 from bnadapt.data.geometry import UNKNOWN, UNNAMED, Geometry, Voxel, named_axes
 from bnadapt.errors import InputError
-from bnadapt.files import refuse_address
 
 log = logging.getLogger(__name__)
 CHUNK = 512  # pixels of a side, at most
@@ -276,23 +274,6 @@ class VolumeFormat(Format):
             raise
         except Exception as error:
             raise InputError(f"{path}: cannot be read ({reason(error)}); copy it again from its origin.") from error
-
-
-def existing(path: str | Path) -> Path:
-    """Check that a file or folder can be read, and return its path.
-
-    Raises:
-        InputError: it is missing, empty, a URL, or may not be read.
-    """
-    refuse_address(path)
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file; check the path.")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: may not be read; give yourself the permission, or leave it out.")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty (0 bytes); copy it again from its origin or leave it out.")
-    return path
 
 
 def reason(error: BaseException) -> str:
