@@ -288,8 +288,9 @@ class BnadaptCLI(LightningCLI):
         summary = self.trainer.source_summary(**options)
         if self.trainer.is_global_zero:
             pixels, block = summary.moments.pixels.tolist(), self.datamodule.summary_block("source")
-            print_source_summary(pixels, summary.iou, block, Path(options["ckpt_path"]))
-            self._print_next("recommend")
+            path = Path(options["output"] or options["ckpt_path"])
+            print_source_summary(pixels, summary.iou, block, path)
+            self._print_next("recommend", path)
 
     def _print_training(self) -> tuple[Path | None, Path | None]:
         """Print where the checkpoints of the best and the last epoch are; the paths of those that there are."""

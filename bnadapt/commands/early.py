@@ -58,7 +58,11 @@ def check_inputs(command: str, arguments: Sequence[str]) -> None:
 
 def announce(command: str, arguments: Sequence[str]) -> None:
     """Say what a command will do, at once; processes that share its work say nothing."""
-    if command not in SAYS or "--print_config" in arguments or os.environ.get("LOCAL_RANK", "0") != "0":
+    if (
+        command not in SAYS
+        or any(each.startswith("--print_config") for each in arguments)
+        or os.environ.get("LOCAL_RANK", "0") != "0"
+    ):
         return
     given = dict(_values(arguments))
     output = f"; output: {given['output']}" if "output" in given else ""

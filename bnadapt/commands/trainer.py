@@ -431,6 +431,7 @@ class AdaptationTrainer(Trainer):
         model: LightningModule,
         datamodule: LightningDataModule,
         ckpt_path: str | None = None,
+        output: str | None = None,
         overwrite: bool = False,
     ) -> SourceSummary:
         """Measure what is to be known of the source and add it to a checkpoint, as `fit` does at its end.
@@ -440,18 +441,22 @@ class AdaptationTrainer(Trainer):
         Args:
             model: the task.
             datamodule: its source has the masks that the network was trained on.
-            ckpt_path: checkpoint of the trained network, which is written anew; all else in it stays.
-            overwrite: whether to replace a summary that it holds already.
+            ckpt_path: checkpoint of the trained network; all else in it stays.
+            output: the checkpoint with the summary; by default CKPT_PATH is written anew.
+            overwrite: whether to replace a summary that it holds already, or an earlier OUTPUT.
         """
         if datamodule.source is None:
             raise InputError("source_summary: there is no source; give --data.source with masks.")
         path = Path(ckpt_path)
-        check_writable(path.parent, [path.name])
+        written = _output_path(output, ckpt_path, "summarised") if output else path
+        if written.resolve() != path.resolve():
+            refuse_existing([written], overwrite)
+        check_writable(written.parent, [written.name])
 
         def work() -> SourceSummary:
-            if model.source_summary is not None and not overwrite:
+            if model.source_summary is not None and written.resolve() == path.resolve() and not overwrite:
                 raise InputError(f"{path}: holds a summary of its source already; give --overwrite to replace it.")
-            return add_source_summary(model, datamodule, path)
+            return add_source_summary(model, datamodule, path, written)
 
         return self._where_ready(work, model, datamodule, ckpt_path, passes=passes_of_summary())
 
@@ -658,10 +663,13 @@ def _progress(trainer: Trainer, what: str) -> Callable[[Iterable], Iterable]:
         return lambda parts: track(parts, description=what, transient=True)
 
     def in_lines(parts: Iterable) -> Iterator:
-        lines = LinesOnTimeLeft(what, "steps", len(parts), announces=False) if hasattr(parts, "__len__") else None
+        try:
+            lines = LinesOnTimeLeft(what, "steps", len(parts), announces=False)
+        except TypeError:  # tiles are drawn until there are enough
+            yield from parts
+            return
         for part in parts:
             yield part
-            if lines:
-                lines.advance()
+            lines.advance()
 
     return in_lines
