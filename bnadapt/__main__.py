@@ -4,7 +4,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bnadapt.commands.help import STANDALONE_COMMANDS, help_for
+from bnadapt.commands.defaults import defaults_in_force
+from bnadapt.commands.early import announce, check_inputs
+from bnadapt.commands.help import HELP, STANDALONE_COMMANDS, help_for
 from bnadapt.commands.options import check_options
 from bnadapt.commands.refusals import refusals
 from bnadapt.reports.text import show_safely
@@ -28,6 +30,10 @@ def run() -> None:
         else:
             if arguments[0] not in ("study", *STANDALONE_COMMANDS):
                 check_options(arguments)
+            check_inputs(arguments[0], arguments[1:])
+            announce(arguments[0], arguments[1:])
+            if arguments[0] in HELP and any(each.startswith("--print_config") for each in arguments):
+                print(defaults_in_force(arguments), flush=True)
             _run(arguments[0], [ALL_HELP.get(each, each) for each in arguments])
 
 

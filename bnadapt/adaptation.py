@@ -4,7 +4,7 @@ All that adapts or measures goes through `NetworkRunner`: actions, and so comman
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -329,6 +329,16 @@ class NetworkRunner:
         total = torch.tensor(tiles, device=self._device())
         distributed.all_reduce(total, group=self.group)
         return int(total)
+
+
+def beginning(batches: Batches, count: int) -> Iterator[Mapping[str, Tensor]]:
+    """The first `count` tiles of batches; the last batch may be cut."""
+    left = count
+    for batch in batches:
+        yield {name: value[:left] for name, value in batch.items()}
+        left -= len(batch["image"])
+        if left <= 0:
+            return
 
 
 def _convergence_record(convergence: Convergence) -> dict[str, Any]:

@@ -40,6 +40,35 @@ def refuse_address(path: str | Path) -> None:
         raise InputError(f"{path}: is an address, and files are read and written on disk alone; give a local copy.")
 
 
+def existing(path: str | Path) -> Path:
+    """Check that a file or folder can be read, and return its path.
+
+    Raises:
+        InputError: it is missing, empty, a URL, or may not be read.
+    """
+    refuse_address(path)
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the path.")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: may not be read; give yourself the permission, or leave it out.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty (0 bytes); copy it again from its origin or leave it out.")
+    return path
+
+
+def existing_folder(path: str | Path) -> Path:
+    """Check that a folder is there, and return its path.
+
+    Raises:
+        InputError: it is missing, a file, or a URL.
+    """
+    refuse_address(path)
+    if not Path(path).is_dir():
+        raise InputError(f"{path}: no such folder; check the path.")
+    return Path(path)
+
+
 def printable(name: str) -> str:
     r"""A file name for tables; bytes of it that are not UTF-8 are escaped, such as `b\xe9ton`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

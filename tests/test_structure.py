@@ -112,6 +112,9 @@ WITHOUT_TORCH = (
     "adapt --trainer.max_epoch 3",
     "study pairs --study.sed 3",
     "study report",
+    "adapt --ckpt_path nosuch.ckpt",
+    "fit --data.source Folder --data.source.images nosuch",
+    "objects --mask nosuch.tif",
 )
 EACH = """
 import sys

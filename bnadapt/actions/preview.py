@@ -8,7 +8,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from bnadapt.adaptation import SCANNED_TILES, Recipe
-from bnadapt.batchnorm import FULL_RESOLUTION
 from bnadapt.data import DomainPair, InputChange
 from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES, RECOMMENDABLE, Candidate, CandidateRunner
@@ -128,7 +127,7 @@ def _options(candidate: Candidate, networks: CandidateRunner) -> list[str]:
     given: Mapping[str, object] = {
         "class_proportions": proportions,
         "policy.source_weight": policy.source_weight,
-        "policy.layers": FULL_RESOLUTION if policy.layers == FULL_RESOLUTION else None,
+        "policy.layers": policy.layers if policy.is_of_group else None,
         "data.target_change.inverted_about": change.inverted_about,
         "data.target_change.zoom": change.zoom if change.zoom != 1 else None,
     }

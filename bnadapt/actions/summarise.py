@@ -35,8 +35,14 @@ def source_summary_of(task: AdaptableTask, data: DomainPair, moments: ClassMomen
     return summarise_source(task.runner().alone(), *images_and_masks(tiles), moments)
 
 
-def add_source_summary(task: AdaptableTask, data: DomainPair, path: Path) -> SourceSummary:
-    """Summarise the source with the task's network, and add that to its checkpoint, of which all else stays.
+def add_source_summary(task: AdaptableTask, data: DomainPair, path: Path, output: Path) -> SourceSummary:
+    """Summarise the source with the task's network, and write its checkpoint with that added; all else in it stays.
+
+    Args:
+        task: with the network.
+        data: whose source is summarised.
+        path: the checkpoint.
+        output: path to write to, which may be the same.
 
     Raises:
         BatchNormError: class moments cannot be measured.
@@ -45,7 +51,7 @@ def add_source_summary(task: AdaptableTask, data: DomainPair, path: Path) -> Sou
     moments = class_moments_of(task, data)
     summary = source_summary_of(task, data, moments)
     if task.runner().shard[0] == 0:
-        add_to_checkpoint(path, stored_summary(moments, summary))
+        add_to_checkpoint(path, stored_summary(moments, summary), output)
     return summary
 
 
@@ -55,8 +61,8 @@ def stored_summary(moments: ClassMoments, summary: SourceSummary | None) -> dict
     return state if summary is None else {**state, "source_summary": summary.state_dict()}
 
 
-def add_to_checkpoint(path: Path, entries: Mapping[str, Any]) -> None:
-    """Write a checkpoint anew with further entries."""
+def add_to_checkpoint(path: Path, entries: Mapping[str, Any], output: Path) -> None:
+    """Write a checkpoint with further entries to a path, which may be its own."""
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    with atomic_write(path) as partial:
+    with atomic_write(output) as partial:
         torch.save({**checkpoint, **entries}, partial)

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from bnadapt.adaptation import LABELLED_TILES, Batches, NetworkRunner
+from bnadapt.adaptation import LABELLED_TILES, Batches, NetworkRunner, beginning
 from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.batchnorm.batches import batches_of, labelled_batches_of
 from bnadapt.data import Domain, DomainPair, Folder, InputChange, Section, Stack
@@ -203,16 +203,6 @@ def domain_at(path: Path) -> Domain:
         raise InputError(f"{path}: no such file or folder; check the path.")
     is_volume = path.is_file() or isinstance(format_of(path), VolumeFormat)
     return Stack(str(path)) if is_volume else Folder(str(path))
-
-
-def beginning(batches: Batches, count: int) -> Iterator[Mapping[str, Tensor]]:
-    """The first `count` tiles of batches; the last batch may be cut."""
-    left = count
-    for batch in batches:
-        yield {name: value[:left] for name, value in batch.items()}
-        left -= len(batch["image"])
-        if left <= 0:
-            return
 
 
 def split(batches: Batches, count: int) -> tuple[list[Mapping[str, Tensor]], Batches]:

@@ -18,6 +18,7 @@ from bnadapt.batchnorm.policy import (
     DECODER,
     ENCODER,
     FULL_RESOLUTION,
+    GROUPS,
     DecayingMomentum,
     Policy,
     SourcePrior,
@@ -26,7 +27,7 @@ from bnadapt.batchnorm.policy import (
 from bnadapt.batchnorm.propagation import PropagationName
 from bnadapt.batchnorm.proportion_trials import ProportionCandidate
 from bnadapt.batchnorm.proportions import ProportionEstimate, estimate_proportions
-from bnadapt.batchnorm.resolution import full_resolution_layers
+from bnadapt.batchnorm.resolution import layer_groups
 from bnadapt.batchnorm.stopping import Convergence, UntilConverged
 from bnadapt.batchnorm.volume import VolumeTiles
 
@@ -34,6 +35,7 @@ __all__ = [
     "DECODER",
     "ENCODER",
     "FULL_RESOLUTION",
+    "GROUPS",
     "Bank",
     "BankMismatchError",
     "BatchNormError",
@@ -60,7 +62,7 @@ __all__ = [
     "batchnorm_layers",
     "estimate",
     "estimate_proportions",
-    "full_resolution_layers",
+    "layer_groups",
     "measure_class_moments",
     "minimise_entropy",
 ]

@@ -19,7 +19,7 @@ from bnadapt.batchnorm.stored_statistics import DAMAGE, damage, means_and_varian
 from bnadapt.batchnorm.tensor_file import read_tensors, write_tensors
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ClassMoments:
     """Mean and variance of every channel in front of every BatchNorm layer, class by class.
 
@@ -50,6 +50,11 @@ class ClassMoments:
     margin: float = math.nan
     outputs: Tensor | None = None
     boundaries: float = math.nan
+
+    def __repr__(self) -> str:
+        """Number of layers, and the shares of the classes."""
+        shares = ", ".join(f"{share:.1%}" for share in self.proportions.tolist())
+        return f"ClassMoments of {len(self.mean)} layers, {self.pixels.sum() / 1e6:.3g} labelled Mpixel: {shares}"
 
     @property
     def proportions(self) -> Tensor:

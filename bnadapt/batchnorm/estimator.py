@@ -20,7 +20,7 @@ from bnadapt.batchnorm.propagation import PROPAGATIONS, PropagationName
 from bnadapt.batchnorm.stopping import Convergence, UntilConverged
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Estimate:
     """Estimated statistics, and how they came about.
 
@@ -39,6 +39,11 @@ class Estimate:
     pixels: int
     converged: bool | None
     convergence: Convergence
+
+    def __repr__(self) -> str:
+        """How much was read, whether that was enough, and the bank."""
+        reached = {None: "", True: ", converged", False: ", not converged"}[self.converged]
+        return f"Estimate of {self.tiles} tiles, {self.pixels / 1e6:.3g} Mpixel{reached}\n{self.bank}"
 
 
 class Estimator:

@@ -13,7 +13,7 @@ from bnadapt.batchnorm.batches import Pick, batches_of, has_fixed_order
 from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.estimator import Estimate, Estimator
 from bnadapt.batchnorm.layers import batchnorm_layers
-from bnadapt.batchnorm.policy import FULL_RESOLUTION, Policy
+from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.propagation import PropagationName
 from bnadapt.batchnorm.resolution import in_network
 from bnadapt.batchnorm.stopping import UntilConverged
@@ -83,7 +83,7 @@ def estimate(
     device = next(iter(batchnorm_layers(network).values())).running_mean.device
     batches = iter(batches_of(images, pick, batch_size))
     policy = policy or Policy()
-    if policy.layers == FULL_RESOLUTION:
+    if policy.is_of_group:
         first = list(islice(batches, 1))
         policy, batches = in_network(policy, network, first, forward, group), chain(first, batches)
     is_fixed = has_fixed_order(images)

@@ -12,9 +12,8 @@ from torch import Tensor
 from bnadapt.batchnorm.layers import BatchNormError
 from bnadapt.batchnorm.mixture import mixed
 
-ENCODER = ("encoder*", "bottleneck*")
-DECODER = ("decoder*",)
-FULL_RESOLUTION = "full_resolution"
+FULL_RESOLUTION, ENCODER, DECODER = GROUPS = ("full_resolution", "encoder", "decoder")
+"""Groups of layers that `bnadapt.batchnorm.layer_groups` finds in any network, whatever its layers are called."""
 
 
 class SourceWeight(ABC):
@@ -110,8 +109,8 @@ class Policy:
         source_weight: w, a number between 0 and 1 or a rule for it: `SourcePrior`, `DecayingMomentum`.
         statistics: `both`, or only `mean` or `variance`; the other stays the source's.
         layers: patterns of layer names (`*` for anything), each also met by the end of a dotted name:
-            `["encoder*", "bottleneck*"]`, `["decoder*"]`, `["*norm1"]`; or `full_resolution` for those at the images'
-            full resolution, see `full_resolution_layers`. All layers by default.
+            `["encoder.0*"]`, `["*norm1"]`; or a group: `full_resolution`, `encoder` or `decoder`, see `layer_groups`.
+            All layers by default.
         depth: of these the layers from the first to before the second index, in the order of the
             network's definition and counted from the end where negative: `[0, 4]` takes the first four,
             `[-2, null]` the last two.
@@ -120,7 +119,7 @@ class Policy:
         BatchNormError: a value is out of range.
 
     Examples:
-        >>> Policy(SourcePrior(16), layers=ENCODER).chosen(["encoder.0.norm1", "decoder.0.norm1"])
+        >>> Policy(SourcePrior(16), layers=["encoder*"]).chosen(["encoder.0.norm1", "decoder.0.norm1"])
         ['encoder.0.norm1']
         >>> Policy(SourcePrior(16)).weight(tiles=48)
         0.25
@@ -128,7 +127,7 @@ class Policy:
 
     source_weight: float | SourceWeight = 0.0
     statistics: Literal["both", "mean", "variance"] = "both"
-    layers: Sequence[str] | Literal["full_resolution"] = ("*",)
+    layers: Sequence[str] | Literal["full_resolution", "encoder", "decoder"] = ("*",)
     depth: tuple[int, int | None] = (0, None)
 
     def __post_init__(self) -> None:
@@ -136,26 +135,37 @@ class Policy:
             raise BatchNormError(
                 f"source_weight is {self.source_weight}; give a value between 0 (target alone) and 1 (source alone)."
             )
-        if isinstance(self.layers, str) and self.layers != FULL_RESOLUTION:
-            raise BatchNormError(f"layers is {self.layers!r}; give a list of patterns, such as [{self.layers!r}].")
+        if self.is_of_group and self.layers not in GROUPS:
+            raise BatchNormError(
+                f"layers is {self.layers!r}; give a list of patterns, such as [{self.layers!r}], or one of"
+                f" {', '.join(GROUPS)}."
+            )
         if self.statistics not in ("both", "mean", "variance"):
             raise BatchNormError(f"statistics is {self.statistics!r}; give 'both', 'mean' or 'variance'.")
 
+    @property
+    def is_of_group(self) -> bool:
+        """Whether its layers are a group, which must be looked up in a network."""
+        return isinstance(self.layers, str)
+
     def chosen(self, layers: Sequence[str]) -> list[str]:
-        """Those of the layers that adapt.
+        """Those of the layers that adapt; a pattern that is the name of a layer means that layer alone.
 
         Args:
             layers: names of all BatchNorm layers, in order.
 
         Raises:
-            BatchNormError: none is chosen, or `full_resolution` must first be looked up in the network.
+            BatchNormError: none is chosen, or a group must first be looked up in the network.
         """
-        if self.layers == FULL_RESOLUTION:
+        if self.is_of_group:
             raise BatchNormError(
-                "layers is 'full_resolution', which layers these are depends on the network; give the names that"
-                " full_resolution_layers finds, or call `estimate`, which does."
+                f"layers is {self.layers!r}, which layers these are depends on the network; give the names that"
+                " layer_groups finds, or call `estimate`, which does."
             )
-        matching = [name for name in layers if any(_matches(name, pattern) for pattern in self.layers)]
+        patterns = [pattern for pattern in self.layers if pattern not in layers]
+        matching = [
+            name for name in layers if name in self.layers or any(_matches(name, pattern) for pattern in patterns)
+        ]
         chosen = matching[slice(*self.depth)]
         if not chosen:
             raise BatchNormError(
@@ -167,7 +177,7 @@ class Policy:
     def record(self) -> dict[str, Any]:
         """The policy in plain types, with the name of the rule for its source weight."""
         fields = asdict(self) | {"depth": list(self.depth)}
-        if not isinstance(self.layers, str):
+        if not self.is_of_group:
             fields["layers"] = list(self.layers)
         if isinstance(self.source_weight, SourceWeight):
             fields["source_weight"] = {"rule": type(self.source_weight).__name__, **fields["source_weight"]}

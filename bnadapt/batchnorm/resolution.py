@@ -1,4 +1,4 @@
-"""Which BatchNorm layers see the images at their full resolution."""
+"""Groups of BatchNorm layers by the resolution that they see: full resolution, encoder, decoder."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, distributed, nn
 
 from bnadapt.batchnorm.isolation import isolated
-from bnadapt.batchnorm.layers import batchnorm_layers
-from bnadapt.batchnorm.policy import FULL_RESOLUTION, Policy
+from bnadapt.batchnorm.layers import BatchNormError, batchnorm_layers
+from bnadapt.batchnorm.policy import DECODER, ENCODER, FULL_RESOLUTION, Policy
 from bnadapt.batchnorm.processes import known_to_all
 from bnadapt.batchnorm.watching import watched
 
@@ -31,18 +31,26 @@ def in_network(
         forward: runs the network on a batch; the network itself by default.
         group: processes that must agree.
     """
-    if policy.layers != FULL_RESOLUTION:
+    if not policy.is_of_group:
         return policy
     device = next(iter(batchnorm_layers(network).values())).running_mean.device
-    layers = full_resolution_layers(network, batches[0][:1].to(device), forward) if batches else []
-    return replace(policy, layers=known_to_all(layers, group))
+    found = layer_groups(network, batches[0][:1].to(device), forward)[policy.layers] if batches else []
+    layers = known_to_all(found, group)
+    if not layers:
+        raise BatchNormError(
+            f"layers is {policy.layers!r}, but no BatchNorm layer of the network is; give patterns of names, of"
+            f" {', '.join(batchnorm_layers(network))}."
+        )
+    return replace(policy, layers=layers)
 
 
-def full_resolution_layers(
+def layer_groups(
     network: nn.Module, images: Tensor, forward: Callable[[Tensor], Any] | None = None
-) -> list[str]:
-    """Names of the BatchNorm layers whose input has the most positions: first and last level of a U-Net.
+) -> dict[str, list[str]]:
+    """Names of the BatchNorm layers of groups, by the number of positions in their input.
 
+    `full_resolution` are those with the most positions (first and last level of a U-Net), `encoder` those up to the
+    last one with the fewest positions, in the order in which the network calls them, and `decoder` those behind it.
     The network is run once and left as it was.
 
     Args:
@@ -52,8 +60,8 @@ def full_resolution_layers(
 
     Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1), nn.MaxPool2d(2), nn.BatchNorm2d(1), nn.Upsample(scale_factor=2))
-        >>> full_resolution_layers(network, torch.zeros(1, 1, 8, 8))
-        ['0']
+        >>> layer_groups(network, torch.zeros(1, 1, 8, 8))
+        {'full_resolution': ['0'], 'encoder': ['0', '2'], 'decoder': []}
     """
     positions: dict[str, int] = {}
 
@@ -67,5 +75,11 @@ def full_resolution_layers(
         watched(forward or network, batchnorm_layers(network), seen) as run,
     ):
         run(images)
-    most = max(positions.values(), default=0)
-    return [name for name, count in positions.items() if count == most]
+    names, counts = list(positions), list(positions.values())
+    most, fewest = max(counts, default=0), min(counts, default=0)
+    first_of_decoder = max((index + 1 for index, count in enumerate(counts) if count == fewest), default=0)
+    return {
+        FULL_RESOLUTION: [name for name, count in positions.items() if count == most],
+        ENCODER: names[:first_of_decoder],
+        DECODER: names[first_of_decoder:],
+    }

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from bnadapt.actions.adapt import Adaptation, adapt_to_target, save_adapted
 from bnadapt.adaptation import ClassProportions, Recipe
-from bnadapt.batchnorm import FULL_RESOLUTION, Convergence, Policy, PropagationName, UntilConverged, batchnorm_layers
+from bnadapt.batchnorm import Convergence, Policy, PropagationName, UntilConverged, batchnorm_layers
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.errors import InputError
 from bnadapt.reports.convergence_figure import convergence_figure
@@ -53,7 +53,7 @@ class BatchNormAdaptation(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         layers = list(batchnorm_layers(pl_module.network))
-        if self.recipe.policy.layers != FULL_RESOLUTION:
+        if not self.recipe.policy.is_of_group:
             self.recipe.policy.chosen(layers)
         if trainer.datamodule.target is None:
             raise InputError("BatchNormAdaptation: there is no target to adapt to; give --data.target.")

@@ -1,20 +1,27 @@
 """Measure how far source and target lie apart in every latent space, before and after adaptation."""
 
 import logging
+from collections.abc import Mapping
+from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 import numpy as np
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
 
-from bnadapt.actions.distances import measure_distances
+from bnadapt.actions.distances import latent_findings, measure_distances
+from bnadapt.adaptation import NetworkRunner, beginning
+from bnadapt.batchnorm.batches import batches_of
 from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
-from bnadapt.callbacks.tensorboard import state_writer, writer_of
+from bnadapt.callbacks.tensorboard import state_writer, tensorboard_logger, writer_of
 from bnadapt.distances import DistanceError, LayerDistance
 from bnadapt.distances.measures import measures_named
 from bnadapt.errors import InputError
 from bnadapt.reports.distance_figures import pictures, principal_components
 from bnadapt.reports.latents import LatentFindings, by_state
-from bnadapt.tasks import AdaptableTask
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +32,16 @@ PROJECTED_AS = {"source": "source", "target": "target", "adapted": "target, adap
 class LatentDistance(Callback):
     """Measures the distance between source and target in every latent space of the network, in up to three states.
 
-    See `bnadapt.actions.measure_distances`. It acts at the end of `fit`, and must stand behind BatchNormAdaptation in
-    the list of callbacks; `bnadapt adapt` and `bnadapt distances` do the same with `measure`.
+    See `bnadapt.actions.measure_distances`. It acts at the end of `fit`, on request also while it trains, and must
+    stand behind BatchNormAdaptation in the list of callbacks; `bnadapt adapt` and `bnadapt distances` do the same with
+    `measure`. With `source` and `target` it works in any Lightning Trainer, on any LightningModule with BatchNorm.
 
     In TensorBoard every measure has one curve through the network, `latent/depth/MEASURE` with the layer's
     index as its step, in one run for every state, and single values `latent/MEASURE/LAYER`; beside them
     stand the figures `picture/distances/...`, and the widest layer's latents in the projector. The
-    distances are also put into the record of the adaptation.
+    distances are also put into the record of the adaptation. While it trains, means over layers,
+    `latent/mean/MEASURE`, and the first measure of every layer, `latent/layer/LAYER`, are logged to all loggers; both
+    are of source against target.
 
     Args:
         tiles: of source and of target, drawn at random.
@@ -39,11 +49,19 @@ class LatentDistance(Callback):
         layers: names of the modules whose outputs are measured, as in `named_modules`, `*` stands for anything; by
             default all BatchNorm layers and the modules that they stand in, such as the stages of the U-Net.
         measures: names of those to take, of `bnadapt.distances.MEASURES`; all by default.
+        every_n_epochs: also measure after every so many epochs; the training stays as it would be without.
+        source: images of the source: a DataLoader or batches, tensors (N, C, H, W), tuples with them in front, or dicts
+            with `image`; the first `tiles` are read, once. By default those of the Trainer's DomainPair.
+        target: the same of the target.
 
     Raises:
         DistanceError: a measure is not known, a number is below 1; when it acts, if a name fits no layer or latents
             are not finite.
         InputError: at the start of a run, if BatchNormAdaptation stands behind it.
+
+    Examples:
+        trainer = Trainer(callbacks=[LatentDistance(every_n_epochs=1, source=source_loader, target=target_loader)])
+        trainer.fit(module, source_loader)
     """
 
     def __init__(
@@ -52,6 +70,9 @@ class LatentDistance(Callback):
         positions_per_tile: int = 96,
         layers: list[str] | None = None,
         measures: list[str] | None = None,
+        every_n_epochs: int | None = None,
+        source: Any = None,
+        target: Any = None,
     ) -> None:
         self.tiles = tiles
         self.positions_per_tile = positions_per_tile
@@ -61,32 +82,84 @@ class LatentDistance(Callback):
             raise DistanceError(
                 f"There are {tiles} tiles and {positions_per_tile} positions per tile; give at least 1 of both."
             )
+        if every_n_epochs is not None and every_n_epochs < 1:
+            raise DistanceError(f"every_n_epochs is {every_n_epochs}; give at least 1, or leave it out.")
+        if (source is None) != (target is None):
+            raise DistanceError("LatentDistance has images of one domain alone; give both source and target.")
+        self.every_n_epochs = every_n_epochs
+        self.images = None if source is None else {"source": source, "target": target}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         behind = trainer.callbacks[trainer.callbacks.index(self) :]
         if any(isinstance(callback, BatchNormAdaptation) for callback in behind):
             raise InputError("put LatentDistance behind BatchNormAdaptation in the list of callbacks.")
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.datamodule.source is None or trainer.datamodule.target is None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._is_possible = self.images is not None or _has_domains(trainer)
+        if not self._is_possible:
             log.warning("No latent distances: they need both --data.source and --data.target.")
-            return
-        self.measure(trainer, pl_module)
 
-    def measure(self, trainer: Trainer, task: AdaptableTask) -> LatentFindings:
-        """Measure the task's network on source and target of the Trainer's data module, and log what was found."""
-        findings = measure_distances(
-            task, trainer.datamodule, self.measures, self.tiles, self.positions_per_tile, self.layers
-        )
-        if task.adaptation is not None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._is_possible and self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            pl_module.log_dict(_curves(self._findings(trainer, pl_module)))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._is_possible:
+            self.measure(trainer, pl_module)
+
+    def measure(self, trainer: Trainer, task: LightningModule) -> LatentFindings:
+        """Measure the network of a task on source and target, and log what was found."""
+        findings = self._findings(trainer, task)
+        if getattr(task, "adaptation", None) is not None:
             task.adaptation["distances"] = by_state(findings.rows)
         log_distances(trainer, findings)
         return findings
 
+    def _findings(self, trainer: Trainer, task: LightningModule) -> LatentFindings:
+        if self.images is None:
+            return measure_distances(
+                task, trainer.datamodule, self.measures, self.tiles, self.positions_per_tile, self.layers
+            )
+
+        @torch.no_grad()
+        def forward(images: Tensor) -> Any:
+            with trainer.precision_plugin.forward_context():
+                return task(images)
+
+        runner = NetworkRunner(task, forward, None, self.positions_per_tile, self.layers)
+        return latent_findings(
+            runner, **self._tiles, names={name: name for name in self.images}, measures=self.measures
+        )
+
+    @cached_property
+    def _tiles(self) -> dict[str, list[Mapping[str, Tensor]]]:
+        """The tiles of the given images; reading them draws no random numbers that training would draw."""
+        with isolate_rng():
+            return {
+                name: list(beginning(({"image": batch} for batch in batches_of(images)), self.tiles))
+                for name, images in self.images.items()
+            }
+
+
+def _has_domains(trainer: Trainer) -> bool:
+    data = trainer.datamodule
+    return getattr(data, "source", None) is not None and getattr(data, "target", None) is not None
+
+
+def _curves(findings: LatentFindings) -> dict[str, float]:
+    """Distances of source and target by tag: means over layers, and the first measure in every layer."""
+    first, *_ = findings.measures
+    of_layers = {f"latent/layer/{row.layer}": row.value for row in findings.of(first, "unadapted")}
+    means = {
+        f"latent/mean/{measure}": fmean(row.value for row in findings.of(measure, "unadapted"))
+        for measure in findings.measures
+    }
+    return {**of_layers, **means}
+
 
 def log_distances(trainer: Trainer, findings: LatentFindings) -> None:
     """Curves through the network, single values, figures and the projector in TensorBoard; on the first process."""
-    if not trainer.is_global_zero:
+    if tensorboard_logger(trainer) is None:
         return
     states: dict[str, list[LayerDistance]] = {}
     for row in findings.rows:

@@ -56,7 +56,7 @@ def _summarise(trainer: Trainer, task: LightningModule) -> None:
                     task.class_moments = class_moments_of(task, trainer.datamodule)
                     summary = stored_summary(task.class_moments, _summary_or_none(trainer, task, task.class_moments))
                     known.append((weights, summary))
-                add_to_checkpoint(path, summary)
+                add_to_checkpoint(path, summary, path)
     except BatchNormError as error:
         log.warning("The checkpoints hold no summary of the source. %s", error)
 

@@ -18,7 +18,7 @@ from torch import distributed
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.actions import Judgement
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview, TrainingCrops
-from bnadapt.callbacks.progress import ProgressBar, TimeLeft, TrainingStart
+from bnadapt.callbacks.progress import EvaluationTimeLeft, ProgressBar, TimeLeft, TrainingStart
 from bnadapt.callbacks.run_config import RunConfig
 from bnadapt.commands.console import (
     print_adaptation,
@@ -297,8 +297,9 @@ class BnadaptCLI(LightningCLI):
         summary = self.trainer.source_summary(**options)
         if self.trainer.is_global_zero:
             pixels, block = summary.moments.pixels.tolist(), self.datamodule.summary_block("source")
-            print_source_summary(pixels, summary.iou, block, Path(options["ckpt_path"]))
-            self._print_next("recommend")
+            path = Path(options["output"] or options["ckpt_path"])
+            print_source_summary(pixels, summary.iou, block, path)
+            self._print_next("recommend", path)
 
     def _print_training(self) -> tuple[Path | None, Path | None]:
         """Print where the checkpoints of the best and the last epoch are; the paths of those that there are."""
@@ -450,4 +451,5 @@ def _callbacks() -> list[Any]:
         TensorBoardOverview(),
         TrainingStart(),
         TimeLeft(),
+        EvaluationTimeLeft(),
     ]

@@ -21,7 +21,7 @@ TEXTS = {
         "mask_key",
         "probability",
         "probability_key",
-        "mask_suffix",
+        "pair",
     ),
     *(
         "label",

@@ -29,16 +29,19 @@ def parameters(path: Path, class_name: str, method: str) -> Sequence[str]:
 
 @cache
 def descriptions(path: Path, name: str, method: str = "__init__") -> Mapping[str, str]:
-    """What the docstring of a class's method, or else of the class or function, says of every parameter.
+    """The first sentence of `documented` for every parameter."""
+    return {parameter: _first_sentence(text) for parameter, text in documented(path, name, method).items()}
 
-    The first sentence of each.
-    """
+
+@cache
+def documented(path: Path, name: str, method: str = "__init__") -> Mapping[str, str]:
+    """What the docstring of a class's method, or else of the class or function, says of every parameter."""
     from docstring_parser import DocstringStyle, parse
 
     nodes = [_method(path, name, method), _definition(path, name)]
     texts = [ast.get_docstring(node) for node in nodes if node is not None]
     told = parse(next(filter(None, texts), ""), style=DocstringStyle.GOOGLE).params
-    return {each.arg_name: _first_sentence(" ".join((each.description or "").split())) for each in told}
+    return {each.arg_name: " ".join((each.description or "").split()) for each in told}
 
 
 def _first_sentence(text: str) -> str:

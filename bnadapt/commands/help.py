@@ -32,7 +32,7 @@ SAID = {
     "data.target.images": "folder, or file, of its images",
     "data.target.masks": "folder, or file, of its masks; only scores read them",
     "data.crops_per_epoch": "crops of an epoch",
-    "data.source.pixel_size_nm": "of a pixel; give the target's too, and both are resampled to the coarser one",
+    "data.source.pixel_size_nm": "of a pixel, if the files do not state it; targets are resampled to the network's",
     "model.network_args.base_channels": "channels of the U-Net's first level, 64 by default; 16 train in minutes on a"
     " CPU",
     "model.optimizer.lr": "learning rate, after --model.optimizer AdamW",

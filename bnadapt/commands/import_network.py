@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bnadapt.commands.parser import PlainParser
+from bnadapt.data.geometry import same_size
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.exchange.importing import ImportedNetwork, write_checkpoint
@@ -75,7 +76,10 @@ def import_network(
                 " --in_channels and --num_classes."
             )
         imported = read_package(source, network, intensity)
-        imported = replace(imported, pixel_size_nm=pixel_size_nm or imported.pixel_size_nm)
+        known = imported.pixel_size_nm
+        if known and pixel_size_nm and not same_size(known, pixel_size_nm):
+            raise InputError(f"import: {source} states {known:g} nm; leave out --pixel_size_nm {pixel_size_nm:g}.")
+        imported = replace(imported, pixel_size_nm=known or pixel_size_nm)
     elif network is None:
         raise InputError(f"import: {source} holds weights alone; give the network that they are of by --network.")
     else:

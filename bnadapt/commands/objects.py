@@ -1,8 +1,9 @@
 """The command line of `bnadapt objects`."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -10,13 +11,16 @@ import pandas as pd
 from rich.progress import track
 
 from bnadapt.commands.parser import PlainParser
+from bnadapt.data.geometry import Voxel
+from bnadapt.data.pixel_size import refuse_contradiction
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write, check_writable, refuse_existing, refuse_inputs
 from bnadapt.reports.terminal import Console
 from bnadapt.volumes.label_volume import check_label_path, write_labels
-from bnadapt.volumes.objects import Objects, find_objects
+from bnadapt.volumes.objects import Objects, component_labels, find_objects
 from bnadapt.volumes.objects_table import section_table, volume_table
 from bnadapt.volumes.segmentation import Segmentation, open_segmentation
+from bnadapt.volumes.splitting import SplitSections, components_of_labels, objects_of_labels, split_volume
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -43,9 +47,11 @@ def table_of_objects(
     dimensions: Literal[2, 3] | None = None,
     connectivity: int = 1,
     min_size: int = 0,
+    split: float | None = None,
     pixel_size_nm: float | None = None,
     spacing_nm: float | None = None,
-    output: str = "objects.csv",
+    override_pixel_size: bool = False,
+    output: str | None = None,
     labels: str | None = None,
     overwrite: bool = False,
 ) -> Sequence[str]:
@@ -63,10 +69,13 @@ def table_of_objects(
         connectivity: how many coordinates of touching pixels may differ by one: 1 for common faces (default), up to
             `dimensions` for common corners.
         min_size: pixels, or voxels in 3-D; smaller objects are left out and counted.
+        split: depth in nanometres (pixels if their size is unknown) at which objects that touch are split: parts whose
+            inscribed radius exceeds that of the neck between them by more become objects of their own.
         pixel_size_nm: side of a pixel; by default what the file of the mask states, without which the table is in
             pixels.
         spacing_nm: distance of two sections; by default what the file of the mask states.
-        output: the table, a CSV file.
+        override_pixel_size: use `pixel_size_nm` and `spacing_nm` even if the file states others.
+        output: the table, a CSV file; `objects.csv` beside the mask by default.
         labels: a volume to write in which every pixel has the number of its object: TIFF, HDF5, .npy, Zarr, or OME-Zarr
             (NAME.ome.zarr).
         overwrite: whether to replace earlier ones.
@@ -77,27 +86,72 @@ def table_of_objects(
     Raises:
         InputError: the input cannot be used, or the output cannot be written.
     """
-    _check_numbers(min_size=min_size, pixel_size_nm=pixel_size_nm, spacing_nm=spacing_nm)
+    _check_numbers(min_size=min_size, pixel_size_nm=pixel_size_nm, spacing_nm=spacing_nm, split=split)
     segmentation = open_segmentation(mask, mask_key, probability, probability_key)
     dimensions = dimensions or (3 if segmentation.are_volume else 2)
     _check_dimensions(dimensions, connectivity, spacing_nm)
-    path, label_path = Path(output), Path(labels) if labels else None
+    path, label_path = Path(output) if output else _beside(segmentation), Path(labels) if labels else None
     _check_outputs(path, label_path, segmentation, overwrite)
     if spacing_nm is not None and "Z" not in segmentation.geometry.letters:
         raise InputError("objects: the sections of the mask do not lie along Z; leave out --spacing_nm.")
+    if not override_pixel_size:
+        _check_sides(segmentation, pixel_size_nm, spacing_nm)
     geometry = segmentation.geometry.with_sides(pixel_size_nm, spacing_nm)
     voxel = geometry.voxel
-    objects = find_objects(_tracked(segmentation), dimensions, connectivity).of_size(min_size)
-    if dimensions == 2:
-        table = section_table(objects.regions, voxel, segmentation.names)
-    else:
-        table = volume_table(objects.regions, voxel)
-    with atomic_write(path) as partial:
-        table.to_csv(partial, index=False, float_format="%.10g")
-        if label_path is not None:
-            with atomic_folder(label_path.parent, [label_path.name]) as folder:
-                write_labels(folder / label_path.name, segmentation, objects, connectivity, geometry)
+    with TemporaryDirectory() as scratch:
+        found, components = _objects(segmentation, dimensions, connectivity, split, voxel, Path(scratch))
+        objects = found.of_size(min_size)
+        if dimensions == 2:
+            table = section_table(objects.regions, voxel, segmentation.names)
+        else:
+            table = volume_table(objects.regions, voxel)
+        with atomic_write(path) as partial:
+            table.to_csv(partial, index=False, float_format="%.10g")
+            if label_path is not None:
+                with atomic_folder(label_path.parent, [label_path.name]) as folder:
+                    shape = segmentation.mask.shape[:3]
+                    write_labels(folder / label_path.name, shape, components(), objects, geometry)
     return [*_found(table, objects, min_size), *_of_input(table, segmentation), f"Table: {path}"]
+
+
+def _beside(segmentation: Segmentation) -> Path:
+    """The table beside a mask, or in the folder of masks."""
+    mask = segmentation.inputs[0]
+    return (mask if segmentation.names else mask.parent) / "objects.csv"
+
+
+def _objects(
+    segmentation: Segmentation,
+    dimensions: int,
+    connectivity: int,
+    split: float | None,
+    voxel: Voxel,
+    scratch: Path,
+) -> tuple[Objects, Callable[[], Iterator[np.ndarray]]]:
+    """The objects, split if asked for, and a function that gives the components of the sections again."""
+
+    def components() -> Iterator[np.ndarray]:
+        return (component_labels(classes, connectivity) for classes in segmentation.classes())
+
+    if split is None:
+        return find_objects(_tracked(segmentation), dimensions, connectivity), components
+    sides = _sides(voxel, dimensions)
+    if dimensions == 2:
+        labels = SplitSections(segmentation.classes, connectivity, sides, split)
+    else:
+        whole = find_objects(_tracked(segmentation), dimensions, connectivity)
+        shape = len(segmentation), *next(segmentation.classes()).shape
+        labels = split_volume(components(), whole, shape, sides, split, scratch)
+    return objects_of_labels(segmentation, labels), lambda: components_of_labels(labels)
+
+
+def _sides(voxel: Voxel, dimensions: int) -> Sequence[float]:
+    """Sides of a voxel in the unit of the distances that objects are split by: nanometres, or pixels if unknown."""
+    sides = voxel[-dimensions:]
+    if any(sides) and not all(sides):
+        lacking = "--spacing_nm" if voxel.x and voxel.y else "--pixel_size_nm"
+        raise InputError(f"objects: --split goes by all sides of a voxel, and one is unknown; give {lacking}.")
+    return [side or 1.0 for side in sides]
 
 
 def _check_numbers(min_size: int, **sides: float | None) -> None:
@@ -115,6 +169,15 @@ def _check_dimensions(dimensions: int, connectivity: int, spacing_nm: float | No
         )
     if dimensions == 2 and spacing_nm is not None:
         raise InputError("objects: objects in 2-D have no extent across sections; leave out --spacing_nm.")
+
+
+def _check_sides(segmentation: Segmentation, pixel_size_nm: float | None, spacing_nm: float | None) -> None:
+    """Refuse sizes that contradict those in the file of the mask."""
+    voxel = segmentation.geometry.voxel
+    sizes = {"pixel_size_nm": (pixel_size_nm, [voxel.y, voxel.x]), "spacing_nm": (spacing_nm, [voxel.z])}
+    for name, (given, sides) in sizes.items():
+        if given is not None and (stated := [side for side in sides if side]):
+            refuse_contradiction(segmentation.inputs[0], given, stated, "--override_pixel_size", name=f"--{name}")
 
 
 def _check_outputs(path: Path, labels: Path | None, segmentation: Segmentation, overwrite: bool) -> None:

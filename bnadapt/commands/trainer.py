@@ -29,6 +29,17 @@ from bnadapt.adaptation import SCANNED_TILES, ClassProportions, Recipe
 from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
 from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import log_adaptation
+from bnadapt.callbacks.progress import LinesOnTimeLeft, duration
+from bnadapt.commands.passes import (
+    passes_of_adapt,
+    passes_of_distances,
+    passes_of_finetune,
+    passes_of_preview,
+    passes_of_propose,
+    passes_of_recommend,
+    passes_of_summary,
+    seconds_of_tile,
+)
 from bnadapt.commands.prediction import ProbabilityType, Segmented, prediction_files
 from bnadapt.data import DomainPair, InputChange
 from bnadapt.errors import InputError
@@ -40,6 +51,7 @@ from bnadapt.labels import FineTuning, LearnName
 from bnadapt.labels.drawing import LIST
 from bnadapt.reports.latents import LatentFindings
 from bnadapt.reports.preview import Preview
+from bnadapt.reports.terminal import Console
 from bnadapt.reports.verdict_page import verdict_record
 from bnadapt.tasks import AdaptableTask
 from bnadapt.volumes.workers import segmented_by_workers
@@ -206,7 +218,11 @@ class AdaptationTrainer(Trainer):
         limit = self._limit("adapt")
         check_writable(path.parent, [each.name for each in adapted_files(path)])
         judgement, findings = self._where_ready(
-            lambda: self._adapt(model, datamodule, recipe, choose, limit), model, datamodule, ckpt_path
+            lambda: self._adapt(model, datamodule, recipe, choose, limit),
+            model,
+            datamodule,
+            ckpt_path,
+            passes=passes_of_adapt(datamodule, choose is not None),
         )
         save_adapted(self, model, path)
         return AdaptedCheckpoint(path, judgement, findings)
@@ -261,7 +277,7 @@ class AdaptationTrainer(Trainer):
                 tiles = labelled_by_hand(datamodule, Path(proposed), model.hparams.num_classes)
             finetune_to_target(model, datamodule, tiles, settings, begun)
 
-        self._where_ready(work, model, datamodule, ckpt_path)
+        self._where_ready(work, model, datamodule, ckpt_path, passes=passes_of_finetune(datamodule, labelled, steps))
         save_adapted(self, model, path)
         return FineTunedCheckpoint(path, model.adaptation)
 
@@ -290,7 +306,11 @@ class AdaptationTrainer(Trainer):
         check_writable(Path(output))
         shown = _progress(self, "Comparing")
         return self._where_ready(
-            lambda: propose_tiles(model, datamodule, tiles, Path(output), progress=shown), model, datamodule, ckpt_path
+            lambda: propose_tiles(model, datamodule, tiles, Path(output), progress=shown),
+            model,
+            datamodule,
+            ckpt_path,
+            passes=passes_of_propose(datamodule),
         )
 
     def distances(
@@ -331,7 +351,9 @@ class AdaptationTrainer(Trainer):
         distance = LatentDistance(tiles, positions_per_tile, layers, measures)
         check_writable(Path(output))
         callbacks = [*_applied(bank), *self.callbacks]
-        return self._where_ready(lambda: distance.measure(self, model), model, datamodule, ckpt_path, callbacks)
+        return self._where_ready(
+            lambda: distance.measure(self, model), model, datamodule, ckpt_path, callbacks, passes_of_distances(tiles)
+        )
 
     def recommend(
         self,
@@ -362,6 +384,7 @@ class AdaptationTrainer(Trainer):
             model,
             datamodule,
             ckpt_path,
+            passes=passes_of_recommend(tiles),
         )
 
     def preview(
@@ -400,6 +423,7 @@ class AdaptationTrainer(Trainer):
             model,
             datamodule,
             ckpt_path,
+            passes=passes_of_preview(datamodule, regions, candidates),
         )
 
     def source_summary(
@@ -407,6 +431,7 @@ class AdaptationTrainer(Trainer):
         model: LightningModule,
         datamodule: LightningDataModule,
         ckpt_path: str | None = None,
+        output: str | None = None,
         overwrite: bool = False,
     ) -> SourceSummary:
         """Measure what is to be known of the source and add it to a checkpoint, as `fit` does at its end.
@@ -416,20 +441,24 @@ class AdaptationTrainer(Trainer):
         Args:
             model: the task.
             datamodule: its source has the masks that the network was trained on.
-            ckpt_path: checkpoint of the trained network, which is written anew; all else in it stays.
-            overwrite: whether to replace a summary that it holds already.
+            ckpt_path: checkpoint of the trained network; all else in it stays.
+            output: the checkpoint with the summary; by default CKPT_PATH is written anew.
+            overwrite: whether to replace a summary that it holds already, or an earlier OUTPUT.
         """
         if datamodule.source is None:
             raise InputError("source_summary: there is no source; give --data.source with masks.")
         path = Path(ckpt_path)
-        check_writable(path.parent, [path.name])
+        written = _output_path(output, ckpt_path, "summarised") if output else path
+        if written.resolve() != path.resolve():
+            refuse_existing([written], overwrite)
+        check_writable(written.parent, [written.name])
 
         def work() -> SourceSummary:
-            if model.source_summary is not None and not overwrite:
+            if model.source_summary is not None and written.resolve() == path.resolve() and not overwrite:
                 raise InputError(f"{path}: holds a summary of its source already; give --overwrite to replace it.")
-            return add_source_summary(model, datamodule, path)
+            return add_source_summary(model, datamodule, path, written)
 
-        return self._where_ready(work, model, datamodule, ckpt_path)
+        return self._where_ready(work, model, datamodule, ckpt_path, passes=passes_of_summary())
 
     def export(
         self,
@@ -508,11 +537,21 @@ class AdaptationTrainer(Trainer):
         datamodule: LightningDataModule,
         ckpt_path: str | None,
         callbacks: list[Callback] | None = None,
+        passes: int = 0,
     ) -> Result:
-        """Do something where Lightning would predict: with checkpoint, device, precision and processes set up."""
+        """Do something where Lightning would predict: with checkpoint, device, precision and processes set up.
+
+        Args:
+            work: what to do.
+            model: the task.
+            datamodule: its data.
+            ckpt_path: checkpoint of the network.
+            callbacks: instead of the Trainer's.
+            passes: tiles that pass through the network, to say how long that takes.
+        """
         others = [each for each in callbacks or self.callbacks if not isinstance(each, ProgressBar)]
         self.datamodule, datamodule.trainer = datamodule, self
-        ready = _WhenReady(work)
+        ready = _WhenReady(work, passes)
         with self._with([*others, ready]), self._without_limit():
             super().predict(model, dataloaders=_NoBatches(), ckpt_path=ckpt_path, return_predictions=False)
         return ready.result
@@ -569,13 +608,17 @@ class _NoBatches(IterableDataset):
 
 
 class _WhenReady(Callback):
-    """Works once the checkpoint is restored and the task is on its device."""
+    """Works once the checkpoint is restored and the task is on its device; says before how long that takes."""
 
-    def __init__(self, work: Callable[[], Any]) -> None:
+    def __init__(self, work: Callable[[], Any], passes: int) -> None:
         self.work = work
+        self.passes = passes
         self.result: Any = None
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.passes and trainer.is_global_zero:
+            seconds = self.passes * seconds_of_tile(pl_module, trainer.datamodule.tile_size) / trainer.world_size
+            Console().print(f"This takes {duration(seconds)} at most: up to {self.passes} passes of a tile.")
         self.result = self.work()
 
 
@@ -611,9 +654,22 @@ def _check_choice(
 
 
 def _progress(trainer: Trainer, what: str) -> Callable[[Iterable], Iterable]:
-    """Shows how much of something is done, where the Trainer shows progress at all."""
-    if trainer.progress_bar_callback is None or not trainer.is_global_zero:
+    """Shows how much of something is done: by a bar on a terminal, else in lines."""
+    if not trainer.is_global_zero:
         return iter
-    from rich.progress import track
+    if Console().is_terminal and trainer.progress_bar_callback is not None:
+        from rich.progress import track
 
-    return lambda parts: track(parts, description=what, transient=True)
+        return lambda parts: track(parts, description=what, transient=True)
+
+    def in_lines(parts: Iterable) -> Iterator:
+        try:
+            lines = LinesOnTimeLeft(what, "steps", len(parts), announces=False)
+        except TypeError:  # tiles are drawn until there are enough
+            yield from parts
+            return
+        for part in parts:
+            yield part
+            lines.advance()
+
+    return in_lines

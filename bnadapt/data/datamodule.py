@@ -17,7 +17,8 @@ from bnadapt.data.datasets import EpochSampler, RandomCrops, SectionsToSegment, 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.data.input_change import InputChange
-from bnadapt.data.intensity import IntensityName
+from bnadapt.data.intensity import IntensityName, Scaling
+from bnadapt.data.pixel_size import resampling_sentence
 from bnadapt.data.pooled import Pooled, pooled
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare
 from bnadapt.data.read_ahead import ReadingAhead
@@ -119,6 +120,7 @@ class DomainPair(LightningDataModule):
         self.target_change = target_change or InputChange()
         self.restored: dict[str, Any] = {}
         self._scalings: Scalings | None = None
+        self._known_sizes: set[str] = set()
         self.crop_size = crop_size
         self.crops_per_epoch = crops_per_epoch
         self.augmentation = augmentation
@@ -243,7 +245,7 @@ class DomainPair(LightningDataModule):
         sections = [section.without_mask() for section in target.all_sections()]
         if not sections:
             raise InputError(f"{target.name}: has no images; give some to segment.")
-        self.scalings.of("target", target)  # warns or raises before the work
+        self._scaling("target", target)  # warns or raises before the work
         readers = {
             index: partial(self._prepare, "target", target, section)
             for index, section in enumerate(sections)
@@ -353,11 +355,20 @@ class DomainPair(LightningDataModule):
         key = name
         if isinstance(domain, Pooled):
             key, domain = section.domain, domain.domains[section.domain]
-        scaling = self.scalings.of(key, domain)
+        scaling = self._scaling(key, domain)
         if name != "target":
             return prepare(section, domain.name, self.pixel_size_nm, scaling)
         change = self.target_change if change is None else change
         return prepare(section, domain.name, self.pixel_size_nm, change.after(scaling), change.zoom)
+
+    def _scaling(self, key: str, domain: Domain) -> Scaling:
+        """The scaling of a domain; logs, once, how far its images are resampled."""
+        if key not in self._known_sizes:
+            self._known_sizes.add(key)
+            sizes = (section.pixel_size_nm for section in domain.all_sections())
+            if sentence := resampling_sentence(sizes, self.pixel_size_nm):
+                log.warning("%s: %s", domain.name, sentence)
+        return self.scalings.of(key, domain)
 
     def _loader(self, dataset: Dataset, **options: Any) -> DataLoader:
         return DataLoader(

@@ -1,7 +1,6 @@
 """A user's own images: a folder of PNG, JPEG or TIFF files, with or without masks."""
 
 import logging
-import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -14,13 +13,16 @@ from bnadapt.data.domain import Domain, Section
 from bnadapt.data.formats import IMAGE_EXTENSIONS, PNG, image_format, stem_of
 from bnadapt.data.geometry import UNKNOWN, Geometry
 from bnadapt.data.masks import as_classes, from_colours
+from bnadapt.data.pixel_size import GivenPixelSize
 from bnadapt.data.readers import read_image, read_mask_values
 from bnadapt.data.writers import ImageFiles, SectionWriter
 from bnadapt.errors import InputError
-from bnadapt.files import refuse_address, sampled_digest
+from bnadapt.files import existing_folder, refuse_address, sampled_digest
 
 log = logging.getLogger(__name__)
 
+BY_NAME, BY_ORDER = "name", "order"
+SHOWN_PAIRS = 3
 COMMON_NAMES = {"images", "image", "imgs", "img", "raw"}  # of folders that many data sets have
 MASK_WORDS = {
     "mask", "masks", "label", "labels", "seg", "segmentation", "gt", "groundtruth", "annotation", "probability"
@@ -30,14 +32,18 @@ MASK_WORDS = {
 class Folder(Domain):
     """Images of a folder, in the order of their names (2 before 10), and their masks of the same names.
 
-    A mask belongs to the image whose name without extension it shares (`a.tif` and `a.png`), or shares but for
-    `mask_suffix`. Images without a mask count as unlabelled. Hidden files are left out.
+    A mask belongs to the image whose name without extension it shares (`a.tif` and `a.png`), unless `pair` says
+    otherwise. Images without a mask count as unlabelled. Hidden files are left out.
 
     Args:
         images: folder of the images, PNG, JPEG or TIFF, 8 or 16 bit (TIFF: also float).
         masks: folder of the masks, which may be that of the images; without them nothing is labelled.
-        mask_suffix: suffix of the masks' names after those of their images, such as `_mask`.
-        pixel_size_nm: side of a pixel in nanometres; by default as the files state it (TIFF of ImageJ and OME).
+        pair: how masks belong to images: `name` (same names), `order` (as many of both, in the order of their names),
+            or a pattern of the masks' names in which `*` stands for the image's name, such as `*_mask` or `mask_*`;
+            `image_*:mask_*` if the images' names have further parts, too.
+        pixel_size_nm: side of a pixel in nanometres; by default as the files state it (TIFF of ImageJ and OME). A size
+            that contradicts a file is refused.
+        override_pixel_size: use `pixel_size_nm` even if files state another one.
         classes: names of the mask values 0, 1, .... Two classes may also be stored as 0 and 255.
         ignored: mask value of pixels without a label, such as 255; by default every pixel has one.
         colours: colours of the classes, such as [[0, 0, 0], [255, 0, 0]], for masks stored as colour images.
@@ -53,8 +59,9 @@ class Folder(Domain):
         self,
         images: str,
         masks: str | None = None,
-        mask_suffix: str = "",
+        pair: str = "name",
         pixel_size_nm: float | None = None,
+        override_pixel_size: bool = False,
         classes: Sequence[str] = ("background", "foreground"),
         ignored: int | None = None,
         colours: Sequence[Sequence[int]] | None = None,
@@ -67,10 +74,13 @@ class Folder(Domain):
             refuse_address(path)
         self.images = Path(images)
         self.masks = Path(masks) if masks else None
-        self.mask_suffix = mask_suffix
-        if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
-            raise InputError(f"{images}: pixel_size_nm is {pixel_size_nm}; give a number of nanometres above 0.")
-        self.pixel_size_nm = pixel_size_nm
+        self.pair = pair
+        if pair not in (BY_NAME, BY_ORDER) and [part.count("*") for part in pair.split(":")] not in ([1], [1, 1]):
+            raise InputError(
+                f"{images}: pair is {pair!r}; give {BY_NAME}, {BY_ORDER}, or a pattern with one * for the image's name,"
+                " such as *_mask."
+            )
+        self._given_size = GivenPixelSize(pixel_size_nm, override_pixel_size)
         self.classes = tuple(classes)
         self.ignored = ignored
         self.colours = colours
@@ -107,18 +117,19 @@ class Folder(Domain):
 
     def writer(self, folder: Path) -> SectionWriter:
         """A writer in the format, and with the pixel size, of each image."""
-        return ImageFiles(folder, self.images)
+        return ImageFiles(folder, self.images, self._given_size)
 
     def _paired(self) -> list[Section]:
-        masks = self._mask_files()
-        images = {stem: path for stem, path in image_files(self.images).items() if path not in set(masks.values())}
+        files = image_files(self.images)
+        masks = self._mask_files(files)
+        images = {stem: path for stem, path in files.items() if path not in set(masks.values())}
         if not images:
             raise InputError(f"{self.images}: holds only masks; give the folder of their images.")
         self._check_no_masks(images)
         if surplus := sorted(masks.keys() - images.keys()):
             raise InputError(
-                f"{masks[surplus[0]]}: no image of that name in {self.images}; give masks the names of their images"
-                f"{f' and {self.mask_suffix}' if self.mask_suffix else ', or say by mask_suffix what they add to it'}."
+                f"{masks[surplus[0]]}: no image of that name in {self.images}; give masks the names of their images, or"
+                f" say by pair how they differ, such as *_mask, mask_* or {BY_ORDER}."
             )
         if masks and (alone := [path.name for stem, path in images.items() if stem not in masks]):
             log.warning(
@@ -134,7 +145,7 @@ class Folder(Domain):
     def _section(self, image: Path, mask: Path | None) -> Section:
         read_mask = partial(_read_mask, mask, len(self.classes), self.ignored, self.colours) if mask else None
         self._headers[image.name] = _header(image)
-        size = self.pixel_size_nm or self._headers[image.name][1].voxel.pixel_size_nm
+        size = self._given_size.of(image, self._headers[image.name][1].voxel)
         content = partial(sampled_digest, image)
         return Section(image.name, partial(self._read_image, image), read_mask, size, content=content)
 
@@ -152,31 +163,48 @@ class Folder(Domain):
         return next((image.shape[2] for image in map(read_image, in_colour) if image.ndim == 3), 1)
 
     def _say_sizes(self) -> None:
-        """Report the pixel sizes that the files state, if the user has given none."""
-        if self.pixel_size_nm is not None:
+        """Report the pixel sizes that the files state and that are used, or overridden."""
+        given, voxels = self._given_size, [geometry.voxel for _, geometry in self._headers.values()]
+        sizes = sorted({voxel.pixel_size_nm for voxel in voxels if voxel.pixel_size_nm})
+        widths = " to ".join(f"{size:g}" for size in dict.fromkeys(sizes[:1] + sizes[-1:]))
+        if sizes and given.overrides:
+            log.warning("%s: its pixels are taken as %g nm wide, though its files say %s.", self.name, given.nm, widths)
+        elif given.nm is not None:
             return
-        sizes = sorted({section.pixel_size_nm for section in self._sections if section.pixel_size_nm})
-        if sizes:
-            widths = f"{sizes[0]:g}" if len(sizes) == 1 else f"{sizes[0]:g} to {sizes[-1]:g}"
+        elif sizes:
             log.warning("%s: its pixels are %s nm wide, as its files say.", self.name, widths)
         elif unread := next(iter(self._headers.values()))[1].unread():
             log.warning("%s: %s", self.name, unread)
 
-    def _mask_files(self) -> dict[str, Path]:
+    def _mask_files(self, images: dict[str, Path]) -> dict[str, Path]:
         """The masks by the names of their images without extension."""
         if self.masks is None:
             return {}
-        ending = _composed(self.mask_suffix)
-        masks = {
-            stem.removesuffix(ending): path for stem, path in image_files(self.masks).items() if stem.endswith(ending)
-        }
-        if not masks:
-            raise InputError(f"{self.masks}: holds no masks whose names end in {ending!r}; check mask_suffix.")
-        if self.masks.resolve() == self.images.resolve() and not ending:
+        if self.masks.resolve() == self.images.resolve() and self.pair in (BY_NAME, BY_ORDER):
             raise InputError(
-                f"{self.masks}: holds both images and masks, so say by mask_suffix, such as _mask, which are masks."
+                f"{self.masks}: holds both images and masks, so say by pair, such as *_mask or mask_*, which are masks."
             )
-        return masks
+        files = image_files(self.masks)
+        if self.pair == BY_ORDER:
+            return self._in_order(images, files)
+        of_image, of_mask = _patterns(self.pair)
+        middle = {match[1]: path for stem, path in files.items() if (match := of_mask.fullmatch(stem))}
+        if not middle:
+            raise InputError(f"{self.masks}: holds no masks whose names are like {self.pair!r}; check pair.")
+        named = {match[1]: stem for stem in images if (match := of_image.fullmatch(stem))}
+        return {named.get(name, name): path for name, path in middle.items()}
+
+    def _in_order(self, images: dict[str, Path], masks: dict[str, Path]) -> dict[str, Path]:
+        """As many masks as images, in the order of their names; logs the first pairs."""
+        if len(images) != len(masks):
+            raise InputError(
+                f"{self.masks}: holds {len(masks)} masks for {len(images)} images; give as many, or pair them by name."
+            )
+        pairs = list(zip(images.values(), masks.values(), strict=True))
+        first = ", ".join(f"{image.name} with {mask.name}" for image, mask in pairs[:SHOWN_PAIRS])
+        more = ", ..." if len(pairs) > SHOWN_PAIRS else ""
+        log.warning("%s: %d images and masks are paired by order: %s%s.", self.name, len(pairs), first, more)
+        return dict(zip(images, masks.values(), strict=True))
 
     def _check_no_masks(self, images: dict[str, Path]) -> None:
         """Refuse folders in which some, but not all, images are named like masks."""
@@ -184,8 +212,8 @@ class Folder(Domain):
         if named and len(named) < len(images):
             raise InputError(
                 f"{self.images}: {len(named)} of {len(images)} images are named like masks, such as {named[0]}; move"
-                " them to a separate folder, or give masks: the same folder, and mask_suffix: what their names have"
-                " behind those of their images, such as _mask."
+                " them to a separate folder, or give masks: the same folder, and pair: what their names look like, such"
+                " as *_mask."
             )
 
 
@@ -195,8 +223,7 @@ def image_files(folder: Path) -> dict[str, Path]:
     Raises:
         InputError: the folder is missing or holds no images, or two have the same name.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; check the path.")
+    existing_folder(folder)
     try:
         entries = [path for path in folder.iterdir() if not path.name.startswith((".", "~"))]
     except OSError as error:
@@ -212,6 +239,12 @@ def image_files(folder: Path) -> dict[str, Path]:
             raise InputError(f"{path}: {by_stem[name].name} has the same name; rename one of the two.")
         by_stem[name] = path
     return by_stem
+
+
+def _patterns(pair: str) -> tuple[re.Pattern, re.Pattern]:
+    """Patterns of the names of images and masks, with the part that they share as their group."""
+    of_image, _, of_mask = ("" if pair == BY_NAME else _composed(pair)).rpartition(":")
+    return tuple(re.compile(re.escape(each or "*").replace(re.escape("*"), "(.+)")) for each in (of_image, of_mask))
 
 
 def _composed(name: str) -> str:

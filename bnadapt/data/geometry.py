@@ -33,6 +33,7 @@ SYMBOLS = {
 PRINTED = 1e3  # nm; wider pixels in inches or centimetres are those of a printer
 PIXELS = {"pixel", "pixels", "px", ""}
 ALIKE = 1e-3  # relative difference of rows and columns of square pixels
+ROUNDED = 0.02  # relative difference of a size and a rounded one
 
 
 class Voxel(NamedTuple):
@@ -213,6 +214,11 @@ def nanometres_in(unit: str | None) -> float | None:
         return SYMBOLS[unit]
     word = unit.lower()
     return next((NANOMETRES[each] for each in (word, *map(word.removesuffix, ("s", "es"))) if each in NANOMETRES), None)
+
+
+def same_size(one: float, other: float) -> bool:
+    """Whether two lengths are the same but for rounding."""
+    return abs(one - other) <= ROUNDED * max(one, other)
 
 
 def length(value: Any) -> float | None:

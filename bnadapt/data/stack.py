@@ -1,7 +1,6 @@
 """A user's own volume: a stack of sections in one TIFF, HDF5, Zarr, NumPy or MRC file."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.formats import stem_of
 from bnadapt.data.masks import as_classes
+from bnadapt.data.pixel_size import GivenPixelSize
 from bnadapt.data.planes import ACROSS, Plane, named
 from bnadapt.data.readers import Sections, open_masks, open_stack
 from bnadapt.data.writers import SectionWriter, StackFile
@@ -35,9 +35,9 @@ class Stack(Domain):
             of OME-Zarr the full resolution by default.
         masks_key: the same for the masks, inside theirs.
         pixel_size_nm: side of a pixel in nanometres; by default what the file of the images states (OME-Zarr, OME-TIFF,
-            ImageJ, Imaris, MRC, `element_size_um` in HDF5). If OME-Zarr states the pixel size of its resolution
-            levels, the level with the nearest one is read, and its pixel size is used; if none is within a factor of
-            the square root of 2, or if `images_key` names a level, the given number is used.
+            ImageJ, Imaris, MRC, `element_size_um` in HDF5). Of OME-Zarr the resolution level of this pixel size is
+            read. A size that contradicts the file is refused.
+        override_pixel_size: use `pixel_size_nm` even if the file states another one; it then chooses no level.
         index: single index to read along an axis, by the axis's letter (T time, C channel, Z, or the file's name for
             it) or its number from 0, such as {T: 3, C: 0}; also applies to the masks' axis of that name.
         plane: plane of the sections: xy as they were taken, or xz or yz, whose sections follow each other along y or
@@ -59,6 +59,7 @@ class Stack(Domain):
         images_key: str | None = None,
         masks_key: str | None = None,
         pixel_size_nm: float | None = None,
+        override_pixel_size: bool = False,
         index: Mapping[str, int] | None = None,
         plane: Plane = "xy",
         classes: Sequence[str] = ("background", "foreground"),
@@ -75,15 +76,15 @@ class Stack(Domain):
         self.classes = tuple(classes)
         self.ignored = ignored
         self.label = label
-        if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
-            raise InputError(f"pixel_size_nm is {pixel_size_nm}; give the side of a pixel in nanometres, above 0.")
+        self._given_size = GivenPixelSize(pixel_size_nm, override_pixel_size)
         if plane not in ACROSS:
             raise InputError(f"plane is {plane}; give one of {', '.join(ACROSS)}.")
-        self._images = open_stack(images, images_key, pixel_size_nm, index, plane)
-        self.pixel_size_nm = self._pixel_size(pixel_size_nm)
+        level_nm = None if override_pixel_size else pixel_size_nm
+        self._images = open_stack(images, images_key, level_nm, index, plane)
+        self.pixel_size_nm = self._pixel_size()
         if plane != "xy":
             self._check_sides()
-        self._masks = open_masks(masks, self._images, masks_key, pixel_size_nm, plane) if masks else None
+        self._masks = open_masks(masks, self._images, masks_key, level_nm, plane) if masks else None
         if self._masks is not None and self._masks.shape != self._images.shape[:3]:
             raise InputError(
                 f"{masks}: masks of shape {tuple(self._masks.shape)} for images of shape"
@@ -113,36 +114,25 @@ class Stack(Domain):
 
     def writer(self, folder: Path) -> SectionWriter:
         """Writes two stacks in the format, and of the geometry, of the images."""
-        stated = self._images.geometry.voxel.pixel_size_nm
-        given = None if self.pixel_size_nm == stated else self.pixel_size_nm
-        geometry = self._images.geometry.with_sides(given)
+        geometry = self._given_size.stated_in(self._images.geometry)
         return StackFile(folder, self.path, self.images_key, geometry, self._images.opened.format, self.plane)
 
-    def _pixel_size(self, given: float | None) -> float | None:
-        """The given or stated pixel size; logs a warning where it differs from the user's setting."""
-        opened = self._images.opened
-        stated = opened.voxel.pixel_size_nm
-        if given is None and stated is not None:
+    def _pixel_size(self) -> float | None:
+        """The given or stated pixel size; logs what the file states."""
+        opened, given = self._images.opened, self._given_size
+        size, stated = given.of(self._images.context, opened.voxel, opened.levels.values()), opened.voxel.pixel_size_nm
+        if opened.level is not None:
+            read = (
+                f"its resolution level {opened.level} is read, whose pixels are {stated:g} nm wide, as its file says."
+            )
+            log.warning("%s: %s", self.name, read)
+        elif stated is not None and size != stated:
+            log.warning("%s: its pixels are taken as %g nm wide, though its file says %g.", self.name, size, stated)
+        elif given.nm is None and stated is not None:
             log.warning("%s: its pixels are %g nm wide, as its file says.", self.name, stated)
-        elif opened.level is not None:
-            log.warning(
-                "%s: its resolution level %s is read, whose pixels are %g nm wide, as its file says.",
-                self.name,
-                opened.level,
-                stated,
-            )
-            return stated
-        elif stated is not None and opened.levels and self.images_key != opened.key:
-            log.warning(
-                "%s: its pixels are taken as %g nm wide, as given, though its file says %g nm of the full resolution"
-                " and has no level near that.",
-                self.name,
-                given,
-                stated,
-            )
-        elif given is None and (unread := opened.geometry.unread()):
+        elif given.nm is None and (unread := opened.geometry.unread()):
             log.warning("%s: %s", self.name, unread)
-        return given or stated
+        return size
 
     def _check_sides(self) -> None:
         """Refuse planes with unequal voxel sides; warn where the sides are unknown."""

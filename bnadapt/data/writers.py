@@ -11,6 +11,7 @@ from bnadapt.data.formats import PNG, image_format, stem_of, volume_format
 from bnadapt.data.formats.base import CHUNK, ArrayWriter, Format, ImageFormat, NewVolume, StackWriter, VolumeFormat
 from bnadapt.data.formats.zarr_store import majority, mean, new_array
 from bnadapt.data.geometry import UNKNOWN, Geometry, named_axes
+from bnadapt.data.pixel_size import NOT_GIVEN, GivenPixelSize
 from bnadapt.data.planes import ACROSS, Plane
 from bnadapt.data.readers import open_masks
 
@@ -59,18 +60,20 @@ class ImageFiles(SectionWriter):
     Args:
         folder: output folder.
         images: folder of the images, whose geometry the outputs state where their format has a place for it.
+        given_size: pixel size that the user gives of them.
     """
 
-    def __init__(self, folder: Path, images: Path | None = None) -> None:
+    def __init__(self, folder: Path, images: Path | None = None, given_size: GivenPixelSize = NOT_GIVEN) -> None:
         self.folder = folder
         self.images = images
+        self.given_size = given_size
 
     def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write both images at once; see `SectionWriter.write`."""
         written_as, paths = _written_as(name), self.paths([name])
         geometry = UNKNOWN if self.images is None else _format_of_image(name).header(self.images / name)[1]
         for path, image in zip(paths, (mask, held_probability(probability, written_as)), strict=True):
-            written_as.write(path, image, geometry)
+            written_as.write(path, image, self.given_size.stated_in(geometry))
 
     def paths(self, names: Sequence[str]) -> list[Path]:
         """Two files for every name."""

@@ -50,7 +50,7 @@ class Intensities(NamedTuple):
         return cls(mean, std, skewness, low, high)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SourceSummary:
     """A network on labelled tiles of its source that it was not trained on, with the source's statistics.
 
@@ -75,6 +75,10 @@ class SourceSummary:
     statistics: Mapping[str, float]
     intensities: Intensities
     latents: Summaries
+
+    def __repr__(self) -> str:
+        """Scores on the source, and its class moments."""
+        return f"SourceSummary: foreground IoU {self.iou:.3f}, accuracy {self.accuracy:.3f}, {self.moments}"
 
     def state_dict(self) -> dict[str, Any]:
         """All but the class moments, which a checkpoint holds by themselves, in plain types and tensors."""

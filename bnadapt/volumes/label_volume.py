@@ -1,5 +1,6 @@
 """Write a label volume, in which every object has its number."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -38,22 +39,22 @@ def check_label_path(path: Path, segmentation: Segmentation) -> None:
 
 
 def write_labels(
-    path: Path, segmentation: Segmentation, objects: Objects, connectivity: int, geometry: Geometry
+    path: Path, shape: tuple[int, int, int], components: Iterable[np.ndarray], objects: Objects, geometry: Geometry
 ) -> None:
-    """Label the sections again and write the numbers of their objects in the table.
+    """Write the number of its object in the table for every pixel.
 
     Args:
         path: output file, in the format of its suffix; 0 is background.
-        segmentation: segmentation of the objects.
+        shape: of the volume.
+        components: components (H, W) of every section, see `object_labels`.
         objects: objects to write.
-        connectivity: see `find_objects`.
         geometry: geometry of the sections.
     """
-    shape, format = segmentation.mask.shape[:3], format_of(path)
+    format = format_of(path)
     dtype = np.dtype(np.uint16) if len(objects.regions) <= np.iinfo(np.uint16).max else NUMBERS
     geometry = geometry if format.orders_axes else geometry.by_sections()
     format.say_what_is_lost(path, geometry)
     writer = format.create(NewVolume(path, shape, dtype, geometry, KEY if format.needs_key else None, majority))
-    for index, labels in enumerate(object_labels(segmentation.classes(), objects, connectivity)):
+    for index, labels in enumerate(object_labels(components, objects)):
         writer.write(index, labels.astype(dtype))
     writer.close()

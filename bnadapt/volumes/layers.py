@@ -5,10 +5,10 @@ from typing import Any
 
 import zarr
 
-from bnadapt.data.formats.base import existing
 from bnadapt.data.readers import open_masks
 from bnadapt.data.writers import KINDS
 from bnadapt.errors import InputError
+from bnadapt.files import existing
 
 LABELS, IMAGE = "labels", "image"
 

@@ -67,7 +67,7 @@ def find_objects(
     if not by_section:
         raise InputError("there are no sections; give a mask with at least one.")
     parts = concatenated(by_section)
-    return _sorted(*_united(parts, links))
+    return sorted_objects(*_united(parts, links))
 
 
 def component_labels(classes: np.ndarray, connectivity: int) -> np.ndarray:
@@ -75,11 +75,10 @@ def component_labels(classes: np.ndarray, connectivity: int) -> np.ndarray:
     return label(classes, background=0, connectivity=min(connectivity, 2))
 
 
-def object_labels(sections: Iterable[np.ndarray], objects: Objects, connectivity: int) -> Iterator[np.ndarray]:
-    """Index of the object plus 1 for each section (H, W) of class indices; 0 for background and left-out objects."""
+def object_labels(components: Iterable[np.ndarray], objects: Objects) -> Iterator[np.ndarray]:
+    """Index of the object plus 1 for each section (H, W) of components; 0 for background and left-out objects."""
     offset = 0
-    for classes in sections:
-        labels = component_labels(classes, connectivity)
+    for labels in components:
         count = int(labels.max(initial=0))
         yield np.append(-1, objects.of_component[offset : offset + count])[labels] + 1
         offset += count
@@ -128,7 +127,13 @@ def _united(parts: Regions, links: Sequence[np.ndarray]) -> tuple[Regions, np.nd
     return united(parts, whole), whole
 
 
-def _sorted(regions: Regions, whole: np.ndarray) -> Objects:
+def sorted_objects(regions: Regions, whole: np.ndarray) -> Objects:
+    """Objects in their order.
+
+    Args:
+        regions: (R,) the objects.
+        whole: index of the object of every component.
+    """
     order = np.lexsort((*regions.first.T[::-1], regions.classes))
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))

@@ -8,12 +8,12 @@ import numpy as np
 
 from bnadapt.data.folder import image_files
 from bnadapt.data.formats import VolumeFormat, format_of, image_format
-from bnadapt.data.formats.base import existing
 from bnadapt.data.formats.zarr_store import is_store
 from bnadapt.data.geometry import Geometry
 from bnadapt.data.readers import Sections, open_masks, read_mask_values
 from bnadapt.data.writers import KINDS
 from bnadapt.errors import InputError
+from bnadapt.files import existing
 from bnadapt.volumes.class_values import class_sections, in_unit_range
 from bnadapt.volumes.unfinished import HIDDEN
 

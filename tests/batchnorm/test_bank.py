@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from bnadapt.batchnorm import Bank, BankMismatchError, BatchNormError, adapt, estimate
+from bnadapt.batchnorm import (
+    Bank,
+    BankMismatchError,
+    BatchNormError,
+    UntilConverged,
+    adapt,
+    estimate,
+    measure_class_moments,
+)
 from bnadapt.networks import UNet
 
 
@@ -160,3 +168,12 @@ def test_a_temporary_file_of_others_is_not_taken(tmp_path, monkeypatch):
         Bank.of(nn.Sequential(nn.BatchNorm2d(3))).save(tmp_path / "bank.safetensors")
     assert other.read_text() == "own content"
     assert (tmp_path / ".partial-guessed").is_symlink()
+
+
+def test_estimates_and_class_moments_are_shown_in_a_few_lines():
+    network = UNet(base_channels=2).eval()
+    shown = repr(estimate(network, torch.randn(3, 1, 32, 32), until=UntilConverged(min_tiles=2)))
+    assert shown.startswith("Estimate of 3 tiles, 0.00307 Mpixel, not converged\nBank of 18 layers")
+    batch = {"image": torch.randn(2, 1, 32, 32), "mask": torch.arange(32).expand(2, 32, 32) // 24}
+    moments = measure_class_moments(network, [batch], 2)
+    assert repr(moments) == "ClassMoments of 18 layers, 0.00205 labelled Mpixel: 75.0%, 25.0%"

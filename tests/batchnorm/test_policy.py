@@ -5,7 +5,17 @@ import math
 import pytest
 import torch
 
-from bnadapt.batchnorm import DECODER, ENCODER, Bank, BatchNormError, DecayingMomentum, Policy, SourcePrior, estimate
+from bnadapt.batchnorm import (
+    DECODER,
+    ENCODER,
+    Bank,
+    BatchNormError,
+    DecayingMomentum,
+    Policy,
+    SourcePrior,
+    estimate,
+    layer_groups,
+)
 from bnadapt.networks import UNet
 
 SOURCE = torch.tensor([1.0, -2.0]), torch.tensor([4.0, 0.5])
@@ -91,8 +101,8 @@ def test_layers_are_chosen_by_name_and_depth(options, chosen):
 
 def test_encoder_and_decoder_divide_the_unet():
     net = UNet(base_channels=4)
-    names = list(Bank.of(net).mean)
-    encoder, decoder = Policy(layers=ENCODER).chosen(names), Policy(layers=DECODER).chosen(names)
+    groups, names = layer_groups(net, torch.randn(1, 1, 32, 32)), list(Bank.of(net).mean)
+    encoder, decoder = groups[ENCODER], groups[DECODER]
     assert sorted(encoder + decoder) == sorted(names)
     assert (len(encoder), len(decoder)) == (10, 8)
     bank = estimate(net, torch.randn(2, 1, 32, 32), policy=Policy(layers=ENCODER)).bank

@@ -3,14 +3,22 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
+from bnadapt.callbacks import LatentDistance
 from bnadapt.commands.cli import main
 from bnadapt.data import Synthetic
-from tests.conftest import LOADING, TARGET_ALONE
+from bnadapt.distances import DistanceError
+from tests.conftest import DOMAINS, LOADING, SMALL, TARGET_ALONE
 from tests.processes import run_in_two
 
 
@@ -143,3 +151,73 @@ def test_images_that_are_not_finite_are_refused(refused, best, tmp_path, monkeyp
     message = refused("distances", *LOADING, "--ckpt_path", best, "--output", tmp_path / "page")
     assert "NaN" in message
     assert not (tmp_path / "page").exists()
+
+
+def test_fit_measures_at_its_end(tmp_path):
+    callbacks = ["BatchNormAdaptation", "LatentDistance"]
+    options = [f"--trainer.callbacks+=bnadapt.callbacks.{name}" for name in callbacks]
+    cli = main(["fit", *SMALL, *DOMAINS, *options])
+    assert set(cli.model.adaptation["distances"]) == {"noise_floor", "unadapted", "adapted"}
+
+
+def test_fit_also_measures_while_it_trains(tmp_path):
+    options = ["--trainer.callbacks+=bnadapt.callbacks.LatentDistance", "--trainer.callbacks.every_n_epochs=1"]
+    cli = main(["fit", *SMALL, *DOMAINS, *options, '--trainer.callbacks.measures=["energy"]'])
+    scalars = EventAccumulator(cli.trainer.log_dir).Reload()
+    assert len(scalars.Scalars("latent/mean/energy")) == len(scalars.Scalars("latent/layer/bottleneck")) == 2
+
+
+class Module(LightningModule):
+    """Anyone's, with BatchNorm, noise of its own, and nothing of bnadapt."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.Conv2d(4, 2, 1))
+
+    def forward(self, images):
+        return self.net(images)
+
+    def training_step(self, batch, batch_idx):
+        images, masks = batch
+        return nn.functional.cross_entropy(self(images), masks[:, 1:-1, 1:-1])
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fitted(*callbacks, epochs=4):
+    """A plain Trainer that has trained the module on plain loaders."""
+    torch.manual_seed(0)
+    data = TensorDataset(torch.randn(8, 1, 12, 12), torch.randint(2, (8, 12, 12)))
+    source = DataLoader(data, batch_size=4, shuffle=True)
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    made = [
+        each(source, [torch.randn(8, 1, 12, 12, generator=torch.Generator().manual_seed(1)) + 2]) for each in callbacks
+    ]
+    trainer = Trainer(max_epochs=epochs, accelerator="cpu", logger=CSVLogger("logs"), callbacks=made, **quiet)
+    trainer.fit(Module(), source)
+    return trainer
+
+
+def test_a_plain_trainer_measures_plain_loaders_and_trains_as_without():
+    def watching(source, target):
+        return LatentDistance(8, measures=["energy", "frechet"], every_n_epochs=2, source=source, target=target)
+
+    trainer, plain = fitted(watching), fitted()
+    rows = csv.DictReader(Path("logs/lightning_logs/version_0/metrics.csv").read_text().splitlines())
+    rows = [row for row in rows if row["latent/mean/energy"]]
+    assert [int(row["epoch"]) for row in rows] == [1, 3]
+    assert float(rows[-1]["latent/layer/net.1"]) > 0.1
+    assert float(rows[-1]["latent/mean/frechet"]) > 0
+    assert {"latent/layer/net.1", "latent/mean/frechet"} <= trainer.callback_metrics.keys()
+    for one, other in zip(trainer.model.state_dict().values(), plain.model.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_cannot_be_measured_in_training_is_refused_or_said(caplog):
+    with pytest.raises(DistanceError, match="give both source and target"):
+        LatentDistance(source=[torch.zeros(1, 1, 8, 8)])
+    with pytest.raises(DistanceError, match="every_n_epochs is 0; give at least 1"):
+        LatentDistance(every_n_epochs=0)
+    fitted(lambda source, target: LatentDistance(every_n_epochs=1), epochs=1)
+    assert "No latent distances" in caplog.text

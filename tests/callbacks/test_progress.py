@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
 from bnadapt.callbacks import progress
-from bnadapt.callbacks.progress import TimeLeft
+from bnadapt.callbacks.progress import EvaluationTimeLeft, LinesOnTimeLeft, TimeLeft, duration
 
 
 class Scored(BoringModel):
@@ -60,3 +60,34 @@ def test_what_was_done_before_a_training_was_resumed_does_not_count_for_its_spee
     trainer.save_checkpoint(tmp_path / "half.ckpt")
     said, _ = lines(steps=64, seconds=10, ckpt_path=tmp_path / "half.ckpt", weights_only=False)
     assert said[0].startswith("Step 34 of 64, about 5 min left")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (10, ["Segmenting 30 images: about 4.8 min.", "Segmenting: 3 of 30 images, about 4.5 min left."]),
+        (0.1, ["Segmenting 30 images: a few seconds."]),
+    ],
+)
+def test_work_of_equal_steps_says_how_long_it_takes_and_how_long_is_left(monkeypatch, capsys, seconds, said):
+    clock = count(step=seconds)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    lines = LinesOnTimeLeft("Segmenting", "images", 30)
+    for _ in range(30):
+        lines.advance()
+    assert capsys.readouterr().out.splitlines()[: len(said)] == said
+
+
+def test_test_and_predict_say_it_after_the_first_batch(capsys):
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(accelerator="cpu", callbacks=[EvaluationTimeLeft()], **quiet)
+    trainer.test(BoringModel(), verbose=False)
+    trainer.predict(BoringModel())
+    told = [line for line in capsys.readouterr().out.splitlines() if "seconds" in line]
+    assert told == ["Scoring 64 batches: a few seconds.", "Segmenting 64 images: a few seconds."]
+
+
+def test_durations_are_rounded():
+    assert [duration(seconds) for seconds in (1, 12.3, 400, 9000)] == [
+        "a few seconds", "about 12 s", "about 6.7 min", "about 2.5 h",
+    ]  # fmt: skip

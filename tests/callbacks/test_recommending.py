@@ -94,6 +94,19 @@ def test_a_summary_is_measured_where_the_checkpoint_has_none(best, tmp_path, ref
     assert (tmp_path / "page" / "recommendation.json").exists()
 
 
+def test_a_summary_is_added_to_a_copy_of_the_checkpoint(best, tmp_path, refused):
+    checkpoint = torch.load(best, weights_only=True)
+    checkpoint.pop("source_summary")
+    torch.save(checkpoint, tmp_path / "bare.ckpt")
+    before = (tmp_path / "bare.ckpt").read_bytes()
+    asked = ["source_summary", *LOADING, "--ckpt_path", str(tmp_path / "bare.ckpt")]
+    main([*asked, "--output", str(tmp_path / "new.ckpt")])
+    assert "source_summary" in torch.load(tmp_path / "new.ckpt", weights_only=True)
+    assert (tmp_path / "bare.ckpt").read_bytes() == before
+    assert "is there already" in refused(*asked, "--output", tmp_path / "new.ckpt")
+    assert "give --output a file that ends in .ckpt" in refused(*asked, "--output", tmp_path / "new.pt")
+
+
 def test_labelled_tiles_of_the_target_may_decide(best, tmp_path):
     asked = ["recommend", *INVERTED, "--ckpt_path", str(best), "--output", str(tmp_path), "--annotated=6"]
     main([*asked, "--overwrite"])

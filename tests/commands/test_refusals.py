@@ -289,4 +289,4 @@ def test_memory_that_does_not_suffice_is_a_sentence(error, monkeypatch, refused)
         raise error
 
     monkeypatch.setattr("bnadapt.commands.cli.main", fail)
-    assert "there is not enough memory; set a smaller --data.batch_size" in refused("adapt", "--ckpt_path", "a.ckpt")
+    assert "there is not enough memory; set a smaller --data.batch_size" in refused("fit")

@@ -482,10 +482,17 @@ def test_images_of_a_folder_keep_the_scale_of_each(caplog):
             assert (file.pages[0].resolution, file.imagej_metadata["unit"]) == ((per_um, per_um), "um")
 
 
-def test_the_pixel_size_that_the_user_gives_a_folder_goes_before(caplog):
-    folder("a", VOLUME[0], imagej=True, resolution=(250, 250), metadata={"unit": "um"})
-    assert Folder("images", pixel_size_nm=5).unlabelled()[0].pixel_size_nm == 5
-    assert len(caplog.messages) == 1  # of the first domain alone
+def test_a_pixel_size_that_contradicts_an_image_of_a_folder_is_refused_unless_it_overrides_it(caplog):
+    folder("a", VOLUME[0], photometric="minisblack")
+    folder("b", VOLUME[0], imagej=True, resolution=(250, 250), metadata={"unit": "um"})
+    with pytest.raises(InputError, match=r"b.tif: states 4 nm, pixel_size_nm is 5; .*override_pixel_size"):
+        Folder("images", pixel_size_nm=5)
+    assert [each.pixel_size_nm for each in Folder("images", pixel_size_nm=4).unlabelled()] == pytest.approx([4, 4])
+    domain = Folder("images", pixel_size_nm=5, override_pixel_size=True)
+    assert [each.pixel_size_nm for each in domain.unlabelled()] == [5, 5]
+    assert "its pixels are taken as 5 nm wide, though its files say 4" in caplog.text
+    domain.writer(Path()).write(1, "b.tif", VOLUME[0], VOLUME[0])
+    assert Folder(".").unlabelled()[0].pixel_size_nm == pytest.approx(5)
 
 
 # The registry

@@ -34,10 +34,8 @@ def pyramid(version="0.5", pixel_sizes=(8, 16, 32), unit="nanometer", sharded=Fa
 
 
 @pytest.mark.parametrize("options", [{"version": "0.4"}, {"version": "0.5"}, {"sharded": True}])
-@pytest.mark.parametrize(
-    ("given", "level", "size"), [(None, 0, 8), (8, 0, 8), (6, 0, 8), (12, 1, 16), (20, 1, 16), (40, 2, 32)]
-)
-def test_the_level_of_the_nearest_pixel_size_is_read(options, given, level, size, caplog):
+@pytest.mark.parametrize(("given", "level", "size"), [(None, 0, 8), (8, 0, 8), (16, 1, 16), (15.9, 1, 16), (32, 2, 32)])
+def test_the_level_of_a_pixel_size_is_read(options, given, level, size, caplog):
     stack = Stack(pyramid(**options), pixel_size_nm=given)
     section = stack.unlabelled()[2]
     np.testing.assert_array_equal(section.read_image(), LEVELS[level][2])
@@ -47,20 +45,31 @@ def test_the_level_of_the_nearest_pixel_size_is_read(options, given, level, size
     assert (f"level {level} is read" in said) == (given is not None)
 
 
-@pytest.mark.parametrize("given", [5, 50])
-def test_a_pixel_size_far_from_all_levels_is_what_it_is(given, caplog):
-    stack = Stack(pyramid(), pixel_size_nm=given)
+@pytest.mark.parametrize("given", [5, 12, 50])
+def test_a_pixel_size_of_no_level_is_refused_unless_it_overrides_the_file(given, caplog):
+    words = rf"s.ome.zarr:0: states 8 nm, pixel_size_nm is {given}; .* one of its resolution levels \(8, 16, 32 nm\)"
+    with pytest.raises(InputError, match=words):
+        Stack(pyramid(), pixel_size_nm=given)
+    stack = Stack("s.ome.zarr", pixel_size_nm=given, override_pixel_size=True)
     assert stack.pixel_size_nm == given
     np.testing.assert_array_equal(stack.unlabelled()[2].read_image(), FINEST[2])
-    assert f"taken as {given} nm wide, as given, though its file says 8 nm of the full resolution" in caplog.text
+    assert f"taken as {given} nm wide, though its file says 8" in caplog.text
 
 
-def test_a_level_that_is_named_has_the_pixel_size_that_is_given(caplog):
-    stack = Stack(pyramid(), images_key="1", pixel_size_nm=8)
+def test_a_size_that_overrides_the_file_chooses_no_level():
+    stack = Stack(pyramid(), pixel_size_nm=16, override_pixel_size=True)
+    assert stack.pixel_size_nm == 16
+    np.testing.assert_array_equal(stack.unlabelled()[2].read_image(), FINEST[2])
+
+
+def test_a_level_that_is_named_has_its_own_pixel_size():
+    with pytest.raises(InputError, match="states 16 nm, pixel_size_nm is 8"):
+        Stack(pyramid(), images_key="1", pixel_size_nm=8)
+    named, overriding = {"images_key": "1"}, {"pixel_size_nm": 8, "override_pixel_size": True}
+    assert Stack("s.ome.zarr", **named).pixel_size_nm == Stack("s.ome.zarr", **named, pixel_size_nm=16).pixel_size_nm
+    stack = Stack("s.ome.zarr", **named, **overriding)
     assert stack.pixel_size_nm == 8
     np.testing.assert_array_equal(stack.unlabelled()[2].read_image(), LEVELS[1][2])
-    assert not caplog.messages
-    assert Stack("s.ome.zarr", images_key="1").pixel_size_nm == 16
 
 
 @pytest.mark.parametrize("options", [{"unit": "pixel"}, {"pixel_sizes": (float("nan"), 0, -4)}])

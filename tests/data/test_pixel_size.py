@@ -7,7 +7,8 @@ import pytest
 import tifffile
 import zarr
 
-from bnadapt.data import DomainPair, Stack
+from bnadapt.data import DomainPair, Folder, Stack
+from bnadapt.errors import InputError
 
 VOLUME = np.random.default_rng(0).integers(255, size=(3, 40, 40), dtype=np.uint8)
 OME_ZARR = "volume.ome.zarr"
@@ -106,9 +107,56 @@ def test_a_stack_has_the_pixel_size_of_its_file(write, size, caplog):
     assert ("nm wide, as its file says" in caplog.text) == (size is not None)
 
 
-def test_what_the_user_says_goes_before(caplog):
-    assert Stack(ome_tiff()(), pixel_size_nm=5.0).pixel_size_nm == 5.0
-    assert not caplog.text
+@pytest.mark.parametrize(
+    ("write", "stated"),
+    [(ome_zarr([1, 1, 20, 8, 8]), "8"), (ome_tiff(), "8"), (imagej("nm", 1 / 8), "8"), (mrc(80.0), "8"),
+     (hdf5([0.02, 0.008, 0.008]), "8"), (ome_tiff(8.0, 4.0), "4 x 8")],
+)  # fmt: skip
+def test_a_size_that_contradicts_the_file_is_refused_unless_it_overrides_it(write, stated):
+    path = write()
+    key = {"images_key": "raw"} if path.endswith(".h5") else {}
+    with pytest.raises(InputError, match=f"{path}.*: states {stated} nm, pixel_size_nm is 9; .*override_pixel_size"):
+        Stack(path, **key, pixel_size_nm=9)
+    stack = Stack(path, **key, pixel_size_nm=9, override_pixel_size=True)
+    assert stack.pixel_size_nm == 9
+    assert stack.unlabelled()[0].pixel_size_nm == 9
+
+
+def test_a_rounded_size_is_that_of_the_file():
+    assert Stack(ome_tiff(7.9, 7.9)(), pixel_size_nm=8).pixel_size_nm == 7.9
+
+
+def test_a_size_without_a_file_that_states_one_is_taken(caplog):
+    assert Stack(plain(), pixel_size_nm=5.0).pixel_size_nm == 5.0
+    assert "nm" not in caplog.text
+
+
+def test_a_size_that_is_to_override_must_be_given():
+    for make in (lambda: Stack(plain(), override_pixel_size=True), lambda: Folder(".", override_pixel_size=True)):
+        with pytest.raises(InputError, match="no pixel size is given; add pixel_size_nm"):
+            make()
+
+
+@pytest.mark.parametrize(
+    ("network", "stated", "said"),
+    [
+        (4, 10.0, "its images are enlarged 2.5 times, from pixels of 10 nm to the network's 4 nm"),
+        (20, 10.0, "its images are reduced 2 times, from pixels of 10 nm to the network's 20 nm"),
+        (8, 10.0, None),
+        (None, 10.0, None),
+        (4, None, "its pixel size is unknown, so that images are not resampled to the network's 4 nm"),
+    ],
+)
+def test_the_network_decides_on_the_pixel_size_and_far_resampling_is_said(network, stated, said, caplog):
+    path = plain() if stated is None else ome_tiff(stated, stated)()
+    pair = DomainPair(target=Stack(path), tile_size=16)
+    pair.load_state_dict({"intensity": "zscore", "pixel_size_nm": network, "ranges": {}, "reference": None, "epoch": 0})
+    sections = pair.prediction_dataset().sections
+    side = round(40 * stated / network) if network and stated else 40
+    assert {each().size for each in sections.values()} == {(side, side)}
+    told = [each for each in caplog.messages if "network's" in each]
+    assert len(told) == (said is not None)
+    assert all(f"{pair.target.name}: {said}" in each for each in told)
 
 
 def test_source_and_target_are_resampled_by_what_their_files_say():

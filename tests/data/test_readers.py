@@ -652,16 +652,60 @@ def test_masks_among_the_images_are_refused_with_counts(tmp_path, tiff, names):
         Folder(str(tmp_path))
 
 
-def test_images_and_masks_of_one_folder_are_told_apart_by_a_suffix(tmp_path, tiff):
+@pytest.mark.parametrize(
+    ("image", "mask", "pair"),
+    [
+        ("{}.tif", "{}_mask.tif", "*_mask"),
+        ("{}.tif", "mask_{}.tif", "mask_*"),
+        ("{}.tif", "seg.{}(1).tif", "seg.*(1)"),
+        ("image_{}.tif", "mask_{}.tif", "image_*:mask_*"),
+        ("raw{}b.tif", "{}_gt.tif", "raw*b:*_gt"),
+    ],
+)
+@pytest.mark.parametrize("masks", [".", "masks"])
+def test_masks_are_found_by_the_pattern_of_their_names(tmp_path, tiff, image, mask, pair, masks):
+    (tmp_path / "masks").mkdir()
     for index in range(3):
-        tiff(IMAGE, f"{index}.tif")
-        tiff(IMAGE // 255, f"{index}_mask.tif")
-    domain = Folder(str(tmp_path), str(tmp_path), mask_suffix="_mask")
-    assert [section.name for section in domain.labelled()] == ["0.tif", "1.tif", "2.tif"]
-    with pytest.raises(InputError, match="both images and masks, so say by mask_suffix"):
-        Folder(str(tmp_path), str(tmp_path))
-    with pytest.raises(InputError, match="no masks whose names end in '_seg'"):
-        Folder(str(tmp_path), str(tmp_path), mask_suffix="_seg")
+        tiff(IMAGE, image.format(index))
+        tiff(np.full_like(IMAGE, index % 2), f"{masks}/{mask.format(index)}")
+    domain = Folder(str(tmp_path), str(tmp_path / masks), pair=pair)
+    assert [section.name for section in domain.labelled()] == [image.format(index) for index in range(3)]
+    assert [section.read_mask().max() for section in domain.labelled()] == [0, 1, 0]
+    assert not domain.unlabelled()
+
+
+def test_images_and_masks_are_paired_by_order_where_that_is_asked_for(tmp_path, tiff, caplog):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for index in range(11):
+        tiff(IMAGE, f"images/z{index}.tif")
+        tiff(np.full_like(IMAGE, index % 2), f"masks/label {index + 90}.tif")
+    folders = [str(tmp_path / "images"), str(tmp_path / "masks")]
+    with pytest.raises(InputError, match=r"label 100.tif: no image of that name .* \*_mask, mask_\* or order"):
+        Folder(*folders)
+    domain = Folder(*folders, pair="order")
+    assert [section.read_mask().max() for section in domain.labelled()] == [index % 2 for index in range(11)]
+    assert "11 images and masks are paired by order: z0.tif with label 90.tif, z1.tif with label 91.tif" in caplog.text
+    (tmp_path / "masks" / "label 95.tif").unlink()
+    with pytest.raises(InputError, match="holds 10 masks for 11 images; give as many"):
+        Folder(*folders, pair="order")
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ("name", "both images and masks, so say by pair"),
+        ("order", "both images and masks, so say by pair"),
+        ("*_seg", "no masks whose names are like"),
+        ("mask", "pair is 'mask'; give name, order, or a pattern"),
+        ("*_*", "pair is"),
+    ],
+)
+def test_pairs_that_cannot_be_told_are_refused(tmp_path, tiff, pair, words):
+    tiff(IMAGE, "0.tif")
+    tiff(IMAGE // 255, "0_mask.tif")
+    with pytest.raises(InputError, match=words):
+        Folder(str(tmp_path), str(tmp_path), pair=pair)
 
 
 def test_images_without_a_mask_are_counted(tmp_path, tiff, caplog):

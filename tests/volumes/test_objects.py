@@ -8,7 +8,7 @@ from skimage.measure import label, regionprops_table
 
 from bnadapt.data.geometry import Voxel
 from bnadapt.errors import InputError
-from bnadapt.volumes.objects import find_objects, object_labels
+from bnadapt.volumes.objects import component_labels, find_objects, object_labels
 from bnadapt.volumes.objects_table import section_table, volume_table
 
 SHAPES = [(6, 9, 11), (1, 8, 8), (5, 1, 7), (7, 1, 1), (4, 30, 30)]
@@ -27,7 +27,7 @@ def same_partition(one, other):
 
 
 def labelled(volume, objects, connectivity):
-    return np.stack(list(object_labels(volume, objects, connectivity)))
+    return np.stack(list(object_labels((component_labels(each, connectivity) for each in volume), objects)))
 
 
 @pytest.mark.parametrize("classes", [2, 4])

@@ -113,7 +113,8 @@ def test_sizes_that_a_file_states_are_those_of_the_table(objects):
     assert table["volume_nm3"].sum() == pytest.approx(640 * volume.sum())
     assert "nm3" in printed
     assert "gives it" not in printed
-    other, _ = objects("--mask", "volume_mask.ome.zarr", "--pixel_size_nm", 8, output="other.csv")
+    overriding = ("--pixel_size_nm", 8, "--override_pixel_size", "true")
+    other, _ = objects("--mask", "volume_mask.ome.zarr", *overriding, output="other.csv")
     np.testing.assert_allclose(other["centroid_x_nm"], 2 * table["centroid_x_nm"])
     np.testing.assert_allclose(other["centroid_z_nm"], table["centroid_z_nm"])
 
@@ -246,6 +247,15 @@ def test_without_objects_the_table_has_no_rows(objects, mask, said):
     assert said in printed
 
 
+@pytest.mark.parametrize(
+    ("option", "given", "stated"), [("--pixel_size_nm", 8, 4), ("--spacing_nm", 4, 40), ("--pixel_size_nm", 3.9, 4)]
+)
+def test_sizes_that_contradict_the_file_are_refused(refused, option, given, stated):
+    write_stack("volume.ome.zarr", geometry=VOLUME.with_sides(4.0, 40.0))
+    words = f"volume_mask.ome.zarr: states {stated} nm, {option} is {given}; leave out {option}, or add --override"
+    assert words in refused("objects", "--mask", "volume_mask.ome.zarr", option, given)
+
+
 @pytest.mark.parametrize("extension", [".tif", ".h5", ".zarr", ".npy", ".ome.zarr"])
 def test_labels_are_the_numbers_of_the_table(objects, extension):
     volume, _ = write_stack(classes=3)
@@ -345,3 +355,52 @@ def test_values_must_mean_the_same_in_all_sections(refused):
     mask[0, 0, 0], mask[2, 0, 0] = 255, 2
     np.save("a_mask.npy", mask)
     assert "a_mask.npy, section 2: holds values such as 255" in refused("objects", "--mask", "a_mask.npy")
+
+
+def twins(sides=(1, 1, 1), apart=18.0):
+    """Two touching balls of radius 10 in a volume of such voxels, and a third one alone."""
+    axes = [np.arange(0, extent, side) for extent, side in zip((28, 30, 90), sides, strict=True)]
+    z, y, x = np.meshgrid(*axes, indexing="ij")
+    centres = (15, 15, 13), (15, 15, 13 + apart), (15, 15, 74)
+    return np.any([np.hypot(np.hypot(z - c, y - b), x - a) < 10 for c, b, a in centres], axis=0).astype(np.uint8)
+
+
+@pytest.mark.parametrize("sides", [(1, 1, 1), (4, 1, 1), (2, 0.5, 0.5)])
+@pytest.mark.parametrize(("split", "count"), [((), 2), (("--split", 3), 3), (("--split", 12), 2)])
+def test_objects_that_touch_are_split_in_physical_units(objects, sides, split, count):
+    volume = twins(sides)
+    np.save("a_mask.npy", volume)
+    sizes = ("--pixel_size_nm", sides[1], "--spacing_nm", sides[0])
+    table, _ = objects("--mask", "a_mask.npy", *sizes, *split, "--labels", "labels.npy")
+    assert len(table) == count
+    assert table["voxels"].sum() == volume.sum()
+    if count == 3:
+        np.testing.assert_allclose(table["centroid_x_nm"].sort_values(), [12.5, 31.5, 74], atol=1)
+    labels = np.load("labels.npy")
+    assert np.bincount(labels.ravel())[1:].tolist() == table["voxels"].tolist()
+
+
+def test_each_section_is_split_for_itself(objects):
+    volume = twins()[12:17]
+    np.save("a_mask.npy", volume)
+    table, _ = objects("--mask", "a_mask.npy", "--dimensions", 2, "--split", 3, "--labels", "labels.npy")
+    assert table.groupby("section").size().tolist() == [3] * 5
+    assert np.bincount(np.load("labels.npy").ravel())[1:].tolist() == table["pixels"].tolist()
+
+
+def test_a_split_goes_by_all_sides_of_a_voxel(refused):
+    np.save("a_mask.npy", twins())
+    assert "give --spacing_nm" in refused("objects", "--mask", "a_mask.npy", "--split", 3, "--pixel_size_nm", 4)
+    assert "--split is 0; give a number above 0" in refused("objects", "--mask", "a_mask.npy", "--split", 0)
+
+
+@pytest.mark.parametrize("mask", ["there/volume_mask.tif", "there"])
+def test_the_table_lies_beside_the_mask(monkeypatch, capsys, mask):
+    Path("there").mkdir()
+    os.chdir("there")
+    write_stack()
+    os.chdir("..")
+    monkeypatch.setattr(sys, "argv", ["bnadapt", "objects", "--mask", mask])
+    run()
+    assert Path("there/objects.csv").exists()
+    assert "Table: there/objects.csv" in capsys.readouterr().out

@@ -167,7 +167,8 @@ def test_voxels_of_unequal_sides_and_single_sections_are_refused(tmp_path, pixel
     with pytest.raises(InputError, match="its pixels are not square"):
         Stack(str(tmp_path / "oblong.ome.zarr"), plane="xz", pixel_size_nm=8)
     isotropic(tmp_path / "equal.ome.zarr", pixels)
-    assert Stack(str(tmp_path / "equal.ome.zarr"), plane="xz", pixel_size_nm=4).pixel_size_nm == 4
+    overriding = {"pixel_size_nm": 4, "override_pixel_size": True}
+    assert Stack(str(tmp_path / "equal.ome.zarr"), plane="xz", **overriding).pixel_size_nm == 4
     stored(tmp_path / "nearly.ome.zarr", pixels, sides_nm=(9.0, 8.0, 8.0))
     assert len(Stack(str(tmp_path / "nearly.ome.zarr"), plane="xz").unlabelled()) == SHAPE[1]
     assert "equal sides" not in caplog.text

@@ -1,7 +1,6 @@
 """Base classes of file formats, which read and write images, volumes, or both."""
 
 import logging
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ import numpy as np
 
 from bnadapt.data.geometry import UNKNOWN, UNNAMED, Geometry, Voxel, named_axes
 from bnadapt.errors import InputError
-from bnadapt.files import refuse_address
 
 log = logging.getLogger(__name__)
 CHUNK = 512  # pixels of a side, at most
@@ -46,7 +44,8 @@ class Opened:
         geometry: axes and their steps, as far as the file states them.
         key: path of the array in its file, if it is not the only one.
         format: format of outputs; by default the one that opened the array.
-        levels: paths of the resolution levels of its image, the finest first, if there are any.
+        levels: paths of the resolution levels of its image, the finest first, with their pixel sizes in nanometres
+            where known.
         level: path of the level chosen by pixel size.
         count_chunks: function that counts the stored chunks, where chunks may be missing.
         files: function that lists the files of the pixels; a sample if there are very many.
@@ -56,7 +55,7 @@ class Opened:
     geometry: Geometry = UNKNOWN
     key: str | None = None
     format: "VolumeFormat | None" = None
-    levels: Sequence[str] = ()
+    levels: Mapping[str, float | None] = field(default_factory=dict)
     level: str | None = None
     count_chunks: Callable[[], StoredChunks] | None = None
     files: Callable[[], Sequence[Path]] | None = None
@@ -275,23 +274,6 @@ class VolumeFormat(Format):
             raise
         except Exception as error:
             raise InputError(f"{path}: cannot be read ({reason(error)}); copy it again from its origin.") from error
-
-
-def existing(path: str | Path) -> Path:
-    """Check that a file or folder can be read, and return its path.
-
-    Raises:
-        InputError: it is missing, empty, a URL, or may not be read.
-    """
-    refuse_address(path)
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file; check the path.")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: may not be read; give yourself the permission, or leave it out.")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty (0 bytes); copy it again from its origin or leave it out.")
-    return path
 
 
 def reason(error: BaseException) -> str:

@@ -26,7 +26,7 @@ from bnadapt.data.formats.base import (
     reason,
     say_once,
 )
-from bnadapt.data.geometry import UNKNOWN, Axis, Geometry, length, named_axes
+from bnadapt.data.geometry import UNKNOWN, Axis, Geometry, length, named_axes, same_size
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,6 @@ METADATA = (".zarray", ".zattrs", ".zgroup", "zarr.json")
 XARRAY = "_ARRAY_DIMENSIONS"  # attribute of Zarr 2
 MOST_CHUNKS = 100_000  # of which each is looked for
 DRAWN_CHUNKS = 2_000  # of more than these
-MOST_APART = math.sqrt(2)  # of a pixel size and that of the level that is chosen by it; levels mostly halve
-ROUNDING = 1e-3
 VERSION = "0.5"
 COARSEST = 256  # pixels of the longer side, below which there is no further level
 TYPES = {"T": "time", "C": "channel"}  # of axes, by letter; "space" for others
@@ -56,7 +54,7 @@ class Zarr(VolumeFormat):
         return super().suffix_of(path) or ("" if is_store(path) else None)
 
     def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
-        """See `VolumeFormat.open`; of an image of OME-Zarr (0.1 to 0.5) the full resolution if no level is near."""
+        """See `VolumeFormat.open`; of an image of OME-Zarr (0.1 to 0.5) the full resolution if none has the size."""
         import zarr
 
         _check_format(path)
@@ -81,8 +79,8 @@ class Zarr(VolumeFormat):
         geometry = image and _stated(image, group, key, opened.array.ndim, f"{path}:{key}")
         if not geometry:
             return opened
-        paths = [each.path for each in image.levels]
-        return replace(opened, geometry=geometry, format=OmeZarr(), levels=paths, level=level and level.path)
+        sizes = {each.path: each.geometry.voxel.pixel_size_nm for each in image.levels}
+        return replace(opened, geometry=geometry, format=OmeZarr(), levels=sizes, level=level and level.path)
 
     def output_suffix(self, path: Path) -> str:
         """See `VolumeFormat.output_suffix`; folders are written, not zip files."""
@@ -191,16 +189,14 @@ def is_store(path: Path) -> bool:
 
 
 def level_by_pixel_size(levels: Sequence[Level], pixel_size_nm: float) -> Level | None:
-    """The level with the nearest pixel size, by ratio; None if all are more than a factor of `MOST_APART` away.
+    """The first level of a pixel size, but for rounding; None if there is none.
 
     Args:
         levels: resolution levels; those of unknown pixel size are ignored.
         pixel_size_nm: the requested pixel size.
     """
-    sizes = [(each.geometry.voxel.pixel_size_nm, each) for each in levels]
-    apart = [(abs(math.log(size / pixel_size_nm)), level) for size, level in sizes if size]
-    least, nearest = min(apart, key=lambda each: each[0], default=(math.inf, None))
-    return nearest if least <= math.log(MOST_APART) + ROUNDING else None
+    sizes = ((each.geometry.voxel.pixel_size_nm, each) for each in levels)
+    return next((level for size, level in sizes if size and same_size(size, pixel_size_nm)), None)
 
 
 def halved(section: np.ndarray, reduce: Reduction) -> np.ndarray:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.formats import PNG, image_format
-from bnadapt.data.formats.base import existing
 from bnadapt.data.readers.axes import MOST_CHANNELS, layout, single_channel
 from bnadapt.errors import InputError
+from bnadapt.files import existing
 
 
 def read_image(path: str | Path) -> np.ndarray:

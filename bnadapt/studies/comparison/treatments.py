@@ -44,7 +44,7 @@ BANKS: dict[str, Callable[[NetworkEvaluation, Tensor], Bank | None]] = {
     "a quarter of AdaBN": lambda network, tiles: network.adapted(tiles, {"source_weight": 0.75}).bank,
     "half AdaBN": lambda network, tiles: network.adapted(tiles, {"source_weight": 0.5}).bank,
     "AdaBN, prior of 16": lambda network, tiles: network.adapted(tiles, {"source_weight": {"samples": PRIOR}}).bank,
-    "AdaBN, encoder": lambda network, tiles: network.adapted(tiles, {"layers": list(ENCODER)}).bank,
+    "AdaBN, encoder": lambda network, tiles: network.adapted(tiles, {"layers": ENCODER}).bank,
     "corrected AdaBN": lambda network, tiles: network.corrected(tiles, "estimated").bank,
 }
 TENT = "TENT"

@@ -1,0 +1,112 @@
+"""Before anything heavy is imported: refuse inputs that are missing or of another kind, and say what a command will do.
+
+Only what the command line itself names is looked at; what a config names is left to the command.
+"""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from bnadapt.errors import InputError
+from bnadapt.files import existing, existing_folder
+
+CHECKPOINT_KEYS = (b"pytorch-lightning_version", b"hyper_parameters")
+PICKLE = b"\x80"  # first byte of torch's older files
+SAYS = {
+    "fit": "training a network on {source}",
+    "adapt": "adapting {ckpt_path} to {target}",
+    "recommend": "looking at tiles of {target}, to recommend how to adapt {ckpt_path}",
+    "preview": "showing regions of {target} under every way to adapt {ckpt_path}",
+    "propose": "choosing tiles of {target} to label for {ckpt_path}",
+    "finetune": "learning from labelled tiles of {target}, from {ckpt_path} on",
+    "test": "scoring {ckpt_path} on the test blocks",
+    "validate": "scoring {ckpt_path} on {source}",
+    "predict": "segmenting {target} with {ckpt_path}",
+    "distances": "measuring how far {source} and {target} lie apart in {ckpt_path}",
+    "source_summary": "summarising {source} for {ckpt_path}",
+    "export": "exporting {ckpt_path}",
+    "objects": "measuring the objects in {mask}",
+    "average": "averaging {masks}",
+}
+
+
+def check_inputs(command: str, arguments: Sequence[str]) -> None:
+    """Refuse inputs on the command line that are missing, or a checkpoint that is none.
+
+    Args:
+        command: such as `adapt`.
+        arguments: what stands behind it.
+
+    Raises:
+        InputError: an input cannot be used.
+    """
+    given = dict(_values(arguments))
+    if "ckpt_path" in given:
+        _check_checkpoint(Path(given["ckpt_path"]))
+    for domain in ("data.source", "data.target"):
+        check = {"Folder": existing_folder, "Stack": existing}.get(given.get(domain, ""))
+        for name in (f"{domain}.images", f"{domain}.masks"):
+            if check is not None and name in given:
+                check(given[name])
+    for name in ("mask", "probability") if command == "objects" else ():
+        if name in given:
+            existing(given[name])
+
+
+def announce(command: str, arguments: Sequence[str]) -> None:
+    """Say what a command will do, at once; processes that share its work say nothing."""
+    if (
+        command not in SAYS
+        or any(each.startswith("--print_config") for each in arguments)
+        or os.environ.get("LOCAL_RANK", "0") != "0"
+    ):
+        return
+    given = dict(_values(arguments))
+    output = f"; output: {given['output']}" if "output" in given else ""
+    print(f"bnadapt {command}: {SAYS[command].format_map(_Named(given))}{output}.", flush=True)
+
+
+class _Named(dict):
+    """What sentences call inputs: a domain by its images, or its class."""
+
+    def __missing__(self, name: str) -> str:
+        domain = f"data.{name}"
+        return self.get(f"{domain}.images") or self.get(domain) or f"the {name.partition('_')[0]} of the config"
+
+
+def _values(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Options with a value, as `--name value` or `--name=value`; without those that are set to null."""
+    for argument, follower in zip_longest(arguments, arguments[1:], fillvalue="--"):
+        name, is_joined, value = argument.partition("=")
+        if not is_joined:
+            value = follower
+        if name.startswith("--") and not (value.startswith("--") and not is_joined) and value != "null":
+            yield name[2:], value
+
+
+def _check_checkpoint(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint; check --ckpt_path.")
+    if lack := _lack_of_checkpoint(path):
+        raise InputError(
+            f"{path}: is not a checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged ({lack}); give one, such"
+            " as .../checkpoints/best.ckpt."
+        )
+
+
+def _lack_of_checkpoint(path: Path) -> str | None:
+    """What a file lacks of a checkpoint, as far as its first bytes and the names in it say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+            if content is None:
+                return "it is an archive of something else"
+            stored = archive.read(content)
+    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError):
+        return None if path.open("rb").read(1) == PICKLE else "torch has not written it, or not all of it is there"
+    if not all(key in stored for key in CHECKPOINT_KEYS):
+        return "it holds weights alone, of which `bnadapt import` makes a checkpoint"
+    return None

@@ -1,0 +1,77 @@
+"""How many tiles commands pass through the network, and how long one takes, to say beforehand how long they take."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from bnadapt.adaptation import LABELLED_TILES, SCANNED_TILES
+from bnadapt.data import DomainPair
+from bnadapt.gain import CANDIDATES
+from bnadapt.gain.source_summary import SUMMARY_TILES
+from bnadapt.labels import FineTuning
+from bnadapt.labels.finetuning import BATCH, FEWEST_TO_STOP
+from bnadapt.tasks import AdaptableTask
+
+JUDGED = 35  # passes of every tile that is judged, under all candidates
+MEASURED = 32  # tiles of either domain that `adapt` measures distances on
+STATES = 3  # in which distances are measured
+PROPORTIONS = 105  # that class proportions are estimated by, for some candidates
+LEARNING = 3  # passes that a pass with gradients takes as long as
+PROPOSED = 5  # passes of every tile that may be proposed
+
+
+def passes_of_adapt(data: DomainPair, is_chosen: bool) -> int:
+    """Of adaptation to the target, of distances if there is a source, and of a judgement if a candidate is chosen."""
+    distances = STATES * MEASURED if data.source else 0
+    return _adaptation_tiles(data) + distances + (JUDGED * SCANNED_TILES if is_chosen else 0)
+
+
+def passes_of_recommend(tiles: int) -> int:
+    """Of a judgement on so many tiles."""
+    return JUDGED * tiles
+
+
+def passes_of_preview(data: DomainPair, regions: int, candidates: Sequence[str] | None) -> int:
+    """Of adapting under every candidate, and showing the regions."""
+    return len(candidates or CANDIDATES) * (_adaptation_tiles(data) + regions) + PROPORTIONS
+
+
+def passes_of_finetune(data: DomainPair, labelled: int | None, steps: int) -> int:
+    """Of adapting, and of steps on labelled and unlabelled tiles, with cross-validation where there are enough."""
+    settings = FineTuning()
+    tiles = settings.folds if labelled is None else labelled
+    trainings = 1 + min(settings.folds, tiles) if tiles >= FEWEST_TO_STOP else 1
+    return _adaptation_tiles(data) + trainings * steps * 2 * BATCH * LEARNING
+
+
+def passes_of_propose(data: DomainPair) -> int:
+    """Of comparing candidates on the tiles that may be proposed."""
+    return PROPOSED * _adaptation_tiles(data)
+
+
+def passes_of_distances(tiles: int) -> int:
+    """Of source and target, in the network before and after adaptation."""
+    return STATES * tiles
+
+
+def passes_of_summary() -> int:
+    """Of labelled tiles of the source."""
+    return LABELLED_TILES + SUMMARY_TILES
+
+
+def seconds_of_tile(task: AdaptableTask, side: int) -> float:
+    """Seconds that a tile takes in the network of a task, the better of two passes."""
+    tile = torch.zeros(1, task.hparams.in_channels, side, side)
+    return min(_seconds_of_pass(task, tile) for _ in range(2))
+
+
+def _seconds_of_pass(task: AdaptableTask, tile: torch.Tensor) -> float:
+    started = time.perf_counter()
+    task.logits_of(tile).sum().item()
+    return time.perf_counter() - started
+
+
+def _adaptation_tiles(data: DomainPair) -> int:
+    """Tiles of the target that adaptation reads; as many as by default if it reads all."""
+    return data.adaptation_tiles or 64

@@ -1,0 +1,117 @@
+"""Pixel sizes that a user gives, beside those that files state and the one of a network."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bnadapt.data.geometry import Geometry, Voxel, same_size
+from bnadapt.errors import InputError
+
+UNSAID = 1.5  # factor up to which images are resampled without a word
+
+
+@dataclass(frozen=True)
+class GivenPixelSize:
+    """The pixel size that a user gives of images.
+
+    A size within 2 % of what a file states counts as rounded, and that of the file is used.
+
+    Attributes:
+        nm: side of a pixel in nanometres; None if it is not given.
+        overrides: whether it is used even if a file states another one.
+
+    Raises:
+        InputError: it is not a positive number, or missing although it is to override.
+    """
+
+    nm: float | None = None
+    overrides: bool = False
+
+    def __post_init__(self) -> None:
+        if self.nm is not None and not 0 < self.nm < math.inf:
+            raise InputError(f"pixel_size_nm is {self.nm}; give the side of a pixel in nanometres, above 0.")
+        if self.overrides and self.nm is None:
+            raise InputError("override_pixel_size is set, but no pixel size is given; add pixel_size_nm.")
+
+    def of(self, path: Path | str, voxel: Voxel, levels: Iterable[float | None] = ()) -> float | None:
+        """The pixel size of an image; None if it is unknown.
+
+        Args:
+            path: file of the image, for messages.
+            voxel: sides that the file states.
+            levels: pixel sizes of the resolution levels in the file.
+
+        Raises:
+            InputError: the file states another one than the user, who does not override it.
+        """
+        if self.nm is None:
+            return voxel.pixel_size_nm
+        sides = [side for side in (voxel.y, voxel.x) if side]
+        if self.overrides or not sides:
+            return self.nm
+        refuse_contradiction(path, self.nm, sides, "override_pixel_size", levels)
+        return voxel.pixel_size_nm or self.nm
+
+    def stated_in(self, geometry: Geometry) -> Geometry:
+        """The geometry for outputs: that of the file, with the given size where it overrides or the file has none."""
+        voxel = geometry.voxel
+        return geometry.with_sides(self.nm) if self.overrides or not (voxel.y or voxel.x) else geometry
+
+
+NOT_GIVEN = GivenPixelSize()
+
+
+def refuse_contradiction(
+    path: Path | str,
+    given: float,
+    stated: Sequence[float],
+    override: str,
+    levels: Iterable[float | None] = (),
+    name: str = "pixel_size_nm",
+) -> None:
+    """Refuse a size that is none of those that a file states, nor between them.
+
+    Args:
+        path: the file.
+        given: the size that the user gives, in nanometres.
+        stated: sizes in the file, in nanometres, such as the two sides of an oblong pixel.
+        override: option that overrides the file.
+        levels: pixel sizes of resolution levels, which could be chosen by their size.
+        name: option of the size.
+
+    Raises:
+        InputError: it contradicts the file.
+    """
+    if min(stated) < given < max(stated) or any(same_size(given, each) for each in stated):
+        return
+    known = " x ".join(f"{each:g}" for each in dict.fromkeys(stated))
+    sizes = ", ".join(f"{each:g}" for each in levels if each)
+    choice = f", give that of one of its resolution levels ({sizes} nm)" if "," in sizes else ""
+    raise InputError(
+        f"{path}: states {known} nm, {name} is {given:g}; leave out {name}{choice}, or add {override} if the file is"
+        " wrong."
+    )
+
+
+def resampling_sentence(sizes: Iterable[float | None], network_nm: float | None) -> str | None:
+    """What resampling to the pixel size of a network does to images; None where that needs no mention.
+
+    Args:
+        sizes: pixel sizes of the images, in nanometres; None where unknown.
+        network_nm: pixel size of the network, in nanometres.
+    """
+    sizes = set(sizes)
+    if network_nm is None or not sizes:
+        return None
+    if None in sizes:
+        return (
+            f"its pixel size is unknown, so that images are not resampled to the network's {network_nm:g} nm;"
+            " pixel_size_nm gives it."
+        )
+    size = max(sizes, key=lambda each: abs(math.log(each / network_nm)))
+    factor = max(size / network_nm, network_nm / size)
+    if factor <= UNSAID:
+        return None
+    done = "enlarged" if size > network_nm else "reduced"
+    return f"its images are {done} {factor:.3g} times, from pixels of {size:g} nm to the network's {network_nm:g} nm."
