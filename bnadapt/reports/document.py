@@ -120,7 +120,9 @@ class Picture(Part):
         return f"![{plain(self.title)}]({_address(self.path)})"
 
     def html(self) -> str:
-        return f'<p><img src="{_address(self.path)}" alt="{_shown(self.title)}" /></p>\n'
+        """Shown at its full size by a click."""
+        address = _address(self.path)
+        return f'<p><a href="{address}"><img src="{address}" alt="{_shown(self.title)}" /></a></p>\n'
 
 
 @dataclass(frozen=True)

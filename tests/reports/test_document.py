@@ -27,7 +27,7 @@ def test_html_is_escaped_and_whole():
     assert "<strong>It helps.</strong>" in page
     assert "<li>one &lt;b&gt;</li>" in page
     assert "<p>a &amp; b</p>" in page
-    assert '<img src="depth.png" alt="Along the network" />' in page
+    assert '<a href="depth.png"><img src="depth.png" alt="Along the network" /></a>' in page
     assert page.count("<td>") == 4
     assert "<code>bnadapt study --help" in page
     assert '<a href="table.csv">All numbers</a>' in page
