@@ -8,11 +8,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from bnadapt.actions.distances import measure_distances
 from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
-from bnadapt.callbacks.tensorboard import state_writer, writer_of
-from bnadapt.distances import DistanceError, LayerDistance
+from bnadapt.callbacks.tensorboard import writer_of
+from bnadapt.distances import DistanceError
 from bnadapt.distances.measures import measures_named
 from bnadapt.errors import InputError
 from bnadapt.reports.distance_figures import pictures, principal_components
+from bnadapt.reports.distance_page import layer_table
 from bnadapt.reports.latents import LatentFindings, by_state
 from bnadapt.tasks import AdaptableTask
 
@@ -28,10 +29,9 @@ class LatentDistance(Callback):
     See `bnadapt.actions.measure_distances`. It acts at the end of `fit`, and must stand behind BatchNormAdaptation in
     the list of callbacks; `bnadapt adapt` and `bnadapt distances` do the same with `measure`.
 
-    In TensorBoard every measure has one curve through the network, `latent/depth/MEASURE` with the layer's
-    index as its step, in one run for every state, and single values `latent/MEASURE/LAYER`; beside them
-    stand the figures `picture/distances/...`, and the widest layer's latents in the projector. The
-    distances are also put into the record of the adaptation.
+    In TensorBoard stand the figures `picture/distances/...`, a table of layers for every measure among the texts,
+    `distances/MEASURE`, and the widest layer's latents in the projector. The distances are also put into the record of
+    the adaptation.
 
     Args:
         tiles: of source and of target, drawn at random.
@@ -85,20 +85,14 @@ class LatentDistance(Callback):
 
 
 def log_distances(trainer: Trainer, findings: LatentFindings) -> None:
-    """Curves through the network, single values, figures and the projector in TensorBoard; on the first process."""
+    """Figures, tables and the projector in TensorBoard; on the first process."""
     if not trainer.is_global_zero:
         return
-    states: dict[str, list[LayerDistance]] = {}
-    for row in findings.rows:
-        states.setdefault(row.state, []).append(row)
-    for state, rows in states.items():
-        with state_writer(trainer, state) as writer:
-            for row in rows:
-                writer.add_scalar(f"latent/depth/{row.measure}", row.value, row.depth)
-                writer.add_scalar(f"latent/{row.measure}/{row.layer}", row.value, 0)
     writer = writer_of(trainer)
     for name, drawn in pictures(findings).items():
         writer.add_image(f"picture/distances/{name}", drawn, trainer.global_step, dataformats="HWC")
+    for measure in findings.measures:
+        writer.add_text(f"distances/{measure}", layer_table(findings, measure).markdown(), trainer.global_step)
     _log_projector(writer, findings)
 
 

@@ -1,11 +1,9 @@
-"""TensorBoard beyond scalars: an ordered layout, hyper-parameters with scores, runs by state.
+"""TensorBoard beyond scalars: an ordered layout, hyper-parameters with scores.
 
 A run that logs nothing leaves no folder.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,28 +11,24 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import DummyLogger, rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from bnadapt.distances import MEASURES
-
 LAYOUT = {
     "1 Does it learn?": {
         "loss": ["Multiline", [r"train/source/loss", r"val/source/loss"]],
         "IoU on the source": ["Multiline", [r"val/source/iou"]],
         "learning rate": ["Multiline", [r"train/learning_rate"]],
     },
-    "2 Does it segment?": {
-        "IoU of the test sets": ["Multiline", [r"test/.*/iou"]],
-        "Dice of the test sets": ["Multiline", [r"test/.*/dice"]],
+    "2 Does it segment? At 0 without adaptation, at 1 with it": {
+        "IoU on the target": ["Multiline", [r"score/target/iou"]],
+        "IoU on the source": ["Multiline", [r"score/source/iou"]],
     },
-    "3 How far apart, layer by layer?": {
-        measure.title: ["Multiline", [f"latent/depth/{name}"]] for name, measure in MEASURES.items()
-    },
-    "4 How many tiles?": {
+    "3 How many tiles does adaptation need?": {
         "standard error in the worst layer": [
             "Multiline",
             [r"statistics/error_of_mean", r"statistics/error_of_log_variance"],
         ],
     },
 }
+"""Custom scalars; distances by layer are pictures and texts, for TensorBoard smooths curves unless told not to."""
 
 
 class RunLogger(TensorBoardLogger):
@@ -87,19 +81,6 @@ def writer_of(trainer: Trainer) -> Any:
     return logger.experiment if logger else DummyLogger().experiment
 
 
-@contextmanager
-def state_writer(trainer: Trainer, state: str) -> Iterator[Any]:
-    """A SummaryWriter of the sub-run `state` (`unadapted`, `adapted`), so that charts overlay the states."""
-    logger = tensorboard_logger(trainer)
-    if logger is None:
-        yield DummyLogger().experiment
-        return
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(Path(logger.log_dir) / state) as writer:
-        yield writer
-
-
 class TensorBoardOverview(Callback):
     """Writes the layout of the custom scalars, and hyper-parameters with the final scores."""
 
@@ -111,6 +92,7 @@ class TensorBoardOverview(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log(trainer, pl_module, "test/")
+        self._pair(trainer, pl_module)
         self._lay_out(trainer)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -119,6 +101,13 @@ class TensorBoardOverview(Callback):
 
     def _lay_out(self, trainer: Trainer) -> None:
         writer_of(trainer).add_custom_scalars(LAYOUT)
+
+    def _pair(self, trainer: Trainer, task: LightningModule) -> None:
+        """Scores at step 1 of an adapted network, at step 0 of another, so that charts show both side by side."""
+        for tag, value in trainer.callback_metrics.items():
+            if tag.startswith("test/") and tag.endswith("/iou"):
+                scored = tag.replace("test/", "score/", 1)
+                writer_of(trainer).add_scalar(scored, value.item(), int(task.source_bank is not None))
 
     def _log(self, trainer: Trainer, task: LightningModule, stage: str) -> None:
         logger = tensorboard_logger(trainer)

@@ -144,12 +144,9 @@ def adaptation_row(target: DomainEvaluation, policy: Mapping[str, Any], draw: in
 
 def _draw(target: DomainEvaluation, bank: Bank, path: Path) -> None:
     """Image, mask, predictions without and with adaptation, and their difference, for the first test tile."""
-    network = target.network
-    images, masks = target.tiles.labelled[0]
-    predictions = {}
-    for name, statistics in (("without adaptation", network.bank), ("with adaptation", bank)):
-        with statistics.applied(network.network):
-            predictions[name] = network.forward(images[:1]).argmax(1)[0].cpu()
-    figure = comparison({"image": images[0], "mask": masks[0]}, predictions)
+    network, item = target.network, target.tiles.pictured
+    banks = {"without adaptation": network.bank, "with adaptation": bank}
+    images = item["image"][None]
+    figure = comparison(item, {title: network.predicted(images, each)[0] for title, each in banks.items()})
     with atomic_write(path) as partial:
         figure.savefig(partial, dpi=80)

@@ -52,7 +52,7 @@ def document(findings: LatentFindings, pictures: Sequence[str], verdict: str | N
             Paragraph(measured),
             *first,
             Heading(f"{MEASURES[findings.main_measure()].title} by layer"),
-            summary_table(findings),
+            layer_table(findings, findings.main_measure()),
             Link("distances.csv", "All distances: distances.csv"),
             *([Folded("More pictures, for specialists", [part for each in others for part in each])] if others else []),
         ],
@@ -108,9 +108,8 @@ def caption(name: str, findings: LatentFindings) -> tuple[str, str]:
     }[name]
 
 
-def summary_table(findings: LatentFindings) -> Table:
-    """Every latent space in the main measure, by state, with standard errors."""
-    measure = findings.main_measure()
+def layer_table(findings: LatentFindings, measure: str) -> Table:
+    """Every latent space in a measure, by state, with standard errors."""
     states = dict.fromkeys(row.state for row in findings.rows)
     columns = [findings.of(measure, state) for state in states]
     rows = [
