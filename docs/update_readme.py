@@ -87,11 +87,12 @@ def update_studies(studies: Path) -> None:
 
 
 def update_front(studies: Path) -> None:
-    """README.md's picture, and its table of what the candidates give on natural pairs."""
+    """The picture of README.md and of the site, and README.md's table of what the candidates give on natural pairs."""
     replace(ROOT / "README.md", "defaults", natural_pairs(pd.read_parquet(studies / "candidates" / "table.parquet")))
     page = (studies / "pairs" / "README.md").read_text(encoding="utf-8")
     caption, picture = re.search(rf"^({PICTURED}.*)\n\n!\[.*\]\((.*)\)$", page, re.MULTILINE).groups()
     replace(ROOT / "README.md", "picture", f"![{caption}](docs/studies/pairs/{picture})\n")
+    replace(ROOT / "docs" / "index.md", "picture", f"![{caption}](studies/pairs/{picture})\n")
 
 
 def natural_pairs(rows: pd.DataFrame) -> str:

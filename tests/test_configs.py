@@ -22,7 +22,7 @@ SHORT = [
 ]
 MEASURED = ("synthetic",)  # those whose distances are measured too
 ON_BOTH = "target_crops: true"  # of methods whose networks are the same as others', and are adapted in tests/tasks
-EM = ("FlyEM", "VNC", "ISBI2012", "CDeep3M", "AxonDeepSeg")
+EM = ("FlyEM", "VNC", "ISBI2012", "CDeep3M", "AxonDeepSeg", "Lucchi")
 
 
 def params():

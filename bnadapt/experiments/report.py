@@ -73,16 +73,15 @@ def _page(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], fold
         if (folder / "pictures" / f"{record}.png").exists()
     }
     if pictures:
-        parts += [Heading("Predictions"), Paragraph("Of the first tile of the test block; IoU is of the whole block.")]
+        parts += [Heading("Predictions"), Paragraph("Of the first tile of the test images; IoU is of all of them.")]
     for record, caption in pictures.items():
         parts += [Paragraph(caption), Picture(f"pictures/{record}.png", caption)]
     parts += [
         Heading("How to run it again"),
         Code(command),
         Paragraph(
-            f"{len(tables.table)} rows; seeds {_seeds(tables.table)}. Columns are explained in"
-            " bnadapt/experiments/tables.py; the config is in study.yaml. Distances, where the study has them, are in"
-            " distances.parquet, which the command leaves in its folder."
+            f"It has measured {len(tables.table)} rows; random seeds were {_seeds(tables.table)}. Columns are explained"
+            f" in bnadapt/experiments/tables.py; the settings are in study.yaml.{_distances(tables)}"
         ),
         Link("table.parquet", "All numbers: table.parquet"),
     ]
@@ -91,6 +90,11 @@ def _page(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], fold
 
 def _seeds(table: pd.DataFrame) -> str:
     return ", ".join(map(str, sorted(table["seed"].unique()))) if "seed" in table else "of the studies that it reads"
+
+
+def _distances(tables: Tables) -> str:
+    kept = " Distances are in distances.parquet, which the command leaves in its folder."
+    return kept if len(tables.distances) else ""
 
 
 def _log(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], folder: Path) -> None:

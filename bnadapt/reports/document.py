@@ -19,7 +19,8 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; }
 td:nth-child(n+3), th:nth-child(n+3) { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; } pre { overflow-x: auto; } code { font-size: .85em; background: #f4f4f4; padding: .1em .3em; }
+img { max-width: 100%; } .wide { overflow-x: auto; }
+pre { overflow-x: auto; } code { font-size: .85em; background: #f4f4f4; padding: .1em .3em; }
 """
 ACTIVE = (
     *("image", "link", "autolink", "html_inline", "html_block", "reference", "backticks"),
@@ -149,6 +150,10 @@ class Table(Part):
     def markdown(self) -> str:
         """Columns aligned."""
         return _aligned([[plain(cell) for cell in row] for row in (self.header, *self.rows)])
+
+    def html(self) -> str:
+        """It scrolls where it is wider than the page."""
+        return f'<div class="wide">{super().html()}</div>\n'
 
     def printed(self) -> str:
         return _aligned([[in_a_line(cell) for cell in row] for row in (self.header, *self.rows)])
