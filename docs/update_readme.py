@@ -7,6 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+import torch
+
+from bnadapt.commands.study import study_class
+from bnadapt.commands.study_config import read_config
+from bnadapt.experiments.case import RunLocation
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "lightning_logs"
@@ -95,6 +100,16 @@ def update_front(studies: Path) -> None:
     replace(ROOT / "docs" / "index.md", "picture", f"![{caption}](studies/pairs/{picture})\n")
 
 
+def redraw_pairs(networks: Path) -> None:
+    """Pictures of the pairs whose networks are at hand, drawn anew."""
+    page = ROOT / "docs" / "studies" / "pairs"
+    study, _ = read_config(page, study_class)
+    location = RunLocation(networks, page / "pictures", page, torch.device("cpu"))
+    for case in study.cases():
+        if case.picture_in(location.pictures).exists() and case.network.path(networks).exists():
+            case.draw_picture(location)
+
+
 def natural_pairs(rows: pd.DataFrame) -> str:
     """Mean IoU by task of the candidates of interest on pairs of data sets, and of networks trained on the target."""
     pairs = rows[rows["family"] == "pair"].pivot_table("iou", ["task", "source", "target", "seed"], "candidate")
@@ -160,4 +175,5 @@ if __name__ == "__main__":
     update_batchnorm()
     update_volumes()
     update_distances(RUNS / "distances-em")
+    redraw_pairs(RUNS / "studies" / "networks")
     update_studies(RUNS / "studies")

@@ -96,12 +96,26 @@ class AdaptationCase(Case):
 
     def measure(self, location: RunLocation) -> list[TableRow]:
         """One row, see `adaptation_row`, with the key of the network."""
-        network = cached_network(self.network, location.networks, self.evaluation, location.device)
-        target = network.on(self.target)
+        target = self._on_target(location)
         row, bank = adaptation_row(target, self.policy, self.draw)
         if self.pictured:
-            _draw(target, bank, location.pictures / f"{self.key}.png")
+            _draw(target, bank, self.picture_in(location.pictures))
         return [{**row, "network": self.network.key}]
+
+    def picture_in(self, folder: Path) -> Path:
+        """The path of the picture in a folder of pictures."""
+        return folder / f"{self.key}.png"
+
+    def draw_picture(self, location: RunLocation) -> None:
+        """Adapt, and draw the picture alone."""
+        target = self._on_target(location)
+        tiles = target.tiles.unlabelled(self.evaluation.tiles, self.draw)
+        bank = target.network.adapted(tiles, self.policy).bank
+        _draw(target, bank, self.picture_in(location.pictures))
+
+    def _on_target(self, location: RunLocation) -> DomainEvaluation:
+        network = cached_network(self.network, location.networks, self.evaluation, location.device)
+        return network.on(self.target)
 
 
 def adaptation_row(target: DomainEvaluation, policy: Mapping[str, Any], draw: int = 0) -> tuple[TableRow, Bank]:

@@ -80,8 +80,8 @@ def _page(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], fold
         Heading("How to run it again"),
         Code(command),
         Paragraph(
-            f"It has measured {len(tables.table)} rows; random seeds were {_seeds(tables.table)}. Columns are explained"
-            f" in bnadapt/experiments/tables.py; the settings are in study.yaml.{_distances(tables)}"
+            f"Rows of the table: {len(tables.table)}; random seeds: {_seeds(tables.table)}. Columns are explained in"
+            f" bnadapt/experiments/tables.py; the settings are in study.yaml.{_distances(tables)}"
         ),
         Link("table.parquet", "All numbers: table.parquet"),
     ]
