@@ -65,7 +65,6 @@ predict: $(READY) ## segment the config's target: make predict CONFIG=... CKPT=.
 	$(BIN)/bnadapt predict --config $(CONFIG) --ckpt_path $(CKPT) $(ARGS)
 
 tensorboard: $(READY) ## open all runs in TensorBoard
-	@echo "By layer, and so without smoothing: http://localhost:6006/?smoothing=0#custom_scalars&_smoothingWeight=0"
 	$(BIN)/tensorboard --logdir lightning_logs
 
 test: $(READY) ## run the tests, in as many processes as there are cores

@@ -18,8 +18,8 @@ LAYOUT = {
         "learning rate": ["Multiline", [r"train/learning_rate"]],
     },
     "2 Does it segment? At 0 without adaptation, at 1 with it": {
-        "IoU on the target": ["Multiline", [r"score/target/iou"]],
-        "IoU on the source": ["Multiline", [r"score/source/iou"]],
+        "IoU on the target": ["Multiline", [r"iou/target"]],
+        "IoU on the source": ["Multiline", [r"iou/source"]],
     },
     "3 How many tiles does adaptation need?": {
         "standard error in the worst layer": [
@@ -29,6 +29,7 @@ LAYOUT = {
     },
 }
 """Custom scalars; distances by layer are pictures and texts, for TensorBoard smooths curves unless told not to."""
+SCORES = ("val/source/iou", "iou/source", "iou/target")  # beside hyper-parameters
 
 
 class RunLogger(TensorBoardLogger):
@@ -88,11 +89,11 @@ class TensorBoardOverview(Callback):
         self._lay_out(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._log(trainer, pl_module, "val/")
+        _log_hyper_parameters(trainer, pl_module)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._log(trainer, pl_module, "test/")
-        self._pair(trainer, pl_module)
+        _log_scores(trainer, pl_module)
+        _log_hyper_parameters(trainer, pl_module)
         self._lay_out(trainer)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -102,33 +103,35 @@ class TensorBoardOverview(Callback):
     def _lay_out(self, trainer: Trainer) -> None:
         writer_of(trainer).add_custom_scalars(LAYOUT)
 
-    def _pair(self, trainer: Trainer, task: LightningModule) -> None:
-        """Scores at step 1 of an adapted network, at step 0 of another, so that charts show both side by side."""
-        for tag, value in trainer.callback_metrics.items():
-            if tag.startswith("test/") and tag.endswith("/iou"):
-                scored = tag.replace("test/", "score/", 1)
-                writer_of(trainer).add_scalar(scored, value.item(), int(task.source_bank is not None))
 
-    def _log(self, trainer: Trainer, task: LightningModule, stage: str) -> None:
-        logger = tensorboard_logger(trainer)
-        scores = {
-            f"hp/{tag}": value.item()
-            for tag, value in trainer.callback_metrics.items()
-            if tag.startswith(stage) and "/iou" in tag
-        }
-        if logger and scores:
-            logger.log_hyperparams(_hyper_parameters(trainer, task), scores)
+def _log_scores(trainer: Trainer, task: LightningModule) -> None:
+    """IoU of the test sets, at step 1 of an adapted network and at step 0 of another: charts show both side by side."""
+    for tag, value in trainer.callback_metrics.items():
+        stage, *name, measure = tag.split("/")
+        if stage == "test" and measure == "iou":
+            writer_of(trainer).add_scalar(f"iou/{name[0]}", value.item(), int(task.source_bank is not None))
 
 
-def _hyper_parameters(trainer: Trainer, task: LightningModule) -> dict[str, str | int | float | bool]:
+def _log_hyper_parameters(trainer: Trainer, task: LightningModule) -> None:
+    """All runs name the same scores, for TensorBoard shows those alone that the first run names."""
+    logger = tensorboard_logger(trainer)
+    if logger:
+        from torch.utils.tensorboard.summary import hparams
+
+        for summary in hparams(_hyper_parameters(trainer, task), dict.fromkeys(SCORES)):
+            logger.experiment._get_file_writer().add_summary(summary)  # as Lightning does
+
+
+def _hyper_parameters(trainer: Trainer, task: LightningModule) -> dict[str, str | int]:
+    """TensorBoard shows the first five by name."""
     datamodule = trainer.datamodule
+    arguments = (f"{key} {value}" for key, value in (task.hparams.network_args or {}).items())
     return {
-        "network": task.hparams.network,
-        **{f"network/{key}": str(value) for key, value in (task.hparams.network_args or {}).items()},
+        "adapted": "no" if task.source_bank is None else "yes",
+        "intensity": datamodule.intensity,
+        "network": ", ".join([task.hparams.network, *arguments]),
         "source": datamodule.source.name if datamodule.source else "none",
         "target": datamodule.target.name if datamodule.target else "none",
-        "intensity": datamodule.intensity,
-        "adapted": task.source_bank is not None,
-        "batch_size": datamodule.batch_size,
-        "crop_size": datamodule.crop_size,
+        "training/batch_size": datamodule.batch_size,
+        "training/crop_size": datamodule.crop_size,
     }

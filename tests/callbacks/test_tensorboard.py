@@ -39,11 +39,9 @@ def test_training_logs_loss_scores_and_learning_rate_by_domain_and_stage(trained
     )
 
 
-def test_tensorboard_opens_on_scores_and_losses(trained, runs):
-    for folder, stages in ((trained.parent, {"train", "val"}), (runs / "test", {"test", "score"})):
-        groups = sorted(tag.partition("/")[0] for tag in events(folder).Tags()["scalars"])
-        assert groups[0] == "hp"
-        assert set(groups[1:]) - {"hp"} == stages
+def test_scalars_are_losses_and_scores(trained, runs):
+    for folder, stages in ((trained.parent, {"train", "val"}), (runs / "test", {"iou", "test"})):
+        assert {tag.partition("/")[0] for tag in events(folder).Tags()["scalars"]} == stages
 
 
 def test_training_leaves_pictures_layout_and_hyper_parameters(trained):
@@ -66,20 +64,29 @@ def test_training_leaves_one_picture_of_its_first_crops(trained):
     assert (np.abs(drawn[..., :3] - colour).max(-1) < 3).sum() > 20  # outlines of masks
 
 
-def test_hyper_parameters_stand_with_the_final_scores(runs):
-    accumulator = events(runs / "test")
-    assert {"hp/test/source/iou", "hp/test/target/iou"} <= set(accumulator.Tags()["scalars"])
-    content = accumulator.summary_metadata["_hparams_/session_start_info"].plugin_data.content
-    parameters = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
-    assert parameters["network"].string_value == "unet"
-    assert parameters["adapted"].number_value == 1
+def test_hyper_parameters_stand_with_scores_that_all_runs_name(trained, runs):
+    tested, fitted = events(runs / "test"), events(trained.parent)
+    for accumulator in (tested, fitted):
+        experiment = hyper_parameters(accumulator, "experiment").experiment
+        assert [each.name.tag for each in experiment.metric_infos] == ["val/source/iou", "iou/source", "iou/target"]
+    assert {"iou/source", "iou/target"} <= set(tested.Tags()["scalars"])
+    assert "val/source/iou" in fitted.Tags()["scalars"]
+    parameters = hyper_parameters(tested, "session_start_info").session_start_info.hparams
+    assert sorted(parameters)[:5] == ["adapted", "intensity", "network", "source", "target"]  # those that are shown
+    assert parameters["network"].string_value.startswith("unet, base_channels ")
+    assert parameters["adapted"].string_value == "yes"
     assert parameters["target"].string_value == "synthetic"
+
+
+def hyper_parameters(accumulator, which):
+    content = accumulator.summary_metadata[f"_hparams_/{which}"].plugin_data.content
+    return plugin_data_pb2.HParamsPluginData.FromString(content)
 
 
 def test_test_leaves_scores_and_pictures_of_every_set(runs):
     tags = events(runs / "test").Tags()
     assert {"test/source/iou", "test/target/iou"} <= set(tags["scalars"])
-    (score,) = events(runs / "test").Scalars("score/target/iou")
+    (score,) = events(runs / "test").Scalars("iou/target")
     assert score.step == 1  # beside that of the unadapted network, at 0
     assert {"picture/test/source/0", "picture/test/target/0"} <= set(tags["images"])
 
