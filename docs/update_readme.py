@@ -18,6 +18,11 @@ RUNS = ROOT / "lightning_logs"
 RESULTS = ROOT / "benchmarks" / "results"
 TABLES = ROOT / "benchmarks" / "README.md"
 PICTURED = "mitochondria, zscore: lucchi -> vnc"
+CAPTION = (
+    "A network has learnt mitochondria in mouse brain (lucchi) and segments fly nerve cord (vnc): the image, what a"
+    " person has drawn, what the network finds without and with adaptation, and what that changes. {} over all test"
+    " images; IoU is the overlap with the labels, 1 being perfect."
+)
 COMPARED = {"none": "not adapted", "full-resolution": "default", "adapted": "all layers", "mixed": "half of the source"}
 """Candidates that README.md compares, with its headings."""
 
@@ -95,9 +100,10 @@ def update_front(studies: Path) -> None:
     """The picture of README.md and of the site, and README.md's table of what the candidates give on natural pairs."""
     replace(ROOT / "README.md", "defaults", natural_pairs(pd.read_parquet(studies / "candidates" / "table.parquet")))
     page = (studies / "pairs" / "README.md").read_text(encoding="utf-8")
-    caption, picture = re.search(rf"^({PICTURED}.*)\n\n!\[.*\]\((.*)\)$", page, re.MULTILINE).groups()
-    replace(ROOT / "README.md", "picture", f"![{caption}](docs/studies/pairs/{picture})\n")
-    replace(ROOT / "docs" / "index.md", "picture", f"![{caption}](studies/pairs/{picture})\n")
+    found = re.search(rf"^{PICTURED}, (IoU .*)\n\n!\[.*\]\((.*)\)$", page, re.MULTILINE)
+    caption, picture = CAPTION.format(found[1]), found[2]
+    for file, folder in ((ROOT / "README.md", "docs/studies"), (ROOT / "docs" / "index.md", "studies")):
+        replace(file, "picture", f"![{found[1]}]({folder}/pairs/{picture})\n\n*{caption}*\n")
 
 
 def redraw_pairs(networks: Path) -> None:

@@ -14,6 +14,7 @@ from bnadapt.experiments.tables import Tables
 from bnadapt.files import atomic_write
 from bnadapt.reports.document import Answer, Bullets, Code, Document, Heading, Link, Paragraph, Part, Picture
 
+DPI = 110  # of figures, whose smallest text is of 6 points
 SESSIONS = 39  # hyper-parameter sets in TensorBoard, one run each; of more than 40 runs it shows none at first
 
 
@@ -37,7 +38,7 @@ def report(study: Study, folder: Path, command: str) -> Document:
     (folder / "figures").mkdir()
     for name, each in figures.items():
         with atomic_write(folder / "figures" / f"{name}.png") as partial:
-            each.figure.savefig(partial, dpi=80)
+            each.figure.savefig(partial, dpi=DPI)
     for name, text in (("index.html", page.html()), ("README.md", page.markdown())):
         with atomic_write(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
