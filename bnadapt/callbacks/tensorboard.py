@@ -29,7 +29,7 @@ LAYOUT = {
     },
 }
 """Custom scalars; distances by layer are pictures and texts, for TensorBoard smooths curves unless told not to."""
-SCORES = ("val/source/iou", "iou/source", "iou/target")  # beside hyper-parameters
+SCORES = ("iou/target", "iou/source", "val/source/iou")  # beside hyper-parameters
 
 
 class RunLogger(TensorBoardLogger):

@@ -68,7 +68,7 @@ def test_hyper_parameters_stand_with_scores_that_all_runs_name(trained, runs):
     tested, fitted = events(runs / "test"), events(trained.parent)
     for accumulator in (tested, fitted):
         experiment = hyper_parameters(accumulator, "experiment").experiment
-        assert [each.name.tag for each in experiment.metric_infos] == ["val/source/iou", "iou/source", "iou/target"]
+        assert [each.name.tag for each in experiment.metric_infos] == ["iou/target", "iou/source", "val/source/iou"]
     assert {"iou/source", "iou/target"} <= set(tested.Tags()["scalars"])
     assert "val/source/iou" in fitted.Tags()["scalars"]
     parameters = hyper_parameters(tested, "session_start_info").session_start_info.hparams
