@@ -27,7 +27,7 @@ install: $(READY) ## create the environment and install bnadapt into it
 demo: $(READY) ## train, adapt and test on synthetic images; prints a table and a picture page (1 minute)
 	$(BIN)/bnadapt study demo --config configs/studies/demo.yaml --output lightning_logs/demo $(ARGS)
 
-demo-em: $(READY) ## the same on real images, flyem and vnc in both directions, three scalings of intensities, three seeds (1 hour)
+demo-em: $(READY) ## the same on real images: lucchi to vnc, where it helps, and a pair where it does not; two seeds (1 hour)
 	$(BIN)/bnadapt study demo --config configs/studies/demo-em.yaml --output lightning_logs/demo-em $(ARGS)
 
 distances-em: $(READY) ## pages of latent distances on real images, flyem to vnc and vnc to cdeep3m (15 minutes)
@@ -65,7 +65,6 @@ predict: $(READY) ## segment the config's target: make predict CONFIG=... CKPT=.
 	$(BIN)/bnadapt predict --config $(CONFIG) --ckpt_path $(CKPT) $(ARGS)
 
 tensorboard: $(READY) ## open all runs in TensorBoard
-	@echo "By layer, and so without smoothing: http://localhost:6006/?smoothing=0#custom_scalars&_smoothingWeight=0"
 	$(BIN)/tensorboard --logdir lightning_logs
 
 test: $(READY) ## run the tests, in as many processes as there are cores

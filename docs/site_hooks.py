@@ -1,4 +1,4 @@
-"""What the site has beyond the pages in docs: the front page, the commands' help, and no links that leave it."""
+"""What the site has beyond docs: README.md, CONTRIBUTING.md, the commands' help, and no links that leave it."""
 
 import re
 import sys
@@ -11,21 +11,20 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
-FRONT = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
+OUTSIDE = {"README.md": "overview.md", "CONTRIBUTING.md": "contributing.md"}
 
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made of files outside of docs, or of the code."""
-    for path, page in FRONT.items():
+    for path, page in OUTSIDE.items():
         files.append(File.generated(config, page, content=(ROOT / path).read_text(encoding="utf-8")))
     files.append(File.generated(config, "commands.md", content=_commands()))
-    files.append(File.generated(config, "gallery.md", content=_gallery()))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Lead links to where the pages are on the site; what is not on it is named without a link."""
-    made_of = {page: path for path, page in FRONT.items()}.get(page.file.src_uri)
+    made_of = {page: path for path, page in OUTSIDE.items()}.get(page.file.src_uri)
     folder = PurePosixPath(made_of or f"docs/{page.file.src_uri}").parent
 
     def led(found: re.Match) -> str:
@@ -33,8 +32,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         if "://" in link or link.startswith("mailto:"):
             return found[0]
         path = normpath(str(folder / link))
-        if path in FRONT:
-            return f"[{text}]({_relative(FRONT[path], page)}{anchor})"
+        if path in OUTSIDE:
+            return f"[{text}]({_relative(OUTSIDE[path], page)}{anchor})"
         if path == "docs" or not path.startswith("docs/"):
             return f"{text} (`{path}` in the repository)"
         target = path.removeprefix("docs/")
@@ -60,18 +59,3 @@ def _commands() -> str:
     texts |= {f"bnadapt study {name}": help_for(["study", name, "--help"]) for name in STUDIES}
     parts = [f"## {name}\n\n```text\n{text}\n```\n" for name, text in texts.items()]
     return "# Commands\n\nWhat `--help` prints.\n\n" + "\n".join(parts)
-
-
-def _gallery() -> str:
-    """Of every study: its title, its answer and its first picture."""
-    titles: set[str] = set()
-    parts = ["# Gallery of studies", "What was asked, the first thing that was found, and a picture of it."]
-    for page in sorted((ROOT / "docs" / "studies").glob("*/README.md")):
-        text, folder = page.read_text(encoding="utf-8"), f"studies/{page.parent.name}"
-        title = re.search(r"^# (.*)$", text, re.MULTILINE)[1]
-        answer = re.search(r"^\*\*(.*)\*\*$", text, re.MULTILINE)[1]
-        picture = re.search(r"^!\[(.*)\]\((.*)\)$", text, re.MULTILINE)
-        heading = f"{title} ({page.parent.name})" if title in titles else title
-        titles.add(title)
-        parts += [f"## [{heading}]({folder}/README.md)", answer, f"![{picture[1]}]({folder}/{picture[2]})"]
-    return "\n\n".join(parts) + "\n"

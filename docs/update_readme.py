@@ -7,12 +7,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+import torch
+
+from bnadapt.commands.study import study_class
+from bnadapt.commands.study_config import read_config
+from bnadapt.experiments.case import RunLocation
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "lightning_logs"
 RESULTS = ROOT / "benchmarks" / "results"
 TABLES = ROOT / "benchmarks" / "README.md"
 PICTURED = "mitochondria, zscore: lucchi -> vnc"
+CAPTION = (
+    "A network has learnt mitochondria in mouse brain (lucchi) and segments fly nerve cord (vnc): the image, what a"
+    " person has drawn, what the network finds without and with adaptation, and what that changes. {} over all test"
+    " images; IoU is the overlap with the labels, 1 being perfect."
+)
 COMPARED = {"none": "not adapted", "full-resolution": "default", "adapted": "all layers", "mixed": "half of the source"}
 """Candidates that README.md compares, with its headings."""
 
@@ -87,11 +97,23 @@ def update_studies(studies: Path) -> None:
 
 
 def update_front(studies: Path) -> None:
-    """README.md's picture, and its table of what the candidates give on natural pairs."""
+    """The picture of README.md and of the site, and README.md's table of what the candidates give on natural pairs."""
     replace(ROOT / "README.md", "defaults", natural_pairs(pd.read_parquet(studies / "candidates" / "table.parquet")))
     page = (studies / "pairs" / "README.md").read_text(encoding="utf-8")
-    caption, picture = re.search(rf"^({PICTURED}.*)\n\n!\[.*\]\((.*)\)$", page, re.MULTILINE).groups()
-    replace(ROOT / "README.md", "picture", f"![{caption}](docs/studies/pairs/{picture})\n")
+    found = re.search(rf"^{PICTURED}, (IoU .*)\n\n!\[.*\]\((.*)\)$", page, re.MULTILINE)
+    caption, picture = CAPTION.format(found[1]), found[2]
+    for file, folder in ((ROOT / "README.md", "docs/studies"), (ROOT / "docs" / "index.md", "studies")):
+        replace(file, "picture", f"![{found[1]}]({folder}/pairs/{picture})\n\n*{caption}*\n")
+
+
+def redraw_pairs(networks: Path) -> None:
+    """Pictures of the pairs whose networks are at hand, drawn anew."""
+    page = ROOT / "docs" / "studies" / "pairs"
+    study, _ = read_config(page, study_class)
+    location = RunLocation(networks, page / "pictures", page, torch.device("cpu"))
+    for case in study.cases():
+        if case.picture_in(location.pictures).exists() and case.network.path(networks).exists():
+            case.draw_picture(location)
 
 
 def natural_pairs(rows: pd.DataFrame) -> str:
@@ -159,4 +181,5 @@ if __name__ == "__main__":
     update_batchnorm()
     update_volumes()
     update_distances(RUNS / "distances-em")
+    redraw_pairs(RUNS / "studies" / "networks")
     update_studies(RUNS / "studies")

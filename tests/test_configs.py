@@ -22,7 +22,7 @@ SHORT = [
 ]
 ON_BOTH = "target_crops: true"  # of methods whose networks are the same as others', and are adapted in tests/tasks
 STARTER_TARGET = ["--data.target=CDeep3M", "--data.target.pixel_size_nm=9.2"]  # starters name sources alone
-EM = ("FlyEM", "VNC", "ISBI2012", "CDeep3M", "AxonDeepSeg")
+EM = ("FlyEM", "VNC", "ISBI2012", "CDeep3M", "AxonDeepSeg", "Lucchi")
 
 
 def params():

@@ -18,7 +18,7 @@ from bnadapt.gain import CANDIDATES, Expectation, SourceSummary, judge, summaris
 from bnadapt.gain.alarms import Alarm
 from bnadapt.gain.observation import logits_under
 from bnadapt.gain.source_summary import SUMMARY_TILES
-from bnadapt.reports.verdict_page import crops_figure
+from bnadapt.reports.verdict_page import tiles_figure
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -75,8 +75,8 @@ class Recommendation(Judgement):
         return DataFrame.from_dict(rows, orient="index")
 
     def plot(self) -> Figure:
-        """The same crops under every candidate."""
-        return crops_figure(self.verdict, self.results)
+        """The same tiles under every candidate."""
+        return tiles_figure(self.verdict, self.results)
 
     def adapt(self, images: Any, settings: Recipe | None = None) -> AdaptedNetwork:
         """Adapt the network as recommended; see `bnadapt.adapt`.
@@ -89,8 +89,8 @@ class Recommendation(Judgement):
         return adapted(self.given, images, recipe, self.summary.moments, self.change)
 
     def __repr__(self) -> str:
-        alarms = f" Alarms: {', '.join(each.name for each in self.alarms)}." if self.alarms else ""
-        return f"{type(self).__name__}({self.choice}: {self.sentence}{alarms})"
+        warnings = f" Look first at: {', '.join(each.name for each in self.alarms)}." if self.alarms else ""
+        return f"{type(self).__name__}({self.choice}: {self.sentence}{warnings})"
 
 
 def recommend(network: Network, source: Any, target: Any, *, tiles: int = SCANNED_TILES) -> Recommendation:

@@ -16,11 +16,12 @@ from bnadapt.actions.distances import latent_findings, measure_distances
 from bnadapt.adaptation import NetworkRunner, beginning
 from bnadapt.batchnorm.batches import batches_of
 from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
-from bnadapt.callbacks.tensorboard import state_writer, tensorboard_logger, writer_of
-from bnadapt.distances import DistanceError, LayerDistance
+from bnadapt.callbacks.tensorboard import tensorboard_logger, writer_of
+from bnadapt.distances import DistanceError
 from bnadapt.distances.measures import measures_named
 from bnadapt.errors import InputError
 from bnadapt.reports.distance_figures import pictures, principal_components
+from bnadapt.reports.distance_page import layer_table
 from bnadapt.reports.latents import LatentFindings, by_state
 
 log = logging.getLogger(__name__)
@@ -36,12 +37,11 @@ class LatentDistance(Callback):
     stand behind BatchNormAdaptation in the list of callbacks; `bnadapt adapt` and `bnadapt distances` do the same with
     `measure`. With `source` and `target` it works in any Lightning Trainer, on any LightningModule with BatchNorm.
 
-    In TensorBoard every measure has one curve through the network, `latent/depth/MEASURE` with the layer's
-    index as its step, in one run for every state, and single values `latent/MEASURE/LAYER`; beside them
-    stand the figures `picture/distances/...`, and the widest layer's latents in the projector. The
-    distances are also put into the record of the adaptation. While it trains, means over layers,
-    `latent/mean/MEASURE`, and the first measure of every layer, `latent/layer/LAYER`, are logged to all loggers; both
-    are of source against target.
+    In TensorBoard stand the figures `picture/distances/...`, a table of layers for every measure among the texts,
+    `distances/MEASURE`, and the widest layer's latents in the projector. The distances are also put into the record of
+    the adaptation. While it trains, means over layers, `latent/mean/MEASURE`,
+    and the first measure of every layer, `latent/layer/LAYER`, are logged to all loggers; both are of source against
+    target.
 
     Args:
         tiles: of source and of target, drawn at random.
@@ -158,20 +158,14 @@ def _curves(findings: LatentFindings) -> dict[str, float]:
 
 
 def log_distances(trainer: Trainer, findings: LatentFindings) -> None:
-    """Curves through the network, single values, figures and the projector in TensorBoard; on the first process."""
-    if tensorboard_logger(trainer) is None:
+    """Figures, tables and the projector in TensorBoard; on the first process."""
+    if not trainer.is_global_zero or tensorboard_logger(trainer) is None:
         return
-    states: dict[str, list[LayerDistance]] = {}
-    for row in findings.rows:
-        states.setdefault(row.state, []).append(row)
-    for state, rows in states.items():
-        with state_writer(trainer, state) as writer:
-            for row in rows:
-                writer.add_scalar(f"latent/depth/{row.measure}", row.value, row.depth)
-                writer.add_scalar(f"latent/{row.measure}/{row.layer}", row.value, 0)
     writer = writer_of(trainer)
     for name, drawn in pictures(findings).items():
         writer.add_image(f"picture/distances/{name}", drawn, trainer.global_step, dataformats="HWC")
+    for measure in findings.measures:
+        writer.add_text(f"distances/{measure}", layer_table(findings, measure).markdown(), trainer.global_step)
     _log_projector(writer, findings)
 
 

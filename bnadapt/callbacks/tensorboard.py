@@ -1,11 +1,9 @@
-"""TensorBoard beyond scalars: an ordered layout, hyper-parameters with scores, runs by state.
+"""TensorBoard beyond scalars: an ordered layout, hyper-parameters with scores.
 
 A run that logs nothing leaves no folder.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,28 +11,25 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import DummyLogger, rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from bnadapt.distances import MEASURES
-
 LAYOUT = {
     "1 Does it learn?": {
         "loss": ["Multiline", [r"train/source/loss", r"val/source/loss"]],
         "IoU on the source": ["Multiline", [r"val/source/iou"]],
         "learning rate": ["Multiline", [r"train/learning_rate"]],
     },
-    "2 Does it segment?": {
-        "IoU of the test sets": ["Multiline", [r"test/.*/iou"]],
-        "Dice of the test sets": ["Multiline", [r"test/.*/dice"]],
+    "2 Does it segment? At 0 without adaptation, at 1 with it": {
+        "IoU on the target": ["Multiline", [r"iou/target"]],
+        "IoU on the source": ["Multiline", [r"iou/source"]],
     },
-    "3 How far apart, layer by layer?": {
-        measure.title: ["Multiline", [f"latent/depth/{name}"]] for name, measure in MEASURES.items()
-    },
-    "4 How many tiles?": {
+    "3 How many tiles does adaptation need?": {
         "standard error in the worst layer": [
             "Multiline",
             [r"statistics/error_of_mean", r"statistics/error_of_log_variance"],
         ],
     },
 }
+"""Custom scalars; distances by layer are pictures and texts, for TensorBoard smooths curves unless told not to."""
+SCORES = ("iou/target", "iou/source", "val/source/iou")  # beside hyper-parameters
 
 
 class RunLogger(TensorBoardLogger):
@@ -87,19 +82,6 @@ def writer_of(trainer: Trainer) -> Any:
     return logger.experiment if logger else DummyLogger().experiment
 
 
-@contextmanager
-def state_writer(trainer: Trainer, state: str) -> Iterator[Any]:
-    """A SummaryWriter of the sub-run `state` (`unadapted`, `adapted`), so that charts overlay the states."""
-    logger = tensorboard_logger(trainer)
-    if logger is None:
-        yield DummyLogger().experiment
-        return
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(Path(logger.log_dir) / state) as writer:
-        yield writer
-
-
 class TensorBoardOverview(Callback):
     """Writes the layout of the custom scalars, and hyper-parameters with the final scores."""
 
@@ -107,10 +89,11 @@ class TensorBoardOverview(Callback):
         self._lay_out(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._log(trainer, pl_module, "val/")
+        _log_hyper_parameters(trainer, pl_module)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._log(trainer, pl_module, "test/")
+        _log_scores(trainer, pl_module)
+        _log_hyper_parameters(trainer, pl_module)
         self._lay_out(trainer)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -120,26 +103,35 @@ class TensorBoardOverview(Callback):
     def _lay_out(self, trainer: Trainer) -> None:
         writer_of(trainer).add_custom_scalars(LAYOUT)
 
-    def _log(self, trainer: Trainer, task: LightningModule, stage: str) -> None:
-        logger = tensorboard_logger(trainer)
-        scores = {
-            f"hp/{tag}": value.item()
-            for tag, value in trainer.callback_metrics.items()
-            if tag.startswith(stage) and "/iou" in tag
-        }
-        if logger and scores:
-            logger.log_hyperparams(_hyper_parameters(trainer, task), scores)
+
+def _log_scores(trainer: Trainer, task: LightningModule) -> None:
+    """IoU of the test sets, at step 1 of an adapted network and at step 0 of another: charts show both side by side."""
+    for tag, value in trainer.callback_metrics.items():
+        stage, *name, measure = tag.split("/")
+        if stage == "test" and measure == "iou":
+            writer_of(trainer).add_scalar(f"iou/{name[0]}", value.item(), int(task.source_bank is not None))
 
 
-def _hyper_parameters(trainer: Trainer, task: LightningModule) -> dict[str, str | int | float | bool]:
+def _log_hyper_parameters(trainer: Trainer, task: LightningModule) -> None:
+    """All runs name the same scores, for TensorBoard shows those alone that the first run names."""
+    logger = tensorboard_logger(trainer)
+    if logger:
+        from torch.utils.tensorboard.summary import hparams
+
+        for summary in hparams(_hyper_parameters(trainer, task), dict.fromkeys(SCORES)):
+            logger.experiment._get_file_writer().add_summary(summary)  # as Lightning does
+
+
+def _hyper_parameters(trainer: Trainer, task: LightningModule) -> dict[str, str | int]:
+    """TensorBoard shows the first five by name."""
     datamodule = trainer.datamodule
+    arguments = (f"{key} {value}" for key, value in (task.hparams.network_args or {}).items())
     return {
-        "network": task.hparams.network,
-        **{f"network/{key}": str(value) for key, value in (task.hparams.network_args or {}).items()},
+        "adapted": "no" if task.source_bank is None else "yes",
+        "intensity": datamodule.intensity,
+        "network": ", ".join([task.hparams.network, *arguments]),
         "source": datamodule.source.name if datamodule.source else "none",
         "target": datamodule.target.name if datamodule.target else "none",
-        "intensity": datamodule.intensity,
-        "adapted": task.source_bank is not None,
-        "batch_size": datamodule.batch_size,
-        "crop_size": datamodule.crop_size,
+        "training/batch_size": datamodule.batch_size,
+        "training/crop_size": datamodule.crop_size,
     }

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from bnadapt.callbacks.tensorboard import tensorboard_logger
-from bnadapt.data.masks import IGNORED
 from bnadapt.reports.panels import grey_levels, outlined_panel, panel_grid
 
 MOST, COLUMNS = 8, 4
@@ -31,7 +29,5 @@ class TrainingCrops(Callback):
         crops = batch.get("source", batch)
         panels = {}
         for number, (image, mask) in enumerate(zip(crops["image"][:MOST], crops["mask"][:MOST], strict=True), 1):
-            classes = mask.cpu().numpy()
-            grey = grey_levels(image.float().cpu())
-            panels[f"crop {number}"] = outlined_panel(grey, np.where(classes == IGNORED, 0, classes))
+            panels[f"crop {number}"] = outlined_panel(grey_levels(image.float().cpu()), mask.cpu().numpy())
         logger.experiment.add_figure("picture/training_crops", panel_grid(panels, COLUMNS, side=2), trainer.global_step)

@@ -14,7 +14,7 @@ from bnadapt.callbacks.pictures import predictions_by_state
 from bnadapt.commands.cli import BnadaptCLI, main
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation, TableRow
-from bnadapt.experiments.plots import WITH, WITHOUT, bars, legend, panels
+from bnadapt.experiments.plots import IOU, bars, legend, panels
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.files import atomic_write
@@ -23,13 +23,13 @@ from bnadapt.reports.panels import comparison
 from bnadapt.reports.text import shell_line
 
 COLUMNS = {
-    "iou_source": "source IoU",
-    "iou_unadapted": "target IoU without",
-    "iou_adapted": "target IoU with adaptation",
+    "iou_unadapted": "target, without adaptation",
+    "iou_adapted": "target, with adaptation",
     "gain": "gain",
-    "iou_source_adapted": "source IoU after adaptation",
+    "iou_source": "source, without adaptation",
+    "iou_source_adapted": "source, with adaptation to the target",
 }
-KEYS = ["transfer", "intensity"]
+TRANSFER, INTENSITY = "transfer", "intensity"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class DemoCase(Case):
 
     def measure(self, location: RunLocation) -> list[TableRow]:
         """Do the four commands as a user would type them; what they print goes into a file beside their logs."""
-        folder = location.runs / f"{self.labels['transfer']}-{self.intensity}-seed{self.seed}"
+        folder = location.runs / f"{self.labels[TRANSFER]}-{self.intensity}-seed{self.seed}".replace(" ", "-")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         config = folder / "commands.yaml"
@@ -109,9 +109,11 @@ class Demo(Study):
     name = "demo"
     title = "BatchNorm adaptation, before and after"
     question = (
-        "A network is trained on the source. Adaptation re-estimates its BatchNorm statistics on images of the target,"
-        " without masks; every weight stays. IoU of the foreground on test blocks that neither training nor adaptation"
-        " has read."
+        "A network is trained on labelled images of one data set, the source, and is to segment another, the target."
+        " Inside, it normalises images by means and variances that it has learnt from the source: its BatchNorm"
+        " statistics. Adaptation re-estimates these on images of the target, without labels, in the layers that work at"
+        " the full resolution of the images; no weight changes. Scores are the IoU (intersection over union) of"
+        " predicted and true foreground, 1 being perfect, on test images that neither training nor adaptation has read."
     )
 
     def __init__(
@@ -136,7 +138,7 @@ class Demo(Study):
                 intensity,
                 seed,
                 list(self.options),
-                {"transfer": config.stem, "intensity": intensity, "seed": seed},
+                {TRANSFER: config.stem.replace("-", " "), INTENSITY: intensity, "seed": seed},
             )
             for seed in self.seeds
             for config in self.configs
@@ -146,33 +148,34 @@ class Demo(Study):
     def findings(self, tables: Tables) -> list[str]:
         """What adaptation changes on the target, and what it costs on the source."""
         return [
-            f"{transfer}, {intensity}: the target's IoU is {own.iou_unadapted.mean():.3f} without and"
+            f"{name}: the target's IoU is {own.iou_unadapted.mean():.3f} without and"
             f" {own.iou_adapted.mean():.3f} with adaptation ({mean_and_std(own.gain, signed=True)}), which took"
             f" {own.seconds.mean():.1f} s; on the source it changes from {own.iou_source.mean():.3f} to"
             f" {own.iou_source_adapted.mean():.3f}."
-            for (transfer, intensity), own in tables.table.groupby(KEYS, sort=False)
+            for name, own in _by_name(tables.table).items()
         ]
 
     def summary(self, tables: Tables) -> Table:
         """A row per config and scaling: mean, and standard deviation over seeds where there are more."""
         rows = [
             [
-                *key,
+                name,
                 *(mean_and_std(own[column], signed=column == "gain") for column in COLUMNS),
                 f"{own.seconds.mean():.1f}",
                 str(own["seed"].nunique()),
             ]
-            for key, own in tables.table.groupby(KEYS, sort=False)
+            for name, own in _by_name(tables.table).items()
         ]
-        return Table([*KEYS, *COLUMNS.values(), "seconds to adapt", "seeds"], rows)
+        return Table(["source to target", *COLUMNS.values(), "seconds to adapt", "trained networks"], rows)
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """Bars for every config and scaling."""
-        whiskers = "; whiskers are one standard deviation over seeds" if tables.table["seed"].nunique() > 1 else ""
+        several = tables.table["seed"].nunique() > 1
+        whiskers = "; whiskers are one standard deviation over networks that were trained anew" if several else ""
         return {
             "iou": StudyFigure(
-                "Target IoU",
-                f"Foreground IoU on the target's test block, without and with adaptation{whiskers}.",
+                "IoU on the target",
+                f"On the target's test images, without and with adaptation{whiskers}.",
                 self._draw(tables.table),
             )
         }
@@ -180,23 +183,37 @@ class Demo(Study):
     def pictures(self, tables: Tables) -> dict[str, str]:
         """The first test tile of the target of every record."""
         return {
-            row.record: f"{row.transfer}, {row.intensity}, seed {row.seed}: target IoU {row.iou_unadapted:.3f} without,"
-            f" {row.iou_adapted:.3f} with adaptation; source IoU {row.iou_source:.3f}, and"
-            f" {row.iou_source_adapted:.3f} once the network is adapted to the target."
-            for row in tables.table.itertuples()
+            row.record: f"{name}: IoU on the target {row.iou_unadapted:.3f} without, {row.iou_adapted:.3f} with"
+            " adaptation."
+            for name, own in _by_name(tables.table).items()
+            for row in own.drop_duplicates(TRANSFER).itertuples()
         }
 
     def _draw(self, table: pd.DataFrame) -> Figure:
-        grouped = table.groupby(KEYS, sort=False)
+        groups = _by_name(table)
         series = {
-            label: (grouped[column].mean(), grouped[column].std(), colour)
-            for label, column, colour in (("without", "iou_unadapted", WITHOUT), ("with", "iou_adapted", WITH))
+            label: (
+                [own[column].mean() for own in groups.values()],
+                [own[column].std() for own in groups.values()],
+                colour,
+            )
+            for column, (label, colour) in IOU.items()
         }
-        figure, (panel,) = panels(1, 1, (1.4 * len(grouped) + 2, 2.6))
-        bars(panel, [f"{transfer}\n{intensity}" for transfer, intensity in grouped.groups], series)
+        figure, (panel,) = panels(1, 1, (1.8 * len(groups) + 2, 2.6))
+        bars(panel, [name.replace(", ", "\n") for name in groups], series)
         panel.set_ylim(0, 1)
+        panel.set_ylabel("IoU")
         legend(figure, panel)
         return figure
+
+
+def _by_name(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Rows of every config and scaling, which is named where there are several."""
+    several = table[INTENSITY].nunique() > 1
+    return {
+        f"{transfer}, {intensity}" if several else transfer: own
+        for (transfer, intensity), own in table.groupby([TRANSFER, INTENSITY], sort=False)
+    }
 
 
 def _command(*arguments: str) -> BnadaptCLI:

@@ -13,7 +13,7 @@ from bnadapt.labels import FineTuning
 from bnadapt.labels.finetuning import BATCH, FEWEST_TO_STOP
 from bnadapt.tasks import AdaptableTask
 
-JUDGED = 35  # passes of every tile that is judged, under all candidates
+TRIED = 20  # passes of every tile that all candidates are tried on
 MEASURED = 32  # tiles of either domain that `adapt` measures distances on
 STATES = 3  # in which distances are measured
 PROPORTIONS = 105  # that class proportions are estimated by, for some candidates
@@ -22,23 +22,23 @@ PROPOSED = 5  # passes of every tile that may be proposed
 
 
 def passes_of_adapt(data: DomainPair, is_chosen: bool) -> int:
-    """Of adaptation to the target, of distances if there is a source, and of a judgement if a candidate is chosen."""
+    """Passes of adaptation to the target, of distances if there is a source, and of trying candidates if one is chosen."""
     distances = STATES * MEASURED if data.source else 0
-    return _adaptation_tiles(data) + distances + (JUDGED * SCANNED_TILES if is_chosen else 0)
+    return _adaptation_tiles(data) + distances + (TRIED * SCANNED_TILES if is_chosen else 0)
 
 
 def passes_of_recommend(tiles: int) -> int:
-    """Of a judgement on so many tiles."""
-    return JUDGED * tiles
+    """Passes of trying every candidate on so many tiles."""
+    return TRIED * tiles
 
 
 def passes_of_preview(data: DomainPair, regions: int, candidates: Sequence[str] | None) -> int:
-    """Of adapting under every candidate, and showing the regions."""
+    """Passes of adapting under every candidate, and of showing the regions."""
     return len(candidates or CANDIDATES) * (_adaptation_tiles(data) + regions) + PROPORTIONS
 
 
 def passes_of_finetune(data: DomainPair, labelled: int | None, steps: int) -> int:
-    """Of adapting, and of steps on labelled and unlabelled tiles, with cross-validation where there are enough."""
+    """Passes of adapting, and of steps on labelled and unlabelled tiles, with cross-validation where there are enough."""
     settings = FineTuning()
     tiles = settings.folds if labelled is None else labelled
     trainings = 1 + min(settings.folds, tiles) if tiles >= FEWEST_TO_STOP else 1
@@ -46,17 +46,17 @@ def passes_of_finetune(data: DomainPair, labelled: int | None, steps: int) -> in
 
 
 def passes_of_propose(data: DomainPair) -> int:
-    """Of comparing candidates on the tiles that may be proposed."""
+    """Passes of comparing candidates on the tiles that may be proposed."""
     return PROPOSED * _adaptation_tiles(data)
 
 
 def passes_of_distances(tiles: int) -> int:
-    """Of source and target, in the network before and after adaptation."""
+    """Passes of source and target, in the network before and after adaptation."""
     return STATES * tiles
 
 
 def passes_of_summary() -> int:
-    """Of labelled tiles of the source."""
+    """Passes of labelled tiles of the source."""
     return LABELLED_TILES + SUMMARY_TILES
 
 

@@ -96,12 +96,26 @@ class AdaptationCase(Case):
 
     def measure(self, location: RunLocation) -> list[TableRow]:
         """One row, see `adaptation_row`, with the key of the network."""
-        network = cached_network(self.network, location.networks, self.evaluation, location.device)
-        target = network.on(self.target)
+        target = self._on_target(location)
         row, bank = adaptation_row(target, self.policy, self.draw)
         if self.pictured:
-            _draw(target, bank, location.pictures / f"{self.key}.png")
+            _draw(target, bank, self.picture_in(location.pictures))
         return [{**row, "network": self.network.key}]
+
+    def picture_in(self, folder: Path) -> Path:
+        """The path of the picture in a folder of pictures."""
+        return folder / f"{self.key}.png"
+
+    def draw_picture(self, location: RunLocation) -> None:
+        """Adapt, and draw the picture alone."""
+        target = self._on_target(location)
+        tiles = target.tiles.unlabelled(self.evaluation.tiles, self.draw)
+        bank = target.network.adapted(tiles, self.policy).bank
+        _draw(target, bank, self.picture_in(location.pictures))
+
+    def _on_target(self, location: RunLocation) -> DomainEvaluation:
+        network = cached_network(self.network, location.networks, self.evaluation, location.device)
+        return network.on(self.target)
 
 
 def adaptation_row(target: DomainEvaluation, policy: Mapping[str, Any], draw: int = 0) -> tuple[TableRow, Bank]:
@@ -144,12 +158,9 @@ def adaptation_row(target: DomainEvaluation, policy: Mapping[str, Any], draw: in
 
 def _draw(target: DomainEvaluation, bank: Bank, path: Path) -> None:
     """Image, mask, predictions without and with adaptation, and their difference, for the first test tile."""
-    network = target.network
-    images, masks = target.tiles.labelled[0]
-    predictions = {}
-    for name, statistics in (("without adaptation", network.bank), ("with adaptation", bank)):
-        with statistics.applied(network.network):
-            predictions[name] = network.forward(images[:1]).argmax(1)[0].cpu()
-    figure = comparison({"image": images[0], "mask": masks[0]}, predictions)
+    network, item = target.network, target.tiles.pictured
+    banks = {"without adaptation": network.bank, "with adaptation": bank}
+    images = item["image"][None]
+    figure = comparison(item, {title: network.predicted(images, each)[0] for title, each in banks.items()})
     with atomic_write(path) as partial:
         figure.savefig(partial, dpi=80)

@@ -100,6 +100,12 @@ class DomainTiles:
         (loader,) = self.scored.test_dataloader()
         return [(batch["image"], batch["mask"]) for batch in loader]
 
+    @property
+    def pictured(self) -> dict[str, Tensor]:
+        """The first tile of the test block: image (C, h, w), and mask (h, w) beyond what this tile is scored on."""
+        (loader,) = self.scored.test_dataloader()
+        return loader.dataset.uncut(0)
+
     @cached_property
     def training(self) -> list[dict[str, Tensor]]:
         """Batches of labelled tiles of the train block."""

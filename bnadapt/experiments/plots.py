@@ -82,11 +82,11 @@ Series = tuple[Sequence[float], Sequence[float], str]
 
 
 def bars(panel: Axes, groups: Sequence[str], series: Mapping[str, Series]) -> None:
-    """Bars side by side in every group; by label come means, standard deviations and colour."""
+    """Bars side by side in every group; by label come means, standard deviations (NaN for none) and colour."""
     width = 0.8 / len(series)
     for number, (label, (means, stds, colour)) in enumerate(series.items()):
         positions = np.arange(len(groups)) + (number - (len(series) - 1) / 2) * width
-        panel.bar(positions, means, width, yerr=np.nan_to_num(stds), color=colour, label=label, capsize=2)
+        panel.bar(positions, means, width, yerr=stds, color=colour, label=label, capsize=2)
     panel.set_xticks(range(len(groups)), groups, fontsize=8)
     panel.grid(alpha=0.3, axis="y")
 

@@ -14,6 +14,7 @@ from bnadapt.experiments.tables import Tables
 from bnadapt.files import atomic_write
 from bnadapt.reports.document import Answer, Bullets, Code, Document, Heading, Link, Paragraph, Part, Picture
 
+DPI = 110  # of figures, whose smallest text is of 6 points
 SESSIONS = 39  # hyper-parameter sets in TensorBoard, one run each; of more than 40 runs it shows none at first
 
 
@@ -37,7 +38,7 @@ def report(study: Study, folder: Path, command: str) -> Document:
     (folder / "figures").mkdir()
     for name, each in figures.items():
         with atomic_write(folder / "figures" / f"{name}.png") as partial:
-            each.figure.savefig(partial, dpi=80)
+            each.figure.savefig(partial, dpi=DPI)
     for name, text in (("index.html", page.html()), ("README.md", page.markdown())):
         with atomic_write(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
@@ -73,16 +74,15 @@ def _page(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], fold
         if (folder / "pictures" / f"{record}.png").exists()
     }
     if pictures:
-        parts += [Heading("Predictions"), Paragraph("Of the first tile of the test block; IoU is of the whole block.")]
+        parts += [Heading("Predictions"), Paragraph("Of the first tile of the test images; IoU is of all of them.")]
     for record, caption in pictures.items():
         parts += [Paragraph(caption), Picture(f"pictures/{record}.png", caption)]
     parts += [
         Heading("How to run it again"),
         Code(command),
         Paragraph(
-            f"{len(tables.table)} rows; seeds {_seeds(tables.table)}. Columns are explained in"
-            " bnadapt/experiments/tables.py; the config is in study.yaml. Distances, where the study has them, are in"
-            " distances.parquet, which the command leaves in its folder."
+            f"Rows of the table: {len(tables.table)}; random seeds: {_seeds(tables.table)}. Columns are explained in"
+            f" bnadapt/experiments/tables.py; the settings are in study.yaml.{_distances(tables)}"
         ),
         Link("table.parquet", "All numbers: table.parquet"),
     ]
@@ -91,6 +91,11 @@ def _page(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], fold
 
 def _seeds(table: pd.DataFrame) -> str:
     return ", ".join(map(str, sorted(table["seed"].unique()))) if "seed" in table else "of the studies that it reads"
+
+
+def _distances(tables: Tables) -> str:
+    kept = " Distances are in distances.parquet, which the command leaves in its folder."
+    return kept if len(tables.distances) else ""
 
 
 def _log(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], folder: Path) -> None:

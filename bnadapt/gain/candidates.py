@@ -15,6 +15,7 @@ class Candidate:
 
     Attributes:
         title: for people, as an instruction.
+        label: for people, as a result, short enough for a picture.
         is_inverted: whether bright and dark are exchanged in its images.
         zoom: factor by which its images are enlarged.
         policy: how much of the source's statistics stays, and in which layers; with a weight of 1 all of them.
@@ -23,6 +24,7 @@ class Candidate:
     """
 
     title: str
+    label: str
     is_inverted: bool = False
     zoom: float = 1.0
     policy: Policy = FULL_REPLACEMENT
@@ -51,17 +53,40 @@ NONE, ADAPTED, FULL_RESOLUTION_ALONE, CORRECTED, INVERTED = (
     "inverted",
 )
 CANDIDATES: Mapping[str, Candidate] = {
-    NONE: Candidate("do not adapt", policy=Policy(1.0)),
-    ADAPTED: Candidate("adapt all layers"),
-    "mixed": Candidate("adapt by half", policy=Policy(0.5)),
-    "mixed-less": Candidate("adapt by a quarter", policy=Policy(0.75)),
-    FULL_RESOLUTION_ALONE: Candidate("adapt the layers of full resolution", policy=Policy(layers=FULL_RESOLUTION)),
-    CORRECTED: Candidate("adapt for the estimated class proportions", is_corrected=True),
-    INVERTED: Candidate("invert the images and adapt", is_inverted=True),
-    "inverted-corrected": Candidate(
-        "invert the images and adapt for the estimated class proportions", is_inverted=True, is_corrected=True
+    NONE: Candidate("do not adapt", "not adapted", policy=Policy(1.0)),
+    ADAPTED: Candidate("adapt all layers", "all layers adapted"),
+    "mixed": Candidate(
+        "adapt all layers, but keep half of the source's statistics",
+        "half of the source's statistics kept",
+        policy=Policy(0.5),
     ),
-    "coarser": Candidate("shrink the images and adapt", zoom=1 / 1.5),
+    "mixed-less": Candidate(
+        "adapt all layers, but keep three quarters of the source's statistics",
+        "three quarters of the source's statistics kept",
+        policy=Policy(0.75),
+    ),
+    FULL_RESOLUTION_ALONE: Candidate(
+        "adapt the layers at full resolution",
+        "layers at full resolution adapted",
+        policy=Policy(layers=FULL_RESOLUTION),
+    ),
+    CORRECTED: Candidate(
+        "adapt all layers for the estimated class proportions",
+        "all layers adapted for its class proportions",
+        is_corrected=True,
+    ),
+    INVERTED: Candidate(
+        "invert the images and adapt all layers", "bright and dark exchanged, all layers adapted", is_inverted=True
+    ),
+    "inverted-corrected": Candidate(
+        "invert the images and adapt all layers for the estimated class proportions",
+        "exchanged, and adapted for its class proportions",
+        is_inverted=True,
+        is_corrected=True,
+    ),
+    "coarser": Candidate(
+        "shrink the images and adapt all layers", "images shrunk to two thirds, all layers adapted", zoom=1 / 1.5
+    ),
 }
 RECOMMENDABLE: Mapping[str, Candidate] = {
     name: CANDIDATES[name] for name in (NONE, ADAPTED, "mixed", FULL_RESOLUTION_ALONE, INVERTED, "coarser")

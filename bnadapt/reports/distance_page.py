@@ -3,15 +3,15 @@
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from io import StringIO
 from pathlib import Path
 
-import imageio.v3
 import numpy as np
 
 from bnadapt.distances import MEASURES, LayerDistance
-from bnadapt.files import atomic_folder
 from bnadapt.reports.document import Answer, Bullets, Document, Folded, Heading, Link, Paragraph, Picture, Table
 from bnadapt.reports.latents import LatentFindings, answer, details
+from bnadapt.reports.page import write_page
 
 STATES = {"noise_floor": "two halves of the source", "unadapted": "without adaptation", "adapted": "with adaptation"}
 PICTURES = ("depth", "map", "densities", "view", "agreement", "proportions")
@@ -28,18 +28,9 @@ def write_distances(
         folder: made if need be; files of these names are replaced, pictures that an earlier run has left removed.
         verdict: its sentence, where there is one; the page opens with it.
     """
-    with atomic_folder(folder) as partial:
-        with (partial / "distances.csv").open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, [field.name for field in fields(LayerDistance)])
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in findings.rows)
-        for name, drawn in pictures.items():
-            imageio.v3.imwrite(partial / f"{name}.png", drawn)
-        page = document(findings, list(pictures), verdict)
-        (partial / "index.html").write_text(page.html(), encoding="utf-8")
-        (partial / "README.md").write_text(page.markdown(), encoding="utf-8")
-    for name in set(PICTURES) - pictures.keys():
-        (folder / f"{name}.png").unlink(missing_ok=True)
+    drawn = ((f"{name}.png", picture) for name, picture in pictures.items())
+    page = document(findings, list(pictures), verdict)
+    write_page(page, drawn, folder, {"distances.csv": _csv(findings)}, [f"{name}.png" for name in PICTURES])
 
 
 def document(findings: LatentFindings, pictures: Sequence[str], verdict: str | None = None) -> Document:
@@ -61,7 +52,7 @@ def document(findings: LatentFindings, pictures: Sequence[str], verdict: str | N
             Paragraph(measured),
             *first,
             Heading(f"{MEASURES[findings.main_measure()].title} by layer"),
-            summary_table(findings),
+            layer_table(findings, findings.main_measure()),
             Link("distances.csv", "All distances: distances.csv"),
             *([Folded("More pictures, for specialists", [part for each in others for part in each])] if others else []),
         ],
@@ -117,9 +108,8 @@ def caption(name: str, findings: LatentFindings) -> tuple[str, str]:
     }[name]
 
 
-def summary_table(findings: LatentFindings) -> Table:
-    """Every latent space in the main measure, by state, with standard errors."""
-    measure = findings.main_measure()
+def layer_table(findings: LatentFindings, measure: str) -> Table:
+    """Every latent space in a measure, by state, with standard errors."""
     states = dict.fromkeys(row.state for row in findings.rows)
     columns = [findings.of(measure, state) for state in states]
     rows = [
@@ -131,3 +121,11 @@ def summary_table(findings: LatentFindings) -> Table:
 
 def _value(row: LayerDistance) -> str:
     return f"{row.value:.3f} ± {row.standard_error:.3f}"
+
+
+def _csv(findings: LatentFindings) -> str:
+    stream = StringIO(newline="")
+    writer = csv.DictWriter(stream, [field.name for field in fields(LayerDistance)])
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in findings.rows)
+    return stream.getvalue()

@@ -18,8 +18,10 @@ from bnadapt.reports.text import in_a_line, visible
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; }
-td:nth-child(n+3), th:nth-child(n+3) { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; } pre { overflow-x: auto; } code { font-size: .85em; background: #f4f4f4; padding: .1em .3em; }
+td { font-variant-numeric: tabular-nums; }
+img { max-width: 100%; } .wide { overflow-x: auto; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+code { font-size: .85em; background: #f4f4f4; padding: .1em .3em; }
 """
 ACTIVE = (
     *("image", "link", "autolink", "html_inline", "html_block", "reference", "backticks"),
@@ -120,7 +122,9 @@ class Picture(Part):
         return f"![{plain(self.title)}]({_address(self.path)})"
 
     def html(self) -> str:
-        return f'<p><img src="{_address(self.path)}" alt="{_shown(self.title)}" /></p>\n'
+        """Shown at its full size by a click."""
+        address = _address(self.path)
+        return f'<p><a href="{address}"><img src="{address}" alt="{_shown(self.title)}" /></a></p>\n'
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,10 @@ class Table(Part):
     def markdown(self) -> str:
         """Columns aligned."""
         return _aligned([[plain(cell) for cell in row] for row in (self.header, *self.rows)])
+
+    def html(self) -> str:
+        """It scrolls where it is wider than the page."""
+        return f'<div class="wide">{super().html()}</div>\n'
 
     def printed(self) -> str:
         return _aligned([[in_a_line(cell) for cell in row] for row in (self.header, *self.rows)])
@@ -210,11 +218,17 @@ def _shown(text: str) -> str:
 
 
 def _aligned(cells: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [cells[0], ["-" * width for width in widths], *cells[1:]]
+    widths = [max(2, *map(len, column)) for column in zip(*cells, strict=True)]
+    rules = ["-" * (width - right) + ":" * right for width, right in zip(widths, _numeric(cells[1:]), strict=True)]
+    lines = [cells[0], rules, *cells[1:]]
     return "\n".join(
         f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |" for line in lines
     )
+
+
+def _numeric(rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Whether a column has numbers alone, which stand on its right."""
+    return [all(re.match(r"[+-]?\d|-?$", cell) for cell in column) for column in zip(*rows, strict=True)]
 
 
 @cache

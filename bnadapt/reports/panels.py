@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
 from matplotlib.colors import Colormap, ListedColormap, to_rgb
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from bnadapt.data.masks import IGNORED
 
-LETTERS_IN_AN_INCH = 15.5  # of a title
-CORRECTIONS = ListedColormap(["#d55e00", "#eeeeee", "#009e73"])  # newly wrong, unchanged, corrected
+LETTERS_IN_AN_INCH, IN_A_ROW = 15.5, 5  # of a title; panels
+NOT_SCORED = "#777777"
+CORRECTIONS = ListedColormap(["#d55e00", "#eeeeee", "#009e73"]).with_extremes(bad=NOT_SCORED)
+"""Newly wrong, unchanged, corrected."""
 CHANGES = ListedColormap(["#e08214", "#eeeeee", "#8073ac"])  # removed, unchanged, added
 OF_CLASSES = {
     "magenta": "#e6007e",
@@ -23,6 +26,7 @@ OF_CLASSES = {
     "olive": "#b8a200",
 }  # above 0; further ones begin anew
 TINTED, EXTREME = 0.25, 0.5  # opacity of a class; per cent of the pixels that may be black, or white
+DIMMED = 0.4  # of the brightness of pixels that are not scored
 
 
 @dataclass(frozen=True)
@@ -43,22 +47,18 @@ class Panel:
 
 
 def comparison(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> Figure:
-    """One row of `comparison_panels`."""
-    return panel_row(comparison_panels(item, predictions))
+    """A row of `comparison_panels`."""
+    return panel_rows(comparison_panels(item, predictions))
 
 
 def comparison_panels(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> dict[str, "Panel"]:
-    """By title: image, mask if there is one, predictions, and what the second of two predictions changes.
+    """By title: those of `outlined_panels`, and what the second of two predictions changes.
 
     With a mask, changes are corrected or newly wrong; without one, foreground is added or removed.
     """
-    classes = {name: each.numpy() for name, each in predictions.items()}
-    panels = {"image": image_panel(item["image"])}
-    if "mask" in item:
-        panels["mask"] = classes_panel(item["mask"].numpy())
-    panels |= {name: classes_panel(each) for name, each in classes.items()}
-    if len(classes) == 2:
-        before, after = classes.values()
+    panels = outlined_panels(item, predictions)
+    if len(predictions) == 2:
+        before, after = (each.numpy() for each in predictions.values())
         if "mask" in item:
             panels["corrected (green), newly wrong (orange)"] = corrections_panel(before, after, item["mask"].numpy())
         else:
@@ -66,19 +66,30 @@ def comparison_panels(item: Mapping[str, Tensor], predictions: Mapping[str, Tens
     return panels
 
 
+def outlined_panels(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> dict[str, "Panel"]:
+    """By title: image, labels if there are any, and predictions, outlined on the image.
+
+    Args:
+        item: `image` (C, H, W), and maybe `mask` (H, W); what the mask ignores is dimmed.
+        predictions: classes (H, W) by title.
+    """
+    grey = grey_levels(item["image"])
+    panels = {"image": Panel(grey, "gray", 0, 1)}
+    mask = item["mask"].numpy() if "mask" in item else np.zeros(grey.shape, int)
+    ignored = mask == IGNORED
+    if "mask" in item:
+        panels["labels (dimmed: not scored)" if ignored.any() else "labels"] = outlined_panel(grey, mask)
+    dimmed = np.where(ignored, grey * DIMMED, grey)
+    return panels | {title: outlined_panel(dimmed, classes.numpy()) for title, classes in predictions.items()}
+
+
 def image_panel(image: Tensor) -> Panel:
     """The first channel of an image (C, H, W)."""
     return Panel(image[0].numpy(), "gray")
 
 
-def classes_panel(classes: np.ndarray) -> Panel:
-    """Class indices (H, W); ignored pixels stay empty."""
-    drawn = np.where(classes == IGNORED, np.nan, classes)
-    return Panel(drawn, "viridis", 0, max(1, np.nanmax(drawn, initial=0)))
-
-
 def corrections_panel(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> Panel:
-    """Pixels (H, W) of which only the second prediction is right, or only the first; ignored ones stay empty."""
+    """Pixels (H, W) of which only the second prediction is right, or only the first; ignored ones are dark."""
     labelled = np.where(mask == IGNORED, np.nan, 1)
     return _signed((before != mask) & (after == mask), (before == mask) & (after != mask), CORRECTIONS, labelled)
 
@@ -92,9 +103,11 @@ def grey_levels(image: Tensor) -> np.ndarray:
 
 
 def outlined_panel(grey: np.ndarray, classes: np.ndarray) -> Panel:
-    """Grey levels (H, W) with every class (H, W) above 0 tinted and outlined in its colour."""
+    """Grey levels (H, W) with every class (H, W) above 0 tinted and outlined in its colour, ignored ones dimmed."""
     from skimage.segmentation import find_boundaries
 
+    ignored = classes == IGNORED
+    grey, classes = np.where(ignored, grey * DIMMED, grey), np.where(ignored, 0, classes)
     colours = np.array([to_rgb(each) for each in OF_CLASSES.values()])[(classes - 1) % len(OF_CLASSES)]
     opacity = np.where(find_boundaries(classes, mode="inner"), 1.0, TINTED) * (classes > 0)
     mixed = grey[..., np.newaxis] * (1 - opacity[..., np.newaxis]) + colours * opacity[..., np.newaxis]
@@ -106,9 +119,9 @@ def share_panel(shares: np.ndarray, most: float) -> Panel:
     return Panel(shares, "inferno", 0, most)
 
 
-def panel_row(panels: Mapping[str, Panel]) -> Figure:
-    """Panels beside each other, with their titles."""
-    return panel_grid(panels, len(panels), side=2.6)
+def panel_rows(panels: Mapping[str, Panel]) -> Figure:
+    """Panels in rows of five, with their titles."""
+    return panel_grid(panels, min(len(panels), IN_A_ROW), side=2.6)
 
 
 def panel_grid(panels: Mapping[str, Panel], columns: int, side: float) -> Figure:
@@ -120,8 +133,7 @@ def panel_grid(panels: Mapping[str, Panel], columns: int, side: float) -> Figure
         axes.axis("off")
     for axes, (title, panel) in zip(grid, panels.items(), strict=False):
         axes.imshow(panel.picture, cmap=panel.colours, vmin=panel.low, vmax=panel.high, interpolation="nearest")
-        fits = len(title) <= LETTERS_IN_AN_INCH * side
-        axes.set_title(title if fits else title.replace(", ", ",\n"), fontsize=9)
+        axes.set_title(fill(title, int(LETTERS_IN_AN_INCH * side)), fontsize=9)
     return figure
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from bnadapt.data.drawn_tiles import Place
 from bnadapt.gain import CANDIDATES
+from bnadapt.gain.agreement import disagreement
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,5 @@ class Preview:
     @cached_property
     def disagreement(self) -> Tensor:
         """(n, h, w) share of the compared candidates that predict another class than most of them."""
-        classes = torch.stack([self.classes[name] for name in self.compared])
-        labels = range(next(iter(self.probabilities.values())).shape[1])
-        return 1 - torch.stack([(classes == label).double().mean(0) for label in labels]).amax(0)
+        classes = next(iter(self.probabilities.values())).shape[1]
+        return disagreement([self.classes[name] for name in self.compared], classes)

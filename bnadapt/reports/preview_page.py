@@ -4,18 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import imageio.v3
+import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from bnadapt.data.drawn_tiles import Place
-from bnadapt.files import atomic_folder
 from bnadapt.gain import CANDIDATES
+from bnadapt.reports.candidate_panels import LEGEND, said_of_alike, tile_figure, tile_panels
 from bnadapt.reports.document import Answer, Code, Document, Folded, Heading, Paragraph, Part, Picture, Table
-from bnadapt.reports.panels import OF_CLASSES, Panel, grey_levels, outlined_panel, panel_grid, share_panel
+from bnadapt.reports.page import write_page
+from bnadapt.reports.panels import OF_CLASSES, Panel, grey_levels, share_panel
 from bnadapt.reports.preview import Preview
 from bnadapt.reports.rendering import rendered
-
-COLUMNS, SIDE, DPI = 4, 2.6, 200
 
 
 class Commands(NamedTuple):
@@ -40,31 +40,23 @@ def write_preview(preview: Preview, commands: Commands, folder: Path) -> None:
         commands: that follow.
         folder: made if need be; files of these names are replaced, pictures of further regions removed.
     """
-    with atomic_folder(folder) as partial:
-        for number in range(len(preview.places)):
-            for name, figure in _figures(preview, number):
-                imageio.v3.imwrite(partial / name, rendered(figure))
-        page = document(preview, commands)
-        (partial / "index.html").write_text(page.html(), encoding="utf-8")
-        (partial / "README.md").write_text(page.markdown(), encoding="utf-8")
-        written = {each.name for each in partial.iterdir()}
-    for left in [*folder.glob("region-*.png"), *folder.glob("probability-*.png")]:
-        if left.name not in written:
-            left.unlink()
+    pictures = (picture for number in range(len(preview.places)) for picture in _pictures(preview, number))
+    write_page(document(preview, commands), pictures, folder, replaced=["region-*.png", "probability-*.png"])
 
 
 def foreground_sentence(preview: Preview) -> str:
     """What the candidates make of the regions together, in a sentence."""
     shares = {name: float(each.mean()) for name, each in preview.foreground.items()}
     least, most = min(shares, key=shares.get), max(shares, key=shares.get)
+    label = {name: CANDIDATES[name].label for name in shares}
     where = f"{_counted(len(preview.places), 'region')} of {preview.target}"
     if len(shares) == 1:
-        return f"On {where}, {shares[most]:.1%} is foreground under the candidate {most}."
+        return f"On {where}, {shares[most]:.1%} is foreground with {label[most]}."
     differing = float((preview.disagreement > 0).double().mean())
-    apart = ", those that invert the images apart," if len(preview.compared) < len(shares) else ""
+    apart = " (those aside that exchange bright and dark)" if len(preview.compared) < len(shares) else ""
     return (
-        f"On {where}, foreground goes from {shares[least]:.1%} ({least}) to {shares[most]:.1%} ({most}); the"
-        f" candidates{apart} disagree on {differing:.1%} of the pixels."
+        f"On {where}, foreground goes from {shares[least]:.1%} ({label[least]}) to {shares[most]:.1%} ({label[most]});"
+        f" the candidates{apart} disagree on {differing:.1%} of the pixels."
     )
 
 
@@ -82,10 +74,8 @@ def document(preview: Preview, commands: Commands) -> Document:
             ),
             Heading("Regions"),
             Paragraph(
-                f"Outlined and tinted is what is predicted as foreground{_legend(preview)}, with its share of the"
-                " region."
-                " Where candidates (those that invert the images apart) disagree, the last panel is bright: look there."
-                " Rows, columns and the sections of a volume are counted from 0, in pixels of the file."
+                f"{LEGEND}{_legend(preview)} Rows, columns and the sections of a volume are counted from 0, in pixels"
+                " of the file."
             ),
             *(part for number in range(len(preview.places)) for part in _region(preview, number)),
             Heading("Segment all of it"),
@@ -96,32 +86,21 @@ def document(preview: Preview, commands: Commands) -> Document:
 
 
 def region_figure(preview: Preview, number: int) -> Figure:
-    """A region: the image, what every candidate predicts, and where they disagree."""
-    grey = grey_levels(preview.images[number])
-    panels = {"image": Panel(grey, "gray", 0, 1)}
-    for name, classes in preview.classes.items():
-        panels[f"{name}, {preview.foreground[name][number]:.1%}"] = outlined_panel(grey, classes[number].numpy())
-    if len(preview.classes) > 1:
-        panels["where they disagree"] = share_panel(preview.disagreement[number].numpy(), 0.5)
-    return _grid(panels)
+    """A region: the image, where candidates disagree, and what those predict that look different."""
+    disagreeing = preview.disagreement[number] if len(preview.classes) > 1 else None
+    return tile_figure(tile_panels(preview.images[number], _classes(preview, number), disagreeing))
 
 
 def probability_figure(preview: Preview, number: int) -> Figure:
     """A region: the probability of foreground under every candidate."""
     image = {"image": Panel(grey_levels(preview.images[number]), "gray", 0, 1)}
-    maps = preview.probabilities.items()
-    return _grid(image | {name: share_panel(1 - each[number, 0].numpy(), 1) for name, each in maps})
+    maps = {CANDIDATES[name].label: each for name, each in preview.probabilities.items()}
+    return tile_figure(image | {label: share_panel(1 - each[number, 0].numpy(), 1) for label, each in maps.items()})
 
 
-def _grid(panels: Mapping[str, Panel]) -> Figure:
-    figure = panel_grid(panels, COLUMNS, SIDE)
-    figure.set_dpi(DPI)
-    return figure
-
-
-def _figures(preview: Preview, number: int) -> Iterator[tuple[str, Figure]]:
-    yield f"region-{number + 1}.png", region_figure(preview, number)
-    yield f"probability-{number + 1}.png", probability_figure(preview, number)
+def _pictures(preview: Preview, number: int) -> Iterator[tuple[str, np.ndarray]]:
+    yield f"region-{number + 1}.png", rendered(region_figure(preview, number))
+    yield f"probability-{number + 1}.png", rendered(probability_figure(preview, number))
 
 
 def _region(preview: Preview, number: int) -> list[Part]:
@@ -130,6 +109,7 @@ def _region(preview: Preview, number: int) -> list[Part]:
     return [
         Paragraph(title),
         Picture(f"region-{number + 1}.png", title),
+        *said_of_alike(_classes(preview, number)),
         Folded(f"Probability of foreground in region {number + 1}: dark 0, bright 1", [probability]),
     ]
 
@@ -142,17 +122,22 @@ def _where(place: Place) -> str:
 def _table(preview: Preview) -> Table:
     regions = [str(number + 1) for number in range(len(preview.places))]
     rows = [
-        [name, CANDIDATES[name].title, *(f"{share:.1%}" for share in shares.tolist()), f"{float(shares.mean()):.1%}"]
+        [CANDIDATES[name].label, name, *(f"{share:.1%}" for share in shares.tolist()), f"{float(shares.mean()):.1%}"]
         for name, shares in preview.foreground.items()
     ]
-    return Table(["candidate", "what it does", *regions, "mean"], rows)
+    return Table(["candidate", "its name in commands", *regions, "mean"], rows)
 
 
 def _legend(preview: Preview) -> str:
-    """Colours of the classes, where there are several above 0."""
+    """Colours of the classes, where there are several above 0, and which candidates are compared."""
     count = next(iter(preview.probabilities.values())).shape[1] - 1
     colours = ", ".join(f"{label} {name}" for label, name in zip(range(1, count + 1), OF_CLASSES, strict=False))
-    return f" (class {colours})" if count > 1 else ""
+    return f" Colours: class {colours}." if count > 1 else ""
+
+
+def _classes(preview: Preview, number: int) -> dict[str, Tensor]:
+    """(h, w) predicted of a region, by the candidate's name."""
+    return {name: each[number] for name, each in preview.classes.items()}
 
 
 def _left_out(preview: Preview, command: str) -> list[Part]:
@@ -171,10 +156,14 @@ def _left_out(preview: Preview, command: str) -> list[Part]:
 
 def _following(commands: Commands) -> Iterator[Part]:
     for name, lines in commands.segmenting.items():
-        yield Folded(f"{name}: {CANDIDATES[name].title}", [Code(line) for line in lines])
+        yield Folded(_capital(CANDIDATES[name].title), [Code(line) for line in lines])
     if commands.recommend:
         yield Paragraph("Which one to expect the best IoU of, without labels:")
         yield Code(commands.recommend)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _counted(count: int, what: str) -> str:

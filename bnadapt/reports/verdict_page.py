@@ -1,22 +1,30 @@
-"""The page of a recommendation: what to do, whether it helps, and the same crops under every candidate."""
+"""The page of a recommendation: what to do, whether it helps, and the same tiles under every candidate."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import imageio.v3
 import numpy as np
-import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from bnadapt.files import atomic_folder
 from bnadapt.gain import CANDIDATES, CandidateResults, Verdict
-from bnadapt.reports.document import Answer, Bullets, Document, Heading, Link, Paragraph, Picture, Table
+from bnadapt.gain.agreement import disagreement
+from bnadapt.gain.candidates import NONE
+from bnadapt.reports.candidate_panels import LEGEND, said_of_alike, tile_figure, tile_panels
+from bnadapt.reports.document import Answer, Bullets, Document, Folded, Heading, Link, Paragraph, Part, Picture, Table
+from bnadapt.reports.page import write_page
+from bnadapt.reports.panels import Panel
 from bnadapt.reports.rendering import rendered
 
-CROPS = 3
+TILES = 3
+CANDIDATES_EXPLAINED = (
+    "Inside the network, images are normalised by means and variances, its statistics, which it has learnt from its"
+    " source. Adapting replaces them by those of the new images, in all layers or in some, entirely or in part; nothing"
+    " else changes."
+)
 
 
 def write_verdict(verdict: Verdict, results: CandidateResults, target: str, folder: Path) -> None:
@@ -28,15 +36,10 @@ def write_verdict(verdict: Verdict, results: CandidateResults, target: str, fold
         target: name of the domain.
         folder: made if need be; files of these names are replaced.
     """
-    with atomic_folder(folder) as partial:
-        (partial / "recommendation.json").write_text(
-            json.dumps(verdict_record(verdict), indent=2) + "\n", encoding="utf-8"
-        )
-        imageio.v3.imwrite(partial / "crops.png", rendered(crops_figure(verdict, results)))
-        imageio.v3.imwrite(partial / "expected.png", rendered(expected_figure(verdict)))
-        page = document(verdict, target)
-        (partial / "index.html").write_text(page.html(), encoding="utf-8")
-        (partial / "README.md").write_text(page.markdown(), encoding="utf-8")
+    record = json.dumps(verdict_record(verdict), indent=2) + "\n"
+    page = document(verdict, results, target)
+    replaced = ["tile-*.png", "unlikely-*.png"]
+    write_page(page, _pictures(verdict, results), folder, {"recommendation.json": record}, replaced)
 
 
 def verdict_record(verdict: Verdict) -> dict[str, Any]:
@@ -56,84 +59,133 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def document(verdict: Verdict, target: str) -> Document:
-    """The page: the sentence, alarms, crops, and what every candidate gains, or scores on labelled tiles."""
-    alarms = [Bullets([f"{each.name}: {each.sentence}" for each in verdict.alarms])] if verdict.alarms else []
+def document(verdict: Verdict, results: CandidateResults, target: str) -> Document:
+    """The page: the sentence, warnings, tiles, and what every candidate gains, or scores on labelled tiles."""
+    warnings = [Bullets([f"{_capital(each.name)}: {each.sentence}" for each in verdict.alarms])]
     return Document(
         f"Will adaptation to {target} help?",
         [
             Answer(verdict.sentence()),
-            *alarms,
-            Heading("The same crops under every candidate"),
-            Paragraph(
-                "Yellow is predicted as foreground. On the right, the share of the candidates that do so: where it is"
-                " neither dark nor bright, they disagree."
-            ),
-            Picture("crops.png", "Crops under every candidate"),
+            *(warnings if verdict.alarms else []),
+            Heading("The same tiles, segmented in every way"),
+            Paragraph(LEGEND),
+            *(part for number in _drawn(results) for part in _tile(verdict, results, number)),
             Heading("What to expect"),
+            Paragraph(CANDIDATES_EXPLAINED),
             *_expectations(verdict),
             Link("recommendation.json", "The same as JSON: recommendation.json"),
         ],
     )
 
 
-def crops_figure(verdict: Verdict, results: CandidateResults) -> Figure:
-    """A row for each of a few tiles: the image, every candidate's prediction, and the share that predict foreground."""
-    by_name = results.by_name
-    columns = ["image", *by_name, "share"]
-    images = next(iter(by_name.values())).seen.images[:CROPS, 0]
-    figure = Figure(figsize=(1.5 * len(columns), 1.5 * len(images) + 0.4), layout="constrained")
-    panels = figure.subplots(len(images), len(columns), squeeze=False)
-    maps = {name: (each.seen.classes[:CROPS] > 0).float() for name, each in by_name.items()}
-    shown: Mapping[str, torch.Tensor] = {"image": images, **maps, "share": torch.stack(list(maps.values())).mean(0)}
-    for column, (name, pictures) in enumerate(shown.items()):
-        for row, picture in enumerate(pictures.numpy()):
-            limits = {} if name == "image" else {"vmin": 0, "vmax": 1}
-            panels[row][column].imshow(picture, cmap="gray" if name == "image" else "viridis", **limits)
-            panels[row][column].axis("off")
-        mark = " *" if name == verdict.choice else ""
-        panels[0][column].set_title(f"{name}{mark}".replace("-", "-\n"), fontsize=12)  # the page shows it half as large
-    return figure
+def tiles_figure(verdict: Verdict, results: CandidateResults) -> Figure:
+    """A few tiles: the image, where candidates disagree, and what those predict that look different."""
+    panels = {
+        f"{title} (tile {number + 1})": panel
+        for number in _drawn(results)
+        for title, panel in _likely_panels(verdict, results, number).items()
+    }
+    return tile_figure(panels)
 
 
 def expected_figure(verdict: Verdict) -> Figure:
     """Measured IoU of every candidate, or its expected gain, with its interval."""
     shown = _values(verdict)
-    figure = Figure(figsize=(6.4, 0.3 * len(shown) + 0.8), layout="constrained")
+    figure = Figure(figsize=(8.4, 0.3 * len(shown) + 0.8), layout="constrained")
     axes = figure.subplots()
     for row, (name, (value, low, high)) in enumerate(reversed(shown.items())):
         colour = "#00798c" if name == verdict.choice else "#888888"
         axes.plot([low, high], [row, row], color=colour, linewidth=3, alpha=0.5)
         axes.plot(value, row, "o", color=colour)
-    axes.set_yticks(np.arange(len(shown)), list(shown)[::-1], fontsize=8)
+    labels = [CANDIDATES[name].label for name in reversed(shown)]
+    axes.set_yticks(np.arange(len(shown)), labels, fontsize=8)
     if not verdict.measured:
         axes.axvline(0, color="#aaaaaa", linewidth=1)
-    axes.set_xlabel("foreground IoU" if verdict.measured else "foreground IoU minus that without adaptation")
+    axes.set_xlabel("IoU" if verdict.measured else "expected gain: IoU minus that without adaptation")
     axes.grid(alpha=0.3)
     return figure
 
 
-def _expectations(verdict: Verdict) -> list[Any]:
+def _pictures(verdict: Verdict, results: CandidateResults) -> Iterator[tuple[str, np.ndarray]]:
+    for number in _drawn(results):
+        yield f"tile-{number + 1}.png", rendered(tile_figure(_likely_panels(verdict, results, number)))
+        if unlikely := _unlikely(verdict, results):
+            panels = tile_panels(results.tiles[number], _classes(results, unlikely, number), None)
+            yield f"unlikely-{number + 1}.png", rendered(tile_figure(panels))
+    yield "expected.png", rendered(expected_figure(verdict))
+
+
+def _drawn(results: CandidateResults) -> range:
+    return range(min(TILES, len(results.tiles)))
+
+
+def _tile(verdict: Verdict, results: CandidateResults, number: int) -> list[Part]:
+    title = f"Tile {number + 1} under the candidates"
+    alike = said_of_alike(_classes(results, _likely(verdict), number))
+    parts: list[Part] = [Picture(f"tile-{number + 1}.png", title), *alike]
+    if unlikely := _unlikely(verdict, results):
+        title = f"Tile {number + 1} under candidates that are unlikely to help: {_listed(unlikely)}"
+        parts.append(Folded(title, [Picture(f"unlikely-{number + 1}.png", title)]))
+    return parts
+
+
+def _likely(verdict: Verdict) -> list[str]:
+    """Names of no adaptation, the choice, and the candidates of which a gain is predicted."""
+    return list(dict.fromkeys([NONE, verdict.choice, *verdict.expected]))
+
+
+def _unlikely(verdict: Verdict, results: CandidateResults) -> list[str]:
+    """Names of all others."""
+    likely = _likely(verdict)
+    return [name for name in results.by_name if name not in likely]
+
+
+def _likely_panels(verdict: Verdict, results: CandidateResults, number: int) -> dict[str, Panel]:
+    classes = _classes(results, _likely(verdict), number)
+    upright = [each for name, each in classes.items() if not CANDIDATES[name].is_inverted]
+    disagreeing = disagreement(upright, results[NONE].seen.logits.shape[1])
+    return tile_panels(results.tiles[number], classes, disagreeing, verdict.choice)
+
+
+def _classes(results: CandidateResults, names: Sequence[str], number: int) -> dict[str, Tensor]:
+    """(h, w) predicted of a tile, by the candidate's name."""
+    return {name: results[name].seen.classes[number] for name in names}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return "; ".join(CANDIDATES[name].label for name in names)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _expectations(verdict: Verdict) -> list[Part]:
     """What the picture and the table show, and these."""
+    iou = "IoU is the overlap of predicted and true foreground over their union; 1 is perfect."
     if verdict.measured:
-        said = f"Foreground IoU on {verdict.labelled} labelled tiles, with 90 % intervals; the choice is marked."
+        said = f"{iou} It was measured on {verdict.labelled} labelled tiles; lines are 90 % intervals."
         column = "IoU"
     else:
         said = (
-            "Foreground IoU minus that without adaptation, predicted, with 90 % intervals; the choice is marked. Where"
-            " an interval holds both gains and losses, only labels can settle it. The probability that bright and dark"
-            f" are exchanged is {verdict.prediction.exchanged:.0%}."
+            f"{iou} Its gain over no adaptation is predicted from what was seen in known cases; lines are 90 %"
+            " intervals. Where a line holds both gains and losses, only labels can settle it. The probability that"
+            f" bright and dark are exchanged is {verdict.prediction.exchanged:.0%}."
         )
         column = "gain"
     rows = [
-        [name, CANDIDATES[name].title, f"{value:.2f}", f"{low:.2f} to {high:.2f}"]
+        [_marked(name, verdict), name, f"{value:.2f}", f"{low:.2f} to {high:.2f}"]
         for name, (value, low, high) in _values(verdict).items()
     ]
     return [
         Paragraph(said),
         Picture("expected.png", f"{column} of every candidate"),
-        Table(["candidate", "what it does", column, "90 % interval"], rows),
+        Table(["candidate", "its name for --choose", column, "90 % interval"], rows),
     ]
+
+
+def _marked(name: str, verdict: Verdict) -> str:
+    return f"{CANDIDATES[name].label} (recommended)" if name == verdict.choice else CANDIDATES[name].label
 
 
 def _values(verdict: Verdict) -> dict[str, tuple[float, float, float]]:

@@ -20,6 +20,7 @@ from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.reports.document import Table
 
 SPREAD = 2  # standard deviations over seeds that a gain must exceed to count
+INCHES = 0.8  # for the name of a pair
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,10 @@ class Pairs(Study):
     def _draw(self, table: pd.DataFrame) -> Figure:
         across = _across(table)
         keys = [(task, intensity) for task in self.tasks for intensity in self.intensities]
-        columns = {"without": ("iou_unadapted", WITHOUT), "with adaptation": ("iou_adapted", WITH)}
-        columns |= {"target-trained": ("iou_target_trained", "#aaaaaa")}
-        figure, axes = panels(len(keys), len(self.intensities), (5.2, 2.6))
+        columns = {"without adaptation": ("iou_unadapted", WITHOUT), "with adaptation": ("iou_adapted", WITH)}
+        columns |= {"trained on the target": ("iou_target_trained", "#aaaaaa")}
+        most = across.groupby("task")[["source", "target"]].apply(lambda rows: len(rows.drop_duplicates())).max()
+        figure, axes = panels(len(keys), len(self.intensities), (max(5.2, INCHES * most), 2.6))
         for panel, (task, intensity) in zip(axes, keys, strict=True):
             rows = across[(across["task"] == task) & (across["intensity"] == intensity)]
             grouped = rows.groupby(["source", "target"], sort=False)
@@ -158,7 +160,7 @@ class Pairs(Study):
                 for label, (column, colour) in columns.items()
             }
             bars(panel, [f"{source}\n-> {target}" for source, target in grouped.groups], series)
-            panel.set_title(f"{task}, {intensity}", fontsize=9)
+            panel.set_title(f"{task}, {intensity}" if len(self.intensities) > 1 else task, fontsize=9)
             panel.set_ylim(0, 1)
         legend(figure, axes[0])
         return figure

@@ -151,7 +151,7 @@ def test_more_than_two_classes(tmp_path):
     assert seen.probabilities["none"].shape == (2, 3, 32, 32)
     assert not seen.can_be_judged
     write_preview(seen, Commands({name: [] for name in seen.options}, None, ""), tmp_path / "page")
-    assert "(class 1 magenta, 2 blue)" in (tmp_path / "page" / "README.md").read_text()
+    assert "class 1 magenta, 2 blue." in (tmp_path / "page" / "README.md").read_text()
     assert 0 <= float(seen.disagreement.min()) <= float(seen.disagreement.max()) <= 2 / 3
 
 

@@ -1,6 +1,7 @@
 """`recommend` says what to do with a target, and `adapt --choose` does it."""
 
 import json
+import re
 
 import imageio.v3
 import numpy as np
@@ -43,7 +44,12 @@ def test_inverted_contrast_is_recognised_without_labels_or_source(best, tmp_path
     printed = " ".join(capsys.readouterr().out.split())
     assert record["sentence"] in printed
     assert record["sentence"] in (tmp_path / "page" / "README.md").read_text()
-    assert imageio.v3.imread(tmp_path / "page" / "crops.png").std() > 10
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert "- Inverted contrast: " in page
+    assert not re.search("familiar|alarm|judge|verdict", page + printed, re.IGNORECASE)
+    for number in (1, 2, 3):
+        assert imageio.v3.imread(tmp_path / "page" / f"tile-{number}.png").std() > 10
+        assert f'<a href="tile-{number}.png"><img' in (tmp_path / "page" / "index.html").read_text()
 
 
 def test_the_choice_is_taken_and_holds_for_the_checkpoint(best, tmp_path):

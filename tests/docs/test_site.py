@@ -26,14 +26,26 @@ def site(tmp_path_factory):
 
 
 def test_pages_have_what_they_are_made_of(site):
-    assert "BatchNorm statistics on unlabelled images" in (site / "index.html").read_text()
+    front = unescape((site / "index.html").read_text())
+    assert "BatchNorm statistics on unlabelled images" in front
+    assert front.index("pip install .") < front.index("bnadapt recommend --ckpt_path")
+    assert "What to expect on real images" in (site / "overview" / "index.html").read_text()
     commands = unescape((site / "commands" / "index.html").read_text())
     for command in COMMANDS:
         assert f"usage: bnadapt {command}" in commands or command == "study"
     python = (site / "python" / "index.html").read_text()
-    assert "bnadapt.batchnorm.UntilConverged" in python
+    assert "bnadapt.batchnorm.UntilConverged" in (site / "python" / "batchnorm" / "index.html").read_text()
     headings = re.findall(r'<h\d id="(bnadapt[^"]*)"', python)
     assert headings[:3] == ["bnadapt.api.recommend", "bnadapt.api.adapt", "bnadapt.api.distances"]
+
+
+def test_the_gallery_has_every_study_and_opens_with_real_data():
+    shown = re.findall(
+        r"^## \[.*\]\(studies/(.*)/README.md\)$", (ROOT / "docs" / "gallery.md").read_text(), re.MULTILINE
+    )
+    studies = {page.parent.name for page in (ROOT / "docs" / "studies").glob("*/README.md")}
+    assert shown[0] == "pairs"
+    assert studies - set(shown) == {"candidates-synthetic"}  # linked beside `candidates`
 
 
 def test_links_lead_somewhere(site):

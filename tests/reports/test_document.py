@@ -27,8 +27,10 @@ def test_html_is_escaped_and_whole():
     assert "<strong>It helps.</strong>" in page
     assert "<li>one &lt;b&gt;</li>" in page
     assert "<p>a &amp; b</p>" in page
-    assert '<img src="depth.png" alt="Along the network" />' in page
-    assert page.count("<td>") == 4
+    assert '<a href="depth.png"><img src="depth.png" alt="Along the network" /></a>' in page
+    assert page.count("<td") == 4
+    assert '<td style="text-align:right">22</td>' in page
+    assert '<div class="wide"><table>' in page
     assert "<code>bnadapt study --help" in page
     assert '<a href="table.csv">All numbers</a>' in page
 
@@ -40,7 +42,7 @@ def test_markdown_is_to_be_read_as_it_is():
     assert "![Along the network](depth.png)" in lines
     assert "    bnadapt study --help" in lines
     start = lines.index("| name       | n  |")
-    assert lines[start + 1 : start + 4] == ["| ---------- | -- |", "| first      | 1  |", "| second one | 22 |"]
+    assert lines[start + 1 : start + 4] == ["| ---------- | -: |", "| first      | 1  |", "| second one | 22 |"]
 
 
 NAMES = [
@@ -115,7 +117,7 @@ def test_a_command_of_several_lines_is_one_piece_of_code():
 
 TAGS = {
     *("meta", "title", "style", "h1", "h2", "p", "strong", "ul", "li", "pre", "code", "details", "summary", "a", "img"),
-    *("table", "thead", "tbody", "tr", "th", "td"),
+    *("div", "table", "thead", "tbody", "tr", "th", "td"),
 }
 
 
@@ -147,5 +149,5 @@ def test_what_is_folded_is_read_as_markdown():
     page = Document("title", [Folded("More", [Heading("Inside"), Table(["n"], [["22"]])]), Paragraph("after")]).html()
     inside = page[page.index("<details><summary>More</summary>") : page.index("</details>")]
     assert "<h2>Inside</h2>" in inside
-    assert "<td>22</td>" in inside
+    assert ">22</td>" in inside
     assert "<p>after</p>" not in inside

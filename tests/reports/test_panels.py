@@ -5,7 +5,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb, to_rgba
 
-from bnadapt.reports.panels import OF_CLASSES, TINTED, comparison, grey_levels, outlined_panel
+from bnadapt.reports.panels import DIMMED, NOT_SCORED, OF_CLASSES, TINTED, comparison, grey_levels, outlined_panel
 
 GREEN, ORANGE = to_rgba("#009e73"), to_rgba("#d55e00")
 PURPLE, REMOVED = to_rgba("#8073ac"), to_rgba("#e08214")
@@ -36,11 +36,16 @@ def test_with_a_mask_changes_are_corrected_or_newly_wrong(predictions):
     assert not np.isin(colours[:, [0, 3]], [GREEN, ORANGE]).all(-1).any()
 
 
-def test_ignored_pixels_stay_empty(predictions):
+def test_ignored_pixels_are_dimmed_and_said_to_be(predictions):
     mask = torch.tensor([[0, 0, 1, 1], [255, 255, 255, 255]])
-    _, colours = last_panel(comparison({"image": torch.rand(1, 2, 4), "mask": mask}, predictions))
-    assert (colours[0, :, 3] == 1).all()
-    assert (colours[1, :, 3] == 0).all()
+    figure = comparison({"image": torch.tensor([[[0.0, 1, 0, 1], [0, 1, 0, 1]]]), "mask": mask}, predictions)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[:2] == ["image", "labels (dimmed: not scored)"]
+    labels = figure.axes[1].images[0].get_array()
+    np.testing.assert_allclose(labels[:, 1], [[1, 1, 1], [DIMMED] * 3])
+    _, colours = last_panel(figure)
+    np.testing.assert_allclose(colours[1], [to_rgba(NOT_SCORED)] * 4)
+    assert len({axes.images[0].get_array().shape[:2] for axes in figure.axes}) == 1
 
 
 def test_without_a_mask_foreground_is_added_or_removed(predictions):

@@ -1,5 +1,6 @@
 """What every study says of tables that were made by hand, whose numbers are known."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -79,10 +80,10 @@ def test_the_summary_of_pairs_has_the_spread_over_seeds_of_the_mean_over_pairs(o
 
 
 def test_the_demo_gives_means_over_seeds_and_names_what_it_costs_the_source():
-    study = Demo([str(CONFIGS / "synthetic.yaml")], ["dtype"], [1, 2])
+    study = Demo([str(CONFIGS / "synthetic.yaml")], ["zscore"], [1, 2])
     rows = [
         {
-            **{"transfer": "synthetic", "intensity": "dtype", "seed": seed, "seconds": 2.0},
+            **{"transfer": "synthetic", "intensity": "zscore", "seed": seed, "seconds": 2.0},
             **{"iou_source": 0.9, "iou_unadapted": 0.2, "iou_adapted": 0.7 + sign * 0.1, "iou_source_adapted": 0.3},
         }
         for seed, sign in ((1, -1), (2, 1))
@@ -91,12 +92,23 @@ def test_the_demo_gives_means_over_seeds_and_names_what_it_costs_the_source():
     assert "target's IoU is 0.200 without and 0.700 with adaptation (+0.500 ± 0.141), which took 2.0 s" in sentence
     assert "on the source it changes from 0.900 to 0.300" in sentence
     summary = study.summary(tables(rows)).rows[0]
-    assert summary[2:6] == [
-        "0.900 ± 0.000",
-        "0.200 ± 0.000",
-        "0.700 ± 0.141",
-        "+0.500 ± 0.141",
+    assert summary[:5] == ["synthetic", "0.200 ± 0.000", "0.700 ± 0.141", "+0.500 ± 0.141", "0.900 ± 0.000"]
+
+
+def test_the_demo_names_a_scaling_only_beside_another_and_draws_no_whiskers_of_one_seed():
+    rows = [
+        {
+            **{"transfer": "a to b", "intensity": intensity, "seed": 1, "seconds": 2.0, "gain": 0.5},
+            **{"iou_source": 0.9, "iou_unadapted": 0.2, "iou_adapted": 0.7, "iou_source_adapted": 0.3},
+        }
+        for intensity in ("zscore", "dtype")
     ]
+    study = Demo([str(CONFIGS / "synthetic.yaml")])
+    assert study.findings(tables(rows[:1]))[0].startswith("a to b: the target's IoU")
+    assert [each.split(":")[0] for each in study.findings(tables(rows))] == ["a to b, zscore", "a to b, dtype"]
+    (panel,) = study.figures(tables(rows[:1]))["iou"].figure.axes
+    whiskers = [path for lines in panel.collections for path in lines.get_paths() if np.isfinite(path.vertices).all()]
+    assert whiskers == []
 
 
 def test_image_shifts_list_what_helps_and_what_harms_apart():

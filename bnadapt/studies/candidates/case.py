@@ -16,7 +16,7 @@ from bnadapt.experiments.specs import Spec
 from bnadapt.files import atomic_write
 from bnadapt.gain import CANDIDATES, CandidateNetwork, CandidateResults, CandidateRunner, features_of, run_candidates
 from bnadapt.gain.candidates import ADAPTED, CORRECTED, FULL_REPLACEMENT, NONE
-from bnadapt.reports.panels import classes_panel, image_panel, panel_row
+from bnadapt.reports.panels import outlined_panels, panel_rows
 
 BATCH = 8
 ENSEMBLE = (NONE, ADAPTED, "mixed", "full-resolution")
@@ -125,8 +125,9 @@ def balanced_entropy(probabilities: Tensor) -> Tensor:
 
 
 def _draw(target: DomainEvaluation, networks: Mapping[str, CandidateNetwork], location: RunLocation, key: str) -> None:
-    images, masks = target.tiles.labelled[0]
-    panels = {"image": image_panel(images[0]), "mask": classes_panel(masks[0].numpy())}
-    panels |= {name: classes_panel(each.logits(images[:1]).argmax(1)[0].numpy()) for name, each in networks.items()}
+    item = target.tiles.pictured
+    images = item["image"][None]
+    predictions = {CANDIDATES[name].label: each.logits(images).argmax(1)[0] for name, each in networks.items()}
+    panels = outlined_panels(item, predictions)
     with atomic_write(location.pictures / f"{key}.png") as partial:
-        panel_row(panels).savefig(partial, dpi=50)
+        panel_rows(panels).savefig(partial, dpi=80)

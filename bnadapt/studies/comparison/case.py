@@ -14,7 +14,7 @@ from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_
 from bnadapt.experiments.networks import SourceNetwork, training_seconds
 from bnadapt.experiments.specs import Spec
 from bnadapt.files import atomic_write
-from bnadapt.reports.panels import classes_panel, image_panel, panel_row
+from bnadapt.reports.panels import outlined_panels, panel_rows
 from bnadapt.studies.comparison.methods import NONE, row_name
 from bnadapt.studies.comparison.treatments import treated
 
@@ -75,7 +75,7 @@ def _scored(target: DomainEvaluation, treatment: str) -> tuple[TableRow, Tensor]
     with treated(network, treatment, tiles) as bank:
         seconds = time.perf_counter() - started
         scores, of_source = (network.scores(each, bank) for each in (target.tiles, network.source.tiles))
-        prediction = network.predicted(target.tiles.labelled[0][0][:1], bank)[0]
+        prediction = network.predicted(target.tiles.pictured["image"][None], bank)[0]
     row = {
         "iou": scores.iou,
         "dice": 2 * scores.iou / (1 + scores.iou),
@@ -91,8 +91,6 @@ def _scored(target: DomainEvaluation, treatment: str) -> tuple[TableRow, Tensor]
 
 
 def _draw(target: DomainEvaluation, predictions: Mapping[str, Tensor], location: RunLocation, key: str) -> None:
-    images, masks = target.tiles.labelled[0]
-    panels = {"image": image_panel(images[0]), "mask": classes_panel(masks[0].numpy())}
-    panels |= {name: classes_panel(classes.numpy()) for name, classes in predictions.items()}
+    panels = outlined_panels(target.tiles.pictured, predictions)
     with atomic_write(location.pictures / f"{key}.png") as partial:
-        panel_row(panels).savefig(partial, dpi=60)
+        panel_rows(panels).savefig(partial, dpi=80)

@@ -1,0 +1,38 @@
+"""Write a page with its pictures into a folder."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import imageio.v3
+import numpy as np
+
+from bnadapt.files import atomic_folder
+from bnadapt.reports.document import Document
+
+
+def write_page(
+    page: Document,
+    pictures: Iterable[tuple[str, np.ndarray]],
+    folder: Path,
+    texts: Mapping[str, str] | None = None,
+    replaced: Sequence[str] = (),
+) -> None:
+    """Write pictures, texts, `index.html` and the same as `README.md`, all or nothing.
+
+    Args:
+        page: that shows the pictures by their names.
+        pictures: (H, W, 3) uint8 by the name of their file.
+        folder: made if need be; files of these names are replaced.
+        texts: of further files, by name.
+        replaced: patterns of names of an earlier page's pictures, which are removed.
+    """
+    with atomic_folder(folder) as partial:
+        for name, drawn in pictures:
+            imageio.v3.imwrite(partial / name, drawn)
+        for name, text in {**(texts or {}), "index.html": page.html(), "README.md": page.markdown()}.items():
+            (partial / name).write_text(text, encoding="utf-8", newline="")
+        written = {each.name for each in partial.iterdir()}
+    for pattern in replaced:
+        for left in folder.glob(pattern):
+            if left.name not in written:
+                left.unlink()
