@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
 
@@ -11,7 +12,6 @@ from bnadapt.distances.latents import as_latents, check_same_width
 
 BINS = 512
 HALF = BINS // 2
-COARSE = 2  # neighbouring bins that bhattacharyya_by_row takes together
 LEVELS = 512
 SMALLEST_EXPONENT = -100
 DIGITS = 28  # bins are numbered by at most so many binary digits, enough for neighbours in float32
@@ -77,10 +77,10 @@ class Histograms:
         """The same values in the bins of a range (R,) to (R,) that holds theirs."""
         if torch.equal(low, self.low) and torch.equal(high, self.high):
             return self
-        before, after = self.window, _window(low, high)
-        moved = (before[0] != after[0]) | (before[1] != after[1])
+        moved = self._moved(low, high)
         if not moved.any():
             return Histograms(low, high, self.counts)
+        before, after = self.window, _window(low, high)
         bins = torch.arange(BINS, device=low.device)
         shifts = after[0] - before[0]
         there = ((before[1].unsqueeze(1) + bins) >> shifts.unsqueeze(1)) - after[1].unsqueeze(1)
@@ -108,7 +108,7 @@ class Histograms:
         counts = chosen.to(self.low) @ self.counts.double().flatten(1)
         return Histograms(self.low, self.high, counts.view(-1, *self.counts.shape[1:]))
 
-    def of_rows(self, chosen: slice) -> "Histograms":
+    def of_rows(self, chosen: slice | Tensor) -> "Histograms":
         """Some of the rows."""
         return Histograms(self.low[chosen], self.high[chosen], self.counts[:, chosen])
 
@@ -130,20 +130,39 @@ class Histograms:
 
     def quantiles(self, levels: Tensor) -> Tensor:
         """Values (G, R, M) below which the shares `levels` (M,), rising, of a group's row lie."""
-        counts = self.counts.double()
-        reached = counts.cumsum(2)
-        total = reached[:, :, -1:]
-        targets = levels.to(reached) * torch.where(total > 0, total, torch.nan)
-        bins = torch.searchsorted(reached, targets).clamp_(max=BINS - 1)
-        above = reached.gather(2, bins).sub_(targets).div_(counts.gather(2, bins).clamp_(min=torch.finfo().tiny))
-        begins, ends = (side.expand(len(bins), -1, -1).gather(2, bins) for side in self._sides)
-        return torch.lerp(ends, begins, above).clamp_(self.low.unsqueeze(1), self.high.unsqueeze(1))
+        reached = self.low.new_zeros(*self.counts.shape[:2], BINS + 1)
+        torch.cumsum(self.counts, 2, dtype=reached.dtype, out=reached[:, :, 1:])
+        empty = reached[:, :, -1:] == 0
+        rows = torch.arange(reached.shape[1], device=reached.device).unsqueeze(1)
+        reached.div_(reached[:, :, -1:].clamp(min=1)).add_(rows)  # rows one after the other, as one rising function
+        wanted, edges = (each.flatten().cpu().numpy() for each in (rows + levels.to(reached), self.edges()))
+        of_groups = [torch.from_numpy(np.interp(wanted, each, edges)) for each in reached.flatten(1).cpu().numpy()]
+        values = torch.stack(of_groups).to(reached).view(len(reached), -1, len(levels))
+        values = values.clamp_(self.low.unsqueeze(1), self.high.unsqueeze(1))
+        return values.masked_fill_(empty, torch.nan)
 
-    @property
-    def _sides(self) -> tuple[Tensor, Tensor]:
-        """Where bins begin and where they end, (R, 512) each."""
-        edges = self.edges()
-        return edges[:, :-1], edges[:, 1:]
+    def spread_quantiles(self, low: Tensor, high: Tensor) -> Tensor:
+        """Quantiles (G, R, 512) at levels that stand closest at the tails, in the bins of a range (R,) to (R,).
+
+        Those of rows that have these bins already are computed once.
+        """
+        moved = self._moved(low, high)
+        if not moved.any():
+            return self._own_quantiles
+        rows = self.of_rows(moved)
+        wider = rows.widened(low[moved], high[moved]).quantiles(_spread_levels(low.device)[0])
+        quantiles = self._own_quantiles.clone()
+        quantiles[:, moved] = wider.clamp_(rows.low.unsqueeze(1), rows.high.unsqueeze(1))
+        return quantiles
+
+    @cached_property
+    def _own_quantiles(self) -> Tensor:
+        return self.quantiles(_spread_levels(self.low.device)[0])
+
+    def _moved(self, low: Tensor, high: Tensor) -> Tensor:
+        """Which rows (R,) have other bins in a range."""
+        before, after = self.window, _window(low, high)
+        return (before[0] != after[0]) | (before[1] != after[1])
 
 
 def in_same_bins(source: Histograms, target: Histograms) -> tuple[Histograms, Histograms]:
@@ -152,8 +171,7 @@ def in_same_bins(source: Histograms, target: Histograms) -> tuple[Histograms, Hi
     Raises:
         DistanceError: they differ in their number of rows.
     """
-    check_same_width(len(source.low), len(target.low))
-    low, high = torch.minimum(source.low, target.low), torch.maximum(source.high, target.high)
+    low, high = _common_range(source, target)
     return source.widened(low, high), target.widened(low, high)
 
 
@@ -164,12 +182,9 @@ def wasserstein_by_row(source: Histograms, target: Histograms) -> Tensor:
 
     by the midpoint rule at 512 levels :math:`t = \sin^2(\theta)`, which stand closest at the tails.
     """
-    levels, weights = _spread_levels(source.low.device)
-    quantiles = [
-        same.quantiles(levels).clamp(side.low.unsqueeze(1), side.high.unsqueeze(1))
-        for same, side in zip(in_same_bins(source, target), (source, target), strict=True)
-    ]
-    return ((quantiles[0] - quantiles[1]).square() @ weights).sqrt()
+    low, high = _common_range(source, target)
+    difference = source.spread_quantiles(low, high) - target.spread_quantiles(low, high)
+    return (difference.square_() @ _spread_levels(low.device)[1]).sqrt()
 
 
 def energy_by_row(source: Histograms, target: Histograms) -> Tensor:
@@ -191,15 +206,21 @@ def bhattacharyya_by_row(source: Histograms, target: Histograms) -> Tensor:
 
     .. math:: D_B = -\ln \sum_b \sqrt{p_b q_b}
 
-    (Bhattacharyya 1943), in 64 to 256 bins over the common range. n and m values do not resolve an overlap
-    below :math:`1 / \sqrt{n m}`, which it is taken for if there is none.
+    (Bhattacharyya 1943), in 64 to 256 bins over the common range, pairs of neighbours. n and m values do not
+    resolve an overlap below :math:`1 / \sqrt{n m}`, which it is taken for if there is none.
     """
     source, target = in_same_bins(source, target)
-    one, other = (each.shares().unflatten(2, (-1, COARSE)).sum(3) for each in (source, target))
-    least = (source.counts.double().sum(2) * target.counts.double().sum(2)).rsqrt()
-    return -torch.maximum((one * other).sqrt().sum(2), least).clamp(max=1).log()
+    one, other = ((each.counts[:, :, ::2] + each.counts[:, :, 1::2]).double() for each in (source, target))
+    least = (one.sum(2) * other.sum(2)).rsqrt()
+    return -((one * other).sqrt_().sum(2).clamp(min=1) * least).clamp(max=1).log()
 
 
+def _common_range(source: Histograms, target: Histograms) -> tuple[Tensor, Tensor]:
+    check_same_width(len(source.low), len(target.low))
+    return torch.minimum(source.low, target.low), torch.maximum(source.high, target.high)
+
+
+@lru_cache
 def _spread_levels(device: torch.device) -> tuple[Tensor, Tensor]:
     """Levels (512,) between 0 and 1 that stand closest at both ends, and the share that each stands for."""
     angles = torch.linspace(0, math.pi / 2, LEVELS + 1, dtype=torch.float64, device=device)
