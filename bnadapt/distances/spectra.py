@@ -22,7 +22,7 @@ def triangular_factor(covariance: Tensor) -> Tensor:
         for one, factor in zip(_matrices(covariance), _matrices(factors), strict=True):
             factor[:] = _cholesky(one)
         return factors.mT
-    covariances = covariance.reshape(-1, *covariance.shape[-2:])
+    covariances = covariance.reshape(covariance.shape[:-2].numel(), *covariance.shape[-2:])
     factor, info = torch.linalg.cholesky_ex(covariances)
     if (singular := info > 0).any():
         values, vectors = torch.linalg.eigh(covariances[singular])
@@ -52,7 +52,7 @@ def _by_lapack(*matrices: Tensor) -> bool:
 
 def _matrices(stacked: Tensor) -> list[np.ndarray]:
     """The transposes of a stack (..., V, V), as views: in columns, as LAPACK has matrices, if the stack is in rows."""
-    return [one.T for one in stacked.detach().reshape(-1, *stacked.shape[-2:]).numpy()]
+    return [one.T for one in stacked.detach().reshape(stacked.shape[:-2].numel(), *stacked.shape[-2:]).numpy()]
 
 
 def _cholesky(covariance: np.ndarray) -> np.ndarray:
