@@ -10,7 +10,7 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
-from bnadapt.batchnorm import Bank, UntilConverged, batchnorm_layers, estimate
+from bnadapt.batchnorm import FULL_RESOLUTION, Bank, Policy, UntilConverged, batchnorm_layers, estimate
+from bnadapt.batchnorm.policy import ENCODER
 from bnadapt.commands.cli import BnadaptCLI, main
 from bnadapt.networks import UNet
 from bnadapt.tasks.metrics import segmentation_metrics
@@ -90,6 +91,21 @@ def layer_consistent(network: nn.Module, batches: list[Tensor]) -> None:
 Method = Callable[[nn.Module, list[Tensor]], None]
 PEERS: dict[str, Method] = {"torch update_bn": with_update_bn, "fvcore update_bn_stats": with_fvcore}
 OURS: dict[str, Method] = {"bnadapt one_pass": one_pass, "bnadapt layer_consistent": layer_consistent}
+
+
+def by_policy(layers: Sequence[str] | str) -> Method:
+    def run(network: nn.Module, batches: list[Tensor]) -> None:
+        estimate(network, batches, policy=Policy(layers=layers)).bank.apply(network)
+
+    return run
+
+
+BY_POLICY: dict[str, Method] = {
+    "bnadapt, all layers": by_policy(["*"]),
+    "bnadapt, full resolution": by_policy(FULL_RESOLUTION),
+    "bnadapt, encoder": by_policy(ENCODER),
+    "bnadapt, first level": by_policy(["encoder.0.*"]),
+}
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -110,10 +126,12 @@ def seconds(method: Method, network: nn.Module, batches: list[Tensor]) -> float:
     return time.perf_counter() - started
 
 
-def times(network: nn.Module, tiles: Tensor, rounds: int) -> list[dict[str, float | str]]:
+def times(
+    network: nn.Module, tiles: Tensor, rounds: int, ours: Mapping[str, Method] = OURS, batch: int = BATCH
+) -> list[dict[str, float | str]]:
     """Seconds of a pass over the same tiles; the methods take turns, ratios are medians over rounds."""
-    batches = [batch.contiguous(memory_format=torch.channels_last) for batch in tiles.split(BATCH)]
-    methods = {"plain eval forward": whole_eval, **PEERS, **OURS}
+    batches = [part.contiguous(memory_format=torch.channels_last) for part in tiles.split(batch)]
+    methods = {"plain eval forward": whole_eval, **PEERS, **ours}
     taken: dict[tuple[str, str], list[float]] = {(name, each): [] for each in PRECISIONS for name in methods}
     for turn in range(rounds + 1):
         for name, precision in taken:
@@ -265,6 +283,13 @@ def memory() -> list[dict[str, str | float]]:
     ]
 
 
+def policies(base_channels: int, tiles: int, rounds: int) -> list[dict[str, float | str]]:
+    """Seconds of a pass in 8 batches if some layers adapt, of an untrained network."""
+    network = UNet(base_channels=base_channels).to(DEVICE, memory_format=torch.channels_last)
+    rows = times(network, torch.randn(tiles, 1, 128, 128, device=DEVICE), rounds, BY_POLICY, tiles // 8)
+    return [{"base channels": base_channels, **row} for row in rows]
+
+
 def trained(case: Case) -> BnadaptCLI:
     """The case's source network, from an earlier run or trained now, and its data."""
     folder = Path("lightning_logs") / "bench" / f"{case.data.replace(' ', '-')}-{case.base_channels}"
@@ -304,10 +329,16 @@ def measured(case: Case) -> Iterator[tuple[str, list[dict]]]:
     yield "tiles until converged", needed(network, drawn(cli, MANY, 96, overlap=60), test, case)
 
 
-def run(cases: list[Case]) -> None:
-    results: dict[str, Any] = {**MACHINE, "peak memory": memory()}
-    printed("16 channels, batches of 4 tiles of 128 x 128: memory added to the peak", results["peak memory"])
-    results["cases"] = json.loads(RESULTS.read_text())["cases"] if RESULTS.exists() else {}
+def run(cases: list[Case], parts: list[str]) -> None:
+    results: dict[str, Any] = {"cases": {}, **(json.loads(RESULTS.read_text()) if RESULTS.exists() else {}), **MACHINE}
+    if "policies" in parts:
+        results["policies"] = policies(16, tiles=64, rounds=5) + policies(64, tiles=16, rounds=3)
+        printed("8 batches of tiles of 128 x 128: seconds of a pass by policy", results["policies"])
+        save(RESULTS, results)
+    if "memory" in parts:
+        results["peak memory"] = memory()
+        printed("16 channels, batches of 4 tiles of 128 x 128: memory added to the peak", results["peak memory"])
+        save(RESULTS, results)
     for case in cases:
         results["cases"][case.name] = {}
         for title, rows in measured(case):
@@ -319,11 +350,14 @@ def run(cases: list[Case]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", nargs="+", default=[case.name for case in CASES], help="names, such as %(default)s")
+    parser.add_argument("--parts", nargs="+", default=["policies", "memory", "cases"], help="what to measure")
     asked = parser.parse_args()
+    asked_cases = asked.cases if "cases" in asked.parts else []
     run(
         [
             case
             for case in CASES
-            if case.name in asked.cases and (case.data == "synthetic" or "BNADAPT_DATA" in os.environ)
-        ]
+            if case.name in asked_cases and (case.data == "synthetic" or "BNADAPT_DATA" in os.environ)
+        ],
+        asked.parts,
     )

@@ -7,9 +7,11 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import ot
@@ -18,7 +20,16 @@ import torch
 from common import DEVICE, MACHINE, in_process_of_its_own, peak, printed, results_path, save, synchronise
 from torch import Tensor
 
-from bnadapt.distances import LatentStates, Sketch, clouds, compare, latent_spaces, sketch_latents
+from bnadapt.distances import (
+    LatentStates,
+    LayerDistance,
+    Sketch,
+    clouds,
+    compare,
+    latent_spaces,
+    sketch_latents,
+    spectra,
+)
 from bnadapt.networks import UNet
 
 RESULTS = results_path("distances")
@@ -54,18 +65,46 @@ def sketching(base_channels: int) -> dict[str, str | float]:
     taken = []
     for turn in range(ROUNDS + 1):
         alone, _ = clocked(lambda: plain(network, batches))
-        with_sketches, sketches = clocked(lambda: sketch_latents(network, layers, batches))
+        with_sketches, _ = clocked(lambda: sketch_latents(network, layers, batches))
         if turn:
             taken.append((alone, with_sketches))
-    rows_seconds, _ = clocked(LatentStates(sketches, sketches, sketches).rows)
     return {
         "base channels": base_channels,
         "latent spaces": len(layers),
         "forward / s": median(alone for alone, _ in taken),
         "sketched / s": median(sketched for _, sketched in taken),
         "ratio": median(sketched / alone for alone, sketched in taken),
-        "all distances, three states / s": rows_seconds,
     }
+
+
+def comparing(base_channels: int, rounds: int) -> dict[str, str | float]:
+    """Seconds of all distances in three states, with LAPACK and with torch in turns, and how far these differ."""
+    network = UNet(base_channels=base_channels).eval().to(DEVICE, memory_format=torch.channels_last)
+    layers, tiles = latent_spaces(network), torch.randn(TILES, 1, SIDE, SIDE, device=DEVICE)
+    source, target = (sketch_latents(network, layers, each.split(BATCH)) for each in (tiles, SCALE * tiles + SHIFT))
+    states = LatentStates(source, target, target)
+    taken = []
+    for _ in range(rounds):
+        seconds, rows = clocked(states.rows)
+        with patch.object(spectra, "_by_lapack", return_value=False):
+            by_torch, expected = clocked(states.rows)
+        taken.append((seconds, by_torch))
+    return {
+        "base channels": base_channels,
+        "latent spaces": len(layers),
+        "all distances, three states / s": median(seconds for seconds, _ in taken),
+        "Gaussians by torch / s": median(by_torch for _, by_torch in taken),
+        "ratio": median(by_torch / seconds for seconds, by_torch in taken),
+        **{
+            f"largest difference of {field}": max(map(partial(difference, field), rows, expected))
+            for field in ("value", "bias_corrected", "standard_error")
+        },
+    }
+
+
+def difference(field: str, row: LayerDistance, expected: LayerDistance) -> float:
+    """Of two distances, relative to the value."""
+    return abs(getattr(row, field) - getattr(expected, field)) / max(expected.value, torch.finfo().tiny)
 
 
 class Streams:
@@ -198,6 +237,10 @@ def main(parts: list[str], most: float) -> None:
         results["sketching"] = [sketching(base_channels) for base_channels in (16, 64)]
         printed(f"{TILES} tiles of {SIDE} x {SIDE}, batches of {BATCH}", results["sketching"])
         save(RESULTS, results)
+    if "comparing" in parts:
+        results["comparing"] = [comparing(16, rounds=5), comparing(64, rounds=1)]
+        printed("All distances in three states", results["comparing"])
+        save(RESULTS, results)
     if "peers" in parts:
         results["peers"] = []
         for channels, samples in product(CHANNELS, SAMPLES):
@@ -210,7 +253,7 @@ def main(parts: list[str], most: float) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", default=["sketching", "peers"], help="what to measure")
+    parser.add_argument("--parts", nargs="+", default=["sketching", "comparing", "peers"], help="what to measure")
     parser.add_argument("--most", type=float, default=2e9, help="values of a domain; 1e10 takes half an hour more")
     asked = parser.parse_args()
     main(asked.parts, asked.most)

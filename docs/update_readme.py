@@ -40,6 +40,8 @@ def update_batchnorm() -> None:
     for device, results in benchmarked("batchnorm"):
         for case, tables in results["cases"].items():
             parts += [f"### {case} ({device})\n", *(f"{title}:\n\n{table(rows)}" for title, rows in tables.items())]
+        if "policies" in results:
+            parts.append(f"### If some layers adapt ({device})\n\n{table(results['policies'])}")
         parts.append(f"### Memory added to the peak ({device})\n\n{table(results['peak memory'])}")
     replace(TABLES, "batchnorm", "\n".join(parts))
 
@@ -51,6 +53,8 @@ def update_distances(pages: Path) -> None:
         parts += [
             f"Sketching all latent spaces of the default U-Net, beside a plain forward pass ({device}):\n",
             table(results["sketching"]),
+            f"All distances in three states, with standard errors ({device}):\n",
+            table(results["comparing"]),
             f"Two domains of as many samples each ({device}); errors are relative, against float64:\n",
             table(results["peers"]),
         ]

@@ -3,7 +3,7 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial, reduce
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
@@ -26,6 +26,10 @@ class _SingleValue(BaseException):
     """Ends a forward pass at a layer that gets one value per channel, which has no variance."""
 
 
+class _NothingLeft(BaseException):
+    """Ends a forward pass behind the last layer that the policy chooses."""
+
+
 class Propagation(ABC):
     """Collects the moments of the input of every BatchNorm layer that the policy chooses.
 
@@ -41,6 +45,7 @@ class Propagation(ABC):
 
     Attributes:
         layers: the chosen ones by name, in the order of the network's definition.
+        leaves_out: whether the network has others.
         otherwise: what the network normalises otherwise.
     """
 
@@ -58,6 +63,7 @@ class Propagation(ABC):
         layers = batchnorm_layers(network)
         self.network = network
         self.layers = {name: layers[name] for name in policy.chosen(list(layers))}
+        self.leaves_out = len(self.layers) < len(layers)
         self.source = {name: _in_float64(layer) for name, layer in self.layers.items()}
         self.forward = forward
         self.policy = policy
@@ -101,6 +107,9 @@ class OnePass(Propagation):
     A batch of which a layer gets a single value per channel, such as a last one of one tile where a layer follows a
     global pooling, is passed together with the next batch of its size, else normalised there by what was pooled
     before.
+
+    If the policy leaves layers out, the first batch that calls all chosen ones shows which is the last: batches that
+    call the same ones in the same order go no further.
     """
 
     growth = 1
@@ -109,6 +118,7 @@ class OnePass(Propagation):
         super().__init__(*arguments, **options)
         self._images = 0
         self._streams: dict[_ExecutionPath, Moments] = {}
+        self._whole: list[str] | None = None
         self._held: Tensor | None = None
 
     def update(self, images: Tensor) -> None:
@@ -141,17 +151,26 @@ class OnePass(Propagation):
                 `_SingleValue`.
         """
         inputs: list[_LayerInput] = []
-        tiles = self._images + len(images)
+        tiles, this = self._images + len(images), threading.get_ident()
+
+        def end_behind_the_last() -> None:
+            if self._whole == [each.layer for each in inputs] and threading.get_ident() == this:
+                raise _NothingLeft
 
         def record(name: str, features: Tensor) -> None:
+            end_behind_the_last()  # again, if the network has caught the first one
             units = self.units(features)
             own = _LayerInput(name, *tile_moments(units), units[0, 0].numel())
             mean, variance = own.pooled() if own.count > 1 else _with_others(own, pooled)
             inputs.append(own)
             self.normalise_by(name, mean, variance, tiles)
+            end_behind_the_last()
 
-        with self.watched(record) as forward, attributes_unless_ended(self.network):
+        with suppress(_NothingLeft), self.watched(record) as forward, attributes_unless_ended(self.network):
             forward(images)
+            called = [each.layer for each in inputs]
+            if self.leaves_out and self._whole is None and self.layers.keys() == set(called):
+                self._whole = called
         self._images = tiles
         for _, group in groupby(sorted(inputs, key=_units), key=_units):
             self._merge(list(group))

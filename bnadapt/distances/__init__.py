@@ -1,4 +1,4 @@
-"""Distances between distributions of latents, in one pass and in constant memory. Plain torch and POT."""
+"""Distances between distributions of latents, in one pass and in constant memory. Plain torch, SciPy and POT."""
 
 import sys
 from importlib import import_module

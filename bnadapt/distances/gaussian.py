@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from bnadapt.distances.latents import as_latents, safe_sqrt
+from bnadapt.distances.spectra import congruence_eigenvalues, triangular_factor, whitened_eigenvalues
 
 RIDGE = 1e-2
 SMALLEST_VARIANCE = 1e-12
-BLOCK = 128  # columns of a triangular factor that are multiplied at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ class Gaussian:
     @cached_property
     def factor(self) -> Tensor:
         """Lower triangles (..., V, V), L of the covariance L L^T of the channels that vary, singular or not."""
-        return _factor(_of_channels(self.covariance, self.varying))
+        return triangular_factor(_of_channels(self.covariance, self.varying))
 
     def standardised_by(self, other: "Gaussian") -> "Gaussian":
         """This Gaussian after every channel was standardised by mean and `std` of another."""
@@ -130,11 +130,9 @@ def normalised_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
     ridge = _ridge(_diagonal(source.covariance))
     varying, difference = _varying(source, target), target.mean - source.mean
     first, second = (_ridged(_of_channels(each.covariance, varying), ridge) for each in (source, target))
-    factor = torch.linalg.cholesky(first)
+    factor = triangular_factor(first)
     shift = _whitened_shift(factor, difference, varying, ridge)
-    half = torch.linalg.solve_triangular(factor, second, upper=False)
-    whitened = torch.linalg.solve_triangular(factor, half.mT, upper=False)
-    roots = safe_sqrt(torch.linalg.eigvalsh(whitened))
+    roots = safe_sqrt(whitened_eigenvalues(factor, second))
     return safe_sqrt((shift + (roots - 1).square().sum(-1)) / difference.shape[-1])
 
 
@@ -159,7 +157,7 @@ def bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
     ridge = _ridge((_diagonal(source.covariance) + _diagonal(target.covariance)) / 2)
     varying = _varying(source, target)
     covariances = [_ridged(_of_channels(each.covariance, varying), ridge) for each in (source, target)]
-    factors = [torch.linalg.cholesky(each) for each in (*covariances, sum(covariances) / 2)]
+    factors = [triangular_factor(each) for each in (*covariances, sum(covariances) / 2)]
     logs = [_diagonal(factor).log().sum(-1) for factor in factors]  # of half of the determinants' logarithms
     shift = _whitened_shift(factors[2], source.mean - target.mean, varying, ridge)
     return (shift / 8 + logs[2] - (logs[0] + logs[1]) / 2).clamp(min=0)
@@ -185,30 +183,10 @@ def _squared_wasserstein(source: Gaussian, target: Gaussian, scale: Tensor) -> T
     """Covariances of the latents times `scale` (..., C), without a copy of the covariances for it."""
     squares, varying = scale.square(), source.varying
     factor = source.factor * squares[..., varying].unsqueeze(-1)
-    within = _congruent(_of_channels(target.covariance, varying), factor)
-    cross = safe_sqrt(torch.linalg.eigvalsh(within)).sum(-1)
+    cross = safe_sqrt(congruence_eigenvalues(factor, _of_channels(target.covariance, varying))).sum(-1)
     shift = (source.mean - target.mean).square()
     variances = _diagonal(source.covariance) + _diagonal(target.covariance)
     return (((shift + variances) * squares).sum(-1) - 2 * cross).clamp(min=0)
-
-
-def _congruent(covariance: Tensor, factor: Tensor) -> Tensor:
-    """L^T C L of covariances and lower triangles, without most of the products with zeros."""
-    starts = range(0, max(factor.shape[-1], 1), BLOCK)
-    columns = [(start, factor[..., start:, start : start + BLOCK]) for start in starts]
-    half = torch.cat([covariance[..., start:] @ block for start, block in columns], -1)
-    return torch.cat([block.mT @ half[..., start:, :] for start, block in columns], -2)
-
-
-def _factor(covariance: Tensor) -> Tensor:
-    """Lower triangular L of covariances L L^T, singular or not."""
-    factor, failed = torch.linalg.cholesky_ex(covariance)
-    singular = failed > 0
-    if not singular.any():
-        return factor
-    values, vectors = torch.linalg.eigh(covariance[singular])
-    root = vectors * safe_sqrt(values).unsqueeze(-2)
-    return factor.index_put((singular,), torch.linalg.qr(root.mT).R.mT)
 
 
 def _whitened_shift(factor: Tensor, difference: Tensor, varying: Tensor, ridge: Tensor) -> Tensor:

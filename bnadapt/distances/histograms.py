@@ -2,48 +2,44 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from bnadapt.distances.bins import BINS, Bins
 from bnadapt.distances.latents import as_latents, check_same_width
 
-BINS = 512
-HALF = BINS // 2
-COARSE = 2  # neighbouring bins that bhattacharyya_by_row takes together
 LEVELS = 512
-SMALLEST_EXPONENT = -100
-DIGITS = 28  # bins are numbered by at most so many binary digits, enough for neighbours in float32
-LINEAR = -12  # below 2^-12 the scale of the bins is linear, above it logarithmic
 
 
 @dataclass(frozen=True, eq=False)
 class Histograms:
     """One histogram for every row, of values that may have come in any order, in any parts.
 
-    Bins are counted on a scale of octaves (`_octaves`), so that a few values far from all others leave fine bins to
-    these, as long as their mean is within some 20 standard deviations of zero. The bins of a row are 2^k octaves wide,
-    with the smallest k at which the values fit into 512 bins; the first bin is a multiple of 256 widths from zero. So
-    the bins are a function of the smallest and the greatest value alone, wider ones are made of narrower ones without
-    a remainder, and the result is the same for every partition of the values. At least 128 bins lie between smallest
-    and greatest value, unless they are neighbours in float32. Within a bin values are taken as evenly spread.
+    Bins are counted on a scale of octaves (`bnadapt.distances.bins`), so that a few values far from all others leave
+    fine bins to these, as long as their mean is within some 20 standard deviations of zero. The bins of a row are 2^k
+    octaves wide, with the smallest k at which the values fit into 512 bins; the first bin is a multiple of 256 widths
+    from zero. So the bins are a function of the smallest and the greatest value alone, wider ones are made of narrower
+    ones without a remainder, and the result is the same for every partition of the values. At least 128 bins lie
+    between smallest and greatest value, unless they are neighbours in float32. Within a bin values are taken as evenly
+    spread.
 
     Attributes:
-        low: (R,) float64, smallest values.
-        high: (R,) float64, greatest values.
+        bins: of R rows, from the smallest to the greatest value.
         counts: (G, R, 512) whole numbers; rows are counted separately in G groups.
     """
 
-    low: Tensor
-    high: Tensor
+    bins: Bins
     counts: Tensor
 
     @classmethod
     def empty(cls, groups: int, rows: int, device: torch.device | str = "cpu") -> "Histograms":
         """Histograms of no values."""
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64, device=device)
-        return cls(infinite, -infinite, torch.zeros(groups, rows, BINS, dtype=torch.int32, device=device))
+        counts = torch.zeros(groups, rows, BINS, dtype=torch.int32, device=device)
+        return cls(Bins.of_range(infinite, -infinite), counts)
 
     @classmethod
     def of(cls, values: Tensor, groups: Tensor | None = None, count: int = 1) -> "Histograms":
@@ -58,46 +54,51 @@ class Histograms:
             DistanceError: there are no values, or some are not finite.
         """
         values = as_latents(values)
-        low, high = (each.double() for each in values.aminmax(dim=0))
-        exponent, first = _window(low, high)
+        bins = Bins.of_range(*(each.double() for each in values.aminmax(dim=0)))
         rows = values.shape[1]
-        start = (torch.arange(rows, device=values.device) * BINS - first).int()
-        position = _octaves(values).mul_(torch.exp2(-exponent.double())).floor_().int() + start
+        position = bins.places(values) + torch.arange(0, rows * BINS, BINS, dtype=torch.int32, device=values.device)
         if groups is not None:
             position += (groups * (rows * BINS)).int().unsqueeze(1)
         counts = torch.bincount(position.flatten(), minlength=count * rows * BINS).int()
-        return cls(low, high, counts.view(count, rows, BINS))
+        return cls(bins, counts.view(count, rows, BINS))
+
+    @property
+    def low(self) -> Tensor:
+        """(R,) float64, smallest values."""
+        return self.bins.low
+
+    @property
+    def high(self) -> Tensor:
+        """(R,) float64, greatest values."""
+        return self.bins.high
 
     def merged(self, other: "Histograms") -> "Histograms":
         """Histograms of the values of both."""
-        low, high = torch.minimum(self.low, other.low), torch.maximum(self.high, other.high)
-        return Histograms(low, high, self.widened(low, high).counts + other.widened(low, high).counts)
+        bins = self.bins.common(other.bins)
+        return Histograms(bins, self.widened(bins).counts + other.widened(bins).counts)
 
-    def widened(self, low: Tensor, high: Tensor) -> "Histograms":
-        """The same values in the bins of a range (R,) to (R,) that holds theirs."""
-        if torch.equal(low, self.low) and torch.equal(high, self.high):
+    def widened(self, bins: Bins) -> "Histograms":
+        """The same values in bins of a range that holds theirs."""
+        if bins is self.bins:
             return self
-        before, after = self.window, _window(low, high)
-        moved = (before[0] != after[0]) | (before[1] != after[1])
+        moved = bins.differing(self.bins)
         if not moved.any():
-            return Histograms(low, high, self.counts)
-        bins = torch.arange(BINS, device=low.device)
-        shifts = after[0] - before[0]
-        there = ((before[1].unsqueeze(1) + bins) >> shifts.unsqueeze(1)) - after[1].unsqueeze(1)
-        there = there[moved].clamp(0, BINS - 1)  # bins that no value is in may lie outside
+            return Histograms(bins, self.counts)
+        there = bins.of_rows(moved).places_of(self.bins.of_rows(moved))
         counts = self.counts.clone()
         parts = self.counts[:, moved]
         counts[:, moved] = torch.zeros_like(parts).scatter_add_(2, there.expand_as(parts), parts)
-        return Histograms(low, high, counts)
+        return Histograms(bins, counts)
 
     def pooled(self, group: distributed.ProcessGroup) -> "Histograms":
         """Histograms of the values of all processes (a collective)."""
         low, high = self.low.clone(), self.high.clone()
         distributed.all_reduce(low, distributed.ReduceOp.MIN, group)
         distributed.all_reduce(high, distributed.ReduceOp.MAX, group)
-        counts = self.widened(low, high).counts.clone()
+        bins = Bins.of_range(low, high)
+        counts = self.widened(bins).counts.clone()
         distributed.all_reduce(counts, group=group)
-        return Histograms(low, high, counts)
+        return Histograms(bins, counts)
 
     def of_groups(self, chosen: Tensor) -> "Histograms":
         """The values of some groups as one.
@@ -106,22 +107,15 @@ class Histograms:
             chosen: (M, G) of 0 and 1, the groups that every one of the M new groups is made of.
         """
         counts = chosen.to(self.low) @ self.counts.double().flatten(1)
-        return Histograms(self.low, self.high, counts.view(-1, *self.counts.shape[1:]))
+        return Histograms(self.bins, counts.view(-1, *self.counts.shape[1:]))
 
-    def of_rows(self, chosen: slice) -> "Histograms":
+    def of_rows(self, chosen: slice | Tensor) -> "Histograms":
         """Some of the rows."""
-        return Histograms(self.low[chosen], self.high[chosen], self.counts[:, chosen])
-
-    @cached_property
-    def window(self) -> tuple[Tensor, Tensor]:
-        """Exponent k and number of the first bin, (R,) int64 each; bins are 2^k octaves wide."""
-        return _window(self.low, self.high)
+        return Histograms(self.bins.of_rows(chosen), self.counts[:, chosen])
 
     def edges(self) -> Tensor:
         """(R, 513) float64, where bins begin and end."""
-        exponent, first = self.window
-        bins = first.unsqueeze(1) + torch.arange(BINS + 1, device=self.low.device)
-        return _values(bins * torch.exp2(exponent.double()).unsqueeze(1))
+        return self.bins.edges
 
     def shares(self) -> Tensor:
         """(G, R, 512) float64, the part of the values that is in every bin; NaN where there are none."""
@@ -130,20 +124,34 @@ class Histograms:
 
     def quantiles(self, levels: Tensor) -> Tensor:
         """Values (G, R, M) below which the shares `levels` (M,), rising, of a group's row lie."""
-        counts = self.counts.double()
-        reached = counts.cumsum(2)
-        total = reached[:, :, -1:]
-        targets = levels.to(reached) * torch.where(total > 0, total, torch.nan)
-        bins = torch.searchsorted(reached, targets).clamp_(max=BINS - 1)
-        above = reached.gather(2, bins).sub_(targets).div_(counts.gather(2, bins).clamp_(min=torch.finfo().tiny))
-        begins, ends = (side.expand(len(bins), -1, -1).gather(2, bins) for side in self._sides)
-        return torch.lerp(ends, begins, above).clamp_(self.low.unsqueeze(1), self.high.unsqueeze(1))
+        reached = self.low.new_zeros(*self.counts.shape[:2], BINS + 1)
+        torch.cumsum(self.counts, 2, dtype=reached.dtype, out=reached[:, :, 1:])
+        empty = reached[:, :, -1:] == 0
+        rows = torch.arange(0, 2 * reached.shape[1], 2, device=reached.device).unsqueeze(1)
+        reached.div_(reached[:, :, -1:].clamp(min=1)).add_(rows)  # from 0 to 1, 2 to 3, and so on: one rising function
+        wanted, edges = (each.flatten().cpu().numpy() for each in (rows + levels.to(reached), self.edges()))
+        of_groups = [torch.from_numpy(np.interp(wanted, each, edges)) for each in reached.flatten(1).cpu().numpy()]
+        values = torch.stack(of_groups).to(reached).view(len(reached), -1, len(levels))
+        values = values.clamp_(self.low.unsqueeze(1), self.high.unsqueeze(1))
+        return values.masked_fill_(empty, torch.nan)
 
-    @property
-    def _sides(self) -> tuple[Tensor, Tensor]:
-        """Where bins begin and where they end, (R, 512) each."""
-        edges = self.edges()
-        return edges[:, :-1], edges[:, 1:]
+    def spread_quantiles(self, bins: Bins) -> Tensor:
+        """Quantiles (G, R, 512) at levels that stand closest at the tails, of the values in bins that hold theirs.
+
+        Those of rows that have these bins already are computed once.
+        """
+        moved = bins.differing(self.bins)
+        if not moved.any():
+            return self._own_quantiles
+        rows = self.of_rows(moved)
+        wider = rows.widened(bins.of_rows(moved)).quantiles(_spread_levels(self.low.device)[0])
+        quantiles = self._own_quantiles.clone()
+        quantiles[:, moved] = wider.clamp_(rows.low.unsqueeze(1), rows.high.unsqueeze(1))
+        return quantiles
+
+    @cached_property
+    def _own_quantiles(self) -> Tensor:
+        return self.quantiles(_spread_levels(self.low.device)[0])
 
 
 def in_same_bins(source: Histograms, target: Histograms) -> tuple[Histograms, Histograms]:
@@ -152,9 +160,8 @@ def in_same_bins(source: Histograms, target: Histograms) -> tuple[Histograms, Hi
     Raises:
         DistanceError: they differ in their number of rows.
     """
-    check_same_width(len(source.low), len(target.low))
-    low, high = torch.minimum(source.low, target.low), torch.maximum(source.high, target.high)
-    return source.widened(low, high), target.widened(low, high)
+    bins = _common_bins(source, target)
+    return source.widened(bins), target.widened(bins)
 
 
 def wasserstein_by_row(source: Histograms, target: Histograms) -> Tensor:
@@ -164,12 +171,9 @@ def wasserstein_by_row(source: Histograms, target: Histograms) -> Tensor:
 
     by the midpoint rule at 512 levels :math:`t = \sin^2(\theta)`, which stand closest at the tails.
     """
-    levels, weights = _spread_levels(source.low.device)
-    quantiles = [
-        same.quantiles(levels).clamp(side.low.unsqueeze(1), side.high.unsqueeze(1))
-        for same, side in zip(in_same_bins(source, target), (source, target), strict=True)
-    ]
-    return ((quantiles[0] - quantiles[1]).square() @ weights).sqrt()
+    bins = _common_bins(source, target)
+    difference = source.spread_quantiles(bins) - target.spread_quantiles(bins)
+    return (difference.square_() @ _spread_levels(bins.low.device)[1]).sqrt()
 
 
 def energy_by_row(source: Histograms, target: Histograms) -> Tensor:
@@ -191,55 +195,22 @@ def bhattacharyya_by_row(source: Histograms, target: Histograms) -> Tensor:
 
     .. math:: D_B = -\ln \sum_b \sqrt{p_b q_b}
 
-    (Bhattacharyya 1943), in 64 to 256 bins over the common range. n and m values do not resolve an overlap
-    below :math:`1 / \sqrt{n m}`, which it is taken for if there is none.
+    (Bhattacharyya 1943), in 64 to 256 bins over the common range, pairs of neighbours. n and m values do not
+    resolve an overlap below :math:`1 / \sqrt{n m}`, which it is taken for if there is none.
     """
     source, target = in_same_bins(source, target)
-    one, other = (each.shares().unflatten(2, (-1, COARSE)).sum(3) for each in (source, target))
-    least = (source.counts.double().sum(2) * target.counts.double().sum(2)).rsqrt()
-    return -torch.maximum((one * other).sqrt().sum(2), least).clamp(max=1).log()
+    one, other = ((each.counts[:, :, ::2] + each.counts[:, :, 1::2]).double() for each in (source, target))
+    least = (one.sum(2) * other.sum(2)).rsqrt()
+    return -((one * other).sqrt_().sum(2).clamp(min=1) * least).clamp(max=1).log()
 
 
+def _common_bins(source: Histograms, target: Histograms) -> Bins:
+    check_same_width(len(source.low), len(target.low))
+    return source.bins if source.bins is target.bins else source.bins.common(target.bins)
+
+
+@lru_cache
 def _spread_levels(device: torch.device) -> tuple[Tensor, Tensor]:
     """Levels (512,) between 0 and 1 that stand closest at both ends, and the share that each stands for."""
     angles = torch.linspace(0, math.pi / 2, LEVELS + 1, dtype=torch.float64, device=device)
     return torch.sin((angles[1:] + angles[:-1]) / 2).square(), torch.sin(angles).square().diff()
-
-
-def _window(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Exponent of the width of the bins and number of the first one, (R,) int64 each, of ranges from low to high."""
-    empty = low > high
-    low, high = (_octaves(torch.where(empty, 0, each)) for each in (low, high))
-    largest = _exponent(torch.maximum(low.abs(), high.abs()))
-    exponent = torch.maximum(_exponent((high - low) / BINS) - 1, largest - DIGITS).clamp(min=SMALLEST_EXPONENT)
-    while True:
-        width = torch.exp2(exponent.double())
-        first = torch.floor(low / width / HALF) * HALF
-        outside = torch.floor(high / width) >= first + BINS
-        if not outside.any():
-            return exponent, first.long()
-        exponent = exponent + outside
-
-
-def _octaves(values: Tensor) -> Tensor:
-    """Numbers on a scale that rises by 1 from every power of 2 to the next, linear about zero: float64.
-
-    It is exact, and its inverse too (`_values`), for numbers of float32.
-    """
-    values = values.double()
-    size = values.abs() * 2.0**-LINEAR
-    mantissa, exponent = torch.frexp(size)  # mantissa from 1/2 on
-    return torch.where(size < 1, size, exponent + 2 * mantissa - 1).copysign(values)
-
-
-def _values(octaves: Tensor) -> Tensor:
-    """Numbers at places on the scale of `_octaves`."""
-    size = octaves.abs()
-    whole = size.floor().clamp(min=1)
-    values = torch.where(size < 1, size, (1 + size - whole) * torch.exp2(whole - 1))
-    return (values * 2.0**LINEAR).copysign(octaves)
-
-
-def _exponent(values: Tensor) -> Tensor:
-    """The k of 2^(k-1) <= value < 2^k; that of the narrowest bins for zero."""
-    return torch.where(values > 0, torch.frexp(values).exponent, SMALLEST_EXPONENT).long()

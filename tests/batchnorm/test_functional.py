@@ -122,6 +122,60 @@ def test_one_whole_forward_pass_a_batch(propagation):
     assert not net.busy
 
 
+class Staged(nn.Module):
+    """Calls its encoder as often as `times` says, then its decoder, and counts both."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.encoder, self.decoder, self.times = nn.BatchNorm2d(1), nn.BatchNorm2d(1), iter(times)
+
+    def forward(self, batch):
+        for _ in range(next(self.times)):
+            batch = self.encoder(batch * 2)
+            calls["encoder"] += 1
+        calls["decoder"] += 1
+        return self.decoder(batch)
+
+
+calls = {"encoder": 0, "decoder": 0}
+
+
+@pytest.mark.parametrize(
+    ("times", "policy", "decoded"),
+    [
+        ([1, 1, 1], Policy(layers=["encoder"]), 1),
+        ([2, 2, 2], Policy(layers=["encoder"]), 1),
+        ([1, 1, 1], Policy(), 3),
+        ([0, 1, 1], Policy(layers=["encoder"]), 2),
+        ([2, 1, 2], Policy(layers=["encoder"]), 2),
+    ],
+)
+def test_batches_go_no_further_than_the_last_layer_that_adapts(images, times, policy, decoded):
+    calls.update(encoder=0, decoder=0)
+    bank = estimate(Staged(times), [images] * 3, policy=policy).bank
+    assert calls["decoder"] == decoded
+    assert bank.count["encoder"] == sum(times) * images[:, 0].numel()
+    everything = estimate(Staged(times), [images] * 3).bank
+    assert torch.equal(bank.mean["encoder"], everything.mean["encoder"])
+    assert torch.equal(bank.variance["encoder"], everything.variance["encoder"])
+
+
+def test_a_network_that_goes_on_behind_the_last_layer_that_adapts_is_counted_once(images):
+    class Stubborn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.decoder = nn.BatchNorm2d(1), nn.BatchNorm2d(1)
+
+        def forward(self, batch):
+            try:
+                return self.decoder(self.encoder(batch))
+            except BaseException:
+                return self.encoder(batch * 7)
+
+    bank = estimate(Stubborn(), [images] * 3, policy=Policy(layers=["encoder"])).bank
+    assert bank.count["encoder"] == 3 * images[:, 0].numel()
+
+
 def snapshot(net):
     return {
         "tensors": {key: value.clone() for key, value in net.state_dict().items()},

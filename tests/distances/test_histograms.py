@@ -51,7 +51,7 @@ def test_groups_are_counted_apart_and_go_together_as_chosen():
     chosen = torch.tensor([[1, 0, 1, 0], [1, 1, 1, 1]])
     together = histograms.of_groups(chosen)
     for counts, rule in zip(together.counts, [groups % 2 == 0, groups >= 0], strict=True):
-        own = Histograms.of(drawn[rule]).widened(histograms.low, histograms.high)
+        own = Histograms.of(drawn[rule]).widened(histograms.bins)
         assert torch.equal(counts.int(), own.counts[0])
 
 

@@ -1,0 +1,87 @@
+"""Triangular factors of covariances, and eigenvalues of products with them.
+
+Numbers on the CPU that need no gradient go through LAPACK one matrix after the other, which computes one half of every
+symmetric matrix: half the time of torch's products, solves and eigenvalues of whole ones.
+"""
+
+import numpy as np
+import torch
+from scipy.linalg import eigvalsh, qr
+from scipy.linalg.lapack import get_lapack_funcs
+from torch import Tensor
+
+from bnadapt.distances.latents import safe_sqrt
+
+CONGRUENT, WHITENED = 2, 1  # the products of LAPACK's sygst: L^T C L and L^-1 C L^-T
+
+
+def triangular_factor(covariance: Tensor) -> Tensor:
+    """Lower triangular L (..., V, V) of covariances L L^T, singular or not."""
+    if _by_lapack(covariance):
+        factors = covariance.new_empty(covariance.shape)
+        for one, factor in zip(_matrices(covariance), _matrices(factors), strict=True):
+            factor[:] = _cholesky(one)
+        return factors.mT
+    covariances = covariance.reshape(covariance.shape[:-2].numel(), *covariance.shape[-2:])
+    factor, info = torch.linalg.cholesky_ex(covariances)
+    if (singular := info > 0).any():
+        values, vectors = torch.linalg.eigh(covariances[singular])
+        root = vectors * safe_sqrt(values).unsqueeze(-2)
+        factor = factor.index_put((singular,), torch.linalg.qr(root.mT).R.mT)
+    return factor.view_as(covariance)
+
+
+def congruence_eigenvalues(factor: Tensor, covariance: Tensor) -> Tensor:
+    """Eigenvalues (..., V), rising, of L^T C L."""
+    if _by_lapack(factor, covariance):
+        return _eigenvalues(factor, covariance, CONGRUENT)
+    return torch.linalg.eigvalsh(factor.mT @ covariance @ factor)
+
+
+def whitened_eigenvalues(factor: Tensor, covariance: Tensor) -> Tensor:
+    """Eigenvalues (..., V), rising, of L^-1 C L^-T."""
+    if _by_lapack(factor, covariance):
+        return _eigenvalues(factor, covariance, WHITENED)
+    half = torch.linalg.solve_triangular(factor, covariance, upper=False)
+    return torch.linalg.eigvalsh(torch.linalg.solve_triangular(factor, half.mT, upper=False))
+
+
+def _by_lapack(*matrices: Tensor) -> bool:
+    return not any(each.device.type != "cpu" or (each.requires_grad and torch.is_grad_enabled()) for each in matrices)
+
+
+def _matrices(stacked: Tensor) -> list[np.ndarray]:
+    """The transposes of a stack (..., V, V), as views: in columns, as LAPACK has matrices, if the stack is in rows."""
+    return [one.T for one in stacked.detach().reshape(stacked.shape[:-2].numel(), *stacked.shape[-2:]).numpy()]
+
+
+def _cholesky(covariance: np.ndarray) -> np.ndarray:
+    """Lower triangle of a covariance (V, V), of a singular one by pivoting and a QR decomposition."""
+    potrf, pstrf = get_lapack_funcs(("potrf", "pstrf"), [covariance])
+    factor, info = potrf(covariance, lower=1, clean=1)
+    if info == 0:
+        return factor
+    pivoted, order, rank, _ = pstrf(covariance, lower=1)
+    root = np.empty_like(covariance)
+    root[order - 1] = np.tril(pivoted)
+    root[:, rank:] = 0
+    return qr(root.T, mode="r", check_finite=False)[0].T
+
+
+def _eigenvalues(factor: Tensor, covariance: Tensor, product: int) -> Tensor:
+    """Eigenvalues of products of lower triangles and covariances, which may be one for many."""
+    shape = np.broadcast_shapes(factor.shape, covariance.shape)
+    values = covariance.new_empty(shape[:-1])
+    if not values.numel():
+        return values
+    stacks = zip(
+        _matrices(factor.mT.expand(shape)),
+        _matrices(covariance.expand(shape)),
+        values.view(-1, shape[-1]).numpy(),
+        strict=True,
+    )
+    for triangle, one, eigenvalues in stacks:
+        sygst = get_lapack_funcs("sygst", [one])
+        whole, _ = sygst(one, triangle, itype=product, lower=1)
+        eigenvalues[:] = eigvalsh(whole, lower=True, overwrite_a=True, check_finite=False, driver="evd")
+    return values
