@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-TRANSPOSED = {nn.Conv2d: False, nn.ConvTranspose2d: True}  # subclasses may do more than convolve
 BATCHNORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
@@ -38,7 +37,8 @@ def folded(network: nn.Module, images: Tensor) -> tuple[nn.Module, int]:
     pairs = _pairs(copied, images.clone())
     modules = dict(copied.named_modules())
     for norm, convolution in pairs.items():
-        fused = fuse_conv_bn_eval(modules[convolution], modules[norm], TRANSPOSED[type(modules[convolution])])
+        is_transposed = isinstance(modules[convolution], nn.ConvTranspose2d)
+        fused = fuse_conv_bn_eval(modules[convolution], modules[norm], is_transposed)
         copied.set_submodule(convolution, fused)
         copied.set_submodule(norm, nn.Identity())
     return copied, len(pairs)
@@ -56,10 +56,10 @@ def _pairs(network: nn.Module, images: Tensor) -> dict[str, str]:
         source = (each for output, version, each in given if output is taking and output._version == version)
         taken.append((name, next(source, None)))
 
-    hooks = [
+    hooks = [  # of convolutions alone: subclasses may do more, and torch does not fuse transposed ones in groups
         module.register_forward_hook(lambda _, inputs, output, name=name: give(name, output))
         for name, module in network.named_modules()
-        if type(module) in TRANSPOSED
+        if type(module) is nn.Conv2d or (type(module) is nn.ConvTranspose2d and module.groups == 1)
     ] + [
         module.register_forward_pre_hook(lambda _, inputs, name=name: take(name, inputs[0]))
         for name, module in network.named_modules()
