@@ -75,7 +75,18 @@ class BnadaptCLI(LightningCLI):
     """LightningCLI for tasks and a DomainPair, with the subcommands of TRAINER_COMMANDS.
 
     The task is a SegmentationTask unless `--model` names another class.
+
+    Args:
+        *classes: see LightningCLI.
+        args: command line arguments; those of the process by default.
+        **settings: see LightningCLI.
     """
+
+    def __init__(self, *classes: Any, args: ArgsType = None, **settings: Any) -> None:
+        name = next(iter(sys.argv[1:] if args is None else args), None)
+        if name in (commands := self.subcommands()):  # the parsers of the others would take seconds to be made
+            self.subcommands = lambda: {name: commands[name]}
+        super().__init__(*classes, args=args, **settings)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:

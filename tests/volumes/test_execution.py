@@ -176,7 +176,8 @@ def test_the_execution_is_said_and_recorded(predict, capsys):
     assert said in " ".join(capsys.readouterr().out.split())
     assert predict("--trainer.precision=32-true", output="given")["precision"] == SINGLE
     masks = [np.load(Path(folder) / "volume_mask.npy") for folder in ("out", "given")]
-    assert (masks[0] != masks[1]).mean() < 1e-3
+    is_tie = np.abs(np.load("given/volume_probability.npy") / 255 - 0.5) < 0.025  # stored in steps of 1 / 255
+    assert ((masks[0] != masks[1]) & ~is_tie).mean() < 1e-4
 
 
 def test_a_run_that_is_resumed_goes_on_in_the_same_way(predict, monkeypatch):
