@@ -70,6 +70,7 @@ def update_distances(pages: Path) -> None:
 def update_volumes() -> None:
     """The tables of the benchmarks of volumes."""
     titles = {
+        "predict": "Sections in turn with raw float32 passes of the same tiles; times are of the processor",
         "throughput": "Seconds for a section of 1024 x 1024, beside raw forward passes of the same tiles in memory",
         "memory": "Twelve sections spread over volumes of several sizes, and adaptation to these",
         "peers": "The same network on the same sections in memory; the seam error is the largest difference of a"
@@ -81,7 +82,7 @@ def update_volumes() -> None:
     }
     parts = [
         f"{titles[name]} ({device}):\n\n{table(results[name])}"
-        for benchmark in ("volume", "planes", "survival")
+        for benchmark in ("predict", "volume", "planes", "survival")
         for device, results in benchmarked(benchmark)
         for name in titles
         if name in results

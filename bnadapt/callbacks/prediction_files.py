@@ -1,8 +1,12 @@
 """Write what `bnadapt predict` segments."""
 
+import json
 import logging
+import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +21,12 @@ from bnadapt.data.tiles import Blocks
 from bnadapt.data.writers import SectionWriter, stored_probability
 from bnadapt.errors import InputError
 from bnadapt.reports.terminal import Console
+from bnadapt.volumes.execution import Execution, Executions
 from bnadapt.volumes.memory import most_memory
 from bnadapt.volumes.unfinished import Unfinished
 
 log = logging.getLogger(__name__)
-BLANK = "blank"
+BLANK, EXECUTION = "blank", "execution"
 
 
 class PredictionFiles(Callback):
@@ -39,6 +44,7 @@ class PredictionFiles(Callback):
         chosen: numbers of those to segment; all by default.
         overwrite: whether to throw away what a run of another identity has left.
         probability: type of the stored probabilities; by default as fine as that of the image.
+        precision: in which the network runs; by default the fastest one that is exact enough.
 
     Attributes:
         blank: names of sections with nothing to see, once all are written.
@@ -53,6 +59,7 @@ class PredictionFiles(Callback):
         chosen: Sequence[int] | None = None,
         overwrite: bool = False,
         probability: str | None = None,
+        precision: str | None = None,
     ) -> None:
         self.writer = writer
         self.unfinished = unfinished
@@ -62,6 +69,7 @@ class PredictionFiles(Callback):
         self.chosen = range(len(names)) if chosen is None else chosen
         self.overwrite = overwrite
         self.probability = probability
+        self.precision = precision
         self.blank: list[str] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._pending: Future | None = None
@@ -96,12 +104,29 @@ class PredictionFiles(Callback):
     def on_predict_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Before the first section, say how sections are cut, and how much memory that takes."""
-        if batch_idx or not trainer.is_global_zero:
-            return
-        size, asked = batch["section"].size, pl_module.hparams
+        """Before the first section, say how sections are cut, and how much memory that takes.
+
+        Before the first one that is not blank, find out how the network is run.
+        """
+        if pl_module.execution is None and len(batch["image"]):
+            self._set_execution(trainer, pl_module, batch)
+        if batch_idx == 0 and trainer.is_global_zero:
+            self._announce(trainer, pl_module, batch["section"].size)
+
+    def _set_execution(self, trainer: Trainer, task: LightningModule, batch: Any) -> None:
+        """Run the network as the run does already, or else in the fastest way that is exact enough."""
+        pixels = len(self.names) * math.prod(batch["section"].size)
+        executions = Executions(task.network, task.hparams.num_classes, batch["image"], self.blocks.stride, pixels)
+        settle = executions.fastest if self.precision is None else partial(executions.given, self.precision)
+        execution = Execution(**self.unfinished.settled(EXECUTION, lambda: asdict(settle())))
+        task.execution = executions.run(execution)
+        if trainer.is_global_zero:
+            Console().print(f"Execution: {execution}.")
+
+    def _announce(self, trainer: Trainer, task: LightningModule, size: tuple[int, int]) -> None:
+        asked = task.hparams
         most = most_memory(
-            pl_module.network, asked.in_channels, asked.num_classes, size, self.blocks, trainer.datamodule.batch_size
+            task.network, asked.in_channels, asked.num_classes, size, self.blocks, trainer.datamodule.batch_size
         )
         memory = "" if most is None else f"; at most {most / 1e9:.1f} GB a process"
         Console().print(
@@ -145,7 +170,14 @@ class PredictionFiles(Callback):
         if not self.unfinished.is_complete:
             with self.unfinished.refusing():
                 self.writer.close()
+                self._write_record(context)
         self.unfinished.publish()
+
+    def _write_record(self, name: str) -> None:
+        """What was segmented, and how, beside the files."""
+        unused = asdict(Execution("none", "none", 0, "every section is blank"))
+        record = {**self.unfinished.run, EXECUTION: self.unfinished.settled(EXECUTION, lambda: unused)}
+        (self.unfinished.results / f"{name}_segmentation.json").write_text(json.dumps(record, indent=2) + "\n")
 
     def keep_partial(self) -> None:
         """After the run, whatever ended it: say how it goes on, if it does."""

@@ -17,7 +17,7 @@ from bnadapt.networks import build_network
 from bnadapt.reports.terminal import Console
 
 SHOWN = ("torch", "lightning", "torchmetrics", "segmentation-models-pytorch", "albumentations", "pot", "tensorboard")
-EXTRAS = {"studies": "studies", "share": "exchange"}  # what they are for: ONNX and packages of bioimage.io, the second
+EXTRAS = {"studies": "studies", "share": "exchange", "fast": "speed"}  # ONNX and bioimage.io, the second; OpenVINO
 LITTLE_SPACE = 2e9  # bytes; a few runs with their checkpoints take that
 
 

@@ -22,7 +22,7 @@ PROPOSED = 5  # passes of every tile that may be proposed
 
 
 def passes_of_adapt(data: DomainPair, is_chosen: bool) -> int:
-    """Passes of adaptation to the target, of distances if there is a source, and of trying candidates if one is chosen."""
+    """Passes of adaptation, of distances if there is a source, and of trying candidates if one is chosen."""
     distances = STATES * MEASURED if data.source else 0
     return _adaptation_tiles(data) + distances + (TRIED * SCANNED_TILES if is_chosen else 0)
 
@@ -38,7 +38,7 @@ def passes_of_preview(data: DomainPair, regions: int, candidates: Sequence[str] 
 
 
 def passes_of_finetune(data: DomainPair, labelled: int | None, steps: int) -> int:
-    """Passes of adapting, and of steps on labelled and unlabelled tiles, with cross-validation where there are enough."""
+    """Passes of adapting, and of steps on all tiles, with cross-validation where enough are labelled."""
     settings = FineTuning()
     tiles = settings.folds if labelled is None else labelled
     trainings = 1 + min(settings.folds, tiles) if tiles >= FEWEST_TO_STOP else 1

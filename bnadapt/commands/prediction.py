@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lightning.pytorch import Trainer
-
 from bnadapt.callbacks import PredictionFiles
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
@@ -34,7 +32,6 @@ class Segmented:
 
 
 def prediction_files(
-    trainer: Trainer,
     task: AdaptableTask,
     data: DomainPair,
     folder: Path,
@@ -42,12 +39,12 @@ def prediction_files(
     sections: list[int] | None,
     overwrite: bool,
     probabilities: ProbabilityType | None,
+    precision: str | None,
     statistics: Mapping[str, str | None],
 ) -> PredictionFiles:
     """Writes the sections of the target, or goes on with what an earlier run of the same has left.
 
     Args:
-        trainer: whose precision is used.
         task: that segments.
         data: whose target is segmented.
         folder: for the files.
@@ -55,6 +52,7 @@ def prediction_files(
         sections: numbers of those that this run segments; all by default.
         overwrite: whether to replace files of the same names.
         probabilities: type in which they are stored.
+        precision: in which the network runs; by default the fastest one that is exact enough.
         statistics: `ckpt_path` and `bank` of the command.
 
     Raises:
@@ -69,9 +67,9 @@ def prediction_files(
     if wrong := [number for number in sections or () if not 0 <= number < len(names)]:
         raise InputError(f"predict: there is no section {wrong[0]}; --sections are numbers from 0 to {len(names) - 1}.")
     blocks = blocks_for(task, data)
-    identity = identity_of(task, data, blocks, str(trainer.precision), **statistics)
+    identity = identity_of(task, data, blocks, precision or "fastest that is exact enough", **statistics)
     identity |= {"probabilities": probabilities or "as fine as the images"}
     unfinished = Unfinished(folder, identity, len(names), target.writer(folder).paths(names))
     unfinished.check_outputs(overwrite)
     writer = target.writer(unfinished.results)
-    return PredictionFiles(writer, unfinished, names, blocks, sections, overwrite, probabilities)
+    return PredictionFiles(writer, unfinished, names, blocks, sections, overwrite, probabilities, precision)

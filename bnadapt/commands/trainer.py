@@ -93,7 +93,14 @@ class AdaptationTrainer(Trainer):
 
     Commands do the work where Lightning would predict, so that checkpoint, device, precision and processes are set up
     as there, and return what they found.
+
+    Args:
+        **settings: see `lightning.pytorch.Trainer`.
     """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.asked_precision = settings.get("precision") or (self.precision if settings.get("plugins") else None)
 
     def test(
         self,
@@ -151,7 +158,15 @@ class AdaptationTrainer(Trainer):
         statistics = {"ckpt_path": ckpt_path, "bank": bank}
         limit = self._limit("predict", len(datamodule.target.all_sections()) if datamodule.target else 0)
         files = prediction_files(
-            self, model, datamodule, Path(output), limit, sections, overwrite, probabilities, statistics
+            model,
+            datamodule,
+            Path(output),
+            limit,
+            sections,
+            overwrite,
+            probabilities,
+            self.asked_precision,
+            statistics,
         )
         try:
             if scheduler is not None:
@@ -167,6 +182,7 @@ class AdaptationTrainer(Trainer):
             files.publish(datamodule.target.name)
             return Segmented(len(files.names), len(datamodule.target.all_sections()), len(files.blank))
         finally:
+            model.execution = None
             if self.is_global_zero:
                 files.keep_partial()
 
@@ -559,7 +575,7 @@ class AdaptationTrainer(Trainer):
     def _for_workers(self) -> Callable[[], Trainer]:
         """Makes a Trainer of a worker, whose results are those of this one."""
         quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        settings = {"precision": self.precision, "limit_predict_batches": self.limit_predict_batches}
+        settings = {"precision": self.asked_precision, "limit_predict_batches": self.limit_predict_batches}
         return partial(type(self), devices=1, **quiet, **settings)
 
     def _limit(self, command: str, count: int | None = None) -> int | None:

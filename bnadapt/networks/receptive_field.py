@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
 SIDES = (256, 512, 1024)  # pixels, of the images that are tried; the first one that suffices counts
+ROWS = (16, 64)  # of these images: few are fast, and enough for networks that take them
 WIDE = 2048  # pixels, of an image in which nothing farther may show
 TOLERANCE = 1e-4  # of the standard deviation of logits; rounding stays far below
 
@@ -53,46 +54,49 @@ def receptive_field(network: nn.Module, in_channels: int) -> ReceptiveField | No
     def transposed(images: Tensor) -> Tensor:
         return copied(images.mT.contiguous()).mT
 
-    try:
-        fields = [_along_columns(run, in_channels) for run in (copied, transposed)]
-    except (RuntimeError, ValueError):  # it does not take images of these sizes
-        return None
-    if None in fields:
-        return None
-    return ReceptiveField(max(each.margin for each in fields), max(each.stride for each in fields))
+    for rows in ROWS:
+        try:
+            fields = [_along_columns(run, (in_channels, rows)) for run in (copied, transposed)]
+        except (RuntimeError, ValueError):  # it does not take images of these sizes
+            continue
+        if None in fields:
+            return None
+        return ReceptiveField(max(each.margin for each in fields), max(each.stride for each in fields))
+    return None
 
 
-def _along_columns(run: Callable[[Tensor], Tensor], in_channels: int) -> ReceptiveField | None:
+def _along_columns(run: Callable[[Tensor], Tensor], shape: tuple[int, int]) -> ReceptiveField | None:
+    """The field along columns, of images of this shape (C, H)."""
     for side in SIDES:
         middle = side // 2
-        before, at, *behind = _dependent(run, in_channels, side, [middle - 1, middle, *(middle + s for s in STRIDES)])
+        before, at, *behind = _dependent(run, shape, side, [middle - 1, middle, *(middle + s for s in STRIDES)])
         if torch.stack([before, at, *behind])[:, [0, -1]].any():
             continue
         shifts = zip(STRIDES, behind, strict=True)
         stride = next((stride for stride, each in shifts if torch.equal(each, at.roll(stride))), None)
-        if stride is None or not _shifts_with(run, in_channels, side, stride) or _sees_farther(run, in_channels, at):
+        if stride is None or not _shifts_with(run, shape, side, stride) or _sees_farther(run, shape, at):
             return None
         last_before, first_at = int(before.nonzero()[-1]), int(at.nonzero()[0])
         return ReceptiveField(max(0, last_before - middle + 1, middle - first_at), stride)
     return None
 
 
-def _dependent(run: Callable[[Tensor], Tensor], in_channels: int, side: int, columns: list[int]) -> Tensor:
+def _dependent(run: Callable[[Tensor], Tensor], shape: tuple[int, int], side: int, columns: list[int]) -> Tensor:
     """Dependence of columns of the logits on each of these columns of an image: (columns, side) truth values."""
-    images = torch.zeros(len(columns), in_channels, STRIDES[-1], side)
+    images = torch.zeros(len(columns), *shape, side)
     images[torch.arange(len(columns)), ..., columns] = math.nan
     return run(images).isnan().any(2).any(1)
 
 
-def _sees_farther(run: Callable[[Tensor], Tensor], in_channels: int, dependent: Tensor) -> bool:
+def _sees_farther(run: Callable[[Tensor], Tensor], shape: tuple[int, int], dependent: Tensor) -> bool:
     """Whether a wide image shows further dependences on the middle column, as with dilated convolutions."""
-    (wide,) = _dependent(run, in_channels, WIDE, [WIDE // 2])
+    (wide,) = _dependent(run, shape, WIDE, [WIDE // 2])
     return int(wide.sum()) > int(dependent.sum())
 
 
-def _shifts_with(run: Callable[[Tensor], Tensor], in_channels: int, side: int, stride: int) -> bool:
+def _shifts_with(run: Callable[[Tensor], Tensor], shape: tuple[int, int], side: int, stride: int) -> bool:
     """Whether logits in the middle stay the same when the image is cropped by a stride."""
-    image = torch.rand(1, in_channels, STRIDES[-1], side + stride, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, *shape, side + stride, generator=torch.Generator().manual_seed(0))
     middle, width = side // 2, STRIDES[-1]
     whole = run(image)
     cut = run(image[..., stride:])[..., middle : middle + width]

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -59,6 +59,7 @@ class AdaptableTask(LightningModule):
         adaptation: record of the adaptation, in an adapted network.
         class_moments: class moments of the source, if measured.
         source_summary: further statistics of the source, if measured.
+        execution: runs the network while images are segmented, if in another way than by calling it.
 
     Raises:
         InputError: the network cannot be built.
@@ -84,6 +85,7 @@ class AdaptableTask(LightningModule):
         self.adaptation: dict[str, Any] | None = None
         self.class_moments: ClassMoments | None = None
         self.source_summary: SourceSummary | None = None
+        self.execution: Callable[[Tensor], Tensor] | None = None
         self.strict_loading = False  # a loss may hold tensors; those of the network are checked on loading
 
     @classmethod
@@ -110,7 +112,8 @@ class AdaptableTask(LightningModule):
         return task.to(map_location)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits = self.network(images.contiguous(memory_format=self.memory_format))
+        run = self.network if self.execution is None else self.execution
+        logits = run(images.contiguous(memory_format=self.memory_format))
         return with_background(logits, self.hparams.num_classes)
 
     def on_validation_start(self) -> None:

@@ -50,7 +50,7 @@ class YNetTask(TwoDomainTask):
         self.reconstruction_weight = reconstruction_weight
         self.dropout = dropout
         self.reconstruction = ReconstructionDecoder(self.hparams.in_channels, unet.head.in_channels)
-        for level in (*unet.encoder, unet.bottleneck):
+        for level in (*unet.encoder, unet.bottleneck) if dropout else ():
             level.register_forward_hook(self._dropped)
 
     def default_loss(self) -> nn.Module:
@@ -84,4 +84,4 @@ class YNetTask(TwoDomainTask):
         return crop_to(logits, size), crop_to(self.reconstruction(latents), size)
 
     def _dropped(self, level: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        return functional.dropout(output, self.dropout, level.training) if self.dropout else output
+        return functional.dropout(output, self.dropout, level.training)

@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -128,6 +129,21 @@ class Unfinished:
         journal = self.hidden / f"finished-{socket.gethostname()}-{os.getpid()}.jsonl"
         with self.refusing(), journal.open("a") as file:
             file.write(f"\n{json.dumps([number, said])}\n")  # behind a line that a full disk has cut off, too
+
+    def settled(self, name: str, settle: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What all processes of a run, and those that resume it, share: the first one that asks for it decides.
+
+        Args:
+            name: name of the decision.
+            settle: makes it, in plain types.
+        """
+        path = self.hidden / f"{name}.json"
+        with self.refusing(), self._locked():
+            if not path.exists():
+                partial = path.with_suffix(".partial")
+                partial.write_text(json.dumps(settle()))
+                partial.replace(path)
+            return json.loads(path.read_text())
 
     def publish(self) -> None:
         """Move the results to their place, all or none, and remove hidden ones among them.

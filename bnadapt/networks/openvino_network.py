@@ -1,0 +1,58 @@
+"""Run a network by OpenVINO, an extra that is installed by `pip install 'bnadapt[fast]'`."""
+
+import sys
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+TELEMETRY = "openvino_telemetry"  # sends a message to Intel whenever OpenVINO is imported
+
+
+def is_installed() -> bool:
+    """Whether OpenVINO can be imported."""
+    return find_spec("openvino") is not None
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def compiled(network: nn.Module, images: Tensor, in_bfloat16: bool) -> Callable[[Tensor], Tensor]:
+    """A network as a function of images (N, C, H, W) on the CPU, which runs with as many threads as torch.
+
+    Args:
+        network: in eval mode, on the CPU; its forward pass is recorded, as it is for such images.
+        images: (N, C, H, W) to record it on.
+        in_bfloat16: whether to compute in bfloat16 instead of float32.
+    """
+    openvino = _imported()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python's values in the forward pass, and of torch.jit's age
+        model = openvino.convert_model(network, example_input=images.contiguous().clone())
+    options = {
+        "INFERENCE_PRECISION_HINT": "bf16" if in_bfloat16 else "f32",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+
+    def run(images: Tensor) -> Tensor:
+        return torch.from_numpy(request.infer([images.contiguous().numpy()], share_inputs=True)[0])
+
+    return run
+
+
+def _imported() -> Any:
+    """The module of OpenVINO, imported without what it would send."""
+    kept = sys.modules.get(TELEMETRY)
+    sys.modules[TELEMETRY] = None
+    try:
+        import openvino
+    finally:
+        if kept is None:
+            del sys.modules[TELEMETRY]
+        else:
+            sys.modules[TELEMETRY] = kept
+    return openvino

@@ -1,0 +1,199 @@
+"""The fastest way of running a network that changes nothing but ties, chosen on the first blocks of a segmentation."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from bnadapt.errors import InputError
+from bnadapt.networks import openvino_network, with_background
+from bnadapt.networks.folding import folded
+
+SINGLE, HALF = "32-true", "bf16-mixed"
+TORCH, OPENVINO = "PyTorch", "OpenVINO"
+SIDES = 384, 144  # pixels, of the two pieces of blocks that executions are compared on
+SHARE = 1e-4  # of the pixels, from which on too many have changed their class
+TIE = 0.04  # difference of the two largest probabilities; with two classes .02 from one half
+ROUNDING = 1e-4  # of a probability, that folding may change
+ENOUGH = 16  # times the pixels that are compared, from which on comparing them pays
+LONG = 60  # seconds of a segmentation, from which on it pays to translate the network for OpenVINO
+LESS = 0.9  # of the time, from which OpenVINO is taken
+TIMED = 2  # runs, after one more
+
+Run = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a network is run.
+
+    Attributes:
+        library: PyTorch or OpenVINO.
+        precision: name of Lightning's.
+        folded: BatchNorm layers that are folded into convolutions.
+        reason: why, in words.
+    """
+
+    library: str
+    precision: str
+    folded: int
+    reason: str
+
+    def __str__(self) -> str:
+        layers = f"{self.folded} BatchNorm layer{'' if self.folded == 1 else 's'} folded into convolutions"
+        return f"{self.library} in {self.precision}, {layers}; {self.reason}"
+
+
+class Executions:
+    """Ways of running a network, which are compared on blocks of its images.
+
+    Args:
+        network: in eval mode, which stays as it is.
+        classes: of the network.
+        blocks: images (N, C, H, W) of a section, N > 0.
+        stride: of the network; sides of blocks are multiples of it.
+        pixels: of the whole segmentation; where there are few, comparing would take longer than it saves.
+    """
+
+    def __init__(self, network: nn.Module, classes: int, blocks: Tensor, stride: int, pixels: int) -> None:
+        self.network = network
+        self.classes = classes
+        self.device = blocks.device
+        self.pixels = pixels
+        self.pieces = [_piece(blocks[0], SIDES[0], stride, False), _piece(blocks[-1], SIDES[1], stride, True)]
+        self._checked = sum(piece[0, 0].numel() for piece in self.pieces)
+        self._are_few = pixels < ENOUGH * self._checked or self._checked < 3 / SHARE
+
+    def fastest(self) -> Execution:
+        """The fastest execution by which hardly a pixel changes its class, unless two classes are about as probable."""
+        if self._are_few:
+            return self._by_torch(SINGLE, "there are too few pixels to compare other precisions on")
+        try:
+            return self._compared()
+        except Exception:  # whatever a network of one's own raises: the segmentation itself says what does not fit
+            return self._by_torch(SINGLE, "no other precision could be compared")
+
+    def given(self, precision: str) -> Execution:
+        """The execution in a precision that the Trainer sets."""
+        return self._by_torch(precision, "--trainer.precision asks for it")
+
+    def run(self, execution: Execution) -> Run:
+        """The network as a function from images (N, C, H, W) to what it returns.
+
+        Raises:
+            InputError: the execution needs OpenVINO, which is not installed here.
+        """
+        network, _ = self._folded if execution.folded else (self.network, 0)
+        if execution.library == OPENVINO:
+            if not openvino_network.is_installed():
+                raise InputError("predict: was begun with OpenVINO; pip install 'bnadapt[fast]', or give --overwrite.")
+            return openvino_network.compiled(network, self.pieces[0], execution.precision == HALF)
+
+        def run(images: Tensor) -> Tensor:
+            if execution.precision != HALF:
+                return network(images)
+            with torch.autocast(images.device.type, torch.bfloat16):
+                return network(images)
+
+        return run
+
+    def _compared(self) -> Execution:
+        if not computes_in_bfloat16(self.device):
+            return self._or_openvino(self._by_torch(SINGLE, "there are no instructions for bfloat16"))
+        half = self._by_torch(HALF, "")
+        changed = self._changed(self.run(half))
+        precision = HALF if changed < SHARE * self._checked else SINGLE
+        return self._or_openvino(self._by_torch(precision, f"bfloat16 changes {self._said(changed)}"))
+
+    def _or_openvino(self, chosen: Execution) -> Execution:
+        """OpenVINO where it is faster in the same precision, and as exact; else what was chosen."""
+        if self.device.type != "cpu" or not openvino_network.is_installed():
+            return chosen
+        seconds = self._seconds(self.run(chosen))
+        if seconds * self.pixels / self.pieces[0][0, 0].numel() < LONG:
+            return chosen
+        try:
+            run = self.run(replace(chosen, library=OPENVINO))
+            share, changed = self._seconds(run) / seconds, self._changed(run)
+        except Exception:  # whatever it raises on a network that it cannot translate
+            return replace(chosen, reason=f"{chosen.reason}; OpenVINO does not run this network")
+        said = f"OpenVINO takes {share:.2f} of the time of PyTorch and changes {self._said(changed)}"
+        if share < LESS and changed < SHARE * self._checked:
+            return replace(chosen, library=OPENVINO, reason=said)
+        return replace(chosen, reason=f"{chosen.reason}; {said}")
+
+    def _by_torch(self, precision: str, reason: str) -> Execution:
+        _, layers = self._folded
+        return Execution(TORCH, precision, layers, reason)
+
+    @cached_property
+    def _folded(self) -> tuple[nn.Module, int]:
+        """The network with folded layers, and their number; itself where something else would come out."""
+        piece = self.pieces[1]
+        if self._are_few:
+            return self.network, 0
+        try:
+            network, layers = folded(self.network, piece)
+            difference = (self._probabilities(network, piece) - self._probabilities(self.network, piece)).abs().max()
+        except Exception:  # as in `fastest`
+            return self.network, 0
+        return (network, layers) if difference < ROUNDING else (self.network, 0)
+
+    def _changed(self, run: Run) -> int:
+        """How many of the compared pixels are of another class, although they are no ties."""
+        found = (self._probabilities(run, piece) for piece in self.pieces)
+        return sum(map(_differing, self._reference, found))
+
+    @cached_property
+    def _reference(self) -> list[Tensor]:
+        """Probabilities of the pieces in float32."""
+        return [self._probabilities(self._folded[0], piece) for piece in self.pieces]
+
+    @torch.no_grad()
+    def _probabilities(self, run: Run, images: Tensor) -> Tensor:
+        return with_background(run(images), self.classes).float().softmax(1)
+
+    @torch.no_grad()
+    def _seconds(self, run: Run) -> float:
+        """Processor time for a piece."""
+        taken = []
+        for _ in range(1 + TIMED):
+            started = time.process_time()
+            run(self.pieces[0])
+            taken.append(time.process_time() - started)
+        return max(min(taken[1:]), 1e-9)
+
+    def _said(self, changed: int) -> str:
+        return f"the class of {changed} of {self._checked} compared pixels, ties apart"
+
+
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether a processor or GPU has instructions for bfloat16."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    has_instructions = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return device.type == "cpu" and has_instructions
+
+
+def _piece(block: Tensor, side: int, stride: int, is_odd: bool) -> Tensor:
+    """The middle (1, C, h, w) of a block, whose sides are multiples of the stride, odd ones if so asked."""
+    rows, columns = (_middle(length, side, stride, is_odd) for length in block.shape[-2:])
+    with torch.inference_mode(False):
+        return block[None, :, rows, columns].clone(memory_format=torch.preserve_format)
+
+
+def _middle(length: int, side: int, stride: int, is_odd: bool) -> slice:
+    multiple = max(1, min(length, side) // stride)
+    taken = stride * (multiple - (is_odd and multiple % 2 == 0))
+    first = (length - taken) // 2 // stride * stride
+    return slice(first, first + taken)
+
+
+def _differing(reference: Tensor, other: Tensor) -> int:
+    """How many pixels of probabilities (1, K, h, w) are of another class, where one is clearly the most probable."""
+    first, second = reference.topk(2, dim=1).values.unbind(1)
+    is_other = (reference.argmax(1) != other.argmax(1)) | ~other.isfinite().all(1)
+    return int((is_other & (first - second > TIE)).sum())
