@@ -13,7 +13,7 @@ from bnadapt.studies import STUDIES
 from bnadapt.studies.candidates.case import CandidateCase
 from bnadapt.studies.comparison.case import ComparisonCase
 from bnadapt.studies.comparison.methods import row_name
-from bnadapt.studies.labels.case import STATISTICS, LabelsCase, ScratchCase
+from bnadapt.studies.labels.case import STATISTICS, LabelsCase, ScratchCase, StartCase
 from bnadapt.studies.proportions.estimators import ESTIMATORS
 from tests.test_configs import FOLDER
 
@@ -55,7 +55,7 @@ def made_up(case, generator):
     if isinstance(case, ComparisonCase):
         yield from compared(case, generator)
         return
-    if isinstance(case, LabelsCase | ScratchCase):
+    if isinstance(case, StartCase | LabelsCase | ScratchCase):
         yield from learnt(case, generator)
         return
     if isinstance(case, CandidateCase):
@@ -69,9 +69,9 @@ def made_up(case, generator):
 
 
 def learnt(case, generator):
-    ways = [STATISTICS] if case.tiles == 0 else getattr(case, "learn", ["all"])
-    for learn in ways:
-        yield {"learn": learn, "iou": generator.random(), "labelled_tiles": case.tiles or 30, "seconds": 1.0}
+    learn = STATISTICS if isinstance(case, StartCase) else getattr(case, "learn", "all")
+    tiles = getattr(case, "tiles", 0) or 30
+    yield {"learn": learn, "iou": generator.random(), "labelled_tiles": tiles, "seconds": 1.0}
 
 
 def compared(case, generator):

@@ -11,9 +11,19 @@ from bnadapt.experiments.plots import legend, panels, spread
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.gain.candidates import ADAPTED, NONE
-from bnadapt.labels import LearnName
+from bnadapt.labels import FineTuning, LearnName
 from bnadapt.reports.document import Table
-from bnadapt.studies.labels.case import SCRATCH, STATISTICS, LabelsCase, ScratchCase, Start
+from bnadapt.studies.labels.case import (
+    PROPOSED,
+    RANDOM,
+    SCRATCH,
+    STATISTICS,
+    Choice,
+    LabelsCase,
+    ScratchCase,
+    Start,
+    StartCase,
+)
 from bnadapt.studies.pairs import DataSetGroup
 
 STARTS = {ADAPTED: "#00798c", NONE: "#d1495b", SCRATCH: "#8a8a8a"}
@@ -27,8 +37,9 @@ class Labels(Study):
     Args:
         tasks: tasks by name.
         tiles: numbers of labelled tiles.
-        learn: what is learnt, in turn; see `bnadapt.labels.FineTuning`.
-        starts: what it is learnt from.
+        learn: what is learnt from the adapted network; see `bnadapt.labels.FineTuning`.
+        starts: what all weights are learnt from.
+        proposed: numbers of tiles that are also chosen as `bnadapt propose` does.
         ceilings: whether to learn from all labelled tiles of the target's train block, too.
         steps: steps of learning.
         scratch_steps: steps of networks that learn from labelled tiles alone.
@@ -45,7 +56,7 @@ class Labels(Study):
         "Whoever adapts a network can label one to ten tiles. What is gained by that, what should be learnt from so"
         " few, and how many labelled tiles does it take without adaptation to be as good as with it?"
     )
-    columns = ("record", "task", "source", "target", "seed", "draw", "start", "tiles", "learn", "iou")
+    columns = ("record", "task", "source", "target", "seed", "draw", "start", "tiles", "choice", "learn", "iou")
 
     def __init__(
         self,
@@ -53,6 +64,7 @@ class Labels(Study):
         tiles: Sequence[int] = (1, 2, 5, 10, 20),
         learn: Sequence[LearnName] = ("mixing", "affine", "head", "all"),
         starts: Sequence[Start] = (NONE, ADAPTED),
+        proposed: Sequence[int] = (1, 5),
         ceilings: bool = True,
         steps: int = 100,
         scratch_steps: int = 400,
@@ -66,13 +78,14 @@ class Labels(Study):
         self.counts: Sequence[int | None] = (*tiles, *([None] if ceilings else []))
         self.learn = learn
         self.starts = starts
+        self.proposed = proposed
         self.steps = steps
         self.scratch_steps = scratch_steps
         self.seeds = seeds
         self.draws = draws
 
-    def cases(self) -> list[LabelsCase | ScratchCase]:
-        """Every source on every target from every start with every number of tiles, and every target from scratch."""
+    def cases(self) -> list[StartCase | LabelsCase | ScratchCase]:
+        """Every source on every target with every number of tiles, and every target from scratch."""
         return [
             case
             for name, group in self.tasks.items()
@@ -82,35 +95,34 @@ class Labels(Study):
         ]
 
     def findings(self, tables: Tables) -> list[str]:
-        """What one tile gives, what should be learnt from it, and what adaptation is worth in labelled tiles."""
-        mean = _means(tables.table)
-        adapted, sentences = mean.loc[ADAPTED], []
-        before = adapted.loc[(STATISTICS, 0)]
+        """What so many tiles give, what should be learnt from them, and what adaptation is worth in labelled tiles."""
+        drawn = tables.table[tables.table["choice"] == RANDOM]
+        mean = _means(drawn, ["start", "learn", "tiles"])
+        adapted = mean.loc[ADAPTED]
+        before, sentences = adapted.loc[(STATISTICS, 0)], []
         for count in self.counts:
-            scores = {learn: adapted.loc[(learn, _of(count))] for learn in self.learn}
-            best = max(scores, key=lambda learn: scores[learn].mean())
-            gain = scores[best] - before
+            gains = {learn: adapted.loc[(learn, _of(count))] - before for learn in self.learn}
+            said = ", ".join(f"{learn} {gain.mean():+.3f} ({gain.min():+.3f})" for learn, gain in gains.items())
             sentences.append(
-                f"{_named(count)}: best is to learn {best}, with a mean IoU of {scores[best].mean():.3f} where"
-                f" adaptation alone has {before.mean():.3f}, {gain.min():+.3f} in the worst pair; "
-                + ", ".join(f"{learn} {rows.mean():.3f}" for learn, rows in scores.items())
-                + "."
+                f"{_named(count)}: foreground IoU over adaptation alone, {before.mean():.3f}, in the mean over"
+                f" {len(before)} pairs and in the worst, by what is learnt: {said}."
             )
         for start in (NONE, SCRATCH):
             if (start, "all") in mean.index:
                 sentences.append(_worth(start, before.mean(), mean.loc[(start, "all")].mean(axis=1)))
-        return sentences
+        return sentences + self._proposals(tables.table)
 
     def summary(self, tables: Tables) -> Table:
         """A row for every start and everything that is learnt, means over pairs."""
-        means = _means(tables.table).mean(axis=1)
-        heads = ["from", "learnt", "0", *(_named(count) for count in self.counts)]
+        means = _means(tables.table, ["start", "learn", "choice", "tiles"]).mean(axis=1)
+        heads = ["from", "learnt", "tiles", "0", *(_named(count) for count in self.counts)]
         rows = []
-        for start in (start for start in STARTS if start in means.index):
-            group = means.loc[start]
-            zero = f"{group.loc[(STATISTICS, 0)]:.3f}" if STATISTICS in group.index else ""
-            for learn in (learn for learn in self.learn if learn in group.index):
-                rows.append([start, learn, zero, *(f"{group.loc[(learn, _of(count))]:.3f}" for count in self.counts)])
+        for (start, learn, choice), group in means.groupby(level=[0, 1, 2], sort=False):
+            if learn != STATISTICS:
+                scores = group.droplevel([0, 1, 2])
+                zero = means.get((start, STATISTICS, RANDOM, 0))
+                cells = [zero, *(scores.get(_of(count)) for count in self.counts)]
+                rows.append([start, learn, choice, *("" if each is None else f"{each:.3f}" for each in cells)])
         return Table(heads, rows)
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
@@ -130,32 +142,33 @@ class Labels(Study):
             ),
         }
 
-    def _from_sources(self, task: str, group: DataSetGroup, target: str) -> Iterator[LabelsCase]:
+    def _from_sources(self, task: str, group: DataSetGroup, target: str) -> Iterator[StartCase | LabelsCase]:
         for seed in self.seeds:
             for source in (each for each in group.sets if each != target):
-                network = SourceNetwork(group.training, group.sets[source], seed)
-                for start in self.starts:
-                    for count in (0, *self.counts):
-                        for draw in self.draws if count else self.draws[:1]:
-                            labels = {"task": task, "source": source, "target": target, "seed": seed}
-                            labels |= {"draw": draw, "start": start, "tiles": _of(count)}
-                            yield LabelsCase(
-                                network,
-                                group.sets[target],
-                                group.evaluation,
-                                labels,
-                                start,
-                                count,
-                                draw,
-                                self.learn,
-                                self.steps,
-                            )
+                labels = {"task": task, "source": source, "target": target, "seed": seed}
+                common = (SourceNetwork(group.training, group.sets[source], seed), group.sets[target], group.evaluation)
+                for start in dict.fromkeys((*self.starts, ADAPTED)):
+                    of_start = {"draw": 0, "start": start, "tiles": 0, "choice": RANDOM}
+                    yield StartCase(*common, labels | of_start, start)
+                for count in self.counts:
+                    for draw in self.draws:
+                        for start, learn, choice in self._ways(count):
+                            of_way = {"draw": draw, "start": start, "tiles": _of(count), "choice": choice}
+                            yield LabelsCase(*common, labels | of_way, start, count, draw, choice, learn, self.steps)
+
+    def _ways(self, count: int | None) -> Iterator[tuple[Start, LearnName, Choice]]:
+        """One thing at a time: from which start, what is learnt, and which tiles are labelled."""
+        ways = [(start, "all", RANDOM) for start in self.starts]
+        ways += [(ADAPTED, learn, RANDOM) for learn in self.learn]
+        if count in self.proposed:
+            ways.append((ADAPTED, FineTuning().learnt_from(count), PROPOSED))
+        yield from dict.fromkeys(ways)
 
     def _from_scratch(self, task: str, group: DataSetGroup, target: str) -> Iterator[ScratchCase]:
         for count in self.counts:
             for draw in self.draws:
                 labels = {"task": task, "source": SCRATCH, "target": target, "seed": draw, "draw": draw}
-                labels |= {"start": SCRATCH, "tiles": _of(count)}
+                labels |= {"start": SCRATCH, "tiles": _of(count), "choice": RANDOM}
                 yield ScratchCase(
                     group.training, group.sets[target], group.evaluation, labels, count, draw, self.scratch_steps
                 )
@@ -165,6 +178,7 @@ class Labels(Study):
         targets = list(table[["task", "target"]].drop_duplicates().itertuples(index=False))
         figure, axes = panels(len(targets), 4, (2.8, 2.3))
         default = {"start": ADAPTED, "learn": "all"}
+        table = table[table["choice"] == RANDOM]
         for panel, (task, target) in zip(axes, targets, strict=True):
             rows = table[(table["task"] == task) & (table["target"] == target)]
             for column in default.keys() - {varied}:
@@ -184,6 +198,21 @@ class Labels(Study):
         legend(figure, axes[0])
         return figure
 
+    def _proposals(self, table: pd.DataFrame) -> list[str]:
+        """What proposed tiles give beside the first of as many random draws."""
+        sentences = []
+        for count in self.proposed:
+            learn = FineTuning().learnt_from(count)
+            rows = table[(table["start"] == ADAPTED) & (table["learn"] == learn) & (table["tiles"] == count)]
+            mean = _means(rows, ["choice"])
+            if PROPOSED in mean.index and RANDOM in mean.index:
+                apart = mean.loc[PROPOSED] - mean.loc[RANDOM]
+                sentences.append(
+                    f"{_named(count)}, proposed instead of drawn at random ({learn}): {apart.mean():+.3f} in the mean"
+                    f" over {apart.count()} pairs, {apart.min():+.3f} to {apart.max():+.3f}."
+                )
+        return sentences
+
     def _place(self, tiles: int) -> int:
         return [_of(count) for count in self.counts].index(tiles)
 
@@ -197,10 +226,10 @@ def _named(count: int | None) -> str:
     return ALL if count is None else f"{count} tile{'s' if count > 1 else ''}"
 
 
-def _means(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean IoU over draws and seeds: by start, what is learnt and tiles (rows), by pair (columns)."""
+def _means(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
+    """Mean IoU over draws and seeds: by the columns of the index (rows), by pair (columns)."""
     pair = table["task"] + ", " + table["source"] + " -> " + table["target"]
-    return table.assign(pair=pair).pivot_table("iou", ["start", "learn", "tiles"], "pair")
+    return table.assign(pair=pair).pivot_table("iou", index, "pair", sort=False)
 
 
 def _worth(start: str, adapted: float, means: pd.Series) -> str:
