@@ -172,7 +172,8 @@ def finetune(
         source: the source's statistics, which `mixing` mixes with; by default those that the network holds.
 
     Raises:
-        InputError: there is nothing to learn from.
+        InputError: there is nothing to learn from, or masks have another size than images, or classes that the network
+            has not.
         BatchNormError: the network has no BatchNorm layers, and mixing, or scales and shifts, are to be learnt; or
             statistics cannot be estimated.
 
@@ -188,6 +189,7 @@ def finetune(
     _check(labelled)
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
     run = _Run(network, tiles, source, settings.learnt_from(len(labelled)), settings)
+    run.check_classes(labelled)
     scores = _cross_validated(run, labelled, settings) if settings.folds and len(labelled) >= FEWEST_TO_STOP else {}
     steps = _chosen(scores) if scores else settings.steps
     for _ in run.training(labelled, steps):
@@ -227,6 +229,16 @@ class _Run:
         """Logits (n, K, h, w)."""
         images = images.to(self.like.device, self.like.dtype).contiguous(memory_format=self.memory_format)
         return with_background(self.network(images), 2)
+
+    @torch.no_grad()
+    def check_classes(self, labelled: LabelledTiles) -> None:
+        """Refuse classes that the network has not."""
+        count = self.forward(labelled.images[:1]).shape[1]
+        if max(labelled.classes) >= count:
+            raise InputError(
+                f"The labelled tiles have pixels of class {max(labelled.classes)}, and the network has {count} classes;"
+                f" give masks of 0 to {count - 1}, and 255 where nothing is labelled."
+            )
 
     @torch.enable_grad()
     def training(self, labelled: LabelledTiles, steps: int) -> Iterator[int]:
@@ -310,6 +322,11 @@ def _cross_validated(run: _Run, labelled: LabelledTiles, settings: FineTuning) -
 
 def _check(labelled: LabelledTiles) -> None:
     """Refuse tiles that teach nothing."""
+    if labelled.images[:, 0].shape != labelled.masks.shape:
+        raise InputError(
+            f"The labelled tiles have images of {tuple(labelled.images.shape)} and masks of"
+            f" {tuple(labelled.masks.shape)}; give a mask (h, w) of each image (C, h, w)."
+        )
     if not labelled.classes:
         raise InputError("The labelled tiles have no labelled pixel; draw some.")
     if len(labelled.classes) == 1:
