@@ -30,7 +30,7 @@ from bnadapt.labels import FineTuned, FineTuning, LabelledTiles, LearnName, fine
 from bnadapt.labels.proposal import COMPARED, proposed_tiles
 from bnadapt.studies.candidates.case import evenly_spread
 
-Start = Literal["none", "adapted", "full-resolution"]
+Start = Literal["none", "adapted", "full-resolution", "scratch"]
 Choice = Literal["random", "proposed"]
 RANDOM, PROPOSED = "random", "proposed"
 SCRATCH, STATISTICS = "scratch", "statistics"

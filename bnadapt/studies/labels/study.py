@@ -38,7 +38,8 @@ class Labels(Study):
         tasks: tasks by name.
         tiles: numbers of labelled tiles.
         learn: what is learnt from the adapted network; see `bnadapt.labels.FineTuning`.
-        starts: what all weights are learnt from.
+        starts: what all weights are learnt from: statistics of the source (`none`), of the target (`adapted`), of the
+            target at full resolution (`full-resolution`), or new weights (`scratch`).
         proposed: numbers of tiles that are also chosen as `bnadapt propose` does.
         ceilings: whether to learn from all labelled tiles of the target's train block, too.
         steps: steps of learning.
@@ -63,7 +64,7 @@ class Labels(Study):
         tasks: Mapping[str, DataSetGroup],
         tiles: Sequence[int] = (1, 2, 5, 10, 20),
         learn: Sequence[LearnName] = ("mixing", "affine", "head", "all"),
-        starts: Sequence[Start] = (NONE, ADAPTED),
+        starts: Sequence[Start] = (NONE, ADAPTED, SCRATCH),
         proposed: Sequence[int] = (1, 5),
         ceilings: bool = True,
         steps: int = 100,
@@ -86,13 +87,11 @@ class Labels(Study):
 
     def cases(self) -> list[StartCase | LabelsCase | ScratchCase]:
         """Every source on every target with every number of tiles, and every target from scratch."""
-        return [
-            case
-            for name, group in self.tasks.items()
-            for target in group.sets
-            for cases in (self._from_scratch(name, group, target), self._from_sources(name, group, target))
-            for case in cases
-        ]
+        targets = [(name, group, target) for name, group in self.tasks.items() for target in group.sets]
+        cases: list[StartCase | LabelsCase | ScratchCase] = []
+        for each in targets:
+            cases += [*(self._from_scratch(*each) if SCRATCH in self.starts else ()), *self._from_sources(*each)]
+        return cases
 
     def findings(self, tables: Tables) -> list[str]:
         """What so many tiles give, what should be learnt from them, and what adaptation is worth in labelled tiles."""
@@ -142,12 +141,16 @@ class Labels(Study):
             ),
         }
 
+    @property
+    def _source_starts(self) -> list[Start]:
+        return [start for start in self.starts if start != SCRATCH]
+
     def _from_sources(self, task: str, group: DataSetGroup, target: str) -> Iterator[StartCase | LabelsCase]:
         for seed in self.seeds:
             for source in (each for each in group.sets if each != target):
                 labels = {"task": task, "source": source, "target": target, "seed": seed}
                 common = (SourceNetwork(group.training, group.sets[source], seed), group.sets[target], group.evaluation)
-                for start in dict.fromkeys((*self.starts, ADAPTED)):
+                for start in dict.fromkeys((*self._source_starts, ADAPTED)):
                     of_start = {"draw": 0, "start": start, "tiles": 0, "choice": RANDOM}
                     yield StartCase(*common, labels | of_start, start)
                 for count in self.counts:
@@ -158,7 +161,7 @@ class Labels(Study):
 
     def _ways(self, count: int | None) -> Iterator[tuple[Start, LearnName, Choice]]:
         """One thing at a time: from which start, what is learnt, and which tiles are labelled."""
-        ways = [(start, "all", RANDOM) for start in self.starts]
+        ways = [(start, "all", RANDOM) for start in self._source_starts]
         ways += [(ADAPTED, learn, RANDOM) for learn in self.learn]
         if count in self.proposed:
             ways.append((ADAPTED, FineTuning().learnt_from(count), PROPOSED))
