@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from bnadapt.batchnorm import Bank, NoBatchNormError
+from bnadapt.batchnorm import Bank, NoBatchNormError, batchnorm_layers
 from bnadapt.batchnorm.batches import batches_of
 from bnadapt.data.augmentation import AugmentationName
 from bnadapt.data.datasets import RandomCrops
@@ -70,7 +70,7 @@ class FineTuning:
     Args:
         learn: `mixing` (a coefficient of source and target statistics for means and one for standard deviations of each
             layer), `affine` (scales and shifts of BatchNorm layers), `head` (the last layer), or `all` weights. By
-            default `affine` of a single tile, and `all` of more.
+            default `affine` of a single tile, and `all` of more, or where there are no BatchNorm layers.
         steps: of the optimizer, at most.
         rate: greatest learning rate; by default that of what is learnt.
         folds: of cross-validation, by which it is decided to take fewer steps where there are three tiles or more; 0
@@ -86,9 +86,9 @@ class FineTuning:
     augmentation: AugmentationName = "moderate"
     seed: int = 0
 
-    def learnt_from(self, tiles: int) -> LearnName:
+    def learnt_from(self, tiles: int, has_batchnorm: bool = True) -> LearnName:
         """What is learnt from so many tiles."""
-        return self.learn or ("affine" if tiles < FEWEST_FOR_ALL else "all")
+        return self.learn or ("affine" if tiles < FEWEST_FOR_ALL and has_batchnorm else "all")
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +188,7 @@ def finetune(
     """
     _check(labelled)
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
-    run = _Run(network, tiles, source, settings.learnt_from(len(labelled)), settings)
+    run = _Run(network, tiles, source, settings.learnt_from(len(labelled), _has_batchnorm(network)), settings)
     run.check_classes(labelled)
     scores = _cross_validated(run, labelled, settings) if settings.folds and len(labelled) >= FEWEST_TO_STOP else {}
     steps = _chosen(scores) if scores else settings.steps
@@ -275,11 +275,9 @@ class _Run:
         return torch.stack([torch.stack(both), torch.stack(either)])
 
     def _statistics(self, source: Bank | None) -> RelativeStatistics | None:
-        try:
-            source = source or Bank.of(self.network)
-        except NoBatchNormError:
+        if not _has_batchnorm(self.network):
             return None
-        return RelativeStatistics(self.network, self.forward, self.tiles, source)
+        return RelativeStatistics(self.network, self.forward, self.tiles, source or Bank.of(self.network))
 
     def _logits(self, unlabelled: Tensor, images: Tensor) -> Tensor:
         """Logits of crops, under statistics of crops of unlabelled tiles."""
@@ -318,6 +316,13 @@ def _cross_validated(run: _Run, labelled: LabelledTiles, settings: FineTuning) -
                 own.settle()
                 overlaps.setdefault(step, []).append(own.overlaps(held_out))
     return {step: HeldOut(torch.stack(each)) for step, each in overlaps.items()}
+
+
+def _has_batchnorm(network: nn.Module) -> bool:
+    try:
+        return bool(batchnorm_layers(network))
+    except NoBatchNormError:
+        return False
 
 
 def _check(labelled: LabelledTiles) -> None:

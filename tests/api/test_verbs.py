@@ -241,7 +241,7 @@ def test_finetune_takes_networks_without_batchnorm(source):
     tuned = bnadapt.finetune(nn.Conv2d(1, 2, 1), images, (images[:1], masks[:1]), FineTuning("all", steps=2))
     assert tuned.steps == 2
     with pytest.raises(bnadapt.BnadaptError, match="no BatchNorm layer"):
-        bnadapt.finetune(nn.Conv2d(1, 2, 1), images, (images[:1], masks[:1]))
+        bnadapt.finetune(nn.Conv2d(1, 2, 1), images, (images[:1], masks[:1]), FineTuning("affine"))
 
 
 def test_finetune_takes_checkpoints_and_domains(best):
