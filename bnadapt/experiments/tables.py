@@ -45,6 +45,10 @@ The study of labels has a record per source network, target, `start` (`none`, `a
 (`learn`; `statistics` without a label), with the `iou`, the `labelled_tiles` that there were, and `seconds` of
 processor time.
 
+The study of self-training has a record per source network, target, `start` (the candidate that it starts from) and
+`method` (`statistics` learns nothing), with the `iou`, the `foreground` that there is and that is `predicted`, and
+`seconds` of processor time.
+
 The study of latent spaces has no records. Its `table.parquet` has a row per `part` (a study's records, or some of
 them), `state`, `layer`, `depth`, `measure` and `score` (`iou_unadapted`, `iou_adapted`, `gain`):
 

@@ -92,6 +92,10 @@ def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
         assert table["iou"].between(0, 1).all()
         assert (table["learn"] == "statistics").sum() == (table["tiles"] == 0).sum() == 4
         return
+    if name == "self-training":
+        assert table[["iou", "foreground", "predicted"]].stack().between(0, 1).all()
+        assert table.groupby(["source", "start"])["method"].apply(set).map(len).eq(3).all()
+        return
     if name == "candidates":
         assert set(table["candidate"]) == {*CANDIDATES, "ensemble", "ensemble, by entropy"}
         table = table[table["candidate"].isin(CANDIDATES)]

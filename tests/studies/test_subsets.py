@@ -15,6 +15,7 @@ from bnadapt.studies.comparison.case import ComparisonCase
 from bnadapt.studies.comparison.methods import row_name
 from bnadapt.studies.labels.case import STATISTICS, LabelsCase, ScratchCase, StartCase
 from bnadapt.studies.proportions.estimators import ESTIMATORS
+from bnadapt.studies.self_training import UnlabelledCase
 from tests.test_configs import FOLDER
 
 SCORES = ["iou_source", "iou_unadapted", "iou_adapted", "iou_source_adapted", "foreground_source", "foreground"]
@@ -57,6 +58,9 @@ def made_up(case, generator):
         return
     if isinstance(case, StartCase | LabelsCase | ScratchCase):
         yield from learnt(case, generator)
+        return
+    if isinstance(case, UnlabelledCase):
+        yield {"iou": generator.random(), "foreground": 0.2, "predicted": 0.2, "seconds": 1.0}
         return
     if isinstance(case, CandidateCase):
         yield from tried(generator)
