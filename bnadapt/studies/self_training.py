@@ -64,7 +64,7 @@ class UnlabelledCase(Case):
         network = cached_network(self.network, location.networks, self.evaluation, location.device)
         target = network.on(self.target)
         images = target.tiles.unlabelled(self.evaluation.tiles)
-        with _kept(network.network):
+        with kept(network.network):
             started = time.process_time()
             bank = network.adapted(images, CANDIDATES[self.start].policy.record()).bank
             bank.apply(network.network)
@@ -206,7 +206,7 @@ def _gains(table: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
 
 
 @contextmanager
-def _kept(network: nn.Module) -> Iterator[None]:
+def kept(network: nn.Module) -> Iterator[None]:
     """Restore weights and statistics afterwards."""
     saved = {name: each.clone() for name, each in network.state_dict().items()}
     try:

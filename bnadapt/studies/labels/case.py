@@ -1,14 +1,13 @@
 """A network that learns from labelled tiles of a target: from a source network, or from scratch."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bnadapt.batchnorm import Bank
 from bnadapt.errors import InputError
@@ -24,16 +23,17 @@ from bnadapt.experiments.evaluation import (
 )
 from bnadapt.experiments.networks import SourceNetwork, Training, build_task, quiet
 from bnadapt.experiments.specs import Spec
-from bnadapt.gain.candidates import CANDIDATES, NONE
+from bnadapt.gain.candidates import ADAPTED, CANDIDATES, NONE
 from bnadapt.gain.source_summary import images_and_masks
-from bnadapt.labels import FineTuned, FineTuning, LabelledTiles, LearnName, finetune
+from bnadapt.labels import FineTuning, LabelledTiles, LearnName, finetune, self_train
 from bnadapt.labels.proposal import COMPARED, proposed_tiles
 from bnadapt.studies.candidates.case import evenly_spread
+from bnadapt.studies.self_training import kept
 
-Start = Literal["none", "adapted", "full-resolution", "scratch"]
+Start = Literal["none", "adapted", "full-resolution", "self-trained", "scratch"]
 Choice = Literal["random", "proposed"]
 RANDOM, PROPOSED = "random", "proposed"
-SCRATCH, STATISTICS = "scratch", "statistics"
+SELF_TRAINED, SCRATCH, STATISTICS = "self-trained", "scratch", "statistics"
 SCORED = 48  # tiles of the test block, evenly spread
 CONSIDERED = 64  # labelled tiles, of which those to learn from are proposed
 
@@ -47,7 +47,7 @@ class StartCase(Case):
         target: the domain.
         evaluation: settings of adaptation and scoring.
         labels: see `Case`.
-        start: candidate whose statistics it has.
+        start: candidate whose statistics it has, or `self-trained` from `adapted`.
     """
 
     network: SourceNetwork
@@ -65,7 +65,8 @@ class StartCase(Case):
         """One row."""
         network = cached_network(self.network, location.networks, self.evaluation, location.device)
         target = network.on(self.target)
-        with start_bank(target, self.start).applied(network.network):
+        with kept(network.network):
+            begin(target, self.start)
             iou = _iou(network, target)
         return [{"learn": STATISTICS, "iou": iou, "labelled_tiles": 0, "seconds": 0.0}]
 
@@ -79,7 +80,7 @@ class LabelsCase(Case):
         target: the domain.
         evaluation: settings of adaptation and scoring.
         labels: see `Case`.
-        start: candidate whose statistics it starts from.
+        start: see `StartCase`.
         tiles: labelled ones, of the train block; none is all.
         draw: seed of which.
         choice: of these: at random, or proposed of some that are drawn at random.
@@ -110,10 +111,11 @@ class LabelsCase(Case):
         labelled = self._labelled(target)
         images, started = target.tiles.unlabelled(self.evaluation.tiles), time.process_time()
         settings = FineTuning(self.learn, self.steps, folds=0, seed=self.draw)
-        with start_bank(target, self.start).applied(network.network), network.precision():
-            tuned = finetune(network.network, images, labelled, settings, network.bank)
-        seconds = round(time.process_time() - started, 3)
-        with _holding(network.network, tuned):
+        with kept(network.network):
+            begin(target, self.start)
+            with network.precision():
+                finetune(network.network, images, labelled, settings, network.bank).apply(network.network)
+            seconds = round(time.process_time() - started, 3)
             iou = _iou(network, target)
         return [{"learn": self.learn, "iou": iou, "labelled_tiles": len(labelled), "seconds": seconds}]
 
@@ -168,12 +170,25 @@ class ScratchCase(Case):
         return [{"learn": "all", "iou": _iou(network, target), "labelled_tiles": len(labelled), "seconds": seconds}]
 
 
-def start_bank(target: DomainEvaluation, start: str) -> Bank:
+def begin(target: DomainEvaluation, start: Start) -> None:
+    """Have the network of a target hold what learning from labels starts from."""
+    network = target.network
+    if start != SELF_TRAINED:
+        start_bank(target, start).apply(network.network)
+        return
+    start_bank(target, ADAPTED).apply(network.network)
+    with network.precision():
+        learnt = self_train(network.network, target.tiles.unlabelled(network.evaluation.tiles))
+    network.network.load_state_dict(learnt)
+
+
+def start_bank(target: DomainEvaluation, candidate: str) -> Bank:
     """Statistics of a candidate."""
     network = target.network
-    if start == NONE:
+    if candidate == NONE:
         return network.bank
-    return network.adapted(target.tiles.unlabelled(network.evaluation.tiles), CANDIDATES[start].policy.record()).bank
+    images = target.tiles.unlabelled(network.evaluation.tiles)
+    return network.adapted(images, CANDIDATES[candidate].policy.record()).bank
 
 
 def labelled_tiles(tiles: DomainTiles, count: int | None, seed: int) -> LabelledTiles:
@@ -218,14 +233,3 @@ def _disagreement(target: DomainEvaluation, images: Tensor) -> Tensor:
 
 def _iou(network: NetworkEvaluation, target: DomainEvaluation) -> float:
     return scored(network.forward, evenly_spread(target.tiles.labelled, SCORED)).iou
-
-
-@contextmanager
-def _holding(network: nn.Module, tuned: FineTuned) -> Iterator[None]:
-    """Load a learnt state into a network temporarily."""
-    saved = {name: each.clone() for name, each in network.state_dict().items()}
-    tuned.apply(network)
-    try:
-        yield
-    finally:
-        network.load_state_dict(saved)

@@ -17,6 +17,7 @@ from bnadapt.studies.labels.case import (
     PROPOSED,
     RANDOM,
     SCRATCH,
+    SELF_TRAINED,
     STATISTICS,
     Choice,
     LabelsCase,
@@ -26,7 +27,7 @@ from bnadapt.studies.labels.case import (
 )
 from bnadapt.studies.pairs import DataSetGroup
 
-STARTS = {ADAPTED: "#00798c", NONE: "#d1495b", SCRATCH: "#8a8a8a"}
+STARTS = {ADAPTED: "#00798c", SELF_TRAINED: "#66a182", NONE: "#d1495b", SCRATCH: "#8a8a8a"}
 LEARNT = {"mixing": "#edae49", "affine": "#66a182", "head": "#8d96a3", "all": "#00798c"}
 ALL = "all tiles"
 
@@ -37,9 +38,10 @@ class Labels(Study):
     Args:
         tasks: tasks by name.
         tiles: numbers of labelled tiles.
-        learn: what is learnt from the adapted network; see `bnadapt.labels.FineTuning`.
-        starts: what all weights are learnt from: statistics of the source (`none`), of the target (`adapted`), of the
-            target at full resolution (`full-resolution`), or new weights (`scratch`).
+        learn: what is learnt from the adapted network, besides the default; see `bnadapt.labels.FineTuning`.
+        starts: what the default is learnt from: statistics of the source (`none`), of the target (`adapted`), of the
+            target at full resolution (`full-resolution`), the adapted network after self-training (`self-trained`), or
+            new weights (`scratch`), all of which are learnt.
         proposed: numbers of tiles that are also chosen as `bnadapt propose` does.
         ceilings: whether to learn from all labelled tiles of the target's train block, too.
         steps: steps of learning.
@@ -64,7 +66,7 @@ class Labels(Study):
         tasks: Mapping[str, DataSetGroup],
         tiles: Sequence[int] = (1, 2, 5, 10, 20),
         learn: Sequence[LearnName] = ("mixing", "affine", "head", "all"),
-        starts: Sequence[Start] = (NONE, ADAPTED, SCRATCH),
+        starts: Sequence[Start] = (NONE, ADAPTED, SELF_TRAINED, SCRATCH),
         proposed: Sequence[int] = (1, 5),
         ceilings: bool = True,
         steps: int = 100,
@@ -96,19 +98,18 @@ class Labels(Study):
     def findings(self, tables: Tables) -> list[str]:
         """What so many tiles give, what should be learnt from them, and what adaptation is worth in labelled tiles."""
         drawn = tables.table[tables.table["choice"] == RANDOM]
-        mean = _means(drawn, ["start", "learn", "tiles"])
-        adapted = mean.loc[ADAPTED]
-        before, sentences = adapted.loc[(STATISTICS, 0)], []
+        of_starts = _means(_by_default(drawn), ["start", "tiles"])
+        of_learnt = _means(drawn[drawn["start"] == ADAPTED], ["tiles", "learn"])
+        before = of_starts.loc[(ADAPTED, 0)].dropna()
+        sentences = []
         for count in self.counts:
-            gains = {learn: adapted.loc[(learn, _of(count))] - before for learn in self.learn}
-            said = ", ".join(f"{learn} {gain.mean():+.3f} ({gain.min():+.3f})" for learn, gain in gains.items())
-            sentences.append(
-                f"{_named(count)}: foreground IoU over adaptation alone, {before.mean():.3f}, in the mean over"
-                f" {len(before)} pairs and in the worst, by what is learnt: {said}."
-            )
+            by_start = of_starts.xs(_of(count), level="tiles").drop(SCRATCH, errors="ignore")
+            sentences.append(_gains(f"{_named(count)}, {_default(count)}", "start", by_start - before))
+            by_learnt = of_learnt.loc[_of(count)]
+            sentences.append(_gains(f"{_named(count)}, from adapted", "what is learnt", by_learnt - before))
         for start in (NONE, SCRATCH):
-            if (start, "all") in mean.index:
-                sentences.append(_worth(start, before.mean(), mean.loc[(start, "all")].mean(axis=1)))
+            if start in of_starts.index:
+                sentences.append(_worth(start, before, of_starts.loc[start]))
         return sentences + self._proposals(tables.table)
 
     def summary(self, tables: Tables) -> Table:
@@ -129,9 +130,9 @@ class Labels(Study):
         return {
             "worth": StudyFigure(
                 "What adaptation is worth in labelled tiles",
-                "Foreground IoU on the target's test block over labelled tiles that all weights have learnt from: from"
-                " the adapted network, from the unadapted one, and from scratch. Dashed: adaptation without a label."
-                " Bands are one standard deviation over seeds and draws of tiles.",
+                "Foreground IoU on the target's test block over labelled tiles, mean over sources, by what is learnt"
+                " from: the adapted network, with and without self-training, the unadapted one, and nothing. Dashed:"
+                " adaptation without a label. Bands are one standard deviation over sources, seeds and draws of tiles.",
                 self._draw(tables.table, "start", STARTS),
             ),
             "learnt": StudyFigure(
@@ -161,10 +162,10 @@ class Labels(Study):
 
     def _ways(self, count: int | None) -> Iterator[tuple[Start, LearnName, Choice]]:
         """One thing at a time: from which start, what is learnt, and which tiles are labelled."""
-        ways = [(start, "all", RANDOM) for start in self._source_starts]
+        ways = [(start, _default(count), RANDOM) for start in (*self._source_starts, ADAPTED)]
         ways += [(ADAPTED, learn, RANDOM) for learn in self.learn]
         if count in self.proposed:
-            ways.append((ADAPTED, FineTuning().learnt_from(count), PROPOSED))
+            ways.append((ADAPTED, _default(count), PROPOSED))
         yield from dict.fromkeys(ways)
 
     def _from_scratch(self, task: str, group: DataSetGroup, target: str) -> Iterator[ScratchCase]:
@@ -177,17 +178,16 @@ class Labels(Study):
                 )
 
     def _draw(self, table: pd.DataFrame, varied: str, colours: Mapping[str, str]) -> Figure:
-        """A panel for every target; curves over labelled tiles by one column, all else by default."""
+        """A panel for every target; curves over labelled tiles by `start` or `learn`, all else by default."""
         targets = list(table[["task", "target"]].drop_duplicates().itertuples(index=False))
         figure, axes = panels(len(targets), 4, (2.8, 2.3))
-        default = {"start": ADAPTED, "learn": "all"}
-        table = table[table["choice"] == RANDOM]
+        table = _by_default(table) if varied == "start" else table[table["choice"] == RANDOM]
+        known = table[(table["start"] == ADAPTED) & (table["learn"] == STATISTICS)]
+        table = table[table["start"].eq(ADAPTED) | (varied == "start")]
         for panel, (task, target) in zip(axes, targets, strict=True):
             rows = table[(table["task"] == task) & (table["target"] == target)]
-            for column in default.keys() - {varied}:
-                rows = rows[rows[column].isin([default[column], STATISTICS])]
-            known = rows[(rows["start"] == ADAPTED) & (rows["learn"] == STATISTICS)]["iou"].mean()
-            panel.axhline(known, color=STARTS[ADAPTED], linewidth=1, linestyle="--")
+            adapted = known[(known["task"] == task) & (known["target"] == target)]["iou"].mean()
+            panel.axhline(adapted, color=STARTS[ADAPTED], linewidth=1, linestyle="--")
             for value in (value for value in colours if (rows[varied] == value).any()):
                 learnt = rows[(rows[varied] == value) & (rows["learn"] != STATISTICS)]
                 spread(
@@ -205,7 +205,7 @@ class Labels(Study):
         """What proposed tiles give beside the first of as many random draws."""
         sentences = []
         for count in self.proposed:
-            learn = FineTuning().learnt_from(count)
+            learn = _default(count)
             rows = table[(table["start"] == ADAPTED) & (table["learn"] == learn) & (table["tiles"] == count)]
             mean = _means(rows, ["choice"])
             if PROPOSED in mean.index and RANDOM in mean.index:
@@ -225,6 +225,17 @@ def _of(count: int | None) -> int:
     return -1 if count is None else count
 
 
+def _default(count: int | None) -> LearnName:
+    """What `finetune` learns from so many tiles."""
+    return FineTuning().learnt_from(2 if count is None else count)
+
+
+def _by_default(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows in which the default is learnt, or nothing; from scratch always all."""
+    learnt = table["tiles"].map(lambda tiles: _default(None if tiles < 0 else tiles) if tiles else STATISTICS)
+    return table[(table["choice"] == RANDOM) & ((table["learn"] == learnt) | (table["start"] == SCRATCH))]
+
+
 def _named(count: int | None) -> str:
     return ALL if count is None else f"{count} tile{'s' if count > 1 else ''}"
 
@@ -235,9 +246,20 @@ def _means(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
     return table.assign(pair=pair).pivot_table("iou", index, "pair", sort=False)
 
 
-def _worth(start: str, adapted: float, means: pd.Series) -> str:
+def _gains(title: str, varied: str, gains: pd.DataFrame) -> str:
+    """Gains by rows, over pairs."""
+    said = ", ".join(f"{name} {row.mean():+.3f} ({row.min():+.3f})" for name, row in gains.iterrows())
+    pairs = gains.count(axis=1).max()
+    return (
+        f"{title}: foreground IoU minus that of the adapted network, mean over {pairs} pairs (and the worst), by"
+        f" {varied}: {said}."
+    )
+
+
+def _worth(start: str, adapted: pd.Series, scores: pd.DataFrame) -> str:
     """From how many tiles on another start is as good as adaptation alone."""
     from_start = "the unadapted network" if start == NONE else "scratch"
-    enough = [tiles for tiles, iou in means.items() if tiles > 0 and iou >= adapted]
+    means = scores.mean(axis=1)
+    enough = [tiles for tiles, iou in means.items() if tiles > 0 and iou >= adapted.mean()]
     said = f"{enough[0]} labelled tiles" if enough else f"more than {max(means.index)} labelled tiles"
     return f"From {from_start}, adaptation without a label is worth {said} in the mean over pairs."
