@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, Literal
 
@@ -176,10 +177,16 @@ def begin(target: DomainEvaluation, start: Start) -> None:
     if start != SELF_TRAINED:
         start_bank(target, start).apply(network.network)
         return
+    network.network.load_state_dict(_self_trained(target))
+
+
+@lru_cache(1)
+def _self_trained(target: DomainEvaluation) -> Mapping[str, Tensor]:
+    """State of the network of a target after self-training, which the cases of one pair share."""
+    network = target.network
     start_bank(target, ADAPTED).apply(network.network)
     with network.precision():
-        learnt = self_train(network.network, target.tiles.unlabelled(network.evaluation.tiles))
-    network.network.load_state_dict(learnt)
+        return self_train(network.network, target.tiles.unlabelled(network.evaluation.tiles))
 
 
 def start_bank(target: DomainEvaluation, candidate: str) -> Bank:
