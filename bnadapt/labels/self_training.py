@@ -16,6 +16,7 @@ from bnadapt.networks import memory_format, with_background
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.mean_teacher import strongly_augmented
 
+SELF_TRAINED = "self-trained"  # where learning from labels may start
 BATCH = 4  # crops in a step
 
 

@@ -28,13 +28,14 @@ from bnadapt.gain.candidates import ADAPTED, CANDIDATES, NONE
 from bnadapt.gain.source_summary import images_and_masks
 from bnadapt.labels import FineTuning, LabelledTiles, LearnName, finetune, self_train
 from bnadapt.labels.proposal import COMPARED, proposed_tiles
+from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.studies.candidates.case import evenly_spread
 from bnadapt.studies.self_training import kept
 
 Start = Literal["none", "adapted", "full-resolution", "self-trained", "scratch"]
 Choice = Literal["random", "proposed"]
 RANDOM, PROPOSED = "random", "proposed"
-SELF_TRAINED, SCRATCH, STATISTICS = "self-trained", "scratch", "statistics"
+SCRATCH, STATISTICS = "scratch", "statistics"
 SCORED = 48  # tiles of the test block, evenly spread
 CONSIDERED = 64  # labelled tiles, of which those to learn from are proposed
 
@@ -110,10 +111,11 @@ class LabelsCase(Case):
         network = cached_network(self.network, location.networks, self.evaluation, location.device)
         target = network.on(self.target)
         labelled = self._labelled(target)
-        images, started = target.tiles.unlabelled(self.evaluation.tiles), time.process_time()
+        images = target.tiles.unlabelled(self.evaluation.tiles)
         settings = FineTuning(self.learn, self.steps, folds=0, seed=self.draw)
         with kept(network.network):
             begin(target, self.start)
+            started = time.process_time()
             with network.precision():
                 finetune(network.network, images, labelled, settings, network.bank).apply(network.network)
             seconds = round(time.process_time() - started, 3)

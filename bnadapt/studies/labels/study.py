@@ -12,12 +12,12 @@ from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.gain.candidates import ADAPTED, NONE
 from bnadapt.labels import FineTuning, LearnName
+from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.reports.document import Table
 from bnadapt.studies.labels.case import (
     PROPOSED,
     RANDOM,
     SCRATCH,
-    SELF_TRAINED,
     STATISTICS,
     Choice,
     LabelsCase,
