@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from bnadapt.batchnorm.batches import batches_of
 from bnadapt.data.masks import IGNORED
+from bnadapt.labels.learning import last_layer
 from bnadapt.networks import memory_format, with_background
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.mean_teacher import strongly_augmented
@@ -47,6 +49,10 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
     The student sees every crop with other brightness, contrast, sharpness and noise than the teacher does. Both keep
     the BatchNorm statistics that the network holds, which should be the target's.
 
+    Learning from itself, a network tends to predict ever more foreground. Of two classes, the bias of its last layer is
+    therefore lowered in the end until no more pixels of the target are predicted as foreground than at the start (a
+    one-sided prior on class proportions, as of TTAS, arXiv 2205.07983); a last layer without bias stays as it is.
+
     Args:
         network: gives logits (n, K, h, w) of images (n, C, h, w). It is left as it was.
         images: of the target, such as a tensor (n, C, h, w); for others see `bnadapt.batchnorm.estimate`.
@@ -56,6 +62,7 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
         State of the teacher, to load into the network.
     """
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
+    share = float((_margins(network, tiles) > 0).double().mean())
     teacher, student = (copy.deepcopy(network).eval().requires_grad_(which) for which in (False, True))
     optimizer = torch.optim.AdamW(student.parameters(), lr=settings.rate, weight_decay=0)
     schedule = OneCycleLR(optimizer, settings.rate, total_steps=settings.steps + 1, pct_start=0.1)
@@ -72,7 +79,26 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
             with torch.no_grad():
                 for averaged, learnt in zip(teacher.parameters(), student.parameters(), strict=True):
                     averaged.lerp_(learnt, 1 - settings.decay)
+    _limit_foreground(teacher, tiles, share)
     return teacher.state_dict()
+
+
+@torch.no_grad()
+def _limit_foreground(network: nn.Module, tiles: Tensor, share: float) -> None:
+    """Lower the bias of foreground until at most this share of the pixels is predicted as such."""
+    head = last_layer(network, partial(_logits, network), tiles[:1])
+    margins = _margins(network, tiles).flatten()
+    bias = getattr(head, "bias", None)
+    if bias is None or len(bias) > 2 or float((margins > 0).double().mean()) <= share:
+        return
+    bias[-1] -= margins.kthvalue(max(1, round((1 - share) * len(margins)))).values.to(bias)
+
+
+@torch.no_grad()
+def _margins(network: nn.Module, tiles: Tensor) -> Tensor:
+    """Logits (n, h, w) of class 1 minus those of class 0."""
+    logits = torch.cat([_logits(network, batch).float().cpu()[:, :2] for batch in tiles.split(BATCH)])
+    return logits[:, 1] - logits[:, 0]
 
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from bnadapt.batchnorm import adapt
 from bnadapt.labels import SelfTraining, self_train
@@ -20,10 +21,15 @@ def images():
 
 @pytest.fixture
 def network(images):
-    """Adapted to the images; it predicts foreground where these are bright."""
+    """Adapted to the images; it predicts foreground where these are bright, and is not very sure."""
     torch.manual_seed(0)
     own = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1)).eval()
     adapt(own, images)
+    optimizer = torch.optim.Adam(own[3].parameters(), 0.05)
+    for _ in range(20):
+        optimizer.zero_grad()
+        cross_entropy(own(images), (images[:, 0] > 0.5).long()).backward()
+        optimizer.step()
     return own
 
 
@@ -58,3 +64,14 @@ def test_it_depends_on_its_seed_alone(network, images):
     again, other = (self_train(network, images, SelfTraining(steps=2, seed=seed)) for seed in (0, 1))
     assert all(torch.equal(each, again[name]) for name, each in first.items())
     assert not torch.equal(first["0.weight"], other["0.weight"])
+
+
+def test_no_more_foreground_is_predicted_than_at_the_start(network, images):
+    """Which a start that is unsure of the background would otherwise learn to do."""
+    with torch.no_grad():
+        network[3].bias[1] += float((lambda each: each[:, 0] - each[:, 1])(network(images)).median())
+        before = float((network(images).argmax(1) == 1).double().mean())
+        learnt = copy.deepcopy(network)
+        learnt.load_state_dict(self_train(network, images, SelfTraining(steps=40, rate=0.01, confidence=0.51)))
+        after = float((learnt(images).argmax(1) == 1).double().mean())
+    assert after <= before + 0.001
