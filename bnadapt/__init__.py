@@ -1,10 +1,11 @@
 """bnadapt: adapt segmentation networks to new electron-microscopy data by their BatchNorm statistics.
 
-What code of your own needs first is here: three verbs, what they return, and their settings.
+What code of your own needs first is here: four verbs, what they return, and their settings.
 
     bnadapt.adapt(network, images)                 -> AdaptedNetwork
     bnadapt.distances(network, source, target)     -> LatentDistances
     bnadapt.recommend(network, source, target)     -> Recommendation
+    bnadapt.finetune(network, images, labelled)    -> FineTunedNetwork
 
 Names are imported when they are first used, so that `import bnadapt` takes no time and loads no torch.
 """
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "adapt": "bnadapt.api",
+    "finetune": "bnadapt.api",
     "recommend": "bnadapt.api",
     "AdaptedNetwork": "bnadapt.api",
     "LatentDistances": "bnadapt.api",

@@ -12,6 +12,10 @@ import torch
 from bnadapt.commands.study import study_class
 from bnadapt.commands.study_config import read_config
 from bnadapt.experiments.case import RunLocation
+from bnadapt.gain.candidates import ADAPTED
+from bnadapt.gain.labelled_tiles import LabelledTileGains
+from bnadapt.labels import FineTuning
+from bnadapt.studies.labels.case import RANDOM, STATISTICS
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "lightning_logs"
@@ -99,6 +103,7 @@ def update_studies(studies: Path) -> None:
         kept = keep(path.parent, "studies", path.parent.name)
         replace(page, kept.name, said_on(kept, "."))
     update_front(ROOT / "docs" / "studies")
+    labelled_tile_gains(pd.read_parquet(ROOT / "docs" / "studies" / "labels" / "table.parquet")).save()
 
 
 def update_front(studies: Path) -> None:
@@ -141,6 +146,17 @@ def _over_seeds(scores: pd.DataFrame) -> dict[str, str]:
     """Mean, and standard deviation over seeds of that mean, by column."""
     means = scores.groupby("seed")[[*COMPARED.values(), "trained on the target"]].mean()
     return {name: f"{means[name].mean():.3f} ± {means[name].std():.3f}" for name in means}
+
+
+def labelled_tile_gains(rows: pd.DataFrame) -> LabelledTileGains:
+    """What `recommend` says of labelled tiles: gains by the defaults of `finetune`, from the table of `labels`."""
+    adapted = rows[(rows["start"] == ADAPTED) & (rows["choice"] == RANDOM)]
+    means = adapted.pivot_table("iou", ["tiles", "learn"], ["task", "source", "target"])
+    numbers = [number for number in means.index.unique("tiles") if number > 0]
+    learnt = {str(number): means.loc[(number, FineTuning().learnt_from(number))] for number in numbers}
+    before = means.loc[(0, STATISTICS)]
+    gains = {number: round(float((iou - before).mean()), 3) for number, iou in learnt.items()}
+    return LabelledTileGains(len(before), gains)
 
 
 def keep(page: Path, kind: str, name: str) -> Path:

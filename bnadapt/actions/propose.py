@@ -14,12 +14,10 @@ from bnadapt.data.drawn_tiles import Place
 from bnadapt.data.masks import as_stored
 from bnadapt.data.prepare import resampled_mask
 from bnadapt.errors import InputError
-from bnadapt.gain.candidates import ADAPTED, NONE
+from bnadapt.gain.candidates import ADAPTED
 from bnadapt.labels.drawing import Drawing, TileToDraw, write_drawings
-from bnadapt.labels.proposal import proposed_tiles
+from bnadapt.labels.proposal import COMPARED, proposed_tiles
 from bnadapt.tasks import AdaptableTask
-
-COMPARED = [NONE, ADAPTED, "mixed"]
 
 
 @dataclass(frozen=True)

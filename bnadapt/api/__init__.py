@@ -1,7 +1,17 @@
-"""The three verbs of `import bnadapt`, and what they return: `adapt`, `distances` and `recommend`."""
+"""The four verbs of `import bnadapt`, and what they return: `adapt`, `distances`, `finetune` and `recommend`."""
 
 from bnadapt.api.adapted_network import AdaptedNetwork, adapt
+from bnadapt.api.fine_tuned_network import FineTunedNetwork, finetune
 from bnadapt.api.latent_distances import LatentDistances, distances
 from bnadapt.api.recommendation import Recommendation, recommend
 
-__all__ = ["AdaptedNetwork", "LatentDistances", "Recommendation", "adapt", "distances", "recommend"]
+__all__ = [
+    "AdaptedNetwork",
+    "FineTunedNetwork",
+    "LatentDistances",
+    "Recommendation",
+    "adapt",
+    "distances",
+    "finetune",
+    "recommend",
+]

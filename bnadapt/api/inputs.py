@@ -63,8 +63,7 @@ class GivenNetwork:
     Attributes:
         network: without the task around it.
         forward: runs it on a batch.
-        bank: the source's statistics.
-        is_adapted: whether the network holds others.
+        source_bank: the source's statistics where the network holds others; None where it holds the source's.
         class_moments: of the source, if they are known.
         source_summary: of the source, if it is known.
         scaling: how its images are scaled, as the data module's state says; None if that is not known.
@@ -72,8 +71,7 @@ class GivenNetwork:
 
     network: nn.Module
     forward: Callable[[Tensor], Any]
-    bank: Bank
-    is_adapted: bool = False
+    source_bank: Bank | None = None
     class_moments: ClassMoments | None = None
     source_summary: SourceSummary | None = None
     scaling: Mapping[str, Any] | None = None
@@ -84,7 +82,6 @@ class GivenNetwork:
 
         Raises:
             InputError: it is nothing of that kind, or the checkpoint cannot be used.
-            NoBatchNormError: it has no BatchNorm statistics.
         """
         if isinstance(network, (str, Path)):
             path = Path(network)
@@ -96,19 +93,27 @@ class GivenNetwork:
             raise InputError(
                 f"network: is of type {type(network).__name__}; give a torch.nn.Module, or the path of a checkpoint."
             )
-        return cls(network, lambda images: with_background(network(images), num_classes=2), Bank.of(network))
+        return cls(network, lambda images: with_background(network(images), num_classes=2))
 
     @classmethod
     def _of_task(cls, task: AdaptableTask, scaling: Mapping[str, Any] | None = None) -> "GivenNetwork":
         return cls(
             task.network,
             lambda images: task.logits({"image": images.to(task.device)}),
-            task.source_bank or Bank.of(task.network),
-            task.source_bank is not None,
+            task.source_bank,
             task.class_moments,
             task.source_summary,
             scaling,
         )
+
+    @property
+    def bank(self) -> Bank:
+        """The source's statistics.
+
+        Raises:
+            NoBatchNormError: the network has none.
+        """
+        return self.source_bank or Bank.of(self.network)
 
     def runner(self, layers: list[str] | None = None) -> NetworkRunner:
         """Runs it from the source's statistics on."""

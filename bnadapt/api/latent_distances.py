@@ -80,7 +80,7 @@ def distances(
     """
     chosen = measures_named(measures)
     given = GivenNetwork.of(network)
-    adapted = bank or (Bank.of(given.network) if given.is_adapted else None)
+    adapted = bank or (Bank.of(given.network) if given.source_bank else None)
     batches = given.batches(source, "source", TILES), given.batches(target, "target", TILES)
     names = {"source": "source", "target": "target"}
     runner = given.runner(list(layers) if layers is not None else None)

@@ -106,6 +106,11 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
     if record["until"]:
         reached = "converged" if record["converged"] else "NOT converged"
         console.print(f"The statistics have {reached} to a standard error of {record['until']['tolerance']}.")
+    if done := record.get("self_training"):
+        console.print(
+            f"Learnt all weights from its own predictions of {done['tiles']} tiles in {done['steps']} steps,"
+            f" {done['seconds']:.0f} s."
+        )
     if record["class_proportions"]["target"]:
         console.print(_said_of_proportions(record["class_proportions"]))
     for kind, extension in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):

@@ -41,8 +41,13 @@ The study `verdict` has no records of its own. Its `table.parquet` has a row per
 tissue or laboratory of source and target (`source_origin`, `target_origin`).
 
 The study of labels has a record per source network, target, `start` (`none`, `adapted`, `scratch`), number of labelled
-`tiles` (-1 for all of the train block) and `draw` of them, and a row for everything that is learnt (`learn`;
-`statistics` without a label): the `iou`, the `labelled_tiles` that there were, and `seconds` of processor time.
+`tiles` (-1 for all of the train block), `draw` and `choice` of them (`random`, `proposed`), and what is learnt
+(`learn`; `statistics` without a label), with the `iou`, the `labelled_tiles` that there were, and `seconds` of
+processor time.
+
+The study of self-training has a record per source network, target, `start` (the candidate that it starts from) and
+`method` (`statistics` learns nothing), with the `iou`, the `foreground` that there is and that is `predicted`, and
+`seconds` of processor time.
 
 The study of latent spaces has no records. Its `table.parquet` has a row per `part` (a study's records, or some of
 them), `state`, `layer`, `depth`, `measure` and `score` (`iou_unadapted`, `iou_adapted`, `gain`):

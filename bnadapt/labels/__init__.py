@@ -1,6 +1,7 @@
-"""Learn from a few labelled tiles of a target, and propose which to label. Plain torch."""
+"""Learn from a few labelled tiles of a target, or from none, and propose which to label. Plain torch."""
 
 from bnadapt.labels.finetuning import FineTuned, FineTuning, LabelledTiles, finetune
 from bnadapt.labels.learning import LearnName
+from bnadapt.labels.self_training import SelfTraining, self_train
 
-__all__ = ["FineTuned", "FineTuning", "LabelledTiles", "LearnName", "finetune"]
+__all__ = ["FineTuned", "FineTuning", "LabelledTiles", "LearnName", "SelfTraining", "finetune", "self_train"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from bnadapt.batchnorm import Bank, NoBatchNormError
+from bnadapt.batchnorm import Bank, NoBatchNormError, batchnorm_layers
 from bnadapt.batchnorm.batches import batches_of
 from bnadapt.data.augmentation import AugmentationName
 from bnadapt.data.datasets import RandomCrops
@@ -70,7 +70,7 @@ class FineTuning:
     Args:
         learn: `mixing` (a coefficient of source and target statistics for means and one for standard deviations of each
             layer), `affine` (scales and shifts of BatchNorm layers), `head` (the last layer), or `all` weights. By
-            default `affine` of a single tile, and `all` of more.
+            default `affine` of a single tile, and `all` of more, or where there are no BatchNorm layers.
         steps: of the optimizer, at most.
         rate: greatest learning rate; by default that of what is learnt.
         folds: of cross-validation, by which it is decided to take fewer steps where there are three tiles or more; 0
@@ -86,9 +86,9 @@ class FineTuning:
     augmentation: AugmentationName = "moderate"
     seed: int = 0
 
-    def learnt_from(self, tiles: int) -> LearnName:
+    def learnt_from(self, tiles: int, has_batchnorm: bool = True) -> LearnName:
         """What is learnt from so many tiles."""
-        return self.learn or ("affine" if tiles < FEWEST_FOR_ALL else "all")
+        return self.learn or ("affine" if tiles < FEWEST_FOR_ALL and has_batchnorm else "all")
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +172,8 @@ def finetune(
         source: the source's statistics, which `mixing` mixes with; by default those that the network holds.
 
     Raises:
-        InputError: there is nothing to learn from.
+        InputError: there is nothing to learn from, or masks have another size than images, or classes that the network
+            has not.
         BatchNormError: the network has no BatchNorm layers, and mixing, or scales and shifts, are to be learnt; or
             statistics cannot be estimated.
 
@@ -187,7 +188,8 @@ def finetune(
     """
     _check(labelled)
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
-    run = _Run(network, tiles, source, settings.learnt_from(len(labelled)), settings)
+    run = _Run(network, tiles, source, settings.learnt_from(len(labelled), _has_batchnorm(network)), settings)
+    run.check_classes(labelled)
     scores = _cross_validated(run, labelled, settings) if settings.folds and len(labelled) >= FEWEST_TO_STOP else {}
     steps = _chosen(scores) if scores else settings.steps
     for _ in run.training(labelled, steps):
@@ -228,6 +230,16 @@ class _Run:
         images = images.to(self.like.device, self.like.dtype).contiguous(memory_format=self.memory_format)
         return with_background(self.network(images), 2)
 
+    @torch.no_grad()
+    def check_classes(self, labelled: LabelledTiles) -> None:
+        """Refuse classes that the network has not."""
+        count = self.forward(labelled.images[:1]).shape[1]
+        if max(labelled.classes) >= count:
+            raise InputError(
+                f"The labelled tiles have pixels of class {max(labelled.classes)}, and the network has {count} classes;"
+                f" give masks of 0 to {count - 1}, and 255 where nothing is labelled."
+            )
+
     @torch.enable_grad()
     def training(self, labelled: LabelledTiles, steps: int) -> Iterator[int]:
         """Learn, step by step; gives the number of those taken."""
@@ -263,11 +275,9 @@ class _Run:
         return torch.stack([torch.stack(both), torch.stack(either)])
 
     def _statistics(self, source: Bank | None) -> RelativeStatistics | None:
-        try:
-            source = source or Bank.of(self.network)
-        except NoBatchNormError:
+        if not _has_batchnorm(self.network):
             return None
-        return RelativeStatistics(self.network, self.forward, self.tiles, source)
+        return RelativeStatistics(self.network, self.forward, self.tiles, source or Bank.of(self.network))
 
     def _logits(self, unlabelled: Tensor, images: Tensor) -> Tensor:
         """Logits of crops, under statistics of crops of unlabelled tiles."""
@@ -308,8 +318,20 @@ def _cross_validated(run: _Run, labelled: LabelledTiles, settings: FineTuning) -
     return {step: HeldOut(torch.stack(each)) for step, each in overlaps.items()}
 
 
+def _has_batchnorm(network: nn.Module) -> bool:
+    try:
+        return bool(batchnorm_layers(network))
+    except NoBatchNormError:
+        return False
+
+
 def _check(labelled: LabelledTiles) -> None:
     """Refuse tiles that teach nothing."""
+    if labelled.images[:, 0].shape != labelled.masks.shape:
+        raise InputError(
+            f"The labelled tiles have images of {tuple(labelled.images.shape)} and masks of"
+            f" {tuple(labelled.masks.shape)}; give a mask (h, w) of each image (C, h, w)."
+        )
     if not labelled.classes:
         raise InputError("The labelled tiles have no labelled pixel; draw some.")
     if len(labelled.classes) == 1:

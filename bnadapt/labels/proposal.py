@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from bnadapt.gain.candidates import ADAPTED, NONE
+
+COMPARED = (NONE, ADAPTED, "mixed")  # candidates whose predictions are compared
 ALIKE = 0.9  # correlation from which on two tiles show the same
 
 

@@ -53,6 +53,9 @@ STUDIES = {
         "bnadapt.studies.labels.study:Labels",
         "what a few labelled tiles of the target are worth, with and without adaptation",
     ),
+    "self-training": Entry(
+        "bnadapt.studies.self_training:SelfTrainingStudy", "what an adapted network learns from its own predictions"
+    ),
     "how-much": Entry(
         "bnadapt.studies.how_much:HowMuch", "how much of the source to keep, where, and from how many tiles"
     ),

@@ -1,4 +1,4 @@
-"""The three verbs take any network and any images, leave both alone, and say in a line what came of it."""
+"""The verbs take any network and any images, leave both alone, and say in a line what came of it."""
 
 import subprocess
 import sys
@@ -18,10 +18,13 @@ from bnadapt.batchnorm import Bank, estimate
 from bnadapt.callbacks import BatchNormAdaptation
 from bnadapt.commands.cli import main
 from bnadapt.commands.trainer import AdaptationTrainer
-from bnadapt.data import DomainPair, Folder, Stack
+from bnadapt.data import DomainPair, Folder, Stack, Synthetic
+from bnadapt.labels import FineTuning
 from bnadapt.networks import UNet
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import TARGET_ALONE, write_images
+
+TARGET = Synthetic(size=48, images=6, object_size=12, mean=(0.4, 0.1), seed=9)
 
 
 class Segmenter(nn.Module):
@@ -219,6 +222,33 @@ def test_an_adapted_checkpoint_is_compared_with_its_source(adapted, source, targ
     assert found.adapted
 
 
+def test_finetune_gives_a_copy_that_has_learnt(source, target):
+    """From the target's statistics in all layers, or from those that the network holds."""
+    _, masks = source
+    own, labelled = Segmenter(), (target[:3], masks.flip(0)[:3])
+    before = {name: value.clone() for name, value in own.state_dict().items()}
+    tuned = bnadapt.finetune(own, target, labelled, FineTuning("all", steps=4))
+    assert all(torch.equal(value, before[name]) for name, value in own.state_dict().items())
+    assert not torch.equal(tuned.network.last.weight, own.last.weight)
+    assert same(Bank.of(tuned.network), estimate(own, target).bank)
+    assert repr(tuned).startswith("FineTunedNetwork(Segmenter, learnt all from 3 tiles in 4 steps: held-out IoU 0.9")
+    kept = bnadapt.finetune(own, target, labelled, FineTuning("head", steps=1, folds=0), start="none")
+    assert same(Bank.of(kept.network), Bank.of(own))
+
+
+def test_finetune_takes_networks_without_batchnorm(source):
+    images, masks = source
+    tuned = bnadapt.finetune(nn.Conv2d(1, 2, 1), images, (images[:1], masks[:1]), FineTuning("all", steps=2))
+    assert tuned.steps == 2
+    with pytest.raises(bnadapt.BnadaptError, match="no BatchNorm layer"):
+        bnadapt.finetune(nn.Conv2d(1, 2, 1), images, (images[:1], masks[:1]), FineTuning("affine"))
+
+
+def test_finetune_takes_checkpoints_and_domains(best):
+    tuned = bnadapt.finetune(best, TARGET, TARGET, FineTuning("affine", steps=1, folds=0))
+    assert tuned.labelled == len(TARGET.block("train"))
+
+
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [
@@ -232,6 +262,10 @@ def test_an_adapted_checkpoint_is_compared_with_its_source(adapted, source, targ
             "no class moments of the source are known; give the source with masks",
         ),
         (lambda source, images: bnadapt.adapt(Segmenter(), images, source=source), "leave source out, or set Recipe"),
+        (lambda source, images: bnadapt.finetune(Segmenter(), images, images), "has no masks"),
+        (lambda source, images: bnadapt.finetune(Segmenter(), images, (images, source[1][:, 1:])), "give a mask"),
+        (lambda source, images: bnadapt.finetune(Segmenter(), images, (images, 3 * source[1])), "has 2 classes"),
+        (lambda source, images: bnadapt.finetune(Segmenter(), images, (images, 0 * source[1])), "another class, too"),
         (lambda source, images: bnadapt.distances(Segmenter(), images, images, measures=["far"]), "no measure 'far'"),
         (lambda source, images: bnadapt.recommend(Segmenter(), source[0], images), "has no masks"),
         (lambda source, images: bnadapt.recommend(Segmenter(), None, images), "without a summary of its source"),

@@ -137,6 +137,7 @@ def test_a_network_without_batchnorm_learns_head_and_all_weights(tiles):
     own = network(nn.InstanceNorm2d)
     for learn in ("head", "all"):
         assert finetune(own, tiles.images, tiles.subset([0]), FineTuning(learn, steps=2)).steps == 2
+    assert finetune(own, tiles.images, tiles.subset([0]), FineTuning(steps=1)).learn == "all"
     for learn in ("mixing", "affine"):
         with pytest.raises(NoBatchNormError, match="no BatchNorm layer"):
             finetune(own, tiles.images, tiles.subset([0]), FineTuning(learn, steps=2))

@@ -12,6 +12,7 @@ from bnadapt.batchnorm import Bank
 from bnadapt.commands.cli import main
 from bnadapt.data import DomainPair, Folder, Synthetic
 from bnadapt.errors import InputError
+from bnadapt.labels import SelfTraining
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import TARGET_ALONE, without
 
@@ -71,6 +72,28 @@ def test_a_checkpoint_like_that_of_adapt(best, tmp_path, capsys):
     assert task.source_summary is None or done["learn"] == "mixing"
     scores = main(["test", *TARGET_ALONE, "--ckpt_path", str(path)]).trainer.callback_metrics
     assert 0 <= scores["test/target/iou"] <= 1
+
+
+def test_adapt_learns_from_its_own_predictions_when_asked_to(best, tmp_path, capsys):
+    path = tmp_path / "adapted.ckpt"
+    main(["adapt", *TARGET_ALONE, "--ckpt_path", str(best), "--output", str(path), "--self_training=3"])
+    done = json.loads(path.with_suffix(".json").read_text())["self_training"]
+    tiles = len(TARGET.block("train")) * 4  # of 32 pixels in images of 48
+    assert (done["steps"], done["tiles"]) == (3, tiles)
+    assert f"from its own predictions of {tiles} tiles in 3 steps" in " ".join(capsys.readouterr().out.split())
+    state, source = (torch.load(each, weights_only=True)["state_dict"] for each in (path, best))
+    assert not torch.equal(state["network.head.weight"], source["network.head.weight"])
+    stored = Bank.load(path.with_suffix(".safetensors"))
+    task = SegmentationTask.load_from_checkpoint(path)
+    assert all(torch.allclose(mean, stored.mean[name]) for name, mean in Bank.of(task.network).mean.items())
+    assert task.source_summary is None
+
+
+def test_labels_are_learnt_after_self_training(best, tmp_path, monkeypatch):
+    monkeypatch.setattr("bnadapt.commands.trainer.SelfTraining", lambda: SelfTraining(steps=2))
+    _, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", "--start=self-trained")
+    assert record["self_training"]["steps"] == 2
+    assert record["finetuning"]["start"] == "self-trained"
 
 
 def test_from_none_keeps_what_is_not_adapted(best, tmp_path):
@@ -181,4 +204,7 @@ def test_refusals(best, refused, tmp_path):
     assert "labelled 0; give at least 1" in refused(*asked, "--labelled=0")
     assert "no candidate 'adaptd'" in refused(*asked, "--labelled=1", "--start=adaptd")
     assert "there is no target" in refused(*without(asked, "--data.target"), "--labelled=1")
+    adapt = ["adapt", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "b.ckpt"]
+    assert "self_training is -1" in refused(*adapt, "--self_training=-1")
+    assert "held in memory" in refused(*adapt, "--self_training=9", "--data.adaptation_tiles=null")
     assert "tiles is 0" in refused("propose", *TARGET_ALONE, "--ckpt_path", best, "--tiles=0")

@@ -95,10 +95,15 @@ def test_a_quick_study_ends_in_tables_figures_and_a_page(quick, name, capfd):
         assert len(list((folder / "pictures").glob("*.png"))) == len(methods)
         return
     if name == "labels":
-        assert set(table["start"]) == {"none", "adapted", "scratch"}
+        assert set(table["start"]) == {"none", "adapted", "self-trained", "scratch"}
+        assert set(table["choice"]) == {"random", "proposed"}
         assert set(table["tiles"]) == {0, 1, 2}
         assert table["iou"].between(0, 1).all()
-        assert (table["learn"] == "statistics").sum() == (table["tiles"] == 0).sum() == 4
+        assert (table["learn"] == "statistics").sum() == (table["tiles"] == 0).sum() == 6
+        return
+    if name == "self-training":
+        assert table[["iou", "foreground", "predicted"]].stack().between(0, 1).all()
+        assert table.groupby(["source", "start"])["method"].apply(set).map(len).eq(3).all()
         return
     if name == "candidates":
         assert set(table["candidate"]) == {*CANDIDATES, "ensemble", "ensemble, by entropy"}

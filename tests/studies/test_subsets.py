@@ -15,8 +15,9 @@ from bnadapt.studies import STUDIES
 from bnadapt.studies.candidates.case import CandidateCase
 from bnadapt.studies.comparison.case import ComparisonCase
 from bnadapt.studies.comparison.methods import row_name
-from bnadapt.studies.labels.case import STATISTICS, LabelsCase, ScratchCase
+from bnadapt.studies.labels.case import STATISTICS, LabelsCase, ScratchCase, StartCase
 from bnadapt.studies.proportions.estimators import ESTIMATORS
+from bnadapt.studies.self_training import UnlabelledCase
 from tests.test_configs import FOLDER
 
 SCORES = ["iou_source", "iou_unadapted", "iou_adapted", "iou_source_adapted", "foreground_source", "foreground"]
@@ -57,8 +58,11 @@ def made_up(case, generator):
     if isinstance(case, ComparisonCase):
         yield from compared(case, generator)
         return
-    if isinstance(case, LabelsCase | ScratchCase):
+    if isinstance(case, StartCase | LabelsCase | ScratchCase):
         yield from learnt(case, generator)
+        return
+    if isinstance(case, UnlabelledCase):
+        yield {"iou": generator.random(), "foreground": 0.2, "predicted": 0.2, "seconds": 1.0}
         return
     if isinstance(case, CandidateCase):
         yield from tried(generator)
@@ -71,9 +75,9 @@ def made_up(case, generator):
 
 
 def learnt(case, generator):
-    ways = [STATISTICS] if case.tiles == 0 else getattr(case, "learn", ["all"])
-    for learn in ways:
-        yield {"learn": learn, "iou": generator.random(), "labelled_tiles": case.tiles or 30, "seconds": 1.0}
+    learn = STATISTICS if isinstance(case, StartCase) else getattr(case, "learn", "all")
+    tiles = getattr(case, "tiles", 0) or 30
+    yield {"learn": learn, "iou": generator.random(), "labelled_tiles": tiles, "seconds": 1.0}
 
 
 def compared(case, generator):

@@ -1,15 +1,16 @@
 """A network that learns from labelled tiles of a target: from a source network, or from scratch."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from bnadapt.batchnorm import Bank
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.evaluation import (
@@ -23,28 +24,69 @@ from bnadapt.experiments.evaluation import (
 )
 from bnadapt.experiments.networks import SourceNetwork, Training, build_task, quiet
 from bnadapt.experiments.specs import Spec
-from bnadapt.gain.candidates import NONE
-from bnadapt.labels import FineTuned, FineTuning, LabelledTiles, LearnName, finetune
+from bnadapt.gain.candidates import ADAPTED, CANDIDATES, NONE
+from bnadapt.gain.source_summary import images_and_masks
+from bnadapt.labels import FineTuning, LabelledTiles, LearnName, finetune, self_train
+from bnadapt.labels.proposal import COMPARED, proposed_tiles
+from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.studies.candidates.case import evenly_spread
+from bnadapt.studies.self_training import kept
 
-Start = Literal["none", "adapted"]
+Start = Literal["none", "adapted", "full-resolution", "self-trained", "scratch"]
+Choice = Literal["random", "proposed"]
+RANDOM, PROPOSED = "random", "proposed"
 SCRATCH, STATISTICS = "scratch", "statistics"
 SCORED = 48  # tiles of the test block, evenly spread
+CONSIDERED = 64  # labelled tiles, of which those to learn from are proposed
 
 
 @dataclass(frozen=True, eq=False)
-class LabelsCase(Case):
-    """A source network on a target, before and after it learns from labelled tiles.
+class StartCase(Case):
+    """A source network on a target, without a label.
 
     Args:
         network: the source network.
         target: the domain.
         evaluation: settings of adaptation and scoring.
         labels: see `Case`.
-        start: from the source's statistics (`none`) or the target's (`adapted`).
-        tiles: labelled ones, of the train block; none is all, 0 scores the start.
+        start: candidate whose statistics it has, or `self-trained` from `adapted`.
+    """
+
+    network: SourceNetwork
+    target: Spec
+    evaluation: Evaluation
+    labels: Mapping[str, Any]
+    start: Start
+
+    @property
+    def needs(self) -> SourceNetwork:
+        """The source network."""
+        return self.network
+
+    def measure(self, location: RunLocation) -> list[TableRow]:
+        """One row."""
+        network = cached_network(self.network, location.networks, self.evaluation, location.device)
+        target = network.on(self.target)
+        with kept(network.network):
+            begin(target, self.start)
+            iou = _iou(network, target)
+        return [{"learn": STATISTICS, "iou": iou, "labelled_tiles": 0, "seconds": 0.0}]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelsCase(Case):
+    """A source network on a target, after it has learnt from labelled tiles.
+
+    Args:
+        network: the source network.
+        target: the domain.
+        evaluation: settings of adaptation and scoring.
+        labels: see `Case`.
+        start: see `StartCase`.
+        tiles: labelled ones, of the train block; none is all.
         draw: seed of which.
-        learn: what is learnt, in turn.
+        choice: of these: at random, or proposed of some that are drawn at random.
+        learn: what is learnt, see `bnadapt.labels.FineTuning`.
         steps: steps of the optimizer.
     """
 
@@ -55,7 +97,8 @@ class LabelsCase(Case):
     start: Start
     tiles: int | None
     draw: int
-    learn: Sequence[LearnName]
+    choice: Choice
+    learn: LearnName
     steps: int
 
     @property
@@ -64,26 +107,25 @@ class LabelsCase(Case):
         return self.network
 
     def measure(self, location: RunLocation) -> list[TableRow]:
-        """A row for the start without labels, or for everything that is learnt."""
+        """One row."""
         network = cached_network(self.network, location.networks, self.evaluation, location.device)
         target = network.on(self.target)
+        labelled = self._labelled(target)
         images = target.tiles.unlabelled(self.evaluation.tiles)
-        start = network.bank if self.start == NONE else network.adapted(images, {}).bank
-        with start.applied(network.network):
-            if self.tiles == 0:
-                return [{"learn": STATISTICS, "iou": _iou(network, target), "labelled_tiles": 0, "seconds": 0.0}]
-            labelled = labelled_tiles(target.tiles, self.tiles, self.draw)
-            return [self._row(target, images, labelled, learn) for learn in self.learn]
-
-    def _row(self, target: DomainEvaluation, images: Tensor, labelled: LabelledTiles, learn: LearnName) -> TableRow:
-        network, started = target.network, time.process_time()
-        settings = FineTuning(learn, self.steps, folds=0, seed=self.draw)
-        with network.precision():
-            tuned = finetune(network.network, images, labelled, settings, network.bank)
-        seconds = round(time.process_time() - started, 3)
-        with _holding(network.network, tuned):
+        settings = FineTuning(self.learn, self.steps, folds=0, seed=self.draw)
+        with kept(network.network):
+            begin(target, self.start)
+            started = time.process_time()
+            with network.precision():
+                finetune(network.network, images, labelled, settings, network.bank).apply(network.network)
+            seconds = round(time.process_time() - started, 3)
             iou = _iou(network, target)
-        return {"learn": learn, "iou": iou, "labelled_tiles": len(labelled), "seconds": seconds}
+        return [{"learn": self.learn, "iou": iou, "labelled_tiles": len(labelled), "seconds": seconds}]
+
+    def _labelled(self, target: DomainEvaluation) -> LabelledTiles:
+        if self.choice == RANDOM:
+            return labelled_tiles(target.tiles, self.tiles, self.draw)
+        return proposed_labelled_tiles(target, self.tiles, self.draw)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +173,33 @@ class ScratchCase(Case):
         return [{"learn": "all", "iou": _iou(network, target), "labelled_tiles": len(labelled), "seconds": seconds}]
 
 
+def begin(target: DomainEvaluation, start: Start) -> None:
+    """Have the network of a target hold what learning from labels starts from."""
+    network = target.network
+    if start != SELF_TRAINED:
+        start_bank(target, start).apply(network.network)
+        return
+    network.network.load_state_dict(_self_trained(target))
+
+
+@lru_cache(1)
+def _self_trained(target: DomainEvaluation) -> Mapping[str, Tensor]:
+    """State of the network of a target after self-training, which the cases of one pair share."""
+    network = target.network
+    start_bank(target, ADAPTED).apply(network.network)
+    with network.precision():
+        return self_train(network.network, target.tiles.unlabelled(network.evaluation.tiles))
+
+
+def start_bank(target: DomainEvaluation, candidate: str) -> Bank:
+    """Statistics of a candidate."""
+    network = target.network
+    if candidate == NONE:
+        return network.bank
+    images = target.tiles.unlabelled(network.evaluation.tiles)
+    return network.adapted(images, CANDIDATES[candidate].policy.record()).bank
+
+
 def labelled_tiles(tiles: DomainTiles, count: int | None, seed: int) -> LabelledTiles:
     """Labelled tiles of the train block in random order; the first shows some foreground. More hold those of fewer."""
     batches = tiles.scored.labelled_tiles("target", "train", None, seed)
@@ -145,16 +214,31 @@ def labelled_tiles(tiles: DomainTiles, count: int | None, seed: int) -> Labelled
     raise InputError(f"{tiles.scored.target.name}: no tile of its train block shows foreground; take another target.")
 
 
+def proposed_labelled_tiles(target: DomainEvaluation, count: int, seed: int) -> LabelledTiles:
+    """Tiles of the train block that `propose` would choose of some drawn at random; at least one shows foreground."""
+    loader = target.tiles.scored.labelled_tiles("target", "train", CONSIDERED, seed)
+    images, masks = images_and_masks(loader)
+    left = torch.tensor(loader.dataset.indices).argsort()  # in the order in which they lie in the volume
+    shares = _disagreement(target, images)
+    while len(left):
+        chosen = proposed_tiles(images, shares, left.tolist(), count)
+        if (masks[chosen] == 1).any():
+            return LabelledTiles(images[chosen], masks[chosen])
+        left = left[~torch.isin(left, torch.tensor(chosen))]
+    raise InputError(f"{target.tiles.scored.target.name}: no tile shows foreground; take another target.")
+
+
+def _disagreement(target: DomainEvaluation, images: Tensor) -> Tensor:
+    """Share (n,) of the pixels of each image on which the candidates that `propose` compares disagree."""
+    network = target.network
+    classes = torch.stack(
+        [
+            torch.cat([network.predicted(part, start_bank(target, name)) for part in images.split(8)])
+            for name in COMPARED
+        ]
+    )
+    return (classes != classes[0]).any(0).double().mean((1, 2))
+
+
 def _iou(network: NetworkEvaluation, target: DomainEvaluation) -> float:
     return scored(network.forward, evenly_spread(target.tiles.labelled, SCORED)).iou
-
-
-@contextmanager
-def _holding(network: nn.Module, tuned: FineTuned) -> Iterator[None]:
-    """Load a learnt state into a network temporarily."""
-    saved = {name: each.clone() for name, each in network.state_dict().items()}
-    tuned.apply(network)
-    try:
-        yield
-    finally:
-        network.load_state_dict(saved)

@@ -11,12 +11,23 @@ from bnadapt.experiments.plots import legend, panels, spread
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.gain.candidates import ADAPTED, NONE
-from bnadapt.labels import LearnName
+from bnadapt.labels import FineTuning, LearnName
+from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.reports.document import Table
-from bnadapt.studies.labels.case import SCRATCH, STATISTICS, LabelsCase, ScratchCase, Start
+from bnadapt.studies.labels.case import (
+    PROPOSED,
+    RANDOM,
+    SCRATCH,
+    STATISTICS,
+    Choice,
+    LabelsCase,
+    ScratchCase,
+    Start,
+    StartCase,
+)
 from bnadapt.studies.pairs import DataSetGroup
 
-STARTS = {ADAPTED: "#00798c", NONE: "#d1495b", SCRATCH: "#8a8a8a"}
+STARTS = {ADAPTED: "#00798c", SELF_TRAINED: "#66a182", NONE: "#d1495b", SCRATCH: "#8a8a8a"}
 LEARNT = {"mixing": "#edae49", "affine": "#66a182", "head": "#8d96a3", "all": "#00798c"}
 ALL = "all tiles"
 
@@ -27,8 +38,11 @@ class Labels(Study):
     Args:
         tasks: tasks by name.
         tiles: numbers of labelled tiles.
-        learn: what is learnt, in turn; see `bnadapt.labels.FineTuning`.
-        starts: what it is learnt from.
+        learn: what is learnt from the adapted network, besides the default; see `bnadapt.labels.FineTuning`.
+        starts: what the default is learnt from: statistics of the source (`none`), of the target (`adapted`), of the
+            target at full resolution (`full-resolution`), the adapted network after self-training (`self-trained`), or
+            new weights (`scratch`), all of which are learnt.
+        proposed: numbers of tiles that are also chosen as `bnadapt propose` does.
         ceilings: whether to learn from all labelled tiles of the target's train block, too.
         steps: steps of learning.
         scratch_steps: steps of networks that learn from labelled tiles alone.
@@ -45,14 +59,15 @@ class Labels(Study):
         "Whoever adapts a network can label one to ten tiles. What is gained by that, what should be learnt from so"
         " few, and how many labelled tiles does it take without adaptation to be as good as with it?"
     )
-    columns = ("record", "task", "source", "target", "seed", "draw", "start", "tiles", "learn", "iou")
+    columns = ("record", "task", "source", "target", "seed", "draw", "start", "tiles", "choice", "learn", "iou")
 
     def __init__(
         self,
         tasks: Mapping[str, DataSetGroup],
         tiles: Sequence[int] = (1, 2, 5, 10, 20),
         learn: Sequence[LearnName] = ("mixing", "affine", "head", "all"),
-        starts: Sequence[Start] = (NONE, ADAPTED),
+        starts: Sequence[Start] = (NONE, ADAPTED, SELF_TRAINED, SCRATCH),
+        proposed: Sequence[int] = (1, 5),
         ceilings: bool = True,
         steps: int = 100,
         scratch_steps: int = 400,
@@ -66,51 +81,48 @@ class Labels(Study):
         self.counts: Sequence[int | None] = (*tiles, *([None] if ceilings else []))
         self.learn = learn
         self.starts = starts
+        self.proposed = proposed
         self.steps = steps
         self.scratch_steps = scratch_steps
         self.seeds = seeds
         self.draws = draws
 
-    def cases(self) -> list[LabelsCase | ScratchCase]:
-        """Every source on every target from every start with every number of tiles, and every target from scratch."""
-        return [
-            case
-            for name, group in self.tasks.items()
-            for target in group.sets
-            for cases in (self._from_scratch(name, group, target), self._from_sources(name, group, target))
-            for case in cases
-        ]
+    def cases(self) -> list[StartCase | LabelsCase | ScratchCase]:
+        """Every source on every target with every number of tiles, and every target from scratch."""
+        targets = [(name, group, target) for name, group in self.tasks.items() for target in group.sets]
+        cases: list[StartCase | LabelsCase | ScratchCase] = []
+        for each in targets:
+            cases += [*(self._from_scratch(*each) if SCRATCH in self.starts else ()), *self._from_sources(*each)]
+        return cases
 
     def findings(self, tables: Tables) -> list[str]:
-        """What one tile gives, what should be learnt from it, and what adaptation is worth in labelled tiles."""
-        mean = _means(tables.table)
-        adapted, sentences = mean.loc[ADAPTED], []
-        before = adapted.loc[(STATISTICS, 0)]
+        """What so many tiles give, what should be learnt from them, and what adaptation is worth in labelled tiles."""
+        drawn = tables.table[tables.table["choice"] == RANDOM]
+        of_starts = _means(_by_default(drawn), ["start", "tiles"])
+        of_learnt = _means(drawn[drawn["start"] == ADAPTED], ["tiles", "learn"])
+        before = of_starts.loc[(ADAPTED, 0)].dropna()
+        sentences = []
         for count in self.counts:
-            scores = {learn: adapted.loc[(learn, _of(count))] for learn in self.learn}
-            best = max(scores, key=lambda learn: scores[learn].mean())
-            gain = scores[best] - before
-            sentences.append(
-                f"{_named(count)}: best is to learn {best}, with a mean IoU of {scores[best].mean():.3f} where"
-                f" adaptation alone has {before.mean():.3f}, {gain.min():+.3f} in the worst pair; "
-                + ", ".join(f"{learn} {rows.mean():.3f}" for learn, rows in scores.items())
-                + "."
-            )
+            by_start = of_starts.xs(_of(count), level="tiles").drop(SCRATCH, errors="ignore")
+            sentences.append(_gains(f"{_named(count)}, {_default(count)}", "start", by_start - before))
+            by_learnt = of_learnt.loc[_of(count)]
+            sentences.append(_gains(f"{_named(count)}, from adapted", "what is learnt", by_learnt - before))
         for start in (NONE, SCRATCH):
-            if (start, "all") in mean.index:
-                sentences.append(_worth(start, before.mean(), mean.loc[(start, "all")].mean(axis=1)))
-        return sentences
+            if start in of_starts.index:
+                sentences.append(_worth(start, before, of_starts.loc[start]))
+        return sentences + self._proposals(tables.table)
 
     def summary(self, tables: Tables) -> Table:
         """A row for every start and everything that is learnt, means over pairs."""
-        means = _means(tables.table).mean(axis=1)
-        heads = ["from", "learnt", "0", *(_named(count) for count in self.counts)]
+        means = _means(tables.table, ["start", "learn", "choice", "tiles"]).mean(axis=1)
+        heads = ["from", "learnt", "tiles", "0", *(_named(count) for count in self.counts)]
         rows = []
-        for start in (start for start in STARTS if start in means.index):
-            group = means.loc[start]
-            zero = f"{group.loc[(STATISTICS, 0)]:.3f}" if STATISTICS in group.index else ""
-            for learn in (learn for learn in self.learn if learn in group.index):
-                rows.append([start, learn, zero, *(f"{group.loc[(learn, _of(count))]:.3f}" for count in self.counts)])
+        for (start, learn, choice), group in means.groupby(level=[0, 1, 2], sort=False):
+            if learn != STATISTICS:
+                scores = group.droplevel([0, 1, 2])
+                zero = means.get((start, STATISTICS, RANDOM, 0))
+                cells = [zero, *(scores.get(_of(count)) for count in self.counts)]
+                rows.append([start, learn, choice, *("" if each is None else f"{each:.3f}" for each in cells)])
         return Table(heads, rows)
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
@@ -118,9 +130,9 @@ class Labels(Study):
         return {
             "worth": StudyFigure(
                 "What adaptation is worth in labelled tiles",
-                "Foreground IoU on the target's test block over labelled tiles that all weights have learnt from: from"
-                " the adapted network, from the unadapted one, and from scratch. Dashed: adaptation without a label."
-                " Bands are one standard deviation over seeds and draws of tiles.",
+                "Foreground IoU on the target's test block over labelled tiles, mean over sources, by what is learnt"
+                " from: the adapted network, with and without self-training, the unadapted one, and nothing. Dashed:"
+                " adaptation without a label. Bands are one standard deviation over sources, seeds and draws of tiles.",
                 self._draw(tables.table, "start", STARTS),
             ),
             "learnt": StudyFigure(
@@ -130,47 +142,52 @@ class Labels(Study):
             ),
         }
 
-    def _from_sources(self, task: str, group: DataSetGroup, target: str) -> Iterator[LabelsCase]:
+    @property
+    def _source_starts(self) -> list[Start]:
+        return [start for start in self.starts if start != SCRATCH]
+
+    def _from_sources(self, task: str, group: DataSetGroup, target: str) -> Iterator[StartCase | LabelsCase]:
         for seed in self.seeds:
             for source in (each for each in group.sets if each != target):
-                network = SourceNetwork(group.training, group.sets[source], seed)
-                for start in self.starts:
-                    for count in (0, *self.counts):
-                        for draw in self.draws if count else self.draws[:1]:
-                            labels = {"task": task, "source": source, "target": target, "seed": seed}
-                            labels |= {"draw": draw, "start": start, "tiles": _of(count)}
-                            yield LabelsCase(
-                                network,
-                                group.sets[target],
-                                group.evaluation,
-                                labels,
-                                start,
-                                count,
-                                draw,
-                                self.learn,
-                                self.steps,
-                            )
+                labels = {"task": task, "source": source, "target": target, "seed": seed}
+                common = (SourceNetwork(group.training, group.sets[source], seed), group.sets[target], group.evaluation)
+                for start in dict.fromkeys((*self._source_starts, ADAPTED)):
+                    of_start = {"draw": 0, "start": start, "tiles": 0, "choice": RANDOM}
+                    yield StartCase(*common, labels | of_start, start)
+                for count in self.counts:
+                    for draw in self.draws:
+                        for start, learn, choice in self._ways(count):
+                            of_way = {"draw": draw, "start": start, "tiles": _of(count), "choice": choice}
+                            yield LabelsCase(*common, labels | of_way, start, count, draw, choice, learn, self.steps)
+
+    def _ways(self, count: int | None) -> Iterator[tuple[Start, LearnName, Choice]]:
+        """One thing at a time: from which start, what is learnt, and which tiles are labelled."""
+        ways = [(start, _default(count), RANDOM) for start in (*self._source_starts, ADAPTED)]
+        ways += [(ADAPTED, learn, RANDOM) for learn in self.learn]
+        if count in self.proposed:
+            ways.append((ADAPTED, _default(count), PROPOSED))
+        yield from dict.fromkeys(ways)
 
     def _from_scratch(self, task: str, group: DataSetGroup, target: str) -> Iterator[ScratchCase]:
         for count in self.counts:
             for draw in self.draws:
                 labels = {"task": task, "source": SCRATCH, "target": target, "seed": draw, "draw": draw}
-                labels |= {"start": SCRATCH, "tiles": _of(count)}
+                labels |= {"start": SCRATCH, "tiles": _of(count), "choice": RANDOM}
                 yield ScratchCase(
                     group.training, group.sets[target], group.evaluation, labels, count, draw, self.scratch_steps
                 )
 
     def _draw(self, table: pd.DataFrame, varied: str, colours: Mapping[str, str]) -> Figure:
-        """A panel for every target; curves over labelled tiles by one column, all else by default."""
+        """A panel for every target; curves over labelled tiles by `start` or `learn`, all else by default."""
         targets = list(table[["task", "target"]].drop_duplicates().itertuples(index=False))
         figure, axes = panels(len(targets), 4, (2.8, 2.3))
-        default = {"start": ADAPTED, "learn": "all"}
+        table = _by_default(table) if varied == "start" else table[table["choice"] == RANDOM]
+        known = table[(table["start"] == ADAPTED) & (table["learn"] == STATISTICS)]
+        table = table[table["start"].eq(ADAPTED) | (varied == "start")]
         for panel, (task, target) in zip(axes, targets, strict=True):
             rows = table[(table["task"] == task) & (table["target"] == target)]
-            for column in default.keys() - {varied}:
-                rows = rows[rows[column].isin([default[column], STATISTICS])]
-            known = rows[(rows["start"] == ADAPTED) & (rows["learn"] == STATISTICS)]["iou"].mean()
-            panel.axhline(known, color=STARTS[ADAPTED], linewidth=1, linestyle="--")
+            adapted = known[(known["task"] == task) & (known["target"] == target)]["iou"].mean()
+            panel.axhline(adapted, color=STARTS[ADAPTED], linewidth=1, linestyle="--")
             for value in (value for value in colours if (rows[varied] == value).any()):
                 learnt = rows[(rows[varied] == value) & (rows["learn"] != STATISTICS)]
                 spread(
@@ -184,6 +201,21 @@ class Labels(Study):
         legend(figure, axes[0])
         return figure
 
+    def _proposals(self, table: pd.DataFrame) -> list[str]:
+        """What proposed tiles give beside the first of as many random draws."""
+        sentences = []
+        for count in self.proposed:
+            learn = _default(count)
+            rows = table[(table["start"] == ADAPTED) & (table["learn"] == learn) & (table["tiles"] == count)]
+            mean = _means(rows, ["choice"])
+            if PROPOSED in mean.index and RANDOM in mean.index:
+                apart = mean.loc[PROPOSED] - mean.loc[RANDOM]
+                sentences.append(
+                    f"{_named(count)}, proposed instead of drawn at random ({learn}): {apart.mean():+.3f} in the mean"
+                    f" over {apart.count()} pairs, {apart.min():+.3f} to {apart.max():+.3f}."
+                )
+        return sentences
+
     def _place(self, tiles: int) -> int:
         return [_of(count) for count in self.counts].index(tiles)
 
@@ -193,19 +225,41 @@ def _of(count: int | None) -> int:
     return -1 if count is None else count
 
 
+def _default(count: int | None) -> LearnName:
+    """What `finetune` learns from so many tiles."""
+    return FineTuning().learnt_from(2 if count is None else count)
+
+
+def _by_default(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows in which the default is learnt, or nothing; from scratch always all."""
+    learnt = table["tiles"].map(lambda tiles: _default(None if tiles < 0 else tiles) if tiles else STATISTICS)
+    return table[(table["choice"] == RANDOM) & ((table["learn"] == learnt) | (table["start"] == SCRATCH))]
+
+
 def _named(count: int | None) -> str:
     return ALL if count is None else f"{count} tile{'s' if count > 1 else ''}"
 
 
-def _means(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean IoU over draws and seeds: by start, what is learnt and tiles (rows), by pair (columns)."""
+def _means(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
+    """Mean IoU over draws and seeds: by the columns of the index (rows), by pair (columns)."""
     pair = table["task"] + ", " + table["source"] + " -> " + table["target"]
-    return table.assign(pair=pair).pivot_table("iou", ["start", "learn", "tiles"], "pair")
+    return table.assign(pair=pair).pivot_table("iou", index, "pair", sort=False)
 
 
-def _worth(start: str, adapted: float, means: pd.Series) -> str:
+def _gains(title: str, varied: str, gains: pd.DataFrame) -> str:
+    """Gains by rows, over pairs."""
+    said = ", ".join(f"{name} {row.mean():+.3f} ({row.min():+.3f})" for name, row in gains.iterrows())
+    pairs = gains.count(axis=1).max()
+    return (
+        f"{title}: foreground IoU minus that of the adapted network, mean over {pairs} pairs (and the worst), by"
+        f" {varied}: {said}."
+    )
+
+
+def _worth(start: str, adapted: pd.Series, scores: pd.DataFrame) -> str:
     """From how many tiles on another start is as good as adaptation alone."""
     from_start = "the unadapted network" if start == NONE else "scratch"
-    enough = [tiles for tiles, iou in means.items() if tiles > 0 and iou >= adapted]
+    means = scores.mean(axis=1)
+    enough = [tiles for tiles, iou in means.items() if tiles > 0 and iou >= adapted.mean()]
     said = f"{enough[0]} labelled tiles" if enough else f"more than {max(means.index)} labelled tiles"
     return f"From {from_start}, adaptation without a label is worth {said} in the mean over pairs."

@@ -1,0 +1,46 @@
+"""Have a task's adapted network learn from its own confident predictions of the target."""
+
+import time
+from dataclasses import asdict
+
+from torch.utils.data import DataLoader
+
+from bnadapt.data import DomainPair
+from bnadapt.errors import InputError
+from bnadapt.labels import SelfTraining, self_train
+from bnadapt.tasks import AdaptableTask
+
+
+def check_self_training(data: DomainPair, steps: int) -> None:
+    """Refuse what cannot be done or held in memory, before any work.
+
+    Raises:
+        InputError: steps are negative, or all tiles of the target are to be read.
+    """
+    if steps < 0:
+        raise InputError(f"adapt: self_training is {steps}; give a number of steps, such as 120, or 0 for none.")
+    if data.adaptation_tiles is None:
+        raise InputError(
+            "self-training: the tiles that are learnt from are held in memory; set --data.adaptation_tiles to a number,"
+            " such as 64."
+        )
+
+
+def self_train_on_target(task: AdaptableTask, data: DomainPair, settings: SelfTraining) -> None:
+    """Learn from the target without labels, and have the task's network and record hold what was learnt.
+
+    Must run outside inference mode, which records no gradients.
+
+    Args:
+        task: with the adapted network, whose statistics stay.
+        data: whose target is read, without masks.
+        settings: how.
+    """
+    started = time.perf_counter()
+    tiles = DataLoader(data.unlabelled_tiles("target", data.adaptation_tiles), batch_size=data.batch_size)
+    images = [batch["image"] for batch in tiles]
+    with task.trainer.precision_plugin.forward_context():
+        task.network.load_state_dict(self_train(task.network, images, settings))
+    task.class_moments = task.source_summary = None  # of other weights
+    done = {**asdict(settings), "tiles": sum(map(len, images)), "seconds": round(time.perf_counter() - started, 3)}
+    task.adaptation = {**(task.adaptation or {"target": data.target.name}), "self_training": done}

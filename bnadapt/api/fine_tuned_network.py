@@ -1,0 +1,85 @@
+"""`bnadapt.finetune`: a copy of a network that has learnt from a few labelled tiles of a target."""
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from bnadapt.actions.finetune import bank_or_none
+from bnadapt.adaptation import LABELLED_TILES, Recipe
+from bnadapt.api.adapted_network import TILES
+from bnadapt.api.inputs import GivenNetwork, Network, stacked
+from bnadapt.gain.candidates import ADAPTED, FULL_REPLACEMENT
+from bnadapt.labels import FineTuned, FineTuning, LabelledTiles
+from bnadapt.labels import finetune as finetuned
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FineTunedNetwork(FineTuned):
+    """A network that has learnt from labelled tiles of a target.
+
+    Attributes:
+        state: of the network: weights, and statistics of the target's tiles under them.
+        learn: what was learnt.
+        steps: of the optimizer.
+        scores: foreground IoU on tiles that were not learnt from, by steps taken, cross-validated; empty where there
+            were too few tiles.
+        network: copy of the given network with that state, in eval mode.
+        labelled: number of tiles learnt from.
+    """
+
+    network: nn.Module = field(kw_only=True)
+    labelled: int = field(kw_only=True)
+
+    def __repr__(self) -> str:
+        tiles = f"{self.labelled} tile{'s' if self.labelled > 1 else ''}"
+        scored = f": held-out IoU {self.before:.3f} before, {self.after:.3f} after" if self.scores else ""
+        name = type(self.network).__name__
+        return f"{type(self).__name__}({name}, learnt {self.learn} from {tiles} in {self.steps} steps{scored})"
+
+
+def finetune(
+    network: Network,
+    images: Any,
+    labelled: Any,
+    settings: FineTuning | None = None,
+    *,
+    start: Literal["adapted", "none"] = ADAPTED,
+) -> FineTunedNetwork:
+    """Have a copy of a network learn from a few labelled tiles of a target; the network itself stays as it is.
+
+    BatchNorm statistics are those of all images of the target, not of the labelled tiles alone, and follow the weights
+    as these change. A network without BatchNorm layers learns `head` or `all` from the weights that it has.
+
+    Args:
+        network: a `torch.nn.Module`, a task of bnadapt, or the path of a checkpoint.
+        images: of the target, without masks, in random order; see `bnadapt.api.inputs`. Of files 64 tiles are drawn at
+            random, of all else everything is read and held in memory.
+        labelled: images of the target with masks, of one size; at most 64 are learnt from, and none of the validation
+            and test blocks of a domain.
+        settings: what is learnt, and for how long; see `bnadapt.labels.FineTuning`.
+        start: `adapted`, from the target's statistics in all layers; `none`, from those that the network holds, such
+            as `bnadapt.adapt(...).network` does.
+
+    Raises:
+        BnadaptError: there is nothing to learn from, images cannot be used, or scales, shifts or mixing coefficients of
+            a network without BatchNorm layers are to be learnt.
+
+    Examples:
+        >>> network = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1))
+        >>> target = torch.randn(16, 1, 32, 32) + 3
+        >>> finetune(network, target, (target[:2], (target[:2, 0] > 3).long()), FineTuning(steps=5))
+        FineTunedNetwork(Sequential, learnt all from 2 tiles in 5 steps)
+    """
+    given = GivenNetwork.of(network)
+    pairs = list(given.labelled(labelled).training)
+    tiles = LabelledTiles(stacked(pairs, LABELLED_TILES, "labelled"), torch.cat([each["mask"] for each in pairs]))
+    batches = list(given.batches(images, count=TILES))
+    own, source = deepcopy(given.network).eval(), given.source_bank or bank_or_none(given.network)
+    if source and start == ADAPTED:
+        given.runner().estimate(batches, Recipe(FULL_REPLACEMENT)).bank.apply(own)
+    tuned = finetuned(own, batches, tiles, settings or FineTuning(), source)
+    tuned.apply(own)
+    return FineTunedNetwork(**vars(tuned), network=own, labelled=len(tiles))

@@ -1,0 +1,125 @@
+"""Learn from what a network itself predicts of a target, without labels, under statistics that stay the target's."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
+
+from bnadapt.batchnorm.batches import batches_of
+from bnadapt.data.masks import IGNORED
+from bnadapt.labels.learning import last_layer
+from bnadapt.networks import memory_format, with_background
+from bnadapt.tasks.losses import DiceCrossEntropy
+from bnadapt.tasks.mean_teacher import strongly_augmented
+
+SELF_TRAINED = "self-trained"  # where learning from labels may start
+BATCH = 4  # crops in a step
+
+
+@dataclass(frozen=True)
+class SelfTraining:
+    """How a network learns from its own predictions.
+
+    Args:
+        steps: of the optimizer.
+        rate: greatest learning rate.
+        decay: of the teacher, the average of past weights.
+        confidence: least probability of a class from which on the teacher's prediction is learnt.
+        side: of crops in pixels, at most.
+        seed: of crops.
+    """
+
+    steps: int = 120
+    rate: float = 1e-3
+    decay: float = 0.97
+    confidence: float = 0.85
+    side: int = 144
+    seed: int = 0
+
+
+def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTraining()) -> Mapping[str, Tensor]:
+    """Have a network learn what the average of its own past weights predicts with confidence.
+
+    The student sees every crop with other brightness, contrast, sharpness and noise than the teacher does. Both keep
+    the BatchNorm statistics that the network holds, which should be the target's.
+
+    Learning from itself, a network tends to predict ever more foreground. Of two classes, the bias of its last layer is
+    therefore lowered in the end until no more pixels of the target are predicted as foreground than at the start (a
+    one-sided prior on class proportions, as of TTAS, arXiv 2205.07983); a last layer without bias stays as it is.
+
+    Args:
+        network: gives logits (n, K, h, w) of images (n, C, h, w). It is left as it was.
+        images: of the target, such as a tensor (n, C, h, w); for others see `bnadapt.batchnorm.estimate`.
+        settings: how.
+
+    Returns:
+        State of the teacher, to load into the network.
+    """
+    tiles = torch.cat(list(batches_of(images, None, BATCH)))
+    share = float((_margins(network, tiles) > 0).double().mean())
+    teacher, student = (copy.deepcopy(network).eval().requires_grad_(which) for which in (False, True))
+    optimizer = torch.optim.AdamW(student.parameters(), lr=settings.rate, weight_decay=0)
+    schedule = OneCycleLR(optimizer, settings.rate, total_steps=settings.steps + 1, pct_start=0.1)
+    loss = DiceCrossEntropy()
+    with torch.enable_grad(), torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        for crops in _crops(tiles, settings):
+            optimizer.zero_grad()
+            labels = _labels(teacher, crops, settings.confidence)
+            loss(_logits(student, strongly_augmented(crops)), labels).backward()
+            optimizer.step()
+            schedule.step()
+            torch.clear_autocast_cache()  # of weights as they were
+            with torch.no_grad():
+                for averaged, learnt in zip(teacher.parameters(), student.parameters(), strict=True):
+                    averaged.lerp_(learnt, 1 - settings.decay)
+    _limit_foreground(teacher, tiles, share)
+    return teacher.state_dict()
+
+
+@torch.no_grad()
+def _limit_foreground(network: nn.Module, tiles: Tensor, share: float) -> None:
+    """Lower the bias of foreground until at most this share of the pixels is predicted as such."""
+    head = last_layer(network, partial(_logits, network), tiles[:1])
+    margins = _margins(network, tiles).flatten()
+    bias = getattr(head, "bias", None)
+    if bias is None or len(bias) > 2 or float((margins > 0).double().mean()) <= share:
+        return
+    bias[-1] -= margins.kthvalue(max(1, round((1 - share) * len(margins)))).values.to(bias)
+
+
+@torch.no_grad()
+def _margins(network: nn.Module, tiles: Tensor) -> Tensor:
+    """Logits (n, h, w) of class 1 minus those of class 0."""
+    logits = torch.cat([_logits(network, batch).float().cpu()[:, :2] for batch in tiles.split(BATCH)])
+    return logits[:, 1] - logits[:, 0]
+
+
+def _logits(network: nn.Module, images: Tensor) -> Tensor:
+    like = next(network.parameters())
+    images = images.to(like.device, like.dtype).contiguous(memory_format=memory_format(network))
+    return with_background(network(images), 2)
+
+
+@torch.no_grad()
+def _labels(teacher: nn.Module, crops: Tensor, confidence: float) -> Tensor:
+    """Classes (n, h, w) that the teacher predicts; 255 where it is unsure."""
+    probability, classes = _logits(teacher, crops).float().softmax(1).max(1)
+    return classes.masked_fill(probability < confidence, IGNORED)
+
+
+def _crops(tiles: Tensor, settings: SelfTraining) -> Iterator[Tensor]:
+    """Crops (n, C, s, s) at random places, turned and flipped at random."""
+    side = min(settings.side, *tiles.shape[2:])
+    generator = np.random.default_rng(settings.seed)
+    for _ in range(settings.steps):
+        chosen = generator.permutation(len(tiles))[:BATCH]
+        top, left = (int(generator.integers(extent - side + 1)) for extent in tiles.shape[2:])
+        crops = tiles[chosen, :, top : top + side, left : left + side].rot90(int(generator.integers(4)), (2, 3))
+        yield crops.flip(3) if generator.integers(2) else crops

@@ -1,0 +1,78 @@
+"""Learning from one's own confident predictions of a target."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from bnadapt.batchnorm import adapt
+from bnadapt.labels import SelfTraining, self_train
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Noise that is brighter on the right half."""
+    images = 0.3 * torch.randn(6, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    images[..., 16:] += 1
+    return images
+
+
+@pytest.fixture
+def network(images):
+    """Adapted to the images; it predicts foreground where these are bright, and is not very sure."""
+    torch.manual_seed(0)
+    own = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1)).eval()
+    adapt(own, images)
+    optimizer = torch.optim.Adam(own[3].parameters(), 0.05)
+    for _ in range(20):
+        optimizer.zero_grad()
+        cross_entropy(own(images), (images[:, 0] > 0.5).long()).backward()
+        optimizer.step()
+    return own
+
+
+def sureness(network, images):
+    with torch.no_grad():
+        return float(network(images).softmax(1).amax(1).mean())
+
+
+def test_predictions_become_surer_and_the_network_is_left_as_it_was(network, images):
+    before = copy.deepcopy(network.state_dict())
+    learnt = copy.deepcopy(network)
+    learnt.load_state_dict(self_train(network, images, SelfTraining(steps=20, rate=0.01, confidence=0.5)))
+    assert all(torch.equal(each, before[name]) for name, each in network.state_dict().items())
+    assert sureness(learnt, images) > sureness(network, images) + 0.02
+
+
+def test_statistics_stay_those_of_the_target(network, images):
+    state = self_train(network, images, SelfTraining(steps=2))
+    for name, each in network.state_dict().items():
+        assert torch.equal(state[name], each) == (name in dict(network.named_buffers())), name
+
+
+def test_unsure_predictions_teach_nothing(network, images):
+    state = self_train(network, images, SelfTraining(steps=2, confidence=1.1))
+    assert all(torch.equal(each, state[name]) for name, each in network.state_dict().items())
+
+
+def test_it_depends_on_its_seed_alone(network, images):
+    torch.manual_seed(1)
+    first = self_train(network, images, SelfTraining(steps=2))
+    torch.manual_seed(2)
+    again, other = (self_train(network, images, SelfTraining(steps=2, seed=seed)) for seed in (0, 1))
+    assert all(torch.equal(each, again[name]) for name, each in first.items())
+    assert not torch.equal(first["0.weight"], other["0.weight"])
+
+
+def test_no_more_foreground_is_predicted_than_at_the_start(network, images):
+    """A network that is sure of the brightest foreground alone would otherwise learn to predict more of it."""
+    with torch.no_grad():
+        logits = network(images).movedim(1, -1)[images[:, 0] > 0.5].mean(0)
+        network[3].bias[1] += logits[0] - logits[1] - 0.3
+        before = float((network(images).argmax(1) == 1).double().mean())
+        learnt = copy.deepcopy(network)
+        learnt.load_state_dict(self_train(network, images, SelfTraining(steps=40, rate=0.01, confidence=0.7)))
+        after = float((learnt(images).argmax(1) == 1).double().mean())
+    assert after == pytest.approx(before, abs=0.001)
