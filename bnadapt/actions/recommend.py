@@ -1,5 +1,6 @@
 """What to do with a target, by a task's network: which candidate to take, and whether that helps."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,6 +14,7 @@ from bnadapt.gain import CANDIDATES, CandidateResults, SourceSummary, Verdict, j
 from bnadapt.gain.annotation import FEWEST, measured
 from bnadapt.gain.source_summary import images_and_masks
 from bnadapt.gain.verdict import verdict_on
+from bnadapt.labels import LabelledTiles
 from bnadapt.tasks import AdaptableTask
 
 
@@ -56,7 +58,14 @@ class Judgement:
         return CANDIDATES[self.verdict.choice].change(self.results.level)
 
 
-def judge_target(task: AdaptableTask, data: DomainPair, tiles: int, annotated: int = 0) -> Judgement:
+def judge_target(
+    task: AdaptableTask,
+    data: DomainPair,
+    tiles: int,
+    annotated: int = 0,
+    labelled: LabelledTiles | None = None,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> Judgement:
     """Judge the target of a data module.
 
     Args:
@@ -64,6 +73,8 @@ def judge_target(task: AdaptableTask, data: DomainPair, tiles: int, annotated: i
         data: whose target is looked at, changed as asked for, but not as an earlier adaptation has left it.
         tiles: to look at.
         annotated: labelled tiles of the target's train block to score candidates on, instead of predicting; at most.
+        labelled: such tiles, instead of those of the train block.
+        progress: wraps the candidates, to show how far it is.
 
     Raises:
         InputError: there is no target, or nothing is known of the source.
@@ -78,9 +89,11 @@ def judge_target(task: AdaptableTask, data: DomainPair, tiles: int, annotated: i
     summary = task.source_summary or _measured_summary(task, data)
     change = data.requested_change or InputChange()
     images = torch.stack([item["image"] for item in data.unlabelled_tiles("target", tiles, change=change)])
-    verdict, results = judge(task.runner().alone(), images, summary)
-    if annotated:
-        verdict = _on_labels(data, change, annotated, verdict, results, summary)
+    verdict, results = judge(task.runner().alone(), images, summary, progress=progress)
+    if annotated and labelled is None:
+        labelled = LabelledTiles(*images_and_masks(data.labelled_tiles("target", "train", annotated, change=change)))
+    if labelled is not None:
+        verdict = _on_labels(labelled, verdict, results, summary)
     return Judgement(verdict, results, summary)
 
 
@@ -94,14 +107,9 @@ def _measured_summary(task: AdaptableTask, data: DomainPair) -> SourceSummary:
 
 
 def _on_labels(
-    data: DomainPair,
-    change: InputChange,
-    annotated: int,
-    predicted: Verdict,
-    results: CandidateResults,
-    summary: SourceSummary,
+    labelled: LabelledTiles, predicted: Verdict, results: CandidateResults, summary: SourceSummary
 ) -> Verdict:
-    images, masks = images_and_masks(data.labelled_tiles("target", "train", annotated, change=change))
-    if len(images) < FEWEST:
-        raise InputError(f"recommend: --annotated needs {FEWEST} labelled tiles of the target at least; give more.")
-    return verdict_on(summary, results, predicted.prediction, measured(results, images, masks), len(images))
+    if len(labelled) < FEWEST:
+        raise InputError(f"recommend: needs {FEWEST} labelled tiles of the target at least; give more.")
+    scores = measured(results, labelled.images, labelled.masks)
+    return verdict_on(summary, results, predicted.prediction, scores, len(labelled))

@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 
 from bnadapt.callbacks import PredictionFiles
 from bnadapt.data import DomainPair
+from bnadapt.data.formats import OME_ZARR
 from bnadapt.errors import InputError
 from bnadapt.tasks import AdaptableTask
 from bnadapt.volumes.blocks import blocks_for
@@ -16,6 +17,7 @@ from bnadapt.volumes.identity import identity_of
 from bnadapt.volumes.unfinished import Unfinished
 
 ProbabilityType = Literal["uint8", "uint16", "float16", "float32"]
+VolumeFormatName = Literal["ome.zarr"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def prediction_files(
     sections: list[int] | None,
     overwrite: bool,
     probabilities: ProbabilityType | None,
+    format: VolumeFormatName | None,
     statistics: Mapping[str, str | None],
 ) -> PredictionFiles:
     """Writes the sections of the target, or goes on with what an earlier run of the same has left.
@@ -55,6 +58,7 @@ def prediction_files(
         sections: numbers of those that this run segments; all by default.
         overwrite: whether to replace files of the same names.
         probabilities: type in which they are stored.
+        format: of the volumes.
         statistics: `ckpt_path` and `bank` of the command.
 
     Raises:
@@ -71,7 +75,9 @@ def prediction_files(
     blocks = blocks_for(task, data)
     identity = identity_of(task, data, blocks, str(trainer.precision), **statistics)
     identity |= {"probabilities": probabilities or "as fine as the images"}
-    unfinished = Unfinished(folder, identity, len(names), target.writer(folder).paths(names))
+    written_as = OME_ZARR if format else None
+    outputs = target.writer(folder, written_as).paths(names)
+    unfinished = Unfinished(folder, {**identity, "format": format or ""}, len(names), outputs)
     unfinished.check_outputs(overwrite)
-    writer = target.writer(unfinished.results)
+    writer = target.writer(unfinished.results, written_as)
     return PredictionFiles(writer, unfinished, names, blocks, sections, overwrite, probabilities)

@@ -29,7 +29,7 @@ from bnadapt.adaptation import SCANNED_TILES, ClassProportions, Recipe
 from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
 from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import log_adaptation
-from bnadapt.commands.prediction import ProbabilityType, Segmented, prediction_files
+from bnadapt.commands.prediction import ProbabilityType, Segmented, VolumeFormatName, prediction_files
 from bnadapt.data import DomainPair, InputChange
 from bnadapt.errors import InputError
 from bnadapt.exchange import FORMATS, About, FormatName, write_model
@@ -115,6 +115,7 @@ class AdaptationTrainer(Trainer):
         overwrite: bool = False,
         bank: str | None = None,
         probabilities: ProbabilityType | None = None,
+        format: VolumeFormatName | None = None,
         sections: list[int] | None = None,
         scheduler: str | None = None,
     ) -> Segmented | None:
@@ -131,6 +132,7 @@ class AdaptationTrainer(Trainer):
             bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
             probabilities: type in which they are stored, 1 as its greatest integer; by default as fine as that of the
                 images. PNG takes no floating point, MRC no uint8; uint16 is taken then.
+            format: of the volumes that are written, such as ome.zarr; by default that of the images.
             sections: numbers of those that this run segments, from 0, for jobs that share the work; when they have
                 ended, the same command without it does what is left, and writes the files.
             scheduler: address of a dask scheduler, such as tcp://host:8786, whose workers do the work; they must find
@@ -139,12 +141,13 @@ class AdaptationTrainer(Trainer):
         statistics = {"ckpt_path": ckpt_path, "bank": bank}
         limit = self._limit("predict", len(datamodule.target.all_sections()) if datamodule.target else 0)
         files = prediction_files(
-            self, model, datamodule, Path(output), limit, sections, overwrite, probabilities, statistics
+            self, model, datamodule, Path(output), limit, sections, overwrite, probabilities, format, statistics
         )
         try:
             if scheduler is not None:
                 files.unfinished.begin(overwrite)
-                options = {**statistics, "output": output, "overwrite": overwrite, "probabilities": probabilities}
+                written = {"output": output, "overwrite": overwrite, "probabilities": probabilities, "format": format}
+                options = {**statistics, **written}
                 missing = files.unfinished.missing()
                 segmented_by_workers(scheduler, self._for_workers(), model, datamodule, options, missing)
             with self._with([*_applied(bank), *self.callbacks, files]), self._without_limit():
@@ -259,7 +262,7 @@ class AdaptationTrainer(Trainer):
                 tiles = labelled_of_train_block(datamodule, labelled)
             else:
                 tiles = labelled_by_hand(datamodule, Path(proposed), model.hparams.num_classes)
-            finetune_to_target(model, datamodule, tiles, settings, begun)
+            finetune_to_target(model, datamodule, tiles, settings, begun, self.shown("Learning"))
 
         self._where_ready(work, model, datamodule, ckpt_path)
         save_adapted(self, model, path)
@@ -288,7 +291,7 @@ class AdaptationTrainer(Trainer):
         self._check_one_process("propose")
         refuse_existing([Path(output) / LIST], overwrite)
         check_writable(Path(output))
-        shown = _progress(self, "Comparing")
+        shown = self.shown("Comparing")
         return self._where_ready(
             lambda: propose_tiles(model, datamodule, tiles, Path(output), progress=shown), model, datamodule, ckpt_path
         )
@@ -342,6 +345,7 @@ class AdaptationTrainer(Trainer):
         overwrite: bool = False,
         tiles: int = 8,
         annotated: int = 0,
+        proposed: str | None = None,
     ) -> Judgement:
         """Say whether and how to adapt the network to the target, and whether that helps, without any label of it.
 
@@ -353,13 +357,21 @@ class AdaptationTrainer(Trainer):
             overwrite: whether to replace what an earlier run has written there.
             tiles: of the target that are looked at, drawn at random.
             annotated: labelled tiles of the target to score every candidate on, where it has masks; 0 predicts without.
+            proposed: folder of `propose` with tiles that were drawn on, in place of `annotated`.
         """
         self._check_one_process("recommend")
+        if annotated and proposed:
+            raise InputError("recommend: there are --annotated and --proposed; leave out one of them.")
         refuse_existing([Path(output) / "recommendation.json"], overwrite)
         check_writable(Path(output))
-        return self._where_ready(
-            lambda: judge_target(model, datamodule, tiles, annotated), model, datamodule, ckpt_path
-        )
+
+        def work() -> Judgement:
+            datamodule.target_change = datamodule.requested_change or InputChange()  # not that of another target
+            classes = model.hparams.num_classes
+            labelled = labelled_by_hand(datamodule, Path(proposed), classes) if proposed else None
+            return judge_target(model, datamodule, tiles, annotated, labelled, self.shown("Comparing"))
+
+        return self._where_ready(work, model, datamodule, ckpt_path)
 
     def preview(
         self,
@@ -391,7 +403,7 @@ class AdaptationTrainer(Trainer):
         check_writable(Path(output))
         configured = self._configured(BatchNormAdaptation)
         recipe = replace(configured.recipe if configured else Recipe(), policy=Policy(), class_proportions="source")
-        shown = _progress(self, "Previewing")
+        shown = self.shown("Previewing")
         return self._where_ready(
             lambda: preview_target(model, datamodule, recipe, regions, candidates, seed, shown),
             model,
@@ -465,6 +477,18 @@ class AdaptationTrainer(Trainer):
         )
         return path
 
+    def shown(self, what: str) -> Callable[[Iterable], Iterable]:
+        """Wraps the parts of some work, to show how much of it is done, where the Trainer shows progress at all.
+
+        Args:
+            what: is done, such as `Adapting`.
+        """
+        if self.progress_bar_callback is None or not self.is_global_zero:
+            return iter
+        from rich.progress import track
+
+        return lambda parts: track(parts, description=what, transient=True)
+
     def _adapt(
         self, task: AdaptableTask, data: DomainPair, recipe: Recipe, choose: str | None, limit: int | None
     ) -> tuple[Judgement | None, LatentFindings | None]:
@@ -490,7 +514,7 @@ class AdaptationTrainer(Trainer):
             judgement = judgement if choose == AUTO else judgement.choosing(choose)
             task.source_summary = judgement.summary
             recipe, data.target_change = judgement.recipe(recipe), judgement.change
-        shown = _progress(self, "Adapting")
+        shown = self.shown("Adapting")
         adaptation = adapt_to_target(
             task, data, recipe, lambda batches: islice(shown(batches), limit), str(self.precision)
         )
@@ -605,12 +629,3 @@ def _check_choice(
             "adapt: --choose decides on policy, class proportions and --data.target_change; leave out these, or"
             " --choose."
         )
-
-
-def _progress(trainer: Trainer, what: str) -> Callable[[Iterable], Iterable]:
-    """Shows how much of something is done, where the Trainer shows progress at all."""
-    if trainer.progress_bar_callback is None or not trainer.is_global_zero:
-        return iter
-    from rich.progress import track
-
-    return lambda parts: track(parts, description=what, transient=True)

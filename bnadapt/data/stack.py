@@ -10,6 +10,7 @@ import numpy as np
 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.formats import stem_of
+from bnadapt.data.formats.base import VolumeFormat
 from bnadapt.data.masks import as_classes
 from bnadapt.data.planes import ACROSS, Plane, named
 from bnadapt.data.readers import Sections, open_masks, open_stack
@@ -111,12 +112,12 @@ class Stack(Domain):
         """The file of the images, or their chunks in a store."""
         return self._images.files()
 
-    def writer(self, folder: Path) -> SectionWriter:
-        """Writes two stacks in the format, and of the geometry, of the images."""
+    def writer(self, folder: Path, format: VolumeFormat | None = None) -> SectionWriter:
+        """Writes two stacks of the geometry of the images, and by default in their format."""
         stated = self._images.geometry.voxel.pixel_size_nm
         given = None if self.pixel_size_nm == stated else self.pixel_size_nm
         geometry = self._images.geometry.with_sides(given)
-        return StackFile(folder, self.path, self.images_key, geometry, self._images.opened.format, self.plane)
+        return StackFile(folder, self.path, self.images_key, geometry, format or self._images.opened.format, self.plane)
 
     def _pixel_size(self, given: float | None) -> float | None:
         """The given or stated pixel size; logs a warning where it differs from the user's setting."""

@@ -1,6 +1,6 @@
 """Run a network on a target as every candidate would, and look at what it then does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -157,6 +157,7 @@ def run_candidates(
     tiles: Tensor,
     source: SourceSummary,
     candidates: Mapping[str, Candidate] = CANDIDATES,
+    progress: Callable[[Iterable], Iterable] = iter,
 ) -> CandidateResults:
     """Run the network on tiles as every candidate would; it is left as it was.
 
@@ -167,12 +168,13 @@ def run_candidates(
         tiles: (n, C, h, w) of the target; for class proportions see `CandidateRunner`.
         source: of the source.
         candidates: by name; one must leave the images as they are.
+        progress: wraps the candidates, to show how far it is.
     """
     level = source.intensities.mean + float(tiles.double().mean())
     recipe = Recipe(FULL_REPLACEMENT, until=TILE_BY_TILE if len(tiles) > 1 else None)
     networks = CandidateRunner(runner, tiles.split(BATCH), tiles, source.moments, level, recipe)
     by_name = {}
-    for name, candidate in candidates.items():
+    for name, candidate in progress(list(candidates.items())):
         if candidate.is_corrected and networks.proportions_for(candidate).reason is not None:
             continue
         network = networks.network_for(candidate)

@@ -1,6 +1,6 @@
 """What to do with a target, whether that helps, and what to look at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -124,7 +124,11 @@ class Verdict:
 
 
 def judge(
-    runner: NetworkRunner, tiles: Tensor, source: SourceSummary, predictor: Predictor | None = None
+    runner: NetworkRunner,
+    tiles: Tensor,
+    source: SourceSummary,
+    predictor: Predictor | None = None,
+    progress: Callable[[Iterable], Iterable] = iter,
 ) -> tuple[Verdict, CandidateResults]:
     """Choose among the candidates for a target, without any of its labels.
 
@@ -133,9 +137,10 @@ def judge(
         tiles: (n, C, h, w) of the target, drawn at random; 8 are enough.
         source: what is known of the source.
         predictor: by default the one that comes with bnadapt.
+        progress: wraps the candidates, to show how far it is.
     """
     predictor = predictor or Predictor.load()
-    results = run_candidates(runner, tiles, source)
+    results = run_candidates(runner, tiles, source, progress=progress)
     features = features_of(source, results, {*PROMISING, *POLARITY})
     prediction = Prediction(predictor.expected(features), predictor.exchanged(features))
     return verdict_on(source, results, prediction, predictor=predictor), results
