@@ -1,6 +1,7 @@
 """The Lightning Trainer with bnadapt's own commands, such as `adapt`, beside Lightning's."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -211,7 +212,7 @@ class AdaptationTrainer(Trainer):
         judgement, findings = self._where_ready(
             lambda: self._adapt(model, datamodule, recipe, choose, limit), model, datamodule, ckpt_path
         )
-        save_adapted(self, model, path)
+        save_adapted(self, model, path, self.command)
         return AdaptedCheckpoint(path, judgement, findings)
 
     def finetune(
@@ -265,7 +266,7 @@ class AdaptationTrainer(Trainer):
             finetune_to_target(model, datamodule, tiles, settings, begun, self.shown("Learning"))
 
         self._where_ready(work, model, datamodule, ckpt_path)
-        save_adapted(self, model, path)
+        save_adapted(self, model, path, self.command)
         return FineTunedCheckpoint(path, model.adaptation)
 
     def propose(
@@ -476,6 +477,11 @@ class AdaptationTrainer(Trainer):
             lambda: write_model(model, datamodule, format, path, about, template), model, datamodule, ckpt_path
         )
         return path
+
+    @property
+    def command(self) -> Sequence[str]:
+        """What stands behind `bnadapt`, for the record of what was done."""
+        return sys.argv[1:]
 
     def shown(self, what: str) -> Callable[[Iterable], Iterable]:
         """Wraps the parts of some work, to show how much of it is done, where the Trainer shows progress at all.

@@ -1,0 +1,88 @@
+"""Open what bnadapt reads as napari's layers: pixel size, position and unit in place, masks as labels."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+LayerData = tuple[Any, dict[str, Any], str]
+FILE, KEY = "bnadapt file", "bnadapt key"  # metadata of layers, from which commands read
+
+
+def reader_of(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
+    """What reads a path; None for several paths, and for folders that hold neither a store nor images."""
+    if not isinstance(path, str):
+        return None
+    from bnadapt.data.formats import IMAGE_EXTENSIONS, format_of
+
+    folder = Path(path)
+    if folder.is_dir() and format_of(folder) is None:
+        is_readable = any(each.suffix.lower() in IMAGE_EXTENSIONS for each in folder.iterdir())
+        return layers_of if is_readable else None
+    return layers_of
+
+
+def layers_of(path: str | Path) -> list[LayerData]:
+    """The layer of a file, or of a folder of images of one size.
+
+    Sections come first, then rows, columns, and channels where there are any. Files that are named like masks become
+    labels. Large volumes are read on demand.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    from bnadapt.data.folder import MASK_WORDS
+    from bnadapt.data.formats import stem_of
+
+    path = Path(path)
+    is_mask = bool((MASK_WORDS - {"probability"}) & set(re.split(r"[^a-z]+", stem_of(path).lower())))
+    pixels, options = _read(path, is_mask)
+    options |= {"name": stem_of(path), "metadata": {FILE: str(path.absolute()), **options.get("metadata", {})}}
+    is_labels = is_mask and pixels.dtype.kind in "iu" and not options.get("rgb")
+    return [(pixels, options, "labels" if is_labels else "image")]
+
+
+def _read(path: Path, is_mask: bool) -> tuple[Any, dict[str, Any]]:
+    from bnadapt.data.formats import VolumeFormat, format_of, image_format
+    from bnadapt.data.readers import open_masks, open_stack, read_image, read_mask_values
+    from bnadapt.napari.geometry import placement
+    from bnadapt.napari.lazy import levels_of
+
+    format_ = format_of(path)
+    if path.is_dir() and format_ is None:
+        return _read_folder(path, is_mask)
+    if image_format(path) is not None and not (isinstance(format_, VolumeFormat) and format_.is_volume(path)):
+        pixels = (read_mask_values if is_mask else read_image)(path)
+        return pixels, {**placement(format_.header(path)[1], "YX"), **_colours(pixels.shape[2:])}
+    sections = (open_masks if is_mask else open_stack)(path)
+    options = {**placement(sections.geometry.by_sections(), "ZYX"), **_colours(sections.shape[3:])}
+    key = {"metadata": {KEY: sections.opened.key}} if sections.opened.key and not sections.opened.levels else {}
+    return levels_of(sections, sections[0]), {**options, **key}
+
+
+def _read_folder(path: Path, is_mask: bool) -> tuple[Any, dict[str, Any]]:
+    """Images of one size, stacked."""
+    import numpy as np
+
+    from bnadapt.data.folder import image_files
+    from bnadapt.data.formats import image_format
+    from bnadapt.data.readers import read_image, read_mask_values
+    from bnadapt.errors import InputError
+    from bnadapt.napari.geometry import NANOMETRE, placement
+
+    paths = list(image_files(path).values())
+    images = list(map(read_mask_values if is_mask else read_image, paths))
+    if len(shapes := {image.shape for image in images}) > 1:
+        one, other = sorted(shapes)[:2]
+        raise InputError(f"{path}: its images differ in shape, such as {one} and {other}; open them one by one.")
+    plane = placement(image_format(paths[0]).header(paths[0])[1], "YX")
+    of_sections = {"scale": 1.0, "translate": 0.0, "units": NANOMETRE}
+    options = {name: [of_sections[name], *values] for name, values in plane.items()}
+    return np.stack(images), {**options, **_colours(images[0].shape[2:])}
+
+
+def _colours(channels: tuple[int, ...]) -> dict[str, Any]:
+    """How a last axis of channels is shown, if there is one."""
+    if not channels:
+        return {}
+    return {"rgb": True} if channels[0] in (3, 4) else {"channel_axis": -1}
