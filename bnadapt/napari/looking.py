@@ -118,7 +118,7 @@ class Looker:
         try:
             return self.advice(watch)
         except InputError as error:
-            return Advice("", f"Nothing can be recommended: {error}")
+            return Advice("", f"Nothing can be recommended: {str(error).removeprefix('recommend: ')}")
 
     def _frame(self, region: Region) -> Framed:
         data = self.loaded.data

@@ -51,9 +51,7 @@ def view_region(viewer: ViewerModel, layer: Layer, plane: str) -> Region:
     corners = layer.corner_pixels * (layer.downsample_factors[layer.data_level] if layer.multiscale else 1)
     for axis in (rows, columns):
         first, last = (int(corner[axis]) for corner in corners)
-        if last <= first:  # nothing is drawn yet
-            first, last = 0, shape[axis]
-        limits.append((first, last))
+        limits.append((first, last + 1) if last > first else (0, shape[axis]))  # all before anything is drawn
     whole = Region(section_shown(viewer, layer, plane), *limits)
     return whole.within((shape[rows], shape[columns]), SEEN)
 

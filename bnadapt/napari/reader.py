@@ -23,7 +23,7 @@ def reader_of(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | N
 
 
 def layers_of(path: str | Path) -> list[LayerData]:
-    """The layer of a file, or of a folder of images of one size.
+    """The layer of a file, of every volume in an HDF5 file, or of a folder of images of one size.
 
     Sections come first, then rows, columns, and channels where there are any. Files that are named like masks become
     labels. Large volumes are read on demand.
@@ -31,18 +31,40 @@ def layers_of(path: str | Path) -> list[LayerData]:
     Raises:
         InputError: it cannot be read.
     """
+    path = Path(path)
+    if keys := _keys(path):
+        return [layer for key in keys for layer in _layers(path, key)]
+    return _layers(path, None)
+
+
+def _layers(path: Path, key: str | None) -> list[LayerData]:
+    """The layer of an array in a file."""
     from bnadapt.data.folder import MASK_WORDS
     from bnadapt.data.formats import stem_of
 
-    path = Path(path)
-    is_mask = bool((MASK_WORDS - {"probability"}) & set(re.split(r"[^a-z]+", stem_of(path).lower())))
-    pixels, options = _read(path, is_mask)
-    options |= {"name": stem_of(path), "metadata": {FILE: str(path.absolute()), **options.get("metadata", {})}}
+    name = stem_of(path) if key is None else f"{stem_of(path)} {key}"
+    is_mask = bool((MASK_WORDS - {"probability"}) & set(re.split(r"[^a-z]+", name.lower())))
+    pixels, options = _read(path, key, is_mask)
+    options |= {"name": name, "metadata": {FILE: str(path.absolute()), **({KEY: key} if key else {})}}
     is_labels = is_mask and pixels.dtype.kind in "iu" and not options.get("rgb")
     return [(pixels, options, "labels" if is_labels else "image")]
 
 
-def _read(path: Path, is_mask: bool) -> tuple[Any, dict[str, Any]]:
+def _keys(path: Path) -> list[str]:
+    """Paths of the arrays in a file of HDF5."""
+    from bnadapt.data.formats import Hdf5, format_of
+
+    if type(format_of(path)) is not Hdf5:
+        return []
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        names: list[str] = []
+        file.visititems(lambda name, each: names.append(name) if getattr(each, "ndim", 0) in (2, 3, 4) else None)
+    return names
+
+
+def _read(path: Path, key: str | None, is_mask: bool) -> tuple[Any, dict[str, Any]]:
     from bnadapt.data.formats import VolumeFormat, format_of, image_format
     from bnadapt.data.readers import open_masks, open_stack, read_image, read_mask_values
     from bnadapt.napari.geometry import placement
@@ -54,10 +76,9 @@ def _read(path: Path, is_mask: bool) -> tuple[Any, dict[str, Any]]:
     if image_format(path) is not None and not (isinstance(format_, VolumeFormat) and format_.is_volume(path)):
         pixels = (read_mask_values if is_mask else read_image)(path)
         return pixels, {**placement(format_.header(path)[1], "YX"), **_colours(pixels.shape[2:])}
-    sections = (open_masks if is_mask else open_stack)(path)
+    sections = (open_masks if is_mask else open_stack)(path, key=key)
     options = {**placement(sections.geometry.by_sections(), "ZYX"), **_colours(sections.shape[3:])}
-    key = {"metadata": {KEY: sections.opened.key}} if sections.opened.key and not sections.opened.levels else {}
-    return levels_of(sections, sections[0]), {**options, **key}
+    return levels_of(sections, sections[0]), options
 
 
 def _read_folder(path: Path, is_mask: bool) -> tuple[Any, dict[str, Any]]:

@@ -8,13 +8,11 @@ import pytest
 import tifffile
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-pytest.importorskip("napari", reason="napari is not installed; pip install 'bnadapt[napari]'")
-
-from napari.components import ViewerModel
 
 from bnadapt.data import Synthetic
 from bnadapt.napari.reader import layers_of
 
+NOT_INSTALLED = "napari is not installed; pip install 'bnadapt[napari]'"
 TARGET = Synthetic(size=48, images=6, object_size=12, mean=(0.4, 0.1), seed=9)  # of TARGET_ALONE
 
 
@@ -32,7 +30,8 @@ def volume(tmp_path):
 @pytest.fixture
 def viewer(volume):
     """A model of a viewer with the volume as its layer `volume`."""
-    model = ViewerModel()
+    components = pytest.importorskip("napari.components", reason=NOT_INSTALLED)
+    model = components.ViewerModel()
     for layer in layers_of(volume):
         model._add_layer_from_data(*layer)
     return model

@@ -54,7 +54,7 @@ class LookPanel(QWidget):
             row(QLabel("Region"), self.where),
             row(draw, QLabel("Tiles"), self.tiles),
             self.look_button,
-            row(QLabel("Contours"), self.all),
+            row(QLabel("Contours, and share of foreground"), self.all),
             self.candidates,
             self.disagreement,
             self.advice,

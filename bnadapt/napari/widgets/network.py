@@ -6,7 +6,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QFormLayout, QLineEdit, QWidget
 
 from bnadapt.errors import InputError
-from bnadapt.napari.inputs import Facts, Inputs
+from bnadapt.napari.inputs import Facts, Inputs, preview_line
 from bnadapt.napari.overlays import KIND
 from bnadapt.napari.reader import FILE, KEY
 from bnadapt.napari.widgets.parts import Commands, bullets, button, column, note, row
@@ -43,7 +43,7 @@ class NetworkPanel(QWidget):
         self.warnings = note()
         self.warnings.setStyleSheet("color: #ffb454;")
         self.check_button = button("Check", self.check, "See what the two files say, and whether they fit")
-        self.commands = Commands()
+        self.commands = Commands("A page of small regions, on the command line:")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Network", _line(self.checkpoint, button("…", self._browse, "Choose a file")))
@@ -98,7 +98,7 @@ class NetworkPanel(QWidget):
 
     def _show(self) -> None:
         inputs = self.session.inputs
-        self.commands.show_lines(["preview", *inputs.reading])
+        self.commands.show_lines(preview_line(inputs, self.session.outputs))
         facts = self.session.facts
         if facts is None or facts.inputs != inputs:
             return

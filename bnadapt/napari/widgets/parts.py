@@ -3,25 +3,30 @@
 from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QGuiApplication
+from qtpy.QtGui import QGuiApplication, QTextOption
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from bnadapt.napari.inputs import Line, shown
 
 
 class Commands(QWidget):
-    """The command lines that do the same, to copy."""
+    """The command lines that do the same, to copy.
 
-    def __init__(self) -> None:
+    Args:
+        title: what stands above them.
+    """
+
+    def __init__(self, title: str = "The same on the command line:") -> None:
         super().__init__()
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
         self.text.setMaximumHeight(84)
+        self.text.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.text.setStyleSheet("font-family: monospace; font-size: 8pt;")
         self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         copy = button("Copy", self.copy, "Copy these command lines")
         head = QHBoxLayout()
-        head.addWidget(QLabel("The same on the command line:"), 1)
+        head.addWidget(QLabel(title), 1)
         head.addWidget(copy)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)

@@ -109,6 +109,8 @@ class Session(QObject):
             self.work.say(str(error), is_error=True)
             return
         known = self.facts if asked == self._asked else None
+        if self._asked is None or asked.what != self._asked.what:
+            self.work.forget()
 
         def run(engine: Any, watch: Watch) -> Any:
             facts = known or engine.checked(asked)

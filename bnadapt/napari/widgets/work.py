@@ -50,8 +50,9 @@ class Work(QWidget):
         self._worker: Any = None
         self._shown: progress | None = None
         self._warnings: list[str] = []
+        self._known: set[str] = set()
         self.reported.connect(self._report)
-        self.said.connect(self._warnings_append)
+        self.said.connect(self._warn)
         self._show_running(False)
 
     @property
@@ -84,6 +85,10 @@ class Work(QWidget):
         if self._watch is not None:
             self._watch.stop()
             self.say("Stopping at the next block …")
+
+    def forget(self) -> None:
+        """Say again what was said already, for it is about something else."""
+        self._known.clear()
 
     def say(self, sentence: str, is_error: bool = False) -> None:
         """Show a sentence."""
@@ -140,8 +145,10 @@ class Work(QWidget):
         self.stop_button.setVisible(is_running)
         self.running.emit(is_running)
 
-    def _warnings_append(self, sentence: str) -> None:
-        if sentence not in self._warnings:
+    def _warn(self, sentence: str) -> None:
+        """Keep a warning for the end of the work, once for all work on the same network and image."""
+        if sentence not in self._known:
+            self._known.add(sentence)
             self._warnings.append(sentence)
 
 
