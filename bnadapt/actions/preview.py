@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import torch
 from torch.utils.data import DataLoader
 
 from bnadapt.adaptation import SCANNED_TILES, Recipe
-from bnadapt.batchnorm import FULL_RESOLUTION, Bank
+from bnadapt.batchnorm import FULL_RESOLUTION, Bank, Policy
 from bnadapt.data import DomainPair, InputChange
 from bnadapt.data.drawn_tiles import Place
 from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES, Candidate, CandidateNetwork, CandidateRunner
+from bnadapt.gain.observation import logits_under
 from bnadapt.reports.preview import Preview
 from bnadapt.tasks import AdaptableTask
 
@@ -64,23 +65,34 @@ class CandidateNetworks:
         )
 
     def weighted(self, source_weight: float, images: torch.Tensor) -> torch.Tensor:
-        """Probabilities (n, K, h, w) under a mixture of the source's statistics and the target's, in one forward pass.
+        """Probabilities (n, K, h, w) with a share of the source's statistics in all layers, in one forward pass.
 
-        `adapt --policy.source_weight` estimates the statistics of deeper layers under the mixture, so that its result
-        differs a little.
+        Statistics are those of the candidates at their shares, and on straight lines between them; `adapt
+        --policy.source_weight` estimates them anew.
 
         Args:
             source_weight: 0 for the target's statistics alone, 1 for the source's.
             images: (n, C, h, w) of regions.
 
         Raises:
-            InputError: no candidate adapts the images as they are.
+            InputError: no candidate adapts all layers to the images as they are.
         """
-        own = next((each for each in self.by_name.values() if each.candidate.keeps_images), None)
-        if own is None:
-            raise InputError("No candidate leaves the images as they are, so that there is nothing to mix.")
-        bank = self.source.mixed_with(own.statistics, source_weight)
-        return CandidateNetwork(own.candidate, own.runner, bank, own.statistics).logits(images).softmax(1)
+        known = {
+            each.candidate.policy.source_weight: each for each in self.by_name.values() if _is_plain(each.candidate)
+        }
+        if not known:
+            raise InputError("No candidate adapts all layers to the images as they are; look at such a one, too.")
+        runner = next(iter(known.values())).runner
+        banks = {1.0: self.source} | {weight: each.bank for weight, each in known.items()}
+        below = max((weight for weight in banks if weight <= source_weight), default=min(banks))
+        above = min(weight for weight in banks if weight >= source_weight)
+        share = (source_weight - below) / (above - below) if above > below else 0.0
+        return logits_under(runner, images, banks[below].between(banks[above], share)).softmax(1)
+
+
+def _is_plain(candidate: Candidate) -> bool:
+    """Whether a candidate mixes the statistics of all layers, and nothing else."""
+    return replace(candidate, title="", policy=Policy()) == Candidate("") and candidate.policy.layers == Policy().layers
 
 
 def check_preview(data: DomainPair, regions: int, candidates: Sequence[str] | None) -> None:

@@ -121,15 +121,14 @@ class Bank:
             )
         return bank
 
-    def mixed_with(self, other: "Bank", weight: float) -> "Bank":
-        """The statistics of a mixture of two domains, of which this one has the weight given, 0 to 1."""
-        statistics = {
-            name: mixed(self.mean[name], self.variance[name], other.mean[name], other.variance[name], weight)
-            for name in self.mean
-        }
-        provenance = dict.fromkeys(self.mean, f"mixture of two banks, the first with a weight of {weight:.3g}")
-        means, variances = ({name: each[which] for name, each in statistics.items()} for which in (0, 1))
-        return Bank(means, variances, dict.fromkeys(self.mean, 0), provenance)
+    def between(self, other: "Bank", share: float) -> "Bank":
+        """Statistics on the straight line from this bank (a share of 0) to another (1)."""
+        mean, variance = (
+            {name: value + share * (end[name] - value) for name, value in start.items()}
+            for start, end in ((self.mean, other.mean), (self.variance, other.variance))
+        )
+        provenance = dict.fromkeys(mean, f"{1 - share:.3g} of one bank, {share:.3g} of another")
+        return Bank(mean, variance, dict.fromkeys(mean, 0), provenance)
 
     def apply(self, network: nn.Module) -> None:
         """Write the statistics into the network's running statistics; nothing else changes.

@@ -10,31 +10,43 @@ FILE, KEY = "bnadapt file", "bnadapt key"  # metadata of layers, from which comm
 
 
 def reader_of(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """What reads a path; None for several paths, and for folders that hold neither a store nor images."""
+    """What reads a path; None for several paths, and for folders of other things than images and volumes."""
     if not isinstance(path, str):
         return None
-    from bnadapt.data.formats import IMAGE_EXTENSIONS, format_of
-
-    folder = Path(path)
-    if folder.is_dir() and format_of(folder) is None:
-        is_readable = any(each.suffix.lower() in IMAGE_EXTENSIONS for each in folder.iterdir())
-        return layers_of if is_readable else None
-    return layers_of
+    return layers_of if not Path(path).is_dir() or _is_readable(Path(path)) else None
 
 
 def layers_of(path: str | Path) -> list[LayerData]:
-    """The layer of a file, of every volume in an HDF5 file, or of a folder of images of one size.
+    """The layer of a file, or of a folder of images of one size; several of HDF5, and of a folder of `predict`.
 
     Sections come first, then rows, columns, and channels where there are any. Files that are named like masks become
-    labels. Large volumes are read on demand.
+    labels, on top. Large volumes are read on demand. `viewer.add_layer(napari.layers.Layer.create(*layer))` shows one.
 
     Raises:
         InputError: it cannot be read.
     """
-    path = Path(path)
-    if keys := _keys(path):
-        return [layer for key in keys for layer in _layers(path, key)]
-    return _layers(path, None)
+    paths = _predicted(Path(path)) or [Path(path)]
+    return [layer for each in paths for key in _keys(each) for layer in _layers(each, key)]
+
+
+def _is_readable(folder: Path) -> bool:
+    from bnadapt.data.formats import IMAGE_EXTENSIONS, format_of
+
+    if format_of(folder) is not None or _predicted(folder):
+        return True
+    return any(each.suffix.lower() in IMAGE_EXTENSIONS for each in folder.iterdir())
+
+
+def _predicted(folder: Path) -> list[Path]:
+    """Volumes in a folder that `predict` has written, masks behind probabilities, so that they are shown on top."""
+    from bnadapt.data.formats import VolumeFormat, format_of
+    from bnadapt.data.writers import KINDS
+
+    if not folder.is_dir() or format_of(folder) is not None:
+        return []
+    files = sorted(folder.glob("[!.]*"))
+    named = [path for kind in reversed(KINDS) for path in files if path.match(f"*_{kind}.*")]
+    return [path for path in named if isinstance(found := format_of(path), VolumeFormat) and found.is_volume(path)]
 
 
 def _layers(path: Path, key: str | None) -> list[LayerData]:
@@ -46,16 +58,17 @@ def _layers(path: Path, key: str | None) -> list[LayerData]:
     is_mask = bool((MASK_WORDS - {"probability"}) & set(re.split(r"[^a-z]+", name.lower())))
     pixels, options = _read(path, key, is_mask)
     options |= {"name": name, "metadata": {FILE: str(path.absolute()), **({KEY: key} if key else {})}}
-    is_labels = is_mask and pixels.dtype.kind in "iu" and not options.get("rgb")
+    finest = pixels[0] if isinstance(pixels, list) else pixels
+    is_labels = is_mask and finest.dtype.kind in "iu" and not options.get("rgb")
     return [(pixels, options, "labels" if is_labels else "image")]
 
 
-def _keys(path: Path) -> list[str]:
-    """Paths of the arrays in a file of HDF5."""
+def _keys(path: Path) -> Sequence[str | None]:
+    """Paths of the arrays in a file of HDF5; of others the one that it has, without a name."""
     from bnadapt.data.formats import Hdf5, format_of
 
     if type(format_of(path)) is not Hdf5:
-        return []
+        return [None]
     import h5py
 
     with h5py.File(path, "r") as file:
