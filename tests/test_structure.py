@@ -28,7 +28,7 @@ LAYERS = (
     ("experiments",),
     ("studies",),
     ("commands",),
-    ("__main__",),
+    ("__main__", "napari"),
 )
 RANKS = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 ALONE = {"batchnorm": {"errors", "batchnorm"}, "distances": {"errors", "batchnorm", "distances"}}

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,10 +82,16 @@ def adapted_files(path: Path) -> list[Path]:
     return [path, path.with_suffix(".safetensors"), path.with_suffix(".json")]
 
 
-def save_adapted(trainer: Trainer, task: AdaptableTask, path: Path) -> None:
+def save_adapted(trainer: Trainer, task: AdaptableTask, path: Path, command: Sequence[str] | None = None) -> None:
     """Write the adapted network as a checkpoint; beside it its bank, and the record of its adaptation as JSON.
 
     All three appear together or not at all. All processes must call it; the first one writes.
+
+    Args:
+        trainer: that has the task, and knows the checkpoint that it began with.
+        task: with the adapted network.
+        path: of the checkpoint.
+        command: see `provenance`.
 
     Raises:
         InputError: they cannot be written.
@@ -99,20 +105,21 @@ def save_adapted(trainer: Trainer, task: AdaptableTask, path: Path) -> None:
         trainer.save_checkpoint(checkpoint, weights_only=True)
         if task.target_bank is not None:  # a network without BatchNorm has none
             task.target_bank.save(bank)
-        about = {**task.adaptation, "provenance": provenance(trainer.ckpt_path)}
+        about = {**task.adaptation, "provenance": provenance(trainer.ckpt_path, command)}
         record.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def provenance(ckpt_path: str | Path | None) -> dict[str, Any]:
+def provenance(ckpt_path: str | Path | None, command: Sequence[str] | None = None) -> dict[str, Any]:
     """Version, date, command line, and the checkpoint that a run began with, with its SHA-256.
 
     Args:
         ckpt_path: of the checkpoint; None if the network was not loaded from one.
+        command: what stands behind `bnadapt`; by default the arguments of the process.
     """
     return {
         "bnadapt": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shell_line(["bnadapt", *sys.argv[1:]]),
+        "command": shell_line(["bnadapt", *(sys.argv[1:] if command is None else command)]),
         "checkpoint": None if ckpt_path is None else {"path": str(ckpt_path), "sha256": sha256_of(ckpt_path)},
     }
 

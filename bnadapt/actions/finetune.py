@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -111,7 +111,12 @@ def labelled_by_hand(data: DomainPair, folder: Path, num_classes: int) -> Labell
 
 
 def finetune_to_target(
-    task: AdaptableTask, data: DomainPair, labelled: LabelledTiles, settings: FineTuning, start: str
+    task: AdaptableTask,
+    data: DomainPair,
+    labelled: LabelledTiles,
+    settings: FineTuning,
+    start: str,
+    progress: Callable[[Iterable], Iterable] = iter,
 ) -> FineTuned:
     """Learn from labelled tiles, and have the task's network and record hold what was learnt.
 
@@ -123,6 +128,7 @@ def finetune_to_target(
         labelled: tiles of it.
         settings: how.
         start: what the network starts from, for the record.
+        progress: wraps the steps, to show how far it is.
 
     Raises:
         InputError: there is nothing to learn from.
@@ -133,7 +139,7 @@ def finetune_to_target(
         tiles = DataLoader(data.unlabelled_tiles("target", data.adaptation_tiles), batch_size=data.batch_size)
         images = [batch["image"] for batch in tiles]
         bank = bank_or_none(task.network)
-        tuned = finetune(task.network, images, labelled, settings, task.source_bank or bank)
+        tuned = finetune(task.network, images, labelled, settings, task.source_bank or bank, progress)
         tuned.apply(task.network)
     task.source_bank, task.target_bank = task.source_bank or bank, bank_or_none(task.network)
     if tuned.learn != "mixing":

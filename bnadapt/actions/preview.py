@@ -2,19 +2,97 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import torch
 from torch.utils.data import DataLoader
 
 from bnadapt.adaptation import SCANNED_TILES, Recipe
+from bnadapt.batchnorm import Bank, Policy
 from bnadapt.data import DomainPair, InputChange
+from bnadapt.data.drawn_tiles import Place
 from bnadapt.errors import InputError
-from bnadapt.gain import CANDIDATES, RECOMMENDABLE, Candidate, CandidateRunner
+from bnadapt.gain import CANDIDATES, RECOMMENDABLE, Candidate, CandidateNetwork, CandidateRunner
+from bnadapt.gain.observation import logits_under
 from bnadapt.reports.preview import Preview
 from bnadapt.tasks import AdaptableTask
 
 CLASS_MOMENTS, MEAN = "class moments of the source", "the mean intensity of the source"
+Progress = Callable[[Iterable], Iterable]
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateNetworks:
+    """A task's network as the candidates run it on a target, for any regions of it.
+
+    Attributes:
+        target: name of the domain.
+        by_name: networks by the candidate's name.
+        source: the network's own statistics.
+        left_out: what is not known that a candidate needs, by its name.
+        tiles: of the target that statistics rest on.
+        options: of `bnadapt adapt` that take a candidate, by its name.
+        can_be_judged: whether `recommend` needs no more than the checkpoint.
+    """
+
+    target: str
+    by_name: Mapping[str, CandidateNetwork]
+    source: Bank
+    left_out: Mapping[str, str]
+    tiles: int
+    options: Mapping[str, Sequence[str]]
+    can_be_judged: bool
+
+    def preview(self, images: torch.Tensor, places: Sequence[Place], progress: Progress = iter) -> Preview:
+        """What the candidates make of regions.
+
+        Args:
+            images: (n, C, h, w) of the regions, as they are.
+            places: where they lie.
+            progress: wraps the candidates' names, to show how far it is.
+        """
+        probabilities = {name: self.by_name[name].logits(images).softmax(1) for name in progress(list(self.by_name))}
+        return Preview(
+            self.target,
+            images,
+            places,
+            probabilities,
+            self.left_out,
+            self.tiles,
+            self.options,
+            self.can_be_judged,
+        )
+
+    def weighted(self, source_weight: float, images: torch.Tensor) -> torch.Tensor:
+        """Probabilities (n, K, h, w) with a share of the source's statistics in all layers, in one forward pass.
+
+        Statistics are those of the candidates at their shares, and on straight lines between them; `adapt
+        --policy.source_weight` estimates them anew.
+
+        Args:
+            source_weight: 0 for the target's statistics alone, 1 for the source's.
+            images: (n, C, h, w) of regions.
+
+        Raises:
+            InputError: no candidate adapts all layers to the images as they are.
+        """
+        known = {
+            each.candidate.policy.source_weight: each for each in self.by_name.values() if _is_plain(each.candidate)
+        }
+        if not known:
+            raise InputError("No candidate adapts all layers to the images as they are; look at such a one, too.")
+        runner = next(iter(known.values())).runner
+        banks = {1.0: self.source} | {weight: each.bank for weight, each in known.items()}
+        below = max((weight for weight in banks if weight <= source_weight), default=min(banks))
+        above = min(weight for weight in banks if weight >= source_weight)
+        share = (source_weight - below) / (above - below) if above > below else 0.0
+        return logits_under(runner, images, banks[below].between(banks[above], share)).softmax(1)
+
+
+def _is_plain(candidate: Candidate) -> bool:
+    """Whether a candidate mixes the statistics of all layers, and nothing else."""
+    return replace(candidate, title="", policy=Policy()) == Candidate("") and candidate.policy.layers == Policy().layers
 
 
 def check_preview(data: DomainPair, regions: int, candidates: Sequence[str] | None) -> None:
@@ -50,7 +128,7 @@ def preview_target(
     regions: int = 6,
     candidates: Sequence[str] | None = None,
     seed: int = 0,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = iter,
 ) -> Preview:
     """Look at some regions of the target of a data module under candidates.
 
@@ -69,25 +147,35 @@ def preview_target(
         InputError: images of the target cannot be used, or a named candidate needs what is not known.
         BatchNormError: statistics cannot be estimated.
     """
-    left_out = _left_out(task, candidates)
-    unchanged = InputChange()  # not that of an earlier adaptation
-    drawn = data.unlabelled_tiles("target", regions, seed=seed, change=unchanged)
+    drawn = data.unlabelled_tiles("target", regions, seed=seed, change=InputChange())
     shown, places = zip(*drawn.with_places(), strict=True)
     images = torch.stack([tile["image"] for tile in shown])
+    return candidate_networks(task, data, recipe, candidates, progress).preview(images, places)
+
+
+def candidate_networks(
+    task: AdaptableTask,
+    data: DomainPair,
+    recipe: Recipe,
+    candidates: Sequence[str] | None = None,
+    progress: Progress = iter,
+) -> CandidateNetworks:
+    """Estimate the statistics of a target under candidates; see `preview_target`."""
+    left_out = _left_out(task, candidates)
+    unchanged = InputChange()  # not that of an earlier adaptation
     read = data.unlabelled_tiles("target", data.adaptation_tiles, change=unchanged)
     tiles = [batch["image"] for batch in DataLoader(read, batch_size=data.batch_size)]
-    networks = _candidate_runner(task, tiles, recipe)
-    probabilities = {
-        name: networks.network_for(CANDIDATES[name]).logits(images).softmax(1)
-        for name in progress([name for name in candidates or CANDIDATES if name not in left_out])
-    }
+    runner = _candidate_runner(task, tiles, recipe)
+    names = [name for name in candidates or CANDIDATES if name not in left_out]
+    by_name = {name: runner.network_for(CANDIDATES[name]) for name in progress(names)}
     can_be_judged = task.source_summary is not None and task.hparams.num_classes == 2
     options = {
-        name: ["--choose", name] if can_be_judged and name in RECOMMENDABLE else _options(CANDIDATES[name], networks)
-        for name in probabilities
+        name: ["--choose", name] if can_be_judged and name in RECOMMENDABLE else _options(CANDIDATES[name], runner)
+        for name in by_name
     }
     read_tiles = sum(map(len, tiles))
-    return Preview(data.target.name, images, places, probabilities, left_out, read_tiles, options, can_be_judged)
+    source = runner.runner.source_bank
+    return CandidateNetworks(data.target.name, by_name, source, left_out, read_tiles, options, can_be_judged)
 
 
 def _candidate_runner(task: AdaptableTask, tiles: Sequence[torch.Tensor], recipe: Recipe) -> CandidateRunner:

@@ -14,6 +14,7 @@ from bnadapt.gain import CANDIDATES, CandidateResults, SourceSummary, Verdict, j
 from bnadapt.gain.annotation import FEWEST, measured
 from bnadapt.gain.source_summary import images_and_masks
 from bnadapt.gain.verdict import verdict_on
+from bnadapt.labels import LabelledTiles
 from bnadapt.tasks import AdaptableTask
 
 
@@ -47,7 +48,12 @@ class Judgement:
 
 
 def judge_target(
-    task: AdaptableTask, data: DomainPair, tiles: int, annotated: int = 0, progress: Progress = iter
+    task: AdaptableTask,
+    data: DomainPair,
+    tiles: int,
+    annotated: int = 0,
+    labelled: LabelledTiles | None = None,
+    progress: Progress = iter,
 ) -> Judgement:
     """Judge the target of a data module.
 
@@ -56,6 +62,7 @@ def judge_target(
         data: whose target is looked at, changed as asked for, but not as an earlier adaptation has left it.
         tiles: to look at.
         annotated: labelled tiles of the target's train block to score candidates on, instead of predicting; at most.
+        labelled: such tiles, instead of those of the train block.
         progress: wraps the candidates, to show how far it is.
 
     Raises:
@@ -72,8 +79,10 @@ def judge_target(
     change = data.requested_change or InputChange()
     images = torch.stack([item["image"] for item in data.unlabelled_tiles("target", tiles, change=change)])
     verdict, results = judge(task.runner().alone(), images, summary, progress=progress)
-    if annotated:
-        verdict = _on_labels(data, change, annotated, verdict, results, summary)
+    if annotated and labelled is None:
+        labelled = LabelledTiles(*images_and_masks(data.labelled_tiles("target", "train", annotated, change=change)))
+    if labelled is not None:
+        verdict = _on_labels(labelled, verdict, results, summary)
     return Judgement(verdict, results, summary)
 
 
@@ -87,14 +96,9 @@ def _measured_summary(task: AdaptableTask, data: DomainPair) -> SourceSummary:
 
 
 def _on_labels(
-    data: DomainPair,
-    change: InputChange,
-    annotated: int,
-    predicted: Verdict,
-    results: CandidateResults,
-    summary: SourceSummary,
+    labelled: LabelledTiles, predicted: Verdict, results: CandidateResults, summary: SourceSummary
 ) -> Verdict:
-    images, masks = images_and_masks(data.labelled_tiles("target", "train", annotated, change=change))
-    if len(images) < FEWEST:
-        raise InputError(f"recommend: --annotated needs {FEWEST} labelled tiles of the target at least; give more.")
-    return verdict_on(summary, results, predicted.prediction, measured(results, images, masks), len(images))
+    if len(labelled) < FEWEST:
+        raise InputError(f"recommend: needs {FEWEST} labelled tiles of the target at least; give more.")
+    scores = measured(results, labelled.images, labelled.masks)
+    return verdict_on(summary, results, predicted.prediction, scores, len(labelled))

@@ -121,6 +121,15 @@ class Bank:
             )
         return bank
 
+    def between(self, other: "Bank", share: float) -> "Bank":
+        """Statistics on the straight line from this bank (a share of 0) to another (1)."""
+        mean, variance = (
+            {name: value + share * (end[name] - value) for name, value in start.items()}
+            for start, end in ((self.mean, other.mean), (self.variance, other.variance))
+        )
+        provenance = dict.fromkeys(mean, f"{1 - share:.3g} of one bank, {share:.3g} of another")
+        return Bank(mean, variance, dict.fromkeys(mean, 0), provenance)
+
     def apply(self, network: nn.Module) -> None:
         """Write the statistics into the network's running statistics; nothing else changes.
 

@@ -13,10 +13,10 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from bnadapt.actions.segment import foreground, whole_section
 from bnadapt.data.datamodule import report_blank
 from bnadapt.data.datasets import Outline
 from bnadapt.data.masks import as_stored
-from bnadapt.data.prepare import resampled
 from bnadapt.data.tiles import Blocks
 from bnadapt.data.writers import SectionWriter, stored_probability
 from bnadapt.errors import InputError
@@ -195,12 +195,9 @@ class PredictionFiles(Callback):
             self._pending.result()
 
     def _write(self, trainer: Trainer, section: Outline, maps: Tensor) -> None:
-        probabilities = trainer.predict_dataloaders.dataset.put_together(section, maps.cpu()).numpy()
-        if section.size != section.original_size:
-            probabilities = resampled(probabilities, section.original_size)
+        probabilities = whole_section(trainer.predict_dataloaders.dataset, section, maps)
         mask = as_stored(probabilities.argmax(0), len(probabilities))
-        foreground = np.clip(1 - probabilities[0], 0, 1)
-        probability = stored_probability(foreground, np.dtype(self.probability or section.dtype))
+        probability = stored_probability(foreground(probabilities), np.dtype(self.probability or section.dtype))
         with self.unfinished.refusing():
             self.writer.write(section.index, section.name, mask, probability)
         self.unfinished.finish(section.index, BLANK if section.is_blank else "")

@@ -64,7 +64,7 @@ from bnadapt.reports.preview_page import Commands, write_preview
 from bnadapt.reports.proportions_figure import proportions_figure
 from bnadapt.reports.rendering import rendered
 from bnadapt.reports.verdict_page import write_verdict
-from bnadapt.tasks import AdaptableTask
+from bnadapt.tasks import AdaptableTask, known_tasks
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
 
 NO_PRECISION = ("precision", "plugins", "fast_dev_run")  # options of a Trainer for which none is chosen
@@ -155,7 +155,7 @@ class BnadaptCLI(LightningCLI):
         if self.stored is None:
             return
         config = self.config[self.config.subcommand].model
-        known = {_path_of(kind): kind for kind in _subclasses(AdaptableTask)}
+        known = known_tasks()
         if self.stored.task not in known:
             raise InputError(
                 f"{self.stored.path}: is of the task {self.stored.task}, code that would be imported and run; if you"
@@ -429,16 +429,6 @@ def _kept(trainer: Trainer, filename: str) -> ModelCheckpoint | None:
     """What has kept the checkpoints of a name."""
     kept = (each for each in trainer.callbacks if isinstance(each, ModelCheckpoint))
     return next((each for each in kept if each.filename == filename), None)
-
-
-def _path_of(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _subclasses(kind: type) -> set[type]:
-    """All subclasses that are imported: those of bnadapt, and what the user has named."""
-    own = set(kind.__subclasses__())
-    return own.union(*map(_subclasses, own))
 
 
 def _callbacks() -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from bnadapt.callbacks import PredictionFiles
 from bnadapt.data import DomainPair
+from bnadapt.data.formats import OME_ZARR
 from bnadapt.errors import InputError
 from bnadapt.tasks import AdaptableTask
 from bnadapt.volumes.blocks import blocks_for
@@ -14,6 +15,7 @@ from bnadapt.volumes.identity import identity_of
 from bnadapt.volumes.unfinished import Unfinished
 
 ProbabilityType = Literal["uint8", "uint16", "float16", "float32"]
+VolumeFormatName = Literal["ome.zarr"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ def prediction_files(
     overwrite: bool,
     probabilities: ProbabilityType | None,
     precision: str | None,
+    format: VolumeFormatName | None,
     statistics: Mapping[str, str | None],
 ) -> PredictionFiles:
     """Writes the sections of the target, or goes on with what an earlier run of the same has left.
@@ -53,6 +56,7 @@ def prediction_files(
         overwrite: whether to replace files of the same names.
         probabilities: type in which they are stored.
         precision: in which the network runs; by default the fastest one that is exact enough.
+        format: of the volumes.
         statistics: `ckpt_path` and `bank` of the command.
 
     Raises:
@@ -69,7 +73,9 @@ def prediction_files(
     blocks = blocks_for(task, data)
     identity = identity_of(task, data, blocks, precision or "fastest that is exact enough", **statistics)
     identity |= {"probabilities": probabilities or "as fine as the images"}
-    unfinished = Unfinished(folder, identity, len(names), target.writer(folder).paths(names))
+    written_as = OME_ZARR if format else None
+    outputs = target.writer(folder, written_as).paths(names)
+    unfinished = Unfinished(folder, {**identity, "format": format or ""}, len(names), outputs)
     unfinished.check_outputs(overwrite)
-    writer = target.writer(unfinished.results)
+    writer = target.writer(unfinished.results, written_as)
     return PredictionFiles(writer, unfinished, names, blocks, sections, overwrite, probabilities, precision)

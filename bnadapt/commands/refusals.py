@@ -38,7 +38,7 @@ def refusals() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and not _is_read(sys.stdout):
             sys.exit(SIGNALLED + signal.SIGPIPE)
-        refusal = _refusal(error)
+        refusal = refusal_in(error)
         if refusal is None:
             raise
         sentence = " ".join(str(refusal).split())
@@ -64,7 +64,7 @@ def _forgive_finalizers() -> None:
 
 def _report(failure: threading.ExceptHookArgs) -> None:
     """Print what a thread failed with, unless it is what the process will refuse, such as a full disk."""
-    if failure.exc_value is None or _refusal(failure.exc_value) is None:
+    if failure.exc_value is None or refusal_in(failure.exc_value) is None:
         threading.__excepthook__(failure)
 
 
@@ -78,7 +78,7 @@ def _is_read(stream: TextIO) -> bool:
     return True
 
 
-def _refusal(error: BaseException | None) -> BaseException | None:
+def refusal_in(error: BaseException | None) -> BaseException | None:
     """What the user can put right, in an error or what caused it (jsonargparse wraps what constructors raise)."""
     kinds = _kinds()
     while error is not None and not isinstance(error, kinds):

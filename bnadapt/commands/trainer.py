@@ -1,6 +1,7 @@
 """The Lightning Trainer with bnadapt's own commands, such as `adapt`, beside Lightning's."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,7 +42,7 @@ from bnadapt.commands.passes import (
     passes_of_summary,
     seconds_of_tile,
 )
-from bnadapt.commands.prediction import ProbabilityType, Segmented, prediction_files
+from bnadapt.commands.prediction import ProbabilityType, Segmented, VolumeFormatName, prediction_files
 from bnadapt.data import DomainPair, InputChange
 from bnadapt.errors import InputError
 from bnadapt.exchange import FORMATS, About, FormatName, write_model
@@ -136,6 +137,7 @@ class AdaptationTrainer(Trainer):
         overwrite: bool = False,
         bank: str | None = None,
         probabilities: ProbabilityType | None = None,
+        format: VolumeFormatName | None = None,
         sections: list[int] | None = None,
         scheduler: str | None = None,
     ) -> Segmented | None:
@@ -152,6 +154,7 @@ class AdaptationTrainer(Trainer):
             bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
             probabilities: type in which they are stored, 1 as its greatest integer; by default as fine as that of the
                 images. PNG takes no floating point, MRC no uint8; uint16 is taken then.
+            format: of the volumes that are written, such as ome.zarr; by default that of the images.
             sections: numbers of those that this run segments, from 0, for jobs that share the work; when they have
                 ended, the same command without it does what is left, and writes the files.
             scheduler: address of a dask scheduler, such as tcp://host:8786, whose workers do the work; they must find
@@ -168,12 +171,14 @@ class AdaptationTrainer(Trainer):
             overwrite,
             probabilities,
             self.asked_precision,
+            format,
             statistics,
         )
         try:
             if scheduler is not None:
                 files.unfinished.begin(overwrite)
-                options = {**statistics, "output": output, "overwrite": overwrite, "probabilities": probabilities}
+                written = {"output": output, "overwrite": overwrite, "probabilities": probabilities, "format": format}
+                options = {**statistics, **written}
                 missing = files.unfinished.missing()
                 segmented_by_workers(scheduler, self._for_workers(), model, datamodule, options, missing)
             with self._with([*_applied(bank), *self.callbacks, files]), self._without_limit():
@@ -248,7 +253,7 @@ class AdaptationTrainer(Trainer):
             ckpt_path,
             passes=passes_of_adapt(datamodule, choose is not None),
         )
-        save_adapted(self, model, path)
+        save_adapted(self, model, path, self.command)
         return AdaptedCheckpoint(path, judgement, findings)
 
     def finetune(
@@ -302,10 +307,10 @@ class AdaptationTrainer(Trainer):
                 tiles = labelled_of_train_block(datamodule, labelled)
             else:
                 tiles = labelled_by_hand(datamodule, Path(proposed), model.hparams.num_classes)
-            finetune_to_target(model, datamodule, tiles, settings, begun)
+            finetune_to_target(model, datamodule, tiles, settings, begun, self.shown("Learning"))
 
         self._where_ready(work, model, datamodule, ckpt_path, passes=passes_of_finetune(datamodule, labelled, steps))
-        save_adapted(self, model, path)
+        save_adapted(self, model, path, self.command)
         return FineTunedCheckpoint(path, model.adaptation)
 
     def propose(
@@ -331,7 +336,7 @@ class AdaptationTrainer(Trainer):
         self._check_one_process("propose")
         refuse_existing([Path(output) / LIST], overwrite)
         check_writable(Path(output))
-        shown = _progress(self, "Comparing")
+        shown = self.shown("Comparing")
         return self._where_ready(
             lambda: propose_tiles(model, datamodule, tiles, Path(output), progress=shown),
             model,
@@ -391,6 +396,7 @@ class AdaptationTrainer(Trainer):
         overwrite: bool = False,
         tiles: int = 8,
         annotated: int = 0,
+        proposed: str | None = None,
     ) -> Judgement:
         """Say whether and how to adapt the network to the target, and whether that helps, without any label of it.
 
@@ -402,17 +408,21 @@ class AdaptationTrainer(Trainer):
             overwrite: whether to replace what an earlier run has written there.
             tiles: of the target that are looked at, drawn at random.
             annotated: labelled tiles of the target to score every candidate on, where it has masks; 0 predicts without.
+            proposed: folder of `propose` with tiles that were drawn on, in place of `annotated`.
         """
         self._check_one_process("recommend")
+        if annotated and proposed:
+            raise InputError("recommend: there are --annotated and --proposed; leave out one of them.")
         refuse_existing([Path(output) / "recommendation.json"], overwrite)
         check_writable(Path(output))
-        return self._where_ready(
-            lambda: judge_target(model, datamodule, tiles, annotated, _progress(self, "Trying candidates")),
-            model,
-            datamodule,
-            ckpt_path,
-            passes=passes_of_recommend(tiles),
-        )
+
+        def work() -> Judgement:
+            datamodule.target_change = datamodule.requested_change or InputChange()  # not that of another target
+            classes = model.hparams.num_classes
+            labelled = labelled_by_hand(datamodule, Path(proposed), classes) if proposed else None
+            return judge_target(model, datamodule, tiles, annotated, labelled, self.shown("Trying candidates"))
+
+        return self._where_ready(work, model, datamodule, ckpt_path, passes=passes_of_recommend(tiles))
 
     def preview(
         self,
@@ -444,7 +454,7 @@ class AdaptationTrainer(Trainer):
         check_writable(Path(output))
         configured = self._configured(BatchNormAdaptation)
         recipe = replace(configured.recipe if configured else Recipe(), policy=Policy(), class_proportions="source")
-        shown = _progress(self, "Previewing")
+        shown = self.shown("Previewing")
         return self._where_ready(
             lambda: preview_target(model, datamodule, recipe, regions, candidates, seed, shown),
             model,
@@ -524,6 +534,36 @@ class AdaptationTrainer(Trainer):
         )
         return path
 
+    @property
+    def command(self) -> Sequence[str]:
+        """What stands behind `bnadapt`, for the record of what was done."""
+        return sys.argv[1:]
+
+    def shown(self, what: str) -> Callable[[Iterable], Iterable]:
+        """Wraps the parts of some work, to show how much of it is done: by a bar on a terminal, else in lines.
+
+        Args:
+            what: is done, such as `Adapting`.
+        """
+        if not self.is_global_zero:
+            return iter
+        if Console().is_terminal and self.progress_bar_callback is not None:
+            from rich.progress import track
+
+            return lambda parts: track(parts, description=what, transient=True)
+
+        def in_lines(parts: Iterable) -> Iterator:
+            try:
+                lines = LinesOnTimeLeft(what, "steps", len(parts), announces=False)
+            except TypeError:  # tiles are drawn until there are enough
+                yield from parts
+                return
+            for part in parts:
+                yield part
+                lines.advance()
+
+        return in_lines
+
     def _adapt(
         self,
         task: AdaptableTask,
@@ -554,11 +594,11 @@ class AdaptationTrainer(Trainer):
         judgement = None
         data.target_change = data.requested_change or InputChange()  # not that of another target
         if choose is not None:
-            judgement = judge_target(task, data, SCANNED_TILES, progress=_progress(self, "Trying candidates"))
+            judgement = judge_target(task, data, SCANNED_TILES, progress=self.shown("Trying candidates"))
             judgement = judgement if choose == AUTO else judgement.choosing(choose)
             task.source_summary = judgement.summary
             recipe, data.target_change = judgement.recipe(recipe), judgement.change
-        shown = _progress(self, "Adapting")
+        shown = self.shown("Adapting")
         adaptation = adapt_to_target(
             task, data, recipe, lambda batches: islice(shown(batches), limit), str(self.precision)
         )
@@ -687,25 +727,3 @@ def _check_choice(
             "adapt: --choose decides on policy, class proportions and --data.target_change; leave out these, or"
             " --choose."
         )
-
-
-def _progress(trainer: Trainer, what: str) -> Callable[[Iterable], Iterable]:
-    """Shows how much of something is done: by a bar on a terminal, else in lines."""
-    if not trainer.is_global_zero:
-        return iter
-    if Console().is_terminal and trainer.progress_bar_callback is not None:
-        from rich.progress import track
-
-        return lambda parts: track(parts, description=what, transient=True)
-
-    def in_lines(parts: Iterable) -> Iterator:
-        try:
-            lines = LinesOnTimeLeft(what, "steps", len(parts), announces=False)
-        except TypeError:  # tiles are drawn until there are enough
-            yield from parts
-            return
-        for part in parts:
-            yield part
-            lines.advance()
-
-    return in_lines

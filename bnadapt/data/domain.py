@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bnadapt.data.formats.base import VolumeFormat
 from bnadapt.data.writers import ImageFiles, SectionWriter
 from bnadapt.errors import InputError
 
@@ -123,9 +124,28 @@ class Domain(ABC):
         """The files of the images, a sample if there are very many; none for public sets, whose files are fixed."""
         return []
 
-    def writer(self, folder: Path) -> SectionWriter:
-        """A writer of this domain's predictions into `folder`: PNG files by default."""
+    def writer(self, folder: Path, format: VolumeFormat | None = None) -> SectionWriter:
+        """A writer of this domain's predictions into `folder`: PNG files by default.
+
+        Args:
+            folder: for the files.
+            format: of volumes; by default that of the images.
+
+        Raises:
+            InputError: a format is given, and the sections are no volume.
+        """
+        refuse_format(self.name, format)
         return ImageFiles(folder)
+
+
+def refuse_format(name: str, format: VolumeFormat | None) -> None:
+    """Refuse a format of volumes for a domain of single images.
+
+    Raises:
+        InputError: a format is given.
+    """
+    if format is not None:
+        raise InputError(f"{name}: is not one volume, and cannot be written as {format.title}; leave out --format.")
 
 
 def contiguous_block(count: int, split: Sequence[float], gap: int, which: str) -> slice:

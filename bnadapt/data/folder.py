@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bnadapt.data.domain import Domain, Section
+from bnadapt.data.domain import Domain, Section, refuse_format
 from bnadapt.data.formats import IMAGE_EXTENSIONS, PNG, image_format, stem_of
+from bnadapt.data.formats.base import VolumeFormat
 from bnadapt.data.geometry import UNKNOWN, Geometry
 from bnadapt.data.masks import as_classes, from_colours
 from bnadapt.data.pixel_size import GivenPixelSize
@@ -115,8 +116,9 @@ class Folder(Domain):
         """The files of the images."""
         return [self.images / section.name for section in self._sections]
 
-    def writer(self, folder: Path) -> SectionWriter:
+    def writer(self, folder: Path, format: VolumeFormat | None = None) -> SectionWriter:
         """A writer in the format, and with the pixel size, of each image."""
+        refuse_format(self.name, format)
         return ImageFiles(folder, self.images, self._given_size)
 
     def _paired(self) -> list[Section]:

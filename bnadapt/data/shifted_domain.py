@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.domain import Domain, Section
+from bnadapt.data.formats.base import VolumeFormat
 from bnadapt.data.image_shifts import named_shift, shifted
 from bnadapt.data.intensity import by_data_type
 from bnadapt.data.writers import SectionWriter
@@ -75,9 +76,9 @@ class Shifted(Domain):
         """The files of the domain."""
         return self.domain.files()
 
-    def writer(self, folder: Path) -> SectionWriter:
+    def writer(self, folder: Path, format: VolumeFormat | None = None) -> SectionWriter:
         """The writer of the domain."""
-        return self.domain.writer(folder)
+        return self.domain.writer(folder, format)
 
     @property
     def reach(self) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.formats import stem_of
+from bnadapt.data.formats.base import VolumeFormat
 from bnadapt.data.masks import as_classes
 from bnadapt.data.pixel_size import GivenPixelSize
 from bnadapt.data.planes import ACROSS, Plane, named
@@ -112,10 +113,10 @@ class Stack(Domain):
         """The file of the images, or their chunks in a store."""
         return self._images.files()
 
-    def writer(self, folder: Path) -> SectionWriter:
-        """Writes two stacks in the format, and of the geometry, of the images."""
+    def writer(self, folder: Path, format: VolumeFormat | None = None) -> SectionWriter:
+        """Writes two stacks of the geometry of the images, and by default in their format."""
         geometry = self._given_size.stated_in(self._images.geometry)
-        return StackFile(folder, self.path, self.images_key, geometry, self._images.opened.format, self.plane)
+        return StackFile(folder, self.path, self.images_key, geometry, format or self._images.opened.format, self.plane)
 
     def _pixel_size(self) -> float | None:
         """The given or stated pixel size; logs what the file states."""

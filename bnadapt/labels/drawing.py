@@ -9,10 +9,10 @@ import numpy as np
 
 from bnadapt.data.drawn_tiles import Place
 from bnadapt.data.formats import image_format, stem_of
-from bnadapt.data.masks import IGNORED, as_classes
+from bnadapt.data.masks import IGNORED, as_classes, as_stored
 from bnadapt.data.readers import read_mask_values
 from bnadapt.errors import InputError
-from bnadapt.files import atomic_folder
+from bnadapt.files import atomic_folder, atomic_write
 
 NOT_DRAWN = 128  # grey, beside 0 and 255, or class indices
 LIST, IMAGES, MASKS, PREDICTIONS = "tiles.json", "images", "masks", "predictions"
@@ -101,13 +101,46 @@ def drawn_masks(folder: Path, num_classes: int) -> list[tuple[TileToDraw, np.nda
         InputError: the folder is none that `write_drawings` wrote, or a mask is missing, of another size or has values
             that mean no class.
     """
+    masks = [(tile, _mask(folder / MASKS / tile.file, tile, num_classes)) for tile in listed_tiles(folder)]
+    return [(tile, mask) for tile, mask in masks if (mask != IGNORED).any()]
+
+
+def listed_tiles(folder: Path) -> list[TileToDraw]:
+    """The tiles of a folder.
+
+    Raises:
+        InputError: it is none that `write_drawings` wrote.
+    """
     try:
         listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
-        tiles = [TileToDraw(**{**each, "size": tuple(each["size"])}) for each in listed]
+        return [TileToDraw(**{**each, "size": tuple(each["size"])}) for each in listed]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{folder}: holds no list of tiles, {LIST}; give a folder of bnadapt propose.") from error
-    masks = [(tile, _mask(folder / MASKS / tile.file, tile, num_classes)) for tile in tiles]
-    return [(tile, mask) for tile, mask in masks if (mask != IGNORED).any()]
+
+
+def predicted_classes(folder: Path, tile: TileToDraw, num_classes: int) -> np.ndarray:
+    """Predicted classes (h, w) of a tile.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    path = folder / PREDICTIONS / tile.file
+    return as_classes(read_mask_values(path), num_classes, None, str(path))
+
+
+def draw(folder: Path, tile: TileToDraw, classes: np.ndarray | None, num_classes: int) -> None:
+    """Write the mask of a tile.
+
+    Args:
+        folder: of the tile.
+        tile: which.
+        classes: (h, w); None if nothing is drawn.
+        num_classes: of the network.
+    """
+    mask = np.full(tile.size, NOT_DRAWN, np.uint8) if classes is None else as_stored(classes, num_classes)
+    path = folder / MASKS / tile.file
+    with atomic_write(path) as partial:
+        image_format(path).write(partial, mask)
 
 
 def _mask(path: Path, tile: TileToDraw, num_classes: int) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Learn from a few labelled tiles of a target, under statistics of all of it."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -157,6 +158,7 @@ def finetune(
     labelled: LabelledTiles,
     settings: FineTuning = FineTuning(),
     source: Bank | None = None,
+    progress: Callable[[Iterable], Iterable] = iter,
 ) -> FineTuned:
     """Learn from labelled tiles of a target, under BatchNorm statistics of all its tiles.
 
@@ -170,6 +172,7 @@ def finetune(
         labelled: tiles to learn from.
         settings: how.
         source: the source's statistics, which `mixing` mixes with; by default those that the network holds.
+        progress: wraps the steps, those of cross-validation included, to show how far it is.
 
     Raises:
         InputError: there is nothing to learn from, or masks have another size than images, or classes that the network
@@ -190,10 +193,12 @@ def finetune(
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
     run = _Run(network, tiles, source, settings.learnt_from(len(labelled), _has_batchnorm(network)), settings)
     run.check_classes(labelled)
-    scores = _cross_validated(run, labelled, settings) if settings.folds and len(labelled) >= FEWEST_TO_STOP else {}
+    folds = min(settings.folds, len(labelled)) if len(labelled) >= FEWEST_TO_STOP else 0
+    advance = partial(next, iter(progress(range((folds + 1) * settings.steps))), None)
+    scores = _cross_validated(run, labelled, settings, folds, advance) if folds else {}
     steps = _chosen(scores) if scores else settings.steps
     for _ in run.training(labelled, steps):
-        pass
+        advance()
     run.settle()
     return FineTuned(run.network.state_dict(), run.learn, steps, {step: each.iou for step, each in scores.items()})
 
@@ -301,9 +306,10 @@ class _Run:
             yield unlabelled, *(torch.stack([each[key] for each in items]) for key in ("image", "mask"))
 
 
-def _cross_validated(run: _Run, labelled: LabelledTiles, settings: FineTuning) -> dict[int, HeldOut]:
+def _cross_validated(
+    run: _Run, labelled: LabelledTiles, settings: FineTuning, count: int, advance: Callable[[], object]
+) -> dict[int, HeldOut]:
     """What is predicted of held-out tiles, by steps taken; empty if the others never show every class."""
-    count = min(settings.folds, len(labelled))
     overlaps: dict[int, list[Tensor]] = {}
     for fold in range(count):
         held_out = labelled.subset(range(fold, len(labelled), count))
@@ -312,6 +318,7 @@ def _cross_validated(run: _Run, labelled: LabelledTiles, settings: FineTuning) -
             continue
         own = copy.deepcopy(run)
         for step in chain([0], own.training(others, settings.steps)):
+            advance()
             if step % CHECKED_EVERY == 0 or step == settings.steps:
                 own.settle()
                 overlaps.setdefault(step, []).append(own.overlaps(held_out))

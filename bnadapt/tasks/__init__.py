@@ -1,6 +1,6 @@
 """Lightning tasks: networks with their training and scores."""
 
-from bnadapt.tasks.base import AdaptableTask
+from bnadapt.tasks.base import AdaptableTask, known_tasks
 from bnadapt.tasks.cellseguda import CellSegUDATask
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.mean_teacher import MeanTeacherTask
@@ -16,4 +16,5 @@ __all__ = [
     "SegmentationTask",
     "TwoDomainTask",
     "YNetTask",
+    "known_tasks",
 ]

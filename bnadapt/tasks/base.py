@@ -25,6 +25,16 @@ from bnadapt.tasks.metrics import named_scores, segmentation_metrics
 log = logging.getLogger(__name__)
 
 
+def known_tasks() -> dict[str, type["AdaptableTask"]]:
+    """All kinds of tasks that are imported, by their import paths: those of bnadapt, and what the user has named."""
+    return {f"{kind.__module__}.{kind.__qualname__}": kind for kind in _subclasses(AdaptableTask)}
+
+
+def _subclasses(kind: type) -> set[type]:
+    own = set(kind.__subclasses__())
+    return own.union(*map(_subclasses, own))
+
+
 @dataclass(frozen=True)
 class ScoredSet:
     """A set that a stage scores.

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from bnadapt.actions import candidate_networks
+from bnadapt.adaptation import Recipe
 from bnadapt.commands.cli import main
 from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair, Folder, Synthetic
@@ -177,3 +179,21 @@ def test_what_cannot_be_previewed_is_refused(best, bare, refused, tmp_path):
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "index.html").touch()
     assert "is there already" in refused(*asked)
+
+
+def test_any_share_of_the_source_lies_between_candidates(best):
+    trainer = AdaptationTrainer(logger=False, enable_progress_bar=False, enable_checkpointing=False, accelerator="cpu")
+    task = SegmentationTask.load_from_checkpoint(best).eval()
+    task.trainer = trainer
+    target = Synthetic(size=48, images=6, object_size=12, mean=(0.4, 0.1), seed=9)
+    data = DomainPair(target=target, intensity="dtype", tile_size=32)
+    names = ["none", "adapted", "mixed", "full-resolution"]
+    networks = candidate_networks(task, data, Recipe(), names)
+    images = torch.stack([tile["image"] for tile in data.unlabelled_tiles("target", 2)])
+    seen = networks.preview(images, [])
+    for weight, name in {0.0: "adapted", 0.5: "mixed", 1.0: "none"}.items():
+        torch.testing.assert_close(networks.weighted(weight, images), seen.probabilities[name], msg=name)
+    between = networks.weighted(0.25, images)
+    assert not torch.equal(between, seen.probabilities["adapted"])
+    apart = [(between - seen.probabilities[name]).abs().mean() for name in ("adapted", "mixed", "none")]
+    assert max(apart[:2]) < (seen.probabilities["adapted"] - seen.probabilities["none"]).abs().mean()

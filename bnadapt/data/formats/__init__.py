@@ -11,8 +11,8 @@ from bnadapt.data.formats.tiff import Tiff
 from bnadapt.data.formats.zarr_store import ZARR, OmeZarr
 from bnadapt.errors import InputError
 
-PNG = Png()
-FORMATS: tuple[Format, ...] = (Tiff(), PNG, Jpeg(), Hdf5(), Imaris(), OmeZarr(), ZARR, Npy(), Mrc())
+PNG, OME_ZARR = Png(), OmeZarr()
+FORMATS: tuple[Format, ...] = (Tiff(), PNG, Jpeg(), Hdf5(), Imaris(), OME_ZARR, ZARR, Npy(), Mrc())
 IMAGE_EXTENSIONS = tuple(suffix for each in FORMATS if isinstance(each, ImageFormat) for suffix in each.suffixes)
 
 

@@ -1,0 +1,114 @@
+"""What is known of a network and an image before anything runs, and what of the two does not fit."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bnadapt.data import DomainPair
+from bnadapt.data.formats import format_of, stem_of
+from bnadapt.data.readers import open_stack
+from bnadapt.gain import CANDIDATES
+from bnadapt.gain.candidates import NONE
+from bnadapt.napari.inputs import AS_IT_IS, RECOMMENDED, TILE, Facts, Inputs, Treatment
+from bnadapt.napari.loading import target_of, task_class
+from bnadapt.networks.stored import load_tensors
+from bnadapt.tasks.checkpoints import StoredTask, read_checkpoint
+
+MOST_RESAMPLED = 1.5  # factor from which on one of the two pixel sizes is likely wrong
+
+
+def checked(inputs: Inputs) -> Facts:
+    """Look at a checkpoint and an image, without running anything.
+
+    Raises:
+        InputError: one of them cannot be used.
+    """
+    path = Path(inputs.image)
+    inputs = replace(inputs, is_folder=path.is_dir() and format_of(path) is None)
+    stored = read_checkpoint(Path(inputs.checkpoint))
+    task_class(stored)
+    checkpoint = load_tensors(Path(inputs.checkpoint))
+    scaling = checkpoint.get(DomainPair.__qualname__) or {}
+    target = target_of(inputs)
+    sections = target.all_sections()
+    image = sections[0].read_image()
+    size, own, trained = image.shape[:2], sections[0].pixel_size_nm, scaling.get("pixel_size_nm")
+    factor = own / trained if own and trained else 1
+    side = int(min(size) * factor)
+    inputs = replace(inputs, tile_size=min(TILE, side // 16 * 16 or side))
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    return Facts(
+        inputs,
+        list(_network_lines(stored, checkpoint, scaling)),
+        list(_image_lines(inputs, len(sections), image, own)),
+        list(_warnings(stored.parameters["in_channels"], channels, trained, own)),
+        own,
+        len(sections),
+        _treatments(stored, checkpoint),
+        str(path.absolute().parent / f"{stem_of(path)}-bnadapt"),
+    )
+
+
+def _network_lines(stored: StoredTask, checkpoint: Mapping[str, Any], scaling: Mapping[str, Any]) -> Iterator[str]:
+    asked = stored.parameters
+    about = ", ".join(f"{name} {value}" for name, value in (asked["network_args"] or {}).items())
+    yield f"{asked['network']}{f' ({about})' if about else ''}, {_counted(asked['num_classes'], 'class', 'classes')}"
+    size = f"pixels of {scaling['pixel_size_nm']:g} nm" if scaling.get("pixel_size_nm") else "unknown pixel size"
+    yield f"trained on images scaled by {scaling.get('intensity', 'unknown numbers')}, {size}"
+    if "adaptation" in checkpoint:
+        yield f"adapted to {checkpoint['adaptation'].get('target', 'a target')}"
+    if "source_summary" not in checkpoint:
+        yield "knows nothing of its source, so that nothing is recommended (bnadapt source_summary adds it)"
+
+
+def _image_lines(inputs: Inputs, sections: int, image: Any, own: float | None) -> Iterator[str]:
+    size = f"{image.shape[0]} x {image.shape[1]} pixels, {image.dtype}"
+    yield f"{_counted(sections, 'image' if inputs.is_folder else 'section')} of {size}"
+    if not inputs.is_folder:
+        opened = open_stack(inputs.image, inputs.key, inputs.pixel_size_nm, dict(inputs.index), inputs.plane)
+        spacing = f", sections {opened.spacing_nm:g} nm apart" if opened.spacing_nm else ""
+        yield f"axes {' '.join(opened.letters)}{spacing}"
+    said = "as given" if inputs.pixel_size_nm else "as its file says"
+    yield f"pixels of {own:g} nm, {said}" if own else "pixel size unknown"
+
+
+def _warnings(takes: int, has: int, trained: float | None, own: float | None) -> Iterator[str]:
+    if takes != has:
+        yield f"The image has {_counted(has, 'channel')}, the network takes {takes}: it cannot be segmented as it is."
+    if trained and not own:
+        yield (
+            f"The network was trained on pixels of {trained:g} nm, and the image's pixel size is unknown: give it, or"
+            " structures may have another size than the network expects."
+        )
+    if trained and own and not 1 / 1.01 < own / trained < 1.01:
+        factor = own / trained
+        what = f"enlarged {factor:.2g} times" if factor > 1 else f"shrunk to {factor:.0%}"
+        far = not 1 / MOST_RESAMPLED < factor < MOST_RESAMPLED
+        check = " That is far: check that both pixel sizes are right." if far else ""
+        yield (
+            f"The network was trained on pixels of {trained:g} nm, the image has {own:g} nm: for the network the image"
+            f" is {what}.{check}"
+        )
+    if own and not trained:
+        yield "The network does not know its pixel size, so the image is segmented as it is."
+
+
+def _treatments(stored: StoredTask, checkpoint: Mapping[str, Any]) -> list[Treatment]:
+    """What can be done to the network: with a known source by name, otherwise by the candidate's policy."""
+    if stored.parameters["num_classes"] == 2 and "source_summary" in checkpoint:
+        named = [Treatment(name, each.title, ("--choose", name)) for name, each in CANDIDATES.items() if name != NONE]
+        return [RECOMMENDED, *named, AS_IT_IS]
+    plain = {name: each for name, each in CANDIDATES.items() if each.keeps_images and not each.is_corrected}
+    named = [Treatment(name, each.title, _policy(each.policy)) for name, each in plain.items() if name != NONE]
+    return [*named, AS_IT_IS]
+
+
+def _policy(policy: Any) -> tuple[str, ...]:
+    if isinstance(policy.layers, str):
+        return ("--policy.layers", policy.layers)
+    return ("--policy.source_weight", f"{policy.source_weight:g}")
+
+
+def _counted(count: int, singular: str, plural: str | None = None) -> str:
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"

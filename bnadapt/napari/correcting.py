@@ -1,0 +1,119 @@
+"""Tiles that are worth correcting, and what a network learns from them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bnadapt.data import Domain
+from bnadapt.labels.drawing import LIST, TileToDraw, draw, listed_tiles, predicted_classes
+from bnadapt.napari.inputs import (
+    Advice,
+    Inputs,
+    Outputs,
+    ProposedTile,
+    Region,
+    finetune_line,
+    propose_line,
+    recommend_line,
+)
+from bnadapt.napari.loading import load, target_of
+from bnadapt.napari.looking import advice_of
+from bnadapt.napari.watch import Watch
+from bnadapt.reports.verdict_page import write_verdict
+from bnadapt.tasks.checkpoints import read_checkpoint
+
+
+def proposed(inputs: Inputs, count: int, outputs: Outputs, watch: Watch) -> list[ProposedTile]:
+    """Tiles to correct; those of an earlier proposal, unless they are to be replaced.
+
+    Raises:
+        BnadaptError: none can be proposed.
+    """
+    folder = Path(outputs.proposed)
+    shares: list[float] = []
+    if outputs.overwrite or not (folder / LIST).exists():
+        loaded = load(inputs, watch, propose_line(inputs, count, outputs))
+        found = loaded.trainer.propose(
+            loaded.task, loaded.data, loaded.path, str(folder), overwrite=outputs.overwrite, tiles=count
+        )
+        shares = found.disagreement
+    numbers = _numbers(target_of(inputs))
+    tiles = listed_tiles(folder)
+    return [
+        _proposed(tile, numbers, predicted_classes(folder, tile, _num_classes(inputs)), share)
+        for tile, share in zip(tiles, shares or [0.0] * len(tiles), strict=True)
+    ]
+
+
+def corrected(inputs: Inputs, outputs: Outputs, masks: Mapping[str, np.ndarray | None]) -> int:
+    """Write the masks of tiles, and count those that are corrected.
+
+    Args:
+        inputs: the network, whose classes count.
+        outputs: with the folder of the tiles.
+        masks: classes (h, w) by the name of the tile's file, None where it is not corrected.
+
+    Raises:
+        InputError: the folder holds no such tiles, or cannot be written.
+    """
+    folder = Path(outputs.proposed)
+    for tile in listed_tiles(folder):
+        draw(folder, tile, masks.get(tile.file), _num_classes(inputs))
+    return sum(mask is not None for mask in masks.values())
+
+
+def finetuned(inputs: Inputs, steps: int, outputs: Outputs, watch: Watch) -> tuple[str, str]:
+    """Have the network learn from corrected tiles; gives the path of the new checkpoint, and what came of it.
+
+    Raises:
+        BnadaptError: there is nothing to learn from.
+    """
+    loaded = load(inputs, watch, finetune_line(inputs, steps, outputs))
+    done = loaded.trainer.finetune(
+        loaded.task,
+        loaded.data,
+        loaded.path,
+        outputs.finetuned(inputs),
+        overwrite=outputs.overwrite,
+        proposed=outputs.proposed,
+        steps=steps,
+    )
+    record = done.record["finetuning"]
+    scored = ""
+    if record["iou_after"] is not None:
+        scored = (
+            f" On tiles that were left out in turn, foreground IoU went from {record['iou_before']:.2f} to"
+            f" {record['iou_after']:.2f}."
+        )
+    return str(done.path), f"Learnt from {record['labelled_tiles']} tiles in {record['steps']} steps.{scored}"
+
+
+def measured(inputs: Inputs, outputs: Outputs, watch: Watch) -> Advice:
+    """Which candidate does best on corrected tiles; its page is written, too.
+
+    Raises:
+        BnadaptError: there are too few of them, or nothing is known of the source.
+    """
+    line = recommend_line(inputs, outputs, outputs.proposed)
+    loaded = load(inputs, watch, line)
+    folder = line[line.index("--output") + 1]
+    judgement = loaded.trainer.recommend(
+        loaded.task, loaded.data, loaded.path, folder, overwrite=outputs.overwrite, proposed=outputs.proposed
+    )
+    write_verdict(judgement.verdict, judgement.results, loaded.data.target.name, Path(folder))
+    return advice_of(judgement)
+
+
+def _proposed(tile: TileToDraw, numbers: Mapping[str, int], prediction: np.ndarray, share: float) -> ProposedTile:
+    rows, columns = ((part.start, part.stop) for part in tile.area)
+    return ProposedTile(tile.file, Region(numbers[tile.section], rows, columns), prediction, share)
+
+
+def _numbers(target: Domain) -> dict[str, int]:
+    """Numbers of sections by their names."""
+    return {section.name: number for number, section in enumerate(target.all_sections())}
+
+
+def _num_classes(inputs: Inputs) -> int:
+    return read_checkpoint(Path(inputs.checkpoint)).parameters["num_classes"]

@@ -1,0 +1,43 @@
+"""Geometry of images as napari states it: scale, translation and units of a layer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bnadapt.data.geometry import Axis, Geometry, nanometres_in
+
+PIXEL, NANOMETRE = "pixel", "nanometer"
+
+
+def placement(geometry: Geometry, letters: str) -> dict[str, Any]:
+    """Options of a layer of these axes, ZYX or YX.
+
+    Axes of known length are in nanometres. The distance of sections, where it is not known, is drawn as a pixel's side.
+    """
+    axes = [geometry[letter].in_nanometres() for letter in letters]
+    if axes[-1].step_nm is None:
+        return {}
+    sides = [axis.step_nm or axes[-1].step_nm for axis in axes]
+    starts = [axis.start if axis.step_nm else 0.0 for axis in axes]
+    return {"scale": sides, "translate": starts, "units": [NANOMETRE] * len(axes)}
+
+
+def geometry_of(attributes: Mapping[str, Any], letters: str) -> Geometry:
+    """The geometry of a layer with these attributes, whose last axes are those of the letters."""
+    count = len(letters)
+    scale = [float(each) for each in attributes.get("scale", [1.0] * count)][-count:]
+    starts = [float(each) for each in attributes.get("translate", [0.0] * count)][-count:]
+    units = [str(each) for each in attributes.get("units", [PIXEL] * count)][-count:]
+    axes = {
+        letter: Axis(letter.lower(), step, start, unit) if nanometres_in(unit) else Axis(letter.lower())
+        for letter, step, start, unit in zip(letters, scale, starts, units, strict=True)
+    }
+    return Geometry(letters, axes)
+
+
+def pixel_size_of(scale: Sequence[float], units: Sequence[Any]) -> float | None:
+    """Side of a square pixel of a layer in nanometres; None where it is not known."""
+    factors = [nanometres_in(str(each)) for each in list(units)[-2:]]
+    if None in factors:
+        return None
+    rows, columns = (float(side) * factor for side, factor in zip(list(scale)[-2:], factors, strict=True))
+    return columns if abs(rows - columns) <= 1e-3 * columns else None

@@ -1,0 +1,315 @@
+"""What a user has chosen, the command lines that do the same, and what is found; plain types, without torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bnadapt.reports.text import shell_line
+
+TILE = 256  # side of a tile that commands take by default
+Line = list[str]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A network and the image to segment.
+
+    Attributes:
+        checkpoint: path of the network.
+        image: path of a volume, an image or a folder of images.
+        key: of an array in the file.
+        pixel_size_nm: side of a pixel, where the user changes what the file states.
+        plane: of the sections: xy, xz or yz.
+        index: single index of further axes, such as (("T", 3),).
+        is_folder: whether it is a folder of images.
+        tile_size: side of the tiles that statistics are estimated on.
+        tiles: how many of these.
+    """
+
+    checkpoint: str
+    image: str
+    key: str | None = None
+    pixel_size_nm: float | None = None
+    plane: str = "xy"
+    index: tuple[tuple[str, int], ...] = ()
+    is_folder: bool = False
+    tile_size: int = TILE
+    tiles: int = 16
+
+    @property
+    def what(self) -> tuple[object, ...]:
+        """Network and image, however they are looked at."""
+        return self.checkpoint, self.image, self.key, self.plane, self.index
+
+    @property
+    def target(self) -> Line:
+        """Options that name the image."""
+        chosen = "{" + ", ".join(f"{axis}: {number}" for axis, number in self.index) + "}" if self.index else None
+        given = {
+            "": "Folder" if self.is_folder else "Stack",
+            ".images": self.image,
+            ".images_key": self.key,
+            ".pixel_size_nm": None if self.pixel_size_nm is None else f"{self.pixel_size_nm:g}",
+            ".plane": None if self.plane == "xy" else self.plane,
+            ".index": chosen,
+        }
+        return [token for name, value in given.items() if value for token in (f"--data.target{name}", value)]
+
+    @property
+    def common(self) -> Line:
+        """Options of all commands."""
+        return ["--ckpt_path", self.checkpoint, *self.target]
+
+    @property
+    def reading(self) -> Line:
+        """Options of commands that read tiles."""
+        return [*self.common, *([] if self.tile_size == TILE else ["--data.tile_size", str(self.tile_size)])]
+
+    @property
+    def estimating(self) -> Line:
+        """Options of commands that estimate statistics."""
+        return [*self.reading, "--data.adaptation_tiles", str(self.tiles)]
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What is done to the network before it segments.
+
+    Attributes:
+        name: short, for names of files.
+        title: for people.
+        options: of `bnadapt adapt`; none where the checkpoint is taken as it is.
+    """
+
+    name: str
+    title: str
+    options: tuple[str, ...] = ()
+
+    @property
+    def adapts(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.options)
+
+
+AS_IT_IS = Treatment("unchanged", "the network as it is")
+RECOMMENDED = Treatment("recommended", "what is recommended", ("--choose", "auto"))
+
+
+def weighted(weight: float) -> Treatment:
+    """All layers adapted, of which the source keeps a share."""
+    return Treatment(
+        f"weight-{weight:g}", f"source weight {weight:.2f} (slider)", ("--policy.source_weight", f"{weight:g}")
+    )
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a network and an image before anything runs.
+
+    Attributes:
+        inputs: that were looked at, completed.
+        network: lines about the network.
+        image: lines about the image.
+        warnings: sentences about what does not fit.
+        pixel_size_nm: of the image, as its file or the user states it.
+        sections: number of sections.
+        treatments: that the network allows.
+        folder: for results, by default.
+    """
+
+    inputs: Inputs
+    network: Sequence[str]
+    image: Sequence[str]
+    warnings: Sequence[str]
+    pixel_size_nm: float | None
+    sections: int
+    treatments: Sequence[Treatment]
+    folder: str
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of a section, in pixels of the file.
+
+    Attributes:
+        section: number of the section, from 0.
+        rows: first row, and the one behind the last.
+        columns: first column, and the one behind the last.
+    """
+
+    section: int
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
+
+    def within(self, size: Sequence[int], most: int) -> "Region":
+        """The part inside of a section of this size; of a larger one than `most` pixels wide or high, the middle."""
+        rows, columns = (
+            _clipped(*limits, side, most) for limits, side in zip((self.rows, self.columns), size, strict=True)
+        )
+        return replace(self, rows=rows, columns=columns)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A region under every candidate.
+
+    Attributes:
+        region: where it lies.
+        classes: (h, w) uint8 by the candidate's name.
+        titles: of the candidates, for people.
+        disagreement: (h, w) share of the candidates that predict another class than most of them.
+        left_out: what is not known that a candidate needs, by its name.
+        tiles: that statistics rest on.
+    """
+
+    region: Region
+    classes: Mapping[str, np.ndarray]
+    titles: Mapping[str, str]
+    disagreement: np.ndarray
+    left_out: Mapping[str, str]
+    tiles: int
+
+    def foreground(self, name: str) -> float:
+        """Share of the region that a candidate predicts as any class above 0."""
+        return float((self.classes[name] > 0).mean())
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A recommendation in words.
+
+    Attributes:
+        choice: name of the candidate.
+        sentence: what to do, and whether it helps.
+        warnings: what to look at.
+    """
+
+    choice: str
+    sentence: str
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ProposedTile:
+    """A tile to correct.
+
+    Attributes:
+        file: name of its image and its mask.
+        region: where it lies.
+        prediction: (h, w) uint8 class indices.
+        disagreement: share of its pixels on which candidates disagree.
+    """
+
+    file: str
+    region: Region
+    prediction: np.ndarray
+    disagreement: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results of an image go.
+
+    Attributes:
+        folder: for all of them.
+        overwrite: whether to replace earlier ones.
+    """
+
+    folder: Path
+    overwrite: bool = False
+
+    @property
+    def overwriting(self) -> Line:
+        """The option that replaces earlier results."""
+        return ["--overwrite"] if self.overwrite else []
+
+    def checkpoint(self, inputs: Inputs, treatment: Treatment) -> str:
+        """The checkpoint of a treatment: the network's own, where nothing is done."""
+        if not treatment.adapts:
+            return inputs.checkpoint
+        return str(self.folder / f"{Path(inputs.checkpoint).stem}-{treatment.name}.ckpt")
+
+    @property
+    def recommendation(self) -> str:
+        """The folder of a recommendation's page."""
+        return str(self.folder / "recommendation")
+
+    @property
+    def preview(self) -> str:
+        """The folder of a preview's page."""
+        return str(self.folder / "preview")
+
+    @property
+    def proposed(self) -> str:
+        """The folder of tiles to correct."""
+        return str(self.folder / "proposed")
+
+    def finetuned(self, inputs: Inputs) -> str:
+        """The checkpoint that has learnt from tiles."""
+        return str(self.folder / f"{Path(inputs.checkpoint).stem}-finetuned.ckpt")
+
+    def segmented(self, checkpoint: str) -> str:
+        """The folder of what a network segments."""
+        return str(self.folder / f"segmented-by-{Path(checkpoint).stem}")
+
+
+def shown(*lines: Line) -> str:
+    """Command lines as one would type them."""
+    return "\n".join(shell_line(["bnadapt", *line]) for line in lines)
+
+
+def preview_line(inputs: Inputs, outputs: Outputs) -> Line:
+    """Regions under every candidate, on a page."""
+    return ["preview", *inputs.estimating, "--output", outputs.preview, *outputs.overwriting]
+
+
+def recommend_line(inputs: Inputs, outputs: Outputs, proposed: str | None = None) -> Line:
+    """A recommendation; on tiles that were corrected, if there are any."""
+    measured = ["--proposed", proposed] if proposed else []
+    output = f"{outputs.recommendation}-measured" if proposed else outputs.recommendation
+    return ["recommend", *inputs.reading, *measured, "--output", output, *outputs.overwriting]
+
+
+def adapt_line(inputs: Inputs, treatment: Treatment, output: str) -> Line:
+    """An adapted checkpoint; one of another command is replaced."""
+    return ["adapt", *inputs.estimating, *treatment.options, "--output", output, "--overwrite"]
+
+
+def propose_line(inputs: Inputs, count: int, outputs: Outputs) -> Line:
+    """Tiles to correct."""
+    tiles = ["--tiles", str(count)]
+    return ["propose", *inputs.estimating, *tiles, "--output", outputs.proposed, *outputs.overwriting]
+
+
+def finetune_line(inputs: Inputs, steps: int, outputs: Outputs) -> Line:
+    """A network that has learnt from corrected tiles."""
+    learning = ["--proposed", outputs.proposed, "--steps", str(steps)]
+    return ["finetune", *inputs.estimating, *learning, "--output", outputs.finetuned(inputs), *outputs.overwriting]
+
+
+def predict_line(inputs: Inputs, checkpoint: str, outputs: Outputs, section: int | None = None) -> Line:
+    """The whole image, or one section, segmented by a network; volumes as OME-Zarr."""
+    common = replace(inputs, checkpoint=checkpoint).common
+    part = [] if section is None else ["--sections", f"[{section}]"]
+    format_ = [] if inputs.is_folder else ["--format", "ome.zarr"]
+    return ["predict", *common, *part, *format_, "--output", outputs.segmented(checkpoint), *outputs.overwriting]
+
+
+def objects_line(folder: str, with_labels: bool, overwrite: bool) -> Line:
+    """A table of the objects of a segmentation."""
+    labels = ["--labels", str(Path(folder) / "objects.ome.zarr")] if with_labels else []
+    replacing = ["--overwrite"] if overwrite else []
+    return ["objects", folder, "--output", str(Path(folder) / "objects.csv"), *labels, *replacing]
+
+
+def _clipped(first: int, last: int, side: int, most: int) -> tuple[int, int]:
+    first, last = max(0, first), min(side, last)
+    surplus = max(0, last - first - most)
+    return first + surplus // 2, last - (surplus - surplus // 2)

@@ -1,0 +1,157 @@
+"""A region of an image under every candidate, and under any share of the source's statistics."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bnadapt.actions import CandidateNetworks, candidate_networks, judge_target
+from bnadapt.actions.recommend import Judgement
+from bnadapt.adaptation import SCANNED_TILES, Recipe
+from bnadapt.data.drawn_tiles import Place
+from bnadapt.data.prepare import PreparedSection, resampled
+from bnadapt.data.tiles import Blocks
+from bnadapt.errors import InputError
+from bnadapt.gain import CANDIDATES
+from bnadapt.gain.candidates import FULL_REPLACEMENT
+from bnadapt.napari.inputs import Advice, Inputs, Look, Region
+from bnadapt.napari.loading import Loaded, load, unchanged
+from bnadapt.napari.watch import Watch
+from bnadapt.volumes.blocks import blocks_for
+
+MOST = 1024  # pixels of a side that is looked at
+
+
+@dataclass(frozen=True, eq=False)
+class Framed:
+    """A region as the network sees it, with the context that its predictions depend on.
+
+    Attributes:
+        region: which.
+        image: (1, C, h, w).
+        inside: rows and columns of the region in it.
+    """
+
+    region: Region
+    image: Tensor
+    inside: tuple[slice, slice]
+
+    def cut(self, maps: Tensor) -> np.ndarray:
+        """The region (K, H, W), in pixels of the file, of maps (1, K, h, w) of the image."""
+        inside = np.ascontiguousarray(maps[0][:, *self.inside].numpy())
+        return inside if inside.shape[1:] == self.region.size else resampled(inside, self.region.size)
+
+
+class Looker:
+    """The networks of all candidates on one image, which are estimated once for any regions of it.
+
+    Args:
+        inputs: that it looks at.
+        loaded: network and image.
+        networks: of the candidates.
+        blocks: margin and stride of the network.
+    """
+
+    def __init__(self, inputs: Inputs, loaded: Loaded, networks: CandidateNetworks, blocks: Blocks) -> None:
+        self.inputs = inputs
+        self.loaded = loaded
+        self.networks = networks
+        self.blocks = blocks
+        self._framed: Framed | None = None
+
+    @classmethod
+    def of(cls, inputs: Inputs, watch: Watch) -> "Looker":
+        """Estimate the statistics of the image under all candidates.
+
+        Raises:
+            BnadaptError: they cannot be estimated.
+        """
+        loaded = load(inputs, watch)
+        data = unchanged(loaded)
+        with watch.stopping(loaded.task.network):
+            shown = watch.shown(f"Estimating statistics of {inputs.tiles} tiles")
+            networks = candidate_networks(loaded.task, data, Recipe(FULL_REPLACEMENT), progress=shown)
+            return cls(inputs, loaded, networks, blocks_for(loaded.task, data))
+
+    def look(self, region: Region, watch: Watch) -> Look:
+        """A region under every candidate; of a large one the middle.
+
+        Raises:
+            InputError: the section cannot be used, or the region lies outside of it.
+        """
+        framed = self._frame(region)
+        name = self.loaded.data.target.name
+        place = Place(name, range(*framed.region.rows), range(*framed.region.columns))
+        with watch.stopping(self.loaded.task.network):
+            seen = self.networks.preview(framed.image, [place], watch.shown("Looking"))
+        classes = {name: _classes(framed.cut(maps)) for name, maps in seen.probabilities.items()}
+        titles = {name: CANDIDATES[name].title for name in classes}
+        disagreement = framed.cut(seen.disagreement[None].float())[0]
+        self._framed = framed
+        return Look(framed.region, classes, titles, disagreement, seen.left_out, seen.tiles)
+
+    def weighted(self, weight: float) -> np.ndarray:
+        """Classes (h, w) of the region that was looked at last, with this share of the source's statistics.
+
+        Raises:
+            InputError: no region was looked at.
+        """
+        if self._framed is None:
+            raise InputError("Look at a region first.")
+        return _classes(self._framed.cut(self.networks.weighted(weight, self._framed.image)))
+
+    def advice(self, watch: Watch) -> Advice:
+        """What to do with the image, on a few tiles of all of it.
+
+        Raises:
+            InputError: nothing is known of the source, or the network has more than two classes.
+        """
+        with watch.stopping(self.loaded.task.network):
+            judgement = judge_target(
+                self.loaded.task, self.loaded.data, SCANNED_TILES, progress=watch.shown("Comparing candidates")
+            )
+        return advice_of(judgement)
+
+    def advice_or_reason(self, watch: Watch) -> Advice:
+        """The same, or why there is none."""
+        try:
+            return self.advice(watch)
+        except InputError as error:
+            return Advice("", f"Nothing can be recommended: {str(error).removeprefix('recommend: ')}")
+
+    def _frame(self, region: Region) -> Framed:
+        data = self.loaded.data
+        sections = data.target.all_sections()
+        if not 0 <= region.section < len(sections):
+            raise InputError(f"{data.target.name}: has no section {region.section}.")
+        prepared = data.prepared("target", sections[region.section])
+        region = region.within(prepared.original_size, MOST)
+        if min(region.size) < 1:
+            raise InputError("The region lies outside of the image; move the view, or draw a rectangle on the image.")
+        if prepared.is_blank:
+            raise InputError(f"{prepared.name}: every pixel is the same; look at another section.")
+        image = torch.from_numpy(prepared.image)
+        spans = [self._span(limits, prepared, axis) for axis, limits in enumerate((region.rows, region.columns))]
+        areas, inside = (tuple(each) for each in zip(*spans, strict=True))
+        return Framed(region, image[None, :, *areas].contiguous(), inside)
+
+    def _span(self, limits: tuple[int, int], section: PreparedSection, axis: int) -> tuple[slice, slice]:
+        """Pixels of a region along an axis of the network's image with their context, and the region in these."""
+        old, new = section.original_size[axis], section.size[axis]
+        first, last = (round(limit * new / old) for limit in limits)
+        last = max(last, first + 1)
+        stride, margin = self.blocks.stride, self.blocks.margin
+        start = max(0, (first - margin) // stride * stride)
+        stop = min(new, -(-(last + margin) // stride) * stride)
+        return slice(start, stop), slice(first - start, last - start)
+
+
+def advice_of(judgement: Judgement) -> Advice:
+    """A recommendation in words."""
+    verdict = judgement.verdict
+    return Advice(verdict.choice, verdict.sentence(), [each.sentence for each in verdict.alarms])
+
+
+def _classes(probabilities: np.ndarray) -> np.ndarray:
+    return probabilities.argmax(0).astype(np.uint8)

@@ -1,0 +1,122 @@
+"""Adapted networks, and what they segment: a section in memory, or all of an image into files."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bnadapt.actions import SegmentedSection, segment_section
+from bnadapt.batchnorm import Policy
+from bnadapt.commands.objects import table_of_objects
+from bnadapt.data.readers import open_masks
+from bnadapt.errors import InputError
+from bnadapt.files import sha256_of
+from bnadapt.napari.inputs import Inputs, Line, Outputs, Treatment, adapt_line, predict_line, shown
+from bnadapt.napari.lazy import pixels_of
+from bnadapt.napari.loading import load
+from bnadapt.napari.watch import Watch
+from bnadapt.volumes.segmentation import Images, open_segmentation
+
+
+def adapted(inputs: Inputs, treatment: Treatment, outputs: Outputs, watch: Watch) -> str:
+    """The checkpoint of a treated network, which is made unless the same command has made it before.
+
+    Raises:
+        BnadaptError: it cannot be adapted, or written.
+    """
+    path = outputs.checkpoint(inputs, treatment)
+    if not treatment.adapts:
+        return path
+    line = adapt_line(inputs, treatment, path)
+    if not _is_made_by(Path(path), line, inputs.checkpoint):
+        loaded = load(inputs, watch, line)
+        settings = _settings(treatment.options)
+        loaded.trainer.adapt(loaded.task, loaded.data, loaded.path, path, overwrite=True, **settings)
+    return path
+
+
+def section(inputs: Inputs, checkpoint: str, number: int, watch: Watch) -> SegmentedSection:
+    """A section as a network segments it; nothing is written.
+
+    Raises:
+        BnadaptError: it cannot be segmented.
+    """
+    loaded = load(inputs, watch, checkpoint=checkpoint)
+    watch.report("Segmenting", 0, None)
+    with watch.stopping(loaded.task.network):
+        return segment_section(loaded.task, loaded.data, number)
+
+
+def volume(inputs: Inputs, checkpoint: str, outputs: Outputs, watch: Watch) -> str:
+    """Segment all of an image into files; where an earlier run was stopped, this one goes on. Gives their folder.
+
+    Raises:
+        BnadaptError: it cannot be segmented, or written.
+    """
+    loaded = load(inputs, watch, predict_line(inputs, checkpoint, outputs), checkpoint)
+    folder = outputs.segmented(checkpoint)
+    loaded.trainer.predict(
+        loaded.task,
+        datamodule=loaded.data,
+        ckpt_path=checkpoint,
+        output=folder,
+        overwrite=outputs.overwrite,
+        format=None if inputs.is_folder else "ome.zarr",
+    )
+    return folder
+
+
+def classes_in(folder: str) -> Any:
+    """Class indices (sections, H, W) of what was segmented into a folder; large ones are read on demand.
+
+    Raises:
+        InputError: there is no segmentation, or its images differ in size.
+    """
+    found = open_segmentation(folder)
+    first = found.mask[0]
+    if isinstance(found.mask, Images):
+        masks = [found.mask[number] for number in range(len(found))]
+        if len({mask.shape for mask in masks}) > 1:
+            raise InputError(f"{folder}: its masks differ in size; open them one by one.")
+        return np.stack(masks)
+    return pixels_of(found.mask, first)
+
+
+def objects(folder: str, with_labels: bool, overwrite: bool) -> tuple[pd.DataFrame, Any, Sequence[str]]:
+    """Number the objects of what was segmented into a folder.
+
+    Returns:
+        Their table; the number of every pixel (sections, H, W), or None of a folder of images; and what was found.
+
+    Raises:
+        InputError: there is no segmentation, or files are there already.
+    """
+    table, labels = (str(Path(folder) / name) for name in ("objects.csv", "objects.ome.zarr"))
+    sentences = table_of_objects(folder, output=table, labels=labels if with_labels else None, overwrite=overwrite)
+    numbers = None
+    if with_labels:
+        sections = open_masks(labels)
+        numbers = pixels_of(sections, sections[0])
+    return pd.read_csv(table), numbers, sentences
+
+
+def _is_made_by(path: Path, line: Line, checkpoint: str) -> bool:
+    """Whether a checkpoint is there that this command line has made of the same network."""
+    try:
+        provenance = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["provenance"]
+    except (OSError, ValueError, KeyError):
+        return False
+    known = provenance.get("command"), (provenance.get("checkpoint") or {}).get("sha256")
+    return path.exists() and known == (shown(line), sha256_of(checkpoint))
+
+
+def _settings(options: Sequence[str]) -> dict[str, Any]:
+    """Options of `bnadapt adapt` as arguments of the Trainer's `adapt`."""
+    name, value = options
+    if name == "--choose":
+        return {"choose": value}
+    setting = name.removeprefix("--policy.")
+    return {"policy": Policy(**{setting: float(value) if setting == "source_weight" else value})}

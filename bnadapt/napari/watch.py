@@ -1,0 +1,64 @@
+"""Work that someone watches: how far it is, and whether it is to stop."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Report = Callable[[str, int, int | None], None]
+"""Called with what is done, how many parts of it, and of how many, if that is known."""
+
+
+class Stopped(Exception):
+    """The user has stopped the work."""
+
+
+class Watch:
+    """Reports progress, and stops work from another thread.
+
+    Args:
+        report: gets progress.
+    """
+
+    def __init__(self, report: Report = lambda what, done, total: None) -> None:
+        self.report = report
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Have the work end at its next part."""
+        self._stop.set()
+
+    def check(self) -> None:
+        """End the work, if it is to stop.
+
+        Raises:
+            Stopped: it is.
+        """
+        if self._stop.is_set():
+            raise Stopped
+
+    def shown(self, what: str) -> Callable[[Iterable], Iterable]:
+        """Wraps the parts of some work.
+
+        Args:
+            what: is done, such as `Adapting`.
+        """
+
+        def parts_of(parts: Iterable) -> Iterator[Any]:
+            total = len(parts) if hasattr(type(parts), "__len__") and not hasattr(parts, "batch_size") else None
+            self.report(what, 0, total)
+            for number, part in enumerate(parts, start=1):
+                self.check()
+                yield part
+                self.report(what, number, total)
+
+        return parts_of
+
+    @contextmanager
+    def stopping(self, network: Any) -> Iterator[None]:
+        """Meanwhile a forward pass of the network, or of a copy of it, ends the work if it is to stop."""
+        hook = network.register_forward_pre_hook(lambda *_: self.check())
+        try:
+            yield
+        finally:
+            hook.remove()

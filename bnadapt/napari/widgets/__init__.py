@@ -1,0 +1,1 @@
+"""The dock widget: thin, over the functions beside this folder."""

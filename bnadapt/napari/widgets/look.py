@@ -1,0 +1,212 @@
+"""Step 2: a region under every candidate, what is recommended, and a slider over the source's weight."""
+
+import numpy as np
+from napari.layers import Labels, Shapes
+from napari.utils.events import Event
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QListWidget, QListWidgetItem, QSlider, QSpinBox, QWidget
+
+from bnadapt.napari import overlays
+from bnadapt.napari.inputs import Advice, Facts, Look, Region, preview_line, recommend_line
+from bnadapt.napari.overlays import CANDIDATE, DISAGREEMENT, KIND, WEIGHTED
+from bnadapt.napari.widgets.parts import Commands, button, column, note, row
+from bnadapt.napari.widgets.session import Session
+
+SHOWN_AT_FIRST = ("none", "full-resolution")  # as the checkpoint is, and as `adapt` does by default
+VIEW = "the middle of the view"
+
+
+class LookPanel(QWidget):
+    """Step 2: looks at a region.
+
+    Args:
+        session: what the panels share.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.where = QComboBox()
+        self.tiles = QSpinBox()
+        self.tiles.setRange(2, 512)
+        self.tiles.setValue(16)
+        self.tiles.setToolTip("Tiles of the whole image that statistics are estimated on: more are slower and surer")
+        self.look_button = button("Look", self.look, "Segment the region in every way, and recommend one")
+        self.all = QCheckBox("Show all")
+        self.all.setTristate(False)
+        self.candidates = QListWidget()
+        self.candidates.setMaximumHeight(210)
+        self.disagreement = QCheckBox("Show where they disagree (bright)")
+        self.advice = note()
+        self.advice.setStyleSheet("font-weight: bold;")
+        self.warnings = note()
+        self.warnings.setStyleSheet("color: #ffb454;")
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, 100)
+        self.slider.setEnabled(False)
+        self.weight = QLabel("")
+        self.commands = Commands()
+        explained = note("Segments a small region in every way that the statistics of the image can be used.")
+        draw = button("Draw a rectangle", self.draw_rectangle, "Add a layer to draw rectangles on")
+        column(
+            explained,
+            row(QLabel("Region"), self.where),
+            row(draw, QLabel("Tiles"), self.tiles),
+            self.look_button,
+            row(QLabel("Contours, and share of foreground"), self.all),
+            self.candidates,
+            self.disagreement,
+            self.advice,
+            self.warnings,
+            QLabel("All layers adapted, mixed with the source's statistics:"),
+            row(QLabel("image"), self.slider, QLabel("source"), self.weight),
+            self.commands,
+            parent=self,
+        )
+        self._look: Look | None = None
+        self._is_redrawing = False
+        self.candidates.itemChanged.connect(self._toggle)
+        self.all.clicked.connect(self._toggle_all)
+        self.disagreement.clicked.connect(lambda on: overlays.set_visible(session.viewer, DISAGREEMENT, on))
+        self.slider.valueChanged.connect(self.redraw)
+        for event in (session.viewer.layers.events.inserted, session.viewer.layers.events.removed):
+            event.connect(self._list_regions)
+        self._list_regions()
+        self.tiles.valueChanged.connect(session.take_tiles)
+        session.changed.connect(self._show_commands)
+        self._show_commands()
+
+    @property
+    def can_redraw(self) -> bool:
+        """Whether there is a region for the slider."""
+        return self._look is not None
+
+    def look(self) -> None:
+        """Segment the region under every candidate, then recommend one."""
+        if not self.session.is_ready():
+            return
+        viewer, layer, plane = self.session.viewer, self.session.layer, self.session.inputs.plane
+        region = self._region(plane)
+
+        def job(engine, watch, facts: Facts) -> tuple[Look, Advice]:  # noqa: ANN001
+            looker = self.session.looker
+            if looker is None or looker.inputs != facts.inputs:
+                looker = engine.Looker.of(facts.inputs, watch)
+            found = looker.look(region, watch)
+            self.session.looker = looker
+            return found, looker.advice_or_reason(watch)
+
+        def done(result: tuple[Look, Advice]) -> str:
+            found, advice = result
+            overlays.show_look(viewer, layer, found, plane, {*SHOWN_AT_FIRST, advice.choice})
+            self._show(found, advice)
+            height, width = found.region.size
+            needs = sorted(set(found.left_out.values()))
+            left_out = f" Left out for want of {' and '.join(needs)}: {', '.join(found.left_out)}." if needs else ""
+            return f"Looked at {height} x {width} pixels; statistics of {found.tiles} tiles.{left_out}"
+
+        self.session.start("Looking", job, done)
+
+    def redraw(self) -> None:
+        """Segment the region at the slider's weight, in a thread; the last one counts."""
+        weight = self.slider.value() / 100
+        self.weight.setText(f"{weight:.2f}")
+        if self._is_redrawing or self._look is None or self.session.work.is_running:
+            return
+        self._is_redrawing = True
+        looker, viewer, layer, region = self.session.looker, self.session.viewer, self.session.layer, self._look.region
+        from napari.qt.threading import create_worker
+
+        def drawn(classes: np.ndarray) -> None:
+            self._is_redrawing = False
+            overlays.show_weighted(viewer, layer, region, self.session.plane, classes)
+            self.session.weight = weight
+            self.session.changed.emit()
+            if self.slider.value() != round(100 * weight):
+                self.redraw()
+
+        worker = create_worker(looker.weighted, weight, _start_thread=False)
+        worker.returned.connect(drawn)
+        worker.errored.connect(lambda _: setattr(self, "_is_redrawing", False))
+        worker.start()
+
+    def draw_rectangle(self) -> None:
+        """Add a layer to draw rectangles on, where there is none, and take its tool."""
+        viewer = self.session.viewer
+        shapes = next((each for each in viewer.layers if _is_for_regions(each)), None)
+        if shapes is None:
+            layer = self.session.layer or next(iter(viewer.layers), None)
+            like = {} if layer is None else {"scale": layer.scale, "translate": layer.translate, "units": layer.units}
+            ndim = 2 if layer is None else layer.ndim
+            shapes = viewer.add_shapes(
+                ndim=ndim, name="region to look at", edge_color="cyan", face_color="transparent", edge_width=3, **like
+            )
+        viewer.layers.selection.active = shapes
+        shapes.mode = "add_rectangle"
+        self.where.setCurrentText(shapes.name)
+
+    def _region(self, plane: str) -> Region:
+        viewer, layer, name = self.session.viewer, self.session.layer, self.where.currentText()
+        shapes = [each for each in viewer.layers if each.name == name and isinstance(each, Shapes)]
+        drawn = overlays.drawn_region(viewer, layer, shapes[0], plane) if shapes else None
+        return drawn or overlays.view_region(viewer, layer, plane)
+
+    def _show(self, look: Look, advice: Advice) -> None:
+        self._look = look
+        self.candidates.blockSignals(True)
+        self.candidates.clear()
+        layers = overlays.of_kind(self.session.viewer, CANDIDATE)
+        for number, name in enumerate(look.classes):
+            mark = "  ← recommended" if name == advice.choice else ""
+            text = f"{look.titles[name]}: {look.foreground(name):.1%}{mark}"
+            item = QListWidgetItem(_icon(overlays.colour_of(number)), text)
+            item.setData(Qt.ItemDataRole.UserRole, name)
+            item.setCheckState(Qt.CheckState.Checked if layers[name].visible else Qt.CheckState.Unchecked)
+            item.setToolTip(f"{name}: share of the region that is predicted as foreground")
+            self.candidates.addItem(item)
+            layers[name].events.visible.connect(self._follow)
+        self.candidates.blockSignals(False)
+        self.advice.setText(advice.sentence)
+        self.warnings.setText("\n".join(advice.warnings))
+        self.slider.setEnabled(True)
+
+    def _follow(self, event: Event) -> None:
+        """Tick what is shown in the list of layers."""
+        layer: Labels = event.source
+        for item in self._items():
+            if item.data(Qt.ItemDataRole.UserRole) == layer.metadata[overlays.NAME]:
+                item.setCheckState(Qt.CheckState.Checked if layer.visible else Qt.CheckState.Unchecked)
+
+    def _toggle(self, item: QListWidgetItem) -> None:
+        layer = overlays.of_kind(self.session.viewer, CANDIDATE).get(item.data(Qt.ItemDataRole.UserRole))
+        if layer is not None:
+            layer.visible = item.checkState() == Qt.CheckState.Checked
+
+    def _toggle_all(self, on: bool) -> None:
+        overlays.set_visible(self.session.viewer, CANDIDATE, on)
+        overlays.set_visible(self.session.viewer, WEIGHTED, on)
+
+    def _items(self) -> list[QListWidgetItem]:
+        return [self.candidates.item(number) for number in range(self.candidates.count())]
+
+    def _list_regions(self, *_: object) -> None:
+        now = self.where.currentText()
+        self.where.clear()
+        self.where.addItem(VIEW)
+        self.where.addItems([each.name for each in self.session.viewer.layers if _is_for_regions(each)])
+        self.where.setCurrentText(now)
+
+    def _show_commands(self) -> None:
+        inputs, outputs = self.session.inputs, self.session.outputs
+        self.commands.show_lines(preview_line(inputs, outputs), recommend_line(inputs, outputs))
+
+
+def _is_for_regions(layer: object) -> bool:
+    return isinstance(layer, Shapes) and KIND not in layer.metadata
+
+
+def _icon(colour: str) -> QIcon:
+    square = QPixmap(14, 14)
+    square.fill(QColor(colour))
+    return QIcon(square)

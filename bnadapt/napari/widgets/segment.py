@@ -1,0 +1,205 @@
+"""Step 4: a section, the whole image, and its objects."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QLabel, QTableWidget, QTableWidgetItem, QWidget
+
+from bnadapt.napari import overlays
+from bnadapt.napari.inputs import (
+    AS_IT_IS,
+    Facts,
+    Line,
+    Region,
+    Treatment,
+    adapt_line,
+    objects_line,
+    predict_line,
+    weighted,
+)
+from bnadapt.napari.watch import Watch
+from bnadapt.napari.widgets.parts import Commands, button, column, note, row
+from bnadapt.napari.widgets.session import Session
+
+FINETUNED = Treatment("finetuned", "the fine-tuned network (step 3)")
+OBJECTS = "objects"
+MOST_ROWS = 5000  # of the table that are shown
+
+
+class SegmentPanel(QWidget):
+    """Step 4: segments.
+
+    Args:
+        session: what the panels share.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.networks = QComboBox()
+        self.section_button = button("This section", self.segment_section, "Segment the section that is shown")
+        self.volume_button = button(
+            "The whole image", self.segment_volume, "Segment all sections into files; what is stopped goes on later"
+        )
+        self.objects_button = button("Objects", self.find_objects, "Number the objects of the whole image")
+        self.table = QTableWidget()
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setMinimumHeight(160)
+        self.table.itemSelectionChanged.connect(self._go_to_object)
+        self.commands = Commands()
+        column(
+            note("Segments with the network as you choose it. Files are those of the command line."),
+            row(QLabel("Network"), self.networks),
+            row(self.section_button, self.volume_button),
+            self.objects_button,
+            self.table,
+            note("Click a row to go to the object, or an object to find its row."),
+            self.commands,
+            parent=self,
+        )
+        self._objects: Any = None
+        self._known: list[Treatment] = []
+        self.networks.currentIndexChanged.connect(lambda *_: self._show_commands())
+        session.changed.connect(self._refresh)
+        self._refresh()
+
+    @property
+    def treatment(self) -> Treatment:
+        """What is chosen; before anything is known of the network, as it is."""
+        number = self.networks.currentIndex()
+        return self._known[number] if 0 <= number < len(self._known) else AS_IT_IS
+
+    def segment_section(self) -> None:
+        """Segment the section that is shown, in memory."""
+        viewer, network, plane = self.session.viewer, self._network(), self.session.inputs.plane
+        number = overlays.section_shown(viewer, self.session.layer, plane) if self.session.is_ready() else 0
+
+        def job(engine: Any, watch: Watch, facts: Facts) -> Any:
+            return engine.section(facts.inputs, network(engine, watch, facts), number, watch)
+
+        def done(found: Any) -> str:
+            region = Region(number, *((0, side) for side in found.classes.shape))
+            overlays.show_result(viewer, self.session.layer, "this section", found.classes, region, plane)
+            return f"{found.name}: {(found.classes > 0).mean():.1%} foreground. Only the network was written."
+
+        self.session.start("Segmenting the section", job, done)
+
+    def segment_volume(self) -> None:
+        """Segment all sections into files, and show the mask."""
+        network, outputs = self._network(), self.session.outputs_of
+
+        def job(engine: Any, watch: Watch, facts: Facts) -> tuple[str, Any]:
+            folder = engine.volume(facts.inputs, network(engine, watch, facts), outputs(facts), watch)
+            return folder, engine.classes_in(folder)
+
+        def done(result: tuple[str, Any]) -> str:
+            folder, classes = result
+            overlays.show_result(self.session.viewer, self.session.layer, "segmentation", classes)
+            return f"Segmented into {folder}."
+
+        self.session.start("Segmenting", job, done)
+
+    def find_objects(self) -> None:
+        """Number the objects of what was segmented, and show their table."""
+        chosen, outputs = self._choice(), self.session.outputs_of
+
+        def job(engine: Any, watch: Watch, facts: Facts) -> Any:
+            given = chosen(facts)
+            path = given if isinstance(given, str) else outputs(facts).checkpoint(facts.inputs, given)
+            folder = outputs(facts).segmented(path)
+            return engine.objects(folder, not facts.inputs.is_folder, outputs(facts).overwrite)
+
+        def done(result: Any) -> str:
+            table, labels, sentences = result
+            self._show_objects(table, labels)
+            return "\n".join(sentences)
+
+        self.session.start("Finding objects", job, done)
+
+    def _network(self) -> Any:
+        """A function that gives the path of the chosen network, which is adapted first."""
+        chosen, outputs = self._choice(), self.session.outputs_of
+
+        def network(engine: Any, watch: Watch, facts: Facts) -> str:
+            given = chosen(facts)
+            return given if isinstance(given, str) else engine.adapted(facts.inputs, given, outputs(facts), watch)
+
+        return network
+
+    def _choice(self) -> Callable[[Facts], Treatment | str]:
+        """What is chosen: a treatment, of a network that nothing is known of the first one; or a checkpoint."""
+        treatment, finetuned, is_known = self.treatment, self.session.finetuned, bool(self._known)
+        if treatment is FINETUNED:
+            return lambda facts: finetuned
+        return lambda facts: treatment if is_known else facts.treatments[0]
+
+    def _show_objects(self, table: Any, labels: Any) -> None:
+        self.table.blockSignals(True)
+        shown = table.head(MOST_ROWS)
+        self.table.setRowCount(len(shown))
+        self.table.setColumnCount(len(shown.columns))
+        self.table.setHorizontalHeaderLabels(list(map(str, shown.columns)))
+        for number, values in enumerate(shown.itertuples(index=False)):
+            for place, value in enumerate(values):
+                text = f"{value:.5g}" if isinstance(value, float) else str(value)
+                self.table.setItem(number, place, QTableWidgetItem(text))
+        self.table.resizeColumnsToContents()
+        self.table.blockSignals(False)
+        self._objects = table
+        if labels is None:
+            return
+        features = table.rename(columns={"object": "index"})
+        layer = overlays.show_result(self.session.viewer, self.session.layer, OBJECTS, labels, features=features)
+        layer.mouse_drag_callbacks.append(self._clicked)
+
+    def _clicked(self, layer: Any, event: Any) -> None:
+        """Select the row of the object that was clicked."""
+        value = layer.get_value(
+            event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
+        )
+        value = value[1] if isinstance(value, tuple) else value
+        if value and value <= self.table.rowCount():
+            self.table.selectRow(int(value) - 1)
+
+    def _go_to_object(self) -> None:
+        rows = {index.row() for index in self.table.selectedIndexes()}
+        layer = overlays.of_kind(self.session.viewer, overlays.RESULT).get(OBJECTS)
+        if len(rows) != 1 or layer is None:
+            return
+        row_of = self._objects.iloc[rows.pop()]
+        layer.selected_label = int(row_of["object"])
+        spans = {axis: (int(row_of[f"first_{axis}"]), int(row_of[f"last_{axis}"]) + 1) for axis in ("row", "column")}
+        first, last = row_of.get("first_section", 0), row_of.get("last_section", 0)
+        middle = int(np.round((first + last) / 2))
+        overlays.go_to(self.session.viewer, layer, Region(middle, spans["row"], spans["column"]), "xy")
+
+    def _refresh(self) -> None:
+        """Offer what the network allows."""
+        offered = self.session.treatments
+        if offered and self.session.weight is not None:
+            offered = [*offered, weighted(self.session.weight)]
+        if offered and self.session.finetuned:
+            offered = [*offered, FINETUNED]
+        if offered != self._known:
+            now = self.treatment.name
+            self._known = offered
+            self.networks.blockSignals(True)
+            self.networks.clear()
+            self.networks.addItems([each.title for each in offered])
+            names = [each.name for each in offered]
+            self.networks.setCurrentIndex(names.index(now) if now in names and now != AS_IT_IS.name else 0)
+            self.networks.blockSignals(False)
+        self._show_commands()
+
+    def _show_commands(self) -> None:
+        inputs, outputs, treatment = self.session.inputs, self.session.outputs, self.treatment
+        lines: list[Line] = []
+        path = self.session.finetuned if treatment is FINETUNED else outputs.checkpoint(inputs, treatment)
+        if treatment.adapts:
+            lines.append(adapt_line(inputs, treatment, path))
+        lines.append(predict_line(inputs, path, outputs))
+        lines.append(objects_line(outputs.segmented(path), not inputs.is_folder, outputs.overwrite))
+        self.commands.show_lines(*lines)

@@ -1,0 +1,135 @@
+"""What the panels share: the network and image that are chosen, what is known of them, and the work."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image
+from qtpy.QtCore import QObject, Signal
+
+from bnadapt.errors import InputError
+from bnadapt.napari.inputs import Facts, Inputs, Outputs, Treatment
+from bnadapt.napari.watch import Watch
+from bnadapt.napari.widgets.work import Work
+
+Choose = Callable[[], Inputs]
+
+
+class Session(QObject):
+    """Shared by the panels.
+
+    Args:
+        viewer: with the layers.
+        work: runs work.
+
+    Attributes:
+        changed: when something is chosen or found.
+        choose: gives what is chosen in the first panel, or raises an `InputError`.
+        layer: of the image.
+        facts: about what was chosen when work last began.
+        looker: of the second panel, kept for further regions.
+        tiles: that statistics are estimated on.
+        weight: of the slider, where it was moved.
+        finetuned: checkpoint that has learnt from corrected tiles.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, work: Work) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.work = work
+        self.choose: Choose = _nothing_chosen
+        self.choose_outputs: Callable[[], tuple[str, bool]] = lambda: ("", False)
+        self.layer: Image | None = None
+        self.facts: Facts | None = None
+        self.looker: Any = None
+        self.tiles = Inputs("", "").tiles
+        self.weight: float | None = None
+        self.finetuned: str | None = None
+        self._asked: Inputs | None = None
+
+    @property
+    def plane(self) -> str:
+        """Of the sections."""
+        return self.facts.inputs.plane if self.facts else "xy"
+
+    @property
+    def outputs(self) -> Outputs:
+        """Where results go: to the folder that is named, else beside the image."""
+        folder, overwrite = self.choose_outputs()
+        return Outputs(Path(folder or (self.facts.folder if self.facts else "results")), overwrite)
+
+    @property
+    def outputs_of(self) -> Callable[[Facts], Outputs]:
+        """The same as it is now, for threads: where results of an image go."""
+        folder, overwrite = self.choose_outputs()
+        return lambda facts: Outputs(Path(folder or facts.folder), overwrite)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What is chosen, completed by what is known of it; empty paths where nothing is chosen yet."""
+        try:
+            asked = self.choose()
+        except InputError:
+            return Inputs("NETWORK.ckpt", "IMAGE")
+        return self.facts.inputs if self.facts and asked == self._asked else asked
+
+    def take_tiles(self, tiles: int) -> None:
+        """Estimate statistics on so many tiles."""
+        self.tiles = tiles
+        self.changed.emit()
+
+    @property
+    def treatments(self) -> list[Treatment]:
+        """What can be done to the network."""
+        return list(self.facts.treatments) if self.facts else []
+
+    def is_ready(self) -> bool:
+        """Whether a network and an image are chosen; if not, it is said what is missing."""
+        try:
+            self.choose()
+        except InputError as error:
+            self.work.say(str(error), is_error=True)
+            return False
+        return True
+
+    def start(self, what: str, job: Callable[[Any, Watch, Facts], Any], done: Callable[[Any], str | None]) -> None:
+        """Run a job on what is chosen, which is looked at first if that is new.
+
+        Args:
+            what: is done, for people.
+            job: gets the engine, who watches, and the facts.
+            done: gets its result in the thread of the window, and may give a sentence that is shown.
+        """
+        try:
+            asked = self.choose()
+        except InputError as error:
+            self.work.say(str(error), is_error=True)
+            return
+        known = self.facts if asked == self._asked else None
+        if self._asked is None or asked.what != self._asked.what:
+            self.work.forget()
+
+        def run(engine: Any, watch: Watch) -> Any:
+            facts = known or engine.checked(asked)
+            self._take(asked, facts)
+            return job(engine, watch, facts)
+
+        def finished(result: Any) -> str | None:
+            sentence = done(result)
+            self.changed.emit()
+            return sentence
+
+        self.work.start(what, run, finished)
+
+    def _take(self, asked: Inputs, facts: Facts) -> None:
+        """Keep facts; what was found on another network or image is forgotten."""
+        if self._asked is None or asked.what != self._asked.what:
+            self.looker = self.finetuned = self.weight = None
+        self._asked, self.facts = asked, facts
+
+
+def _nothing_chosen() -> Inputs:
+    raise InputError("Choose a network and an image first.")
