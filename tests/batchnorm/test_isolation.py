@@ -1,14 +1,17 @@
 """What networks keep in plain attributes: each forward pass has its own, and an exception leaves none behind."""
 
 import copy
+import random
 from collections import Counter, deque
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from bnadapt.batchnorm import Bank, StatisticsError, adapt, estimate
 from bnadapt.batchnorm.attributes import Attributes
+from bnadapt.batchnorm.isolation import isolated
 
 PROPAGATIONS = ["one_pass", "layer_consistent"]
 
@@ -143,3 +146,17 @@ def test_weights_without_values_are_named(part):
     setattr(module, name, nn.Parameter(getattr(module, name).to("meta")))
     with pytest.raises(StatisticsError, match=rf"{part} is on the meta device.*load the network's weights first"):
         adapt(network, torch.rand(2, 1, 8, 8))
+
+
+def test_numbers_that_a_network_draws_do_not_change_those_that_come_after():
+    def draw():
+        return random.random(), np.random.random(), torch.rand(1).item()  # noqa: NPY002
+
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    expected = draw()
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    torch.set_rng_state(states[2])
+    with isolated(nn.BatchNorm2d(1)):
+        draw()
+    assert draw() == expected

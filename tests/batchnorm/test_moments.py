@@ -107,6 +107,13 @@ def test_one_tile_has_no_standard_error():
     assert all(torch.isinf(error).all() for error in Moments.of(torch.randn(1, 2, 8, 8)).standard_errors())
 
 
+def test_the_standard_errors_of_two_tiles_by_hand():
+    """Tiles of means 0 and 2, around 1 by 1; the sample of two has one degree of freedom."""
+    of_mean, of_log_variance = Moments.of(torch.tensor([[[0.0, 0.0]], [[2.0, 2.0]]])).standard_errors()
+    assert of_mean.item() == pytest.approx(1)
+    assert of_log_variance.item() == pytest.approx(0)
+
+
 def test_standard_errors_are_those_of_repeated_draws():
     """Tiles with brightness and contrast of their own; the spread over 400 repetitions is the truth."""
     generator = torch.Generator().manual_seed(0)

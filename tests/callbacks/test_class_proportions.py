@@ -24,6 +24,7 @@ SPARSE = [
 ]
 ALL_LAYERS = "--policy.source_weight=0"
 FEW = ["--trainer.callbacks+=LatentDistance", '--trainer.callbacks.measures=["energy"]', "--trainer.callbacks.tiles=4"]
+FEW += ['--trainer.callbacks.layers=["head"]']
 
 
 def adapt(checkpoint, folder, *options, data=SPARSE, logger=("--trainer.logger=false",)):
