@@ -117,6 +117,8 @@ def test_what_is_for_code_of_ones_own_needs_nothing_else_of_bnadapt(unit):
         "adapt --ckpt_path nosuch.ckpt",
         "fit --data.source Folder --data.source.images nosuch",
         "objects --mask nosuch.tif",
+        "objects --mask a.tif --minsize 3",
+        "import weights.pth --network_arg.a 3",
     ],
 )
 def test_help_and_refusals_come_without_torch(arguments):
