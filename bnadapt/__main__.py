@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 
 from bnadapt.commands.defaults import defaults_in_force
+from bnadapt.commands.docstrings import documented, ours
 from bnadapt.commands.early import announce, check_inputs
 from bnadapt.commands.help import HELP, STANDALONE_COMMANDS, help_for
-from bnadapt.commands.options import check_options
+from bnadapt.commands.options import check_function_options, check_options
 from bnadapt.commands.refusals import refusals
 from bnadapt.reports.text import show_safely
 
@@ -28,7 +29,9 @@ def run() -> None:
         elif text := help_for(arguments):
             print(text)
         else:
-            if arguments[0] not in ("study", *STANDALONE_COMMANDS):
+            if own := STANDALONE_COMMANDS.get(arguments[0]):
+                check_function_options(arguments[0], arguments[1:], list(documented(ours(own.module), own.function)))
+            elif arguments[0] != "study":
                 check_options(arguments)
             check_inputs(arguments[0], arguments[1:])
             announce(arguments[0], arguments[1:])

@@ -29,6 +29,8 @@ CAPTION = (
 )
 COMPARED = {"none": "not adapted", "full-resolution": "default", "adapted": "all layers", "mixed": "half of the source"}
 """Candidates that README.md compares, with its headings."""
+QUALITY = {"iou_unadapted": "not adapted", "iou_adapted": "adapted", "iou_target_trained": "trained on the target"}
+"""Scores that docs/which.md compares, with its headings."""
 
 
 def replace(page: Path, mark: str, content: str) -> None:
@@ -109,6 +111,7 @@ def update_studies(studies: Path) -> None:
 def update_front(studies: Path) -> None:
     """The picture of README.md and of the site, and README.md's table of what the candidates give on natural pairs."""
     replace(ROOT / "README.md", "defaults", natural_pairs(pd.read_parquet(studies / "candidates" / "table.parquet")))
+    replace(ROOT / "docs" / "which.md", "quality", expected_quality(studies / "pairs"))
     page = (studies / "pairs" / "README.md").read_text(encoding="utf-8")
     found = re.search(rf"^{PICTURED}, (IoU .*)\n\n!\[.*\]\((.*)\)$", page, re.MULTILINE)
     caption, picture = CAPTION.format(found[1]), found[2]
@@ -140,6 +143,32 @@ def natural_pairs(rows: pd.DataFrame) -> str:
     worst = {title: f"{losses[name]:+.2f}" for name, title in COMPARED.items()}
     lines.append({"task": "largest loss of a pair", "pairs": "", **worst, "trained on the target": ""})
     return table(lines)
+
+
+def expected_quality(study: Path) -> str:
+    """By task, IoU with and without adaptation and of networks trained on the target, and the most typical pair."""
+    rows = pd.read_parquet(study / "table.parquet")
+    pairs = rows[rows["source"] != rows["target"]].groupby(["task", "source", "target"], sort=False)
+    means = pairs[list(QUALITY)].mean().reset_index()
+    lines, pictures = [], []
+    for task, each in means.groupby("task", sort=False):
+        lines.append(
+            {"task": task, "pairs": len(each), **{title: _range(each[name]) for name, title in QUALITY.items()}}
+        )
+        typical = each.loc[(each["iou_adapted"] - each["iou_adapted"].mean()).abs().idxmin()]
+        pictures.append(_picture(study, f"{task}, zscore: {typical['source']} -> {typical['target']},"))
+    return "\n".join([table(lines), "The pair of each task whose adapted IoU is nearest the mean:\n", *pictures])
+
+
+def _range(scores: pd.Series) -> str:
+    return f"{scores.mean():.2f} ({scores.min():.2f} to {scores.max():.2f})"
+
+
+def _picture(study: Path, caption: str) -> str:
+    """A picture of a study's page, with its caption, for pages in docs/."""
+    page = (study / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"^!\[({re.escape(caption)}.*)\]\((.*)\)$", page, re.MULTILINE)
+    return f"{found[1]}\n\n![{found[1]}](studies/{study.name}/{found[2]})\n"
 
 
 def _over_seeds(scores: pd.DataFrame) -> dict[str, str]:

@@ -115,6 +115,8 @@ WITHOUT_TORCH = (
     "adapt --ckpt_path nosuch.ckpt",
     "fit --data.source Folder --data.source.images nosuch",
     "objects --mask nosuch.tif",
+    "objects --mask a.tif --minsize 3",
+    "import weights.pth --network_arg.a 3",
 )
 EACH = """
 import sys

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.trainer.states import TrainerFn
 
 from bnadapt.reports.terminal import Console
-
-SECONDS = 20  # before the first line on the time left, and at least between two
-FEW = 5  # seconds
-LINES = 10  # on the time left, at most, after the first
+from bnadapt.reports.time_left import LINES, SECONDS, LinesOnTimeLeft, duration
 
 
 class RemainingTime:
@@ -141,7 +139,7 @@ class TimeLeft(Callback):
 
 
 class EvaluationTimeLeft(Callback):
-    """Says how long `predict` or `test` takes, measured on the first batch; without a terminal also how long is left.
+    """Says how long `predict`, `test` or `validate` takes, measured on the first batch; in logs also how long is left.
 
     Further lines come after each tenth of the batches but no sooner than 20 seconds after the last.
     """
@@ -154,52 +152,21 @@ class EvaluationTimeLeft(Callback):
         """Look at the clock."""
         self._lines = LinesOnTimeLeft("Scoring", "batches", sum(trainer.num_test_batches))
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the clock."""
+        self._lines = LinesOnTimeLeft("Scoring", "batches", sum(trainer.num_val_batches))
+
     def on_predict_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Say it where that is due."""
         if trainer.is_global_zero:
+            self._lines.advance()
+
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Say it where that is due; not in a training, which says itself how long it takes."""
+        if trainer.is_global_zero and trainer.state.fn == TrainerFn.VALIDATING:
             self._lines.advance()
 
     def on_test_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Say it where that is due."""
         if trainer.is_global_zero:
             self._lines.advance()
-
-
-class LinesOnTimeLeft:
-    """Lines on how long work of equal steps takes.
-
-    Args:
-        what: what is done, such as `Segmenting`.
-        steps: what steps are called, such as `images`.
-        total: number of steps.
-        announces: whether there is a line after the first step.
-    """
-
-    def __init__(self, what: str, steps: str, total: int, announces: bool = True) -> None:
-        self.what, self.steps, self.total, self.announces = what, steps, total, announces
-        self._started, self._said, self._part, self._done = time.monotonic(), 0.0, 0, 0
-
-    def advance(self) -> None:
-        """Count a step, and print a line where one is due."""
-        self._done += 1
-        elapsed = time.monotonic() - self._started
-        left, part = elapsed / self._done * (self.total - self._done), LINES * self._done // self.total
-        if self._done == 1 and self.announces and self.total > 1:
-            Console().print(f"{self.what} {self.total} {self.steps}: {duration(left)}.")
-        elif self._done < self.total and elapsed - self._said >= SECONDS and part > self._part:
-            if Console().is_terminal:
-                return
-            Console().print(f"{self.what}: {self._done} of {self.total} {self.steps}, {duration(left)} left.")
-        else:
-            return
-        self._said, self._part = elapsed, part
-
-
-def duration(seconds: float) -> str:
-    """Such as `about 6 min`."""
-    if seconds < FEW:
-        return "a few seconds"
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"about {round(seconds / length, 1 if seconds < 10 * length else 0):g} {unit}"
-    return f"about {seconds:.0f} s"

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.progress import track
-
 from bnadapt import __version__
 from bnadapt.commands.parser import PlainParser
 from bnadapt.data.writers import KINDS, ImageFiles, SectionWriter, StackFile, stored_probability
 from bnadapt.files import atomic_folder, refuse_existing, refuse_inputs, remove_hidden
 from bnadapt.reports.terminal import Console
+from bnadapt.reports.time_left import tracked
 from bnadapt.volumes.averaging import averaged, check_alike
 from bnadapt.volumes.segmentation import Images, Segmentation, open_segmentation
 
@@ -64,12 +63,10 @@ def average_segmentations(
 
 
 def _write(segmentations: Sequence[Segmentation], names: Sequence[str], writer: SectionWriter) -> None:
-    console = Console(stderr=True)
     read = [str(each.inputs[0]) for each in segmentations]
     writer.begin(len(names), {"version": __version__, "average of": ", ".join(read)})
     dtype = segmentations[0].probability[0].dtype
-    sections = track(averaged(segmentations), "Sections", len(names), console=console, disable=not console.is_terminal)
-    for index, (mask, mean) in enumerate(sections):
+    for index, (mask, mean) in enumerate(tracked(averaged(segmentations), "sections", len(names))):
         writer.write(index, names[index], mask, stored_probability(mean, dtype))
     writer.close()
 

@@ -1,4 +1,4 @@
-"""Defaults where `--print_config` shows null, as comments for YAML; read from docstrings without importing."""
+"""Defaults that hold where `--print_config` shows null, as comments of YAML; read from docstrings, not imported."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

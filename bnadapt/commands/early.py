@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bnadapt.errors import InputError
 from bnadapt.files import existing, existing_folder
+from bnadapt.reports.text import visible
 
 CHECKPOINT_KEYS = (b"pytorch-lightning_version", b"hyper_parameters")
 PICKLE = b"\x80"  # first byte of torch's older files
@@ -66,7 +67,7 @@ def announce(command: str, arguments: Sequence[str]) -> None:
         return
     given = dict(_values(arguments))
     output = f"; output: {given['output']}" if "output" in given else ""
-    print(f"bnadapt {command}: {SAYS[command].format_map(_Named(given))}{output}.", flush=True)
+    print(visible(f"bnadapt {command}: {SAYS[command].format_map(_Named(given))}{output}."), flush=True)
 
 
 class _Named(dict):

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from rich.progress import track
 
 from bnadapt.commands.parser import PlainParser
 from bnadapt.data.geometry import Voxel
@@ -16,6 +15,7 @@ from bnadapt.data.pixel_size import refuse_contradiction
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write, check_writable, refuse_existing, refuse_inputs
 from bnadapt.reports.terminal import Console
+from bnadapt.reports.time_left import tracked
 from bnadapt.volumes.label_volume import check_label_path, write_labels
 from bnadapt.volumes.objects import Objects, component_labels, find_objects
 from bnadapt.volumes.objects_table import section_table, volume_table
@@ -134,12 +134,12 @@ def _objects(
         return (component_labels(classes, connectivity) for classes in segmentation.classes())
 
     if split is None:
-        return find_objects(_tracked(segmentation), dimensions, connectivity), components
+        return find_objects(tracked(segmentation, "sections", len(segmentation)), dimensions, connectivity), components
     sides = _sides(voxel, dimensions)
     if dimensions == 2:
         labels = SplitSections(segmentation.classes, connectivity, sides, split)
     else:
-        whole = find_objects(_tracked(segmentation), dimensions, connectivity)
+        whole = find_objects(tracked(segmentation, "sections", len(segmentation)), dimensions, connectivity)
         shape = len(segmentation), *next(segmentation.classes()).shape
         labels = split_volume(components(), whole, shape, sides, split, scratch)
     return objects_of_labels(segmentation, labels), lambda: components_of_labels(labels)
@@ -191,12 +191,6 @@ def _check_outputs(path: Path, labels: Path | None, segmentation: Segmentation, 
     refuse_existing(outputs, overwrite)
     for each in outputs:
         check_writable(each.parent, [each.name])
-
-
-def _tracked(segmentation: Segmentation) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Sections, with a bar of progress for who looks on."""
-    console = Console(stderr=True)
-    return track(segmentation, "Sections", console=console, transient=True, disable=not console.is_terminal)
 
 
 def _found(table: pd.DataFrame, objects: Objects, min_size: int) -> Iterator[str]:

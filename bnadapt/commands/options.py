@@ -64,6 +64,20 @@ def check_options(arguments: Sequence[str]) -> None:
             raise InputError(f"{command}: {refusal}.")
 
 
+def check_function_options(command: str, arguments: Sequence[str], known: Sequence[str]) -> None:
+    """The same for a command whose options are the parameters of a function.
+
+    Args:
+        command: such as `objects`.
+        arguments: what stands behind it.
+        known: the parameters.
+    """
+    for option in _options(arguments):
+        first = option.partition(".")[0]
+        if first not in (*known, *OF_ALL):
+            raise InputError(f"{command}: {_no_option(option, first, known, '')}.")
+
+
 def options_of_commands() -> set[str]:
     """Names of the options of all commands that are LightningCLI's, without those of trainer, model and data."""
     own = (parameters(ours("commands/trainer.py"), "AdaptationTrainer", command) for command in COMMANDS)

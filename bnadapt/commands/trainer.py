@@ -31,7 +31,6 @@ from bnadapt.adaptation import SCANNED_TILES, ClassProportions, Recipe
 from bnadapt.batchnorm import Policy, PropagationName, UntilConverged
 from bnadapt.callbacks import AppliedBank, BatchNormAdaptation, LatentDistance, SegmentationPictures
 from bnadapt.callbacks.batchnorm_adaptation import log_adaptation
-from bnadapt.callbacks.progress import LinesOnTimeLeft, duration
 from bnadapt.commands.passes import (
     passes_of_adapt,
     passes_of_distances,
@@ -55,6 +54,7 @@ from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.reports.latents import LatentFindings
 from bnadapt.reports.preview import Preview
 from bnadapt.reports.terminal import Console
+from bnadapt.reports.time_left import LinesOnTimeLeft, duration
 from bnadapt.reports.verdict_page import verdict_record
 from bnadapt.tasks import AdaptableTask
 from bnadapt.volumes.workers import segmented_by_workers

@@ -8,7 +8,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
 from bnadapt.callbacks import progress
-from bnadapt.callbacks.progress import EvaluationTimeLeft, LinesOnTimeLeft, TimeLeft, duration
+from bnadapt.callbacks.progress import EvaluationTimeLeft, TimeLeft
+from bnadapt.reports import time_left
+from bnadapt.reports.time_left import LinesOnTimeLeft, duration, tracked
 
 
 class Scored(BoringModel):
@@ -71,20 +73,30 @@ def test_what_was_done_before_a_training_was_resumed_does_not_count_for_its_spee
 )
 def test_work_of_equal_steps_says_how_long_it_takes_and_how_long_is_left(monkeypatch, capsys, seconds, said):
     clock = count(step=seconds)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(time_left, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     lines = LinesOnTimeLeft("Segmenting", "images", 30)
     for _ in range(30):
         lines.advance()
     assert capsys.readouterr().out.splitlines()[: len(said)] == said
 
 
-def test_test_and_predict_say_it_after_the_first_batch(capsys):
+def test_test_predict_and_validate_say_it_after_the_first_batch(capsys):
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(accelerator="cpu", callbacks=[EvaluationTimeLeft()], **quiet)
     trainer.test(BoringModel(), verbose=False)
     trainer.predict(BoringModel())
+    trainer.validate(BoringModel(), verbose=False)
     told = [line for line in capsys.readouterr().out.splitlines() if "seconds" in line]
-    assert told == ["Scoring 64 batches: a few seconds.", "Segmenting 64 images: a few seconds."]
+    assert told == [
+        "Scoring 64 batches: a few seconds.",
+        "Segmenting 64 images: a few seconds.",
+        "Scoring 64 batches: a few seconds.",
+    ]
+
+
+def test_sections_that_are_read_say_it_in_logs(capsys):
+    assert list(tracked(iter("abc"), "sections", 3)) == ["a", "b", "c"]
+    assert capsys.readouterr().out == "Reading 3 sections: a few seconds.\n"
 
 
 def test_durations_are_rounded():

@@ -30,7 +30,7 @@ import pytest
             "fit --trainer.callbacks+=LatentDistanc",
             "--trainer.callbacks: there is no class 'LatentDistanc'; did you mean LatentDistance.",
         ),
-        ("import weights.pth --netwrok unet", "there is no option 'netwrok'; did you mean network."),
+        ("import weights.pth --netwrok unet", "import: there is no option --netwrok; did you mean --network."),
         ("fit --data.crop_size abc", "--data.crop_size: abc is not a whole number."),
         ("fit --data.source Folder", "Folder needs --data.source.images."),
         ("fit --trainer.precision bf16mixed", "bf16; did you mean bf16-mixed."),

@@ -11,6 +11,7 @@ import pytest
 
 import bnadapt
 from bnadapt.commands.options import COMMANDS
+from docs.update_readme import expected_quality
 
 ROOT = Path(bnadapt.__file__).parents[1]
 
@@ -60,3 +61,10 @@ def test_links_lead_somewhere(site):
             if not target.exists():
                 broken.append((str(page.relative_to(site)), link))
     assert broken == []
+
+
+def test_the_quality_to_expect_is_that_of_the_study():
+    page = (ROOT / "docs" / "which.md").read_text()
+    shown = re.search(r"<!-- quality -->\n(.*?)<!-- /quality -->", page, re.DOTALL)[1]
+    assert shown == expected_quality(ROOT / "docs" / "studies" / "pairs"), "run make readme"
+    assert "| mitochondria | 12 |" in shown

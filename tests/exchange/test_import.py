@@ -243,3 +243,41 @@ def test_wrappers_around_a_network_do_not_matter():
         assert all((tensor == 1).all() for tensor in fitted(stored, network).values())
         inside = {f"model.{name}": tensor for name, tensor in network.items()}
         assert fitted(stored, inside).keys() == inside.keys()
+
+
+SEVERAL = '''
+from torch import nn
+
+class Panoptic(nn.Module):
+    """Returns several maps by name, as networks of MitoNet's kind do."""
+
+    def __init__(self, width=2):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(1, width, 3, padding=1), nn.BatchNorm2d(width))
+        self.semantic_head, self.ins_center = nn.Conv2d(width, 1, 1), nn.Conv2d(width, 1, 1)
+
+    def forward(self, images):
+        features = self.encoder(images)
+        return {"sem_logits": self.semantic_head(features), "ctr_hmp": self.ins_center(features)}
+
+class Mito(Panoptic):
+    def __init__(self):
+        super().__init__(width=4)
+
+    def forward(self, images):
+        return super().forward(images)["sem_logits"]
+'''
+
+
+def test_torchscript_of_several_outputs_is_imported_by_way_of_its_class_as_the_docs_say(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "several.py").write_text(SEVERAL)
+    from several import Panoptic
+
+    network, images = Panoptic(width=4).eval(), torch.randn(1, 1, 16, 16)
+    torch.jit.trace(network, images, strict=False).save("model.pth")
+    torch.save(torch.jit.load("model.pth").state_dict(), "moved.pth")
+    import_network(["moved.pth", "--network", "several.Mito", "--output", "moved.ckpt"])
+    task = SegmentationTask.load_from_checkpoint("moved.ckpt", network="several.Mito", map_location="cpu").eval()
+    expected = network(images)["sem_logits"].sigmoid()
+    torch.testing.assert_close(task(images).softmax(1)[:, 1:], expected)

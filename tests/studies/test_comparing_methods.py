@@ -1,12 +1,16 @@
 """The comparison of methods: what is done with a network leaves it as it was, and the table says what was measured."""
 
 import copy
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
+import bnadapt
 from bnadapt.batchnorm import Bank
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import RunLocation
@@ -165,3 +169,17 @@ def test_refusals():
         Comparison({"t": group}, METHODS)
     with pytest.raises(InputError, match="m has a treatment 'AdaBM'; take some of none, AdaBN"):
         Comparison({}, {"m": Method(afterwards=("AdaBM",))})
+
+
+def test_the_method_of_the_docs_is_trained_by_its_class_path(tmp_path, monkeypatch):
+    page = (Path(bnadapt.__file__).parents[1] / "docs" / "methods.md").read_text()
+    (code,) = (each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class EntropyTask" in each)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    (tmp_path / "my_method.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    method = Method(**yaml.safe_load(re.search(r"^    entropy: (\{.*\})$", page, re.MULTILINE)[1]))
+    trained = cached_network(method.trained_on(TRAINING, SOURCE, TARGET, 1), tmp_path, EVALUATION, CPU)
+    plain = cached_network(NETWORK, tmp_path, EVALUATION, CPU)
+    weights = (each.network.state_dict()["encoder.0.conv1.weight"] for each in (trained, plain))
+    assert not torch.equal(*weights)
+    assert 0 <= trained.scores(trained.on(TARGET).tiles, None).iou <= 1

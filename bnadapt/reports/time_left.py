@@ -1,0 +1,72 @@
+"""Lines on how long work takes, for logs and other places without a bar of progress."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from bnadapt.reports.terminal import Console
+
+SECONDS = 20  # before the first line on the time left, and at least between two
+LINES = 10  # on the time left, at most, after the first
+FEW = 5  # seconds
+Part = TypeVar("Part")
+
+
+def tracked(parts: Iterable[Part], what: str, total: int) -> Iterator[Part]:
+    """The parts, with a bar of progress on a terminal, and lines on the time left elsewhere.
+
+    Args:
+        parts: of the work.
+        what: parts are called, such as `sections`.
+        total: number of parts.
+    """
+    console = Console(stderr=True)
+    if console.is_terminal:
+        from rich.progress import track
+
+        yield from track(parts, what.capitalize(), total, console=console, transient=True)
+        return
+    lines = LinesOnTimeLeft("Reading", what, total)
+    for part in parts:
+        yield part
+        lines.advance()
+
+
+class LinesOnTimeLeft:
+    """Lines on how long work of equal steps takes.
+
+    Args:
+        what: what is done, such as `Segmenting`.
+        steps: what steps are called, such as `images`.
+        total: number of steps.
+        announces: whether there is a line after the first step.
+    """
+
+    def __init__(self, what: str, steps: str, total: int, announces: bool = True) -> None:
+        self.what, self.steps, self.total, self.announces = what, steps, total, announces
+        self._started, self._said, self._part, self._done = time.monotonic(), 0.0, 0, 0
+
+    def advance(self) -> None:
+        """Count a step, and print a line where one is due."""
+        self._done += 1
+        elapsed = time.monotonic() - self._started
+        left, part = elapsed / self._done * (self.total - self._done), LINES * self._done // self.total
+        if self._done == 1 and self.announces and self.total > 1:
+            Console().print(f"{self.what} {self.total} {self.steps}: {duration(left)}.")
+        elif self._done < self.total and elapsed - self._said >= SECONDS and part > self._part:
+            if Console().is_terminal:
+                return
+            Console().print(f"{self.what}: {self._done} of {self.total} {self.steps}, {duration(left)} left.")
+        else:
+            return
+        self._said, self._part = elapsed, part
+
+
+def duration(seconds: float) -> str:
+    """Such as `about 6 min`."""
+    if seconds < FEW:
+        return "a few seconds"
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"about {round(seconds / length, 1 if seconds < 10 * length else 0):g} {unit}"
+    return f"about {seconds:.0f} s"
