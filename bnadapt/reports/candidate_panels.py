@@ -11,6 +11,11 @@ from bnadapt.reports.document import Paragraph, Part
 from bnadapt.reports.panels import Panel, grey_levels, outlined_panel, panel_grid, share_panel
 
 COLUMNS, SIDE, DPI = 3, 3.2, 200
+MEANING = (
+    "Inside the network, images are normalised by means and variances, its statistics, which it has learnt from its"
+    " source. Adapting replaces them by those of the new images, in all layers or in some, entirely or in part; nothing"
+    " else changes. Every way of doing so is a candidate."
+)
 LEGEND = (
     "Outlined and tinted is what is predicted as foreground, with its share of the tile. The second panel is bright"
     " where the candidates disagree: look there first. Those that exchange bright and dark disagree everywhere, and are"

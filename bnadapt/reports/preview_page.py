@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bnadapt.data.drawn_tiles import Place
 from bnadapt.gain import CANDIDATES
-from bnadapt.reports.candidate_panels import LEGEND, said_of_alike, tile_figure, tile_panels
+from bnadapt.reports.candidate_panels import LEGEND, MEANING, said_of_alike, tile_figure, tile_panels
 from bnadapt.reports.document import Answer, Code, Document, Folded, Heading, Paragraph, Part, Picture, Table
 from bnadapt.reports.page import write_page
 from bnadapt.reports.panels import OF_CLASSES, Panel, grey_levels, share_panel
@@ -67,6 +67,7 @@ def document(preview: Preview, commands: Commands) -> Document:
         [
             Answer(foreground_sentence(preview)),
             *_left_out(preview, commands.source_summary),
+            Paragraph(MEANING),
             Heading("Share of foreground in every region"),
             _table(preview),
             Paragraph(

@@ -13,18 +13,13 @@ from torch import Tensor
 from bnadapt.gain import CANDIDATES, CandidateResults, Verdict
 from bnadapt.gain.agreement import disagreement
 from bnadapt.gain.candidates import NONE
-from bnadapt.reports.candidate_panels import LEGEND, said_of_alike, tile_figure, tile_panels
+from bnadapt.reports.candidate_panels import LEGEND, MEANING, said_of_alike, tile_figure, tile_panels
 from bnadapt.reports.document import Answer, Bullets, Document, Folded, Heading, Link, Paragraph, Part, Picture, Table
 from bnadapt.reports.page import write_page
 from bnadapt.reports.panels import Panel
 from bnadapt.reports.rendering import rendered
 
 TILES = 3
-CANDIDATES_EXPLAINED = (
-    "Inside the network, images are normalised by means and variances, its statistics, which it has learnt from its"
-    " source. Adapting replaces them by those of the new images, in all layers or in some, entirely or in part; nothing"
-    " else changes."
-)
 
 
 def write_verdict(verdict: Verdict, results: CandidateResults, target: str, folder: Path) -> None:
@@ -68,10 +63,10 @@ def document(verdict: Verdict, results: CandidateResults, target: str) -> Docume
             Answer(verdict.sentence()),
             *(warnings if verdict.alarms else []),
             Heading("The same tiles, segmented in every way"),
+            Paragraph(MEANING),
             Paragraph(LEGEND),
             *(part for number in _drawn(results) for part in _tile(verdict, results, number)),
             Heading("What to expect"),
-            Paragraph(CANDIDATES_EXPLAINED),
             *_expectations(verdict),
             Link("recommendation.json", "The same as JSON: recommendation.json"),
         ],
