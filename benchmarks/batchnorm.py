@@ -332,7 +332,7 @@ def measured(case: Case) -> Iterator[tuple[str, list[dict]]]:
 def run(cases: list[Case], parts: list[str]) -> None:
     results: dict[str, Any] = {"cases": {}, **(json.loads(RESULTS.read_text()) if RESULTS.exists() else {}), **MACHINE}
     if "policies" in parts:
-        results["policies"] = policies(16, tiles=64, rounds=5) + policies(64, tiles=16, rounds=3)
+        results["policies"] = policies(16, tiles=32, rounds=3) + policies(64, tiles=8, rounds=2)
         printed("8 batches of tiles of 128 x 128: seconds of a pass by policy", results["policies"])
         save(RESULTS, results)
     if "memory" in parts:

@@ -34,6 +34,7 @@ from bnadapt.networks import UNet
 
 RESULTS = results_path("distances")
 TILES, SIDE, BATCH, ROUNDS = 32, 256, 8, 9
+NARROW = 160  # pixels, of which the default U-Net's narrowest level has all positions that are sketched
 CHANNELS, SAMPLES = (16, 128, 1024), (10**4, 10**5, 10**6, 10**7)
 MOST_STORED = 2 * 10**8  # values of a domain that are stored for the reference, 1.6 GB
 MOST_BY_POT = 10**8  # values of a domain along channels and directions that POT is given; it takes 100 times the memory
@@ -80,7 +81,7 @@ def sketching(base_channels: int) -> dict[str, str | float]:
 def comparing(base_channels: int, rounds: int) -> dict[str, str | float]:
     """Seconds of all distances in three states, with LAPACK and with torch in turns, and how far these differ."""
     network = UNet(base_channels=base_channels).eval().to(DEVICE, memory_format=torch.channels_last)
-    layers, tiles = latent_spaces(network), torch.randn(TILES, 1, SIDE, SIDE, device=DEVICE)
+    layers, tiles = latent_spaces(network), torch.randn(TILES, 1, NARROW, NARROW, device=DEVICE)
     source, target = (sketch_latents(network, layers, each.split(BATCH)) for each in (tiles, SCALE * tiles + SHIFT))
     states = LatentStates(source, target, target)
     taken = []
@@ -238,9 +239,11 @@ def main(parts: list[str], most: float) -> None:
         printed(f"{TILES} tiles of {SIDE} x {SIDE}, batches of {BATCH}", results["sketching"])
         save(RESULTS, results)
     if "comparing" in parts:
-        results["comparing"] = [comparing(16, rounds=5), comparing(64, rounds=1)]
+        results["comparing"] = []
+        for base_channels, rounds in ((16, 2), (64, 1)):
+            results["comparing"].append(comparing(base_channels, rounds))
+            save(RESULTS, results)
         printed("All distances in three states", results["comparing"])
-        save(RESULTS, results)
     if "peers" in parts:
         results["peers"] = []
         for channels, samples in product(CHANNELS, SAMPLES):
