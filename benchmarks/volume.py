@@ -88,10 +88,10 @@ def ran(name: str, checkpoint: str, volume: str, output: str, *options: str) -> 
     """Seconds, MiB of memory at most, and MB read, of a command in this process."""
     asked = [name, "--ckpt_path", checkpoint, "--data.target=Stack", f"--data.target.images={volume}"]
     quiet = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--output", output]
-    before, started = bytes_read(), time.perf_counter()
+    before, started, processor = bytes_read(), time.perf_counter(), time.process_time()
     command([*asked, *quiet, *options])
-    seconds = time.perf_counter() - started
-    return {"seconds": seconds, "MiB at most": peak(), "MB read": (bytes_read() - before) / 1e6}
+    taken = {"seconds": time.perf_counter() - started, "processor seconds": time.process_time() - processor}
+    return {**taken, "MiB at most": peak(), "MB read": (bytes_read() - before) / 1e6}
 
 
 def blocks(checkpoint: str, size: int) -> Blocks:

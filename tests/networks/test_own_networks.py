@@ -35,7 +35,7 @@ def test_it_is_trained_adapted_scored_and_run(name, tmp_path):
     metrics = main(["test", *LOADING, "--ckpt_path", output, network(name)]).trainer.callback_metrics
     assert 0 <= metrics["test/target/iou"] <= 1
     main(["predict", *TARGET_ALONE, "--ckpt_path", output, "--output", str(tmp_path / "out"), network(name)])
-    assert len(list((tmp_path / "out").iterdir())) == 12
+    assert len(list((tmp_path / "out").glob("*.png"))) == 12
 
 
 @pytest.mark.parametrize(
