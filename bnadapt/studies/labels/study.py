@@ -67,7 +67,7 @@ class Labels(Study):
         tiles: Sequence[int] = (1, 2, 5, 10, 20),
         learn: Sequence[LearnName] = ("mixing", "affine", "head", "all"),
         starts: Sequence[Start] = (NONE, ADAPTED, SELF_TRAINED, SCRATCH),
-        proposed: Sequence[int] = (1, 5),
+        proposed: Sequence[int] = (),
         ceilings: bool = True,
         steps: int = 100,
         scratch_steps: int = 400,
