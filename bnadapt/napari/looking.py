@@ -59,6 +59,7 @@ class Looker:
         self.networks = networks
         self.blocks = blocks
         self._framed: Framed | None = None
+        self._advice: Advice | None = None
 
     @classmethod
     def of(cls, inputs: Inputs, watch: Watch) -> "Looker":
@@ -102,16 +103,17 @@ class Looker:
         return _classes(self._framed.cut(self.networks.weighted(weight, self._framed.image)))
 
     def advice(self, watch: Watch) -> Advice:
-        """What to do with the image, on a few tiles of all of it.
+        """What to do with the image, on a few tiles of all of it; looked at once.
 
         Raises:
             InputError: nothing is known of the source, or the network has more than two classes.
         """
-        with watch.stopping(self.loaded.task.network):
-            judgement = judge_target(
-                self.loaded.task, self.loaded.data, SCANNED_TILES, progress=watch.shown("Comparing candidates")
-            )
-        return advice_of(judgement)
+        if self._advice is None:
+            task, data = self.loaded.task, self.loaded.data
+            with watch.stopping(task.network):
+                shown = watch.shown("Comparing candidates")
+                self._advice = advice_of(judge_target(task, data, SCANNED_TILES, progress=shown))
+        return self._advice
 
     def advice_or_reason(self, watch: Watch) -> Advice:
         """The same, or why there is none."""
