@@ -1,6 +1,7 @@
 """A region of an image under every candidate, and under any share of the source's statistics."""
 
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
@@ -46,6 +47,8 @@ class Framed:
 class Looker:
     """The networks of all candidates on one image, which are estimated once for any regions of it.
 
+    Threads wait for each other, since a candidate's statistics are in the network while it runs.
+
     Args:
         inputs: that it looks at.
         loaded: network and image.
@@ -60,6 +63,7 @@ class Looker:
         self.blocks = blocks
         self._framed: Framed | None = None
         self._advice: Advice | None = None
+        self._lock = Lock()
 
     @classmethod
     def of(cls, inputs: Inputs, watch: Watch) -> "Looker":
@@ -84,7 +88,7 @@ class Looker:
         framed = self._frame(region)
         name = self.loaded.data.target.name
         place = Place(name, range(*framed.region.rows), range(*framed.region.columns))
-        with watch.stopping(self.loaded.task.network):
+        with self._lock, watch.stopping(self.loaded.task.network):
             seen = self.networks.preview(framed.image, [place], watch.shown("Looking"))
         classes = {name: _classes(framed.cut(maps)) for name, maps in seen.probabilities.items()}
         titles = {name: CANDIDATES[name].title for name in classes}
@@ -100,7 +104,8 @@ class Looker:
         """
         if self._framed is None:
             raise InputError("Look at a region first.")
-        return _classes(self._framed.cut(self.networks.weighted(weight, self._framed.image)))
+        with self._lock:
+            return _classes(self._framed.cut(self.networks.weighted(weight, self._framed.image)))
 
     def advice(self, watch: Watch) -> Advice:
         """What to do with the image, on a few tiles of all of it; looked at once.
@@ -110,7 +115,7 @@ class Looker:
         """
         if self._advice is None:
             task, data = self.loaded.task, self.loaded.data
-            with watch.stopping(task.network):
+            with self._lock, watch.stopping(task.network):
                 shown = watch.shown("Comparing candidates")
                 self._advice = advice_of(judge_target(task, data, SCANNED_TILES, progress=shown))
         return self._advice

@@ -74,6 +74,8 @@ class Work(QWidget):
         self._warnings = []
         self.say(f"{what} …")
         self._worker = create_worker(self._run, job, watch, _start_thread=False, _ignore_errors=True)
+        worker = self._worker
+        watch.is_given_up = lambda: worker.abort_requested  # as when napari is closed
         self._worker.returned.connect(lambda result: self._end(done, result))
         self._worker.errored.connect(self._fail)
         self._show_running(True)
