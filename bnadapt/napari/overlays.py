@@ -104,7 +104,7 @@ def show_look(viewer: ViewerModel, layer: Layer, look: Look, plane: str, visible
 def show_weighted(viewer: ViewerModel, layer: Layer, region: Region, plane: str, classes: np.ndarray) -> None:
     """Show what the network makes of a region at the slider's weight."""
     active = viewer.layers.selection.active
-    _contours(viewer, layer, region, plane, classes, WEIGHTED, WEIGHTED, "slider", "#ffffff", True)
+    _contours(viewer, layer, region, plane, classes, WEIGHTED, WEIGHTED, "slider", "#ff00ff", True)
     viewer.layers.selection.active = active
 
 
