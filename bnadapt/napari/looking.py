@@ -1,6 +1,7 @@
 """A region of an image under every candidate, and under any share of the source's statistics."""
 
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
@@ -46,6 +47,8 @@ class Framed:
 class Looker:
     """The networks of all candidates on one image, which are estimated once for any regions of it.
 
+    Threads wait for each other, since a candidate's statistics are in the network while it runs.
+
     Args:
         inputs: that it looks at.
         loaded: network and image.
@@ -59,6 +62,8 @@ class Looker:
         self.networks = networks
         self.blocks = blocks
         self._framed: Framed | None = None
+        self._advice: Advice | None = None
+        self._lock = Lock()
 
     @classmethod
     def of(cls, inputs: Inputs, watch: Watch) -> "Looker":
@@ -83,7 +88,7 @@ class Looker:
         framed = self._frame(region)
         name = self.loaded.data.target.name
         place = Place(name, range(*framed.region.rows), range(*framed.region.columns))
-        with watch.stopping(self.loaded.task.network):
+        with self._lock, watch.stopping(self.loaded.task.network):
             seen = self.networks.preview(framed.image, [place], watch.shown("Looking"))
         classes = {name: _classes(framed.cut(maps)) for name, maps in seen.probabilities.items()}
         titles = {name: CANDIDATES[name].title for name in classes}
@@ -99,19 +104,21 @@ class Looker:
         """
         if self._framed is None:
             raise InputError("Look at a region first.")
-        return _classes(self._framed.cut(self.networks.weighted(weight, self._framed.image)))
+        with self._lock:
+            return _classes(self._framed.cut(self.networks.weighted(weight, self._framed.image)))
 
     def advice(self, watch: Watch) -> Advice:
-        """What to do with the image, on a few tiles of all of it.
+        """What to do with the image, on a few tiles of all of it; looked at once.
 
         Raises:
             InputError: nothing is known of the source, or the network has more than two classes.
         """
-        with watch.stopping(self.loaded.task.network):
-            judgement = judge_target(
-                self.loaded.task, self.loaded.data, SCANNED_TILES, progress=watch.shown("Comparing candidates")
-            )
-        return advice_of(judgement)
+        if self._advice is None:
+            task, data = self.loaded.task, self.loaded.data
+            with self._lock, watch.stopping(task.network):
+                shown = watch.shown("Comparing candidates")
+                self._advice = advice_of(judge_target(task, data, SCANNED_TILES, progress=shown))
+        return self._advice
 
     def advice_or_reason(self, watch: Watch) -> Advice:
         """The same, or why there is none."""

@@ -103,7 +103,9 @@ def show_look(viewer: ViewerModel, layer: Layer, look: Look, plane: str, visible
 
 def show_weighted(viewer: ViewerModel, layer: Layer, region: Region, plane: str, classes: np.ndarray) -> None:
     """Show what the network makes of a region at the slider's weight."""
-    _contours(viewer, layer, region, plane, classes, WEIGHTED, WEIGHTED, "slider", "#ffffff", True)
+    active = viewer.layers.selection.active
+    _contours(viewer, layer, region, plane, classes, WEIGHTED, WEIGHTED, "slider", "#ff00ff", True)
+    viewer.layers.selection.active = active
 
 
 def show_tiles(viewer: ViewerModel, layer: Layer, tiles: Sequence[ProposedTile], plane: str) -> Labels:
@@ -126,8 +128,14 @@ def show_tiles(viewer: ViewerModel, layer: Layer, tiles: Sequence[ProposedTile],
         metadata={KIND: TILES, NAME: TILES},
         **options,
     )
+    colours = {label: colour_of(label + 2) for label in range(1, 8)}
     made = viewer.add_labels(
-        labels, name="correct here", opacity=0.5, metadata={KIND: CORRECTIONS, NAME: CORRECTIONS}, **options
+        labels,
+        name="correct here",
+        opacity=0.5,
+        colormap=DirectLabelColormap(color_dict={None: "#ffffff", 0: "transparent", **colours}),
+        metadata={KIND: CORRECTIONS, NAME: CORRECTIONS},
+        **options,
     )
     made.selected_label = 1
     return made

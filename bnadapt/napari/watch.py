@@ -18,10 +18,14 @@ class Watch:
 
     Args:
         report: gets progress.
+
+    Attributes:
+        is_given_up: whether who started the work does not wait for it any more.
     """
 
     def __init__(self, report: Report = lambda what, done, total: None) -> None:
         self.report = report
+        self.is_given_up: Callable[[], bool] = lambda: False
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -34,7 +38,7 @@ class Watch:
         Raises:
             Stopped: it is.
         """
-        if self._stop.is_set():
+        if self._stop.is_set() or self.is_given_up():
             raise Stopped
 
     def shown(self, what: str) -> Callable[[Iterable], Iterable]:

@@ -130,7 +130,8 @@ class CorrectPanel(QWidget):
         viewer = self.session.viewer
         overlays.go_to(viewer, self.session.layer, tile.region, self.session.plane)
         if labels := overlays.of_kind(viewer, overlays.CORRECTIONS):
-            viewer.layers.selection.active = next(iter(labels.values()))
+            viewer.layers.selection.active = to_paint = next(iter(labels.values()))
+            to_paint.mode = "paint"
 
     def _show_commands(self) -> None:
         inputs, outputs = self.session.inputs, self.session.outputs

@@ -36,7 +36,9 @@ class LookPanel(QWidget):
         self.all = QCheckBox("Show all")
         self.all.setTristate(False)
         self.candidates = QListWidget()
-        self.candidates.setMaximumHeight(210)
+        self.candidates.setMinimumHeight(190)
+        self.candidates.setWordWrap(True)
+        self.candidates.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.disagreement = QCheckBox("Show where they disagree (bright)")
         self.advice = note()
         self.advice.setStyleSheet("font-weight: bold;")
@@ -54,7 +56,7 @@ class LookPanel(QWidget):
             row(QLabel("Region"), self.where),
             row(draw, QLabel("Tiles"), self.tiles),
             self.look_button,
-            row(QLabel("Contours, and share of foreground"), self.all),
+            row(QLabel("Contours, with the share of foreground"), self.all),
             self.candidates,
             self.disagreement,
             self.advice,
@@ -158,9 +160,12 @@ class LookPanel(QWidget):
         self.candidates.clear()
         layers = overlays.of_kind(self.session.viewer, CANDIDATE)
         for number, name in enumerate(look.classes):
-            mark = "  ← recommended" if name == advice.choice else ""
-            text = f"{look.titles[name]}: {look.foreground(name):.1%}{mark}"
+            mark = "recommended: " if name == advice.choice else ""
+            text = f"{look.foreground(name):.1%}   {mark}{look.titles[name]}"
             item = QListWidgetItem(_icon(overlays.colour_of(number)), text)
+            font = item.font()
+            font.setBold(name == advice.choice)
+            item.setFont(font)
             item.setData(Qt.ItemDataRole.UserRole, name)
             item.setCheckState(Qt.CheckState.Checked if layers[name].visible else Qt.CheckState.Unchecked)
             item.setToolTip(f"{name}: share of the region that is predicted as foreground")

@@ -49,6 +49,7 @@ class Work(QWidget):
         self._watch: Watch | None = None
         self._worker: Any = None
         self._shown: progress | None = None
+        self._is_stopping = False
         self._warnings: list[str] = []
         self._known: set[str] = set()
         self.reported.connect(self._report)
@@ -71,9 +72,11 @@ class Work(QWidget):
         if self.is_running:
             return
         watch = self._watch = Watch(self.reported.emit)
+        self._is_stopping = False
         self._warnings = []
-        self.say(f"{what} …")
         self._worker = create_worker(self._run, job, watch, _start_thread=False, _ignore_errors=True)
+        worker = self._worker
+        watch.is_given_up = lambda: worker.abort_requested  # as when napari is closed
         self._worker.returned.connect(lambda result: self._end(done, result))
         self._worker.errored.connect(self._fail)
         self._show_running(True)
@@ -84,6 +87,7 @@ class Work(QWidget):
         """Have the work end at its next part."""
         if self._watch is not None:
             self._watch.stop()
+            self._is_stopping = True
             self.say("Stopping at the next block …")
 
     def forget(self) -> None:
@@ -132,7 +136,8 @@ class Work(QWidget):
             return
         self.bar.setRange(0, total or 0)
         self.bar.setValue(done)
-        self.bar.setFormat(f"{what} %v of %m" if total else what)
+        if not self._is_stopping:
+            self.say(f"{what}: {done} of {total}" if total else f"{what} …")
         if self._shown is None or self._shown.desc != f"{what}: ":
             if self._shown is not None:
                 self._shown.close()

@@ -1,0 +1,142 @@
+"""What runs in threads: checks, looks, and files that are those of the commands."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bnadapt.commands.cli import main
+from bnadapt.data.readers import open_masks
+from bnadapt.errors import InputError
+from bnadapt.napari import engine
+from bnadapt.napari.inputs import AS_IT_IS, Inputs, Outputs, Region, Treatment, adapt_line, predict_line, shown
+from bnadapt.napari.watch import Stopped, Watch
+
+
+@pytest.fixture
+def inputs(best, volume):
+    """The trained network and the volume, checked."""
+    return engine.checked(Inputs(str(best), str(volume), tiles=6)).inputs
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    return Outputs(tmp_path / "out")
+
+
+def with_pixel_size(checkpoint, path, pixel_size_nm):
+    """A copy of a checkpoint whose network was trained on pixels of another size."""
+    content = torch.load(checkpoint, weights_only=True)
+    content["DomainPair"]["pixel_size_nm"] = pixel_size_nm
+    torch.save(content, path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("network_nm", "own", "said"),
+    [
+        (8.0, None, ""),
+        (10.0, None, "the image is shrunk to 80%."),
+        (4.0, None, "the image is enlarged 2 times. That is far: check that both pixel sizes are right."),
+        (4.0, 4.0, ""),
+        (None, None, "does not know its pixel size"),
+    ],
+)
+def test_pixel_sizes_that_differ_are_said(best, volume, tmp_path, network_nm, own, said):
+    path = with_pixel_size(best, tmp_path / "other.ckpt", network_nm)
+    facts = engine.checked(Inputs(path, str(volume), pixel_size_nm=own))
+    assert said in " ".join(facts.warnings)
+    assert bool(facts.warnings) == bool(said)
+    assert ("pixels of 8 nm, as its file says" in facts.image) == (own is None)
+
+
+def test_what_cannot_be_used_is_refused_as_by_the_commands(best, volume, tmp_path):
+    with pytest.raises(InputError, match="no such checkpoint"):
+        engine.checked(Inputs(str(tmp_path / "none.ckpt"), str(volume)))
+    with pytest.raises(InputError, match="is not a checkpoint of `bnadapt fit`"):
+        engine.checked(Inputs(str(volume), str(volume)))
+    with pytest.raises(InputError, match="no such file"):
+        engine.checked(Inputs(str(best), str(tmp_path / "none.tif")))
+
+
+def test_without_a_source_nothing_is_recommended(best, volume, tmp_path, inputs):
+    content = torch.load(best, weights_only=True)
+    del content["source_summary"]
+    torch.save(content, tmp_path / "bare.ckpt")
+    facts = engine.checked(Inputs(str(tmp_path / "bare.ckpt"), str(volume)))
+    assert "knows nothing of its source" in " ".join(facts.network)
+    assert ("--policy.source_weight", "0.5") in [each.options for each in facts.treatments]
+    assert not any("--choose" in each.options for each in facts.treatments)
+    looker = engine.Looker.of(replace(facts.inputs, tiles=4), Watch())
+    assert looker.advice_or_reason(Watch()).sentence.startswith("Nothing can be recommended: the checkpoint holds no")
+
+
+def test_a_look_shows_what_is_segmented_there(inputs):
+    looker = engine.Looker.of(inputs, Watch())
+    look = looker.look(Region(3, (10, 30), (5, 40)), Watch())
+    whole = engine.section(inputs, inputs.checkpoint, 3, Watch())
+    assert whole.classes.any()
+    np.testing.assert_array_equal(look.classes["none"], whole.classes[10:30, 5:40])
+    assert look.disagreement.shape == (20, 35)
+    np.testing.assert_array_equal(looker.weighted(1), look.classes["none"])
+    np.testing.assert_array_equal(looker.weighted(0), look.classes["adapted"])
+    with pytest.raises(InputError, match="lies outside of the image"):
+        looker.look(Region(3, (60, 70), (5, 40)), Watch())
+
+
+def test_files_are_those_of_the_command_that_is_shown(inputs, outputs, tmp_path):
+    treatment = Treatment("mixed", "", ("--choose", "mixed"))
+    path = engine.adapted(inputs, treatment, outputs, Watch())
+    line = adapt_line(inputs, treatment, str(tmp_path / "typed.ckpt"))
+    main([*line, "--trainer.logger=false"])
+    own, typed = (torch.load(each, weights_only=True) for each in (path, tmp_path / "typed.ckpt"))
+    assert own["task"] == typed["task"]
+    for name, tensor in typed["state_dict"].items():
+        torch.testing.assert_close(own["state_dict"][name], tensor)
+    assert own["adaptation"]["tiles"] == 6
+    written = Path(path).read_bytes()
+    assert engine.adapted(inputs, treatment, outputs, Watch()) == path  # again, without any work
+    assert Path(path).read_bytes() == written
+
+
+def test_what_is_stopped_goes_on_by_the_command(inputs, outputs, caplog):
+    watch = Watch(lambda what, done, total: watch.stop() if (what, done) == ("Segmenting", 2) else None)
+    with pytest.raises(Stopped):
+        engine.volume(inputs, inputs.checkpoint, outputs, watch)
+    folder = outputs.folder / "segmented-by-best"
+    assert not list(folder.glob("*.ome.zarr"))
+    assert "the same command goes on with the rest" in caplog.text
+    main([*predict_line(inputs, inputs.checkpoint, outputs), "--trainer.logger=false"])
+    assert "goes on with a run that has segmented" in caplog.text
+    mask = open_masks(folder / "volume_mask.ome.zarr")
+    assert mask.shape == (6, 48, 48)
+    np.testing.assert_array_equal(engine.classes_in(str(folder))[4], mask[4])
+    with pytest.raises(InputError, match="is there already"):
+        engine.volume(inputs, inputs.checkpoint, outputs, Watch())
+
+
+def test_corrected_tiles_score_candidates(inputs, outputs):
+    tiles = engine.proposed(inputs, 2, outputs, Watch())
+    masks = {tile.file: np.zeros_like(tile.prediction) for tile in tiles}
+    for mask in masks.values():
+        mask[:9] = 1
+    assert engine.corrected(inputs, outputs, masks) == 2
+    advice = engine.measured(inputs, outputs, Watch())
+    assert "IoU on 2 labelled tiles" in advice.sentence
+    assert (outputs.folder / "recommendation-measured" / "index.html").exists()
+    again = engine.proposed(inputs, 5, outputs, Watch())  # those that are there
+    assert [tile.file for tile in again] == [tile.file for tile in tiles]
+    engine.corrected(inputs, outputs, dict.fromkeys(masks))
+    with pytest.raises(InputError, match="nothing is drawn on its masks"):
+        engine.finetuned(inputs, 1, outputs, Watch())
+
+
+def test_command_lines_can_be_typed():
+    inputs = Inputs("my net.ckpt", "a.tif", "raw", 5.0, "xz", (("T", 3),), tile_size=48)
+    line = shown(adapt_line(inputs, Treatment("none", "", ("--choose", "none")), "b.ckpt"))
+    assert line.startswith("bnadapt adapt --ckpt_path 'my net.ckpt' --data.target Stack --data.target.images a.tif")
+    assert "--data.target.pixel_size_nm 5 --data.target.plane xz --data.target.index '{T: 3}'" in line
+    assert Outputs(Path("out")).checkpoint(inputs, AS_IT_IS) == "my net.ckpt"
+    assert "--format" not in predict_line(replace(inputs, is_folder=True), "b.ckpt", Outputs(Path("out")))
