@@ -125,13 +125,13 @@ MUTANTS = [
         "distances/gaussian.py",
         "centred.mT @ centred / samples",
         "centred.mT @ centred / (samples - 1)",
-        "distances/test_gaussian.py::test_wasserstein_agrees_with_pot_and_with_matrix_roots",
+        "distances/test_gaussian.py::test_covariances_have_the_divisor_n",
     ),
     Mutant(
         "distances/measures.py",
         "return pair.along_axes[:, pair.source.width :].square().mean(1).sqrt()",
         "return pair.along_axes.square().mean(1).sqrt()",
-        "distances/test_measures.py::test_sketched_distances_are_those_of_the_samples",
+        "distances/test_measures.py::test_a_wide_channel_among_many_counts_along_the_directions_alone",
     ),
     Mutant(
         "distances/histograms.py",
@@ -174,7 +174,7 @@ MUTANTS = [
         "data/intensity.py",
         "image = image / np.float32(np.iinfo(image.dtype).max)",
         "image = image / np.float32(255)",
-        "data/test_scaling.py::test_a_network_sees_the_same_whatever_the_number_type",
+        "data/test_images.py::test_intensities",
     ),
     Mutant(
         "data/pooled.py",

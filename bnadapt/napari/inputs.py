@@ -302,10 +302,10 @@ def predict_line(inputs: Inputs, checkpoint: str, outputs: Outputs, section: int
     return ["predict", *common, *part, *format_, "--output", outputs.segmented(checkpoint), *outputs.overwriting]
 
 
-def objects_line(folder: str, with_labels: bool, overwrite: bool) -> Line:
-    """A table of the objects of a segmentation."""
+def objects_line(folder: str, with_labels: bool, overwrite: bool, min_size: int = 0) -> Line:
+    """A table of the objects of a segmentation, of at least so many voxels."""
     labels = ["--labels", str(Path(folder) / "objects.ome.zarr")] if with_labels else []
-    replacing = ["--overwrite"] if overwrite else []
+    replacing = [*(["--min_size", str(min_size)] if min_size else []), *(["--overwrite"] if overwrite else [])]
     return ["objects", folder, "--output", str(Path(folder) / "objects.csv"), *labels, *replacing]
 
 

@@ -163,7 +163,7 @@ def show_result(
     plane: str = "xy",
     features: Any = None,
 ) -> Labels:
-    """Show a segmentation, or objects, as labels; of a region, or of all of the layer.
+    """Show a segmentation, or objects, as labels, and hide others; of a region, or of all of the layer.
 
     Args:
         viewer: gets the layer; an earlier one of the name is replaced.
@@ -176,6 +176,7 @@ def show_result(
     """
     if name in (known := of_kind(viewer, RESULT)):
         viewer.layers.remove(known[name])
+    set_visible(viewer, RESULT, False)
     options = _like(layer)
     if region is not None:
         labels, options = _placed(viewer, layer, region, plane, labels)

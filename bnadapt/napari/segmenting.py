@@ -85,8 +85,16 @@ def classes_in(folder: str) -> Any:
     return pixels_of(found.mask, first)
 
 
-def objects(folder: str, with_labels: bool, overwrite: bool) -> tuple[pd.DataFrame, Any, Sequence[str]]:
+def objects(
+    folder: str, with_labels: bool, overwrite: bool, min_size: int = 0
+) -> tuple[pd.DataFrame, Any, Sequence[str]]:
     """Number the objects of what was segmented into a folder.
+
+    Args:
+        folder: of the segmentation.
+        with_labels: whether it is a volume, whose labels are written, too.
+        overwrite: whether to replace earlier files.
+        min_size: pixels, or voxels, of the smallest object that counts.
 
     Returns:
         Their table; the number of every pixel (sections, H, W), or None of a folder of images; and what was found.
@@ -95,7 +103,8 @@ def objects(folder: str, with_labels: bool, overwrite: bool) -> tuple[pd.DataFra
         InputError: there is no segmentation, or files are there already.
     """
     table, labels = (str(Path(folder) / name) for name in ("objects.csv", "objects.ome.zarr"))
-    sentences = table_of_objects(folder, output=table, labels=labels if with_labels else None, overwrite=overwrite)
+    wanted = {"labels": labels if with_labels else None, "overwrite": overwrite, "min_size": min_size}
+    sentences = table_of_objects(folder, output=table, **wanted)
     numbers = None
     if with_labels:
         sections = open_masks(labels)

@@ -35,6 +35,10 @@ LATENT_UNITS = ("wasserstein", "diagonal_wasserstein")
 SYMMETRIC = ("wasserstein", "diagonal_wasserstein", "bhattacharyya", "diagonal_bhattacharyya")
 
 
+def test_covariances_have_the_divisor_n():
+    assert Gaussian.of(torch.tensor([[0.0], [2.0], [4.0]])).covariance.item() == pytest.approx(8 / 3)
+
+
 def normal(channels=4, seed=0, scale=1.0):
     """A Gaussian of full rank, with correlations."""
     generator = torch.Generator().manual_seed(seed)

@@ -22,6 +22,16 @@ def between(one, other):
     return {name: value.item() for name, value in found.items()}
 
 
+def test_a_wide_channel_among_many_counts_along_the_directions_alone():
+    """Along its own axis it would be 8 of 64 channels wide, root mean square 1; along most directions it is little."""
+    generator = torch.Generator().manual_seed(0)
+    one, other = torch.randn(2, 2000, 64, generator=generator)
+    other[:, 0] *= 9
+    found = between(one, other)
+    assert found["channel_wasserstein"] == pytest.approx(1, rel=0.05)
+    assert found["sliced_wasserstein"] == pytest.approx(clouds.sliced_wasserstein(one, other).item(), rel=0.05)
+
+
 @pytest.mark.parametrize(("mean", "std"), [(0.5, 1.0), (0.0, 2.0), (1.0, 0.3)])
 def test_sketched_distances_are_those_of_the_samples(mean, std):
     one, other = cloud(), cloud(mean, std, seed=1)

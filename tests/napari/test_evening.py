@@ -66,10 +66,13 @@ def test_the_whole_evening(chosen, viewer, wait, volume):
     np.testing.assert_array_equal(mask[number] > 0, section > 0)
     assert mask.geometry.voxel == pytest.approx((20, 8, 8))
 
+    dock.segment.min_size.setValue(5)
     dock.segment.find_objects()
     assert "Objects:" in wait()
     table = pd.read_csv(folder / "objects.csv")
     assert dock.segment.table.rowCount() == len(table) > 0
+    assert table["voxels"].min() >= 5
+    assert dock.segment.table.item(0, 1).text() == str(table["voxels"][0])
     dock.segment.table.selectRow(0)
     objects = overlays.of_kind(viewer, RESULT)["objects"]
     assert objects.selected_label == 1

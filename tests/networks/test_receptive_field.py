@@ -26,6 +26,7 @@ def trained_like(network):
         (nn.Conv2d(1, 2, 5, padding=2), ReceptiveField(2, 1)),
         (nn.Conv2d(1, 2, (1, 7), padding=(0, 3)), ReceptiveField(3, 1)),
         (nn.Conv2d(1, 2, 3, padding=3, dilation=3), ReceptiveField(3, 1)),
+        (nn.Sequential(nn.ZeroPad2d((1, 0, 1, 0)), nn.Conv2d(1, 2, 2)), ReceptiveField(1, 1)),  # back, and not ahead
         (nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(1, 2, 3, padding=1), nn.Upsample(scale_factor=2)), FIELD_2),
         (nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.MaxPool2d(4), nn.Upsample(scale_factor=4)), FIELD_4),
         (nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(), nn.Conv2d(1, 1, 3, padding=1)), ReceptiveField(2, 1)),

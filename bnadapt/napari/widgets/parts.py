@@ -71,6 +71,8 @@ def row(*parts: QWidget) -> QHBoxLayout:
     """Parts beside each other."""
     layout = QHBoxLayout()
     for part in parts:
+        if isinstance(part, QLabel):
+            part.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
         layout.addWidget(part)
     return layout
 

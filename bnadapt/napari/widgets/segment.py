@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QLabel, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QLabel, QSpinBox, QTableWidget, QTableWidgetItem, QWidget
 
 from bnadapt.napari import overlays
 from bnadapt.napari.inputs import (
@@ -25,6 +25,7 @@ from bnadapt.napari.widgets.session import Session
 FINETUNED = Treatment("finetuned", "the fine-tuned network (step 3)")
 OBJECTS = "objects"
 MOST_ROWS = 5000  # of the table that are shown
+FIRST = ["object", "voxels", "volume_nm3", "pixels", "area_nm2", "mean_probability", "class"]  # columns
 
 
 class SegmentPanel(QWidget):
@@ -42,19 +43,24 @@ class SegmentPanel(QWidget):
         self.volume_button = button(
             "The whole image", self.segment_volume, "Segment all sections into files; what is stopped goes on later"
         )
+        self.min_size = QSpinBox()
+        self.min_size.setRange(0, 10**9)
+        self.min_size.setSuffix(" voxels or more")
+        self.min_size.setValue(50)
         self.objects_button = button("Objects", self.find_objects, "Number the objects of the whole image")
         self.table = QTableWidget()
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setMinimumHeight(160)
+        self.table.setMinimumHeight(260)
+        self.table.verticalHeader().setVisible(False)
         self.table.itemSelectionChanged.connect(self._go_to_object)
         self.commands = Commands()
         column(
             note("Segments with the network as you choose it. Files are those of the command line."),
             row(QLabel("Network"), self.networks),
             row(self.section_button, self.volume_button),
-            self.objects_button,
+            row(self.objects_button, QLabel("of"), self.min_size),
             self.table,
             note("Click a row to go to the object, or an object to find its row."),
             self.commands,
@@ -63,6 +69,7 @@ class SegmentPanel(QWidget):
         self._objects: Any = None
         self._known: list[Treatment] = []
         self.networks.currentIndexChanged.connect(lambda *_: self._show_commands())
+        self.min_size.valueChanged.connect(lambda *_: self._show_commands())
         session.changed.connect(self._refresh)
         self._refresh()
 
@@ -104,13 +111,13 @@ class SegmentPanel(QWidget):
 
     def find_objects(self) -> None:
         """Number the objects of what was segmented, and show their table."""
-        chosen, outputs = self._choice(), self.session.outputs_of
+        chosen, outputs, least = self._choice(), self.session.outputs_of, self.min_size.value()
 
         def job(engine: Any, watch: Watch, facts: Facts) -> Any:
             given = chosen(facts)
             path = given if isinstance(given, str) else outputs(facts).checkpoint(facts.inputs, given)
             folder = outputs(facts).segmented(path)
-            return engine.objects(folder, not facts.inputs.is_folder, outputs(facts).overwrite)
+            return engine.objects(folder, not facts.inputs.is_folder, outputs(facts).overwrite, least)
 
         def done(result: Any) -> str:
             table, labels, sentences = result
@@ -138,7 +145,7 @@ class SegmentPanel(QWidget):
 
     def _show_objects(self, table: Any, labels: Any) -> None:
         self.table.blockSignals(True)
-        shown = table.head(MOST_ROWS)
+        shown = table[sorted(table.columns, key=_place_of)].head(MOST_ROWS)
         self.table.setRowCount(len(shown))
         self.table.setColumnCount(len(shown.columns))
         self.table.setHorizontalHeaderLabels(list(map(str, shown.columns)))
@@ -201,5 +208,11 @@ class SegmentPanel(QWidget):
         if treatment.adapts:
             lines.append(adapt_line(inputs, treatment, path))
         lines.append(predict_line(inputs, path, outputs))
-        lines.append(objects_line(outputs.segmented(path), not inputs.is_folder, outputs.overwrite))
+        least = self.min_size.value()
+        lines.append(objects_line(outputs.segmented(path), not inputs.is_folder, outputs.overwrite, least))
         self.commands.show_lines(*lines)
+
+
+def _place_of(name: str) -> int:
+    """What is asked for most stands first."""
+    return FIRST.index(name) if name in FIRST else len(FIRST)
