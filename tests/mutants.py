@@ -240,9 +240,9 @@ MUTANTS = [
     ),
     # A few labels
     Mutant(
-        "labels/finetuning.py",
-        "with self.statistics.of_first(len(unlabelled)):",
-        "with self.statistics.of_first(len(unlabelled) + len(images)):",
+        "labels/statistics.py",
+        "seen = features[:count].float()",
+        "seen = features.float()",
         "labels/test_finetuning.py::test_labelled_tiles_do_not_move_the_statistics_that_they_are_seen_under",
     ),
     Mutant(
