@@ -6,8 +6,6 @@ symmetric matrix: half the time of torch's products, solves and eigenvalues of w
 
 import numpy as np
 import torch
-from scipy.linalg import eigvalsh, qr
-from scipy.linalg.lapack import get_lapack_funcs
 from torch import Tensor
 
 from bnadapt.distances.latents import safe_sqrt
@@ -57,6 +55,9 @@ def _matrices(stacked: Tensor) -> list[np.ndarray]:
 
 def _cholesky(covariance: np.ndarray) -> np.ndarray:
     """Lower triangle of a covariance (V, V), of a singular one by pivoting and a QR decomposition."""
+    from scipy.linalg import qr
+    from scipy.linalg.lapack import get_lapack_funcs
+
     potrf, pstrf = get_lapack_funcs(("potrf", "pstrf"), [covariance])
     factor, info = potrf(covariance, lower=1, clean=1)
     if info == 0:
@@ -70,6 +71,9 @@ def _cholesky(covariance: np.ndarray) -> np.ndarray:
 
 def _eigenvalues(factor: Tensor, covariance: Tensor, product: int) -> Tensor:
     """Eigenvalues of products of lower triangles and covariances, which may be one for many."""
+    from scipy.linalg import eigvalsh
+    from scipy.linalg.lapack import get_lapack_funcs
+
     shape = np.broadcast_shapes(factor.shape, covariance.shape)
     values = covariance.new_empty(shape[:-1])
     if not values.numel():
