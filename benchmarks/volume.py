@@ -167,6 +167,7 @@ def memory(folder: Path, checkpoint: str, gigabytes: list[float]) -> list[dict]:
             ("predict", f"{size}", [f"--sections={json.dumps(chosen)}"]),
         ):
             own = in_process_of_its_own(ran, name, checkpoint, str(volume), str(folder / output), *options)
+            del own["seconds"]  # which other work on the machine changes
             rows.append({"command": name, "volume [GB]": size, "sections": depth, **own})
     return rows
 
@@ -192,7 +193,7 @@ def drawn(rows: list[dict]) -> None:
             of_command = [row for row in rows if row["command"] == command_name]
             values = [row[measure] for row in of_command]
             axes.plot([row["volume [GB]"] for row in of_command], values, marker="o", label=command_name)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.2 * max(row[measure] for row in rows))
         axes.set(xlabel="volume [GB]", title=measure)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False)
