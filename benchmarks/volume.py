@@ -16,6 +16,8 @@ import numpy as np
 import torch
 import zarr
 from common import DEVICE, MACHINE, in_process_of_its_own, peak, printed, results_path, save, synchronise
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from bnadapt.commands.cli import main as command
@@ -30,11 +32,12 @@ from bnadapt.tasks import SegmentationTask
 
 SIDE, CHUNK = 1024, 256  # pixels
 DIFFERENT = 4  # sections of a volume; the others are the same again
-CHANNELS, STEPS = 16, 80
+CHANNELS, TINY, STEPS = 16, 2, 80
 FEW, MANY = 2, 18  # sections, of whose seconds the difference is that of the work without its start
 SPREAD = 12  # sections of a large volume that are segmented
 BLOCK, WINDOW, OVERLAP = 512, 256, 0.25  # pixels, and share, of peers
 IN_MEMORY = 4  # sections that peers segment
+FIGURE = Path(__file__).parents[1] / "docs" / "volume-size.svg"
 BORDER = 128  # pixels, beyond which nothing depends on how a section's border is padded
 
 
@@ -59,10 +62,10 @@ def synthetic(count: int) -> list[PreparedSection]:
     ]
 
 
-def trained(folder: Path) -> Path:
+def trained(folder: Path, channels: int = CHANNELS) -> Path:
     """A network that has learned for a minute, so that it matters what it sees."""
     torch.manual_seed(0)
-    task = SegmentationTask(network_args={"base_channels": CHANNELS})
+    task = SegmentationTask(network_args={"base_channels": channels})
     data = DomainPair(source=Synthetic(size=256), intensity="dtype", crop_size=128, crops_per_epoch=8 * STEPS)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = AdaptationTrainer(
@@ -164,8 +167,38 @@ def memory(folder: Path, checkpoint: str, gigabytes: list[float]) -> list[dict]:
             ("predict", f"{size}", [f"--sections={json.dumps(chosen)}"]),
         ):
             own = in_process_of_its_own(ran, name, checkpoint, str(volume), str(folder / output), *options)
+            del own["seconds"]  # which other work on the machine changes
             rows.append({"command": name, "volume [GB]": size, "sections": depth, **own})
     return rows
+
+
+def whole(folder: Path, checkpoint: str, gigabytes: list[float]) -> list[dict]:
+    """Whole volumes of several sizes."""
+    rows = []
+    for size in gigabytes:
+        volume = written(folder, round(size * 1e9 / SIDE**2))
+        own = in_process_of_its_own(ran, "predict", checkpoint, str(volume), str(folder / f"{size}"))
+        per_gigabyte = own["processor seconds"] / size
+        rows.append(
+            {"volume [GB]": size, "processor seconds for a GB": per_gigabyte, "MiB at most": own["MiB at most"]}
+        )
+    return rows
+
+
+def drawn(rows: list[dict]) -> None:
+    """Draw what does not grow with the volume."""
+    figure = Figure(figsize=(8, 2.4), layout="constrained")
+    for axes, measure in zip(figure.subplots(1, 3), ("processor seconds", "MiB at most", "MB read"), strict=True):
+        for command_name in ("adapt", "predict"):
+            of_command = [row for row in rows if row["command"] == command_name]
+            values = [row[measure] for row in of_command]
+            axes.plot([row["volume [GB]"] for row in of_command], values, marker="o", label=command_name)
+        axes.set_ylim(0, 1.2 * max(row[measure] for row in rows))
+        axes.set(xlabel="volume [GB]", title=measure)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(frameon=False)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": FIGURE.stem}):
+        figure.savefig(FIGURE, metadata={"Date": None})
 
 
 def seam_errors(checkpoint: str, maps: list[Tensor]) -> dict[str, float]:
@@ -262,21 +295,25 @@ def peers(checkpoint: str) -> Iterator[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--gigabytes", type=float, nargs="+", default=[0.5, 2, 8])
-    parser.add_argument("--only", choices=["throughput", "memory", "peers"])
+    parser.add_argument("--only", choices=["throughput", "memory", "whole", "peers"])
     asked = parser.parse_args()
     parts: dict[str, Callable[[Path, str], list[dict]]] = {
         "throughput": throughput,
         "memory": lambda folder, checkpoint: memory(folder, checkpoint, asked.gigabytes),
+        "whole": lambda folder, checkpoint: whole(folder, checkpoint, [size / 10 for size in asked.gigabytes]),
         "peers": lambda folder, checkpoint: list(peers(checkpoint)),
     }
     path = results_path("volume")
     results = json.loads(path.read_text()) if path.exists() else {}
     for name in [asked.only] if asked.only else parts:
         with tempfile.TemporaryDirectory() as place:
-            rows = parts[name](Path(place), str(trained(Path(place))))
-        printed(f"{name}: U-Net of {CHANNELS} channels, sections of {SIDE} x {SIDE} pixels", rows)
+            channels = TINY if name == "whole" else CHANNELS
+            rows = parts[name](Path(place), str(trained(Path(place), channels)))
+        printed(f"{name}: U-Net of {channels} channels, sections of {SIDE} x {SIDE} pixels", rows)
         results = {**results, **MACHINE, name: rows}
         save(path, results)
+        if name == "memory":
+            drawn(rows)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ def update_volumes() -> None:
         " same tiles; MONAI's windows of 512 overlap by a quarter",
         "throughput": "Seconds for a section of 1024 x 1024, beside raw forward passes of the same tiles in memory",
         "memory": "Twelve sections spread over volumes of several sizes, and adaptation to these",
+        "whole": "Whole volumes, by a U-Net of 2 channels",
         "peers": "The same network on the same sections in memory; the seam error is the largest difference of a"
         " probability from that of the network on the whole section, then the same without its border, which peers"
         " pad",
