@@ -15,6 +15,7 @@ from bnadapt.experiments.case import RunLocation
 from bnadapt.gain.candidates import ADAPTED
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.labels import FineTuning
+from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.studies.labels.case import RANDOM, STATISTICS
 
 ROOT = Path(__file__).parents[1]
@@ -181,11 +182,11 @@ def _over_seeds(scores: pd.DataFrame) -> dict[str, str]:
 
 def labelled_tile_gains(rows: pd.DataFrame) -> LabelledTileGains:
     """What `recommend` says of labelled tiles: gains by the defaults of `finetune`, from the table of `labels`."""
-    adapted = rows[(rows["start"] == ADAPTED) & (rows["choice"] == RANDOM)]
-    means = adapted.pivot_table("iou", ["tiles", "learn"], ["task", "source", "target"])
-    numbers = [number for number in means.index.unique("tiles") if number > 0]
-    learnt = {str(number): means.loc[(number, FineTuning().learnt_from(number))] for number in numbers}
-    before = means.loc[(0, STATISTICS)]
+    drawn = rows[rows["choice"] == RANDOM]
+    means = drawn.pivot_table("iou", ["start", "tiles", "learn"], ["task", "source", "target"])
+    numbers = [number for number in means.loc[SELF_TRAINED].index.unique("tiles") if number > 0]
+    learnt = {str(number): means.loc[(SELF_TRAINED, number, FineTuning().learnt_from(number))] for number in numbers}
+    before = means.loc[(ADAPTED, 0, STATISTICS)]
     gains = {number: round(float((iou - before).mean()), 3) for number, iou in learnt.items()}
     return LabelledTileGains(len(before), gains)
 

@@ -11,9 +11,10 @@ from bnadapt.actions.finetune import bank_or_none
 from bnadapt.adaptation import LABELLED_TILES, Recipe
 from bnadapt.api.adapted_network import TILES
 from bnadapt.api.inputs import GivenNetwork, Network, stacked
-from bnadapt.gain.candidates import ADAPTED, FULL_REPLACEMENT
-from bnadapt.labels import FineTuned, FineTuning, LabelledTiles
+from bnadapt.gain.candidates import FULL_REPLACEMENT, NONE
+from bnadapt.labels import FineTuned, FineTuning, LabelledTiles, self_train
 from bnadapt.labels import finetune as finetuned
+from bnadapt.labels.self_training import SELF_TRAINED
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,7 +47,7 @@ def finetune(
     labelled: Any,
     settings: FineTuning | None = None,
     *,
-    start: Literal["adapted", "none"] = ADAPTED,
+    start: Literal["self-trained", "adapted", "none"] = SELF_TRAINED,
 ) -> FineTunedNetwork:
     """Have a copy of a network learn from a few labelled tiles of a target; the network itself stays as it is.
 
@@ -60,8 +61,9 @@ def finetune(
         labelled: images of the target with masks, of one size; at most 64 are learnt from, and none of the validation
             and test blocks of a domain.
         settings: what is learnt, and for how long; see `bnadapt.labels.FineTuning`.
-        start: `adapted`, from the target's statistics in all layers; `none`, from those that the network holds, such
-            as `bnadapt.adapt(...).network` does.
+        start: `adapted`, from the target's statistics in all layers; `self-trained`, the same after it has learnt from
+            its own confident predictions; `none`, from those that the network holds, such as
+            `bnadapt.adapt(...).network` does.
 
     Raises:
         BnadaptError: there is nothing to learn from, images cannot be used, or scales, shifts or mixing coefficients of
@@ -78,8 +80,10 @@ def finetune(
     tiles = LabelledTiles(stacked(pairs, LABELLED_TILES, "labelled"), torch.cat([each["mask"] for each in pairs]))
     batches = list(given.batches(images, count=TILES))
     own, source = deepcopy(given.network).eval(), given.source_bank or bank_or_none(given.network)
-    if source and start == ADAPTED:
+    if source and start != NONE:
         given.runner().estimate(batches, Recipe(FULL_REPLACEMENT)).bank.apply(own)
+    if start == SELF_TRAINED:
+        own.load_state_dict(self_train(own, batches))
     tuned = finetuned(own, batches, tiles, settings or FineTuning(), source)
     tuned.apply(own)
     return FineTunedNetwork(**vars(tuned), network=own, labelled=len(tiles))

@@ -265,7 +265,7 @@ class AdaptationTrainer(Trainer):
         overwrite: bool = False,
         labelled: int | None = None,
         proposed: str | None = None,
-        start: str = ADAPTED,
+        start: str = SELF_TRAINED,
         learn: LearnName | None = None,
         steps: int = 100,
     ) -> FineTunedCheckpoint:
@@ -280,9 +280,9 @@ class AdaptationTrainer(Trainer):
             overwrite: whether to replace what an earlier run has written there.
             labelled: tiles to learn from, of the target's train block, drawn at random. It needs --data.target.masks.
             proposed: folder of `propose` with tiles that were drawn on, in place of `labelled`.
-            start: what to start from: `adapted`, the target's statistics in all layers; `self-trained`, the same after
-                it has learnt from its own confident predictions; `none`, the checkpoint as it is; or another candidate,
-                such as `full-resolution`.
+            start: what to start from: `self-trained`, the network with the target's statistics in all layers after it
+                has learnt from its own confident predictions; `adapted`, before that; `none`, the checkpoint as it is;
+                or another candidate, such as `full-resolution`.
             learn: `mixing` (coefficients of source and target statistics), `affine` (scales and shifts of BatchNorm
                 layers), `head` (the last layer) or `all` weights. By default `affine` of a single tile, else `all`.
             steps: of the optimizer, at most; with three tiles or more, held-out ones decide.

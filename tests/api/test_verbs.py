@@ -227,7 +227,7 @@ def test_finetune_gives_a_copy_that_has_learnt(source, target):
     _, masks = source
     own, labelled = Segmenter(), (target[:3], masks.flip(0)[:3])
     before = {name: value.clone() for name, value in own.state_dict().items()}
-    tuned = bnadapt.finetune(own, target, labelled, FineTuning("all", steps=4))
+    tuned = bnadapt.finetune(own, target, labelled, FineTuning("all", steps=4), start="adapted")
     assert all(torch.equal(value, before[name]) for name, value in own.state_dict().items())
     assert not torch.equal(tuned.network.last.weight, own.last.weight)
     assert same(Bank.of(tuned.network), estimate(own, target).bank)
@@ -238,14 +238,14 @@ def test_finetune_gives_a_copy_that_has_learnt(source, target):
 
 def test_finetune_takes_networks_without_batchnorm(source):
     images, masks = source
-    tuned = bnadapt.finetune(nn.Conv2d(1, 2, 1), images, (images[:1], masks[:1]), FineTuning("all", steps=2))
+    tuned = bnadapt.finetune(nn.Conv2d(1, 2, 1), images, (images[:1], masks[:1]), FineTuning("head", steps=2))
     assert tuned.steps == 2
     with pytest.raises(bnadapt.BnadaptError, match="no BatchNorm layer"):
         bnadapt.finetune(nn.Conv2d(1, 2, 1), images, (images[:1], masks[:1]), FineTuning("affine"))
 
 
 def test_finetune_takes_checkpoints_and_domains(best):
-    tuned = bnadapt.finetune(best, TARGET, TARGET, FineTuning("affine", steps=1, folds=0))
+    tuned = bnadapt.finetune(best, TARGET, TARGET, FineTuning("affine", steps=1, folds=0), start="adapted")
     assert tuned.labelled == len(TARGET.block("train"))
 
 

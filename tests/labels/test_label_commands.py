@@ -50,9 +50,10 @@ def draw(folder, images, number=slice(None), ignored_rows=0):
         imageio.v3.imwrite(folder / "masks" / tile["file"], mask)
 
 
-def finetune(best, tmp_path, *more, target=TARGET_ALONE):
+def finetune(best, tmp_path, *more, target=TARGET_ALONE, start="adapted"):
     path = tmp_path / "tuned.ckpt"
-    main(["finetune", *target, "--ckpt_path", str(best), "--output", str(path), "--overwrite", *more])
+    begun = [f"--start={start}"] if start else []
+    main(["finetune", *target, "--ckpt_path", str(best), "--output", str(path), "--overwrite", *begun, *more])
     return path, json.loads(path.with_suffix(".json").read_text())
 
 
@@ -91,13 +92,13 @@ def test_adapt_learns_from_its_own_predictions_when_asked_to(best, tmp_path, cap
 
 def test_labels_are_learnt_after_self_training(best, tmp_path, monkeypatch):
     monkeypatch.setattr("bnadapt.commands.trainer.SelfTraining", lambda: SelfTraining(steps=2))
-    _, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", "--start=self-trained")
+    _, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", start=None)
     assert record["self_training"]["steps"] == 2
     assert record["finetuning"]["start"] == "self-trained"
 
 
 def test_from_none_keeps_what_is_not_adapted(best, tmp_path):
-    path, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", "--start=none", "--learn=head")
+    path, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", "--learn=head", start="none")
     state, source = (torch.load(each, weights_only=True)["state_dict"] for each in (path, best))
     assert {name for name in state if not torch.equal(state[name], source[name])} == {
         "network.head.weight",
