@@ -61,7 +61,7 @@ class LookPanel(QWidget):
             self.disagreement,
             self.advice,
             self.warnings,
-            QLabel("All layers adapted, mixed with the source's statistics:"),
+            note("All layers adapted, mixed with the source's statistics:"),
             row(QLabel("image"), self.slider, QLabel("source"), self.weight),
             self.commands,
             parent=self,

@@ -26,7 +26,7 @@ class Commands(QWidget):
         self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         copy = button("Copy", self.copy, "Copy these command lines")
         head = QHBoxLayout()
-        head.addWidget(QLabel(title), 1)
+        head.addWidget(note(title), 1)
         head.addWidget(copy)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)

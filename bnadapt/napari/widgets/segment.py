@@ -45,7 +45,6 @@ class SegmentPanel(QWidget):
         )
         self.min_size = QSpinBox()
         self.min_size.setRange(0, 10**9)
-        self.min_size.setSuffix(" voxels or more")
         self.min_size.setValue(50)
         self.objects_button = button("Objects", self.find_objects, "Number the objects of the whole image")
         self.table = QTableWidget()
@@ -60,7 +59,7 @@ class SegmentPanel(QWidget):
             note("Segments with the network as you choose it. Files are those of the command line."),
             row(QLabel("Network"), self.networks),
             row(self.section_button, self.volume_button),
-            row(self.objects_button, QLabel("of"), self.min_size),
+            row(self.objects_button, QLabel("of at least"), self.min_size, QLabel("voxels")),
             self.table,
             note("Click a row to go to the object, or an object to find its row."),
             self.commands,
