@@ -20,7 +20,7 @@ from bnadapt.napari.reader import layers_of
 from bnadapt.napari.widgets.dock import Dock
 
 PATH = Path(__file__).with_name("napari.png")
-SIZE, GAP, COLOURS = (430, 720), 12, 48  # pixels of a step, and between two; colours in all
+SIZE, GAP, COLOURS = (430, 720), 12, 128  # pixels of a step, and between two; colours in all
 
 
 def main(checkpoint: str, image: str) -> None:

@@ -4,7 +4,16 @@ from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication, QTextOption
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from bnadapt.napari.inputs import Line, shown
 
@@ -47,6 +56,15 @@ def button(text: str, clicked: Callable[[], object], tip: str = "") -> QPushButt
     made = QPushButton(text)
     made.setToolTip(tip)
     made.clicked.connect(lambda *_: clicked())
+    return made
+
+
+def choice() -> QComboBox:
+    """A choice that is as wide as there is room, and not as its longest item."""
+    made = QComboBox()
+    made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    made.setMinimumContentsLength(8)
+    made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return made
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QLabel, QSpinBox, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QLabel, QSpinBox, QTableWidget, QTableWidgetItem, QWidget
 
 from bnadapt.napari import overlays
 from bnadapt.napari.inputs import (
@@ -19,7 +19,7 @@ from bnadapt.napari.inputs import (
     weighted,
 )
 from bnadapt.napari.watch import Watch
-from bnadapt.napari.widgets.parts import Commands, button, column, note, row
+from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, row
 from bnadapt.napari.widgets.session import Session
 
 FINETUNED = Treatment("finetuned", "the fine-tuned network (step 3)")
@@ -38,7 +38,7 @@ class SegmentPanel(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self.networks = QComboBox()
+        self.networks = choice()
         self.section_button = button("This section", self.segment_section, "Segment the section that is shown")
         self.volume_button = button(
             "The whole image", self.segment_volume, "Segment all sections into files; what is stopped goes on later"
