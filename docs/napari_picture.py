@@ -12,6 +12,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from napari.components import ViewerModel
 from napari.qt import get_stylesheet
+from PIL import Image
 from qtpy.QtGui import QColor, QImage, QPainter
 from qtpy.QtWidgets import QApplication
 
@@ -19,7 +20,7 @@ from bnadapt.napari.reader import layers_of
 from bnadapt.napari.widgets.dock import Dock
 
 PATH = Path(__file__).with_name("napari.png")
-SIZE, GAP = (400, 760), 12  # pixels of a step, and between two
+SIZE, GAP, COLOURS = (430, 720), 12, 128  # pixels of a step, and between two; colours in all
 
 
 def main(checkpoint: str, image: str) -> None:
@@ -45,6 +46,9 @@ def main(checkpoint: str, image: str) -> None:
         painter.drawPixmap(number * (SIZE[0] + GAP), 0, dock.grab())
         painter.end()
     whole.save(str(PATH))
+    with Image.open(PATH) as picture:
+        fewer = picture.quantize(COLOURS)
+    fewer.save(PATH, optimize=True)
 
 
 def _done(app: QApplication, dock: Dock, step: object) -> None:

@@ -1,5 +1,7 @@
 """Domains: synthetic images, folders, stacks, public sets; their blocks and their refusals."""
 
+from pathlib import Path
+
 import h5py
 import imageio.v3
 import numpy as np
@@ -21,6 +23,7 @@ from bnadapt.data import (
     TilesByForeground,
 )
 from bnadapt.data.domain import contiguous_block
+from bnadapt.data.formats import OME_ZARR
 from bnadapt.errors import InputError
 from tests.conftest import needs_em_data, write_images
 
@@ -283,3 +286,8 @@ def test_tiles_by_foreground_refuse_what_gives_none():
         TilesByForeground(Synthetic(), 0, (0.0, 0.1))
     with pytest.raises(InputError, match="no tile of 32 pixels in the 5 sections of the train block has a share"):
         TilesByForeground(Synthetic(size=64, images=8), 32, (0.99, 1.0)).block("train")
+
+
+def test_a_folder_of_images_is_not_written_as_a_volume(images):
+    with pytest.raises(InputError, match="is not one volume, and cannot be written as OME-Zarr; leave out --format"):
+        Folder(str(images / "images")).writer(Path("out"), OME_ZARR)

@@ -209,3 +209,13 @@ def test_refusals(best, refused, tmp_path):
     assert "self_training is -1" in refused(*adapt, "--self_training=-1")
     assert "held in memory" in refused(*adapt, "--self_training=9", "--data.adaptation_tiles=null")
     assert "tiles is 0" in refused("propose", *TARGET_ALONE, "--ckpt_path", best, "--tiles=0")
+
+
+def test_candidates_are_scored_on_tiles_that_were_drawn_on(best, images, proposed, tmp_path, refused):
+    draw(proposed, images)
+    asked = ["recommend", *FOLDER, f"--data.target.images={images / 'images'}", "--ckpt_path", str(best)]
+    main([*asked, f"--proposed={proposed}", "--output", str(tmp_path / "scored")])
+    record = json.loads((tmp_path / "scored" / "recommendation.json").read_text())
+    assert record["labelled_tiles"] == 3
+    assert record["measured"][record["choice"]]["iou"] == max(each["iou"] for each in record["measured"].values())
+    assert "leave out one of them" in refused(*asked, "--annotated=2", f"--proposed={proposed}")

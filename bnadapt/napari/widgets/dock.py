@@ -57,7 +57,7 @@ class Dock(QWidget):
         layout.addLayout(row(note("Results"), self.folder, button("…", self._browse, "Choose a folder")))
         layout.addWidget(self.overwrite)
         layout.addWidget(self.work)
-        self.setMinimumWidth(400)
+        self.setMinimumWidth(430)
         self.work.running.connect(self._enable)
         self.work.running.connect(lambda is_running: is_running or self.session.changed.emit())
         self.session.changed.connect(self._say_folder)

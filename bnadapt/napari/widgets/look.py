@@ -5,12 +5,12 @@ from napari.layers import Labels, Shapes
 from napari.utils.events import Event
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QListWidget, QListWidgetItem, QSlider, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QSlider, QSpinBox, QWidget
 
 from bnadapt.napari import overlays
 from bnadapt.napari.inputs import Advice, Facts, Look, Region, preview_line, recommend_line
 from bnadapt.napari.overlays import CANDIDATE, DISAGREEMENT, KIND, WEIGHTED
-from bnadapt.napari.widgets.parts import Commands, button, column, note, row
+from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, row
 from bnadapt.napari.widgets.session import Session
 
 SHOWN_AT_FIRST = ("none", "full-resolution")  # as the checkpoint is, and as `adapt` does by default
@@ -27,7 +27,7 @@ class LookPanel(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self.where = QComboBox()
+        self.where = choice()
         self.tiles = QSpinBox()
         self.tiles.setRange(2, 512)
         self.tiles.setValue(16)
@@ -61,7 +61,7 @@ class LookPanel(QWidget):
             self.disagreement,
             self.advice,
             self.warnings,
-            QLabel("All layers adapted, mixed with the source's statistics:"),
+            note("All layers adapted, mixed with the source's statistics:"),
             row(QLabel("image"), self.slider, QLabel("source"), self.weight),
             self.commands,
             parent=self,

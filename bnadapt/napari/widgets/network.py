@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from napari.layers import Image
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QFormLayout, QLineEdit, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QFormLayout, QLineEdit, QWidget
 
 from bnadapt.errors import InputError
 from bnadapt.napari.inputs import Facts, Inputs, preview_line
 from bnadapt.napari.overlays import KIND
 from bnadapt.napari.reader import FILE, KEY
-from bnadapt.napari.widgets.parts import Commands, bullets, button, column, note, row
+from bnadapt.napari.widgets.parts import Commands, bullets, button, choice, column, note, row
 from bnadapt.napari.widgets.session import Session
 
 PLANES = {"xy": "xy, as taken", "xz": "xz", "yz": "yz"}
@@ -28,13 +28,13 @@ class NetworkPanel(QWidget):
         session.choose = self.chosen
         self.checkpoint = QLineEdit()
         self.checkpoint.setPlaceholderText("a checkpoint of bnadapt: best.ckpt, or of bnadapt import")
-        self.layers = QComboBox()
+        self.layers = choice()
         self.pixel_size = QDoubleSpinBox()
         self.pixel_size.setRange(0, 1e6)
         self.pixel_size.setDecimals(3)
         self.pixel_size.setSuffix(" nm")
         self.pixel_size.setSpecialValueText("as the file says")
-        self.plane = QComboBox()
+        self.plane = choice()
         for name, title in PLANES.items():
             self.plane.addItem(title, name)
         self.index = QLineEdit()

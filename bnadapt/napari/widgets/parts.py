@@ -4,7 +4,16 @@ from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication, QTextOption
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from bnadapt.napari.inputs import Line, shown
 
@@ -26,7 +35,7 @@ class Commands(QWidget):
         self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         copy = button("Copy", self.copy, "Copy these command lines")
         head = QHBoxLayout()
-        head.addWidget(QLabel(title), 1)
+        head.addWidget(note(title), 1)
         head.addWidget(copy)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
@@ -47,6 +56,15 @@ def button(text: str, clicked: Callable[[], object], tip: str = "") -> QPushButt
     made = QPushButton(text)
     made.setToolTip(tip)
     made.clicked.connect(lambda *_: clicked())
+    return made
+
+
+def choice() -> QComboBox:
+    """A choice that is as wide as there is room, and not as its longest item."""
+    made = QComboBox()
+    made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    made.setMinimumContentsLength(8)
+    made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return made
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QLabel, QSpinBox, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QLabel, QSpinBox, QTableWidget, QTableWidgetItem, QWidget
 
 from bnadapt.napari import overlays
 from bnadapt.napari.inputs import (
@@ -19,7 +19,7 @@ from bnadapt.napari.inputs import (
     weighted,
 )
 from bnadapt.napari.watch import Watch
-from bnadapt.napari.widgets.parts import Commands, button, column, note, row
+from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, row
 from bnadapt.napari.widgets.session import Session
 
 FINETUNED = Treatment("finetuned", "the fine-tuned network (step 3)")
@@ -38,14 +38,13 @@ class SegmentPanel(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self.networks = QComboBox()
+        self.networks = choice()
         self.section_button = button("This section", self.segment_section, "Segment the section that is shown")
         self.volume_button = button(
             "The whole image", self.segment_volume, "Segment all sections into files; what is stopped goes on later"
         )
         self.min_size = QSpinBox()
         self.min_size.setRange(0, 10**9)
-        self.min_size.setSuffix(" voxels or more")
         self.min_size.setValue(50)
         self.objects_button = button("Objects", self.find_objects, "Number the objects of the whole image")
         self.table = QTableWidget()
@@ -60,7 +59,7 @@ class SegmentPanel(QWidget):
             note("Segments with the network as you choose it. Files are those of the command line."),
             row(QLabel("Network"), self.networks),
             row(self.section_button, self.volume_button),
-            row(self.objects_button, QLabel("of"), self.min_size),
+            row(self.objects_button, QLabel("of at least"), self.min_size, QLabel("voxels")),
             self.table,
             note("Click a row to go to the object, or an object to find its row."),
             self.commands,
