@@ -85,7 +85,7 @@ class Looker:
         Raises:
             InputError: the section cannot be used, or the region lies outside of it.
         """
-        framed = self._frame(region)
+        framed = self.framed(region)
         name = self.loaded.data.target.name
         place = Place(name, range(*framed.region.rows), range(*framed.region.columns))
         with self._lock, watch.stopping(self.loaded.task.network):
@@ -95,6 +95,27 @@ class Looker:
         disagreement = framed.cut(seen.disagreement[None].float())[0]
         self._framed = framed
         return Look(framed.region, classes, titles, disagreement, seen.left_out, seen.tiles)
+
+    def framed(self, region: Region) -> Framed:
+        """A region as the network sees it, of a large one the middle, with the context that its predictions depend on.
+
+        Raises:
+            InputError: the section cannot be used, or the region lies outside of it.
+        """
+        data = self.loaded.data
+        sections = data.target.all_sections()
+        if not 0 <= region.section < len(sections):
+            raise InputError(f"{data.target.name}: has no section {region.section}.")
+        prepared = data.prepared("target", sections[region.section])
+        region = region.within(prepared.original_size, MOST)
+        if min(region.size) < 1:
+            raise InputError("The region lies outside of the image; move the view, or draw a rectangle on the image.")
+        if prepared.is_blank:
+            raise InputError(f"{prepared.name}: every pixel is the same; look at another section.")
+        image = torch.from_numpy(prepared.image)
+        spans = [self._span(limits, prepared, axis) for axis, limits in enumerate((region.rows, region.columns))]
+        areas, inside = (tuple(each) for each in zip(*spans, strict=True))
+        return Framed(region, image[None, :, *areas].contiguous(), inside)
 
     def weighted(self, weight: float) -> np.ndarray:
         """Classes (h, w) of the region that was looked at last, with this share of the source's statistics.
@@ -126,22 +147,6 @@ class Looker:
             return self.advice(watch)
         except InputError as error:
             return Advice("", f"Nothing can be recommended: {str(error).removeprefix('recommend: ')}")
-
-    def _frame(self, region: Region) -> Framed:
-        data = self.loaded.data
-        sections = data.target.all_sections()
-        if not 0 <= region.section < len(sections):
-            raise InputError(f"{data.target.name}: has no section {region.section}.")
-        prepared = data.prepared("target", sections[region.section])
-        region = region.within(prepared.original_size, MOST)
-        if min(region.size) < 1:
-            raise InputError("The region lies outside of the image; move the view, or draw a rectangle on the image.")
-        if prepared.is_blank:
-            raise InputError(f"{prepared.name}: every pixel is the same; look at another section.")
-        image = torch.from_numpy(prepared.image)
-        spans = [self._span(limits, prepared, axis) for axis, limits in enumerate((region.rows, region.columns))]
-        areas, inside = (tuple(each) for each in zip(*spans, strict=True))
-        return Framed(region, image[None, :, *areas].contiguous(), inside)
 
     def _span(self, limits: tuple[int, int], section: PreparedSection, axis: int) -> tuple[slice, slice]:
         """Pixels of a region along an axis of the network's image with their context, and the region in these."""

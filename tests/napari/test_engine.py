@@ -79,6 +79,9 @@ def test_a_look_shows_what_is_segmented_there(inputs):
     whole = engine.section(inputs, inputs.checkpoint, 3, Watch())
     assert whole.classes.any()
     np.testing.assert_array_equal(look.classes["none"], whole.classes[10:30, 5:40])
+    framed = looker.framed(Region(3, (33, 47), (17, 31)))  # whose predictions depend on what lies outside
+    seen = framed.cut(looker.networks.by_name["none"].logits(framed.image).softmax(1))
+    np.testing.assert_allclose(1 - seen[0], whole.foreground[33:47, 17:31], atol=1e-5)
     assert look.disagreement.shape == (20, 35)
     np.testing.assert_array_equal(looker.weighted(1), look.classes["none"])
     np.testing.assert_array_equal(looker.weighted(0), look.classes["adapted"])
