@@ -11,6 +11,7 @@ from bnadapt.gain.annotation import MOST, Measured, tiles_needed
 from bnadapt.gain.candidate_results import CandidateResults, run_candidates
 from bnadapt.gain.candidates import CANDIDATES, FULL_RESOLUTION_ALONE, INVERTED, NONE
 from bnadapt.gain.features import POLARITY, PROMISING, View, features_of
+from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.gain.predictor import Expectation, Known, Predictor
 from bnadapt.gain.source_summary import SourceSummary
 
@@ -89,7 +90,7 @@ class Verdict:
             tiles = f"{self.needed} labelled tiles or more" if self.needed == MOST else f"{self.needed} labelled tiles"
             return (
                 f"Cannot tell whether adaptation helps: {self._doubt}. Without labels, {title}; about {tiles} would"
-                f" settle it.{because}"
+                f" settle it. {LabelledTileGains.load().sentence()}{because}"
             )
         return f"{_capital(title)}: {self._certainty}.{because}"
 

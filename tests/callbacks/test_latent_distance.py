@@ -57,7 +57,7 @@ def measured_by_bank(tmp_path_factory, adapted_once, best):
     """The page of `distances` of the source's checkpoint and the bank of the target."""
     folder, bank = tmp_path_factory.mktemp("by-bank"), str(adapted_once / "adapted.safetensors")
     asked = ["distances", *LOADING, "--ckpt_path", str(best), "--bank", bank, "--output", str(folder / "page")]
-    main([*asked, "--trainer.logger=false", '--layers=["encoder.?", "head"]', '--measures=["energy"]'])
+    main([*asked, "--trainer.logger=false", '--layers=["encoder.?", "bottleneck"]', '--measures=["energy"]'])
     return folder
 
 
