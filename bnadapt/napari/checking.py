@@ -66,7 +66,7 @@ def _image_lines(inputs: Inputs, sections: int, image: Any, own: float | None) -
     size = f"{image.shape[0]} x {image.shape[1]} pixels, {image.dtype}"
     yield f"{_counted(sections, 'image' if inputs.is_folder else 'section')} of {size}"
     if not inputs.is_folder:
-        opened = open_stack(inputs.image, inputs.key, inputs.pixel_size_nm, dict(inputs.index), inputs.plane)
+        opened = open_stack(inputs.image, inputs.key, index=dict(inputs.index), plane=inputs.plane)
         spacing = f", sections {opened.spacing_nm:g} nm apart" if opened.spacing_nm else ""
         yield f"axes {' '.join(opened.letters)}{spacing}"
     said = "as given" if inputs.pixel_size_nm else "as its file says"

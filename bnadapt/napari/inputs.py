@@ -52,6 +52,7 @@ class Inputs:
             ".images": self.image,
             ".images_key": self.key,
             ".pixel_size_nm": None if self.pixel_size_nm is None else f"{self.pixel_size_nm:g}",
+            ".override_pixel_size": None if self.pixel_size_nm is None else "true",
             ".plane": None if self.plane == "xy" else self.plane,
             ".index": chosen,
         }

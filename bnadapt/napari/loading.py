@@ -131,14 +131,15 @@ def target_of(inputs: Inputs) -> Domain:
     Raises:
         InputError: it cannot be read.
     """
+    size = {"pixel_size_nm": inputs.pixel_size_nm, "override_pixel_size": inputs.pixel_size_nm is not None}
     if inputs.is_folder:
-        return Folder(inputs.image, pixel_size_nm=inputs.pixel_size_nm)
+        return Folder(inputs.image, **size)
     return Stack(
         inputs.image,
         images_key=inputs.key,
-        pixel_size_nm=inputs.pixel_size_nm,
         plane=inputs.plane,
         index=dict(inputs.index),
+        **size,
     )
 
 

@@ -242,7 +242,7 @@ def test_predict_holds_few_sections_at_a_time_and_writes_them_in_order(best, tmp
     options = ["--data.target=Stack", "--data.target.images=volume.npy", "--data.tile_size=32", "--output=predicted"]
     with monkeypatch.context() as patched:
         patched.setattr(Sections, "__getitem__", counted)
-        patched.setattr(Stack, "writer", lambda self, folder: StackFile(folder, Path(f"volume{extension}"), "raw"))
+        patched.setattr(Stack, "writer", lambda self, folder, _: StackFile(folder, Path(f"volume{extension}"), "raw"))
         main(["predict", "--ckpt_path", str(best), *options])
     assert max(most) <= 2
     key = "raw" if extension in (".h5", ".zarr") else None
