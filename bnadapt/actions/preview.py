@@ -92,7 +92,10 @@ class CandidateNetworks:
 
 def _is_plain(candidate: Candidate) -> bool:
     """Whether a candidate mixes the statistics of all layers, and nothing else."""
-    return replace(candidate, title="", policy=Policy()) == Candidate("") and candidate.policy.layers == Policy().layers
+    return (
+        replace(candidate, title="", label="", policy=Policy()) == Candidate("", "")
+        and candidate.policy.layers == Policy().layers
+    )
 
 
 def check_preview(data: DomainPair, regions: int, candidates: Sequence[str] | None) -> None:

@@ -235,7 +235,7 @@ class AdaptationTrainer(Trainer):
         if self_training:
             self._check_one_process("adapt --self_training")
             check_self_training(datamodule, self_training)
-        _check_choice(choose, policy, class_proportions, datamodule.requested_change)
+        _check_choice(choose, policy, class_proportions, datamodule.requested_change, "adapt: --choose")
         path = _output_path(output, ckpt_path, "adapted")
         refuse_existing(adapted_files(path), overwrite)
         configured = self._configured(BatchNormAdaptation)
@@ -290,7 +290,7 @@ class AdaptationTrainer(Trainer):
         self._check_one_process("finetune")
         check_finetuning(datamodule, labelled, proposed, steps)
         choose = None if start in (ADAPTED, SELF_TRAINED, NONE) else start
-        _check_choice(choose, None, None, datamodule.requested_change)
+        _check_choice(choose, None, None, datamodule.requested_change, "finetune: --start")
         path = _output_path(output, ckpt_path, "finetuned")
         refuse_existing(adapted_files(path), overwrite)
         check_writable(path.parent, [each.name for each in adapted_files(path)])
@@ -717,13 +717,13 @@ def _check_choice(
     policy: Policy | None,
     class_proportions: ClassProportions | None,
     change: InputChange | None,
+    option: str,
 ) -> None:
     if choose is None:
         return
     if choose not in (AUTO, *RECOMMENDABLE):
-        raise InputError(f"adapt: --choose {choose} is unknown; take {AUTO} or one of {', '.join(RECOMMENDABLE)}.")
+        raise InputError(f"{option} {choose} is unknown; take {AUTO} or one of {', '.join(RECOMMENDABLE)}.")
     if policy is not None or class_proportions is not None or change is not None:
         raise InputError(
-            "adapt: --choose decides on policy, class proportions and --data.target_change; leave out these, or"
-            " --choose."
+            f"{option} decides on policy, class proportions and --data.target_change; leave out these, or it."
         )
