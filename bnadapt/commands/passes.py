@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from bnadapt.adaptation import LABELLED_TILES, SCANNED_TILES
+from bnadapt.batchnorm.isolation import isolated
 from bnadapt.data import DomainPair
 from bnadapt.gain import CANDIDATES
 from bnadapt.gain.source_summary import SUMMARY_TILES
@@ -63,7 +64,8 @@ def passes_of_summary() -> int:
 def seconds_of_tile(task: AdaptableTask, side: int) -> float:
     """Seconds that a tile takes in the network of a task, the better of two passes."""
     tile = torch.zeros(1, task.hparams.in_channels, side, side)
-    return min(_seconds_of_pass(task, tile) for _ in range(2))
+    with isolated(task.network):
+        return min(_seconds_of_pass(task, tile) for _ in range(2))
 
 
 def _seconds_of_pass(task: AdaptableTask, tile: torch.Tensor) -> float:

@@ -82,7 +82,7 @@ def test_candidates_have_the_statistics_that_they_say(runner, source):
     candidates = {
         "none": CANDIDATES["none"],
         "adapted": CANDIDATES["adapted"],
-        "quarter": Candidate("", policy=Policy(0.25)),
+        "quarter": Candidate("", "", policy=Policy(0.25)),
     }
     results = run_candidates(runner, squares(seed=3, bright=0.5)[0], source, candidates)
     source, adapted = Bank.of(runner.network), results["adapted"].bank

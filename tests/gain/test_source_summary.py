@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bnadapt.gain import FEATURES, SourceSummary, features_of, run_candidates, summarise_source
+from bnadapt.gain import CANDIDATES, FEATURES, SourceSummary, features_of, run_candidates, summarise_source
 from bnadapt.gain.features import PROMISING
 from bnadapt.gain.predictions import soft_iou
 from bnadapt.gain.source_summary import class_temperatures
@@ -37,7 +37,7 @@ def test_a_summary_survives_a_checkpoint(runner, source, tmp_path):
     torch.save(source.state_dict(), tmp_path / "summary.pt")
     state = torch.load(tmp_path / "summary.pt", weights_only=True)
     restored = SourceSummary.from_state_dict(state, source.moments)
-    results = run_candidates(runner, squares(seed=5, bright=0.6)[0], source)
+    results = run_candidates(runner, squares(seed=5, bright=0.6)[0], source, CANDIDATES)
     for name, features in features_of(restored, results).items():
         assert features == pytest.approx(features_of(source, results)[name], abs=1e-4)
 
@@ -46,7 +46,7 @@ def test_the_source_itself_looks_like_the_source(runner, source):
     images, _ = squares(seed=101)
     assert source.iou > 0.95
     assert source.intensities.mean == pytest.approx(images.mean().item())
-    own = features_of(source, run_candidates(runner, images, source))["none"]
+    own = features_of(source, run_candidates(runner, images, source, CANDIDATES))["none"]
     for name in ("difference_of_confidence", "foreground_shift", "boundary_length", "edges", "flip_consistency"):
         assert own[name] == pytest.approx(0, abs=1e-6)
     assert own["class_confidence"] == pytest.approx(source.iou, abs=0.02)
@@ -55,13 +55,13 @@ def test_the_source_itself_looks_like_the_source(runner, source):
 
 
 def test_features_tell_what_adaptation_does(runner, source):
-    darker = features_of(source, run_candidates(runner, squares(seed=7, bright=0.3, dark=-0.7)[0], source))
+    darker = features_of(source, run_candidates(runner, squares(seed=7, bright=0.3, dark=-0.7)[0], source, CANDIDATES))
     assert list(darker["none"]) == list(FEATURES)
     assert darker["adapted"]["distance_before"] == darker["none"]["distance_after"]
     assert darker["adapted"]["distance_after"] < darker["adapted"]["distance_before"] - 2
     assert darker["none"]["agreement_with_unadapted"] == 1
     assert darker["none"]["agreement_with_adapted"] < 0.2
-    inverted = features_of(source, run_candidates(runner, squares(seed=7, bright=0.0, dark=1.0)[0], source))
+    inverted = features_of(source, run_candidates(runner, squares(seed=7, bright=0.0, dark=1.0)[0], source, CANDIDATES))
     assert inverted["adapted"]["mirrored_distance_after"] < -1 < 1 < darker["adapted"]["mirrored_distance_after"]
     assert inverted["inverted"]["mirrored_distance_after"] == -inverted["adapted"]["mirrored_distance_after"]
     assert inverted["inverted"]["class_confidence"] > inverted["adapted"]["class_confidence"]
@@ -70,15 +70,15 @@ def test_features_tell_what_adaptation_does(runner, source):
 def test_what_candidates_are_compared_by_does_not_depend_on_polarity(runner, source):
     images = squares(seed=7, bright=0.8, dark=0.1)[0]
     images += source.intensities.mean - images.mean()
-    as_they_are = features_of(source, run_candidates(runner, images, source))
-    inverted = features_of(source, run_candidates(runner, 2 * source.intensities.mean - images, source))
+    as_they_are = features_of(source, run_candidates(runner, images, source, CANDIDATES))
+    inverted = features_of(source, run_candidates(runner, 2 * source.intensities.mean - images, source, CANDIDATES))
     for one, other in (("adapted", "inverted"), ("inverted", "adapted")):
         for name in PROMISING:
             assert inverted[other][name] == pytest.approx(as_they_are[one][name], abs=2e-3), name
 
 
 def test_features_of_a_blank_target_are_finite(runner, source):
-    found = features_of(source, run_candidates(runner, torch.zeros(4, 1, 32, 32), source))
+    found = features_of(source, run_candidates(runner, torch.zeros(4, 1, 32, 32), source, CANDIDATES))
     assert all(abs(value) < 1e3 for features in found.values() for value in features.values()), found
 
 

@@ -305,7 +305,7 @@ def inputs():
     ("arguments", "words"),
     [
         ("", "this needs --mask"),
-        ("--maks volume_mask.tif", "did you mean mask"),
+        ("--maks volume_mask.tif", "did you mean --mask"),
         ("--mask nosuch.tif", "nosuch.tif: no such file"),
         ("--mask volume_mask.tif --min_size -1", "--min_size is -1; give a number of pixels"),
         ("--mask volume_mask.tif --min_size a", "a is not a whole number"),
