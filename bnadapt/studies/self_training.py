@@ -129,9 +129,10 @@ class SelfTrainingStudy(Study):
         return [case for seed in self.seeds for task in self.tasks for case in self._of_task(task, seed)]
 
     def findings(self, tables: Tables) -> list[str]:
-        """What every method gains over its start, in the mean and at worst."""
+        """What every method gains over its start, in the mean and at worst; the best one first."""
         sentences = []
-        for (start, method), gains in _gains(tables.table).items():
+        by_mean = sorted(_gains(tables.table).items(), key=lambda each: -each[1].mean())
+        for (start, method), gains in by_mean:
             pairs = gains.groupby(["task", "source", "target"]).mean()
             sources = gains.groupby(["task", "source"]).mean()
             worst, task, source = pairs.idxmin(), *sources.idxmin()
