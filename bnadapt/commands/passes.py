@@ -10,8 +10,9 @@ from bnadapt.batchnorm.isolation import isolated
 from bnadapt.data import DomainPair
 from bnadapt.gain import CANDIDATES
 from bnadapt.gain.source_summary import SUMMARY_TILES
-from bnadapt.labels import FineTuning
+from bnadapt.labels import FineTuning, SelfTraining
 from bnadapt.labels.finetuning import BATCH, FEWEST_TO_STOP
+from bnadapt.labels.self_training import BATCH as SELF_TRAINING_BATCH
 from bnadapt.tasks import AdaptableTask
 
 TRIED = 20  # passes of every tile that all candidates are tried on
@@ -22,10 +23,13 @@ LEARNING = 3  # passes that a pass with gradients takes as long as
 PROPOSED = 5  # passes of every tile that may be proposed
 
 
-def passes_of_adapt(data: DomainPair, is_chosen: bool) -> int:
-    """Passes of adaptation, of distances if there is a source, and of trying candidates if one is chosen."""
+def passes_of_adapt(data: DomainPair, is_chosen: bool, self_training: int) -> int:
+    """Passes of adaptation, of distances if there is a source, of trying candidates, and of steps of self-training."""
     distances = STATES * MEASURED if data.source else 0
-    return _adaptation_tiles(data) + distances + (TRIED * SCANNED_TILES if is_chosen else 0)
+    tried = TRIED * SCANNED_TILES if is_chosen else 0
+    crop = min(1.0, SelfTraining().side / data.tile_size) ** 2  # as a part of a tile
+    learnt = round(self_training * SELF_TRAINING_BATCH * (1 + LEARNING) * crop)
+    return _adaptation_tiles(data) + distances + tried + learnt
 
 
 def passes_of_recommend(tiles: int) -> int:

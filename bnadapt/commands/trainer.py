@@ -251,7 +251,7 @@ class AdaptationTrainer(Trainer):
             model,
             datamodule,
             ckpt_path,
-            passes=passes_of_adapt(datamodule, choose is not None),
+            passes=passes_of_adapt(datamodule, choose is not None, self_training),
         )
         save_adapted(self, model, path, self.command)
         return AdaptedCheckpoint(path, judgement, findings)
