@@ -27,7 +27,7 @@ install: $(READY) ## create the environment and install bnadapt into it
 demo: $(READY) ## train, adapt and test on synthetic images; prints a table and a picture page (1 minute)
 	$(BIN)/bnadapt study demo --config configs/studies/demo.yaml --output lightning_logs/demo $(ARGS)
 
-demo-em: $(READY) ## the same on real images: lucchi to vnc, where it helps, and a pair where it does not; two seeds (1 hour)
+demo-em: $(READY) ## the same on real images: lucchi to vnc, where it helps, and a pair where it does not; two seeds
 	$(BIN)/bnadapt study demo --config configs/studies/demo-em.yaml --output lightning_logs/demo-em $(ARGS)
 
 distances-em: $(READY) ## pages of latent distances on real images, flyem to vnc and vnc to cdeep3m (15 minutes)

@@ -104,7 +104,7 @@ def comparing(base_channels: int, rounds: int) -> dict[str, str | float]:
 
 
 def difference(field: str, row: LayerDistance, expected: LayerDistance) -> float:
-    """Of two distances, relative to the value."""
+    """Absolute difference of two distances, relative to the expected value."""
     return abs(getattr(row, field) - getattr(expected, field)) / max(expected.value, torch.finfo().tiny)
 
 

@@ -104,7 +104,7 @@ def blocks(checkpoint: str, size: int) -> Blocks:
 
 @torch.no_grad()
 def raw_seconds(checkpoint: str, size: int) -> float:
-    """Of forward passes over the tiles of a section, which lie in memory."""
+    """Seconds of forward passes over the tiles of a section, which lie in memory."""
     (section,) = synthetic(1)
     item = SectionsToSegment({0: lambda: section}, blocks(checkpoint, size))[0]
     tiles, model, taken = item["image"].to(DEVICE), network(checkpoint), []
@@ -277,7 +277,7 @@ METHODS: dict[str, tuple[Callable[..., list[Tensor]], int | str]] = {
 
 
 def method_measured(name: str, checkpoint: str) -> dict[str, float]:
-    """Of a method in this process; once to warm up."""
+    """Seconds of a method in this process; once to warm up."""
     method, argument = METHODS[name]
     method(checkpoint, argument)
     started = time.perf_counter()

@@ -19,14 +19,9 @@ from bnadapt.labels.self_training import SELF_TRAINED
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FineTunedNetwork(FineTuned):
-    """A network that has learnt from labelled tiles of a target.
+    """A network that has learnt from labelled tiles of a target; for further attributes see `FineTuned`.
 
     Attributes:
-        state: of the network: weights, and statistics of the target's tiles under them.
-        learn: what was learnt.
-        steps: of the optimizer.
-        scores: foreground IoU on tiles that were not learnt from, by steps taken, cross-validated; empty where there
-            were too few tiles.
         network: copy of the given network with that state, in eval mode.
         labelled: number of tiles learnt from.
     """

@@ -1,6 +1,6 @@
 """Geometry of images as napari states it: scale, translation and units of a layer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bnadapt.data.geometry import Axis, Geometry, nanometres_in
@@ -32,12 +32,3 @@ def geometry_of(attributes: Mapping[str, Any], letters: str) -> Geometry:
         for letter, step, start, unit in zip(letters, scale, starts, units, strict=True)
     }
     return Geometry(letters, axes)
-
-
-def pixel_size_of(scale: Sequence[float], units: Sequence[Any]) -> float | None:
-    """Side of a square pixel of a layer in nanometres; None where it is not known."""
-    factors = [nanometres_in(str(each)) for each in list(units)[-2:]]
-    if None in factors:
-        return None
-    rows, columns = (float(side) * factor for side, factor in zip(list(scale)[-2:], factors, strict=True))
-    return columns if abs(rows - columns) <= 1e-3 * columns else None

@@ -52,7 +52,7 @@ class Session(QObject):
 
     @property
     def plane(self) -> str:
-        """Of the sections."""
+        """The plane that sections lie in."""
         return self.facts.inputs.plane if self.facts else "xy"
 
     @property
