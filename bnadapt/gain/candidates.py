@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bnadapt.adaptation import DEFAULT_POLICY
 from bnadapt.batchnorm import FULL_RESOLUTION, Policy
 from bnadapt.data.input_change import InputChange
 
@@ -45,10 +46,10 @@ class Candidate:
         return InputChange(level if self.is_inverted else None, self.zoom)
 
 
-NONE, ADAPTED, FULL_RESOLUTION_ALONE, CORRECTED, INVERTED = (
+NONE, ADAPTED, DEFAULT, CORRECTED, INVERTED = (
     "none",
     "adapted",
-    "full-resolution",
+    "full-resolution-mixed",
     "corrected",
     "inverted",
 )
@@ -65,10 +66,15 @@ CANDIDATES: Mapping[str, Candidate] = {
         "three quarters of the source's statistics kept",
         policy=Policy(0.75),
     ),
-    FULL_RESOLUTION_ALONE: Candidate(
+    "full-resolution": Candidate(
         "adapt the layers at full resolution",
         "layers at full resolution adapted",
         policy=Policy(layers=FULL_RESOLUTION),
+    ),
+    DEFAULT: Candidate(
+        "adapt the layers at full resolution, but keep half of the source's statistics",
+        "layers at full resolution half adapted",
+        policy=DEFAULT_POLICY,
     ),
     CORRECTED: Candidate(
         "adapt all layers for the estimated class proportions",
@@ -89,7 +95,7 @@ CANDIDATES: Mapping[str, Candidate] = {
     ),
 }
 RECOMMENDABLE: Mapping[str, Candidate] = {
-    name: CANDIDATES[name] for name in (NONE, ADAPTED, "mixed", FULL_RESOLUTION_ALONE, INVERTED, "coarser")
+    name: CANDIDATES[name] for name in (NONE, ADAPTED, "mixed", DEFAULT, INVERTED, "coarser")
 }
 """Candidates that a recommendation tries; the others were never chosen on known cases, or rest on estimated class
 proportions, which are seldom sure on real images."""

@@ -9,13 +9,12 @@ from bnadapt.adaptation import NetworkRunner
 from bnadapt.gain.alarms import NOISE, Alarm, alarms_of, differences, inverted_contrast
 from bnadapt.gain.annotation import MOST, Measured, tiles_needed
 from bnadapt.gain.candidate_results import CandidateResults, run_candidates
-from bnadapt.gain.candidates import CANDIDATES, FULL_RESOLUTION_ALONE, INVERTED, NONE
+from bnadapt.gain.candidates import CANDIDATES, DEFAULT, INVERTED, NONE
 from bnadapt.gain.features import POLARITY, PROMISING, View, features_of
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.gain.predictor import Expectation, Known, Predictor
 from bnadapt.gain.source_summary import SourceSummary
 
-DEFAULT = FULL_RESOLUTION_ALONE  # as `adapt` does: of 44 known cases it cost more than 0.03 IoU in one
 MARGIN = 0.03  # gain by which another candidate must be expected to be better
 SURE = 0.9  # share of known cases from which on it is said that a candidate helps; 1 - SURE that it does not
 EXCHANGED = 0.9  # probability of exchanged bright and dark from which on images are inverted

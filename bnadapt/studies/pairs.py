@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnadapt.batchnorm import FULL_RESOLUTION
+from bnadapt.adaptation import DEFAULT_POLICY
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import AdaptationCase
@@ -76,7 +76,7 @@ class Pairs(Study):
         self.intensities = intensities
         self.seeds = seeds
         self.pictured = pictured
-        self.policy = {"layers": FULL_RESOLUTION} if policy is None else policy
+        self.policy = DEFAULT_POLICY.record() if policy is None else policy
 
     def cases(self) -> list[AdaptationCase]:
         """Every source on every target of its task, itself included, for every scaling and seed."""

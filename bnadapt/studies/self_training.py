@@ -19,13 +19,13 @@ from bnadapt.experiments.plots import bars, legend, panels
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
-from bnadapt.gain.candidates import ADAPTED, CANDIDATES, FULL_RESOLUTION_ALONE
+from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT
 from bnadapt.labels import SelfTraining, self_train
 from bnadapt.reports.document import Table
 from bnadapt.studies.candidates.case import evenly_spread
 from bnadapt.studies.pairs import DataSetGroup
 
-Start = Literal["adapted", "full-resolution"]
+Start = Literal["adapted", "full-resolution", "full-resolution-mixed"]
 Method = Literal["statistics", "TENT", "self-training"]
 STATISTICS, TENT, SELF_TRAINING = "statistics", "TENT", "self-training"
 SCORED = 48  # tiles of the test block, evenly spread
@@ -110,7 +110,7 @@ class SelfTrainingStudy(Study):
     def __init__(
         self,
         tasks: Mapping[str, DataSetGroup],
-        starts: Sequence[Start] = (ADAPTED, FULL_RESOLUTION_ALONE),
+        starts: Sequence[Start] = (ADAPTED, DEFAULT),
         methods: Sequence[Method] = (TENT, SELF_TRAINING),
         settings: SelfTraining | None = None,
         seeds: Sequence[int] = (1, 2, 3),

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from bnadapt.experiments.tables import mean_and_std
-from bnadapt.gain.candidates import ADAPTED, CANDIDATES, FULL_RESOLUTION_ALONE, NONE
+from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, NONE
 from bnadapt.reports.document import Table
 
 CLEAR = 0.02  # gain or loss of IoU that counts
@@ -60,7 +60,7 @@ def _of_stratum(title: str, table: pd.DataFrame) -> list[str]:
     means = f"{title}, {_counted(len(wide), 'record')}: IoU {listed}; the best of each {wide.max(axis=1).mean():.3f}."
     if len(wide) < FEWEST:
         return [means]
-    compared = [name for name in (FULL_RESOLUTION_ALONE, ADAPTED) if name in wide]
+    compared = [name for name in (DEFAULT, ADAPTED) if name in wide]
     return [means, *(f"{title}: {_gains(name, wide[name] - wide[NONE])}" for name in compared)]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from bnadapt.gain.candidates import ADAPTED, CANDIDATES, FULL_RESOLUTION_ALONE, NONE, RECOMMENDABLE
+from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, NONE, RECOMMENDABLE
 from bnadapt.gain.predictor import Expectation, comparable
 from bnadapt.gain.verdict import EXCHANGED, SURE, Prediction
 from bnadapt.studies.candidates.findings import CLEAR
@@ -39,7 +39,7 @@ def choices(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
             "choice": {record: scores.loc[record, name] for record, name in taken.items()},
             "never": scores[NONE],
             "all_layers": scores[ADAPTED],
-            "full_resolution": scores[FULL_RESOLUTION_ALONE],
+            "default": scores[DEFAULT],
             "oracle": scores.max(axis=1),
             "ceiling": _of_other_seeds(unchanged, table),
         }
@@ -57,7 +57,7 @@ def decided(predicted: pd.DataFrame, taken: pd.Series) -> tuple[float, float]:
     """
     rows = natural_cases(predicted)
     rows = rows.assign(origins=["/".join(sorted(own)) for own in rows[["source_origin", "target_origin"]].to_numpy()])
-    compared = rows["record"].map(taken).replace(NONE, FULL_RESOLUTION_ALONE)
+    compared = rows["record"].map(taken).replace(NONE, DEFAULT)
     said, right = [], []
     for origins, own in rows[rows["candidate"] == compared].groupby("origins"):
         others = rows[rows["origins"] != origins]
