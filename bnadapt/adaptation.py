@@ -152,7 +152,7 @@ class NetworkRunner:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
         >>> adaptation = NetworkRunner(network)
         >>> target = [{"image": torch.randn(8, 1, 32, 32) + 3}]
-        >>> bank = adaptation.estimate(target, Recipe()).bank
+        >>> bank = adaptation.estimate(target, Recipe(Policy())).bank
         >>> after = adaptation.sketch(target, bank)
         >>> after.sketches["0"].distribution().gaussian.mean.abs().item() < 0.2  # of 3
         True

@@ -111,9 +111,10 @@ class Demo(Study):
     question = (
         "A network is trained on labelled images of one data set, the source, and is to segment another, the target."
         " Inside, it normalises images by means and variances that it has learnt from the source: its BatchNorm"
-        " statistics. Adaptation re-estimates these on images of the target, without labels, in the layers that work at"
-        " the full resolution of the images; no weight changes. Scores are the IoU (intersection over union) of"
-        " predicted and true foreground, 1 being perfect, on test images that neither training nor adaptation has read."
+        " statistics. Adaptation re-estimates these on images of the target, without labels: in the layers that work at"
+        " the images' full resolution, where it mixes both in equal parts. No weight changes. Scores are the IoU"
+        " (intersection over union) of predicted and true foreground, 1 being perfect, on test images that neither"
+        " training nor adaptation has read."
     )
 
     def __init__(

@@ -217,8 +217,8 @@ class AdaptationTrainer(Trainer):
                 written its bank of statistics (.safetensors) and a record of what was done (.json).
             overwrite: whether to replace what an earlier run has written there.
             policy: how much of the source's statistics stays, and in which layers. By default that of a
-                BatchNormAdaptation among the callbacks, else the layers at the images' full resolution take the
-                target's; `--policy.source_weight 0` replaces those of all layers.
+                BatchNormAdaptation among the callbacks, else the layers at the images' full resolution mix both in
+                equal parts; `--policy.source_weight 0` replaces those of all layers.
             propagation: `one_pass` (every layer normalises by the batch at hand), or `layer_consistent` (by its
                 statistics over all tiles; exact, holds all tiles in memory). By default as with `policy`, `one_pass`.
             until: standard error of the statistics at which to stop reading. By default as with `policy`, and at most,
@@ -227,8 +227,8 @@ class AdaptationTrainer(Trainer):
                 such as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default as with
                 `policy`, `source`.
             choose: `auto` takes what `recommend` recommends, a candidate's name that one: none, adapted, mixed,
-                mixed-less, full-resolution, corrected, inverted, inverted-corrected or coarser. What it does to images
-                of the target holds for the adapted checkpoint, too.
+                mixed-less, full-resolution, full-resolution-mixed, corrected, inverted, inverted-corrected or coarser.
+                What it does to images of the target holds for the adapted checkpoint, too.
             self_training: steps in which the adapted network also learns from its own confident predictions of the
                 target, by which all weights change; 120 take half a minute of a core for a U-Net of 16 channels.
         """

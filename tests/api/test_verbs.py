@@ -107,10 +107,19 @@ def test_adapt_gives_an_adapted_copy(network, target):
 
 
 def test_settings_are_a_recipe(target):
-    half = bnadapt.Recipe(policy=bnadapt.Policy(source_weight=0.5))
-    adapted, full = bnadapt.adapt(Segmenter(), target, half), bnadapt.adapt(Segmenter(), target)
-    assert adapted.bank.mean["norm"].item() == pytest.approx(full.bank.mean["norm"].item() / 2)
-    assert adapted.record["policy"]["source_weight"] == 0.5
+    recipes = [bnadapt.Recipe(policy=bnadapt.Policy(source_weight=weight)) for weight in (0, 0.75)]
+    full, quarter = (bnadapt.adapt(Segmenter(), target, recipe) for recipe in recipes)
+    assert quarter.bank.mean["norm"].item() == pytest.approx(full.bank.mean["norm"].item() / 4)
+    assert quarter.record["policy"]["source_weight"] == 0.75
+
+
+def test_by_default_layers_at_full_resolution_mix_source_and_target_in_equal_parts(network, target):
+    full = bnadapt.adapt(network, target, bnadapt.Recipe(bnadapt.Policy(layers="full_resolution"))).bank.mean
+    source, default = Bank.of(network).mean, bnadapt.adapt(network, target).bank.mean
+    first = "encoder.0.norm1"
+    torch.testing.assert_close(default[first], (source[first] + full[first]) / 2)
+    changed = {layer for layer, mean in default.items() if not torch.equal(mean, source[layer])}
+    assert changed == {layer for layer, mean in full.items() if not torch.equal(mean, source[layer])}
 
 
 def test_images_may_be_anything_with_batches(target):
@@ -145,7 +154,7 @@ def test_class_proportions_are_corrected_where_the_source_is_given(source):
 
 def test_distances_by_layer_and_state(network, source, target):
     images, _ = source
-    adapted = bnadapt.adapt(network, target)
+    adapted = bnadapt.adapt(network, target, bnadapt.Recipe(bnadapt.Policy()))
     found = bnadapt.distances(network, images, target, bank=adapted.bank, measures=["energy"], layers=["encoder.0.*"])
     table = found.table()
     assert set(table.state) == {"noise_floor", "unadapted", "adapted"}

@@ -20,7 +20,7 @@ from tests.conftest import TARGET_ALONE, without, write_images
 
 KNOWN_OF_SOURCE = ("class_moments", "source_summary")
 SILENT = ["--trainer.logger=false"]
-WITHOUT_SOURCE = ["none", "adapted", "mixed", "mixed-less", "full-resolution", "coarser"]
+WITHOUT_SOURCE = ["none", "adapted", "mixed", "mixed-less", "full-resolution", "full-resolution-mixed", "coarser"]
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def iou(checkpoint, data=INVERTED):
 def test_inverted_contrast_is_recognised_without_labels_or_source(best, tmp_path, capsys):
     main(["recommend", *INVERTED, "--ckpt_path", str(best), "--output", str(tmp_path / "page")])
     record = json.loads((tmp_path / "page" / "recommendation.json").read_text())
-    assert list(record["expected"]) == ["none", "adapted", "mixed", "full-resolution"]
+    assert list(record["expected"]) == ["none", "adapted", "mixed", "full-resolution-mixed"]
     assert record["choice"].startswith("inverted")
     assert all(each["low"] <= each["gain"] <= each["high"] for each in record["expected"].values())
     assert record["exchanged"] > 0.9

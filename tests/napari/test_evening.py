@@ -31,7 +31,7 @@ def test_the_whole_evening(chosen, viewer, wait, volume):
     dock.look.look()
     assert "Looked at 48 x 48 pixels; statistics of 6 tiles" in wait()
     candidates = overlays.of_kind(viewer, CANDIDATE)
-    assert {"none", "adapted", "mixed", "full-resolution"} <= candidates.keys()
+    assert {"none", "adapted", "mixed", "full-resolution-mixed"} <= candidates.keys()
     assert candidates["adapted"].data.shape == (1, 48, 48)
     assert "adapt" in dock.look.advice.text().lower()
     dock.look.all.click()

@@ -72,8 +72,8 @@ def test_sets_of_one_tissue_are_left_out_together(table):
 def test_what_can_be_predicted_is_predicted(table):
     found = of_natural_pairs(cross_predicted(table, "strict"), table)
     assert found["rank_correlation"] > 0.8
-    assert found["right"] > 0.9
-    assert found["choice"] > found["full_resolution"] + 0.05
+    assert found["right"] > 0.85
+    assert found["choice"] > found["default"] + 0.05
     assert found["oracle"] >= found["choice"]
 
 
