@@ -24,9 +24,9 @@ RESULTS = ROOT / "benchmarks" / "results"
 TABLES = ROOT / "benchmarks" / "README.md"
 PICTURED = "mitochondria, zscore: lucchi -> vnc"
 CAPTION = (
-    "A network has learnt mitochondria in mouse brain (lucchi) and segments fly nerve cord (vnc): the image, what a"
-    " person has drawn, what the network finds without and with adaptation, and what that changes. {} over all test"
-    " images; IoU is the overlap with the labels, 1 being perfect."
+    "Mitochondria in fly nerve cord (vnc), segmented by a network that was trained on mouse brain (lucchi). Left to"
+    " right: the image, the labels, the prediction without and with adaptation, and the pixels that adaptation changes."
+    " {} over all test images (IoU: overlap with the labels; 1 is perfect)."
 )
 COMPARED = {"none": "not adapted", "full-resolution": "default", "adapted": "all layers", "mixed": "half of the source"}
 """Candidates that README.md compares, with its headings."""
