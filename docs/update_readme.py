@@ -24,9 +24,9 @@ RESULTS = ROOT / "benchmarks" / "results"
 TABLES = ROOT / "benchmarks" / "README.md"
 PICTURED = "mitochondria, zscore: lucchi -> vnc"
 CAPTION = (
-    "A network has learnt mitochondria in mouse brain (lucchi) and segments fly nerve cord (vnc): the image, what a"
-    " person has drawn, what the network finds without and with adaptation, and what that changes. {} over all test"
-    " images; IoU is the overlap with the labels, 1 being perfect."
+    "Mitochondria in fly nerve cord (vnc), segmented by a network that was trained on mouse brain (lucchi). Left to"
+    " right: the image, the labels, the prediction without and with adaptation, and the pixels that adaptation changes."
+    " {} over all test images (IoU: overlap with the labels; 1 is perfect)."
 )
 COMPARED = {"none": "not adapted", "full-resolution": "default", "adapted": "all layers", "mixed": "half of the source"}
 """Candidates that README.md compares, with its headings."""
@@ -58,9 +58,9 @@ def update_distances(pages: Path) -> None:
     """The tables of the benchmark of distances, and pages of latent distances with what they found."""
     parts = []
     titles = {
-        "sketching": "Sketching all latent spaces of the default U-Net, beside a plain forward pass ({}):",
-        "comparing": "All distances in three states, with standard errors, by LAPACK and by torch ({}):",
-        "peers": "Two domains of as many samples each ({}); errors are relative, against float64:",
+        "sketching": "Sketching all latent spaces of the default U-Net, compared with a plain forward pass ({}):",
+        "comparing": "All distances in three states with standard errors, by LAPACK and by torch ({}):",
+        "peers": "Two domains with this number of samples each ({}); errors are relative to float64:",
     }
     for device, results in benchmarked("distances"):
         for name in filter(results.__contains__, titles):
@@ -77,17 +77,17 @@ def update_distances(pages: Path) -> None:
 def update_volumes() -> None:
     """The tables of the benchmarks of volumes."""
     titles = {
-        "predict": "Sections of 1024 x 1024 (16 channels) and 384 x 384 pixels in turn with raw float32 passes of the"
-        " same tiles; MONAI's windows of 512 overlap by a quarter",
-        "throughput": "Seconds for a section of 1024 x 1024, beside raw forward passes of the same tiles in memory",
-        "memory": "Twelve sections spread over volumes of several sizes, and adaptation to these",
-        "whole": "Whole volumes, by a U-Net of 2 channels",
-        "peers": "The same network on the same sections in memory; the seam error is the largest difference of a"
-        " probability from that of the network on the whole section, then the same without its border, which peers"
-        " pad",
-        "planes": "IoU of membranes of flyem (FIB-SEM, 250 x 250 x 250 voxels of 10 nm) by networks of vnc, by the"
-        " planes in which they have seen the volume; mean, and standard deviation over seeds",
-        "survival": "Runs of one thread that were cut off and went on, compared byte for byte with one that was not",
+        "predict": "`predict` and raw float32 passes of the same tiles, in turn, on sections of 1024 x 1024 (16"
+        " channels) and 384 x 384 pixels (64 channels); MONAI's windows of 512 overlap by a quarter",
+        "throughput": "Seconds for a section of 1024 x 1024, compared with raw forward passes of the same tiles in"
+        " memory",
+        "memory": "Adapting to volumes of several sizes, and segmenting twelve sections spread over each",
+        "whole": "Segmenting whole volumes, with a U-Net of 2 channels",
+        "peers": "The same network on the same sections in memory. Seam error: largest difference in probability from"
+        " the network on the whole section; the last column excludes the border, which the other methods pad",
+        "planes": "IoU of membranes in flyem (FIB-SEM, 250 x 250 x 250 voxels of 10 nm), segmented by networks trained"
+        " on vnc, by plane; mean and standard deviation over seeds",
+        "survival": "Interrupted and resumed runs of one thread, compared byte for byte with an uninterrupted one",
     }
     parts = [
         f"{titles[name]} ({device}):\n\n{table(results[name])}"
@@ -160,7 +160,7 @@ def expected_quality(study: Path) -> str:
         )
         typical = each.loc[(each["iou_adapted"] - each["iou_adapted"].mean()).abs().idxmin()]
         pictures.append(_picture(study, f"{task}, zscore: {typical['source']} -> {typical['target']},"))
-    return "\n".join([table(lines), "The pair of each task whose adapted IoU is nearest the mean:\n", *pictures])
+    return "\n".join([table(lines), "For each task, the pair whose adapted IoU is closest to the mean:\n", *pictures])
 
 
 def _range(scores: pd.Series) -> str:

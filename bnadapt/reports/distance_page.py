@@ -62,7 +62,7 @@ def document(findings: LatentFindings, pictures: Sequence[str], verdict: str | N
 def caption(name: str, findings: LatentFindings) -> tuple[str, str]:
     """Title of a picture, and what is drawn."""
     left = (
-        " Blue: source, in the source network, against target in the adapted one: what adaptation leaves."
+        " Blue: source in the source network against target in the adapted one, the residual shift."
         if findings.adapted
         else ""
     )
@@ -73,37 +73,37 @@ def caption(name: str, findings: LatentFindings) -> tuple[str, str]:
     return {
         "depth": (
             "Along the network",
-            "Every distance in the latent spaces, in the order in which the network computes them. Red: source against"
-            f" target in the source network.{left}{floor} Bands are one standard error, from tile to tile.",
+            "The distance in every latent space, in the order in which the network computes them. Red: source against"
+            f" target, both in the source network.{left}{floor} Bands: one standard error over tiles.",
         ),
         "map": (
             "Where it stands out",
-            "The same distances in units of the noise floor, which makes measures and layers comparable. Black is no"
+            "The same distances in units of the noise floor, so that measures and layers can be compared. Black: no"
             " difference.",
         ),
         "densities": (
             "What moves",
-            "In the layers that moved most, the channel that moved most: the density of its values in the source, and"
+            "The most shifted channel of each of the most shifted layers: the density of its values in the source, and"
             f" in the target{adapted}. The number is the Wasserstein distance before adaptation, in standard"
             " deviations of the source.",
         ),
         "view": (
             "The widest latent space",
-            "Latents of both domains in the plane in which all of them together vary most. A dot is one position in"
-            " one tile.",
+            "Latents of both domains in the plane of their greatest joint variance. Each dot is one position in one"
+            " tile.",
         ),
         "agreement": (
             "Do the measures agree?",
-            "Rank correlation over layers, without adaptation: 1 means that two measures put the layers into one"
-            " order.",
+            "Rank correlation over layers, without adaptation: 1 means that two measures rank the layers in the"
+            " same order.",
         ),
         "proportions": (
             "Class proportions of the target",
-            "The network is adapted to a few tiles for one share q of a class after the other. Left: the share f(q)"
-            " that it then predicts; where it lies on the dashed line, network and q agree. Right: how far its outputs"
-            " lie from those of the source's classes in proportions q, in all pixels (distance) and with equal weight"
-            " for every class (mismatch). The share that explains the outputs is taken, if no other one does and both"
-            " halves of the tiles agree; else the source's.",
+            "The network is adapted to a few tiles for one trial share q of a class after another. Left: the share"
+            " f(q) that it then predicts; on the dashed line, network and q agree. Right: the difference between its"
+            " outputs and those of the source's classes in proportions q, over all pixels (distance) and with equal"
+            " weight for every class (mismatch). The share that explains the outputs is used if no other one does and"
+            " both halves of the tiles agree, otherwise the source's.",
         ),
     }[name]
 

@@ -80,19 +80,19 @@ def answer(findings: LatentFindings) -> str:
     source, target = findings.source, findings.target
     unadapted = findings.of(findings.main_measure(), "unadapted")
     if not findings.has_noise_floor:
-        return f"{_farthest(findings)} More tiles of {source} are needed to tell what of it is chance."
+        return f"{_farthest(findings)} More tiles of {source} are needed to separate this from chance."
     apart = _apart(findings, "unadapted")
     if not apart:
         none = ": there is no shift that adaptation could remove" if findings.adapted else ""
-        return f"{source} and {target} are no farther apart than two halves of {source}{none}."
+        return f"{source} and {target} differ no more than two halves of {source}{none}."
     where = f"in {len(apart)} of {len(unadapted)} latent spaces"
     if not findings.adapted:
-        return f"{source} and {target} are clearly apart {where}. {_farthest(findings)}"
+        return f"{source} and {target} clearly differ {where}. {_farthest(findings)}"
     changed = _removed(median(_left(findings, findings.main_measure(), apart)))
     still = len(set(apart) & set(_apart(findings, "adapted")))
     return (
-        f"{source} and {target} are clearly apart {where}; there adaptation {changed} of the distance"
-        f" ({_title(findings.main_measure())}, median), and {still} of these spaces are clearly apart still."
+        f"{source} and {target} clearly differ {where}. There adaptation {changed} of the distance"
+        f" ({_title(findings.main_measure())}, median); {still} of these spaces still clearly differ."
     )
 
 
@@ -111,9 +111,9 @@ def details(findings: LatentFindings) -> list[str]:
 def _farthest(findings: LatentFindings) -> str:
     measure, source = findings.main_measure(), findings.source
     worst = max(findings.of(measure, "unadapted"), key=_unbiased)
-    halves = f"; two halves of {source} are {findings.of(measure, 'noise_floor')[worst.depth].value:.2f} apart there"
+    halves = f"; between two halves of {source}: {findings.of(measure, 'noise_floor')[worst.depth].value:.2f}"
     return (
-        f"{source} and {findings.target} are farthest apart in {worst.layer}: {_with_unit(worst)}"
+        f"{source} and {findings.target} differ most in {worst.layer}: {_with_unit(worst)}"
         f" ({_title(measure)}{halves if findings.has_noise_floor else ''})."
     )
 
@@ -131,7 +131,7 @@ def _extremes(findings: LatentFindings, apart: Sequence[int]) -> str:
 def _largest_left(findings: LatentFindings, apart: Sequence[int]) -> str:
     after = findings.of(findings.main_measure(), "adapted")
     largest = max((after[depth] for depth in apart), key=_unbiased)
-    return f"What it leaves is largest in {largest.layer}: {_with_unit(largest)}."
+    return f"The largest remaining distance is in {largest.layer}: {_with_unit(largest)}."
 
 
 def _by_measure(findings: LatentFindings) -> str:
@@ -142,9 +142,11 @@ def _by_measure(findings: LatentFindings) -> str:
         if left := _left(findings, measure, [row.depth for row in before if _unbiased(row) > 0]):
             removed[measure] = median(left)
     listed = ", ".join(f"{1 - left:+.0%} {_title(name)}" for name, left in sorted(removed.items(), key=lambda i: i[1]))
-    sentence = f"Of the distance, adaptation removes in the median of all latent spaces, by measure: {listed}."
+    sentence = f"Share of the distance that adaptation removes, by measure (median over latent spaces): {listed}."
     if MAIN in removed:
-        sentence += f" ({_title(MAIN)} weighs directions in which the source hardly varies as much as all others.)"
+        sentence += (
+            f" ({_title(MAIN)} gives directions in which the source hardly varies the same weight as all others.)"
+        )
     return sentence
 
 

@@ -39,7 +39,7 @@ def test_distances_measures_without_adapting_or_training(best, tmp_path, capfd):
     assert float(row["value"]) > 2 * float(rows["encoder.0.norm1", "noise_floor", "channel_wasserstein"]["value"])
     assert best.read_bytes() == before
     printed = capfd.readouterr().out
-    assert "are farthest apart in" in printed
+    assert "differ most in" in printed
     assert str(tmp_path / "page" / "index.html") in printed
 
 
@@ -103,7 +103,7 @@ def test_distances_never_reads_a_mask(best, tmp_path, monkeypatch):
 def test_two_processes_find_what_one_finds(best, tmp_path):
     measures = '--measures=["normalised_wasserstein", "energy", "histogram_bhattacharyya"]'
     command = ["distances", *LOADING, "--ckpt_path", str(best), measures, '--layers=["encoder.*", "head"]', "--output"]
-    assert run_in_two(*command, tmp_path / "two").count("are farthest apart in") == 1
+    assert run_in_two(*command, tmp_path / "two").count("differ most in") == 1
     main([*command, str(tmp_path / "one")])
     one, two = table(tmp_path / "one"), table(tmp_path / "two")
     assert one.keys() == two.keys()

@@ -55,25 +55,25 @@ def test_rows_are_every_layer_state_and_measure_in_order():
 def test_the_answer_says_how_far_apart_and_what_adaptation_removes():
     found = findings({"middle": 2.0, "last": 1.0}, {"last": 1.5})
     text = answer(found)
-    assert text.startswith("here and there are clearly apart in 2 of 3 latent spaces; there adaptation removes ")
-    assert text.endswith("and 1 of these spaces are clearly apart still.")
+    assert text.startswith("here and there clearly differ in 2 of 3 latent spaces. There adaptation removes ")
+    assert text.endswith("; 1 of these spaces still clearly differ.")
     without = answer(findings({"middle": 2.0, "last": 1.0}))
-    assert without.startswith("here and there are clearly apart in 2 of 3 latent spaces. ")
-    assert "farthest apart in middle: 1.9" in without
+    assert without.startswith("here and there clearly differ in 2 of 3 latent spaces. ")
+    assert "differ most in middle: 1.9" in without
 
 
 def test_details_name_the_layers_that_moved_and_what_adaptation_leaves():
     text = " ".join(details(findings({"middle": 2.0, "last": 1.0}, {"last": 1.5})))
-    assert "here and there are farthest apart in middle: 1.9" in text
+    assert "here and there differ most in middle: 1.9" in text
     removed = int(re.search(r"removes (\d+)% of the distance in middle", text)[1])
     assert removed > 90
     assert "adds 5" in text
-    assert "largest in last: 1.4" in text
+    assert "largest remaining distance is in last: 1.4" in text
 
 
 def test_without_a_shift_there_is_nothing_to_remove():
     assert "no shift that adaptation could remove" in answer(findings({}, {}))
-    assert answer(findings({})) == "here and there are no farther apart than two halves of here."
+    assert answer(findings({})) == "here and there differ no more than two halves of here."
 
 
 def test_sentences_are_about_the_measure_that_was_taken():
@@ -124,6 +124,6 @@ def test_one_tile_a_domain_still_gives_a_page(tmp_path):
     assert list(drawn) == ["depth", "densities", "view"]
     write_distances(found, drawn, tmp_path / "page")
     page = (tmp_path / "page" / "index.html").read_text()
-    assert "farthest apart in only" in page
+    assert "differ most in only" in page
     assert "Grey" not in page
     assert "More tiles of here are needed" in page
