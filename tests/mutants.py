@@ -43,7 +43,7 @@ class Mutant(NamedTuple):
 MUTANTS = [
     # Statistics
     Mutant(
-        "batchnorm/mixture.py",
+        "batchnorm/moments.py",
         " + weight * (1 - weight) * distance**2",
         "",
         "batchnorm/test_moments.py::test_moments_are_those_of_all_values_whatever_the_partition",

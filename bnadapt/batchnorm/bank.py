@@ -9,15 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bnadapt.batchnorm.bank_file import read_bank, write_bank
 from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.layers import BatchNormError, batchnorm_layers
-from bnadapt.batchnorm.mixture import mixed
-from bnadapt.batchnorm.moments import Moments
+from bnadapt.batchnorm.moments import Moments, mixed
 from bnadapt.batchnorm.policy import Policy
-from bnadapt.batchnorm.stored_statistics import DAMAGE, damage, means_and_variances
+from bnadapt.batchnorm.stored_statistics import DAMAGE, damage, means_and_variances, read_tensors, write_tensors
 
 SHOWN = 4  # layers that `repr` shows
+PARTS = ("mean", "variance", "count")
 
 
 class BankMismatchError(BatchNormError):
@@ -215,7 +214,9 @@ class Bank:
         Raises:
             OSError: the file cannot be written.
         """
-        write_bank(path, **self.state_dict())
+        state = self.state_dict()
+        tensors = {f"{name}/{part}": torch.as_tensor(each) for part in PARTS for name, each in state[part].items()}
+        write_tensors(path, tensors, {"provenance": {name: self.provenance.get(name, "unknown") for name in self.mean}})
 
     @classmethod
     def load(cls, path: str | Path) -> "Bank":
@@ -224,9 +225,16 @@ class Bank:
         Raises:
             BatchNormError: the file is missing or damaged, is not a bank, or holds values that cannot be statistics.
         """
-        state = read_bank(path)
+        from safetensors import SafetensorError
+
         try:
-            return cls.from_state_dict(state)
+            tensors, metadata = read_tensors(path)
+            names = dict(metadata["provenance"])  # in the network's order; safetensors sorts its keys
+            state = {part: {name: tensors[f"{name}/{part}"] for name in names} for part in PARTS}
+        except (OSError, SafetensorError, *DAMAGE) as error:
+            raise BatchNormError(f"{path}: cannot be read as a bank ({error}); check the path.") from error
+        try:
+            return cls.from_state_dict(state | {"provenance": names})
         except BatchNormError as error:
             raise BatchNormError(f"{path}: {error}") from error
 

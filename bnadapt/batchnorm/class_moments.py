@@ -7,16 +7,14 @@ source's, they carry that difference, too, and move the decision threshold.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bnadapt.batchnorm.layers import BatchNormError
-from bnadapt.batchnorm.mixture import mixed
+from bnadapt.batchnorm.moments import mixed
 from bnadapt.batchnorm.stored_statistics import DAMAGE, damage, means_and_variances
-from bnadapt.batchnorm.tensor_file import read_tensors, write_tensors
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,37 +124,6 @@ class ClassMoments:
                 " again by `bnadapt source_summary`."
             ) from error
 
-    def save(self, path: str | Path) -> None:
-        """Write as safetensors; a file that is there is replaced once all is written.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        state = self.state_dict()
-        tensors = {f"{layer}/{part}": each for part in PARTS for layer, each in state[part].items()}
-        tensors |= {name: state[name] for name in ("pixels", "outputs") if name in state}
-        write_tensors(path, tensors, {"layers": list(self.mean), **{name: state[name] for name in NUMBERS}})
-
-    @classmethod
-    def load(cls, path: str | Path) -> "ClassMoments":
-        """Read what `save` wrote.
-
-        Raises:
-            BatchNormError: the file is missing, broken or of something else.
-        """
-        tensors, metadata = read_tensors(path, "class moments")
-        try:
-            layers = metadata["layers"]
-            state = {part: {layer: tensors[f"{layer}/{part}"] for layer in layers} for part in PARTS}
-            state |= {name: tensors[name] for name in ("pixels", "outputs") if name in tensors}
-            state |= {name: metadata[name] for name in NUMBERS if name in metadata}
-        except (KeyError, TypeError) as error:
-            raise BatchNormError(f"{path}: cannot be read as class moments ({error}); check the path.") from error
-        try:
-            return cls.from_state_dict(state)
-        except BatchNormError as error:
-            raise BatchNormError(f"{path}: {error}") from error
-
     def require_fit(self, channels: Mapping[str, int]) -> None:
         """Refuse moments of another network.
 
@@ -182,10 +149,6 @@ class ClassMoments:
 
     def _of(self, layer: str) -> tuple[Tensor, Tensor, Tensor]:
         return self.mean[layer], self.variance[layer], self.weight[layer]
-
-
-PARTS = ("mean", "variance", "weight")
-NUMBERS = ("margin", "boundaries")
 
 
 @dataclass(frozen=True, eq=False)

@@ -97,34 +97,15 @@ def estimate(
     return estimated
 
 
-def adapt(
-    network: nn.Module,
-    images: Any,
-    *,
-    pick: Pick | None = None,
-    batch_size: int = 8,
-    propagation: PropagationName = "one_pass",
-    policy: Policy | None = None,
-    until: UntilConverged | None = None,
-    forward: Callable[[Tensor], Any] | None = None,
-    group: distributed.ProcessGroup | None = None,
-    correction: ProportionCorrection | None = None,
-) -> Bank:
+def adapt(network: nn.Module, images: Any, **options: Any) -> Bank:
     """Re-estimate the BatchNorm statistics of a network on images, and apply them.
 
     Only running means and variances change; after an exception or Ctrl-C they are the old ones.
 
     Args:
-        network: any module with BatchNorm layers that keep running statistics; for this and the others see `estimate`.
-        images: of the new domain.
-        pick: what of a batch is the images.
-        batch_size: of tensors, arrays and volumes.
-        propagation: `one_pass` or `layer_consistent`.
-        policy: how source and target are combined.
-        until: when to stop reading.
-        forward: runs the network on a batch.
-        group: of processes.
-        correction: for class proportions.
+        network: any module with BatchNorm layers that keep running statistics.
+        images: images of the new domain.
+        **options: those of `estimate`.
 
     Returns:
         The bank that the network now holds.
@@ -139,17 +120,6 @@ def adapt(
         >>> network[0].running_mean
         tensor([1.5000])
     """
-    bank = estimate(
-        network,
-        images,
-        pick=pick,
-        batch_size=batch_size,
-        propagation=propagation,
-        policy=policy,
-        until=until,
-        forward=forward,
-        group=group,
-        correction=correction,
-    ).bank
+    bank = estimate(network, images, **options).bank
     bank.apply(network)
     return bank

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from bnadapt.batchnorm.layers import BatchNormError
-from bnadapt.batchnorm.mixture import mixed
+from bnadapt.batchnorm.moments import mixed
 
 FULL_RESOLUTION, ENCODER, DECODER = GROUPS = ("full_resolution", "encoder", "decoder")
 """Groups of layers that `bnadapt.batchnorm.layer_groups` finds in any network, whatever its layers are called."""

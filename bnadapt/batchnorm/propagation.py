@@ -15,10 +15,9 @@ from bnadapt.batchnorm.attributes import attributes_unless_ended
 from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
 from bnadapt.batchnorm.lockstep import ForwardPass, side_by_side
-from bnadapt.batchnorm.moments import Moments
+from bnadapt.batchnorm.moments import Moments, as_one_tile, tile_moments
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
-from bnadapt.batchnorm.tile_moments import as_one_tile, tile_moments
 from bnadapt.batchnorm.watching import Forward, Otherwise, watched
 
 
