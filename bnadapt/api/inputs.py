@@ -174,16 +174,13 @@ class ArrayDomain(Domain):
         InputError: the array has another shape.
     """
 
+    name = "images"
+
     def __init__(self, images: Any) -> None:
         super().__init__()
         if len(images.shape) not in (3, 4):
             raise InputError(f"images: have the shape {tuple(images.shape)}; give (N, H, W) or (N, C, H, W).")
         self.images = images
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return "images"
 
     def labelled(self) -> list[Section]:
         """None."""

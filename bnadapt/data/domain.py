@@ -52,6 +52,8 @@ class Domain(ABC):
         gap: sections left out between two blocks, because neighbours correlate.
     """
 
+    name: str
+    """Name in tables, tags and messages."""
     classes: Sequence[str] = ("background", "foreground")
 
     def __init__(self, split: Sequence[float] = (0.6, 0.2, 0.2), gap: int = 1) -> None:
@@ -65,18 +67,13 @@ class Domain(ABC):
         self.split = tuple(split)
         self.gap = gap
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Name of the domain in tables, tags and messages."""
-
     @abstractmethod
     def labelled(self) -> list[Section]:
         """Sections with masks, in their order in the sample."""
 
-    @abstractmethod
     def unlabelled(self) -> list[Section]:
-        """Further sections of the same sample, without masks."""
+        """Further sections of the same sample, without masks; none by default."""
+        return []
 
     def block(self, which: str) -> list[Section]:
         """The labelled sections of one of the blocks `train`, `val`, `test`.

@@ -87,18 +87,10 @@ class Folder(Domain):
         self.colours = colours
         if colours is not None and len(colours) != len(classes):
             raise InputError(f"{images}: gives {len(colours)} colours for {len(classes)} classes; give one for each.")
-        self.label = label
+        self.name = label or _name_of(self.images.absolute())
         self._headers: dict[str, tuple[int, Geometry]] = {}
         self._sections = self._paired()
         self._say_sizes()
-
-    @property
-    def name(self) -> str:
-        """The given label, or the name of the folder, or of its parent if the folder is called `images`."""
-        if self.label:
-            return self.label
-        folder = self.images.absolute()
-        return folder.parent.name or folder.name if folder.name.lower() in COMMON_NAMES else folder.name
 
     def labelled(self) -> list[Section]:
         """Images with a mask."""
@@ -217,6 +209,11 @@ class Folder(Domain):
                 " them to a separate folder, or give masks: the same folder, and pair: what their names look like, such"
                 " as *_mask."
             )
+
+
+def _name_of(folder: Path) -> str:
+    """The name of a folder, or of its parent if the folder is called `images` or the like."""
+    return folder.parent.name or folder.name if folder.name.lower() in COMMON_NAMES else folder.name
 
 
 def image_files(folder: Path) -> dict[str, Path]:

@@ -28,6 +28,7 @@ class Pooled(Domain):
         if len(domains) < 2:
             raise InputError(f"sources: {len(domains)} given; name at least two, or give one as --data.source.")
         self.domains = dict(domains)
+        self.name = " + ".join(domains)
         first, *others = self.domains
         for name in others:
             if len(self.domains[name].classes) != len(self.domains[first].classes):
@@ -41,11 +42,6 @@ class Pooled(Domain):
                 f"source_weights is {self.weights}; give a number above 0 for each of {', '.join(self.domains)}."
             )
         self.classes = self.domains[first].classes
-
-    @property
-    def name(self) -> str:
-        """The names of all domains."""
-        return " + ".join(self.domains)
 
     def labelled(self) -> list[Section]:
         """The labelled sections of all domains."""

@@ -40,14 +40,10 @@ class Shifted(Domain):
             raise InputError(f"severity is {severity}; give 0, which changes nothing, or more.")
         self.domain = domain
         self.shift_name = shift
+        self.name = f"{domain.name}, {shift} {severity:g}"
         self.severity = severity
         self.seed = seed
         self.classes = domain.classes
-
-    @property
-    def name(self) -> str:
-        """The domain's name, with shift and severity."""
-        return f"{self.domain.name}, {self.shift_name} {self.severity:g}"
 
     def labelled(self) -> list[Section]:
         """The domain's labelled sections, shifted."""

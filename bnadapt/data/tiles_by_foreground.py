@@ -42,23 +42,13 @@ class TilesByForeground(Domain):
         self.domain = domain
         self.tile_size = tile_size
         self.foreground = tuple(foreground)
-        self.label = label
+        self.name = label or f"{domain.name}, foreground {foreground[0]:g} to {foreground[1]:g}"
         self.classes = domain.classes
         self._tiles_of_block = lru_cache(len(BLOCKS))(self._chosen)
-
-    @property
-    def name(self) -> str:
-        """The given label, or the domain's name with the bounds."""
-        least, greatest = self.foreground
-        return self.label or f"{self.domain.name}, foreground {least:g} to {greatest:g}"
 
     def labelled(self) -> list[Section]:
         """The tiles of all labelled sections."""
         return self._tiles(self.domain.labelled())
-
-    def unlabelled(self) -> list[Section]:
-        """An empty list, because their foreground is unknown."""
-        return []
 
     def files(self) -> list[Path]:
         """The files of the domain."""

@@ -85,12 +85,6 @@ class Gaussian:
         """Lower triangles (..., V, V), L of the covariance L L^T of the channels that vary, singular or not."""
         return triangular_factor(_of_channels(self.covariance, self.varying))
 
-    def standardised_by(self, other: "Gaussian") -> "Gaussian":
-        """This Gaussian after every channel was standardised by mean and `std` of another."""
-        scale = 1 / other.std
-        covariance = self.covariance * scale.unsqueeze(-2) * scale.unsqueeze(-1)
-        return Gaussian((self.mean - other.mean) * scale, covariance)
-
 
 def wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
     r"""2-Wasserstein distance, in units of the latents.
@@ -139,8 +133,8 @@ def normalised_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
 def frechet(source: Gaussian, target: Gaussian) -> Tensor:
     """Frechet distance of standardised latents, without unit: FID (Heusel et al. 2017) in any latent space.
 
-    The square of `wasserstein` after every channel of both was standardised by the source, see
-    `Gaussian.standardised_by`. Not symmetric, O(C^3).
+    The square of `wasserstein` after every channel of both was standardised by mean and `std` of the source. Not
+    symmetric, O(C^3).
     """
     return _squared_wasserstein(source, target, 1 / source.std)
 

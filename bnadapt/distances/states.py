@@ -1,10 +1,10 @@
 """Source and target in every latent space of a network, without and with adaptation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
-from bnadapt.distances.comparison import Distance, compare_each, noise_floor
+from bnadapt.distances.comparison import compare_each, noise_floor
 from bnadapt.distances.measures import MEASURES, Measure
 from bnadapt.distances.sketch import Sketch
 
@@ -58,50 +58,18 @@ class LatentStates:
     adapted: Mapping[str, Sketch] | None = None
 
     def rows(self, measures: Mapping[str, Measure] = MEASURES) -> list[LayerDistance]:
-        """The distances of every layer, in all states."""
-        return [
-            row
-            for depth, layer in enumerate(self.source)
-            for state, (distances, samples) in self._distances(layer, measures).items()
-            for row in self._rows(layer, depth, state, distances, samples, measures)
-        ]
+        """The distances of every layer in all states."""
+        return [row for depth, layer in enumerate(self.source) for row in self._rows(depth, layer, measures)]
 
-    def _distances(
-        self, layer: str, measures: Mapping[str, Measure]
-    ) -> dict[State, tuple[dict[str, Distance], tuple[int, int]]]:
-        """Distances and numbers of latents by state."""
-        source = self.source[layer]
+    def _rows(self, depth: int, layer: str, measures: Mapping[str, Measure]) -> list[LayerDistance]:
+        source, targets = self.source[layer], {"unadapted": self.target[layer]}
+        targets |= {"adapted": self.adapted[layer]} if self.adapted else {}
         half = source.samples // 2
-        distances = {"noise_floor": (noise_floor(source, measures), (half, source.samples - half))}
-        others = {"unadapted": self.target} | ({"adapted": self.adapted} if self.adapted else {})
-        targets = {state: sketches[layer] for state, sketches in others.items()}
-        compared = compare_each(source, list(targets.values()), measures)
-        for (state, target), by_layer in zip(targets.items(), compared, strict=True):
-            distances[state] = by_layer, (source.samples, target.samples)
-        return distances
-
-    def _rows(
-        self,
-        layer: str,
-        depth: int,
-        state: State,
-        distances: Mapping[str, Distance],
-        samples: tuple[int, int],
-        measures: Mapping[str, Measure],
-    ) -> list[LayerDistance]:
-        channels = self.source[layer].width
+        found = {"noise_floor": (noise_floor(source, measures), half, source.samples - half)}
+        for state, distances in zip(targets, compare_each(source, list(targets.values()), measures), strict=True):
+            found[state] = distances, source.samples, targets[state].samples
         return [
-            LayerDistance(
-                layer,
-                depth,
-                channels,
-                state,
-                name,
-                measures[name].unit,
-                distance.value,
-                distance.bias_corrected,
-                distance.standard_error,
-                *samples,
-            )
+            LayerDistance(layer, depth, source.width, state, name, measures[name].unit, *astuple(distance), *samples)
+            for state, (distances, *samples) in found.items()
             for name, distance in distances.items()
         ]

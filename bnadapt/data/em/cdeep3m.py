@@ -5,9 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from bnadapt.data.domain import Domain, Section
+from bnadapt.data.em.masks import read_label
 from bnadapt.data.em.origin import origin
 from bnadapt.data.readers import read_image
 
@@ -44,7 +43,7 @@ class CDeep3M(Domain):
         """The origin's training and validation sections."""
         pairs = zip(self._fetched("images"), self._fetched("labels"), strict=True)
         return [
-            Section(image.name, partial(read_image, image), partial(_read_mask, mask), self.pixel_size_nm)
+            Section(image.name, partial(read_image, image), partial(read_label, mask, (1, 255)), self.pixel_size_nm)
             for image, mask in pairs
         ]
 
@@ -56,7 +55,3 @@ class CDeep3M(Domain):
     def _fetched(self, kind: str) -> list[Path]:
         parts = (self.origin.matching(f"mito_testsample/{part}/{kind}/", ".png") for part in ("training", "validation"))
         return self.origin.fetch([path for part in parts for path in part])
-
-
-def _read_mask(path: Path) -> np.ndarray:
-    return (read_image(path) > 0).astype(np.uint8)
