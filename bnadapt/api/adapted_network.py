@@ -16,7 +16,7 @@ from bnadapt.batchnorm import Bank, ClassMoments, LayerShift
 from bnadapt.data import InputChange
 from bnadapt.errors import InputError
 from bnadapt.gain.observation import logits_under
-from bnadapt.reports.shift_figure import shift_figure
+from bnadapt.reports.adaptation_figures import shift_figure
 
 TILES = 64  # that are drawn from files
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import imageio.v3
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from bnadapt.files import atomic_folder
 from bnadapt.reports.document import Document
@@ -36,3 +38,10 @@ def write_page(
         for left in folder.glob(pattern):
             if left.name not in written:
                 left.unlink()
+
+
+def rendered(figure: Figure) -> np.ndarray:
+    """A figure as (H, W, 3) uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3]

@@ -12,10 +12,9 @@ from bnadapt.data.drawn_tiles import Place
 from bnadapt.gain import CANDIDATES
 from bnadapt.reports.candidate_panels import LEGEND, MEANING, said_of_alike, tile_figure, tile_panels
 from bnadapt.reports.document import Answer, Code, Document, Folded, Heading, Paragraph, Part, Picture, Table
-from bnadapt.reports.page import write_page
+from bnadapt.reports.page import rendered, write_page
 from bnadapt.reports.panels import OF_CLASSES, Panel, grey_levels, share_panel
 from bnadapt.reports.preview import Preview
-from bnadapt.reports.rendering import rendered
 
 
 class Commands(NamedTuple):

@@ -15,9 +15,8 @@ from bnadapt.gain.agreement import disagreement
 from bnadapt.gain.candidates import NONE
 from bnadapt.reports.candidate_panels import LEGEND, MEANING, said_of_alike, tile_figure, tile_panels
 from bnadapt.reports.document import Answer, Bullets, Document, Folded, Heading, Link, Paragraph, Part, Picture, Table
-from bnadapt.reports.page import write_page
+from bnadapt.reports.page import rendered, write_page
 from bnadapt.reports.panels import Panel
-from bnadapt.reports.rendering import rendered
 
 TILES = 3
 
