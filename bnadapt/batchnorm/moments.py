@@ -15,15 +15,15 @@ HALF = (torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Mean and population variance of every channel, in float64, and how much tiles differ in both.
+    """Mean and population variance of every channel in float64, and how much both vary between tiles.
 
     Attributes:
         count: values per channel.
-        tiles: images, or slices of the first axis, that they come from.
+        tiles: number of images, or slices of the first axis, behind them.
         mean: (C,).
-        variance: (C,), the mean squared deviation from `mean`.
-        spread: (3, C), over tiles, weighted by their values: variance of the tile's mean m, covariance
-            of m and q, variance of q, where q is the tile's mean squared deviation from `mean`.
+        variance: (C,), mean squared deviation from `mean`.
+        spread: (3, C), over tiles, weighted by their values: variance of the tile's mean m, covariance of m and q, and
+            variance of q, where q is the tile's mean squared deviation from `mean`.
 
     Examples:
         >>> features = torch.arange(8.0).reshape(4, 1, 2)
@@ -46,13 +46,7 @@ class Moments:
 
     @classmethod
     def of_tiles(cls, means: Tensor, variances: Tensor, pixels: int) -> "Moments":
-        """Moments of tiles of equal size.
-
-        Args:
-            means: (N, C) of the tiles, float64.
-            variances: of the tiles, like their means.
-            pixels: values per tile and channel.
-        """
+        """Moments of tiles of equal size, from their means and variances (N, C) float64 and the pixels of each."""
         mean = means.mean(0)
         deviation = means - mean
         squared = deviation.square()
@@ -65,9 +59,9 @@ class Moments:
     def merged(self, other: "Moments") -> "Moments":
         """Moments of both streams together.
 
-        By the law of total variance, in the form of Chan, Golub and LeVeque (1983): with shares
-        w = n1 / n and 1 - w, variance = w v1 + (1 - w) v2 + w (1 - w) (m1 - m2)^2. The spread follows
-        the same law once both sides measure q about the common mean.
+        By the law of total variance in the form of Chan, Golub and LeVeque (1983): with shares w = n1 / n and 1 - w,
+        variance = w v1 + (1 - w) v2 + w (1 - w) (m1 - m2)^2. The spread follows the same law once both sides measure q
+        about the common mean.
         """
         count = self.count + other.count
         share = self.count / count
@@ -80,18 +74,15 @@ class Moments:
         return Moments(count, self.tiles + other.tiles, mean, variance, spread)
 
     def standard_errors(self, eps: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Standard errors of the mean, in standard deviations, and of the logarithm of the variance.
+        """Standard errors (C,) of the mean, in standard deviations, and of the log-variance; infinite for one tile.
 
-        Tiles are the unit, because neighbouring pixels correlate, and are taken as equally large and
-        independently drawn: SE(mean)^2 = Var(m) / (K - 1) for K tiles, and to first order
-        SE(log variance)^2 = Var(q) / (K - 1) / variance^2.
+        Tiles are the unit, because neighbouring pixels correlate, and count as equally large and independently drawn:
+        SE(mean)^2 = Var(m) / (K - 1) for K tiles, and to first order SE(log variance)^2 = Var(q) / (K - 1) /
+        variance^2.
 
         Args:
-            eps: added to the variance in both denominators, such as a layer's own, so that channels without signal
-                do not count.
-
-        Returns:
-            Two (C,) tensors, infinite for a single tile.
+            eps: added to the variance in both denominators, such as the layer's, so that channels without signal do not
+                count.
         """
         if self.tiles < 2:
             return torch.full_like(self.mean, torch.inf), torch.full_like(self.mean, torch.inf)
@@ -102,17 +93,17 @@ class Moments:
         )
 
     def split(self, channels: Sequence[int], pixels: Sequence[int]) -> list["Moments"]:
-        """The parts of moments that stand side by side.
+        """Split along the channels.
 
         Args:
-            channels: of every part.
+            channels: number of channels of every part.
             pixels: values per tile and channel of every part.
         """
         parts = zip(*(each.split(list(channels), -1) for each in (self.mean, self.variance, self.spread)), strict=True)
         return [Moments(self.tiles * size, self.tiles, *part) for size, part in zip(pixels, parts, strict=True)]
 
     def _about(self, centre: Tensor) -> tuple[Tensor, Tensor]:
-        """Spread (3, C) and mean (C,) of q, were q measured about another centre than the mean."""
+        """Spread (3, C) and mean (C,) of q, if q were measured about another centre than the mean."""
         shift = self.mean - centre
         means, both, squares = self.spread
         spread = torch.stack([means, both + 2 * shift * means, squares + 4 * shift * (both + shift * means)])
@@ -120,14 +111,9 @@ class Moments:
 
 
 def mixed(mean1: Tensor, variance1: Tensor, mean2: Tensor, variance2: Tensor, weight: float) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the mixture of two distributions, the first with the given weight.
+    """Mean and variance (C,) of the mixture of two distributions, by the law of total variance.
 
-    Args:
-        mean1: (C,), like the others.
-        variance1: of the first.
-        mean2: of the second.
-        variance2: of the second.
-        weight: of the first, 0 to 1.
+    The first has the given weight, 0 to 1.
     """
     distance = mean1 - mean2
     mean = mean2 + weight * distance
@@ -136,18 +122,13 @@ def mixed(mean1: Tensor, variance1: Tensor, mean2: Tensor, variance2: Tensor, we
 
 
 def tile_moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and population variance over space.
+    """Mean and population variance of features (N, C) or (N, C, ...) over space: two (N, C) float64 tensors.
 
-    torch's BatchNorm kernel is the fastest reduction there is on a CPU, but it adds up a channel's values one
-    after the other, which loses digits with the number of pixels, and reads them twice. So the pixels of a tile are
-    dealt out to many channels of few pixels each, piece by piece as they fit into the cache, and these are pooled in
-    float64 by the law of total variance. Values of half precision are added up in float32 by the kernel itself.
-
-    Args:
-        features: (N, C) or (N, C, ...) of any floating type.
-
-    Returns:
-        Two (N, C) float64 tensors, on the CPU where the device has no float64.
+    torch's BatchNorm kernel is the fastest reduction on a CPU, but it adds up the values of a channel one after the
+    other, which loses digits with the number of pixels, and reads them twice. So the pixels of a tile are split into
+    many channels of few pixels each, in pieces that fit into the cache, and these are pooled in float64 by the law of
+    total variance. The kernel itself adds up half precision in float32. Where the device has no float64, the result is
+    on the CPU.
     """
     features = features.flatten(2) if features.ndim > 2 else features.unsqueeze(2)
     if features.device.type != "cpu":
@@ -177,7 +158,7 @@ def as_one_tile(features: Tensor) -> Tensor:
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Moments (N, C) of features (N, C, P), in whichever order they lie in memory."""
+    """Moments (N, C) of features (N, C, P) in any memory order."""
     pixels = features.shape[2]
     parts, together = _parts(pixels, max(1, WIDTH // features.shape[1]))
     even = pixels - pixels % parts
@@ -192,13 +173,9 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 @lru_cache
 def _parts(pixels: int, most: int) -> tuple[int, int]:
-    """Into how many equal parts to deal out the pixels, and how many of these at once.
+    """Number of equal parts to split `pixels` into, `most` at once, and how many to process together.
 
-    Without a rest if that is possible with short parts.
-
-    Args:
-        pixels: of a tile.
-        most: parts at once.
+    Without a remainder if that is possible with short parts.
     """
     least = -(-pixels // ROWS)
     step = most if least > most else 1
@@ -208,7 +185,7 @@ def _parts(pixels: int, most: int) -> tuple[int, int]:
 
 
 def _dealt_rows(features: Tensor, parts: int, together: int) -> tuple[Tensor, Tensor]:
-    """Where the channels of a pixel lie next to each other (channels_last)."""
+    """Moments where the channels of a pixel are contiguous (channels_last)."""
     tiles, channels, pixels = features.shape
     pieces = features.transpose(1, 2).reshape(tiles * parts // together, pixels // parts, together * channels)
     means, variances = zip(*map(_kernel, pieces), strict=True)
@@ -217,7 +194,7 @@ def _dealt_rows(features: Tensor, parts: int, together: int) -> tuple[Tensor, Te
 
 
 def _dealt_columns(features: Tensor, parts: int, together: int) -> tuple[Tensor, Tensor]:
-    """Where the pixels of a channel lie next to each other."""
+    """Moments where the pixels of a channel are contiguous."""
     tiles, channels, pixels = features.shape
     columns = features.reshape(1, tiles * channels * parts, pixels // parts)
     return _pooled(*(each.double().view(tiles, channels, parts) for each in _kernel(columns)), 2)
