@@ -13,7 +13,7 @@ State = Literal["noise_floor", "unadapted", "adapted"]
 
 @dataclass(frozen=True)
 class LayerDistance:
-    """A distance in one layer and state: a row of the table.
+    """A distance in one layer and state.
 
     Attributes:
         layer: name of the latent space.
@@ -22,12 +22,12 @@ class LayerDistance:
         state: `noise_floor` (source against source), `unadapted` (source against target in the source network),
             `adapted` (source in the source network against target in the adapted one: the residual shift).
         measure: name of the measure.
-        unit: of the three values.
-        value: see `Distance`, as the next two.
+        unit: unit of the three values.
+        value: see `Distance`, as for the next two.
         bias_corrected: without the bias of finite samples.
         standard_error: of `value`.
         source_samples: latents of the source.
-        target_samples: latents of what it is compared with.
+        target_samples: latents of the sample it is compared with.
     """
 
     layer: str
@@ -48,9 +48,9 @@ class LatentStates:
     """Sketches of every latent space, by layer in the order in which the network calls them.
 
     Attributes:
-        source: in the source network.
-        target: in the source network.
-        adapted: the target in the adapted network, if there is one.
+        source: source in the source network.
+        target: target in the source network.
+        adapted: target in the adapted network, if there is one.
     """
 
     source: Mapping[str, Sketch]
