@@ -82,7 +82,7 @@ def _compared(source: Distribution, target: Distribution, measures: Mapping[str,
 
 
 def _left_out(groups: Sequence[int], count: int) -> Tensor:
-    """Choices (1 + count, 8): all groups, and all but one of `count` parts of them; if there is one part, only the first."""
+    """Choices (1 + count, 8): all groups, and all but one of `count` parts of them; a single part only as a whole."""
     chosen = torch.zeros(1 + count if count > 1 else 1, GROUPS)
     for number, group in enumerate(groups):
         chosen[:, group] = 1

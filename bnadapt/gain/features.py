@@ -1,8 +1,8 @@
-"""Features of a candidate that need no label of the target, each with its formula and where it comes from.
+"""Label-free features of a candidate, each with its formula and source.
 
-All compare what a network does on the target with what it does on the source, so that its own habits cancel out. Where
-they can, they are of the images as the candidate shows them: those of `inverted` on an inverted target are those of
-`adapted` on the target as it was.
+All compare the network's behaviour on the target with that on the source, so that its own habits cancel out. Where
+possible they are computed on the images as the candidate shows them: those of `inverted` on an inverted target equal
+those of `adapted` on the original.
 """
 
 import math
@@ -31,9 +31,9 @@ class View:
     """A candidate, and what it is compared with.
 
     Attributes:
-        source: the source's.
-        results: of all candidates.
-        own: the candidate's.
+        source: summary of the source.
+        results: results of all candidates.
+        own: the candidate's result.
     """
 
     source: SourceSummary
@@ -229,9 +229,9 @@ def features_of(
     """Features of every candidate, by the candidate's name.
 
     Args:
-        source: the source's.
-        results: of all candidates.
-        names: features to compute; all by default. A mirrored one brings the feature that it is computed from.
+        source: summary of the source.
+        results: results of all candidates.
+        names: features to compute; all by default. A mirrored one includes the feature that it is computed from.
     """
     mirrored = [name for name in MIRRORED if f"mirrored_{name}" in names]
     needed = {name: of for name, of in OF_CANDIDATES.items() if name in names or name in mirrored}
@@ -245,7 +245,7 @@ def features_of(
 
 
 def _mirrored(own: Mapping[str, Mapping[str, float]], is_inverted: bool, names: Sequence[str]) -> dict[str, float]:
-    """Mirrored features of a candidate; 0 where no candidate has the opposite polarity."""
+    """Mirrored features of a candidate; 0 if no candidate has the opposite polarity."""
     shown, hidden = (PLAIN[which] if PLAIN[which] in own else ADAPTED for which in (is_inverted, not is_inverted))
     return {f"mirrored_{name}": own[hidden][name] - own[shown][name] for name in names}
 
