@@ -172,7 +172,7 @@ def sketch_latents(
     positions_per_tile: int = 96,
     seed: int = 0,
 ) -> dict[str, Sketch]:
-    """Sketch the latents of layers over images, see `bnadapt.batchnorm.batches.batches_of`; otherwise as `Sketching`."""
+    """Sketch the latents of layers over images (see `bnadapt.batchnorm.batches.batches_of`), else as `Sketching`."""
     with Sketching(network, layers, positions_per_tile, seed) as sketching:
         for batch in batches_of(images):
             sketching.update(batch)

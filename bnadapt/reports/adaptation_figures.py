@@ -22,7 +22,7 @@ SMALLEST = 1e-3  # share that is drawn
 
 
 def convergence_figure(convergence: Convergence) -> Figure:
-    """A curve per layer against the number of tiles where there were several checks; else a dot per layer."""
+    """Standard errors of the statistics by layer: curves by number of tiles, or dots if there was one check."""
     figure = Figure(figsize=(9.0, 6.0), layout="constrained")
     for panel, (which, title) in zip(figure.subplots(2, 1), ERRORS.items(), strict=True):
         curves = getattr(convergence, which)
@@ -41,7 +41,7 @@ def convergence_figure(convergence: Convergence) -> Figure:
 
 
 def shift_figure(shifts: Mapping[str, LayerShift]) -> Figure:
-    """A bar per layer, in the order of the network, root mean square over channels."""
+    """Shift of the statistics, root mean square over channels: a bar per layer, in the order of the network."""
     figure = Figure(figsize=(2.5 + 0.25 * len(shifts), 5.0), layout="constrained")
     panels = figure.subplots(2, 1, sharex=True)
     for panel, (which, title) in zip(panels, SHIFTS.items(), strict=True):
@@ -53,10 +53,10 @@ def shift_figure(shifts: Mapping[str, LayerShift]) -> Figure:
 
 
 def proportions_figure(record: Mapping[str, Any]) -> Figure:
-    """Predicted share and mismatch of every class but the first against the share q that statistics are for.
+    """Predicted share and mismatch of every class but the first, by the share q that statistics are corrected for.
 
     Args:
-        record: of the class proportions of an adaptation, with `candidates`.
+        record: record of an adaptation's class proportions, with `candidates`.
     """
     labels = range(1, len(record["target"]))
     figure = Figure(figsize=(8.4, 0.6 + 3.2 * len(labels)), layout="constrained")
@@ -92,5 +92,5 @@ def _draw_mismatch(panel: Axes, candidates: Sequence[Mapping[str, Any]], label: 
 
 
 def _shown(shares: Any) -> np.ndarray:
-    """Shares that a logarithm of odds can be drawn of."""
+    """Shares clipped to what a logit scale can show."""
     return np.clip(shares, SMALLEST, 1 - SMALLEST)
