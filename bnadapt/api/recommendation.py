@@ -68,7 +68,7 @@ class Recommendation(Judgement):
         return self.verdict.alarms
 
     def table(self) -> "DataFrame":
-        """A row per candidate: what it does, its expected gain with a 90 % interval, and whether such cases are known."""
+        """A row per candidate: what it does, its expected gain with a 90 % interval, and whether it is familiar."""
         from pandas import DataFrame
 
         rows = {name: {"action": CANDIDATES[name].title, **asdict(each)} for name, each in self.expected.items()}

@@ -73,11 +73,7 @@ class Pooled(Domain):
 
 
 def pooled(sources: Mapping[str, Domain] | Sequence[Domain], weights: Mapping[str, float] | None) -> Pooled:
-    """Combine sources into one domain; those of a list go by the names of the domains.
-
-    Raises:
-        InputError: two sources have the same name, or see `Pooled`.
-    """
+    """Combine sources into one domain; those of a list are named after their domains, which must differ."""
     if isinstance(sources, Mapping):
         return Pooled(sources, weights)
     names = [domain.name for domain in sources]

@@ -131,7 +131,7 @@ class Stack(Domain):
         return size
 
     def _check_sides(self) -> None:
-        """Refuse planes with unequal voxel sides; warn where the sides are unknown."""
+        """Refuse planes with unequal voxel sides; warn if the sides are unknown."""
         voxel = self._images.geometry.voxel
         spacing, pixel = voxel.spacing_nm, voxel.pixel_size_nm or self.pixel_size_nm
         if not voxel.is_square:

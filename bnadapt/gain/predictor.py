@@ -89,7 +89,7 @@ class Predictor:
     records: Sequence[str]
 
     def expected(self, features: Mapping[str, Features]) -> dict[str, Expectation]:
-        """Gains of the candidates that keep images unchanged, from the features of all, see `bnadapt.gain.features_of`."""
+        """Gains of the candidates that keep images unchanged, from the features of all (see `features_of`)."""
         unadapted = features[NONE]
         return {name: self._expected(own, unadapted) for name, own in features.items() if CANDIDATES[name].keeps_images}
 

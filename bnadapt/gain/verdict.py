@@ -75,7 +75,7 @@ class Verdict:
 
     @property
     def gain(self) -> float | None:
-        """Foreground IoU of the choice minus that without adaptation, measured or expected; None if it inverts images."""
+        """Foreground IoU of the choice minus that without adaptation, measured or expected; None if inverted."""
         if self.measured:
             return self.measured[self.choice].iou - self.measured[NONE].iou
         return self.expected[self.choice].gain if self.choice in self.expected else None

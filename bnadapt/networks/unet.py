@@ -88,7 +88,7 @@ class UNet(nn.Module):
 
 
 class InstanceNormUNet(UNet):
-    """`UNet` with InstanceNorm in place of BatchNorm: every image is normalised by itself, and there is nothing to adapt.
+    """`UNet` with InstanceNorm in place of BatchNorm: every image is normalised by itself, with nothing to adapt.
 
     Args:
         in_channels: see `UNet`.

@@ -47,7 +47,7 @@ class Preview:
 
     @property
     def compared(self) -> Sequence[str]:
-        """Names of the candidates that do not invert, since others disagree everywhere; all if these are fewer than two."""
+        """Names of the candidates that do not invert (others disagree everywhere); all if these are fewer than two."""
         upright = [name for name in self.classes if not CANDIDATES[name].is_inverted]
         return upright if len(upright) > 1 else list(self.classes)
 

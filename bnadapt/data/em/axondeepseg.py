@@ -19,14 +19,13 @@ RATS = (1, 2, 3, 4, 5, 6, 7, 8)
 class AxonDeepSeg(Domain):
     """`axondeepseg`: 10 images of 8 rats, 737 x 758 to 2001 x 2001 pixels of 70 to 180 nm, SEM.
 
-    Rats 1, 2, 5, 6, 7 have bright images (mean 128 to 157), rats 3, 4, 8 dark ones (66 to 103).
-    Blocks are cut by rat.
+    Rats 1, 2, 5, 6, 7 have bright images (mean 128 to 157), rats 3, 4, 8 dark ones (66 to 103). Blocks are cut by rat.
 
     Args:
         rats: rats whose images are used.
         task: `myelin` (34 %) or `axon` (26 %).
         split: parts of the rats for training, validation and test.
-        label: what tables and tags call the domain; needed where two parts of the set meet.
+        label: name of the domain in tables and tags; needed where two parts of the set meet.
     """
 
     def __init__(

@@ -14,13 +14,12 @@ from bnadapt.data.readers import read_image
 class CDeep3M(Domain):
     """`cdeep3m`: 30 labelled sections and 5 without labels, 1024 x 1024, SBEM.
 
-    Training and validation sections of the origin are of one volume (z 10-29 and 50-59) and are
-    taken as one sequence here.
+    Training and validation sections of the origin come from one volume (z 10-29 and 50-59) and form one sequence here.
 
     Args:
         task: `mitochondria` (8 %).
-        pixel_size_nm: the origin does not state it; give a value to have the images resampled. As
-            mitochondria look, 9.2 goes well with `vnc`.
+        pixel_size_nm: pixel size, which the origin does not state, for resampling. Judging by the mitochondria, 9.2
+            suits `vnc`.
         split: parts of the labelled sections for training, validation and test.
         gap: sections left out between two blocks.
     """

@@ -15,8 +15,8 @@ from bnadapt.errors import InputError
 class Lucchi(Domain):
     """`lucchi`: 33 + 33 labelled sections, 1024 x 768, 5 nm, FIB-SEM; its training volume, then its test volume.
 
-    Registered is every fifth section of the origin, 25 nm apart, because sections 5 nm apart are nearly equal. With the
-    default split the test block lies in the test volume, training and validation in the training volume.
+    Every fifth section of the origin is registered, 25 nm apart, because neighbours are nearly equal. With the default
+    split the test block lies in the test volume, training and validation in the training volume.
 
     Args:
         task: `mitochondria` (6.9 %).
