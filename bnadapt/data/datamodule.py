@@ -291,9 +291,9 @@ class DomainPair(LightningDataModule):
     def labelled_tiles(
         self, which: str, block: str, count: int | None, seed: int = 0, change: InputChange | None = None
     ) -> DataLoader:
-        """Up to `count` (None: all) random labelled tiles of a block of `source` or `target`, whose `change` may differ.
+        """Up to `count` (None: all) random labelled tiles of a block, `train`, `val` or `test`, of a domain.
 
-        The block is `train`, `val` or `test`.
+        `change` replaces `target_change`.
         """
         domain = self._needed(which)
         prepared = self._with_something_to_see(which, domain, domain.block(block), change)

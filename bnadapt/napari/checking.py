@@ -1,4 +1,4 @@
-"""What is known of a network and an image before anything runs, and what of the two does not fit."""
+"""What is known about a network and an image before anything runs, and where they do not fit."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,11 +19,7 @@ MOST_RESAMPLED = 1.5  # factor from which on one of the two pixel sizes is likel
 
 
 def checked(inputs: Inputs) -> Facts:
-    """Look at a checkpoint and an image, without running anything.
-
-    Raises:
-        InputError: one of them cannot be used.
-    """
+    """Examine a checkpoint and an image, without running anything."""
     path = Path(inputs.image)
     inputs = replace(inputs, is_folder=path.is_dir() and format_of(path) is None)
     stored = read_checkpoint(Path(inputs.checkpoint))
@@ -95,7 +91,7 @@ def _warnings(takes: int, has: int, trained: float | None, own: float | None) ->
 
 
 def _treatments(stored: StoredTask, checkpoint: Mapping[str, Any]) -> list[Treatment]:
-    """What can be done to the network: with a known source by name, otherwise by the candidate's policy."""
+    """Possible treatments: with a known source by name, otherwise by the candidate's policy."""
     if stored.parameters["num_classes"] == 2 and "source_summary" in checkpoint:
         named = [Treatment(name, each.title, ("--choose", name)) for name, each in CANDIDATES.items() if name != NONE]
         return [RECOMMENDED, *named, AS_IT_IS]
