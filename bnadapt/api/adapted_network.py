@@ -113,11 +113,7 @@ def adapt(network: Network, images: Any, settings: Recipe | None = None, *, sour
 
 
 def adapted(
-    given: GivenNetwork,
-    images: Any,
-    recipe: Recipe,
-    moments: ClassMoments | None,
-    change: InputChange | None = None,
+    given: GivenNetwork, images: Any, recipe: Recipe, moments: ClassMoments | None, change: InputChange | None = None
 ) -> AdaptedNetwork:
     """Adapt a network to images.
 

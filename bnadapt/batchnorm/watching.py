@@ -80,10 +80,7 @@ class _Watching(TorchFunctionMode):
     """Intercepts torch's functions in every thread that enters it."""
 
     def __init__(
-        self,
-        layers: Mapping[str, nn.Module],
-        seen: Callable[[str, Tensor], None],
-        otherwise: Otherwise,
+        self, layers: Mapping[str, nn.Module], seen: Callable[[str, Tensor], None], otherwise: Otherwise
     ) -> None:
         super().__init__()
         self.layers = layers

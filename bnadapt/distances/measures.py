@@ -118,10 +118,7 @@ SOURCE_STD = "source standard deviations"
 NONE = "none"
 MEASURES: dict[str, Measure] = {
     "normalised_wasserstein": Measure(
-        _of_gaussians(gaussian.normalised_wasserstein),
-        "source-normalised Wasserstein",
-        SOURCE_STD,
-        True,
+        _of_gaussians(gaussian.normalised_wasserstein), "source-normalised Wasserstein", SOURCE_STD, True
     ),
     "gaussian_wasserstein": Measure(_of_gaussians(gaussian.wasserstein), "Gaussian Wasserstein", LATENT, True),
     "diagonal_wasserstein": Measure(

@@ -6,14 +6,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from bnadapt.adaptation import SCANNED_TILES, NetworkRunner, Recipe
-from bnadapt.batchnorm import (
-    Bank,
-    ClassMoments,
-    Estimate,
-    ProportionCorrection,
-    ProportionEstimate,
-    UntilConverged,
-)
+from bnadapt.batchnorm import Bank, ClassMoments, Estimate, ProportionCorrection, ProportionEstimate, UntilConverged
 from bnadapt.data.input_change import InputChange
 from bnadapt.gain.candidates import FULL_REPLACEMENT, NONE, RECOMMENDABLE, Candidate
 from bnadapt.gain.observation import BATCH, Observation, logits_under, observe

@@ -118,13 +118,7 @@ def target_of(inputs: Inputs) -> Domain:
     size = {"pixel_size_nm": inputs.pixel_size_nm, "override_pixel_size": inputs.pixel_size_nm is not None}
     if inputs.is_folder:
         return Folder(inputs.image, **size)
-    return Stack(
-        inputs.image,
-        images_key=inputs.key,
-        plane=inputs.plane,
-        index=dict(inputs.index),
-        **size,
-    )
+    return Stack(inputs.image, images_key=inputs.key, plane=inputs.plane, index=dict(inputs.index), **size)
 
 
 def task_class(stored: StoredTask) -> type[AdaptableTask]:

@@ -13,10 +13,7 @@ ERRORS = {
     "mean": "standard error of the mean,\nin standard deviations",
     "log_variance": "standard error of\nthe log-variance",
 }
-SHIFTS = {
-    "mean": "shift of the mean,\nin source standard deviations",
-    "log_variance": "change of\nthe log-variance",
-}
+SHIFTS = {"mean": "shift of the mean,\nin source standard deviations", "log_variance": "change of\nthe log-variance"}
 TAKEN, SOURCE = "#00798c", "#444444"
 SMALLEST = 1e-3  # share that is drawn
 

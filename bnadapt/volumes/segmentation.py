@@ -156,11 +156,7 @@ def _of_stack(mask: Path, mask_key: str | None, probability: Path | None, probab
     stored = None if probability is None else open_masks(probability, key=probability_key)
     if stored is not None and stored.shape != masks.shape[:3]:
         raise InputError(f"{probability}: has the shape {stored.shape}, {mask} {masks.shape}; give both of one volume.")
-    return Segmentation(
-        masks,
-        stored,
-        [mask, *([] if probability is None else [probability])],
-    )
+    return Segmentation(masks, stored, [mask, *([] if probability is None else [probability])])
 
 
 def _of_folder(folder: Path, other: Path | None) -> Segmentation:

@@ -46,11 +46,7 @@ class Origin:
         folder = data_folder() / self.name
         if not all((folder / path).exists() for path in paths):
             log.warning(
-                "Fetching %s (%s). Licence: %s. Please cite: %s",
-                self.name,
-                self.title,
-                self.licence,
-                self.citation,
+                "Fetching %s (%s). Licence: %s. Please cite: %s", self.name, self.title, self.licence, self.citation
             )
         with ThreadPoolExecutor(8) as pool:
             return list(

@@ -162,12 +162,7 @@ class _Pyramid(StackWriter):
 
 
 def new_array(
-    path: Path,
-    key: str | None,
-    shape: Sequence[int],
-    dtype: np.dtype,
-    chunks: Sequence[int],
-    geometry: Geometry,
+    path: Path, key: str | None, shape: Sequence[int], dtype: np.dtype, chunks: Sequence[int], geometry: Geometry
 ) -> Any:
     """An array of Zarr 3, alone or in a group; opens one that another process has begun."""
     import zarr

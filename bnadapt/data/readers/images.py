@@ -45,11 +45,7 @@ def _one_image(pixels: np.ndarray, axes: str, path: Path) -> np.ndarray:
             f"{path}: holds an array of shape {pixels.shape}, {pixels.shape[places.sections]} sections and not one"
             " image; give a stack to the domain `Stack`."
         )
-    order = [
-        places.rows,
-        places.columns,
-        *([] if places.channels is None else [places.channels]),
-    ]
+    order = [places.rows, places.columns, *([] if places.channels is None else [places.channels])]
     image = pixels.transpose(*order, *places.dropped).reshape([pixels.shape[axis] for axis in order])
     if image.ndim == 3 and image.shape[2] > MOST_CHANNELS:
         raise InputError(

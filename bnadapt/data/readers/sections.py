@@ -12,16 +12,7 @@ import numpy as np
 from bnadapt.data.formats.base import Opened, reason
 from bnadapt.data.geometry import Geometry
 from bnadapt.data.planes import Plane, in_plane
-from bnadapt.data.readers.axes import (
-    MOST_CHANNELS,
-    NAMES,
-    Layout,
-    Remedy,
-    chosen,
-    layout,
-    save_part,
-    single_channel,
-)
+from bnadapt.data.readers.axes import MOST_CHANNELS, NAMES, Layout, Remedy, chosen, layout, save_part, single_channel
 from bnadapt.errors import InputError
 
 MOST_SLAB = 2**28  # bytes of the sections that are kept because they share chunks
