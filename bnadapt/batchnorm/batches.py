@@ -38,8 +38,8 @@ def batches_of(images: Any, pick: Pick | None = None, batch_size: int = 8) -> It
     if isinstance(images, Tensor):
         images = _drawn(images, batch_size)
     elif hasattr(images, "shape") and hasattr(images, "dtype"):
-        images = VolumeTiles(images) if len(images.shape) == 3 else _Rows(images)
-    if isinstance(images, (VolumeTiles, _Rows)):
+        images = _stacked(VolumeTiles(images) if len(images.shape) == 3 else _rows(images), batch_size)
+    elif isinstance(images, VolumeTiles):
         images = _stacked(images, batch_size)
     for number, batch in enumerate(images):
         yield _checked(_picked(batch, pick), number)
@@ -89,20 +89,15 @@ def _drawn(images: Tensor, batch_size: int) -> Iterator[Tensor]:
         yield images[chosen.to(images.device)]
 
 
-class _Rows:
+def _rows(images: Any) -> Iterator[Tensor]:
     """The images of an array (N, C, H, W) in random order, each read when it is due."""
-
-    def __init__(self, images: Any) -> None:
-        if len(images.shape) < 4:
-            raise StatisticsError(
-                f"An array of shape {tuple(images.shape)} is neither images (N, C, H, W, ...) nor a volume (Z, H, W);"
-                " give one of these, or batches."
-            )
-        self.images = images
-
-    def __iter__(self) -> Iterator[Tensor]:
-        for index in np.random.default_rng(0).permutation(self.images.shape[0]):
-            yield as_float(np.asarray(self.images[int(index)]))
+    if len(images.shape) < 4:
+        raise StatisticsError(
+            f"An array of shape {tuple(images.shape)} is neither images (N, C, H, W, ...) nor a volume (Z, H, W);"
+            " give one of these, or batches."
+        )
+    for index in np.random.default_rng(0).permutation(images.shape[0]):
+        yield as_float(np.asarray(images[int(index)]))
 
 
 def _stacked(tiles: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:

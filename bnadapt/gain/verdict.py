@@ -14,6 +14,7 @@ from bnadapt.gain.features import POLARITY, PROMISING, View, features_of
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.gain.predictor import Expectation, Known, Predictor
 from bnadapt.gain.source_summary import SourceSummary
+from bnadapt.reports.text import capitalised
 
 DEFAULT = FULL_RESOLUTION_ALONE  # as `adapt` does: of 44 known cases it cost more than 0.03 IoU in one
 MARGIN = 0.03  # gain by which another candidate must be expected to be better
@@ -85,14 +86,14 @@ class Verdict:
         title = CANDIDATES[self.choice].title
         because = f" The target {' and '.join(self.reasons)}." if self.reasons else ""
         if self.measured:
-            return f"{_capital(title)}: {self._measured}.{because}"
+            return f"{capitalised(title)}: {self._measured}.{because}"
         if self._doubt is not None:
             tiles = f"{self.needed} labelled tiles or more" if self.needed == MOST else f"{self.needed} labelled tiles"
             return (
                 f"Cannot tell whether adaptation helps: {self._doubt}. Without labels, {title}; about {tiles} would"
                 f" settle it. {LabelledTileGains.load().sentence()}{because}"
             )
-        return f"{_capital(title)}: {self._certainty}.{because}"
+        return f"{capitalised(title)}: {self._certainty}.{because}"
 
     @property
     def _measured(self) -> str:
@@ -195,7 +196,3 @@ def chosen(expected: Mapping[str, Expectation]) -> str:
 def _compared(choice: str) -> str:
     """The candidate that no adaptation is compared with."""
     return DEFAULT if choice == NONE else choice
-
-
-def _capital(title: str) -> str:
-    return title[0].upper() + title[1:]

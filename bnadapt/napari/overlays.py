@@ -205,8 +205,7 @@ def _contours(
     visible: bool,
 ) -> None:
     data, options = _placed(viewer, layer, region, plane, classes)
-    if known := of_kind(viewer, kind).get(name):
-        known.data, known.translate, known.scale = data, options["translate"], options["scale"]
+    if _updated(viewer, kind, name, data, options):
         return
     colours = DirectLabelColormap(color_dict={None: colour, 0: "transparent"})
     metadata = {KIND: kind, NAME: name}
@@ -216,11 +215,17 @@ def _contours(
     made.contour = 2
 
 
+def _updated(viewer: ViewerModel, kind: str, name: str, data: np.ndarray, options: dict[str, Any]) -> bool:
+    """Give an existing layer other data at another position; False if there is no such layer."""
+    if layer := of_kind(viewer, kind).get(name):
+        layer.data, layer.translate, layer.scale = data, options["translate"], options["scale"]
+    return layer is not None
+
+
 def _picture(viewer: ViewerModel, layer: Layer, look: Look, plane: str) -> None:
     """Where candidates disagree."""
     data, options = _placed(viewer, layer, look.region, plane, look.disagreement)
-    if known := of_kind(viewer, DISAGREEMENT).get(DISAGREEMENT):
-        known.data, known.translate, known.scale = data, options["translate"], options["scale"]
+    if _updated(viewer, DISAGREEMENT, DISAGREEMENT, data, options):
         return
     viewer.add_image(
         data,

@@ -32,7 +32,7 @@ def _written(path: Path, data: Any, attributes: Mapping[str, Any], key: str, red
         raise InputError(f"{path}: the layer has {data.ndim} axes; save a layer of sections, or of one of them.")
     with atomic_folder(path.parent, [path.name]) as folder:
         if data.ndim == 2 and (format_ := image_format(path)):
-            format_.write(path := folder / path.name, _stored(data, key), geometry_of(attributes, "YX"))
+            format_.write(folder / path.name, _stored(data, key), geometry_of(attributes, "YX"))
         else:
             _write_volume(folder / path.name, data if data.ndim == 3 else data[None], attributes, key, reduce)
     return [str(path)]
@@ -41,7 +41,7 @@ def _written(path: Path, data: Any, attributes: Mapping[str, Any], key: str, red
 def _write_volume(path: Path, data: Any, attributes: Mapping[str, Any], key: str, reduce: Reduction) -> None:
     format_ = format_of(path)
     if not isinstance(format_, VolumeFormat):
-        raise InputError(f"{path.name}: is no format of volumes; save it as .ome.zarr, .tif or .h5.")
+        raise InputError(f"{path.name}: is not a volume format; save it as .ome.zarr, .tif or .h5.")
     greatest = max((int(np.max(section)) for section in data), default=0) if key == "labels" else None
     dtype = held(_stored(np.asarray(data[0]), key, greatest), format_).dtype
     geometry = geometry_of(attributes, "ZYX")

@@ -15,6 +15,7 @@ from bnadapt.reports.document import Answer, Code, Document, Folded, Heading, Pa
 from bnadapt.reports.page import rendered, write_page
 from bnadapt.reports.panels import OF_CLASSES, Panel, grey_levels, share_panel
 from bnadapt.reports.preview import Preview
+from bnadapt.reports.text import capitalised, counted
 
 
 class Commands(NamedTuple):
@@ -45,7 +46,7 @@ def foreground_sentence(preview: Preview) -> str:
     shares = {name: float(each.mean()) for name, each in preview.foreground.items()}
     least, most = min(shares, key=shares.get), max(shares, key=shares.get)
     label = {name: CANDIDATES[name].label for name in shares}
-    where = f"{_counted(len(preview.places), 'region')} of {preview.target}"
+    where = f"{counted(len(preview.places), 'region')} of {preview.target}"
     if len(shares) == 1:
         return f"On {where}, {shares[most]:.1%} is foreground with {label[most]}."
     differing = float((preview.disagreement > 0).double().mean())
@@ -67,7 +68,7 @@ def document(preview: Preview, commands: Commands) -> Document:
             Heading("Share of foreground in every region"),
             _table(preview),
             Paragraph(
-                f"BatchNorm statistics rest on the same {_counted(preview.tiles, 'tile')} as those of bnadapt adapt."
+                f"BatchNorm statistics rest on the same {counted(preview.tiles, 'tile')} as those of bnadapt adapt."
             ),
             Heading("Regions"),
             Paragraph(
@@ -153,15 +154,7 @@ def _left_out(preview: Preview, command: str) -> list[Part]:
 
 def _following(commands: Commands) -> Iterator[Part]:
     for name, lines in commands.segmenting.items():
-        yield Folded(_capital(CANDIDATES[name].title), [Code(line) for line in lines])
+        yield Folded(capitalised(CANDIDATES[name].title), [Code(line) for line in lines])
     if commands.recommend:
         yield Paragraph("Which one to expect the best IoU of, without labels:")
         yield Code(commands.recommend)
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -31,6 +31,16 @@ def in_a_line(text: str) -> str:
     return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def capitalised(text: str) -> str:
+    """The text with its first letter in upper case; the others stay."""
+    return text[:1].upper() + text[1:]
+
+
+def counted(count: int, singular: str, plural: str | None = None) -> str:
+    """A number of things, such as `1 tile` or `3 tiles`."""
+    return f"{count} {singular if count == 1 else plural or f'{singular}s'}"
+
+
 def shell_line(tokens: Iterable[str]) -> str:
     r"""A command line that a shell parses into these tokens; invisible characters are written as `$'\x1b'`.
 

@@ -17,6 +17,7 @@ from bnadapt.reports.candidate_panels import LEGEND, MEANING, said_of_alike, til
 from bnadapt.reports.document import Answer, Bullets, Document, Folded, Heading, Link, Paragraph, Part, Picture, Table
 from bnadapt.reports.page import rendered, write_page
 from bnadapt.reports.panels import Panel
+from bnadapt.reports.text import capitalised
 
 TILES = 3
 
@@ -55,7 +56,7 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
 
 def document(verdict: Verdict, results: CandidateResults, target: str) -> Document:
     """The page: the sentence, warnings, tiles, and the gain of every candidate, or its score on labelled tiles."""
-    warnings = [Bullets([f"{_capital(each.name)}: {each.sentence}" for each in verdict.alarms])]
+    warnings = [Bullets([f"{capitalised(each.name)}: {each.sentence}" for each in verdict.alarms])]
     return Document(
         f"Will adaptation to {target} help?",
         [
@@ -148,10 +149,6 @@ def _classes(results: CandidateResults, names: Sequence[str], number: int) -> di
 
 def _listed(names: Sequence[str]) -> str:
     return "; ".join(CANDIDATES[name].label for name in names)
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _expectations(verdict: Verdict) -> list[Part]:

@@ -40,7 +40,7 @@ def test_what_is_saved_is_read_again(name, tmp_path):
     np.testing.assert_array_equal(pixels, labels)
     assert (kind, pixels.dtype) == ("labels", np.uint16)
     assert options["scale"] == pytest.approx([20, 8, 8])
-    write_image(str(tmp_path / name), labels.astype(np.float64) / 7, attributes)
+    assert write_image(str(tmp_path / name), labels.astype(np.float64) / 7, attributes) == [str(tmp_path / name)]
     image, _, kind = layer_of(tmp_path / name)
     assert (kind, image.dtype) == ("image", np.float32)
     np.testing.assert_allclose(image, labels / 7, rtol=1e-6)

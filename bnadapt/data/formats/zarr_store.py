@@ -72,14 +72,14 @@ class Zarr(VolumeFormat):
         key = None if key is None else key.strip("/")
         group, image = _image_of(store, path, key)
         level = None
-        if image and image.levels and key in (None, group):
-            level = level_by_pixel_size(image.levels, pixel_size_nm) if pixel_size_nm else None
-            key = f"{group}/{(level or image.levels[0]).path}".strip("/")
+        if image and key in (None, group):
+            level = level_by_pixel_size(image, pixel_size_nm) if pixel_size_nm else None
+            key = f"{group}/{(level or image[0]).path}".strip("/")
         opened = self._of_array(array_of(store, path, key), path, key)
         geometry = image and _stated(image, group, key, opened.array.ndim, f"{path}:{key}")
         if not geometry:
             return opened
-        sizes = {each.path: each.geometry.voxel.pixel_size_nm for each in image.levels}
+        sizes = {each.path: each.geometry.voxel.pixel_size_nm for each in image}
         return replace(opened, geometry=geometry, format=OmeZarr(), levels=sizes, level=level and level.path)
 
     def output_suffix(self, path: Path) -> str:
@@ -124,10 +124,8 @@ class Level(NamedTuple):
     geometry: Geometry
 
 
-class Image(NamedTuple):
-    """An OME-Zarr image, with its finest level first."""
-
-    levels: tuple[Level, ...]
+Image = tuple[Level, ...]
+"""Levels of an OME-Zarr image, the finest first."""
 
 
 class _Pyramid(StackWriter):
@@ -248,8 +246,7 @@ def _ome_image(attributes: Mapping[str, Any], context: str) -> Image | None:
         if not images:
             return None
         axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in images[0].get("axes") or []]
-        levels = [_level(dataset, axes, images[0], context) for dataset in images[0].get("datasets") or []]
-        return Image(tuple(levels))
+        return tuple(_level(dataset, axes, images[0], context) for dataset in images[0].get("datasets") or [])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{context}: its OME metadata are broken ({type(error).__name__}: {reason(error)}); mend `multiscales` in"
@@ -298,7 +295,7 @@ def _unit(unit: Any) -> str | None:
 def _stated(image: Image, group: str, key: str, dimensions: int, context: str) -> Geometry | None:
     """The geometry of a level, from the metadata of its image."""
     inside = key.removeprefix(group).strip("/")
-    level = next((each for each in image.levels if each.path == inside), None)
+    level = next((each for each in image if each.path == inside), None)
     if level is None:
         return None
     geometry = level.geometry
