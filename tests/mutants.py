@@ -135,8 +135,8 @@ MUTANTS = [
     ),
     Mutant(
         "distances/histograms.py",
-        "return 2 * (source.edges().diff(dim=1) * between).sum(2)",
-        "return (source.edges().diff(dim=1) * between).sum(2)",
+        "return 2 * (source.bins.edges.diff(dim=1) * between).sum(2)",
+        "return (source.bins.edges.diff(dim=1) * between).sum(2)",
         "distances/test_histograms.py::test_energy_agrees_with_scipy",
     ),
     # Data

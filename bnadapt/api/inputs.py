@@ -45,11 +45,9 @@ Network = nn.Module | str | Path
 
 
 class LabelledImages(NamedTuple):
-    """Batches of a source with `image` and `mask`.
+    """Batches of a source with `image` and `mask`: to measure class moments on, and to summarise the source on.
 
-    Attributes:
-        training: to measure class moments on; the train block of a domain.
-        held_out: to summarise the source on; the validation block of a domain.
+    Of a domain these are the train and the validation block.
     """
 
     training: Batches

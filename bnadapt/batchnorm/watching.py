@@ -29,15 +29,12 @@ NEAR = 0.01  # of the largest output: what half precision leaves of two ways to 
 
 @dataclass(frozen=True)
 class Otherwise:
-    """What a network normalises other than by calling its layers.
-
-    Attributes:
-        foreign: running means, by identity, that torch's functions normalised by and that belong to no layer.
-        uncalled: layers whose statistics were used without calling them.
-    """
+    """What a network normalises other than by calling its layers."""
 
     foreign: dict[int, Tensor] = field(default_factory=dict)
+    """Running means, by identity, that torch's functions normalised by and that belong to no layer."""
     uncalled: set[str] = field(default_factory=set)
+    """Layers whose statistics were used without calling them."""
 
 
 @contextmanager

@@ -170,23 +170,14 @@ class Tiles(Dataset):
 
 
 class Outline(NamedTuple):
-    """A section's metadata, without its image.
+    """A section's metadata, without its image."""
 
-    Attributes:
-        index: index of the section in its domain.
-        name: name of the section.
-        size: height and width of the network's input.
-        original_size: height and width in the file.
-        dtype: type of the file's pixels.
-        is_blank: whether every pixel is the same.
-    """
-
-    index: int
+    index: int  # in its domain
     name: str
-    size: tuple[int, int]
-    original_size: tuple[int, int]
-    dtype: str
-    is_blank: bool
+    size: tuple[int, int]  # height and width of the network's input
+    original_size: tuple[int, int]  # height and width in the file
+    dtype: str  # of the file's pixels
+    is_blank: bool  # whether every pixel is the same
 
 
 class SectionsToSegment(Dataset):

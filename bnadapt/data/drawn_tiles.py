@@ -18,13 +18,7 @@ SECTIONS_IN_MEMORY = 32
 
 
 class Place(NamedTuple):
-    """Position of a tile.
-
-    Attributes:
-        section: name of its section.
-        rows: rows of the file that it covers, from 0.
-        columns: columns of the file that it covers, from 0.
-    """
+    """Position of a tile: name of its section, and the rows and columns of the file that it covers, from 0."""
 
     section: str
     rows: range

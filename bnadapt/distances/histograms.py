@@ -61,16 +61,6 @@ class Histograms:
         counts = torch.bincount(position.flatten(), minlength=count * rows * BINS).int()
         return cls(bins, counts.view(count, rows, BINS))
 
-    @property
-    def low(self) -> Tensor:
-        """(R,) float64, smallest values."""
-        return self.bins.low
-
-    @property
-    def high(self) -> Tensor:
-        """(R,) float64, largest values."""
-        return self.bins.high
-
     def merged(self, other: "Histograms") -> "Histograms":
         """Histograms of both."""
         bins = self.bins.common(other.bins)
@@ -91,7 +81,7 @@ class Histograms:
 
     def pooled(self, group: distributed.ProcessGroup) -> "Histograms":
         """Histograms of all processes (a collective)."""
-        low, high = self.low.clone(), self.high.clone()
+        low, high = self.bins.low.clone(), self.bins.high.clone()
         distributed.all_reduce(low, distributed.ReduceOp.MIN, group)
         distributed.all_reduce(high, distributed.ReduceOp.MAX, group)
         bins = Bins.of_range(low, high)
@@ -101,16 +91,12 @@ class Histograms:
 
     def of_groups(self, chosen: Tensor) -> "Histograms":
         """Merge groups: `chosen` (M, G) of 0 and 1 gives the groups that make up each of M new ones."""
-        counts = chosen.to(self.low) @ self.counts.double().flatten(1)
+        counts = chosen.to(self.bins.low) @ self.counts.double().flatten(1)
         return Histograms(self.bins, counts.view(-1, *self.counts.shape[1:]))
 
     def of_rows(self, chosen: slice | Tensor) -> "Histograms":
         """Select rows."""
         return Histograms(self.bins.of_rows(chosen), self.counts[:, chosen])
-
-    def edges(self) -> Tensor:
-        """(R, 513) float64, edges of the bins."""
-        return self.bins.edges
 
     def shares(self) -> Tensor:
         """(G, R, 512) float64, share of the values in every bin; NaN for an empty group."""
@@ -119,15 +105,15 @@ class Histograms:
 
     def quantiles(self, levels: Tensor) -> Tensor:
         """Quantiles (G, R, M) of every group's row at rising levels (M,)."""
-        reached = self.low.new_zeros(*self.counts.shape[:2], BINS + 1)
+        reached = self.bins.low.new_zeros(*self.counts.shape[:2], BINS + 1)
         torch.cumsum(self.counts, 2, dtype=reached.dtype, out=reached[:, :, 1:])
         empty = reached[:, :, -1:] == 0
         rows = torch.arange(0, 2 * reached.shape[1], 2, device=reached.device).unsqueeze(1)
         reached.div_(reached[:, :, -1:].clamp(min=1)).add_(rows)  # from 0 to 1, 2 to 3, and so on: one rising function
-        wanted, edges = (each.flatten().cpu().numpy() for each in (rows + levels.to(reached), self.edges()))
+        wanted, edges = (each.flatten().cpu().numpy() for each in (rows + levels.to(reached), self.bins.edges))
         of_groups = [torch.from_numpy(np.interp(wanted, each, edges)) for each in reached.flatten(1).cpu().numpy()]
         values = torch.stack(of_groups).to(reached).view(len(reached), -1, len(levels))
-        values = values.clamp_(self.low.unsqueeze(1), self.high.unsqueeze(1))
+        values = values.clamp_(self.bins.low.unsqueeze(1), self.bins.high.unsqueeze(1))
         return values.masked_fill_(empty, torch.nan)
 
     def spread_quantiles(self, bins: Bins) -> Tensor:
@@ -139,14 +125,14 @@ class Histograms:
         if not moved.any():
             return self._own_quantiles
         rows = self.of_rows(moved)
-        wider = rows.widened(bins.of_rows(moved)).quantiles(_spread_levels(self.low.device)[0])
+        wider = rows.widened(bins.of_rows(moved)).quantiles(_spread_levels(self.bins.low.device)[0])
         quantiles = self._own_quantiles.clone()
-        quantiles[:, moved] = wider.clamp_(rows.low.unsqueeze(1), rows.high.unsqueeze(1))
+        quantiles[:, moved] = wider.clamp_(rows.bins.low.unsqueeze(1), rows.bins.high.unsqueeze(1))
         return quantiles
 
     @cached_property
     def _own_quantiles(self) -> Tensor:
-        return self.quantiles(_spread_levels(self.low.device)[0])
+        return self.quantiles(_spread_levels(self.bins.low.device)[0])
 
 
 def in_same_bins(source: Histograms, target: Histograms) -> tuple[Histograms, Histograms]:
@@ -182,7 +168,7 @@ def energy_by_row(source: Histograms, target: Histograms) -> Tensor:
     difference = (source.shares() - target.shares()).cumsum(2)
     before = torch.nn.functional.pad(difference, (1, 0))[:, :, :-1]
     between = (before.square() + before * difference + difference.square()) / 3
-    return 2 * (source.edges().diff(dim=1) * between).sum(2)
+    return 2 * (source.bins.edges.diff(dim=1) * between).sum(2)
 
 
 def bhattacharyya_by_row(source: Histograms, target: Histograms) -> Tensor:
@@ -200,7 +186,7 @@ def bhattacharyya_by_row(source: Histograms, target: Histograms) -> Tensor:
 
 
 def _common_bins(source: Histograms, target: Histograms) -> Bins:
-    check_same_width(len(source.low), len(target.low))
+    check_same_width(len(source.bins.low), len(target.bins.low))
     return source.bins if source.bins is target.bins else source.bins.common(target.bins)
 
 

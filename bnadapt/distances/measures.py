@@ -22,15 +22,7 @@ from bnadapt.distances.sketch import Distribution
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two distributions of the same M samples, with what several measures share.
-
-    Attributes:
-        source: of C channels.
-        target: of as many.
-
-    Raises:
-        DistanceError: the numbers of channels differ.
-    """
+    """Two distributions of the same M samples and C channels, with what several measures share; refuses others."""
 
     source: Distribution
     target: Distribution

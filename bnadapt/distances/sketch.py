@@ -117,7 +117,7 @@ class Sketch:
         Args:
             chosen: (M, 8) of 0 and 1, the groups of each of M distributions; by default one of all.
         """
-        chosen = torch.ones(1, GROUPS, device=self.axes.low.device) if chosen is None else chosen
+        chosen = torch.ones(1, GROUPS, device=self.axes.bins.low.device) if chosen is None else chosen
         return Distribution(self.covariances.of_groups(chosen).gaussian(), self.axes.of_groups(chosen))
 
 

@@ -17,12 +17,7 @@ FormatName = Literal["torchscript", "onnx", "bioimageio", "state_dict"]
 
 
 class Format(NamedTuple):
-    """A format for exporting networks.
-
-    Attributes:
-        extension: suffix of the file.
-        write: function that writes it.
-    """
+    """A format for exporting networks: the suffix of its files, and the function that writes them."""
 
     extension: str
     write: Callable[[Export, Path], None]

@@ -17,12 +17,7 @@ NOISE = "noise"
 
 @dataclass(frozen=True)
 class Alarm:
-    """A problem that a person should look at.
-
-    Attributes:
-        name: short name of its kind.
-        sentence: what was found, and what to do.
-    """
+    """A problem that a person should look at: a short name of its kind, and a sentence with what to do."""
 
     name: str
     sentence: str

@@ -19,13 +19,7 @@ FEWEST, MOST = 2, 200
 
 @dataclass(frozen=True)
 class Measured:
-    """Foreground IoU on labelled tiles.
-
-    Attributes:
-        iou: over all tiles.
-        low: lower end of its 90 % interval.
-        high: upper end of its 90 % interval.
-    """
+    """Foreground IoU over all labelled tiles, with the ends of its 90 % interval."""
 
     iou: float
     low: float

@@ -38,23 +38,16 @@ class CandidateNetwork:
 
 @dataclass(frozen=True, eq=False)
 class CandidateResult(CandidateNetwork):
-    """Tiles of a target under a candidate.
-
-    Attributes:
-        seen: the network's outputs with the bank.
-    """
+    """Tiles of a target under a candidate: the network's outputs with the bank, besides the network itself."""
 
     seen: Observation
 
 
 @dataclass(frozen=True, eq=False)
 class CandidateResults:
-    """Results of all candidates on some tiles.
+    """Results of all candidates on some tiles, by name.
 
-    Attributes:
-        by_name: results by the candidate's name.
-        proportions: estimated class proportions, by change of the images.
-        level: see `Candidate.change`.
+    `proportions` are estimated class proportions, by change of the images; `level` see `Candidate.change`.
     """
 
     by_name: Mapping[str, CandidateResult]

@@ -28,13 +28,7 @@ PLAIN = {False: ADAPTED, True: INVERTED}  # candidates by whether they show imag
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A candidate, and what it is compared with.
-
-    Attributes:
-        source: summary of the source.
-        results: results of all candidates.
-        own: the candidate's result.
-    """
+    """A candidate's own result, and what it is compared with: the source, and the results of all candidates."""
 
     source: SourceSummary
     results: CandidateResults

@@ -114,7 +114,7 @@ def _mean(source: Summaries, target: Summaries, measure: Callable[[LatentSummary
 def _skewness(distribution: Distribution) -> Tensor:
     """(C + 64,) along channels and directions; zero without variance."""
     axes = distribution.axes
-    edges = axes.edges()
+    edges = axes.bins.edges
     values, shares = (edges[:, 1:] + edges[:, :-1]) / 2, axes.shares()[0]
     centred = values - (shares * values).sum(1, keepdim=True)
     variance = (shares * centred.square()).sum(1)

@@ -34,12 +34,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Known:
-    """Outcomes of known cases with at least as much predicted gain, or loss.
-
-    Attributes:
-        cases: number of cases.
-        helped: number of these in which the candidate was better than no adaptation.
-    """
+    """Outcomes of known cases with at least as much predicted gain, or loss: how many, and in how many it helped."""
 
     cases: int
     helped: int

@@ -24,12 +24,7 @@ EXCHANGED = 0.9  # probability of exchanged bright and dark from which on images
 
 @dataclass(frozen=True)
 class Prediction:
-    """Predictions for a target.
-
-    Attributes:
-        expected: gain by candidate, for those that keep images unchanged.
-        exchanged: probability that bright and dark are exchanged, 0 to 1.
-    """
+    """Expected gains of the candidates that keep images unchanged, and the probability of inverted contrast."""
 
     expected: Mapping[str, Expectation]
     exchanged: float

@@ -63,17 +63,11 @@ class TileToDraw:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """Contents of the files of a tile.
-
-    Attributes:
-        tile: the tile.
-        image: (h, w) or (h, w, C), as in the section's file.
-        prediction: (h, w) uint8, as masks are stored.
-    """
+    """Contents of the files of a tile."""
 
     tile: TileToDraw
-    image: np.ndarray
-    prediction: np.ndarray
+    image: np.ndarray  # (h, w) or (h, w, C), as in the section's file
+    prediction: np.ndarray  # (h, w) uint8, as masks are stored
 
 
 def write_drawings(folder: Path, drawings: Sequence[Drawing]) -> None:

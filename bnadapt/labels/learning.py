@@ -13,12 +13,7 @@ LearnName = Literal["mixing", "affine", "head", "all"]
 
 
 class Learnt(NamedTuple):
-    """Parameters to optimise.
-
-    Attributes:
-        parameters: the parameters.
-        rate: largest learning rate of AdamW.
-    """
+    """Parameters to optimise, and the largest learning rate of AdamW."""
 
     parameters: list[nn.Parameter]
     rate: float

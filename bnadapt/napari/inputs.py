@@ -76,17 +76,11 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Treatment:
-    """What is done to the network before it segments.
+    """What is done to the network before it segments."""
 
-    Attributes:
-        name: short name, for files.
-        title: name for people.
-        options: options of `bnadapt adapt`; none if the checkpoint is used as it is.
-    """
-
-    name: str
-    title: str
-    options: tuple[str, ...] = ()
+    name: str  # for files
+    title: str  # for people
+    options: tuple[str, ...] = ()  # of `bnadapt adapt`; none if the checkpoint is used as it is
 
     @property
     def adapts(self) -> bool:
@@ -132,13 +126,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of a section, in pixels of the file.
-
-    Attributes:
-        section: number of the section, from 0.
-        rows: first row, and the one after the last.
-        columns: first column, and the one after the last.
-    """
+    """A rectangle of a section, in pixels of the file; rows and columns are [first, last)."""
 
     section: int
     rows: tuple[int, int]
@@ -184,13 +172,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Advice:
-    """A recommendation in words.
-
-    Attributes:
-        choice: name of the candidate.
-        sentence: what to do, and whether it helps.
-        warnings: what to check.
-    """
+    """A recommendation in words: the candidate, what to do and whether it helps, and what to check."""
 
     choice: str
     sentence: str
@@ -199,19 +181,12 @@ class Advice:
 
 @dataclass(frozen=True, eq=False)
 class ProposedTile:
-    """A tile to correct.
+    """A tile to correct."""
 
-    Attributes:
-        file: name of its image and its mask.
-        region: its position.
-        prediction: (h, w) uint8 class indices.
-        disagreement: share of its pixels on which candidates disagree.
-    """
-
-    file: str
+    file: str  # name of its image and its mask
     region: Region
-    prediction: np.ndarray
-    disagreement: float = 0.0
+    prediction: np.ndarray  # (h, w) uint8 class indices
+    disagreement: float = 0.0  # share of its pixels on which candidates disagree
 
 
 @dataclass(frozen=True)

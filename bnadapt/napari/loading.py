@@ -76,19 +76,12 @@ class _Watching(Callback):
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A network ready to run, and the image as it sees it.
-
-    Attributes:
-        trainer: Trainer of the commands, attached to the task.
-        task: task with the network.
-        data: data module whose target is the image.
-        path: path of the checkpoint.
-    """
+    """A network ready to run by the commands' Trainer, and data whose target is the image."""
 
     trainer: WatchedTrainer
     task: AdaptableTask
     data: DomainPair
-    path: str
+    path: str  # of the checkpoint
 
 
 def load(inputs: Inputs, watch: Watch, line: Sequence[str] = (), checkpoint: str | None = None) -> Loaded:

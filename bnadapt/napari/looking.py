@@ -26,17 +26,11 @@ MOST = 1024  # pixels of a side that is looked at
 
 @dataclass(frozen=True, eq=False)
 class Framed:
-    """A region as the network sees it, with the context that its predictions depend on.
-
-    Attributes:
-        region: the region.
-        image: (1, C, h, w).
-        inside: rows and columns of the region in it.
-    """
+    """A region as the network sees it, with the context that its predictions depend on."""
 
     region: Region
-    image: Tensor
-    inside: tuple[slice, slice]
+    image: Tensor  # (1, C, h, w)
+    inside: tuple[slice, slice]  # rows and columns of the region in it
 
     def cut(self, maps: Tensor) -> np.ndarray:
         """The region (K, H, W), in pixels of the file, of maps (1, K, h, w) of the image."""

@@ -177,7 +177,7 @@ def _draw_densities(panel: Axes, sketches: Mapping[str, Sketch], channel: int) -
 def _density(channels: Histograms, channel: int) -> tuple[np.ndarray, np.ndarray]:
     """Edges (65,) of coarse bins, and the density (64,) in them."""
     together = 8
-    edges, shares = channels.edges()[channel].cpu().numpy(), channels.shares()[0, channel].cpu().numpy()
+    edges, shares = channels.bins.edges[channel].cpu().numpy(), channels.shares()[0, channel].cpu().numpy()
     edges, shares = edges[::together], shares.reshape(-1, together).sum(1)
     return edges, shares / np.diff(edges)
 

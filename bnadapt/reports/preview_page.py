@@ -19,17 +19,11 @@ from bnadapt.reports.text import capitalised, counted
 
 
 class Commands(NamedTuple):
-    """Commands to type after a preview.
+    """Commands to type after a preview."""
 
-    Attributes:
-        segmenting: segment the whole target under every candidate, by its name.
-        recommend: get a verdict; None if there can be none.
-        source_summary: add missing information on the source to the checkpoint.
-    """
-
-    segmenting: Mapping[str, Sequence[str]]
-    recommend: str | None
-    source_summary: str
+    segmenting: Mapping[str, Sequence[str]]  # the whole target, by candidate
+    recommend: str | None  # None if there can be no verdict
+    source_summary: str  # adds missing information on the source to the checkpoint
 
 
 def write_preview(preview: Preview, commands: Commands, folder: Path) -> None:

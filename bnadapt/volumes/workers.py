@@ -19,21 +19,13 @@ RETRIES = 2
 
 @dataclass(frozen=True)
 class Segmenting:
-    """Everything that a worker needs, in one object, since dask would send the parts of a tuple one by one.
+    """Everything that a worker needs, in one object, since dask would send the parts of a tuple one by one."""
 
-    Attributes:
-        folder: folder of relative paths.
-        trainer: factory of Trainers.
-        model: the task.
-        datamodule: data module with the target.
-        options: options of the Trainer's `predict`.
-    """
-
-    folder: str
+    folder: str  # of relative paths
     trainer: Callable[[], Trainer]
     model: LightningModule
     datamodule: LightningDataModule
-    options: Mapping[str, Any]
+    options: Mapping[str, Any]  # of the Trainer's `predict`
 
     def segment(self, sections: list[int]) -> None:
         """Segment sections by number; failures become RuntimeError, since errors of libraries may not be picklable."""

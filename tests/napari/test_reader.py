@@ -40,14 +40,15 @@ def test_what_is_saved_is_read_again(name, tmp_path):
     np.testing.assert_array_equal(pixels, labels)
     assert (kind, pixels.dtype) == ("labels", np.uint16)
     assert options["scale"] == pytest.approx([20, 8, 8])
-    assert write_image(str(tmp_path / name), labels.astype(np.float64) / 7, attributes) == [str(tmp_path / name)]
+    write_image(str(tmp_path / name), labels.astype(np.float64) / 7, attributes)
     image, _, kind = layer_of(tmp_path / name)
     assert (kind, image.dtype) == ("image", np.float32)
     np.testing.assert_allclose(image, labels / 7, rtol=1e-6)
 
 
 def test_a_section_is_saved_as_an_image(tmp_path):
-    write_labels(str(tmp_path / "one.png"), np.eye(8, dtype=int), {})
+    written = write_labels(str(tmp_path / "one.png"), np.eye(8, dtype=int), {})
+    assert written == [str(tmp_path / "one.png")]
     assert imageio.v3.imread(tmp_path / "one.png").sum() == 8
     with pytest.raises(InputError, match="has 4 axes"):
         write_labels(str(tmp_path / "many.tif"), np.zeros((1, 2, 3, 4), int), {})

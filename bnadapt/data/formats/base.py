@@ -20,13 +20,9 @@ Reduction = Callable[[np.ndarray], np.ndarray]
 
 
 class StoredChunks(NamedTuple):
-    """Number of chunks of an array.
+    """Number of stored chunks and of all chunks of an array, and the value of pixels in missing ones.
 
-    Attributes:
-        stored: stored chunks.
-        chunks: all chunks of the array.
-        fill_value: value of pixels in missing chunks.
-        is_estimate: whether only a sample was checked.
+    With `is_estimate`, only a sample was checked.
     """
 
     stored: int
