@@ -43,7 +43,7 @@ class Mutant(NamedTuple):
 MUTANTS = [
     # Statistics
     Mutant(
-        "batchnorm/mixture.py",
+        "batchnorm/moments.py",
         " + weight * (1 - weight) * distance**2",
         "",
         "batchnorm/test_moments.py::test_moments_are_those_of_all_values_whatever_the_partition",
@@ -135,8 +135,8 @@ MUTANTS = [
     ),
     Mutant(
         "distances/histograms.py",
-        "return 2 * (source.edges().diff(dim=1) * between).sum(2)",
-        "return (source.edges().diff(dim=1) * between).sum(2)",
+        "return 2 * (source.bins.edges.diff(dim=1) * between).sum(2)",
+        "return (source.bins.edges.diff(dim=1) * between).sum(2)",
         "distances/test_histograms.py::test_energy_agrees_with_scipy",
     ),
     # Data

@@ -1,4 +1,4 @@
-"""The four verbs of `import bnadapt`, and what they return: `adapt`, `distances`, `finetune` and `recommend`."""
+"""The four verbs of `import bnadapt`, `adapt`, `distances`, `finetune` and `recommend`, and what they return."""
 
 from bnadapt.api.adapted_network import AdaptedNetwork, adapt
 from bnadapt.api.fine_tuned_network import FineTunedNetwork, finetune

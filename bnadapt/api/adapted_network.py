@@ -16,20 +16,20 @@ from bnadapt.batchnorm import Bank, ClassMoments, LayerShift
 from bnadapt.data import InputChange
 from bnadapt.errors import InputError
 from bnadapt.gain.observation import logits_under
-from bnadapt.reports.shift_figure import shift_figure
+from bnadapt.reports.adaptation_figures import shift_figure
 
 TILES = 64  # that are drawn from files
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AdaptedNetwork:
-    """A network adapted to a target, and how that came about.
+    """A network adapted to a target.
 
     Attributes:
-        network: copy of the given network with the adapted statistics, in eval mode; all weights are as they were.
+        network: copy of the given network with the adapted statistics, in eval mode; all weights are unchanged.
         bank: the adapted statistics; `bank.save(path)` writes them for `bnadapt predict --bank`.
         source_bank: the source's statistics.
-        record: of the adaptation, in plain types, as `bnadapt adapt` writes it.
+        record: record of the adaptation in plain types, as written by `bnadapt adapt`.
     """
 
     network: nn.Module
@@ -39,7 +39,7 @@ class AdaptedNetwork:
 
     @property
     def shifts(self) -> dict[str, LayerShift]:
-        """How far the statistics of every layer have moved, in the source's standard deviations, by layer."""
+        """Shift of the statistics of every layer, in the source's standard deviations."""
         return self.bank.compared(self.source_bank)
 
     def plot(self) -> Figure:
@@ -63,7 +63,7 @@ class AdaptedNetwork:
 
 
 class ChangedImages(nn.Module):
-    """A network behind a change of its images, such as their inversion; logits have the images' size."""
+    """A network behind a change of its images, such as inversion; logits have the original images' size."""
 
     def __init__(self, network: nn.Module, change: InputChange) -> None:
         super().__init__()
@@ -76,19 +76,19 @@ class ChangedImages(nn.Module):
 
 
 def adapt(network: Network, images: Any, settings: Recipe | None = None, *, source: Any = None) -> AdaptedNetwork:
-    """Re-estimate the BatchNorm statistics of a network on images of a target; the network itself stays as it is.
+    """Re-estimate the BatchNorm statistics of a network on images of a target; the network itself is left unchanged.
 
     Args:
         network: a `torch.nn.Module` with BatchNorm layers, a task of bnadapt, or the path of a checkpoint.
-        images: of the target, in random order; see `bnadapt.api.inputs`. Of files 64 tiles are drawn at random, of
-            all else everything is read.
+        images: images of the target in random order; see `bnadapt.api.inputs`. From files 64 tiles are drawn at random,
+            everything else is read to the end.
         settings: how statistics are re-estimated, see `Recipe`.
-        source: images of the source with masks, for settings whose class proportions are not the source's; not needed
-            where a checkpoint holds class moments.
+        source: images of the source with masks, if the settings correct for other class proportions and the network is
+            not a checkpoint with class moments.
 
     Raises:
-        BnadaptError: the network has no BatchNorm statistics, images cannot be used, or the settings need what is not
-            known of the source.
+        BnadaptError: the network has no BatchNorm statistics, images cannot be used, or the settings need information
+            on the source.
 
     Examples:
         >>> import torch
@@ -113,20 +113,16 @@ def adapt(network: Network, images: Any, settings: Recipe | None = None, *, sour
 
 
 def adapted(
-    given: GivenNetwork,
-    images: Any,
-    recipe: Recipe,
-    moments: ClassMoments | None,
-    change: InputChange | None = None,
+    given: GivenNetwork, images: Any, recipe: Recipe, moments: ClassMoments | None, change: InputChange | None = None
 ) -> AdaptedNetwork:
     """Adapt a network to images.
 
     Args:
         given: the network.
-        images: of the target.
-        recipe: how.
-        moments: class moments of the source, where they are known.
-        change: what is done to the images first.
+        images: images of the target.
+        recipe: how statistics are re-estimated.
+        moments: class moments of the source, if known.
+        change: change of the images.
     """
     started = time.perf_counter()
     change = change or InputChange()

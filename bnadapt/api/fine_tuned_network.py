@@ -23,7 +23,7 @@ class FineTunedNetwork(FineTuned):
 
     Attributes:
         network: copy of the given network with that state, in eval mode.
-        labelled: number of tiles learnt from.
+        labelled: number of labelled tiles.
     """
 
     network: nn.Module = field(kw_only=True)
@@ -44,25 +44,25 @@ def finetune(
     *,
     start: Literal["self-trained", "adapted", "none"] = SELF_TRAINED,
 ) -> FineTunedNetwork:
-    """Have a copy of a network learn from a few labelled tiles of a target; the network itself stays as it is.
+    """Train a copy of a network on a few labelled tiles of a target; the network itself is left unchanged.
 
     BatchNorm statistics are those of all images of the target, not of the labelled tiles alone, and follow the weights
-    as these change. A network without BatchNorm layers learns `head` or `all` from the weights that it has.
+    as these change. A network without BatchNorm layers learns `head` or `all` from its own weights.
 
     Args:
         network: a `torch.nn.Module`, a task of bnadapt, or the path of a checkpoint.
-        images: of the target, without masks, in random order; see `bnadapt.api.inputs`. Of files 64 tiles are drawn at
-            random, of all else everything is read and held in memory.
-        labelled: images of the target with masks, of one size; at most 64 are learnt from, and none of the validation
-            and test blocks of a domain.
+        images: images of the target, without masks, in random order; see `bnadapt.api.inputs`. From files 64 tiles are
+            drawn at random, everything else is read to the end and held in memory.
+        labelled: images of the target with masks, of one size; at most 64 are used, and none of a domain's validation
+            and test blocks.
         settings: what is learnt, and for how long; see `bnadapt.labels.FineTuning`.
-        start: `adapted`, from the target's statistics in all layers; `self-trained`, the same after it has learnt from
-            its own confident predictions; `none`, from those that the network holds, such as
-            `bnadapt.adapt(...).network` does.
+        start: `adapted`, from the target's statistics in all layers; `self-trained`, the same after learning from the
+            network's own confident predictions; `none`, from the statistics of the network, such as
+            `bnadapt.adapt(...).network`.
 
     Raises:
-        BnadaptError: there is nothing to learn from, images cannot be used, or scales, shifts or mixing coefficients of
-            a network without BatchNorm layers are to be learnt.
+        BnadaptError: there is nothing to learn from, images cannot be used, or `affine` or `mixing` is to be learnt
+            without BatchNorm layers.
 
     Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1))

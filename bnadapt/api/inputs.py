@@ -1,13 +1,13 @@
-"""What the verbs take: a network, and images.
+"""The arguments of the verbs: networks and images.
 
 A **network** is a `torch.nn.Module` with BatchNorm layers, a task of bnadapt, or the path of a checkpoint, which is
-loaded to the GPU if there is one. It is left as it was.
+loaded to the GPU if there is one. It is left unchanged.
 
 **Images** are one of
 
 - *pixels as the network sees them*, scaled as in its training: a tensor or array (N, C, H, W), or (N, H, W) of one
-  channel; or a batch, or any iterable of batches, such as a DataLoader. A batch is a tensor, a tuple that has one
-  first, or a mapping that has one under `image`;
+  channel; or a batch, or any iterable of batches, such as a DataLoader. A batch is a tensor, a tuple that starts with
+  one, or a mapping with one under `image`;
 - *pixels as files hold them*: the path of a folder of images, or of a volume (TIFF, HDF5, Zarr, NumPy, MRC); a domain
   of `bnadapt.data`; or, for a checkpoint, an array of integers. They are scaled and resampled as the checkpoint says;
   for a network without one, integers are divided by their type's greatest value.
@@ -45,11 +45,9 @@ Network = nn.Module | str | Path
 
 
 class LabelledImages(NamedTuple):
-    """Batches with `image` and `mask` of a source.
+    """Batches of a source with `image` and `mask`: to measure class moments on, and to summarise the source on.
 
-    Attributes:
-        training: to measure class moments on; of a domain its train block.
-        held_out: to summarise the source on; of a domain its validation block.
+    Of a domain these are the train and the validation block.
     """
 
     training: Batches
@@ -58,15 +56,15 @@ class LabelledImages(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class GivenNetwork:
-    """A network, and what is known of its source.
+    """A network, and what is known about its source.
 
     Attributes:
-        network: without the task around it.
+        network: the network without its task.
         forward: runs it on a batch.
-        source_bank: the source's statistics where the network holds others; None where it holds the source's.
-        class_moments: of the source, if they are known.
-        source_summary: of the source, if it is known.
-        scaling: how its images are scaled, as the data module's state says; None if that is not known.
+        source_bank: the source's statistics if the network holds others; None if it holds the source's.
+        class_moments: class moments of the source, if known.
+        source_summary: summary of the source, if known.
+        scaling: scaling of its images, as in the data module's state; None if unknown.
     """
 
     network: nn.Module
@@ -78,10 +76,10 @@ class GivenNetwork:
 
     @classmethod
     def of(cls, network: Network) -> "GivenNetwork":
-        """Take a network as a verb gets it.
+        """Take a network as given to a verb.
 
         Raises:
-            InputError: it is nothing of that kind, or the checkpoint cannot be used.
+            InputError: it is not a network, or the checkpoint cannot be used.
         """
         if isinstance(network, (str, Path)):
             path = Path(network)
@@ -116,7 +114,7 @@ class GivenNetwork:
         return self.source_bank or Bank.of(self.network)
 
     def runner(self, layers: list[str] | None = None) -> NetworkRunner:
-        """Runs it from the source's statistics on."""
+        """A runner that starts from the source's statistics."""
         return NetworkRunner(self.network, self.forward, self.bank, layers=layers)
 
     def batches(
@@ -127,8 +125,8 @@ class GivenNetwork:
         Args:
             images: of any kind.
             which: `source` or `target`.
-            count: tiles that are drawn from files; all else is read to its end.
-            change: what is done to images of a target in files; by default what the checkpoint says.
+            count: number of tiles to draw from files; everything else is read to the end.
+            change: change of a target's images in files; by default as the checkpoint says.
         """
         if (domain := self._domain(images)) is not None:
             tiles = self._data(which, domain).unlabelled_tiles(which, count, change=change)
@@ -149,7 +147,7 @@ class GivenNetwork:
         return LabelledImages(training, list(beginning(training, SUMMARY_TILES)))
 
     def _domain(self, images: Any) -> Domain | None:
-        """The domain that images are, if they are pixels as files hold them."""
+        """The domain of the images, if they are pixels as files hold them."""
         if isinstance(images, Domain):
             return images
         if isinstance(images, (str, Path)):
@@ -168,22 +166,15 @@ class GivenNetwork:
 
 
 class ArrayDomain(Domain):
-    """An array of integers (N, H, W) or (N, C, H, W) as a domain without masks.
+    """An array of integers (N, H, W) or (N, C, H, W) as a domain without masks; refuses other shapes."""
 
-    Raises:
-        InputError: the array has another shape.
-    """
+    name = "images"
 
     def __init__(self, images: Any) -> None:
         super().__init__()
         if len(images.shape) not in (3, 4):
             raise InputError(f"images: have the shape {tuple(images.shape)}; give (N, H, W) or (N, C, H, W).")
         self.images = images
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return "images"
 
     def labelled(self) -> list[Section]:
         """None."""
@@ -202,7 +193,7 @@ def domain_at(path: Path) -> Domain:
     """The images of a folder, or the sections of a volume.
 
     Raises:
-        InputError: there is nothing that can be read.
+        InputError: the path does not exist, or cannot be read.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check the path.")
@@ -221,13 +212,8 @@ def split(batches: Batches, count: int) -> tuple[list[Mapping[str, Tensor]], Bat
 def stacked(batches: Batches, count: int, name: str) -> Tensor:
     """The first `count` tiles (n, C, h, w) of batches.
 
-    Args:
-        batches: of one size of tiles.
-        count: at most.
-        name: of the images, for messages.
-
     Raises:
-        InputError: there are none, or of several sizes.
+        InputError: there are none, or they differ in size; the message starts with `name`.
     """
     parts = [batch["image"] for batch in beginning(batches, count)]
     sizes = sorted({tuple(part.shape[1:]) for part in parts})
@@ -242,19 +228,19 @@ def _seen(images: Any) -> Iterator[Tensor]:
 
 
 def _with_channel(images: Tensor) -> Tensor:
-    """(N, C, H, W), of (N, H, W) too."""
+    """(N, C, H, W), also from (N, H, W)."""
     return images.unsqueeze(1) if images.ndim == 3 else images
 
 
 def _listed(images: Any) -> Any:
-    """Batches; a single one, that is a mapping or a tuple of images and masks, in a list."""
+    """Batches; a single mapping or pair of images and masks becomes a list of one batch."""
     is_pair = isinstance(images, tuple) and len(images) > 1 and isinstance(images[1], Tensor)
     is_pair = is_pair and not images[1].is_floating_point()  # two tensors of images are two batches
     return [images] if is_pair or isinstance(images, Mapping) else images
 
 
 def _is_integer(images: Any) -> bool:
-    """Whether it is a tensor or an array of integers."""
+    """Whether this is a tensor or array of integers."""
     if isinstance(images, Tensor):
         return not images.is_floating_point()
     return hasattr(images, "shape") and np.issubdtype(getattr(images, "dtype", np.float32), np.integer)

@@ -52,19 +52,19 @@ def distances(
     layers: Sequence[str] | None = None,
     measures: Sequence[str] | None = None,
 ) -> LatentDistances:
-    """Measure how far apart source and target are in every latent space of a network, which stays as it is.
+    """Measure how far apart source and target are in every latent space of a network, which is left unchanged.
 
-    States are `unadapted` (source against target) and `noise_floor` (one half of the source against the other); of an
+    States are `unadapted` (source against target) and `noise_floor` (one half of the source against the other); for an
     adapted network also `adapted`: the source in the source network against the target in the adapted one.
 
     Args:
         network: a `torch.nn.Module`, a task of bnadapt, or the path of a checkpoint.
-        source: images of the source, without masks; see `bnadapt.api.inputs`. Of files 32 tiles are drawn at random,
-            of all else everything is read. 16 are enough for standard errors.
+        source: images of the source, without masks; see `bnadapt.api.inputs`. From files 32 tiles are drawn at random,
+            everything else is read to the end. 16 are enough for standard errors.
         target: images of the target.
         bank: statistics of the adapted network, such as `bnadapt.adapt(network, target).bank`.
-        layers: names of the modules whose outputs are measured, `*` stands for anything; by default all BatchNorm
-            layers and the modules that they stand in, such as the stages of a U-Net.
+        layers: names of the modules whose outputs are measured, with `*` as wildcard; by default all BatchNorm layers
+            and the modules that contain them, such as the stages of a U-Net.
         measures: some of `bnadapt.distances.MEASURES`; all by default.
 
     Raises:

@@ -30,9 +30,9 @@ class Recommendation(Judgement):
 
     Attributes:
         given: the network.
-        verdict: the choice among candidates, with all that it rests on.
-        results: of all candidates.
-        summary: of the source.
+        verdict: the choice among candidates, and what it rests on.
+        results: results of all candidates.
+        summary: summary of the source.
     """
 
     given: GivenNetwork
@@ -44,12 +44,12 @@ class Recommendation(Judgement):
 
     @property
     def sentence(self) -> str:
-        """What to do, whether it helps, and how sure that is."""
+        """What to do, whether it helps, and how certain that is."""
         return self.verdict.sentence()
 
     @property
     def gain(self) -> float | None:
-        """Expected foreground IoU of the choice minus that without adaptation; None of inverted images."""
+        """Expected foreground IoU of the choice minus that without adaptation; None if it inverts images."""
         return self.verdict.gain
 
     @property
@@ -59,16 +59,16 @@ class Recommendation(Judgement):
 
     @property
     def expected(self) -> Mapping[str, Expectation]:
-        """Gain of foreground IoU over no adaptation, by candidate that shows images as they are."""
+        """Gain of foreground IoU over no adaptation, by candidate that keeps images unchanged."""
         return self.verdict.expected
 
     @property
     def alarms(self) -> Sequence[Alarm]:
-        """What a person should look at first."""
+        """What a person should check first."""
         return self.verdict.alarms
 
     def table(self) -> "DataFrame":
-        """A row per candidate: what it does, its expected gain with a 90 % interval, and whether such is known."""
+        """A row per candidate: what it does, its expected gain with a 90 % interval, and whether it is familiar."""
         from pandas import DataFrame
 
         rows = {name: {"action": CANDIDATES[name].title, **asdict(each)} for name, each in self.expected.items()}
@@ -82,7 +82,7 @@ class Recommendation(Judgement):
         """Adapt the network as recommended; see `bnadapt.adapt`.
 
         Args:
-            images: of the target.
+            images: images of the target.
             settings: with `propagation` and `until`; policy and class proportions are the recommended ones.
         """
         recipe = self.recipe(settings or Recipe())
@@ -94,19 +94,19 @@ class Recommendation(Judgement):
 
 
 def recommend(network: Network, source: Any, target: Any, *, tiles: int = SCANNED_TILES) -> Recommendation:
-    """Say whether and how to adapt a network of two classes to a target, and whether that helps; without its labels.
+    """Say whether and how to adapt a network of two classes to a target, and whether that helps, without its labels.
 
     Args:
-        network: a `torch.nn.Module` that gives logits, a task of bnadapt, or the path of a checkpoint. It stays as it
-            is.
-        source: images of the source with masks, better such as the network was not trained on; see
-            `bnadapt.api.inputs`. None takes the summary that a checkpoint of bnadapt holds.
+        network: a `torch.nn.Module` that returns logits, a task of bnadapt, or the path of a checkpoint. It is left
+            unchanged.
+        source: images of the source with masks, best ones not trained on; see `bnadapt.api.inputs`. None takes the
+            summary in a checkpoint of bnadapt.
         target: images of the target, in random order.
-        tiles: of the target that are looked at: drawn from files, or the first ones.
+        tiles: number of tiles of the target: drawn from files, or the first ones.
 
     Raises:
-        BnadaptError: images cannot be used, nothing is known of the source, or the network gives no logits of two
-            classes.
+        BnadaptError: images cannot be used, nothing is known of the source, or the network does not return logits of
+            two classes.
     """
     if tiles < 1:
         raise InputError(f"recommend: tiles is {tiles}; give at least 1.")

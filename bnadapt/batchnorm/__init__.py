@@ -1,4 +1,4 @@
-"""BatchNorm statistics: estimate them on a new domain, keep them as a bank. Plain torch."""
+"""Estimate BatchNorm statistics on a new domain and store them as a bank. Plain torch."""
 
 from bnadapt.batchnorm.bank import Bank, BankMismatchError, LayerShift
 from bnadapt.batchnorm.class_estimation import measure_class_moments

@@ -1,4 +1,4 @@
-"""What modules keep in plain attributes of Python, to put it back after a forward pass that did not end."""
+"""Plain Python attributes of modules, to restore them after a forward pass that was interrupted."""
 
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ _OF_TORCH = frozenset(vars(nn.Module()))
 
 
 class Attributes:
-    """Attributes of the modules of a network, and what lists, dicts, sets and deques in them hold, as they are now.
+    """Snapshot of the attributes of a network's modules, with the contents of lists, dicts, sets and deques in them.
 
-    Parameters, buffers, submodules and modes are left out; forward hooks are among them. What other objects in
-    attributes hold is not kept, nor what torch's own layers have besides hooks.
+    Includes forward hooks; leaves out parameters, buffers, submodules, modes, the contents of other objects, and all
+    but the hooks of torch's own layers.
 
     Examples:
         >>> network = type("Noting", (nn.Module,), {})()
@@ -34,7 +34,7 @@ class Attributes:
         self._take([module for _, module in named_modules(network) if _is_plain(module)])
 
     def now(self) -> "Attributes":
-        """Those of the same modules as they are now."""
+        """A new snapshot of the same modules."""
         attributes = object.__new__(Attributes)
         attributes._take(self._modules)
         return attributes
@@ -47,7 +47,7 @@ class Attributes:
         self._contents = [(each, each.copy()) for each in (*hooks, *{id(each): each for each in held}.values())]
 
     def put_back(self) -> None:
-        """Give the modules the attributes that they had, the same objects with the same content."""
+        """Restore the attributes: the same objects with the same contents."""
         for module, before in self._attributes:
             for name in _own(module).keys() - before.keys():
                 del vars(module)[name]
@@ -59,7 +59,7 @@ class Attributes:
 
 @contextmanager
 def attributes_unless_ended(network: nn.Module) -> Iterator[None]:
-    """Put attributes back as they were if what is done meanwhile does not come to its end."""
+    """Restore attributes if the block raises."""
     before = Attributes(network)
     try:
         yield
@@ -69,12 +69,12 @@ def attributes_unless_ended(network: nn.Module) -> Iterator[None]:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether its attributes are those of Python, and do not turn it into another class, as those of lazy ones do."""
+    """Whether attributes can be restored; lazy modules turn into another class."""
     return isinstance(module._buffers, dict) and not isinstance(module, nn.modules.lazy.LazyModuleMixin)
 
 
 def _is_of_torch(module: nn.Module) -> bool:
-    """Whether it is a layer of torch itself, which keeps nothing from one forward pass to the next."""
+    """Whether a module is one of torch's layers, which keep nothing between forward passes."""
     return type(module).__module__.startswith("torch.nn.modules.")
 
 
@@ -83,7 +83,7 @@ def _own(module: nn.Module) -> dict[str, Any]:
 
 
 def _containers(attributes: dict[str, Any]) -> Iterator[Any]:
-    """Lists, dicts, sets and deques among attributes, however deep in each other."""
+    """Lists, dicts, sets and deques among attributes, nested ones included."""
     seen: set[int] = set()
     waiting = list(attributes.values())
     while waiting:

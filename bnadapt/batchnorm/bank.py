@@ -1,4 +1,4 @@
-"""The BatchNorm statistics of a network as an object of its own."""
+"""The BatchNorm statistics of a network as an object."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,24 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bnadapt.batchnorm.bank_file import read_bank, write_bank
 from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.layers import BatchNormError, batchnorm_layers
-from bnadapt.batchnorm.mixture import mixed
-from bnadapt.batchnorm.moments import Moments
+from bnadapt.batchnorm.moments import Moments, mixed
 from bnadapt.batchnorm.policy import Policy
-from bnadapt.batchnorm.stored_statistics import DAMAGE, damage, means_and_variances
+from bnadapt.batchnorm.stored_statistics import DAMAGE, damage, means_and_variances, read_tensors, write_tensors
 
 SHOWN = 4  # layers that `repr` shows
+PARTS = ("mean", "variance", "count")
 
 
 class BankMismatchError(BatchNormError):
-    """A bank of another network."""
+    """A bank that belongs to another network."""
 
 
 @dataclass(frozen=True)
 class LayerShift:
-    """How far the statistics of a layer lie apart in two banks, root mean square over channels.
+    """Difference between the statistics of a layer in two banks, root mean square over channels.
 
     Attributes:
         mean: |m - m_ref| / sqrt(v_ref + eps).
@@ -44,8 +43,8 @@ class Bank:
     Attributes:
         mean: (C,) float64 by layer name.
         variance: (C,) float64 by layer name.
-        count: values per channel that a layer's statistics rest on, by layer name; 0 if unknown.
-        provenance: where a layer's statistics come from, in words, by layer name.
+        count: values per channel behind a layer's statistics, by layer name; 0 if unknown.
+        provenance: origin of a layer's statistics in words, by layer name.
 
     Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(2))
@@ -66,7 +65,7 @@ class Bank:
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """Number of layers, and a line for the first ones and the last."""
+        """Number of layers, and a line each for the first ones and the last."""
         names = list(self.mean)
         shown = names if len(names) <= SHOWN else [*names[: SHOWN - 1], None, names[-1]]
         return "\n".join(
@@ -78,7 +77,7 @@ class Bank:
 
     @classmethod
     def of(cls, network: nn.Module) -> "Bank":
-        """Copy the running statistics that a network holds."""
+        """Copy the running statistics of a network."""
         layers = batchnorm_layers(network)
         return cls(
             {name: _copied(layer.running_mean) for name, layer in layers.items()},
@@ -95,14 +94,14 @@ class Bank:
         propagation: str,
         correction: ProportionCorrection | None = None,
     ) -> "Bank":
-        """This source bank, adapted to moments of a target.
+        """This source bank, adapted to a target.
 
         Args:
             target: moments by layer name, possibly of some layers only.
-            policy: which of them to use, and how much of the source stays.
-            tiles: of the target that were seen.
-            propagation: how they were measured, for the provenance.
-            correction: of the target's statistics for its class proportions.
+            policy: which layers adapt, and how much of the source stays.
+            tiles: number of target tiles behind the moments.
+            propagation: name of the rule, for the provenance.
+            correction: correction of the target's statistics for its class proportions.
         """
         bank = Bank(dict(self.mean), dict(self.variance), dict(self.count), dict(self.provenance))
         for name in policy.chosen(list(self.mean)):
@@ -122,7 +121,7 @@ class Bank:
         return bank
 
     def between(self, other: "Bank", share: float) -> "Bank":
-        """Statistics on the straight line from this bank (a share of 0) to another (1)."""
+        """Statistics on the line from this bank (share 0) to another (share 1)."""
         mean, variance = (
             {name: value + share * (end[name] - value) for name, value in start.items()}
             for start, end in ((self.mean, other.mean), (self.variance, other.variance))
@@ -131,12 +130,11 @@ class Bank:
         return Bank(mean, variance, dict.fromkeys(mean, 0), provenance)
 
     def apply(self, network: nn.Module) -> None:
-        """Write the statistics into the network's running statistics; nothing else changes.
+        """Write the statistics into a network; nothing else changes, and nothing at all after an error.
 
         Raises:
             BankMismatchError: a layer is missing on either side or has another width.
-            BatchNormError: a value is not a statistic, or cannot be held in the layer's type. The network is
-                then untouched.
+            BatchNormError: a value is not a valid statistic, or does not fit into the layer's type.
         """
         layers = batchnorm_layers(network)
         if differing := self._differing({name: layer.num_features for name, layer in layers.items()}):
@@ -154,7 +152,7 @@ class Bank:
 
     @contextmanager
     def applied(self, network: nn.Module) -> Iterator[None]:
-        """Hold the network to this bank for a while; its own statistics come back bit for bit."""
+        """Apply this bank for the duration of a context; the network's own statistics are restored bit for bit."""
         before = _statistics(network)
         try:
             self.apply(network)
@@ -163,14 +161,14 @@ class Bank:
             _restore(network, before)
 
     def compared(self, reference: "Bank", eps: float = 1e-5) -> dict[str, LayerShift]:
-        """How far this bank lies from another one of the same network, layer by layer.
+        """Difference from another bank of the same network, layer by layer.
 
         Args:
-            reference: such as the source's.
+            reference: the bank whose standard deviations are the unit, such as the source's.
             eps: added to variances, so that channels without signal do not count.
 
         Raises:
-            BankMismatchError: it is of another network.
+            BankMismatchError: it belongs to another network.
         """
         self.require_fit(reference)
         shifts = {}
@@ -181,15 +179,11 @@ class Bank:
         return shifts
 
     def blended(self, source: "Bank", source_weight: float) -> "Bank":
-        """The mixture of a source bank and this one, by the formula of `Policy`.
-
-        Args:
-            source: bank of the same network on the source.
-            source_weight: its share w, 0 to 1.
+        """Mixture of a source bank, with weight `source_weight` from 0 to 1, and this one, by the formula of `Policy`.
 
         Raises:
             BatchNormError: the weight is out of range.
-            BankMismatchError: the banks are of different networks.
+            BankMismatchError: the banks belong to different networks.
         """
         if not 0 <= source_weight <= 1:
             raise BatchNormError(f"source_weight is {source_weight}; give a value between 0 and 1.")
@@ -210,23 +204,32 @@ class Bank:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the bank as safetensors; a file that is there is replaced when all is written.
+        """Write the bank as safetensors; an existing file is replaced once all is written.
 
         Raises:
             OSError: the file cannot be written.
         """
-        write_bank(path, **self.state_dict())
+        state = self.state_dict()
+        tensors = {f"{name}/{part}": torch.as_tensor(each) for part in PARTS for name, each in state[part].items()}
+        write_tensors(path, tensors, {"provenance": {name: self.provenance.get(name, "unknown") for name in self.mean}})
 
     @classmethod
     def load(cls, path: str | Path) -> "Bank":
-        """Read what `save` wrote.
+        """Read a file written by `save`.
 
         Raises:
-            BatchNormError: the file is missing or damaged, is not a bank, or holds values that cannot be statistics.
+            BatchNormError: the file is missing, damaged or not a bank, or holds invalid statistics.
         """
-        state = read_bank(path)
+        from safetensors import SafetensorError
+
         try:
-            return cls.from_state_dict(state)
+            tensors, metadata = read_tensors(path)
+            names = dict(metadata["provenance"])  # in the network's order; safetensors sorts its keys
+            state = {part: {name: tensors[f"{name}/{part}"] for name in names} for part in PARTS}
+        except (OSError, SafetensorError, *DAMAGE) as error:
+            raise BatchNormError(f"{path}: cannot be read as a bank ({error}); check the path.") from error
+        try:
+            return cls.from_state_dict(state | {"provenance": names})
         except BatchNormError as error:
             raise BatchNormError(f"{path}: {error}") from error
 
@@ -241,10 +244,10 @@ class Bank:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> "Bank":
-        """What `state_dict` gave.
+        """Restore a bank from `state_dict`.
 
         Raises:
-            BatchNormError: a part is missing, or a value cannot be a statistic.
+            BatchNormError: a part is missing, or a value is not a valid statistic.
         """
         try:
             mean, variance = means_and_variances(state, axes=1)
@@ -258,11 +261,7 @@ class Bank:
         return cls(mean, variance, count, provenance)
 
     def require_fit(self, other: "Bank") -> None:
-        """Refuse a bank of another network.
-
-        Raises:
-            BankMismatchError: the layers of the two differ; the sentence says which.
-        """
+        """Refuse a bank of another network by a `BankMismatchError` that names the layers that differ."""
         if differing := self._differing({name: len(mean) for name, mean in other.mean.items()}):
             raise BankMismatchError(
                 f"The banks are of different networks: {'; '.join(differing)}. Take two of the same one."
@@ -286,7 +285,7 @@ class Bank:
                     )
 
     def _differing(self, channels: Mapping[str, int]) -> list[str]:
-        """Differences from a network, or another bank, with layers of these numbers of channels, as clauses."""
+        """Differences from layers of these numbers of channels, as clauses."""
         missing = [f"{name} is not in the bank" for name in channels if name not in self.mean]
         surplus = [f"{name} is only in the bank" for name in self.mean if name not in channels]
         shapes = [
@@ -312,7 +311,7 @@ def _restore(network: nn.Module, statistics: Mapping[str, tuple[Tensor, Tensor]]
 
 
 def _write(layer: nn.Module, mean: Tensor, variance: Tensor) -> None:
-    """Change running statistics, also of a layer that was made in torch's inference mode."""
+    """Set running statistics, also of a layer created in torch's inference mode."""
     for buffer, value in ((layer.running_mean, mean), (layer.running_var, variance)):
         with torch.inference_mode(buffer.is_inference()), torch.no_grad():
             buffer.copy_(value)

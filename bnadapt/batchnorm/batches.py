@@ -1,4 +1,4 @@
-"""Batches for a network, from whatever a person has images in."""
+"""Batches for a network, from whatever holds the images."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,45 +16,44 @@ IMAGE, MASK = "image", "mask"  # keys of a batch that is a mapping
 
 
 def batches_of(images: Any, pick: Pick | None = None, batch_size: int = 8) -> Iterator[Tensor]:
-    """Batches (N, C, ...) of floating type: the one rule of what images may be.
+    """Batches (N, C, ...) of floating type. Defines what images may be, for the whole package.
 
     Args:
         images: one of
 
-            - a DataLoader, a generator or any other iterable of batches, in their order. A batch is a tensor
-              (N, C, ...), a tuple or list that has one first, or a mapping that has one under `image`;
+            - a DataLoader, generator or other iterable of batches, in their order. A batch is a tensor (N, C, ...), a
+              tuple or list that starts with one, or a mapping with one under `image`;
             - one tensor (N, C, ...), whose images are drawn in random order;
-            - an array on disk or in memory (numpy memory map, HDF5, Zarr): (N, C, H, W) images or a volume
-              (Z, H, W), read piece by piece in random order, integers divided by their type's greatest
-              value;
-            - `VolumeTiles`, for tiles of another size, or of several volumes.
-        pick: what of a batch is the images, if not by that rule: a key, an index or a callable.
-        batch_size: of the batches that are made here.
+            - an array on disk or in memory (NumPy memory map, HDF5, Zarr) of images (N, C, H, W) or of a volume
+              (Z, H, W), read piece by piece in random order; integers are divided by their type's greatest value;
+            - `VolumeTiles`, for tiles of another size or of several volumes.
+        pick: key, index or callable that gets the images of a batch, where the rule above does not.
+        batch_size: size of batches built from tensors, arrays and volumes.
 
     Raises:
-        StatisticsError: batch_size is below 1, or a batch is nothing that can be passed through a network.
+        StatisticsError: batch_size is below 1, or a batch cannot be passed through a network.
     """
     if batch_size < 1:
         raise StatisticsError(f"batch_size is {batch_size}; give at least 1.")
     if isinstance(images, Tensor):
         images = _drawn(images, batch_size)
     elif hasattr(images, "shape") and hasattr(images, "dtype"):
-        images = VolumeTiles(images) if len(images.shape) == 3 else _Rows(images)
-    if isinstance(images, (VolumeTiles, _Rows)):
+        images = _stacked(VolumeTiles(images) if len(images.shape) == 3 else _rows(images), batch_size)
+    elif isinstance(images, VolumeTiles):
         images = _stacked(images, batch_size)
     for number, batch in enumerate(images):
         yield _checked(_picked(batch, pick), number)
 
 
 def labelled_batches_of(batches: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images (N, C, ...) and masks (N, ...) of classes, int64.
+    """Images (N, C, ...) and int64 masks (N, ...) of class indices.
 
     Args:
-        batches: tuples that begin with images and masks, or mappings that have them under `image` and `mask`. Masks
-            may be (N, 1, ...), and images of one channel (N, ...) like their masks.
+        batches: tuples that start with images and masks, or mappings with `image` and `mask`. Masks may be (N, 1, ...);
+            images of one channel may have the shape of their masks.
 
     Raises:
-        StatisticsError: a batch has no masks, or others than one for each of its images.
+        StatisticsError: a batch has no masks, or not one for each image.
     """
     for number, batch in enumerate(batches):
         masks = batch.get(MASK) if isinstance(batch, Mapping) else _second(batch)
@@ -76,38 +75,29 @@ def labelled_batches_of(batches: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def has_fixed_order(images: Any) -> bool:
-    """Whether batches are known to come in an order that somebody has put them into.
+    """Whether batches come in an order that someone chose: sequences, and DataLoaders without shuffling.
 
-    That are sequences of batches, and DataLoaders of a data set without shuffling. The order of generators and of
-    iterable data sets is taken to be random.
-
-    Args:
-        images: see `batches_of`.
+    Generators and iterable data sets are assumed to be in random order.
     """
     return isinstance(images, Sequence) or isinstance(getattr(images, "sampler", None), SequentialSampler)
 
 
 def _drawn(images: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """Batches of the images of a tensor, in the same random order every time."""
+    """Batches of a tensor's images, in the same random order every time."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     for chosen in order.split(batch_size):
         yield images[chosen.to(images.device)]
 
 
-class _Rows:
-    """The images of an array (N, C, H, W), each read when its turn comes, in random order."""
-
-    def __init__(self, images: Any) -> None:
-        if len(images.shape) < 4:
-            raise StatisticsError(
-                f"An array of shape {tuple(images.shape)} is neither images (N, C, H, W, ...) nor a volume (Z, H, W);"
-                " give one of these, or batches."
-            )
-        self.images = images
-
-    def __iter__(self) -> Iterator[Tensor]:
-        for index in np.random.default_rng(0).permutation(self.images.shape[0]):
-            yield as_float(np.asarray(self.images[int(index)]))
+def _rows(images: Any) -> Iterator[Tensor]:
+    """The images of an array (N, C, H, W) in random order, each read when it is due."""
+    if len(images.shape) < 4:
+        raise StatisticsError(
+            f"An array of shape {tuple(images.shape)} is neither images (N, C, H, W, ...) nor a volume (Z, H, W);"
+            " give one of these, or batches."
+        )
+    for index in np.random.default_rng(0).permutation(images.shape[0]):
+        yield as_float(np.asarray(images[int(index)]))
 
 
 def _stacked(tiles: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:

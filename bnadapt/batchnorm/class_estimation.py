@@ -29,24 +29,24 @@ def measure_class_moments(
     forward: Callable[[Tensor], Any] | None = None,
     group: distributed.ProcessGroup | None = None,
 ) -> ClassMoments:
-    """Measure mean and variance of every BatchNorm layer's input class by class, in eval mode; nothing changes.
+    """Measure mean and variance of every BatchNorm layer's input by class, in eval mode. The network is left unchanged.
 
-    Every position counts for each class by the class's share in the part of the mask that it covers, without ignored
-    pixels. Sums are in float64 and merged by the law of total variance, whatever the batches.
+    A position counts for each class by that class's share of the labelled pixels it covers. Sums are in float64 and
+    merged by the law of total variance, so the batch size does not matter.
 
     Args:
-        network: with BatchNorm layers that hold the source's statistics.
-        batches: images (N, C, ...) with masks (N, ...) of class indices, as the network was trained on; see
+        network: network with the source's statistics.
+        batches: images (N, C, ...) with masks (N, ...) of class indices, see
             `bnadapt.batchnorm.batches.labelled_batches_of`.
-        classes: how many there are.
-        ignored: mask value of pixels without a label.
+        classes: number of classes.
+        ignored: mask value of unlabelled pixels.
         forward: runs the network on a batch; the network itself by default.
-        group: of processes, each of which gives its share of the batches.
+        group: processes that share the batches.
 
     Raises:
         NoBatchNormError: the network has no BatchNorm statistics.
-        StatisticsError: there is no labelled pixel, a class has none, features are not finite, or a layer's input has
-            no place in the mask.
+        StatisticsError: a class has no labelled pixel, features are not finite, or positions of a layer's input do not
+            map to the mask.
 
     Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
@@ -73,7 +73,7 @@ def measure_class_moments(
 
 
 class _Batch:
-    """What the layers get of one batch, class by class."""
+    """Inputs of the layers for one batch, by class."""
 
     def __init__(self, masks: Tensor, classes: int, ignored: int) -> None:
         labelled = masks != ignored
@@ -89,7 +89,7 @@ class _Batch:
         self.found: list[tuple[str, Tensor, Tensor, Tensor]] = []
 
     def take(self, layer: str, features: Tensor) -> None:
-        """The input (N, C, ...) of a layer."""
+        """Add the input (N, C, ...) of a layer."""
         shares = self._shares_of(layer, features).flatten(2)
         values = features.flatten(2) if features.ndim > 2 else features.unsqueeze(2)
         values = (values.cpu() if values.device.type == "mps" else values).double()
@@ -103,10 +103,9 @@ class _Batch:
         self.found.append((layer, (mean + centre).cpu(), (squares - mean.square()).clamp(min=0).cpu(), weight.cpu()))
 
     def moments(self, logits: Any) -> ClassMoments:
-        """Class moments of the whole batch; a layer that is called several times counts as often.
+        """Class moments of the whole batch; a layer called several times counts as often.
 
-        Args:
-            logits: what the network gives for the batch; anything but logits has no margin.
+        Outputs other than logits have no margin.
         """
         pixels = self.shares.sum((0, *range(2, self.shares.ndim))).cpu()
         none = torch.zeros_like(pixels)
@@ -122,12 +121,12 @@ class _Batch:
         return reduce(ClassMoments.merged, calls, own)
 
     def _margin(self, logits: Tensor) -> float:
-        """Mean over labelled pixels of the difference between the greatest two logits."""
+        """Mean difference of the two largest logits over labelled pixels."""
         known = self.shares.sum(1).to(logits.device) > 0
         return float(margins(logits)[known].double().mean())
 
     def _outputs(self, logits: Tensor) -> Tensor | None:
-        """(K, B) labelled pixels of every class by `output_bins`."""
+        """Labelled pixels (K, B) by class and `output_bins`."""
         classes = logits.shape[1]
         if classes > MOST_CLASSES:
             return None

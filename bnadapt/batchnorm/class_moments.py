@@ -1,40 +1,35 @@
-"""Moments of the input of every BatchNorm layer by class, and what they correct.
+"""Moments of every BatchNorm layer's input by class, and the correction for class proportions.
 
-Re-estimated statistics are those of the target's mixture of classes. Where its class proportions differ from the
-source's, they carry that difference, too, and move the decision threshold.
+Re-estimated statistics describe the target's mixture of classes. Where its proportions differ from the source's, they
+include that difference and shift the decision threshold.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bnadapt.batchnorm.layers import BatchNormError
-from bnadapt.batchnorm.mixture import mixed
+from bnadapt.batchnorm.moments import mixed
 from bnadapt.batchnorm.stored_statistics import DAMAGE, damage, means_and_variances
-from bnadapt.batchnorm.tensor_file import read_tensors, write_tensors
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ClassMoments:
-    """Mean and variance of every channel in front of every BatchNorm layer, class by class.
-
-    A position of a layer counts for each class by that class's share in the part of the mask that it covers.
+    """Mean and variance of every channel of every BatchNorm layer's input, by class.
 
     Attributes:
         mean: (K, C) float64 by layer name.
         variance: (K, C) float64 by layer name.
-        weight: (K,) float64 by layer name, how many positions they rest on.
+        weight: (K,) float64 by layer name, number of positions behind them.
         pixels: (K,) float64, labelled pixels of every class.
-        margin: mean difference between the greatest two logits over these pixels, the scale of the logits; NaN if the
-            network gives none.
-        boundaries: share of the pairs of neighbouring pixels that are predicted as different classes; NaN likewise.
-        outputs: (K, B) float64, labelled pixels of every class by `bnadapt.batchnorm.outputs.output_bins`; None if the
-            network gives no logits, or those of too many classes.
+        margin: mean difference of the two largest logits over these pixels, the scale of the logits; NaN if unknown.
+        boundaries: share of the pairs of neighbouring pixels with different predicted classes; NaN if unknown.
+        outputs: (K, B) float64, labelled pixels by class and `bnadapt.batchnorm.outputs.output_bins`; None if the
+            network gives no logits, or too many classes.
 
     Examples:
         >>> ones, one = torch.ones(2, 3), torch.ones(2)
@@ -62,13 +57,9 @@ class ClassMoments:
         return self.pixels / self.pixels.sum()
 
     def mixture(self, layer: str, proportions: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (C,) of a layer's input at given class proportions.
+        """Mean and variance (C,) of a layer's input at class proportions p (K,), which sum to 1.
 
         M(p) = sum_k p_k m_k and V(p) = sum_k p_k (v_k + (m_k - M(p))^2).
-
-        Args:
-            layer: its name.
-            proportions: p (K,), which sum up to 1.
         """
         shares = proportions.to(self.mean[layer]).unsqueeze(1)
         mean = (shares * self.mean[layer]).sum(0)
@@ -92,7 +83,7 @@ class ClassMoments:
         return ClassMoments(mean, variance, weight, pixels, margin, sum(outputs) if outputs else None, boundaries)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain dictionaries of tensors, for a checkpoint; float32, which is half as large and exact enough."""
+        """Plain dictionaries of tensors for a checkpoint; float32, which is precise enough."""
         return {
             "mean": {layer: each.float() for layer, each in self.mean.items()},
             "variance": {layer: each.float() for layer, each in self.variance.items()},
@@ -105,10 +96,10 @@ class ClassMoments:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> "ClassMoments":
-        """What `state_dict` gave.
+        """Restore moments from `state_dict`.
 
         Raises:
-            BatchNormError: a part is missing, or a value cannot be a statistic.
+            BatchNormError: a part is missing, or a value is not a valid statistic.
         """
         try:
             mean, variance = means_and_variances(state, axes=2)
@@ -126,46 +117,8 @@ class ClassMoments:
                 " again by `bnadapt source_summary`."
             ) from error
 
-    def save(self, path: str | Path) -> None:
-        """Write as safetensors; a file that is there is replaced once all is written.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        state = self.state_dict()
-        tensors = {f"{layer}/{part}": each for part in PARTS for layer, each in state[part].items()}
-        tensors |= {name: state[name] for name in ("pixels", "outputs") if name in state}
-        write_tensors(path, tensors, {"layers": list(self.mean), **{name: state[name] for name in NUMBERS}})
-
-    @classmethod
-    def load(cls, path: str | Path) -> "ClassMoments":
-        """Read what `save` wrote.
-
-        Raises:
-            BatchNormError: the file is missing, broken or of something else.
-        """
-        tensors, metadata = read_tensors(path, "class moments")
-        try:
-            layers = metadata["layers"]
-            state = {part: {layer: tensors[f"{layer}/{part}"] for layer in layers} for part in PARTS}
-            state |= {name: tensors[name] for name in ("pixels", "outputs") if name in tensors}
-            state |= {name: metadata[name] for name in NUMBERS if name in metadata}
-        except (KeyError, TypeError) as error:
-            raise BatchNormError(f"{path}: cannot be read as class moments ({error}); check the path.") from error
-        try:
-            return cls.from_state_dict(state)
-        except BatchNormError as error:
-            raise BatchNormError(f"{path}: {error}") from error
-
     def require_fit(self, channels: Mapping[str, int]) -> None:
-        """Refuse moments of another network.
-
-        Args:
-            channels: of the network's BatchNorm layers by name.
-
-        Raises:
-            BatchNormError: layers or channels differ.
-        """
+        """Refuse moments of a network whose BatchNorm layers have other channels, by name, with a `BatchNormError`."""
         own = {layer: each.shape[1] for layer, each in self.mean.items()}
         if differing := [layer for layer in own if own[layer] != channels.get(layer)]:
             raise BatchNormError(
@@ -174,7 +127,7 @@ class ClassMoments:
             )
 
     def _mean_with(self, other: "ClassMoments", name: str) -> float:
-        """Mean of a number over the labelled pixels of both."""
+        """Mean of an attribute over the labelled pixels of both."""
         parts = [(float(each.pixels.sum()), getattr(each, name)) for each in (self, other) if each.pixels.any()]
         return (
             sum(pixels * number for pixels, number in parts) / sum(pixels for pixels, _ in parts) if parts else math.nan
@@ -184,27 +137,23 @@ class ClassMoments:
         return self.mean[layer], self.variance[layer], self.weight[layer]
 
 
-PARTS = ("mean", "variance", "weight")
-NUMBERS = ("margin", "boundaries")
-
-
 @dataclass(frozen=True, eq=False)
 class ProportionCorrection:
-    """Takes the difference in class proportions out of the statistics of a target.
+    """Removes the effect of different class proportions from a target's statistics.
 
-    If the target's features are the source's up to an affine map of every channel, which is what BatchNorm can undo,
-    and its class proportions are q, then its pooled moments mu and s^2 would be, at the source's proportions p,
+    If the target's features are the source's up to an affine map per channel, which is what BatchNorm can undo, and its
+    class proportions are q, then at the source's proportions p its moments mu and s^2 would be
 
         mu* = mu + a (M(p) - M(q)),  s*^2 = s^2 V(p) / V(q),  a = sqrt(s^2 / V(q)),
 
-    with M and V of the source's class moments (`ClassMoments.mixture`). With q = p nothing changes.
+    with the source's M and V (`ClassMoments.mixture`). With q = p nothing changes.
 
     Args:
-        moments: of the source.
+        moments: class moments of the source.
         proportions: q (K,), the target's class proportions.
 
     Raises:
-        BatchNormError: they are not proportions, or not as many as the source has classes.
+        BatchNormError: they are not proportions, or not one per class of the source.
 
     Examples:
         >>> one = torch.ones(2)
@@ -229,7 +178,7 @@ class ProportionCorrection:
         return f"class proportions {', '.join(f'{share:.3g}' for share in self.proportions)}"
 
     def corrected(self, layer: str, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        """The target's mean and variance (C,) as they would be at the source's class proportions."""
+        """The target's mean and variance (C,), corrected to the source's class proportions."""
         target = torch.tensor(self.proportions, dtype=torch.float64)
         source = self.moments.proportions
         if layer not in self.moments.mean or torch.equal(target, source):

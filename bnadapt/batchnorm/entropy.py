@@ -1,4 +1,4 @@
-"""Learn scale and shift of BatchNorm layers on a target by the entropy of what the network predicts (TENT)."""
+"""Learn scale and shift of BatchNorm layers by minimising the entropy of predictions on a target (TENT)."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,27 +18,25 @@ def minimise_entropy(
     learning_rate: float = 1e-3,
     forward: Callable[[Tensor], Tensor] | None = None,
 ) -> list[float]:
-    """Change scale and shift of all BatchNorm layers so that predictions on the target become more certain.
+    """Change scale and shift of all BatchNorm layers to make predictions on the target more certain.
 
-    After an exception they are as before.
-
-    A step of Adam for every batch, on the mean over pixels of -sum_k p_k log p_k, while the layers normalise by the
-    batch at hand. Running statistics and all other weights stay as they are; re-estimate the statistics afterwards, for
-    what reaches every layer but the first has changed.
+    One Adam step per batch on the mean over pixels of -sum_k p_k log p_k, while the layers normalise by the batch.
+    Running statistics and all other weights stay; re-estimate the statistics afterwards, since the inputs of all but
+    the first layer have changed. After an exception scale and shift are restored.
 
     Args:
-        network: with BatchNorm layers.
+        network: network with BatchNorm layers.
         batches: images (N, C, ...) of the target on the network's device.
         learning_rate: of Adam.
-        forward: runs the network on a batch and gives logits (N, K, ...); the network itself by default.
+        forward: runs the network on a batch and returns logits (N, K, ...); the network itself by default.
 
     Returns:
-        The entropy, in nats per pixel, of every batch before its step.
+        The entropy of every batch before its step, in nats per pixel.
 
     Raises:
         NoBatchNormError: the network has no BatchNorm statistics.
-        StatisticsError: its layers have neither scale nor shift, it was made in torch's inference mode, or it gives
-            something else than finite logits of two or more classes.
+        StatisticsError: its layers have neither scale nor shift, it was created in torch's inference mode, or it does
+            not return finite logits of two or more classes.
 
     Reference:
         Wang, Shelhamer, Liu, Olshausen, Darrell, "Tent: fully test-time adaptation by entropy minimization", ICLR 2021.
@@ -77,11 +75,7 @@ def minimise_entropy(
 
 
 def _entropy(logits: Any) -> Tensor:
-    """Mean over pixels of the entropy of logits (N, K, ...).
-
-    Raises:
-        StatisticsError: they are something else, of a single class, without gradients, or not finite.
-    """
+    """Mean entropy over pixels of logits (N, K, ...); refuses outputs that are not finite logits with gradients."""
     if not isinstance(logits, Tensor) or logits.ndim < 2 or logits.shape[1] < 2:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise StatisticsError(
@@ -101,7 +95,7 @@ def _entropy(logits: Any) -> Tensor:
 
 @contextmanager
 def _trained_alone(network: nn.Module, parameters: list[nn.Parameter]) -> Iterator[None]:
-    """Gradients of these parameters only, which are as before if an exception comes."""
+    """Require gradients of these parameters only, and restore their values after an exception."""
     needed: dict[Any, bool] = {each: each.requires_grad for each in network.parameters()}
     values = [each.detach().clone() for each in parameters]
     try:

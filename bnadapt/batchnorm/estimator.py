@@ -22,15 +22,15 @@ from bnadapt.batchnorm.stopping import Convergence, UntilConverged
 
 @dataclass(frozen=True, repr=False)
 class Estimate:
-    """Estimated statistics, and how they came about.
+    """Estimated statistics.
 
     Attributes:
-        bank: statistics of all layers under the policy; layers that it leaves out, or that no image
-            reached, have the source's.
-        tiles: images that were read.
-        pixels: of these images.
+        bank: statistics of all layers under the policy; layers that it leaves out, or that no image reached, have the
+            source's.
+        tiles: number of images read.
+        pixels: number of pixels of these images.
         converged: whether the tolerance was met; None without one.
-        convergence: standard errors after ever more tiles; without a tolerance one check at the end, in which
+        convergence: standard errors by number of tiles. Without a tolerance there is one check, at the end, in which
             batches may count as tiles.
     """
 
@@ -47,20 +47,20 @@ class Estimate:
 
 
 class Estimator:
-    """Takes batches one by one, for loops that are not one's own, and computes the statistics of all of them.
+    """Computes statistics from batches that your own loop passes in.
 
-    While it is entered, the network is in its hands: all modules are in eval mode, and running
-    statistics change from batch to batch. On leaving, also by an exception, all is as before.
+    Inside the context all modules are in eval mode and running statistics change from batch to batch; on leaving, also
+    by an exception, the network is restored.
 
     Args:
-        network: see `estimate`, like all others.
-        propagation: rule.
-        policy: of combining source and target.
+        network: see `estimate`, as for all arguments but the last.
+        propagation: rule by which layers normalise meanwhile.
+        policy: how source and target are combined.
         until: when to stop.
         forward: runs the network on a batch.
-        group: of processes.
-        correction: for class proportions.
-        random_order: whether batches come in random order. If not, convergence ends nothing: all batches are taken.
+        group: processes that share the batches.
+        correction: correction for class proportions.
+        random_order: whether batches come in random order; otherwise all are read, even after convergence.
 
     Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
@@ -116,11 +116,7 @@ class Estimator:
         self._stack.__exit__(*exception)
 
     def update(self, images: Tensor) -> bool:
-        """Take a batch (N, C, ...) on the network's device.
-
-        Returns:
-            Whether that is enough; never without `until`.
-        """
+        """Add a batch (N, C, ...) on the network's device; returns whether that is enough (never without `until`)."""
         self._require_entered()
         with torch.no_grad():
             self._propagation.update(images)
@@ -132,9 +128,7 @@ class Estimator:
             return self._finished()
 
     def compute(self) -> Estimate:
-        """The estimate from all batches, of all processes.
-
-        Warns of parts of the network that are not adapted.
+        """The estimate from all batches of all processes. Warns of parts of the network that are not adapted.
 
         Raises:
             StatisticsError: there was no batch, fewer tiles than `min_tiles`, or features that are not finite.
@@ -168,7 +162,7 @@ class Estimator:
         return (self._converged and self.random_order) or self.until.exhausted(self._total)
 
     def _meet(self, more: bool) -> bool:
-        """Count the tiles of all processes, and check if enough have come; whether any process has more."""
+        """Count the tiles of all processes, and check for convergence if due; returns whether any process has more."""
         someone = any(self._processes.gathered(int(more)))
         self._total = sum(self._processes.gathered(self._tiles))
         if someone and self._total >= max(self.until.min_tiles, self._next_check):
@@ -176,7 +170,7 @@ class Estimator:
         return someone
 
     def _check(self) -> None:
-        """Compute the moments of what was read, and put their standard errors down."""
+        """Compute the moments so far, and record their standard errors."""
         self._moments = self._propagation.compute(self._processes)
         if not self._moments:
             raise StatisticsError(

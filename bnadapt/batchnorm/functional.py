@@ -37,40 +37,36 @@ def estimate(
     group: distributed.ProcessGroup | None = None,
     correction: ProportionCorrection | None = None,
 ) -> Estimate:
-    """Estimate the BatchNorm statistics of a network on images, and change nothing.
+    """Estimate the BatchNorm statistics of a network on images, without changing it.
 
-    Means and variances are pooled in float64 by the law of total variance, whatever the batches. The forward pass runs
-    in the network's precision, or that of a `torch.autocast` around the call: bfloat16 is much faster where the
-    processor has it, and moves the statistics a little. Only BatchNorm
-    layers act differently meanwhile: dropout is off, and weights, all buffers, modes, hooks, autocast and random
-    states are afterwards as before, also after an exception or Ctrl-C.
+    Means and variances are pooled in float64 by the law of total variance, so the batch size does not matter. The
+    forward pass runs in the network's precision, or that of a surrounding `torch.autocast`: bfloat16 is much faster
+    where the processor supports it, and changes the statistics a little. Dropout is off. Weights, buffers, modes,
+    hooks, autocast and random states are restored, also after an exception or Ctrl-C.
 
     Args:
         network: any module with BatchNorm1d, 2d, 3d or SyncBatchNorm layers that keep running statistics.
-        images: of the new domain: a DataLoader, any iterable of batches, a tensor, an array, `VolumeTiles`; see
+        images: images of the new domain: a DataLoader, any iterable of batches, a tensor, an array, `VolumeTiles`; see
             `bnadapt.batchnorm.batches.batches_of`. They are moved to the network's device.
-        pick: what of a batch is the images: a key, an index or a callable.
-        batch_size: of tensors, arrays and volumes.
-        propagation: `one_pass` (every layer normalises by the batch at hand) or `layer_consistent` (by its
-            statistics over all batches in the adapted network, exact, memory grows with the tiles).
+        pick: key, index or callable that gets the images of a batch.
+        batch_size: size of batches built from tensors, arrays and volumes.
+        propagation: `one_pass` (every layer normalises by the current batch) or `layer_consistent` (by its statistics
+            over all batches in the adapted network: exact, but memory grows with the tiles).
         policy: how source and target are combined; full replacement of all layers by default.
         until: when to stop reading; by default at the end of the images. Batches in a fixed order, such as lists or a
-            DataLoader without shuffling, are all read, with a warning that an early end was possible.
+            DataLoader without shuffling, are all read, with a warning if they could have ended early.
         forward: runs the network on a batch; the network itself by default.
-        group: of torch.distributed, such as `torch.distributed.group.WORLD`: every process gives its share of
-            the images and gets the estimate from all. By default this process alone.
-        correction: for the class proportions of the images, where they differ from the source's.
-
-    Returns:
-        The bank and how it came about.
+        group: a group of torch.distributed, such as `torch.distributed.group.WORLD`: every process passes its share of
+            the images, and all get the same estimate. By default this process alone.
+        correction: correction for class proportions that differ from the source's.
 
     Warns:
-        BatchNormWarning: parts of the network normalise otherwise and are not adapted; the line names them.
+        BatchNormWarning: parts of the network normalise in another way and are not adapted; it names them.
 
     Raises:
         NoBatchNormError: the network has no such layers.
-        StatisticsError: there are no images, or fewer than `until.min_tiles`, a layer sees a single value per
-            channel, pixels or features are not finite, or the propagation cannot be done in this network.
+        StatisticsError: there are no images, or fewer than `until.min_tiles`; a layer sees a single value per channel;
+            pixels or features are not finite; or the propagation is not possible in this network.
         BatchNormError: the policy chooses no layer.
 
     Examples:
@@ -97,40 +93,21 @@ def estimate(
     return estimated
 
 
-def adapt(
-    network: nn.Module,
-    images: Any,
-    *,
-    pick: Pick | None = None,
-    batch_size: int = 8,
-    propagation: PropagationName = "one_pass",
-    policy: Policy | None = None,
-    until: UntilConverged | None = None,
-    forward: Callable[[Tensor], Any] | None = None,
-    group: distributed.ProcessGroup | None = None,
-    correction: ProportionCorrection | None = None,
-) -> Bank:
+def adapt(network: nn.Module, images: Any, **options: Any) -> Bank:
     """Re-estimate the BatchNorm statistics of a network on images, and apply them.
 
-    Only running means and variances change; after an exception or Ctrl-C they are the old ones.
+    Only running means and variances change; after an exception or Ctrl-C they are restored.
 
     Args:
-        network: any module with BatchNorm layers that keep running statistics; for this and the others see `estimate`.
-        images: of the new domain.
-        pick: what of a batch is the images.
-        batch_size: of tensors, arrays and volumes.
-        propagation: `one_pass` or `layer_consistent`.
-        policy: how source and target are combined.
-        until: when to stop reading.
-        forward: runs the network on a batch.
-        group: of processes.
-        correction: for class proportions.
+        network: any module with BatchNorm layers that keep running statistics.
+        images: images of the new domain.
+        **options: further arguments of `estimate`.
 
     Returns:
         The bank that the network now holds.
 
     Raises:
-        BatchNormError: as `estimate`.
+        BatchNormError: as for `estimate`.
 
     Examples:
         >>> import torch
@@ -139,17 +116,6 @@ def adapt(
         >>> network[0].running_mean
         tensor([1.5000])
     """
-    bank = estimate(
-        network,
-        images,
-        pick=pick,
-        batch_size=batch_size,
-        propagation=propagation,
-        policy=policy,
-        until=until,
-        forward=forward,
-        group=group,
-        correction=correction,
-    ).bank
+    bank = estimate(network, images, **options).bank
     bank.apply(network)
     return bank

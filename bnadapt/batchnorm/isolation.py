@@ -1,4 +1,4 @@
-"""Run a network for its statistics, and leave no trace in it or in the process."""
+"""Run a network without leaving a trace in it or in the process."""
 
 import random
 from collections.abc import Iterator
@@ -14,11 +14,10 @@ from bnadapt.batchnorm.layers import StatisticsError, named_modules
 
 @contextmanager
 def isolated(network: nn.Module) -> Iterator[None]:
-    """Every module in eval mode, and buffers that may be written to; afterwards all is as before.
+    """Put every module into eval mode with copies of its buffers; on leaving, all is restored.
 
-    Also after an exception or an interrupt. Buffers are exchanged for copies meanwhile, so that whatever the network
-    counts or observes in eval mode, too, ends up in those; parameters are untouched. The random states of torch,
-    numpy and Python come back too, and after an exception what modules keep in `Attributes`.
+    This covers modes, buffers, the random states of torch, NumPy and Python, and after an exception or interrupt also
+    `Attributes`. Parameters are left alone.
 
     Raises:
         StatisticsError: weights or buffers are on the meta device.
@@ -60,7 +59,7 @@ def _check_values(network: nn.Module) -> None:
 
 
 def _copied(buffer: Tensor | None, copies: dict[int, Tensor]) -> Tensor | None:
-    """A copy; the same one for a buffer that several modules share."""
+    """A copy of a buffer; the same copy for a buffer that several modules share."""
     if buffer is None or nn.parameter.is_lazy(buffer):
         return buffer
     return copies.setdefault(id(buffer), buffer.clone())

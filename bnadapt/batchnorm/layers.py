@@ -1,4 +1,4 @@
-"""Find the BatchNorm layers of a network, wherever they are, and what normalises as they do."""
+"""Find the BatchNorm layers of a network, and other modules that normalise in the same way."""
 
 import re
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ STATISTICS = re.compile(r"(running|moving).*(mean|var)")  # in the names of tens
 
 
 class BatchNormError(BnadaptError):
-    """BatchNorm statistics that cannot be had or used; the sentence says why and what to do."""
+    """BatchNorm statistics that cannot be estimated or used."""
 
 
 class NoBatchNormError(BatchNormError):
-    """A network without BatchNorm running statistics: there is nothing to re-estimate."""
+    """A network without BatchNorm running statistics."""
 
 
 class StatisticsError(BatchNormError):
@@ -26,18 +26,18 @@ class StatisticsError(BatchNormError):
 
 
 class BatchNormWarning(UserWarning):
-    """Parts of a network that are not adapted, or not as one would expect."""
+    """Parts of a network that are not adapted, or not as expected."""
 
 
 def batchnorm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
     """The BatchNorm layers (1d, 2d, 3d, Sync) by name, in order of definition.
 
-    Names are those of the plain network, also where it, or a part of it, is wrapped by `torch.compile`,
-    DataParallel or DistributedDataParallel.
+    Names are those of the plain network, without wrappers such as `torch.compile`, DataParallel and
+    DistributedDataParallel.
 
     Raises:
-        NoBatchNormError: the network has none, and the sentence says what it has instead; or one that keeps
-            no running statistics, or has no shape yet.
+        NoBatchNormError: there are none (the message says what the network has instead), or one keeps no running
+            statistics or has no shape yet.
 
     Examples:
         >>> list(batchnorm_layers(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))))
@@ -63,10 +63,7 @@ def batchnorm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
 
 
 def named_modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """As `torch.nn.Module.named_modules`, with the names of a network without wrappers.
-
-    A module inside of `torch.compile`, DataParallel or DistributedDataParallel has the name of its wrapper.
-    """
+    """As `torch.nn.Module.named_modules`, with the names of the network without wrappers (see `batchnorm_layers`)."""
     seen: set[nn.Module] = set()
     waiting = [("", network)]
     while waiting:
@@ -81,7 +78,7 @@ def named_modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
-    """The module inside of `torch.compile`, DataParallel and DistributedDataParallel."""
+    """The module inside `torch.compile`, DataParallel and DistributedDataParallel."""
     while isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)) or hasattr(network, "_orig_mod"):
         network = network._orig_mod if hasattr(network, "_orig_mod") else network.module
     return network
@@ -92,11 +89,7 @@ def _statistics(layer: _BatchNorm) -> tuple[Tensor | None, Tensor | None]:
 
 
 def _check_statistics(name: str, layer: _BatchNorm) -> None:
-    """Refuse running statistics that are not there in whole.
-
-    Raises:
-        NoBatchNormError: one of the two is missing, has another shape or type, or no values.
-    """
+    """Refuse running statistics that are missing, on the meta device, or of another shape or type."""
     for kind, statistics in zip(("mean", "variance"), _statistics(layer), strict=True):
         if statistics is None:
             raise NoBatchNormError(
@@ -116,7 +109,7 @@ def _check_statistics(name: str, layer: _BatchNorm) -> None:
 
 
 def other_normalisers(network: nn.Module) -> dict[str, str]:
-    """What normalises by statistics of its training, as BatchNorm does, but is not a BatchNorm layer: kind by name.
+    """Modules that normalise by stored statistics but are not BatchNorm layers: kind by name.
 
     Examples:
         >>> other_normalisers(nn.Sequential(nn.BatchNorm2d(4), nn.InstanceNorm2d(4, track_running_stats=True)))
@@ -147,7 +140,7 @@ def _scripted_kind(module: torch.jit.ScriptModule) -> str | None:
 
 
 def _instead(network: nn.Module) -> str:
-    """How the sentence goes on that says that there is no BatchNorm layer: what there is instead, and what to do."""
+    """End of the sentence that the network has no BatchNorm layer: what it has instead, and what to do."""
     normalising = sorted(set(other_normalisers(network).values()))
     if scripted := [kind for kind in normalising if kind.endswith("TorchScript")]:
         return f" but {scripted[0]}, which cannot be watched; give the network it was scripted from."

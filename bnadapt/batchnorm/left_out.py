@@ -1,4 +1,4 @@
-"""Say which parts of a network are not adapted."""
+"""Warn about parts of a network that are not adapted."""
 
 import warnings
 from collections.abc import Collection
@@ -12,12 +12,12 @@ SHOWN = 5  # names
 
 
 def warn_of_left_out(network: nn.Module, unseen: Collection[str], otherwise: Otherwise) -> None:
-    """Warn of what keeps its statistics, and of layers that a network uses without calling them.
+    """Warn about modules that keep their statistics, and about layers that the network uses without calling them.
 
     Args:
-        network: while its buffers are those of the forward passes.
-        unseen: BatchNorm layers that were to be adapted, and that nothing was seen of.
-        otherwise: what the forward passes normalised otherwise.
+        network: the network, with the buffers of the forward passes.
+        unseen: BatchNorm layers that should have adapted but were never called.
+        otherwise: what the forward passes normalised in another way.
     """
     parts = {name: "its batch_norm was not called" for name in unseen}
     parts |= other_normalisers(network)
@@ -37,7 +37,7 @@ def warn_of_left_out(network: nn.Module, unseen: Collection[str], otherwise: Oth
 
 
 def _owner(network: nn.Module, tensor: Tensor) -> str | None:
-    """The module that holds a tensor, as a buffer, a parameter or an attribute."""
+    """Name of the module that holds a tensor as a buffer, parameter or attribute."""
     for name, module in named_modules(network):
         held = (module._buffers, module._parameters, vars(module))
         if any(each is tensor for kind in held for each in dict(kind).values()):

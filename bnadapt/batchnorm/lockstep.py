@@ -1,4 +1,4 @@
-"""Forward passes that go through a network side by side and wait for each other at given layers."""
+"""Forward passes that run side by side and wait for each other at given layers."""
 
 import contextvars
 import threading
@@ -13,19 +13,19 @@ from bnadapt.batchnorm.attributes import Attributes
 
 
 class _Cancelled(BaseException):
-    """Ends a forward pass that is no longer needed; no `except Exception` of the network catches it."""
+    """Ends a forward pass that is no longer needed; the network's `except Exception` does not catch it."""
 
 
 class ForwardPass(threading.Thread):
-    """One forward pass in a thread of its own; of all passes only one runs at a time, with attributes of its own.
+    """A forward pass in a thread. Only one runs at a time, each with its own attributes.
 
     Args:
-        forward: what to run; somewhere in it `halt` is called in this thread.
-        network: that it runs.
-        device_type: of the tensors, for autocast.
+        forward: function to run; it calls `halt` in this thread.
+        network: the network that it runs.
+        device_type: device type of the tensors, for autocast.
 
     Attributes:
-        layer: name of the layer that the pass waits at, None before the start and after the end.
+        layer: name of the layer that the pass waits at; None before the start and after the end.
         value: what it brought there.
     """
 
@@ -58,7 +58,7 @@ class ForwardPass(threading.Thread):
             self._halted.release()
 
     def advance(self) -> None:
-        """Go on to the next layer or the end; an exception of the forward pass is raised here."""
+        """Run on to the next layer or the end; re-raises exceptions of the forward pass."""
         self._attributes.put_back()
         self._go.release()
         self._halted.acquire()
@@ -67,7 +67,7 @@ class ForwardPass(threading.Thread):
             raise self._error
 
     def halt(self, layer: str, value: Any) -> None:
-        """Wait at a layer until `advance` is called; called from within the forward pass."""
+        """Wait at a layer until `advance` is called; called from the forward pass."""
         if self._cancelled:  # the network has caught the first one
             raise _Cancelled
         self.layer, self.value = layer, value
@@ -77,7 +77,7 @@ class ForwardPass(threading.Thread):
             raise _Cancelled
 
     def cancel(self) -> None:
-        """Let the pass end where it stands."""
+        """End the pass where it waits."""
         self._cancelled = True
         self._go.release()
 
@@ -86,7 +86,7 @@ class ForwardPass(threading.Thread):
 def side_by_side(
     forwards: Sequence[Callable[[], Any]], network: nn.Module, device_type: str
 ) -> Iterator[list[ForwardPass]]:
-    """Start forward passes, each to its first layer or its end; on leaving, all that still wait are ended."""
+    """Run each forward pass to its first layer or its end; on leaving, cancel those that still wait."""
     passes = [ForwardPass(forward, network, device_type) for forward in forwards]
     try:
         for each in passes:
@@ -103,7 +103,7 @@ def side_by_side(
 
 
 def _surroundings(device_type: str) -> Callable[[], ExitStack]:
-    """The state that torch keeps per thread, as it is in this one: gradient mode, autocast and the CUDA device."""
+    """The state that torch keeps per thread: gradient mode, autocast and the CUDA device, as in this thread."""
     inference = torch.is_inference_mode_enabled()
     autocast = torch.is_autocast_enabled(device_type)
     dtype = torch.get_autocast_dtype(device_type)

@@ -1,4 +1,4 @@
-"""Histograms of what a network puts out: which two classes come first at a pixel, and by what margin."""
+"""Histograms of a network's outputs: the two most likely classes of a pixel and the margin between them."""
 
 import numpy as np
 import torch
@@ -15,13 +15,13 @@ MOST_CLASSES = 20
 
 
 def margins(logits: Tensor) -> Tensor:
-    """Difference between the greatest two of the logits (N, K, ...), which scales with their temperature: (N, ...)."""
+    """Difference (N, ...) of the two largest logits (N, K, ...)."""
     first, second = logits.float().topk(2, dim=1).values.unbind(1)
     return first - second
 
 
 def output_bins(logits: Tensor) -> Tensor:
-    """Bin (N, ...) of every pixel, by its first class, its second class and the margin between their logits.
+    """Bin (N, ...) of every pixel by its first class, its second class and the margin between their logits.
 
     Args:
         logits: (N, K, ...), K from 2 to `MOST_CLASSES`.
@@ -41,7 +41,7 @@ def output_bins(logits: Tensor) -> Tensor:
 
 
 def bins_of(classes: int) -> int:
-    """How many bins there are for so many classes."""
+    """Number of bins for a number of classes."""
     return classes * classes * BINS
 
 
@@ -54,15 +54,15 @@ def hellinger(observed: Tensor, expected: Tensor) -> float:
 
 
 def mismatch_by_class(observed: Tensor, expected: Tensor) -> float:
-    r"""Hellinger distance in which the pixels that are predicted as each class count alike, however few, 0 to 1.
+    r"""Hellinger distance, 0 to 1, in which the pixels of every predicted class weigh the same, however few.
 
     .. math:: D^2 = \frac{1}{K} \sum_k \frac{a_k - \sum_b \sqrt{t_{kb} m_{kb}}}{a_k + \epsilon}, \quad
               a_k = \frac{1}{2} \sum_b t_{kb} + m_{kb}
 
-    with :math:`\epsilon = 0.01`, so that classes of a few pixels decide nothing.
+    with :math:`\epsilon = 0.01`, so that classes of a few pixels do not decide.
 
     Args:
-        observed: t (K, B), shares of the outputs by the class that is predicted.
+        observed: t (K, B), shares of the outputs by predicted class.
         expected: m (K, B).
     """
     share = (observed + expected).sum(1) / 2
@@ -71,7 +71,7 @@ def mismatch_by_class(observed: Tensor, expected: Tensor) -> float:
 
 
 def boundaries(logits: Tensor) -> Tensor:
-    """Pairs of neighbouring pixels of logits (N, K, ...): those predicted as different classes, and all (2,)."""
+    """Pairs of neighbouring pixels of logits (N, K, ...): those with different predicted classes, and all (2,)."""
     classes = logits.argmax(1)
     pairs = [classes.diff(dim=axis) != 0 for axis in range(1, classes.ndim)]
     different = sum(int(each.sum()) for each in pairs)
@@ -79,15 +79,15 @@ def boundaries(logits: Tensor) -> Tensor:
 
 
 def mixture_weights(observed: Tensor, by_class: Tensor, steps: int = 200) -> Tensor:
-    """Proportions (K,) of the mixture of classes that makes observed outputs likeliest.
+    """Maximum-likelihood proportions (K,) of the mixture of classes behind observed outputs.
 
-    By expectation maximisation from equal shares (Saerens, Latinne and Decaestecker 2002,
-    doi:10.1162/089976602753284446), until no share changes by 1e-7.
+    Expectation maximisation from equal shares (Saerens, Latinne and Decaestecker 2002, doi:10.1162/089976602753284446),
+    until no share changes by 1e-7.
 
     Args:
         observed: (B,), shares of the bins.
         by_class: (K, B), shares of the bins in every class.
-        steps: of the algorithm, at most.
+        steps: greatest number of iterations.
     """
     filled = observed > 0
     shares, densities = observed[filled].numpy(), by_class[:, filled].numpy()  # a third of torch's time at this size

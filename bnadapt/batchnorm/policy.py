@@ -1,4 +1,4 @@
-"""How the statistics of source and target are combined: how much of the source stays, and where."""
+"""How the statistics of source and target are combined: how much of the source stays, and in which layers."""
 
 import math
 from abc import ABC, abstractmethod
@@ -10,27 +10,27 @@ from typing import Any, Literal
 from torch import Tensor
 
 from bnadapt.batchnorm.layers import BatchNormError
-from bnadapt.batchnorm.mixture import mixed
+from bnadapt.batchnorm.moments import mixed
 
 FULL_RESOLUTION, ENCODER, DECODER = GROUPS = ("full_resolution", "encoder", "decoder")
 """Groups of layers that `bnadapt.batchnorm.layer_groups` finds in any network, whatever its layers are called."""
 
 
 class SourceWeight(ABC):
-    """A rule for the effective source weight: the share of the source in the adapted statistics."""
+    """A rule for the source weight: the share of the source in the adapted statistics."""
 
     @abstractmethod
     def of(self, tiles: int) -> float:
-        """The weight, 0 to 1, once `tiles` tiles of the target were seen."""
+        """The weight, 0 to 1, after `tiles` tiles of the target."""
 
 
 @dataclass(frozen=True)
 class SourcePrior(SourceWeight):
     """The source counts as N further samples: w = N / (N + n) for n tiles of the target.
 
-    Schneider et al., "Improving robustness against common corruptions by covariate shift adaptation",
-    NeurIPS 2020, equation 3: mean = N/(N+n) m_s + n/(N+n) m_t, and so the variance; `Policy` adds to
-    theirs the term for the distance of the means.
+    Schneider et al., "Improving robustness against common corruptions by covariate shift adaptation", NeurIPS 2020,
+    equation 3: mean = N/(N+n) m_s + n/(N+n) m_t, and likewise the variance, to which `Policy` adds the term for the
+    distance of the means.
 
     Args:
         samples: N; 0 is full replacement.
@@ -51,22 +51,22 @@ class SourcePrior(SourceWeight):
 
 @dataclass(frozen=True)
 class DecayingMomentum(SourceWeight):
-    """Share of the source that is left in a running average with decaying momentum: w = prod_k (1 - eta_k).
+    """The source's share left in a running average with decaying momentum: w = prod_k (1 - eta_k).
 
-    Step k = 0, 1, ... takes over the share eta_k = momentum * decay^k + minimum of one more batch:
+    Step k = 0, 1, ... gives the share eta_k = momentum * decay^k + minimum to one more batch:
 
     - UBNA (Klingner et al., T-ITS 2022): eta_k = eta_0 exp(-alpha k), batches of 6; `decay` = exp(-alpha),
       `minimum` = 0, `tiles_per_step` = 6.
-    - DUA (Mirza et al., "The Norm Must Go On", CVPR 2022): rho_k = rho_0 omega^k + zeta with
-      rho_0 = 0.1, omega = 0.94, zeta = 0.005, one image a step; the default here.
+    - DUA (Mirza et al., "The Norm Must Go On", CVPR 2022): rho_k = rho_0 omega^k + zeta with rho_0 = 0.1, omega = 0.94,
+      zeta = 0.005, one image a step; the default here.
 
-    Both papers also weigh early batches of the target differently from late ones; here the target's
-    tiles are pooled, so that the result does not depend on their order.
+    Both papers weigh early batches of the target differently from late ones; here the target's tiles are pooled, so
+    their order does not matter.
 
     Args:
         momentum: eta_0.
         decay: factor from step to step.
-        minimum: that the momentum decays to.
+        minimum: limit of the momentum.
         tiles_per_step: tiles in a batch.
     """
 
@@ -88,7 +88,7 @@ class DecayingMomentum(SourceWeight):
             )
 
     def of(self, tiles: int) -> float:
-        """prod_k (1 - eta_k) over the steps that `tiles` tiles make."""
+        """prod_k (1 - eta_k) over the steps of `tiles` tiles."""
         steps = range(math.ceil(tiles / self.tiles_per_step))
         return math.prod(1 - self.momentum * self.decay**step - self.minimum for step in steps)
 
@@ -97,23 +97,22 @@ class DecayingMomentum(SourceWeight):
 class Policy:
     """How much of the source's statistics stays, which of the two change, and in which layers.
 
-    With the effective source weight w, the adapted statistics are those of the mixture of both domains:
+    With the source weight w, the adapted statistics are those of the mixture of both domains:
 
         mean = w m_s + (1 - w) m_t
         variance = w v_s + (1 - w) v_t + w (1 - w) (m_s - m_t)^2
 
-    A weight of 0 is full replacement (AdaBN, Li et al., 2017), any other fixed number alpha-BN (You et
-    al., "Test-time batch statistics calibration for covariate shift", 2021, which leaves out the last term).
+    A weight of 0 is full replacement (AdaBN, Li et al., 2017), any other fixed number alpha-BN (You et al., "Test-time
+    batch statistics calibration for covariate shift", 2021, which omits the last term).
 
     Args:
-        source_weight: w, a number between 0 and 1 or a rule for it: `SourcePrior`, `DecayingMomentum`.
+        source_weight: w, a number between 0 and 1 or a rule: `SourcePrior`, `DecayingMomentum`.
         statistics: `both`, or only `mean` or `variance`; the other stays the source's.
-        layers: patterns of layer names (`*` for anything), each also met by the end of a dotted name:
-            `["encoder.0*"]`, `["*norm1"]`; or a group: `full_resolution`, `encoder` or `decoder`, see `layer_groups`.
+        layers: patterns of layer names (`*` for anything), which may also match the end of a dotted name:
+            `["encoder.0*"]`, `["*norm1"]`; or a group, `full_resolution`, `encoder` or `decoder`, see `layer_groups`.
             All layers by default.
-        depth: of these the layers from the first to before the second index, in the order of the
-            network's definition and counted from the end where negative: `[0, 4]` takes the first four,
-            `[-2, null]` the last two.
+        depth: slice of these layers in the order of definition: `[0, 4]` takes the first four, `[-2, null]` the last
+            two.
 
     Raises:
         BatchNormError: a value is out of range.
@@ -145,17 +144,14 @@ class Policy:
 
     @property
     def is_of_group(self) -> bool:
-        """Whether its layers are a group, which must be looked up in a network."""
+        """Whether the layers are a group, which must be looked up in a network."""
         return isinstance(self.layers, str)
 
     def chosen(self, layers: Sequence[str]) -> list[str]:
-        """Those of the layers that adapt; a pattern that is the name of a layer means that layer alone.
-
-        Args:
-            layers: names of all BatchNorm layers, in order.
+        """The layers that adapt, of the names of all BatchNorm layers in order. An exact name means that layer alone.
 
         Raises:
-            BatchNormError: none is chosen, or a group must first be looked up in the network.
+            BatchNormError: none is chosen, or a group must be looked up in the network first.
         """
         if self.is_of_group:
             raise BatchNormError(
@@ -184,19 +180,13 @@ class Policy:
         return fields
 
     def weight(self, tiles: int) -> float:
-        """The effective source weight once `tiles` tiles of the target were seen."""
+        """The source weight after `tiles` tiles of the target."""
         return self.source_weight.of(tiles) if isinstance(self.source_weight, SourceWeight) else self.source_weight
 
     def combined(
         self, source: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor], tiles: int
     ) -> tuple[Tensor, Tensor]:
-        """Adapted mean and variance of a chosen layer.
-
-        Args:
-            source: its mean and variance (C,).
-            target: the same.
-            tiles: of the target that were seen.
-        """
+        """Adapted mean and variance (C,) of a layer from those of source and target, after `tiles` target tiles."""
         weight = self.weight(tiles)
         mean, variance = mixed(*source, *target, weight) if weight else target
         return (

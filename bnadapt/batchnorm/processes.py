@@ -11,7 +11,7 @@ STATISTICS = 5  # mean, variance and three rows of spread
 
 
 def known_to_all(names: Sequence[str], group: distributed.ProcessGroup | None) -> list[str]:
-    """The names of the first process that has any; a collective."""
+    """The names of the first process that has any (a collective)."""
     if group is None:
         return list(names)
     gathered: list[Sequence[str]] = [()] * distributed.get_world_size(group)
@@ -25,7 +25,7 @@ class Processes:
     Every method is a collective: all processes of the group must call it, in the same order.
 
     Args:
-        group: of torch.distributed; None for this process alone.
+        group: a group of torch.distributed; None for this process alone.
         layers: the BatchNorm layers by name, the same in all processes.
     """
 
@@ -36,21 +36,21 @@ class Processes:
         self.device = device if group and "nccl" in distributed.get_backend(group) else torch.device("cpu")
 
     def gathered(self, number: int) -> list[int]:
-        """Numbers of all processes, by rank."""
+        """The numbers of all processes, by rank."""
         if self.group is None:
             return [number]
         return [int(other) for other in self._all_gathered(torch.tensor(number, dtype=torch.float64))]
 
     def summed(self, values: Tensor) -> Tensor:
-        """Sum over the processes of values, a float64 tensor of the same shape in each."""
+        """Sum over the processes of float64 tensors of one shape."""
         return values if self.group is None else torch.stack(self._all_gathered(values)).sum(0)
 
     def pooled(self, moments: Mapping[str, Moments], names: Collection[str]) -> dict[str, Moments]:
-        """The moments of all processes together, the same in each.
+        """Moments of all processes together, the same in each; layers that none has seen are left out.
 
         Args:
-            moments: of this process, by layer name.
-            names: of the layers to pool, the same in all processes; those that none has seen are left out.
+            moments: moments of this process, by layer name.
+            names: the layers to pool, the same in all processes.
         """
         if self.group is None:
             return dict(moments)

@@ -1,4 +1,4 @@
-"""What a BatchNorm layer normalises by while the statistics of the layers downstream are estimated."""
+"""Rules for how BatchNorm layers normalise while the statistics of later layers are estimated."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -15,15 +15,14 @@ from bnadapt.batchnorm.attributes import attributes_unless_ended
 from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
 from bnadapt.batchnorm.lockstep import ForwardPass, side_by_side
-from bnadapt.batchnorm.moments import Moments
+from bnadapt.batchnorm.moments import Moments, as_one_tile, tile_moments
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
-from bnadapt.batchnorm.tile_moments import as_one_tile, tile_moments
 from bnadapt.batchnorm.watching import Forward, Otherwise, watched
 
 
 class _SingleValue(BaseException):
-    """Ends a forward pass at a layer that gets one value per channel, which has no variance."""
+    """Ends a forward pass at a layer with one value per channel, which has no variance."""
 
 
 class _NothingLeft(BaseException):
@@ -31,22 +30,21 @@ class _NothingLeft(BaseException):
 
 
 class Propagation(ABC):
-    """Collects the moments of the input of every BatchNorm layer that the policy chooses.
+    """Collects the moments of the inputs of the BatchNorm layers that the policy chooses.
 
-    The network must be `isolated`. Its layers in eval mode normalise by what their
-    running statistics are set to from batch to batch.
+    The network must be `isolated`; its layers normalise by running statistics that change from batch to batch.
 
     Args:
-        network: with BatchNorm layers that keep running statistics.
-        forward: runs it on a batch; the network itself, or something around it.
-        policy: which layers to look at, and what they normalise by; the others keep the source's statistics.
-        by_tile: whether tiles, and not batches, are the units of standard errors; they cost a little more.
-        correction: of the target's statistics for its class proportions.
+        network: network with BatchNorm layers that keep running statistics.
+        forward: runs it on a batch.
+        policy: which layers adapt, and how; the others keep the source's statistics.
+        by_tile: whether standard errors count tiles, which costs a little more, instead of batches.
+        correction: correction for class proportions.
 
     Attributes:
-        layers: the chosen ones by name, in the order of the network's definition.
+        layers: the chosen layers by name, in order of definition.
         leaves_out: whether the network has others.
-        otherwise: what the network normalises otherwise.
+        otherwise: what the network normalises in another way.
     """
 
     growth: int
@@ -73,14 +71,14 @@ class Propagation(ABC):
 
     @abstractmethod
     def update(self, images: Tensor) -> None:
-        """Take a batch."""
+        """Add a batch."""
 
     @abstractmethod
     def compute(self, processes: Processes) -> dict[str, Moments]:
-        """Moments of all batches so far, in all processes (a collective)."""
+        """Moments of all batches of all processes (a collective)."""
 
     def normalise_by(self, name: str, mean: Tensor, variance: Tensor, tiles: int) -> None:
-        """Set what a layer normalises by, from the target's statistics (C,) of so many tiles."""
+        """Let a layer normalise by the target's statistics (C,) of `tiles` tiles, combined by the policy."""
         layer, source = self.layers[name], self.source[name]
         if self.correction is not None:
             mean, variance = self.correction.corrected(name, mean, variance)
@@ -89,7 +87,7 @@ class Propagation(ABC):
             layer._buffers[buffer] = value.to(layer._buffers[buffer])
 
     def watched(self, seen: Callable[[str, Tensor], None]) -> AbstractContextManager[Forward]:
-        """The forward, in which `seen` gets what the chosen layers normalise."""
+        """The forward, with `seen` called for every input that the chosen layers normalise."""
         return watched(self.forward, self.layers, seen, self.otherwise)
 
     def units(self, features: Tensor) -> Tensor:
@@ -98,18 +96,17 @@ class Propagation(ABC):
 
 
 class OnePass(Propagation):
-    """Every layer normalises by the batch at hand (AdaBN in one pass).
+    """Every layer normalises by the current batch (AdaBN in one pass).
 
-    One forward pass a batch; nothing is kept. The moments of the first layer are exact; those of later ones are of
-    features that were normalised batch by batch, which approximates the adapted network the better, the larger the
-    batches. A policy whose source weight depends on the number of tiles is propagated with the number so far.
+    One forward pass per batch. The moments of the first layer are exact; those of later layers come from features
+    normalised batch by batch, which approximate the adapted network better the larger the batches are. If the policy's
+    source weight depends on the number of tiles, the number so far counts.
 
-    A batch of which a layer gets a single value per channel, such as a last one of one tile where a layer follows a
-    global pooling, is passed together with the next batch of its size, else normalised there by what was pooled
-    before.
+    A batch in which a layer gets a single value per channel, such as a last one of one tile behind global pooling, is
+    joined with the next batch of its size, or else normalised there by the moments so far.
 
-    If the policy leaves layers out, the first batch that calls all chosen ones shows which is the last: batches that
-    call the same ones in the same order go no further.
+    If the policy leaves layers out, the first batch that calls all chosen ones shows which is the last; batches that
+    call the same layers in the same order stop there.
     """
 
     growth = 1
@@ -137,7 +134,7 @@ class OnePass(Propagation):
         return processes.pooled(self._moments(), self.layers)
 
     def _run_held(self) -> None:
-        """Run a batch with a single value per channel somewhere after all others; normalised there by theirs."""
+        """Run the batch that was held back; single values per channel are normalised by the moments so far."""
         held, self._held = self._held, None
         if held is not None:
             self._run(held, self._moments())
@@ -147,7 +144,7 @@ class OnePass(Propagation):
 
         Args:
             images: the batch.
-            pooled: what layers with a single value per channel normalise by; without it they end the run by
+            pooled: moments by which layers with a single value per channel normalise; without it they raise
                 `_SingleValue`.
         """
         inputs: list[_LayerInput] = []
@@ -176,7 +173,7 @@ class OnePass(Propagation):
             self._merge(list(group))
 
     def _merge(self, inputs: Sequence["_LayerInput"]) -> None:
-        """Merge a batch's moments of many layers at once: those of one execution path and size lie side by side."""
+        """Merge a batch's moments of many layers at once; those of one execution path and size are stored together."""
         path = _ExecutionPath(tuple(each.layer for each in inputs), tuple(each.pixels for each in inputs))
         means, variances = (torch.cat([each[part] for each in inputs], 1) for part in (1, 2))
         batch = Moments.of_tiles(means, variances, 1)
@@ -192,7 +189,7 @@ class OnePass(Propagation):
 
 
 class _LayerInput(NamedTuple):
-    """What a layer got of a batch: means and variances (units, C), and the values per unit and channel."""
+    """Means and variances (units, C) of a layer's input, and its values per unit and channel."""
 
     layer: str
     means: Tensor
@@ -211,7 +208,7 @@ class _LayerInput(NamedTuple):
 
 
 def _with_others(single: _LayerInput, pooled: Mapping[str, Moments] | None) -> tuple[Tensor, Tensor]:
-    """Mean and variance of a single value per channel and all that was pooled of its layer before."""
+    """Mean and variance of a single value per channel together with the layer's moments so far."""
     if pooled is None:
         raise _SingleValue
     if single.layer not in pooled:
@@ -234,15 +231,13 @@ class _ExecutionPath(NamedTuple):
 class LayerConsistent(Propagation):
     """Every layer normalises by the statistics of its input over all batches, in the adapted network.
 
-    That is the fixed point at which the adapted network in eval mode gives zero mean and unit variance
-    before the affine part of every layer (with full replacement). It is found breadth first: all
-    batches go through the network side by side, wait at every BatchNorm layer until the last one is
-    there, and go on normalised by their pooled moments. The cost is one forward pass over the tiles,
-    whatever the depth, and memory for what all of them hold between two layers (skip connections
-    included). Memory grows with the tiles, so draw them: few are enough, and `UntilConverged` finds how many.
-    Every check of it runs all tiles again, at least twice as many as at the last one, so that all checks
-    together cost less than three passes over the tiles that were read. There is a thread, with torch's threads
-    of its own, for every batch: with many cores make the batches large.
+    This is the fixed point at which the adapted network in eval mode has zero mean and unit variance before the affine
+    part of every layer (with full replacement). It is found breadth first: all batches go through the network side by
+    side, wait at every BatchNorm layer for the last one, and go on normalised by their pooled moments. That costs one
+    forward pass over the tiles, whatever the depth, and memory for the features (and skip connections) of all tiles
+    between two layers. So use few tiles drawn at random; `UntilConverged` finds how many. Each of its checks runs all
+    tiles again, at least twice as many as the last, so that all checks together cost less than three passes. Every
+    batch has a thread, with torch's threads of its own: with many cores make the batches large.
     """
 
     growth = 2
@@ -259,8 +254,8 @@ class LayerConsistent(Propagation):
         """Run all batches breadth first.
 
         Raises:
-            StatisticsError: a process has no batch, batches take different execution paths, or a layer is called
-                twice in a pass, so that no single statistics can be right for both.
+            StatisticsError: a process has no batch, batches take different execution paths, or a layer is called twice
+                in a pass, so that no single statistics fit both inputs.
         """
         if 0 in processes.gathered(len(self.batches)):
             raise StatisticsError("No image came to one of the processes; give at least one batch to each.")
@@ -283,7 +278,7 @@ class LayerConsistent(Propagation):
         return pooled
 
     def _halt(self, name: str, features: Tensor) -> None:
-        """Bring the layer's moments to where all passes wait."""
+        """Take the layer's moments to where all passes wait."""
         this = threading.current_thread()
         if not isinstance(this, ForwardPass):
             raise StatisticsError(

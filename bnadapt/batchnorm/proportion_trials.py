@@ -1,4 +1,4 @@
-"""Adapt a network for given class proportions, and compare what it then puts out with the source."""
+"""Adapt a network for given class proportions, and compare its outputs with the source's."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,16 +19,16 @@ from bnadapt.batchnorm.propagation import OnePass
 
 @dataclass(frozen=True)
 class ProportionCandidate:
-    """Outputs of a network that is adapted for certain class proportions.
+    """Outputs of a network adapted for certain class proportions.
 
     Attributes:
-        proportions: q (K,), that it is adapted for.
-        predicted: f(q) (K,), share of the pixels that it predicts as each class.
-        likeliest: (K,), proportions of the source's classes that its outputs are likeliest of.
-        distance: 0 to 1, Hellinger distance of its outputs from those of the source's classes in the proportions q:
-            which two classes come first at a pixel, and by what margin of logits.
+        proportions: q (K,), the proportions it is adapted for.
+        predicted: f(q) (K,), share of the pixels predicted as each class.
+        likeliest: (K,), proportions of the source's classes under which its outputs are most likely.
+        distance: 0 to 1, Hellinger distance between its outputs (the two most likely classes of a pixel and the margin
+            of their logits) and those of the source's classes in the proportions q.
         mismatch: 0 to 1, the same with equal weight for the pixels of every predicted class.
-        boundaries: share of the pairs of neighbouring pixels that it predicts as different classes.
+        boundaries: share of the pairs of neighbouring pixels predicted as different classes.
     """
 
     proportions: tuple[float, ...]
@@ -41,16 +41,16 @@ class ProportionCandidate:
 
 @dataclass(frozen=True)
 class ProportionTrials:
-    """Adapts a network to images for class proportions, one after the other; what was tried is kept.
+    """Adapts a network to images for one class proportion after another, and keeps the results.
 
     Attributes:
-        network: with the source's statistics.
-        images: batches (N, C, ...) of this process, each of which is normalised by its own statistics.
+        network: network with the source's statistics.
+        images: batches (N, C, ...) of this process, each normalised by its own statistics.
         moments: class moments of the source, with outputs.
-        policy: of the adaptation.
+        policy: policy of the adaptation.
         forward: runs the network on a batch.
-        processes: whose images are taken together.
-        tried: by proportions.
+        processes: processes that pool their images.
+        tried: results by proportions.
     """
 
     network: nn.Module
@@ -62,10 +62,10 @@ class ProportionTrials:
     tried: dict[tuple[float, ...], ProportionCandidate] = field(default_factory=dict)
 
     def __call__(self, proportions: Sequence[float]) -> ProportionCandidate:
-        """The network that is adapted for proportions (K,), in all processes (a collective).
+        """Outputs of the network adapted for proportions (K,), over all processes (a collective).
 
         Raises:
-            StatisticsError: the network gives no logits of as many classes.
+            StatisticsError: the network does not return logits of as many classes.
         """
         key = tuple(float(share) for share in proportions)
         if key not in self.tried:
@@ -73,7 +73,7 @@ class ProportionTrials:
         return self.tried[key]
 
     def halves(self) -> list["ProportionTrials"]:
-        """The same with every other batch, or tile of a single batch."""
+        """Two trials, each with every other batch, or every other tile of a single batch."""
         parts = self.images if len(self.images) > 1 else [tile for batch in self.images for tile in batch.split(1)]
         halves = [parts[::2], parts[1::2]]
         if len(self.images) == 1:
@@ -82,7 +82,7 @@ class ProportionTrials:
 
     @cached_property
     def _by_class(self) -> Tensor:
-        """(K, B), what the source's classes put out."""
+        """(K, B), shares of the output bins for each of the source's classes."""
         return self.moments.outputs / self.moments.outputs.sum(1, keepdim=True)
 
     def _candidate(self, proportions: tuple[float, ...]) -> ProportionCandidate:

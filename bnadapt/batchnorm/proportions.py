@@ -1,4 +1,4 @@
-"""Estimate the class proportions of unlabelled images, by what the network that is adapted to them puts out."""
+"""Estimate the class proportions of unlabelled images from the outputs of the adapted network."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,16 +37,16 @@ CLEARLY = 1.5  # factor by which it must do so better than several classes do
 
 @dataclass(frozen=True)
 class ProportionEstimate:
-    """Class proportions of unlabelled images, and whether they are sure enough to correct statistics for them.
+    """Class proportions of unlabelled images, and whether they are reliable enough to correct statistics for them.
 
     Attributes:
-        candidates: all that were tried, in that order.
-        source: the candidate of the source's proportions.
-        best: the estimate: of several that explain the outputs the one that the source makes likeliest; if it is not to
-            be acted on, the candidate of the least mismatch.
-        range: (K, 2), least and greatest share of every class in the estimate, the estimates of two halves of the
-            tiles, the likeliest explanation of the outputs and its rivals.
-        reason: why the estimate is not to be acted on, as a clause; None if it is.
+        candidates: all proportions tried, in order.
+        source: the candidate with the source's proportions.
+        best: the estimate: of the candidates that explain the outputs the one closest to the source's proportions; if
+            it is unreliable, the candidate of the least mismatch.
+        range: (K, 2), least and greatest share of every class in the estimate, its rivals, and the estimates of two
+            halves of the tiles.
+        reason: why the estimate is unreliable, as a clause; None if it is reliable.
     """
 
     candidates: Sequence[ProportionCandidate]
@@ -57,12 +57,12 @@ class ProportionEstimate:
 
     @property
     def consistent(self) -> bool:
-        """Whether the estimate explains what the network puts out."""
+        """Whether the estimate explains the network's outputs."""
         return self.reason is None or self.best.distance <= CONSISTENT
 
     @property
     def chosen(self) -> ProportionCandidate:
-        """Proportions to correct statistics for: the estimate, or the source's if there is a reason against it."""
+        """The candidate to correct statistics for: the estimate, or the source's proportions if it is unreliable."""
         return self.best if self.reason is None else self.source
 
 
@@ -79,37 +79,36 @@ def estimate_proportions(
     forward: Callable[[Tensor], Tensor] | None = None,
     group: distributed.ProcessGroup | None = None,
 ) -> ProportionEstimate:
-    """Estimate the class proportions of images, and change nothing.
+    """Estimate the class proportions of images, without changing the network.
 
     The network is adapted to the images for proportions q (`ProportionCorrection`), and its outputs are compared with
     those of the source's classes in these proportions. Where the target is the source up to what BatchNorm can undo,
-    the two agree at the right q. The search starts from several q, of which one class dominates or is rare, and goes
-    on to the proportions that the outputs are likeliest of, as long as they agree better.
+    the two agree at the right q. The search starts from several q in which one class dominates or is rare, and moves to
+    the proportions under which the outputs are most likely, as long as the agreement improves.
 
-    A target of one class alone lacks the pixels near boundaries that the source has, so that no proportions explain
-    its outputs closely. It is recognised by a segmentation at the source's proportions that follows noise, with more
-    than three times as many boundaries as in the source, while one class explains the outputs far better than several.
+    A target of one class lacks the pixels near boundaries that the source has, so no proportions explain its outputs
+    closely. It is recognised by a segmentation at the source's proportions that follows noise, with more than three
+    times the source's boundaries, while one class explains the outputs far better than several.
 
-    There is a reason not to act on the estimate if it does not explain the outputs; if another explains them as well,
-    as for a target of a single class, and the source does not make it clearly less likely; if it leaves nothing of
-    class 0, the background; if it explains them not much better, class by class, than the source's proportions do; and
-    if the estimates of two halves of the tiles differ by more than half of what their common one differs from the
-    source.
+    The estimate counts as unreliable if it does not explain the outputs; if another explains them as well, as for a
+    target of a single class, and is not clearly farther from the source's proportions; if it leaves no background
+    (class 0); if it explains them, class by class, not much better than the source's proportions; or if the estimates
+    of two halves of the tiles differ by more than half of the distance from their common one to the source.
 
     Args:
-        network: with BatchNorm layers that hold the source's statistics.
-        batches: images (N, C, ...) of the target on the network's device; few are enough, 4 at least. With two classes
-            all are passed through the network some 15 times, with three some 25, each with its own statistics, so that
-            large batches are better than many.
-        moments: of the source.
-        policy: of the adaptation; full replacement of all layers by default.
-        forward: runs the network on a batch and gives logits (N, K, ...); the network itself by default.
-        group: of processes, each of which gives its share of the images.
+        network: network with the source's statistics.
+        batches: images (N, C, ...) of the target on the network's device; at least 4, and few are enough. With two
+            classes all run through the network some 15 times, with three some 25, each batch with its own statistics,
+            so use few large batches.
+        moments: class moments of the source.
+        policy: policy of the adaptation; full replacement of all layers by default.
+        forward: runs the network on a batch and returns logits (N, K, ...); the network itself by default.
+        group: processes that share the images.
 
     Raises:
-        StatisticsError: there are no images, or the network gives no logits of as many classes, or gave none when the
-            moments were measured.
-        BatchNormError: the moments are of another network.
+        StatisticsError: there are no images, or the network does not return logits of as many classes, or did not when
+            the moments were measured.
+        BatchNormError: the moments belong to another network.
     """
     layers = batchnorm_layers(network)
     moments.require_fit({name: layer.num_features for name, layer in layers.items()})
@@ -144,7 +143,7 @@ def estimate_proportions(
 
 
 def _explanations(trials: ProportionTrials, source: ProportionCandidate) -> list[ProportionCandidate]:
-    """Ends of a search from several starts; no two alike, the least distance first."""
+    """End points of a search from several starts, no two alike, sorted by distance."""
     few = len(source.proportions) + 1
     starts = sorted((source, *map(trials, _starts(few - 1))), key=_distance)
     common = [each for each in starts if min(each.proportions) >= COMMON]
@@ -163,7 +162,7 @@ def _explanations(trials: ProportionTrials, source: ProportionCandidate) -> list
 
 
 def _starts(classes: int) -> Iterator[tuple[float, ...]]:
-    """Equal proportions, and those of which one class dominates or is rare."""
+    """Equal proportions, and those in which one class dominates or is rare."""
     yield (1 / classes,) * classes
     for share in STARTS:
         for label in range(classes):
@@ -172,7 +171,7 @@ def _starts(classes: int) -> Iterator[tuple[float, ...]]:
 
 
 def _exchanged(proportions: Sequence[float]) -> Iterator[tuple[float, ...]]:
-    """The same shares of other classes: all moved on, or the least one exchanged for another."""
+    """The same shares for other classes: all rotated, or the least one swapped with another."""
     classes = range(len(proportions))
     for step in classes[1:]:
         yield (*proportions[step:], *proportions[:step])
@@ -184,7 +183,7 @@ def _exchanged(proportions: Sequence[float]) -> Iterator[tuple[float, ...]]:
 
 
 def _refined(trials: ProportionTrials, candidate: ProportionCandidate) -> ProportionCandidate:
-    """Go on to the proportions that the outputs are likeliest of, as long as the distance falls."""
+    """Move to the proportions under which the outputs are most likely, as long as the distance falls."""
     for _ in range(REFINEMENTS):
         further = trials(candidate.likeliest)
         if further.distance > candidate.distance - FINE:
@@ -194,7 +193,7 @@ def _refined(trials: ProportionTrials, candidate: ProportionCandidate) -> Propor
 
 
 def _one_class(explanations: Sequence[ProportionCandidate], source: ProportionCandidate) -> Explanation | None:
-    """The class that the source makes likeliest, if one alone explains the outputs clearly better than several."""
+    """The class closest to the source's proportions, if one class explains the outputs clearly better than several."""
     alone = len(source.proportions) - 1
     several = min((each.distance for each in explanations if _absent(each) < alone), default=math.inf)
     limit = min(ALONE, several / CLEARLY)
@@ -208,13 +207,10 @@ def _one_class(explanations: Sequence[ProportionCandidate], source: ProportionCa
 
 
 def _most_credible(explanations: Sequence[ProportionCandidate], source: ProportionCandidate) -> Explanation:
-    """The explanation of the outputs that the source makes likeliest.
+    """The explanation of the outputs closest to the source's proportions.
 
-    One from which no class is absent goes before any other: a network that is adapted as if there was one class alone
-    sees that class alone in many images.
-
-    Returns:
-        The explanation, others that are about as good, and the reason not to act on it.
+    Explanations without an absent class come first: adapted as if for one class alone, a network finds that class alone
+    in many images.
     """
     consistent = [each for each in explanations if each.distance <= CONSISTENT]
     if not consistent:
@@ -245,19 +241,19 @@ def _about(distance: float) -> float:
 
 
 def _is_likelier(first: ProportionCandidate, second: ProportionCandidate, source: ProportionCandidate) -> bool:
-    """Whether the source makes one explanation clearly more likely than another."""
+    """Whether the first explanation is clearly closer to the source's proportions than the second."""
     return _divergence(second, source) - _divergence(first, source) > math.log(LIKELIER)
 
 
 def _absent(candidate: ProportionCandidate) -> int:
-    """Number of classes that are absent."""
+    """Number of absent classes."""
     return sum(share < ABSENT for share in candidate.proportions)
 
 
 def _disagreement(
     halves: Sequence[ProportionCandidate], best: ProportionCandidate, source: ProportionCandidate
 ) -> str | None:
-    """The reason not to act on an estimate, if those of two halves of the tiles differ too much."""
+    """Reason to distrust an estimate, if those of two halves of the tiles differ too much."""
     if _between(*halves) <= _between(best, source) / 2:
         return None
     return "two halves of the tiles differ by more than half of what the estimate differs from the source"
@@ -273,6 +269,6 @@ def _between(one: ProportionCandidate, other: ProportionCandidate) -> float:
 
 
 def _divergence(one: ProportionCandidate, other: ProportionCandidate) -> float:
-    """Kullback-Leibler divergence of the proportions of one from those of another: how unlikely the other makes it."""
+    """Kullback-Leibler divergence of the proportions of one candidate from those of another."""
     shares, reference = (torch.tensor(each.proportions, dtype=torch.float64) for each in (one, other))
     return float(torch.xlogy(shares, shares / reference).sum())

@@ -1,4 +1,4 @@
-"""Groups of BatchNorm layers by the resolution that they see: full resolution, encoder, decoder."""
+"""Groups of BatchNorm layers by resolution: full resolution, encoder, decoder."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,11 +22,11 @@ def in_network(
     forward: Callable[[Tensor], Any] | None = None,
     group: distributed.ProcessGroup | None = None,
 ) -> Policy:
-    """The policy with the names of the layers that it means in a network.
+    """The policy with the names of its layers in a network, where it names a group.
 
     Args:
-        policy: any.
-        network: with BatchNorm layers.
+        policy: any policy.
+        network: network with BatchNorm layers.
         batches: (N, C, ...) each; the first image is enough. A process may have none, if another has one.
         forward: runs the network on a batch; the network itself by default.
         group: processes that must agree.
@@ -47,11 +47,11 @@ def in_network(
 def layer_groups(
     network: nn.Module, images: Tensor, forward: Callable[[Tensor], Any] | None = None
 ) -> dict[str, list[str]]:
-    """Names of the BatchNorm layers of groups, by the number of positions in their input.
+    """Names of the BatchNorm layers by group, from the number of positions in their inputs.
 
     `full_resolution` are those with the most positions (first and last level of a U-Net), `encoder` those up to the
-    last one with the fewest positions, in the order in which the network calls them, and `decoder` those behind it.
-    The network is run once and left as it was.
+    last one with the fewest positions, in call order, and `decoder` those behind it. The network is run once on images
+    (N, C, ...) and left unchanged.
 
     Args:
         network: any module with BatchNorm layers.

@@ -14,15 +14,15 @@ from bnadapt.batchnorm.moments import Moments
 class UntilConverged:
     """Read tiles until the standard errors of every layer's statistics are within a tolerance.
 
-    A layer's error is the root mean square over its channels of the standard error of the mean, in standard
-    deviations, or of the log-variance, whichever is larger; tiles are the unit (`Moments.standard_errors`).
-    It is a promise only if tiles come in random order: `estimate` draws tensors, arrays and volumes, and reads lists
-    and DataLoaders without shuffling to their end.
+    A layer's error is the root mean square over its channels of the standard error of the mean, in standard deviations,
+    or of the log-variance, whichever is larger; tiles are the unit (`Moments.standard_errors`). This holds only for
+    tiles in random order: `estimate` draws tensors, arrays and volumes, and reads lists and DataLoaders without
+    shuffling to the end.
 
     Args:
         tolerance: standard error of the worst layer at which to stop.
-        min_tiles: to read at least; fewer are refused.
-        max_tiles: from which on no further batch is read; none means all there are.
+        min_tiles: least number of tiles; fewer are refused.
+        max_tiles: number of tiles after which no batch is read; by default there is no limit.
 
     Raises:
         BatchNormError: a value is out of range.
@@ -51,12 +51,12 @@ class UntilConverged:
 
 @dataclass
 class Convergence:
-    """How the standard errors fell while tiles were read.
+    """Standard errors by number of tiles read.
 
     Attributes:
-        tiles: how many were read at every check.
-        mean: per layer the standard error of the mean in standard deviations at every check, RMS over channels.
-        log_variance: per layer that of the log-variance.
+        tiles: number of tiles at every check.
+        mean: standard error of the mean in standard deviations at every check, RMS over channels, by layer.
+        log_variance: that of the log-variance, by layer.
     """
 
     tiles: list[int] = field(default_factory=list)
@@ -69,12 +69,7 @@ class Convergence:
         return [max(errors) for errors in zip(*self.mean.values(), *self.log_variance.values(), strict=True)]
 
     def append(self, tiles: int, layers: Mapping[str, nn.Module], moments: Mapping[str, Moments]) -> float:
-        """Put down a check.
-
-        Args:
-            tiles: read so far.
-            layers: the BatchNorm layers by name.
-            moments: of their inputs.
+        """Record a check after `tiles` tiles: moments of the inputs of BatchNorm layers, by name.
 
         Returns:
             The error of the worst layer.

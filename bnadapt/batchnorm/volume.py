@@ -1,4 +1,4 @@
-"""Tiles of volumes of any size, drawn at random; only what is drawn is read."""
+"""Random tiles of volumes of any size; only the tiles drawn are read."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -28,18 +28,18 @@ def as_float(pixels: np.ndarray) -> Tensor:
 
 
 class VolumeTiles:
-    """All tiles of one or more volumes, each once, in a random order of which any beginning covers them evenly.
+    """All tiles (1, tile_size, tile_size) float32 of one or more volumes, each once, in random but even order.
 
-    The order follows a scrambled Sobol sequence (Owen, 1998) over sections, rows and columns. Tiles lie on an even
-    grid; those at the border overlap their neighbours. It is iterated anew, and the same, every time; it gives tiles
-    (1, tile_size, tile_size) float32.
+    The order follows a scrambled Sobol sequence (Owen, 1998) over sections, rows and columns, so that the first tiles
+    of any number cover the volumes evenly. Tiles lie on an even grid; those at the border overlap their neighbours.
+    Every iteration gives the same order.
 
     Args:
-        volumes: an array (Z, H, W), or several: numpy, memory map, HDF5, Zarr or anything with `shape` and slices.
-        tile_size: side of a tile; by default 256, or the shortest side where that is less.
-        seed: of the order.
-        scale: from the pixels (H, W) of a tile to a float32 tensor (H, W), as in training. By default integers
-            are divided by their type's greatest value.
+        volumes: an array (Z, H, W), or several: NumPy, memory map, HDF5, Zarr or anything with `shape` and slices.
+        tile_size: side of a tile; by default 256, or the shortest side if that is less.
+        seed: seed of the order.
+        scale: from the pixels (H, W) of a tile to a float32 tensor (H, W), as in training. By default integers are
+            divided by their type's greatest value.
 
     Raises:
         StatisticsError: a volume is smaller than a tile or has another number of axes.
@@ -88,7 +88,7 @@ class VolumeTiles:
             yield self.scale(np.asarray(tile)).unsqueeze(0)
 
     def _order(self) -> Iterator[int]:
-        """Every index once: first as the sequence meets them, then what it has missed after many points."""
+        """Every index once: first in the order of the sequence, then those that it has missed after many points."""
         from scipy.stats import qmc
 
         sequence = qmc.Sobol(d=3, rng=np.random.default_rng(self.seed))
@@ -103,7 +103,7 @@ class VolumeTiles:
         yield from np.random.default_rng(self.seed).permutation(missed).tolist()
 
     def _index_at(self, point: Sequence[float]) -> int:
-        """The tile at a point of the unit cube: which section of all, how far down, how far right."""
+        """The tile at a point of the unit cube (section, row, column)."""
         position = point[0] * len(self)
         which = int(np.searchsorted(self._ends, position, side="right"))
         start = int(self._ends[which - 1]) if which else 0
@@ -120,12 +120,12 @@ def _grid(shape: Sequence[int], tile_size: int) -> tuple[int, list[int], list[in
 
 
 def tile_starts(side: int, tile_size: int, overlap: int = 0) -> list[int]:
-    """First pixels of tiles that cover a side evenly: as few as possible, the first and the last at its ends.
+    """First pixels of as few tiles as possible that cover a side evenly, the first and the last at its ends.
 
     Args:
-        side: of the image in pixels, at least a tile's.
+        side: side of the image in pixels, at least a tile's.
         tile_size: side of a tile in pixels.
-        overlap: pixels that neighbouring tiles share at least, less than a tile.
+        overlap: least number of pixels that neighbouring tiles share.
 
     Examples:
         >>> tile_starts(100, 40)

@@ -29,15 +29,12 @@ NEAR = 0.01  # of the largest output: what half precision leaves of two ways to 
 
 @dataclass(frozen=True)
 class Otherwise:
-    """What a network normalises otherwise than by calling its layers.
-
-    Attributes:
-        foreign: by identity, the running means that torch's functions normalised by, of none of the layers.
-        uncalled: layers whose statistics were used without calling them.
-    """
+    """What a network normalises other than by calling its layers."""
 
     foreign: dict[int, Tensor] = field(default_factory=dict)
+    """Running means, by identity, that torch's functions normalised by and that belong to no layer."""
     uncalled: set[str] = field(default_factory=set)
+    """Layers whose statistics were used without calling them."""
 
 
 @contextmanager
@@ -47,18 +44,18 @@ def watched(
     seen: Callable[[str, Tensor], None],
     otherwise: Otherwise | None = None,
 ) -> Iterator[Forward]:
-    """A forward, for any thread, in which `seen` gets the name and input (N, C, ...) of what the layers normalise.
+    """A forward, for any thread, that calls `seen` with the name and input (N, C, ...) of every layer that normalises.
 
-    What counts is what `batch_norm` gets together with the statistics of a layer: a subclass may change its input
-    before, and a network may use the statistics without calling the layer. A layer that normalises by code of its own
-    is seen if its output is that of an ordinary one. `seen` may replace the buffers of the layer, which is then
-    normalised by the new ones.
+    What counts is the input of `batch_norm` together with the statistics of a layer: a subclass may change its input
+    first, and a network may use the statistics without calling the layer. A layer with code of its own is seen if its
+    output is that of an ordinary one. `seen` may replace the buffers of the layer, which then normalises by the new
+    ones.
 
     Args:
         forward: runs the network on a batch.
         layers: BatchNorm layers by name.
-        seen: gets a layer's name and what it normalises.
-        otherwise: where to put down what else is normalised.
+        seen: called with a layer's name and what it normalises.
+        otherwise: collects what else is normalised.
     """
     mode = _Watching(layers, seen, otherwise or Otherwise())
 
@@ -77,13 +74,10 @@ def watched(
 
 
 class _Watching(TorchFunctionMode):
-    """Sees calls of torch's functions in every thread that enters it."""
+    """Intercepts torch's functions in every thread that enters it."""
 
     def __init__(
-        self,
-        layers: Mapping[str, nn.Module],
-        seen: Callable[[str, Tensor], None],
-        otherwise: Otherwise,
+        self, layers: Mapping[str, nn.Module], seen: Callable[[str, Tensor], None], otherwise: Otherwise
     ) -> None:
         super().__init__()
         self.layers = layers
@@ -98,7 +92,7 @@ class _Watching(TorchFunctionMode):
         return function(*args, **kwargs)
 
     def after(self, name: str, layer: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any], output: Any) -> Any:
-        """See a layer that has not called torch's function; a forward hook."""
+        """Forward hook for a layer that has not called torch's function."""
         call = get_ident(), name
         if call in self.normalised or layer is not self.layers[name]:  # the other is a replica of DataParallel
             self.normalised.discard(call)
@@ -110,11 +104,11 @@ class _Watching(TorchFunctionMode):
         return layer.forward(*args, **named)
 
     def end(self) -> None:
-        """Put down which layers were not called, at the end of a forward pass of this thread."""
+        """Record the layers that were not called in a forward pass of this thread."""
         self.otherwise.uncalled.update(name for thread, name in self.normalised if thread == get_ident())
 
     def _normalising(self, function: Any, args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, Any]:
-        """The arguments of a call that normalises, with the statistics that a layer has after it was seen."""
+        """The arguments of a call that normalises, with the statistics of the layer after `seen`."""
         position = FUNCTIONAL_MEAN if function in (functional.batch_norm, functional.instance_norm) else MEAN
         running_mean = _argument(args, named, position, "running_mean")
         if running_mean is None:
@@ -141,7 +135,7 @@ def _argument(args: tuple[Any, ...], named: Mapping[str, Any], position: int, *n
 
 
 def _is_ordinary(layer: nn.Module, features: Any, output: Any) -> bool:
-    """Whether an output is that of a BatchNorm layer in eval mode that takes its features as they are."""
+    """Whether an output is that of a BatchNorm layer in eval mode on these features."""
     if not (isinstance(features, Tensor) and isinstance(output, Tensor) and features.shape == output.shape):
         return False
     if features.ndim < 2 or features.shape[1] != layer.num_features:

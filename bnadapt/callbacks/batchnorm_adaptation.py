@@ -11,9 +11,8 @@ from bnadapt.adaptation import ClassProportions, Recipe
 from bnadapt.batchnorm import Convergence, Policy, PropagationName, UntilConverged, batchnorm_layers
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.errors import InputError
-from bnadapt.reports.convergence_figure import convergence_figure
-from bnadapt.reports.proportions_figure import proportions_figure
-from bnadapt.reports.rendering import rendered
+from bnadapt.reports.adaptation_figures import convergence_figure, proportions_figure
+from bnadapt.reports.page import rendered
 
 
 class BatchNormAdaptation(Callback):

@@ -57,12 +57,12 @@ from bnadapt.errors import InputError
 from bnadapt.files import ensure_folder
 from bnadapt.gain.candidates import NONE
 from bnadapt.networks.smp import DOWNLOADED
+from bnadapt.reports.adaptation_figures import proportions_figure
 from bnadapt.reports.distance_figures import pictures
 from bnadapt.reports.distance_page import write_distances
 from bnadapt.reports.latents import LatentFindings
+from bnadapt.reports.page import rendered
 from bnadapt.reports.preview_page import Commands, write_preview
-from bnadapt.reports.proportions_figure import proportions_figure
-from bnadapt.reports.rendering import rendered
 from bnadapt.reports.verdict_page import write_verdict
 from bnadapt.tasks import AdaptableTask, known_tasks
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint

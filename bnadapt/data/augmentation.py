@@ -50,16 +50,10 @@ STRENGTHS: dict[str, Strength | None] = {
 class CropAugmentation:
     """Changes an image and its mask at random, as a function of the seed alone.
 
-    Pixel transforms of albumentations clip floating point to 0 to 1, so that four standard deviations on either side of
-    the crop's mean are mapped there and back, and what lies beyond is clipped. They change the distribution's shape;
-    its mean and standard deviation are then changed by `brightness` and `contrast` alone.
-
-    Args:
-        name: name of the strength.
-        crop_size: side of the crops that come out, in pixels.
-
-    Attributes:
-        margin: pixels around a crop that rotated and shrunk crops include.
+    Pixel transforms of albumentations clip floating point to 0 to 1, so four standard deviations on either side of the
+    crop's mean are mapped there and back, and what lies beyond is clipped. They change the shape of the distribution;
+    its mean and standard deviation are then changed by `brightness` and `contrast` alone. `margin` is the number of
+    pixels around a crop that rotated and shrunk crops include.
     """
 
     def __init__(self, name: AugmentationName, crop_size: int) -> None:
@@ -71,15 +65,9 @@ class CropAugmentation:
         self.strength = strength
 
     def __call__(self, image: np.ndarray, mask: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Change a window of `crop_size` + 2 `margin` pixels a side.
+        """Change an image (h, w, C) float32 and its mask (h, w) uint8 or None, of `crop_size` + 2 `margin` pixels.
 
-        Args:
-            image: (h, w, C) float32.
-            mask: (h, w) uint8, or None.
-            seed: seed of all randomness.
-
-        Returns:
-            Both, `crop_size` pixels a side; the mask keeps its values.
+        Both come out with `crop_size` pixels a side; the mask keeps its values.
         """
         self.geometry.set_random_seed(seed)
         cut = self.geometry(image=image, **({} if mask is None else {"mask": mask}))

@@ -35,10 +35,9 @@ MOST_OF_A_SECTION = 8  # tiles that are drawn together where a section costs as 
 class DomainPair(LightningDataModule):
     """A source to train on and a target to adapt to.
 
-    Training and validation read the source; adaptation reads images of the target, never a mask;
-    `test` reads the test blocks of both, and of further test sets; `predict` segments the target.
-    The scaling of intensities and the pixel size belong to the trained network: both are stored in its checkpoint and
-    hold in later runs unless overridden.
+    Training and validation read the source; adaptation reads images of the target, never a mask; `test` reads the test
+    blocks of both, and of further test sets; `predict` segments the target. The scaling of intensities and the pixel
+    size belong to the trained network: both are stored in its checkpoint and hold in later runs unless overridden.
 
     Args:
         source: domain with masks to train on.
@@ -136,7 +135,7 @@ class DomainPair(LightningDataModule):
         self.num_workers = num_workers
 
     def state_dict(self) -> dict[str, Any]:
-        """The state that later runs reproduce: scaling with its numbers, pixel size, and the epoch to continue from."""
+        """Scaling with its numbers, pixel size, and the epoch to continue from, for later runs."""
         return {
             "intensity": self.intensity,
             "pixel_size_nm": self.pixel_size_nm,
@@ -190,7 +189,7 @@ class DomainPair(LightningDataModule):
         return {"source": crops, "target": self._crops("target", target.adaptation(), torch.initial_seed() + 1)}
 
     def source_domains(self) -> dict[str, Domain]:
-        """The source, or the several ones by name."""
+        """The sources by name; a single one as `source`."""
         if isinstance(self.source, Pooled):
             return self.source.domains
         return {"source": self.source} if self.source else {}
@@ -261,14 +260,14 @@ class DomainPair(LightningDataModule):
         seed: int = 0,
         change: InputChange | None = None,
     ) -> DrawnTiles:
-        """`count` tiles of `source` or `target`, drawn at random from the sections that adaptation may read.
+        """Up to `count` (None: all) random tiles of `source` or `target`, from sections that adaptation may read.
 
-        Calls with the same seed draw the same tiles in the same order, whatever the names of the files.
+        The same seed draws the same tiles in the same order, whatever the names of the files.
 
         Args:
             which: `source` or `target`.
-            count: greatest number of tiles; None draws all.
-            shard: rank of this process and number of processes that share the tiles.
+            count: greatest number of tiles.
+            shard: rank of this process, and number of processes that share the tiles.
             seed: seed of the draw.
             change: change of the target's images, instead of `target_change`.
         """
@@ -292,14 +291,9 @@ class DomainPair(LightningDataModule):
     def labelled_tiles(
         self, which: str, block: str, count: int | None, seed: int = 0, change: InputChange | None = None
     ) -> DataLoader:
-        """Labelled tiles of a block of `source` or `target`, `count` of them drawn at random, or all.
+        """Up to `count` (None: all) random labelled tiles of a block, `train`, `val` or `test`, of a domain.
 
-        Args:
-            which: `source` or `target`.
-            block: `train`, `val` or `test`.
-            count: greatest number of tiles; None gives all.
-            seed: seed of the draw.
-            change: change of the target's images, instead of `target_change`.
+        `change` replaces `target_change`.
         """
         domain = self._needed(which)
         prepared = self._with_something_to_see(which, domain, domain.block(block), change)
@@ -312,7 +306,7 @@ class DomainPair(LightningDataModule):
         return self._prepare(which, self._needed(which), section)
 
     def summary_block(self, which: str) -> str:
-        """The block that a domain is summarised on: validation, or the train block if the split has none."""
+        """The block to summarise a domain on: validation, or the train block if the split has none."""
         return "val" if self._needed(which).split[1] > 0 else "train"
 
     def _needed(self, which: str) -> Domain:
@@ -341,7 +335,7 @@ class DomainPair(LightningDataModule):
     def _with_something_to_see(
         self, name: str, domain: Domain, sections: Sequence[Section], change: InputChange | None = None
     ) -> list[PreparedSection]:
-        """The prepared sections without blank ones, which are reported."""
+        """The prepared sections that are not blank; blank ones are reported."""
         prepared = [self._prepare(name, domain, section, change) for section in sections]
         for section in prepared:
             check_channels(section, prepared[0], domain.name)
@@ -381,14 +375,14 @@ class DomainPair(LightningDataModule):
 
 
 def _by_content(sections: list[Section]) -> list[Section]:
-    """Sections in an order that does not depend on their names, if all have a fingerprint of their content."""
+    """Sections in an order independent of their names, if all have a fingerprint of their content."""
     if not all(section.content for section in sections):
         return sections
     return sorted(sections, key=lambda section: (section.content(), section.name))
 
 
 def shuffled(groups: Sequence[str], generator: np.random.Generator) -> list[int]:
-    """Indices in random order, in which the groups alternate as far as each has members."""
+    """Indices in random order, alternating between the groups as far as each has members."""
     order = generator.permutation(len(groups)).tolist()
     counts = Counter()
     places = {}
@@ -419,17 +413,7 @@ def _check_range(name: str, number: int | None, least: int, most: int | None) ->
 
 
 def report_blank(context: str, blank: Sequence[str], count: int, consequence: str) -> None:
-    """Warn about blank images and the consequence.
-
-    Args:
-        context: name of the domain.
-        blank: names of the blank images.
-        count: number of all images.
-        consequence: end of the warning, such as `left out`.
-
-    Raises:
-        InputError: all images are blank.
-    """
+    """Warn about blank images of a domain, with a consequence such as `left out`; refuse if all `count` are blank."""
     if blank and len(blank) == count:
         raise InputError(
             f"{context}: in {'the only image' if count == 1 else f'each of the {count} images'}, such as"

@@ -1,4 +1,4 @@
-"""torch data sets over prepared sections: random crops to learn from, tiles to score, sections to segment."""
+"""torch data sets over prepared sections: random crops to train on, tiles to score, sections to segment."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,11 +16,10 @@ from bnadapt.errors import InputError
 
 
 class RandomCrops(Dataset):
-    """Random crops, changed by an augmentation.
+    """Random augmented crops: `image` (C, h, w) float32 and, if the sections have masks, `mask` (h, w) int64.
 
-    Item i is a function of seed and i alone, whatever process asks for it. Together with
-    `EpochSampler`, whose indices go on from epoch to epoch, a resumed training sees what an
-    uninterrupted one would. An item is `image` (C, h, w) float32 and, if the sections have masks, `mask` (h, w) int64.
+    Item i is a function of seed and i alone, in whatever process. Together with `EpochSampler`, whose indices continue
+    from epoch to epoch, a resumed training sees what an uninterrupted one would.
 
     Args:
         sections: sections, all with masks or all without.
@@ -28,9 +27,9 @@ class RandomCrops(Dataset):
         length: crops per epoch.
         seed: seed of all randomness.
         name: name of the domain.
-        classes: what the mask values mean.
-        augmentation: how crops are changed, see `bnadapt.data.augmentation`.
-        weights: share of the crops by the sections' domain; all in proportion to their pixels by default.
+        classes: meaning of the mask values.
+        augmentation: see `bnadapt.data.augmentation`.
+        weights: share of the crops by the sections' domain; by default in proportion to their pixels.
 
     Raises:
         InputError: a section is smaller than a crop.
@@ -77,7 +76,7 @@ class RandomCrops(Dataset):
         return item
 
     def _window(self, size: tuple[int, int], generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (h, 1) and columns (w,) of a crop and of the margin around it, mirrored beyond the section's borders."""
+        """Rows (h, 1) and columns (w,) of a crop and its margin, mirrored beyond the section's borders."""
         side, margin = self.augment.crop_size, self.augment.margin
         starts = [int(generator.integers(extent - side + 1)) for extent in size]
         rows, columns = (
@@ -97,7 +96,7 @@ def _shares(sections: Sequence[PreparedSection], weights: Mapping[str, float]) -
 
 
 class EpochSampler(DistributedSampler):
-    """Indices 0, 1, 2, ... that go on in the next epoch, distributed over all processes.
+    """Indices 0, 1, 2, ... that continue in the next epoch, distributed over all processes.
 
     Lightning calls `set_epoch`, also after a resume.
     """
@@ -116,19 +115,18 @@ class EpochSampler(DistributedSampler):
 
 
 class Tiles(Dataset):
-    """All tiles of all sections; with masks, the pixels that are another tile's are marked as ignored.
+    """All tiles of all sections: `image` (C, h, w) float32 and, if the section has one, `mask` (h, w) int64.
 
-    So every pixel counts once. An item is `image` (C, h, w) float32 and, if the section has one,
-    `mask` (h, w) int64.
+    Pixels that belong to another tile are ignored in the mask, so that every pixel counts once.
 
     Args:
         sections: sections, all with masks or all without.
         tile_size: side of a tile.
-        overlap: pixels that neighbouring tiles share at least.
+        overlap: least number of pixels that neighbouring tiles share.
         name: name of the domain.
-        classes: what the mask values mean.
-        multiple: the number of items is rounded up to a multiple of this by repeating the last tile with a mask of
-            ignored pixels, so that all processes have equally many items and every pixel still counts once.
+        classes: meaning of the mask values.
+        multiple: round the number of items up to a multiple by repeating the last tile with all pixels ignored, so that
+            all processes have equally many.
     """
 
     def __init__(
@@ -163,7 +161,7 @@ class Tiles(Dataset):
         return item
 
     def uncut(self, index: int) -> dict[str, Tensor]:
-        """The item with its whole mask, for display."""
+        """The item with its whole mask, for figures."""
         section, tile = self.tiles[min(index, len(self.tiles) - 1)]
         item = {"image": torch.from_numpy(section.image[:, *tile.area].copy())}
         if section.mask is not None:
@@ -172,36 +170,27 @@ class Tiles(Dataset):
 
 
 class Outline(NamedTuple):
-    """A section's metadata, without its image.
+    """A section's metadata, without its image."""
 
-    Attributes:
-        index: index of the section in its domain.
-        name: name of the section.
-        size: height and width of the network's input.
-        original_size: height and width in the file.
-        dtype: type of the file's pixels.
-        is_blank: whether every pixel is the same.
-    """
-
-    index: int
+    index: int  # in its domain
     name: str
-    size: tuple[int, int]
-    original_size: tuple[int, int]
-    dtype: str
-    is_blank: bool
+    size: tuple[int, int]  # height and width of the network's input
+    original_size: tuple[int, int]  # height and width in the file
+    dtype: str  # of the file's pixels
+    is_blank: bool  # whether every pixel is the same
 
 
 class SectionsToSegment(Dataset):
     """Whole sections as bags of tiles, read on indexing.
 
-    An item has `image` (tiles, C, h, w), without tiles for a blank section, `section`, an Outline, and `at_once`, how
-    many tiles go through the network together.
+    An item has `image` (tiles, C, h, w), without tiles for a blank section, `section`, an Outline, and `at_once`, the
+    number of tiles that go through the network together.
 
     Args:
         sections: function that reads a section, by the section's index in the domain.
-        blocks: how sections are cut.
+        blocks: division of the sections.
         context: name of the domain, for messages.
-        batch_size: tiles that go through the network at once, at most.
+        batch_size: greatest number of tiles that go through the network at once.
     """
 
     def __init__(

@@ -45,13 +45,15 @@ class Section:
 
 
 class Domain(ABC):
-    """A source or a target: the origin of its images and the meaning of its masks.
+    """A source or a target: where its images come from and what its masks mean.
 
     Args:
         split: parts of the labelled sections for training, validation and test.
         gap: sections left out between two blocks, because neighbours correlate.
     """
 
+    name: str
+    """Name in tables, tags and messages."""
     classes: Sequence[str] = ("background", "foreground")
 
     def __init__(self, split: Sequence[float] = (0.6, 0.2, 0.2), gap: int = 1) -> None:
@@ -65,18 +67,13 @@ class Domain(ABC):
         self.split = tuple(split)
         self.gap = gap
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Name of the domain in tables, tags and messages."""
-
     @abstractmethod
     def labelled(self) -> list[Section]:
-        """Sections with masks, in their order in the sample."""
+        """Sections with masks, in the order of the sample."""
 
-    @abstractmethod
     def unlabelled(self) -> list[Section]:
-        """Further sections of the same sample, without masks."""
+        """Further sections of the same sample, without masks; none by default."""
+        return []
 
     def block(self, which: str) -> list[Section]:
         """The labelled sections of one of the blocks `train`, `val`, `test`.
@@ -100,7 +97,7 @@ class Domain(ABC):
     def adaptation(self) -> list[Section]:
         """The sections that adaptation may read, without masks: the unlabelled ones and the train block.
 
-        Unlabelled sections are read wherever they lie, even next to sections of the test block.
+        Unlabelled sections are read wherever they lie, even beside the test block.
 
         Raises:
             InputError: there are none.
@@ -117,7 +114,7 @@ class Domain(ABC):
         return self.labelled() + self.unlabelled()
 
     def reads(self, path: Path) -> bool:
-        """Whether the domain reads this path, or would read outputs that are written there."""
+        """Whether the domain reads this path, or would read outputs written there."""
         return False
 
     def files(self) -> list[Path]:
@@ -125,35 +122,23 @@ class Domain(ABC):
         return []
 
     def writer(self, folder: Path, format: VolumeFormat | None = None) -> SectionWriter:
-        """A writer of this domain's predictions into `folder`: PNG files by default.
-
-        Args:
-            folder: for the files.
-            format: of volumes; by default that of the images.
+        """A writer of this domain's predictions into `folder`, as PNG by default.
 
         Raises:
-            InputError: a format is given, and the sections are no volume.
+            InputError: a format of volumes is given for single images.
         """
         refuse_format(self.name, format)
         return ImageFiles(folder)
 
 
 def refuse_format(name: str, format: VolumeFormat | None) -> None:
-    """Refuse a format of volumes for a domain of single images.
-
-    Raises:
-        InputError: a format is given.
-    """
+    """Refuse a volume format for a domain of single images."""
     if format is not None:
         raise InputError(f"{name}: is not one volume, and cannot be written as {format.title}; leave out --format.")
 
 
 def contiguous_block(count: int, split: Sequence[float], gap: int, which: str) -> slice:
-    """Cut `count` items into contiguous train, val and test blocks with `gap` items between them.
-
-    Returns:
-        The slice of the block `which`; possibly empty.
-    """
+    """The slice, possibly empty, of a block of `count` items cut into train, val and test with `gap` items between."""
     first, second = round(count * split[0]), round(count * (split[0] + split[1]))
     return {
         "train": slice(0, first),

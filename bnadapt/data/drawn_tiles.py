@@ -1,4 +1,4 @@
-"""Tiles drawn at random for uses without masks: adaptation, latents, pictures."""
+"""Random tiles for uses without masks: adaptation, latents, figures."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,13 +18,7 @@ SECTIONS_IN_MEMORY = 32
 
 
 class Place(NamedTuple):
-    """Position of a tile.
-
-    Attributes:
-        section: name of its section.
-        rows: rows of the file that the tile covers, from 0.
-        columns: columns of the file that the tile covers, from 0.
-    """
+    """Position of a tile: name of its section, and the rows and columns of the file that it covers, from 0."""
 
     section: str
     rows: range
@@ -32,19 +26,19 @@ class Place(NamedTuple):
 
 
 class DrawnTiles(IterableDataset):
-    """Tiles without masks in random order, stratified: about equally many of every section.
+    """Tiles without masks in random order, stratified: about equally many from every section.
 
-    Sections contribute tiles in turn, one each, then a second one each, and so on, a few dozen sections at a time,
-    which are kept in memory. So a section is read once, when its first tile is due (and once more where others have
-    too few tiles), and stopping early reads only what was drawn. Blank tiles are left out and counted. The order is
-    the same in every iteration and process; an item holds its `image` and its `number` in this order.
+    Sections contribute one tile each in turn, a few dozen sections at a time, which are kept in memory. So a section is
+    read once, when its first tile is due (and once more if others have too few tiles), and stopping early reads only
+    what was drawn. Blank tiles are left out and counted. The order is the same in every iteration and process; an item
+    holds its `image` and its `number` in this order.
 
     Args:
         sections: functions that read a section each, in random order.
         context: name of their domain, for messages.
         tile_size: side of a tile.
-        overlap: pixels that neighbouring tiles share at least.
-        count: tiles to draw; None draws all.
+        overlap: least number of pixels that neighbouring tiles share.
+        count: number of tiles to draw; None draws all.
         shard: rank and number of processes; this one takes batch `shard[0]` of every `shard[1]`.
         batch_size: tiles in a batch.
         seed: seed of the order of tiles within sections.
@@ -55,7 +49,7 @@ class DrawnTiles(IterableDataset):
         blank_tiles: blank tiles of other sections, by section and number.
 
     Raises:
-        InputError: while iterating, if a section cannot be used, or all of them are blank.
+        InputError: while iterating, if a section cannot be used, or all are blank.
     """
 
     def __init__(

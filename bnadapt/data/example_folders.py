@@ -1,4 +1,4 @@
-"""Folders to try the commands on: `python -m bnadapt.data.example_folders example`."""
+"""Example folders to try the commands on: `python -m bnadapt.data.example_folders example`."""
 
 import sys
 from pathlib import Path
@@ -16,13 +16,10 @@ TWELVE_BITS = 2**12 - 1
 
 
 def main(folder: Path) -> None:
-    """Write images in typical microscope formats, and masks.
+    """Write images in typical microscope formats, and masks; refuses a folder that exists.
 
-    `source/images` and `source/masks` are 8-bit PNG files. `target/volume.tif` is a stack of 16 bits of which 12 are
-    used, darker, noisier and with half of the foreground; `target/masks.tif` are its masks.
-
-    Raises:
-        InputError: the folder exists already.
+    `source/images` and `source/masks` are 8-bit PNG files. `target/volume.tif` is a 16-bit stack that uses 12 bits,
+    darker, noisier and with half of the foreground; `target/masks.tif` are its masks.
     """
     if folder.exists():
         raise InputError(f"{folder}: exists already; name a new folder.")

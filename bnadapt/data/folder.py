@@ -87,18 +87,10 @@ class Folder(Domain):
         self.colours = colours
         if colours is not None and len(colours) != len(classes):
             raise InputError(f"{images}: gives {len(colours)} colours for {len(classes)} classes; give one for each.")
-        self.label = label
+        self.name = label or _name_of(self.images.absolute())
         self._headers: dict[str, tuple[int, Geometry]] = {}
         self._sections = self._paired()
         self._say_sizes()
-
-    @property
-    def name(self) -> str:
-        """The given label, or the name of the folder, or of its parent if the folder is called `images`."""
-        if self.label:
-            return self.label
-        folder = self.images.absolute()
-        return folder.parent.name or folder.name if folder.name.lower() in COMMON_NAMES else folder.name
 
     def labelled(self) -> list[Section]:
         """Images with a mask."""
@@ -152,7 +144,7 @@ class Folder(Domain):
         return Section(image.name, partial(self._read_image, image), read_mask, size, content=content)
 
     def _read_image(self, path: Path) -> np.ndarray:
-        """An image with as many channels as the others: grey values become colours where others have colours."""
+        """An image with as many channels as the others: grey values become colours if others have colours."""
         image, samples = read_image(path), self._samples
         stored = self._headers[path.name][0]
         is_grey = image.ndim == 2 and (stored == samples or (stored == 1 and samples == 3))
@@ -165,7 +157,7 @@ class Folder(Domain):
         return next((image.shape[2] for image in map(read_image, in_colour) if image.ndim == 3), 1)
 
     def _say_sizes(self) -> None:
-        """Report the pixel sizes that the files state and that are used, or overridden."""
+        """Report the pixel sizes stated by the files and used, or overridden."""
         given, voxels = self._given_size, [geometry.voxel for _, geometry in self._headers.values()]
         sizes = sorted({voxel.pixel_size_nm for voxel in voxels if voxel.pixel_size_nm})
         widths = " to ".join(f"{size:g}" for size in dict.fromkeys(sizes[:1] + sizes[-1:]))
@@ -179,7 +171,7 @@ class Folder(Domain):
             log.warning("%s: %s", self.name, unread)
 
     def _mask_files(self, images: dict[str, Path]) -> dict[str, Path]:
-        """The masks by the names of their images without extension."""
+        """The masks by the name of their image without extension."""
         if self.masks is None:
             return {}
         if self.masks.resolve() == self.images.resolve() and self.pair in (BY_NAME, BY_ORDER):
@@ -219,8 +211,13 @@ class Folder(Domain):
             )
 
 
+def _name_of(folder: Path) -> str:
+    """The name of a folder, or of its parent if the folder is called `images` or the like."""
+    return folder.parent.name or folder.name if folder.name.lower() in COMMON_NAMES else folder.name
+
+
 def image_files(folder: Path) -> dict[str, Path]:
-    """The image files of a folder by their name without extension, sorted (2 before 10); hidden ones are left out.
+    """The image files of a folder by name without extension, in natural order (2 before 10), without hidden ones.
 
     Raises:
         InputError: the folder is missing or holds no images, or two have the same name.
@@ -244,7 +241,7 @@ def image_files(folder: Path) -> dict[str, Path]:
 
 
 def _patterns(pair: str) -> tuple[re.Pattern, re.Pattern]:
-    """Patterns of the names of images and masks, with the part that they share as their group."""
+    """Patterns of the names of images and masks, whose group is the shared part."""
     of_image, _, of_mask = ("" if pair == BY_NAME else _composed(pair)).rpartition(":")
     return tuple(re.compile(re.escape(each or "*").replace(re.escape("*"), "(.+)")) for each in (of_image, of_mask))
 

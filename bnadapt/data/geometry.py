@@ -1,4 +1,4 @@
-"""The geometry of an image: the axes of its array with their step, origin and unit."""
+"""The geometry of an image: the axes of its array with step, origin and unit."""
 
 import math
 import re
@@ -37,7 +37,7 @@ ROUNDED = 0.02  # relative difference of a size and a rounded one
 
 
 class Voxel(NamedTuple):
-    """Sides of a voxel in nanometres along Z, Y and X, where they are known."""
+    """Sides of a voxel in nanometres along Z, Y and X, None where unknown."""
 
     z: float | None = None
     y: float | None = None
@@ -50,7 +50,7 @@ class Voxel(NamedTuple):
 
     @property
     def spacing_nm(self) -> float | None:
-        """Distance of two sections."""
+        """Distance between two sections."""
         return self.z
 
     @property
@@ -101,8 +101,8 @@ class Geometry:
     """The axes of an array.
 
     Attributes:
-        letters: one for each axis, in their order: Z, Y and X; T for time; C or S for channels; `UNNAMED` where the
-            file gives no name; any other for other axes. Empty where no axis has a name.
+        letters: one per axis, in order: Z, Y and X; T for time; C or S for channels; `UNNAMED` if the file gives no
+            name; any other for other axes. Empty if no axis has a name.
         axes: step, start and unit of the axes, by letter.
     """
 
@@ -119,7 +119,7 @@ class Geometry:
 
     @property
     def across(self) -> int | None:
-        """The letter of the axis of the sections, which is neither Y nor X."""
+        """Index of the axis of the sections, which is neither Y nor X."""
         return next((axis for axis, letter in enumerate(self.letters) if letter not in "YX"), None)
 
     @property
@@ -137,7 +137,7 @@ class Geometry:
         return replace(self, letters=f"{section}YX")
 
     def with_sides(self, pixel_size_nm: float | None = None, spacing_nm: float | None = None) -> "Geometry":
-        """The same geometry with the sides that are given."""
+        """The same geometry with the given sides."""
         given = {"Z": spacing_nm, "Y": pixel_size_nm, "X": pixel_size_nm}
         changed = {
             letter: self[letter].of_step(side, "nanometer")
@@ -147,7 +147,7 @@ class Geometry:
         return replace(self, axes={**self.axes, **changed})
 
     def like(self, other: "Geometry") -> bool:
-        """Whether rows, columns and sections have the same steps and places, where both are known."""
+        """Whether rows, columns and sections have the same steps and positions, where both are known."""
         for letter in set(self.letters) & set(other.letters):
             one, two = self[letter].in_nanometres(), other[letter].in_nanometres()
             apart = [abs(one.step - two.step), abs(one.start - two.start)] if one.step and two.step else []
@@ -156,17 +156,17 @@ class Geometry:
         return True
 
     def names(self) -> list[str] | None:
-        """The name of each axis; None where the file named none of them."""
+        """The name of each axis; None if the file named none."""
         if not any(self[letter].name for letter in self.letters):
             return None
         return [self[letter].name or letter.lower() for letter in self.letters]
 
     def shape_of(self, count: int, rows: int, columns: int) -> tuple[int, ...]:
-        """Shape of the array of so many sections."""
+        """Shape of the array of `count` sections."""
         return tuple({"Y": rows, "X": columns}.get(letter, count) for letter in self.letters)
 
     def unread(self) -> str | None:
-        """End of a message about a stated pixel size that cannot be used for resampling."""
+        """End of a message on a stated pixel size that cannot be used for resampling; None if there is none."""
         y, x = self["Y"], self["X"]
         if not y.step or not x.step or self.voxel.pixel_size_nm:
             return None
@@ -187,7 +187,7 @@ UNKNOWN = Geometry()
 
 
 def named_axes(names: Sequence[str | None], kinds: Sequence[str | None] | None = None) -> Geometry:
-    """The geometry of axes with these names, and with these OME types."""
+    """The geometry of axes with these names and OME types."""
     kinds = kinds or [None] * len(names)
     letters = [letter_of(name, kind) for name, kind in zip(names, kinds, strict=True)]
     axes = {
@@ -199,7 +199,7 @@ def named_axes(names: Sequence[str | None], kinds: Sequence[str | None] | None =
 
 
 def letter_of(name: str | None, kind: str | None = None) -> str:
-    """The letter of an axis by its name, such as Z of `depth`, and of an OME type that is not of space."""
+    """The letter of an axis by its name, such as Z for `depth`, and by an OME type other than space."""
     word = (name or "").strip().lower()
     if PLACEHOLDER.fullmatch(word):
         return UNNAMED
@@ -208,7 +208,7 @@ def letter_of(name: str | None, kind: str | None = None) -> str:
 
 
 def nanometres_in(unit: str | None) -> float | None:
-    """Nanometres per unit of length, by its symbol or its name in English; None if unknown."""
+    """Nanometres per unit of length, by its symbol or English name; None if unknown."""
     unit = (unit or "").strip()
     if unit in SYMBOLS:
         return SYMBOLS[unit]

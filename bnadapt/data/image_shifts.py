@@ -1,7 +1,7 @@
 """Image shifts: named transformations of increasing severity that mimic differences between data sets.
 
 A shift maps an image (H, W, C) float32 in 0..1, and its mask, to others; severity 0 changes nothing. albumentations
-does those that it has.
+implements those that it has.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Shift:
         unit: unit of the severity.
         severities: five increasing severities, from slight to strong.
         needs_colour: whether it takes three channels.
-        averages_sections: whether a section is first averaged with its neighbours, `severity` of them on either side.
+        averages_sections: whether a section is first averaged with `severity` neighbours on either side.
     """
 
     transform: Transformation
@@ -66,9 +66,9 @@ def _smoothed(field: np.ndarray, sigmas: tuple[float, float]) -> np.ndarray:
 
 
 def charging(image: np.ndarray, severity: float, generator: np.random.Generator) -> np.ndarray:
-    """Bright patches with streaks along the scan direction, as in charging of an insulating sample.
+    """Bright patches with streaks along the scan direction, as an insulating sample shows by charging.
 
-    Severity is the greatest gain in brightness.
+    Severity is the largest gain in brightness.
     """
     height, width = image.shape[:2]
     patches = _smoothed(generator.standard_normal((height, width)), (height / 12, height / 12))
@@ -99,10 +99,7 @@ def contrast(image: np.ndarray, severity: float, generator: np.random.Generator)
 
 
 def poisson(image: np.ndarray, severity: float, generator: np.random.Generator) -> np.ndarray:
-    """Poisson noise at 1 / severity^2 electrons per pixel of full brightness.
-
-    The standard deviation at full brightness is `severity`.
-    """
+    """Poisson noise at 1 / severity^2 electrons per pixel of full brightness, where severity is its deviation."""
     electrons = severity**-2
     return generator.poisson(image * electrons) / electrons
 
@@ -204,11 +201,11 @@ SHIFTS: dict[str, Shift] = {
 def shifted(
     image: np.ndarray, mask: np.ndarray | None, name: str, severity: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """An image and its mask under a shift.
+    """An image (H, W) or (H, W, C) float32, clipped to 0..1 before and after, and its mask (H, W) under a shift.
 
     Args:
-        image: (H, W) or (H, W, C) float32; clipped to 0..1 before and after, as a camera does.
-        mask: (H, W) class indices, or None.
+        image: the image.
+        mask: class indices, or None.
         name: name of the shift, see `SHIFTS`.
         severity: strength of the shift; 0 changes nothing.
         seed: seed of its randomness.
@@ -228,11 +225,7 @@ def shifted(
 
 
 def named_shift(name: str) -> Shift:
-    """The shift of that name.
-
-    Raises:
-        InputError: the shift does not exist.
-    """
+    """The shift of that name; refuses unknown names."""
     if name not in SHIFTS:
         raise InputError(f"there is no shift {name!r}; take one of {', '.join(SHIFTS)}.")
     return SHIFTS[name]

@@ -40,13 +40,13 @@ class InputChange:
         return self != InputChange()
 
     def after(self, scaling: Scaling) -> Scaling:
-        """A scaling of intensities, followed by the inversion."""
+        """A scaling of intensities followed by the inversion."""
         if self.inverted_about is None:
             return scaling
         return lambda image: np.subtract(self.inverted_about, scaling(image), dtype=np.float32)
 
     def around(self, forward: Forward) -> Forward:
-        """A network's forward on changed images (N, C, h, w); its logits (N, K, h, w) have the images' size."""
+        """A network's forward on changed images (N, C, h, w); its logits (N, K, h, w) have the original size."""
         return (lambda images: self._run(forward, images)) if self else forward
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Named scalings of the intensities of a network's input."""
+"""Named scalings of a network's input intensities."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ class IntensityRange:
 
     @classmethod
     def of(cls, images: Sequence[np.ndarray]) -> "IntensityRange":
-        """The range of images (C, h, w), data-type scaled; from end to end where the percentiles are the same."""
+        """The range of images (C, h, w), data-type scaled; minimum to maximum if the percentiles are equal."""
         pixels = np.concatenate([image.reshape(len(image), -1) for image in images], axis=1).astype(np.float64)
         low, high = percentiles(pixels)
         low, high = (
@@ -62,7 +62,7 @@ def by_data_type(image: np.ndarray) -> np.ndarray:
 
 
 def by_data_set(image: np.ndarray, occupied: IntensityRange) -> np.ndarray:
-    """Map the range of the data set to -1 and 1, equally in every image, unclipped. (C, H, W) -> float32."""
+    """Map the range of the data set to -1..1, the same way in every image, unclipped. (C, H, W) -> float32."""
     if len(image) != len(occupied.low):
         raise InputError(f"an image has {len(image)} channels, the others {len(occupied.low)}; convert it.")
     low, high = (np.asarray(ends)[:, None, None] for ends in (occupied.low, occupied.high))
@@ -90,13 +90,9 @@ def percentiles(pixels: np.ndarray) -> np.ndarray:
 
 
 def _share(image: np.ndarray, low: np.ndarray, high: np.ndarray, least: float) -> np.ndarray:
-    """Relative position of pixels between the ends of a range, in float64, robust to extreme magnitudes.
+    """Relative position of pixels (C, H, W) between the ends (C, 1, 1) of a range, float64, safe at any magnitude.
 
-    Args:
-        image: (C, H, W).
-        low: (C, 1, 1).
-        high: (C, 1, 1).
-        least: least width of a range, relative to the larger magnitude of its ends.
+    `least` is the least width of a range, relative to the larger magnitude of its ends.
     """
     unit = _largest(np.concatenate([low, high], axis=2))
     width = np.where(high > low, high / unit - low / unit, least)
@@ -129,13 +125,6 @@ def by_histogram(image: np.ndarray, reference: Sequence[Sequence[float]]) -> np.
 
 
 def reference_quantiles(images: Sequence[np.ndarray]) -> list[list[float]]:
-    """Quantiles of all pixels of the source, data-type scaled: the reference of `histogram`.
-
-    Args:
-        images: images (C, H, W), in the files' type.
-
-    Returns:
-        1,024 ascending quantiles for every channel.
-    """
+    """1,024 ascending quantiles per channel of all pixels (data-type scaled) of images (C, H, W): for `histogram`."""
     pixels = np.concatenate([by_data_type(image).reshape(len(image), -1) for image in images], axis=1)
     return np.quantile(pixels, np.linspace(0, 1, REFERENCE_QUANTILES), axis=1).T.tolist()

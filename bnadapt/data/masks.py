@@ -10,17 +10,14 @@ IGNORED = 255
 
 
 def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context: str) -> np.ndarray:
-    """Class indices of a stored mask.
+    """Class indices (H, W) uint8, 255 where ignored, of a stored mask.
 
     Args:
-        mask: (H, W); values 0 to K - 1. With two classes a mask of 0 and 255 alone, or of 0 and its type's
-            greatest value, means background and foreground.
+        mask: (H, W); values 0 to K - 1. With two classes a mask of only 0 and 255, or of 0 and its type's greatest
+            value, means background and foreground.
         num_classes: K.
-        ignored: value of pixels without a label, if there are any.
+        ignored: value of unlabelled pixels, if there are any.
         context: file (and section) named in messages.
-
-    Returns:
-        (H, W) uint8, 255 where ignored.
 
     Raises:
         InputError: the mask is not (H, W), or has values outside the classes.
@@ -50,15 +47,12 @@ def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context:
 
 
 def from_colours(mask: np.ndarray, colours: Sequence[Sequence[int]], context: str) -> np.ndarray:
-    """Class indices of a mask that shows every class in a different colour.
+    """Class indices (H, W) uint8 of a mask (H, W, C), or (H, W) if all colours are grey, with a colour per class.
 
     Args:
-        mask: (H, W, C), or (H, W) where all its colours are greys.
+        mask: the mask.
         colours: colours of the classes 0, 1, ..., C values each.
         context: file named in messages.
-
-    Returns:
-        (H, W) uint8.
 
     Raises:
         InputError: a pixel has a colour that is not listed.

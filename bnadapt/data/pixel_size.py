@@ -1,4 +1,4 @@
-"""Pixel sizes that a user gives, beside those that files state and the one of a network."""
+"""Pixel sizes given by the user, stated by files, and expected by a network."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -13,9 +13,9 @@ UNSAID = 1.5  # factor up to which images are resampled without a word
 
 @dataclass(frozen=True)
 class GivenPixelSize:
-    """The pixel size that a user gives of images.
+    """The pixel size that a user gives for images.
 
-    A size within 2 % of what a file states counts as rounded, and that of the file is used.
+    A size within 2 % of that of a file counts as rounded, and the file's is used.
 
     Attributes:
         nm: side of a pixel in nanometres; None if it is not given.
@@ -39,11 +39,11 @@ class GivenPixelSize:
 
         Args:
             path: file of the image, for messages.
-            voxel: sides that the file states.
+            voxel: sides stated by the file.
             levels: pixel sizes of the resolution levels in the file.
 
         Raises:
-            InputError: the file states another one than the user, who does not override it.
+            InputError: the file states another one, and is not overridden.
         """
         if self.nm is None:
             return voxel.pixel_size_nm
@@ -54,7 +54,7 @@ class GivenPixelSize:
         return voxel.pixel_size_nm or self.nm
 
     def stated_in(self, geometry: Geometry) -> Geometry:
-        """The geometry for outputs: that of the file, with the given size where it overrides or the file has none."""
+        """The geometry for outputs: that of the file, with the given size if it overrides or the file has none."""
         voxel = geometry.voxel
         return geometry.with_sides(self.nm) if self.overrides or not (voxel.y or voxel.x) else geometry
 
@@ -70,18 +70,15 @@ def refuse_contradiction(
     levels: Iterable[float | None] = (),
     name: str = "pixel_size_nm",
 ) -> None:
-    """Refuse a size that is none of those that a file states, nor between them.
+    """Refuse a size that is neither one of those that a file states nor between them.
 
     Args:
         path: the file.
-        given: the size that the user gives, in nanometres.
+        given: the user's size in nanometres.
         stated: sizes in the file, in nanometres, such as the two sides of an oblong pixel.
         override: option that overrides the file.
-        levels: pixel sizes of resolution levels, which could be chosen by their size.
+        levels: pixel sizes of resolution levels that could be chosen.
         name: option of the size.
-
-    Raises:
-        InputError: it contradicts the file.
     """
     if min(stated) < given < max(stated) or any(same_size(given, each) for each in stated):
         return
@@ -95,12 +92,7 @@ def refuse_contradiction(
 
 
 def resampling_sentence(sizes: Iterable[float | None], network_nm: float | None) -> str | None:
-    """What resampling to the pixel size of a network does to images; None where that needs no mention.
-
-    Args:
-        sizes: pixel sizes of the images, in nanometres; None where unknown.
-        network_nm: pixel size of the network, in nanometres.
-    """
+    """The effect of resampling images of these pixel sizes (None: unknown) to the network's; None if negligible."""
     sizes = set(sizes)
     if network_nm is None or not sizes:
         return None

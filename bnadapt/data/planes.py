@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 
 def in_plane(plane: Plane, of_axes: Sequence[Item]) -> list[Item]:
-    """Items of the axes (Z, Y, X) of a volume, reordered to the (sections, rows, columns) of a plane.
+    """Items of the axes (Z, Y, X) of a volume, reordered to (sections, rows, columns) of a plane.
 
     Examples:
         >>> in_plane("xz", ["Z", "Y", "X"])

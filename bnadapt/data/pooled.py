@@ -28,6 +28,7 @@ class Pooled(Domain):
         if len(domains) < 2:
             raise InputError(f"sources: {len(domains)} given; name at least two, or give one as --data.source.")
         self.domains = dict(domains)
+        self.name = " + ".join(domains)
         first, *others = self.domains
         for name in others:
             if len(self.domains[name].classes) != len(self.domains[first].classes):
@@ -41,11 +42,6 @@ class Pooled(Domain):
                 f"source_weights is {self.weights}; give a number above 0 for each of {', '.join(self.domains)}."
             )
         self.classes = self.domains[first].classes
-
-    @property
-    def name(self) -> str:
-        """The names of all domains."""
-        return " + ".join(self.domains)
 
     def labelled(self) -> list[Section]:
         """The labelled sections of all domains."""
@@ -77,11 +73,7 @@ class Pooled(Domain):
 
 
 def pooled(sources: Mapping[str, Domain] | Sequence[Domain], weights: Mapping[str, float] | None) -> Pooled:
-    """Combine sources into one domain; those of a list go by the names of the domains.
-
-    Raises:
-        InputError: two sources have the same name, or see `Pooled`.
-    """
+    """Combine sources into one domain; those of a list are named after their domains, which must differ."""
     if isinstance(sources, Mapping):
         return Pooled(sources, weights)
     names = [domain.name for domain in sources]

@@ -1,4 +1,4 @@
-"""From a section of a domain to the input of a network."""
+"""Turn a section of a domain into a network's input."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -83,11 +83,7 @@ def prepare(
 
 
 def read_channels(section: Section, context: str) -> np.ndarray:
-    """The image of a section as (C, H, W) in the file's type.
-
-    Raises:
-        InputError: there are no pixels, or some, but not all, are not finite.
-    """
+    """The image of a section as (C, H, W) in the file's type; refuses empty images and partly non-finite ones."""
     image = section.read_image()
     image = image[np.newaxis] if image.ndim == 2 else np.moveaxis(image, 2, 0)
     if image.size == 0:
@@ -105,11 +101,7 @@ def is_blank(image: np.ndarray) -> bool:
 
 
 def check_channels(section: PreparedSection, first: PreparedSection, context: str) -> None:
-    """Refuse sections of one domain with different numbers of channels, blank ones excepted.
-
-    Raises:
-        InputError: the numbers differ.
-    """
+    """Refuse sections of one domain with different numbers of channels, blank ones excepted."""
     if len(section.image) != len(first.image) and not (section.is_blank or first.is_blank):
         raise InputError(
             f"{context}/{section.name}: has {len(section.image)} channels, {first.name} {len(first.image)}; convert all"

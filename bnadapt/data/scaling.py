@@ -1,4 +1,4 @@
-"""The scaling of intensities of every domain, and the numbers that belong to it."""
+"""The scaling of intensities of every domain, with its numbers."""
 
 import logging
 from collections.abc import Mapping
@@ -61,14 +61,9 @@ class Scalings:
         }
 
     def of(self, key: str, domain: Domain) -> Scaling:
-        """The function from images (C, H, W) of a domain, data-type scaled, to float32.
+        """The function from data-type scaled images (C, H, W) of a domain to float32; refuses a domain of blank images.
 
-        Args:
-            key: `source`, `target`, or the name of a test set.
-            domain: the domain to scale.
-
-        Raises:
-            InputError: all its images are blank.
+        `key` is `source`, `target`, or the name of a test set.
         """
         if self.name in ("dataset", "dtype") and key not in self.ranges:
             self.ranges[key] = self._range(key, domain)

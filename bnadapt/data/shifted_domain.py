@@ -40,14 +40,10 @@ class Shifted(Domain):
             raise InputError(f"severity is {severity}; give 0, which changes nothing, or more.")
         self.domain = domain
         self.shift_name = shift
+        self.name = f"{domain.name}, {shift} {severity:g}"
         self.severity = severity
         self.seed = seed
         self.classes = domain.classes
-
-    @property
-    def name(self) -> str:
-        """The domain's name, with shift and severity."""
-        return f"{self.domain.name}, {self.shift_name} {self.severity:g}"
 
     def labelled(self) -> list[Section]:
         """The domain's labelled sections, shifted."""
@@ -58,11 +54,7 @@ class Shifted(Domain):
         return self._shifted(self.domain.unlabelled())
 
     def block(self, which: str) -> list[Section]:
-        """The domain's block, shifted.
-
-        Raises:
-            InputError: averaging would mix sections of the train and test blocks.
-        """
+        """The domain's block, shifted; refuses averaging that would mix the train and test blocks."""
         sections = super().block(which)
         if self.reach and self.split[0] > 0 and self.split[2] > 0:
             self._check_apart()
@@ -82,7 +74,7 @@ class Shifted(Domain):
 
     @property
     def reach(self) -> int:
-        """Number of neighbours on either side in the average of sections."""
+        """Number of neighbours on either side that are averaged."""
         return int(self.severity) if self.shift.averages_sections else 0
 
     def _check_apart(self) -> None:

@@ -76,7 +76,7 @@ class Stack(Domain):
         self.plane = plane
         self.classes = tuple(classes)
         self.ignored = ignored
-        self.label = label
+        self.name = label or stem_of(self.path)
         self._given_size = GivenPixelSize(pixel_size_nm, override_pixel_size)
         if plane not in ACROSS:
             raise InputError(f"plane is {plane}; give one of {', '.join(ACROSS)}.")
@@ -91,11 +91,6 @@ class Stack(Domain):
                 f"{masks}: masks of shape {tuple(self._masks.shape)} for images of shape"
                 f" {tuple(self._images.shape)}; every section needs one mask of its size."
             )
-
-    @property
-    def name(self) -> str:
-        """The given label or the file's name without extension."""
-        return self.label or stem_of(self.path)
 
     def labelled(self) -> list[Section]:
         """All sections, if there are masks."""
@@ -136,7 +131,7 @@ class Stack(Domain):
         return size
 
     def _check_sides(self) -> None:
-        """Refuse planes with unequal voxel sides; warn where the sides are unknown."""
+        """Refuse planes with unequal voxel sides; warn if the sides are unknown."""
         voxel = self._images.geometry.voxel
         spacing, pixel = voxel.spacing_nm, voxel.pixel_size_nm or self.pixel_size_nm
         if not voxel.is_square:

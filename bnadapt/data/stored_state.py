@@ -10,14 +10,7 @@ from bnadapt.errors import InputError
 
 
 def check_stored_state(state: Mapping[str, Any]) -> None:
-    """Refuse states that do not define the scaling of images.
-
-    Args:
-        state: state of `DomainPair.state_dict`.
-
-    Raises:
-        InputError: a part is missing or invalid.
-    """
+    """Refuse a state of `DomainPair.state_dict` that does not define the scaling of images."""
     try:
         name, size = state["intensity"], state["pixel_size_nm"]
         if name not in get_args(IntensityName):

@@ -64,23 +64,14 @@ class Synthetic(Domain):
         self.object_size = object_size
         self.images = images
         self.seed = seed
-        self.label = label
-
-    @property
-    def name(self) -> str:
-        """The given label."""
-        return self.label
+        self.name = label
 
     def labelled(self) -> list[Section]:
         """All images; each has its mask."""
         return [
-            Section(f"{self.label}-{index:04d}.png", partial(self.image, index), partial(self._mask, index))
+            Section(f"{self.name}-{index:04d}.png", partial(self.image, index), partial(self._mask, index))
             for index in range(self.images)
         ]
-
-    def unlabelled(self) -> list[Section]:
-        """An empty list."""
-        return []
 
     def image(self, index: int) -> np.ndarray:
         """Image number `index`, (H, W) float32."""

@@ -1,4 +1,4 @@
-"""Cut images into overlapping tiles of which every pixel belongs to exactly one."""
+"""Cut images into overlapping tiles so that every pixel belongs to exactly one."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class Tile:
 
     Attributes:
         area: rows and columns of the image that the tile covers.
-        own: rows and columns of the image that belong to this tile alone; these parts of all tiles cover the image
-            once, and lie as far from the tiles' borders as the overlap allows.
+        own: rows and columns of the image that belong to this tile alone. These parts of all tiles cover the image
+            once, as far from the tiles' borders as the overlap allows.
     """
 
     area: tuple[slice, slice]
@@ -38,16 +38,9 @@ class Tile:
 
 
 def tiles_of(size: Sequence[int], tile_size: int, overlap: int, context: str) -> list[Tile]:
-    """The tiles of an image of `size` = (H, W).
+    """The tiles of an image of `size` = (H, W) with at least `overlap` shared pixels.
 
-    Args:
-        size: height and width of the image in pixels.
-        tile_size: side of a tile.
-        overlap: pixels that neighbouring tiles share at least.
-        context: image named in messages.
-
-    Raises:
-        InputError: the image is smaller than a tile, or the overlap is not smaller than a tile.
+    Refuses images smaller than a tile and overlaps that are not; `context` is the image's name in messages.
     """
     if min(size) < tile_size:
         raise InputError(
@@ -83,7 +76,7 @@ class Blocks:
         return tuple(_up(side, self.stride) for side in size)
 
     def tiles(self, size: Sequence[int]) -> list[Tile]:
-        """The tiles of an image of (H, W), multiples of the stride; their areas are all of the same size."""
+        """The tiles, of equal size, of an image of (H, W), multiples of the stride."""
         axes = [list(self._intervals(side)) for side in size]
         return [Tile((row[0], column[0]), (row[1], column[1])) for row, column in product(*axes)]
 
@@ -97,7 +90,7 @@ class Blocks:
 
 
 def tiles_at_once(tile: Tile, batch_size: int) -> int:
-    """Number of tiles of this size that go through a network together, `batch_size` at most."""
+    """Number of tiles of this size that go through a network together, at most `batch_size`."""
     return max(1, min(batch_size, MOST_AT_ONCE // tile.pixels))
 
 

@@ -1,4 +1,4 @@
-"""The tiles of a domain that have a certain share of foreground."""
+"""The tiles of a domain with a certain share of foreground."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -16,16 +16,16 @@ SECTIONS_IN_MEMORY = 4
 
 
 class TilesByForeground(Domain):
-    """Real images of other class proportions: the labelled tiles of a domain with a share of foreground within bounds.
+    """Real images of other class proportions: labelled tiles of a domain whose share of foreground is within bounds.
 
     Masks only choose the tiles; adaptation to them still reads no mask. Every tile is a separate section and stays in
-    the block of the section that it was cut from.
+    the block of its original section.
 
     Args:
-        domain: whose labelled sections are cut into tiles, without overlap.
+        domain: domain whose labelled sections are cut into tiles, without overlap.
         tile_size: side of a tile, in pixels of the domain's files.
         foreground: least and greatest share of class 1 among the labelled pixels of a tile.
-        label: what tables and tags call the domain.
+        label: name of the domain in tables and tags.
 
     Raises:
         InputError: the bounds are not shares; on reading, if no tile of a block lies within them.
@@ -42,34 +42,20 @@ class TilesByForeground(Domain):
         self.domain = domain
         self.tile_size = tile_size
         self.foreground = tuple(foreground)
-        self.label = label
+        self.name = label or f"{domain.name}, foreground {foreground[0]:g} to {foreground[1]:g}"
         self.classes = domain.classes
         self._tiles_of_block = lru_cache(len(BLOCKS))(self._chosen)
-
-    @property
-    def name(self) -> str:
-        """The given label, or the domain's name with the bounds."""
-        least, greatest = self.foreground
-        return self.label or f"{self.domain.name}, foreground {least:g} to {greatest:g}"
 
     def labelled(self) -> list[Section]:
         """The tiles of all labelled sections."""
         return self._tiles(self.domain.labelled())
-
-    def unlabelled(self) -> list[Section]:
-        """An empty list, because their foreground is unknown."""
-        return []
 
     def files(self) -> list[Path]:
         """The files of the domain."""
         return self.domain.files()
 
     def block(self, which: str) -> list[Section]:
-        """The tiles of the domain's block.
-
-        Raises:
-            InputError: no tile is within the bounds.
-        """
+        """The tiles of the domain's block; refuses if none is within the bounds."""
         return self._tiles_of_block(which)
 
     def _chosen(self, which: str) -> list[Section]:

@@ -1,4 +1,4 @@
-"""Write predicted masks and probabilities in the format of the images they belong to."""
+"""Write predicted masks and probabilities in the format of their images."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ WAITING = named_axes("zyx")
 class SectionWriter(ABC):
     """Writes the predictions of a domain's sections into a folder.
 
-    Sections may arrive in any order and from several processes, each with its own writer. Files that an earlier
-    process left in the folder stay. When all sections are written, one process closes its writer.
+    Sections may arrive in any order and from several processes, each with its own writer. Files that an earlier process
+    left in the folder stay. When all sections are written, one process closes its writer.
     """
 
     def begin(self, count: int, provenance: Mapping[str, str] | None = None) -> None:  # noqa: B027  (most need not know)
@@ -34,16 +34,13 @@ class SectionWriter(ABC):
 
     @abstractmethod
     def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
-        """Write one section.
+        """Write one section; may raise OSError.
 
         Args:
             index: index of the section in the domain.
-            name: the section's name, as the domain gave it.
-            mask: (H, W) uint8, as it is stored in the file.
-            probability: (H, W), as `stored_probability` gives it.
-
-        Raises:
-            OSError: it cannot be written.
+            name: name of the section in the domain.
+            mask: (H, W) uint8, as stored in the file.
+            probability: (H, W), from `stored_probability`.
         """
 
     @abstractmethod
@@ -57,10 +54,8 @@ class SectionWriter(ABC):
 class ImageFiles(SectionWriter):
     """`NAME_mask` and `NAME_probability` beside each other, in the format of each image; PNG for JPEG.
 
-    Args:
-        folder: output folder.
-        images: folder of the images, whose geometry the outputs state where their format has a place for it.
-        given_size: pixel size that the user gives of them.
+    `images` is the folder of the images, whose geometry the outputs state if their format can, with the user's
+    `given_size`.
     """
 
     def __init__(self, folder: Path, images: Path | None = None, given_size: GivenPixelSize = NOT_GIVEN) -> None:
@@ -87,14 +82,14 @@ class ImageFiles(SectionWriter):
 class StackFile(SectionWriter):
     """`NAME_mask` and `NAME_probability`: two stacks in the format, and under the key, of the input.
 
-    Zarr takes sections in any order, and a process that is killed breaks none of them. For other formats, and in other
-    planes than xy, they wait in a hidden Zarr store, of which the files are written section by section at the end.
+    Zarr takes sections in any order, and a killed process breaks none of them. For other formats, and in planes other
+    than xy, sections wait in a hidden Zarr store, from which the files are written at the end.
 
     Args:
         folder: output folder.
         path: file of the input.
         key: key of the input's array.
-        geometry: geometry of the input's axes; the outputs share it and, where their format can, state it.
+        geometry: geometry of the input's axes; the outputs share it and, if their format can, state it.
         format: format of the outputs; by default that of the input's name.
         plane: plane of the sections that are written; the stacks have the axes of the input.
     """
@@ -119,7 +114,7 @@ class StackFile(SectionWriter):
         self._stacks: list[StackWriter] = []
 
     def begin(self, count: int, provenance: Mapping[str, str] | None = None) -> None:
-        """Create the stacks with `count` sections; OME-Zarr stores their provenance."""
+        """Prepare for `count` sections; OME-Zarr stores their provenance."""
         self.count, self.provenance = count, provenance or {}
         self.format.say_what_is_lost(self.paths([])[0], self.geometry)
 
@@ -164,7 +159,7 @@ class StackFile(SectionWriter):
 
     @property
     def _wait(self) -> bool:
-        """Whether sections wait for the file, whose order, or whose chunks, are others."""
+        """Whether sections wait for the file, whose order or chunks differ."""
         return self.plane != "xy" or not self.format.in_any_order
 
     def _waiting(self, path: Path) -> Path:
@@ -173,12 +168,12 @@ class StackFile(SectionWriter):
 
 
 def held(image: np.ndarray, format: Format) -> np.ndarray:
-    """Integers in a type that a format holds."""
+    """Integers in a type that a format stores."""
     return image if format.holds(image.dtype) else image.astype(np.uint16)
 
 
 def held_probability(stored: np.ndarray, format: Format) -> np.ndarray:
-    """A stored probability in a type that a format holds: its own type, else 16 bits."""
+    """A stored probability in a type that a format stores: its own, else 16 bits."""
     if format.holds(stored.dtype):
         return stored
     sixteen = np.dtype(np.uint16)
@@ -188,10 +183,8 @@ def held_probability(stored: np.ndarray, format: Format) -> np.ndarray:
 def stored_probability(probability: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """A probability in 0..1 in a type as fine as that of the image.
 
-    Args:
-        probability: probability of the foreground.
-        dtype: type of the image. 8 bits and truth values give uint8 with 255 for 1, wider integers uint16 with 65,535
-            for 1, floating point float32 (float16 for 16 bits) with 1.
+    For 8 bits and truth values that is uint8 with 255 for 1, for wider integers uint16 with 65,535 for 1, for floating
+    point float32 (float16 for 16 bits).
     """
     if np.issubdtype(dtype, np.floating):
         return probability.astype(np.float16 if dtype.itemsize == 2 else np.float32)

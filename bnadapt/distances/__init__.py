@@ -1,4 +1,4 @@
-"""Distances between distributions of latents, in one pass and in constant memory. Plain torch, SciPy and POT."""
+"""Distances between distributions of latents, in one pass and constant memory. Plain torch, SciPy and POT."""
 
 import sys
 from importlib import import_module
@@ -39,10 +39,10 @@ __all__ = [
 
 
 class _CallablePackage(ModuleType):
-    """Lets `bnadapt.distances` be this package and the verb `bnadapt.distances(network, source, target)`.
+    """Makes this package also the verb `bnadapt.distances(network, source, target)`, which it imports when called.
 
-    Python allows to set a module's class to one that can be called (data model, "Customizing module attribute access").
-    The verb stands above this package, which by itself needs nothing of it, and is imported when it is called.
+    Python allows a module's class to be replaced by one that can be called (data model, "Customizing module attribute
+    access").
     """
 
     def __call__(self, network: Any, source: Any, target: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Bins that are wide enough for a range of values and a function of it alone."""
+"""Bins that are determined by a range of values alone."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,8 +19,8 @@ class Bins:
 
     Attributes:
         low: (R,) float64, smallest values.
-        high: (R,) float64, greatest values.
-        exponent: (R,) int64, k of bins that are 2^k octaves wide.
+        high: (R,) float64, largest values.
+        exponent: (R,) int64, k of bins 2^k octaves wide.
         first: (R,) int64, number of the first bin, counted from zero on the scale.
     """
 
@@ -35,38 +35,38 @@ class Bins:
         return cls(low, high, *_window(low, high))
 
     def common(self, other: "Bins") -> "Bins":
-        """Bins of the range of both."""
+        """Bins for the range of both."""
         return Bins.of_range(torch.minimum(self.low, other.low), torch.maximum(self.high, other.high))
 
     def of_rows(self, chosen: slice | Tensor) -> "Bins":
-        """Some of the rows."""
+        """Select rows."""
         return Bins(self.low[chosen], self.high[chosen], self.exponent[chosen], self.first[chosen])
 
     def differing(self, other: "Bins") -> Tensor:
-        """Which rows (R,) have other bins there."""
+        """Rows (R,) whose bins differ."""
         return (self.exponent != other.exponent) | (self.first != other.first)
 
     def places(self, values: Tensor) -> Tensor:
-        """Index (n, R) of the bin of every value, int32."""
+        """Index (n, R) int32 of the bin of every value."""
         return octaves(values).mul_(torch.exp2(-self.exponent.double())).floor_().sub_(self.first).int()
 
     def places_of(self, narrower: "Bins") -> Tensor:
-        """Index (R, 512) of the bin that holds each of narrower bins; of those out of range, of the outermost."""
+        """Index (R, 512) of the bin that holds each of narrower bins; the outermost for those out of range."""
         numbers = narrower.first.unsqueeze(1) + torch.arange(BINS, device=self.low.device)
         there = (numbers >> (self.exponent - narrower.exponent).unsqueeze(1)) - self.first.unsqueeze(1)
         return there.clamp(0, BINS - 1)
 
     @cached_property
     def edges(self) -> Tensor:
-        """(R, 513) float64, where bins begin and end."""
+        """(R, 513) float64, edges of the bins."""
         bins = self.first.unsqueeze(1) + torch.arange(BINS + 1, device=self.low.device)
         return _values(bins * torch.exp2(self.exponent.double()).unsqueeze(1))
 
 
 def octaves(values: Tensor) -> Tensor:
-    """Numbers on a scale that rises by 1 from every power of 2 to the next, linear about zero: float64.
+    """Map numbers to a float64 scale that rises by 1 from each power of 2 to the next, and is linear around zero.
 
-    It is exact, and its inverse too (`_values`), for numbers of float32.
+    The map and its inverse (`_values`) are exact for float32.
     """
     values = values.double()
     size = values.abs() * 2.0**-LINEAR
@@ -75,7 +75,7 @@ def octaves(values: Tensor) -> Tensor:
 
 
 def _window(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Exponent of the width of the bins and number of the first one, (R,) int64 each, of ranges from low to high."""
+    """Exponent of the width of the bins and number of the first one, (R,) int64 each, for ranges from low to high."""
     empty = low > high
     low, high = (octaves(torch.where(empty, 0, each)) for each in (low, high))
     largest = _exponent(torch.maximum(low.abs(), high.abs()))
@@ -90,7 +90,7 @@ def _window(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _values(octaves: Tensor) -> Tensor:
-    """Numbers at places on the scale of `octaves`."""
+    """The inverse of `octaves`."""
     size = octaves.abs()
     whole = size.floor().clamp(min=1)
     values = torch.where(size < 1, size, (1 + size - whole) * torch.exp2(whole - 1))
@@ -98,5 +98,5 @@ def _values(octaves: Tensor) -> Tensor:
 
 
 def _exponent(values: Tensor) -> Tensor:
-    """The k of 2^(k-1) <= value < 2^k; that of the narrowest bins for zero."""
+    """The k of 2^(k-1) <= value < 2^k; for zero that of the narrowest bins."""
     return torch.where(values > 0, torch.frexp(values).exponent, SMALLEST_EXPONENT).long()

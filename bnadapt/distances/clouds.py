@@ -1,7 +1,7 @@
 """Distances between two clouds of latents (samples, channels) in memory, differentiable in both.
 
-Where the clouds are the same, and a distance has no derivative, the gradient is zero. All raise
-DistanceError for latents that are not finite, or of different numbers of channels.
+Where the clouds are equal and a distance has no derivative, the gradient is zero. Latents that are not finite, or
+differ in their number of channels, raise DistanceError.
 """
 
 import torch
@@ -13,10 +13,10 @@ PROJECTIONS = 64
 
 
 def directions(channels: int, count: int = PROJECTIONS, seed: int = 0) -> Tensor:
-    """Random unit vectors (C, count) float64, orthogonal to each other in blocks of C.
+    """Random unit vectors (C, count) float64, orthogonal in blocks of C.
 
-    Every one is uniform on the sphere; that the blocks are orthonormal lowers the variance of averages over
-    them (Rowland et al. 2019), and makes that of squared shifts exact where `count` is a multiple of C.
+    Each is uniform on the sphere; orthogonal blocks lower the variance of averages over them (Rowland et al. 2019), and
+    make averages of squared shifts exact where `count` is a multiple of C.
     """
     generator = torch.Generator().manual_seed(seed)
     blocks = []
@@ -28,13 +28,9 @@ def directions(channels: int, count: int = PROJECTIONS, seed: int = 0) -> Tensor
 
 
 def channel_wasserstein(source: Tensor, target: Tensor) -> Tensor:
-    """Root mean square over channels of their 1-D 2-Wasserstein distances, in units of the latents.
+    """Root mean square over channels of the 1-D 2-Wasserstein distances of (n, C) and (m, C), in units of the latents.
 
     By POT, which sorts: O(n C log n).
-
-    Args:
-        source: (n, C).
-        target: (m, C).
     """
     return safe_sqrt(_lines(source, target).mean())
 
@@ -42,40 +38,36 @@ def channel_wasserstein(source: Tensor, target: Tensor) -> Tensor:
 def sliced_wasserstein(source: Tensor, target: Tensor, projections: Tensor | None = None) -> Tensor:
     """Sliced 2-Wasserstein distance, in units of the latents.
 
-    The root mean square over directions of the 1-D distance (Bonneel et al. 2015), by POT.
+    The root mean square of the 1-D distance over directions (Bonneel et al. 2015), by POT.
 
     Args:
         source: (n, C).
         target: (m, C).
-        projections: (C, P) unit vectors; by default 64 of `directions`.
+        projections: (C, P) unit vectors; by default 64 from `directions`.
     """
     return safe_sqrt(_lines(*_projected(source, target, projections)).mean())
 
 
 def max_sliced_wasserstein(source: Tensor, target: Tensor, projections: Tensor | None = None) -> Tensor:
-    """The greatest 1-D 2-Wasserstein distance along any channel or direction, in units of the latents.
+    """The largest 1-D 2-Wasserstein distance along any channel or direction, in units of the latents.
 
-    A lower bound of the max-sliced distance (Deshpande et al. 2019), whose maximum is over all directions.
+    A lower bound of the max-sliced distance (Deshpande et al. 2019), which maximises over all directions.
 
     Args:
         source: (n, C).
         target: (m, C).
-        projections: (C, P) unit vectors; by default 64 of `directions`.
+        projections: (C, P) unit vectors; by default 64 from `directions`.
     """
     along = _lines(*_projected(source, target, projections))
     return safe_sqrt(torch.cat([along, _lines(source, target)]).max())
 
 
 def energy_distance(source: Tensor, target: Tensor) -> Tensor:
-    r"""Energy distance, in roots of units of the latents.
+    r"""Energy distance of (n, C) and (m, C), in square roots of units of the latents.
 
     .. math:: D^2 = 2\, E|X - Y| - E|X - X'| - E|Y - Y'|
 
-    (Szekely and Rizzo 2013), over all pairs: O(n^2 C), with the pairs of a sample with itself.
-
-    Args:
-        source: (n, C).
-        target: (m, C).
+    (Szekely and Rizzo 2013), over all pairs, including those of a sample with itself: O(n^2 C).
     """
     source, target = _comparable(source, target)
     between, in_source, in_target = (

@@ -1,4 +1,4 @@
-"""Distances between two sketches, with their standard errors and without the bias of finite samples."""
+"""Distances between two sketches, with standard errors and corrected for the bias of finite samples."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,10 @@ class Distance:
     """A measured distance.
 
     Attributes:
-        value: between the samples; two samples of one distribution are apart too, so it is too large.
-        bias_corrected: with the first order of this bias taken away, not below zero; of a `Measure.is_root` through
-            its square.
-        standard_error: of `value`, from tile to tile.
-
-    The last two are NaN where one of the domains has fewer than two groups of tiles.
+        value: distance between the samples; too large, since two samples of one distribution differ too.
+        bias_corrected: with the first order of this bias removed, at least zero; for a `Measure.is_root` through its
+            square. NaN, like the next, if a domain has fewer than two groups of tiles.
+        standard_error: of `value`, over tiles.
     """
 
     value: float
@@ -32,18 +30,18 @@ class Distance:
 def compare(source: Sketch, target: Sketch, measures: Mapping[str, Measure] = MEASURES) -> dict[str, Distance]:
     r"""Distances between two sketches by measure.
 
-    Bias and standard error are those of the delete-a-group jackknife (Quenouille 1956; Kott 2001), whose units are
-    groups of tiles, because the positions of a tile resemble each other. With g groups, and :math:`d_{-i}` without
-    the i-th group of the source and of the target,
+    Bias and standard error are those of the delete-a-group jackknife (Quenouille 1956; Kott 2001) over groups of tiles,
+    because the positions of a tile resemble each other. With g groups, and :math:`d_{-i}` without the i-th group of
+    source and target,
 
     .. math:: \mathrm{bias\ corrected} = g d - (g - 1) \bar d, \quad
               SE^2 = \frac{g - 1}{g} \sum_i (d_{-i} - \bar d)^2
 
-    where g is the smaller number of groups of the two; the other's are joined to as many. It takes the
-    measures g + 1 times.
+    where g is the smaller number of groups of the two; the other's are joined to as many. The measures are computed g +
+    1 times.
 
     Raises:
-        DistanceError: they differ in their number of channels.
+        DistanceError: the numbers of channels differ.
     """
     return compare_each(source, [target], measures)[0]
 
@@ -51,10 +49,10 @@ def compare(source: Sketch, target: Sketch, measures: Mapping[str, Measure] = ME
 def compare_each(
     source: Sketch, targets: Sequence[Sketch], measures: Mapping[str, Measure] = MEASURES
 ) -> list[dict[str, Distance]]:
-    """Distances as by `compare` for every one of several targets; the source's part is computed once.
+    """Distances as by `compare` for each of several targets; the source's part is computed once.
 
     Raises:
-        DistanceError: they differ in their number of channels.
+        DistanceError: the numbers of channels differ.
     """
     counts = [min(len(source.groups), len(target.groups)) for target in targets]
     of_source = {count: source.distribution(_left_out(source.groups, count)) for count in counts}
@@ -65,10 +63,10 @@ def compare_each(
 
 
 def noise_floor(sketch: Sketch, measures: Mapping[str, Measure] = MEASURES) -> dict[str, Distance]:
-    """Distances between one half of a domain's tiles and the other: what no difference of domains looks like.
+    """Distances between two halves of a domain's tiles: the distances without any difference of domains.
 
-    The halves have half as many tiles, so that their distances are somewhat larger than those of two samples
-    of the whole size. All are NaN where there are fewer than two groups of tiles.
+    Since the halves have half as many tiles, their distances are somewhat larger than those of two full samples. All
+    are NaN if there are fewer than two groups of tiles.
     """
     halves = sketch.groups[::2], sketch.groups[1::2]
     count = min(map(len, halves))
@@ -78,13 +76,13 @@ def noise_floor(sketch: Sketch, measures: Mapping[str, Measure] = MEASURES) -> d
 
 
 def _compared(source: Distribution, target: Distribution, measures: Mapping[str, Measure]) -> dict[str, Distance]:
-    """Distances of distributions of all groups, and of those without one after the other."""
+    """Distances over all groups, and leaving out one after the other."""
     distances = distances_between(source, target, measures)
     return {name: _jackknifed(values, measures[name].is_root) for name, values in distances.items()}
 
 
 def _left_out(groups: Sequence[int], count: int) -> Tensor:
-    """Choices (1 + count, 8): of all groups, and of all but one of `count` parts of them; one part is all there is."""
+    """Choices (1 + count, 8): all groups, and all but one of `count` parts of them; a single part only as a whole."""
     chosen = torch.zeros(1 + count if count > 1 else 1, GROUPS)
     for number, group in enumerate(groups):
         chosen[:, group] = 1
@@ -94,7 +92,7 @@ def _left_out(groups: Sequence[int], count: int) -> Tensor:
 
 
 def _jackknifed(values: Tensor, is_root: bool) -> Distance:
-    """Distance with bias and error, from that of all groups and those without one of them."""
+    """Distance with bias and error, from the values over all groups and without each of them."""
     value, *parts = values.tolist()
     count = len(parts)
     if not count:

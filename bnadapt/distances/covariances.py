@@ -24,7 +24,7 @@ class Covariances:
 
     @classmethod
     def empty(cls, groups: int, channels: int, device: torch.device | str = "cpu") -> "Covariances":
-        """Covariances of no latents."""
+        """Covariances without latents."""
         sizes = ((groups,), (groups, channels), (groups, channels, channels))
         return cls(*(torch.zeros(size, dtype=torch.float64, device=device) for size in sizes))
 
@@ -43,7 +43,7 @@ class Covariances:
         return covariances
 
     def merged(self, other: "Covariances") -> "Covariances":
-        """Covariances of the latents of both, by the pairwise update of Chan, Golub and LeVeque (1983)."""
+        """Covariances of both, by the pairwise update of Chan, Golub and LeVeque (1983)."""
         count = self.count + other.count
         share = other.count / count.clamp(min=1)
         difference = other.mean - self.mean
@@ -52,7 +52,7 @@ class Covariances:
         return Covariances(count, self.mean + share.unsqueeze(1) * difference, scatter)
 
     def pooled(self, group: distributed.ProcessGroup) -> "Covariances":
-        """Covariances of the latents of all processes (a collective)."""
+        """Covariances of all processes (a collective)."""
         count, total = self.count.clone(), self.mean * self.count.unsqueeze(1)
         for each in (count, total):
             distributed.all_reduce(each, group=group)
@@ -64,11 +64,7 @@ class Covariances:
         return Covariances(count, mean, scatter)
 
     def of_groups(self, chosen: Tensor) -> "Covariances":
-        """The latents of some groups as one.
-
-        Args:
-            chosen: (M, G) of 0 and 1, the groups that every one of the M new groups is made of.
-        """
+        """Merge groups: `chosen` (M, G) of 0 and 1 gives the groups that make up each of M new ones."""
         chosen = chosen.to(self.mean)
         count = chosen @ self.count
         mean = (chosen * self.count) @ self.mean / count.clamp(min=1).unsqueeze(1)
@@ -78,6 +74,6 @@ class Covariances:
         return Covariances(count, mean, scatter + weighted.mT @ centred)
 
     def gaussian(self) -> Gaussian:
-        """The Gaussian of the latents of every group, see `Gaussian.estimated`."""
+        """The Gaussian of every group, see `Gaussian.estimated`."""
         covariance = self.scatter / self.count.clamp(min=1)[:, None, None]
         return Gaussian.estimated(self.mean, covariance, self.count)

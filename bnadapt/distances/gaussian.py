@@ -1,4 +1,4 @@
-"""Distances between Gaussians, differentiable in means and covariances; of many pairs at once."""
+"""Distances between Gaussians, differentiable in means and covariances, for many pairs at once."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ SMALLEST_VARIANCE = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """A normal distribution in the space of C channels, or several of them in leading axes.
+    """A normal distribution over C channels, or several of them in leading axes.
 
     Attributes:
         mean: (..., C) float64.
@@ -40,15 +40,15 @@ class Gaussian:
 
     @classmethod
     def estimated(cls, mean: Tensor, covariance: Tensor, samples: Tensor) -> "Gaussian":
-        r"""The Gaussian of a sample; its covariance is shrunk if there are no more samples than channels.
+        r"""The Gaussian of a sample, whose covariance is shrunk if there are no more samples than channels.
 
         Then it becomes :math:`(1 - \rho) S + \rho\, \mathrm{tr}(S) / C \cdot I`, with the oracle approximating
 
         .. math:: \rho = \min\left(1, \frac{(1 - 2 / C)\, \mathrm{tr}(S^2) + \mathrm{tr}(S)^2}
                   {(n + 1 - 2 / C)(\mathrm{tr}(S^2) - \mathrm{tr}(S)^2 / C)}\right)
 
-        (Chen, Wiesel, Eldar and Hero 2010). Its n are independent samples, which neighbouring positions of an
-        image are not, so that the shrinkage is rather too small.
+        (Chen, Wiesel, Eldar and Hero 2010). It assumes n independent samples, which neighbouring positions of an image
+        are not, so the shrinkage is rather too small.
 
         Args:
             mean: (..., C).
@@ -68,28 +68,22 @@ class Gaussian:
 
     @property
     def std(self) -> Tensor:
-        """(..., C) standard deviations of the channels, whose variances have 1e-2 of their mean, and 1e-12, added.
+        """(..., C) standard deviations of the channels, above zero in dead channels too.
 
-        So they are above zero in dead channels too.
+        To the variances 1e-2 of their mean, and 1e-12, are added.
         """
         variance = _diagonal(self.covariance)
         return (variance + _ridge(variance)).sqrt()
 
     @cached_property
     def varying(self) -> Tensor:
-        """Indices (V,) of the channels that vary, in any one of several Gaussians; a dead channel has variance zero."""
+        """Indices (V,) of the channels with variance above zero in any of the Gaussians."""
         return _varying(self)
 
     @cached_property
     def factor(self) -> Tensor:
-        """Lower triangles (..., V, V), L of the covariance L L^T of the channels that vary, singular or not."""
+        """Lower triangles (..., V, V) L of the covariance L L^T of the varying channels, singular or not."""
         return triangular_factor(_of_channels(self.covariance, self.varying))
-
-    def standardised_by(self, other: "Gaussian") -> "Gaussian":
-        """This Gaussian after every channel was standardised by mean and `std` of another."""
-        scale = 1 / other.std
-        covariance = self.covariance * scale.unsqueeze(-2) * scale.unsqueeze(-1)
-        return Gaussian((self.mean - other.mean) * scale, covariance)
 
 
 def wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
@@ -97,9 +91,9 @@ def wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
 
     .. math:: W_2^2 = |m_s - m_t|^2 + \mathrm{tr}(C_s + C_t) - 2\, \mathrm{tr} (C_s^{1/2} C_t C_s^{1/2})^{1/2}
 
-    (Dowson and Landau 1982). The last trace is the sum of the roots of the eigenvalues of :math:`L^T C_t L`
-    with :math:`C_s = L L^T`, so that no matrix root is formed; channels that are dead in the source add nothing to
-    it. A Cholesky factor, two products and eigenvalues: O(C^3). Singular covariances are right, but have no gradient.
+    (Dowson and Landau 1982). The last trace is the sum of the roots of the eigenvalues of :math:`L^T C_t L` with
+    :math:`C_s = L L^T`, so no matrix root is formed; channels that are dead in the source do not contribute to it. A
+    Cholesky factor, two products and eigenvalues: O(C^3). Singular covariances are handled, but have no gradient.
     """
     return safe_sqrt(_squared_wasserstein(source, target, torch.ones_like(source.mean)))
 
@@ -116,16 +110,16 @@ def diagonal_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
 def normalised_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
     r"""Source-normalised 2-Wasserstein distance, in source standard deviations, root mean square over directions.
 
-    The 2-Wasserstein distance whose ground distance is the source's Mahalanobis distance
-    :math:`|C_s^{-1/2} (x - y)|`, over :math:`\sqrt C`, so that layers of different width compare: 1 means that
-    the latents have moved, or spread, by one standard deviation of the source in every direction. (After Stenger et
-    al., ISBI 2023, who normalise by the source.) With :math:`C_s = L L^T` and :math:`M = L^{-1} C_t L^{-T}`:
+    The 2-Wasserstein distance whose ground distance is the source's Mahalanobis distance :math:`|C_s^{-1/2} (x - y)|`,
+    over :math:`\sqrt C`, so that layers of different width compare: 1 means that the latents have moved, or spread, by
+    one standard deviation of the source in every direction (after Stenger et al., ISBI 2023, who normalise by the
+    source). With :math:`C_s = L L^T` and :math:`M = L^{-1} C_t L^{-T}`:
 
     .. math:: d^2 = \frac1C \left(|L^{-1} (m_t - m_s)|^2 + \mathrm{tr}(M) + C - 2\, \mathrm{tr} M^{1/2}\right)
 
-    Not symmetric. To both covariances 1e-2 of the source's mean variance is added on the diagonal, and 1e-12,
-    so that dead and constant channels give a finite value. A direction in which the source hardly varies, such as
-    between channels that depend on each other, counts by what the target does in it. O(C^3).
+    Not symmetric, O(C^3). To the diagonals of both covariances 1e-2 of the source's mean variance, and 1e-12, are
+    added, so that dead and constant channels give a finite value. A direction in which the source hardly varies, such
+    as between channels that depend on each other, counts by what the target does in it.
     """
     ridge = _ridge(_diagonal(source.covariance))
     varying, difference = _varying(source, target), target.mean - source.mean
@@ -139,8 +133,7 @@ def normalised_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
 def frechet(source: Gaussian, target: Gaussian) -> Tensor:
     """Frechet distance of standardised latents, without unit: FID (Heusel et al. 2017) in any latent space.
 
-    The square of `wasserstein` after every channel of both was standardised by the source, see
-    `Gaussian.standardised_by`. Not symmetric, O(C^3).
+    The square of `wasserstein` after standardising every channel by the source's mean and `std`. Not symmetric, O(C^3).
     """
     return _squared_wasserstein(source, target, 1 / source.std)
 
@@ -151,8 +144,8 @@ def bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
     .. math:: D_B = \tfrac18 (m_s - m_t)^T C^{-1} (m_s - m_t)
               + \tfrac12 \ln \frac{\det C}{\sqrt{\det C_s \det C_t}}, \quad C = (C_s + C_t) / 2
 
-    (Bhattacharyya 1943; Fukunaga 1990). To both covariances 1e-2 of the mean variance of both, and 1e-12, are
-    added on the diagonal, so that dead channels and few samples give a finite value. Three Cholesky factors.
+    (Bhattacharyya 1943; Fukunaga 1990). To the diagonals of both covariances 1e-2 of the mean variance of both, and
+    1e-12, are added, so that dead channels and few samples give a finite value. Three Cholesky factors.
     """
     ridge = _ridge((_diagonal(source.covariance) + _diagonal(target.covariance)) / 2)
     varying = _varying(source, target)
@@ -180,7 +173,7 @@ def diagonal_bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
 
 
 def _squared_wasserstein(source: Gaussian, target: Gaussian, scale: Tensor) -> Tensor:
-    """Covariances of the latents times `scale` (..., C), without a copy of the covariances for it."""
+    """Squared distance of latents times `scale` (..., C), without copying the covariances."""
     squares, varying = scale.square(), source.varying
     factor = source.factor * squares[..., varying].unsqueeze(-1)
     cross = safe_sqrt(congruence_eigenvalues(factor, _of_channels(target.covariance, varying))).sum(-1)
@@ -190,7 +183,7 @@ def _squared_wasserstein(source: Gaussian, target: Gaussian, scale: Tensor) -> T
 
 
 def _whitened_shift(factor: Tensor, difference: Tensor, varying: Tensor, ridge: Tensor) -> Tensor:
-    """|L^-1 d|^2 of differences d (..., C), where L stands for the varying channels, the ridge's root for others."""
+    """|L^-1 d|^2 of differences d (..., C), with L for the varying channels and the root of the ridge for others."""
     within = torch.linalg.solve_triangular(factor, difference[..., varying].unsqueeze(-1), upper=False)
     others = difference.square().index_fill(-1, varying, 0)
     return within.square().sum((-2, -1)) + (others / ridge).sum(-1)
@@ -214,7 +207,7 @@ def _diagonal(matrices: Tensor) -> Tensor:
 
 
 def _ridge(variances: Tensor) -> Tensor:
-    """Ridge (..., 1) that is added to the variances (..., C) of every channel."""
+    """Ridge (..., 1) to add to the variances (..., C) of every channel."""
     return RIDGE * variances.mean(-1, keepdim=True) + SMALLEST_VARIANCE
 
 

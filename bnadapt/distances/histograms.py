@@ -1,4 +1,4 @@
-"""Histograms of many streams of numbers at once, which need no range beforehand and merge exactly."""
+"""Histograms of many streams of numbers at once, which need no range in advance and merge exactly."""
 
 import math
 from dataclasses import dataclass
@@ -16,19 +16,18 @@ LEVELS = 512
 
 @dataclass(frozen=True, eq=False)
 class Histograms:
-    """One histogram for every row, of values that may have come in any order, in any parts.
+    """One histogram per row, independent of the order and partition of the values.
 
-    Bins are counted on a scale of octaves (`bnadapt.distances.bins`), so that a few values far from all others leave
-    fine bins to these, as long as their mean is within some 20 standard deviations of zero. The bins of a row are 2^k
-    octaves wide, with the smallest k at which the values fit into 512 bins; the first bin is a multiple of 256 widths
-    from zero. So the bins are a function of the smallest and the greatest value alone, wider ones are made of narrower
-    ones without a remainder, and the result is the same for every partition of the values. At least 128 bins lie
-    between smallest and greatest value, unless they are neighbours in float32. Within a bin values are taken as evenly
-    spread.
+    Bins are counted on a scale of octaves (`bnadapt.distances.bins`), so that a few outliers leave fine bins to the
+    other values, as long as their mean is within some 20 standard deviations of zero. The bins of a row are 2^k octaves
+    wide, with the smallest k at which the values fit into 512 bins, and the first bin is a multiple of 256 widths from
+    zero. So the bins depend on the smallest and the largest value alone, and wider bins are unions of narrower ones. At
+    least 128 bins lie between smallest and largest value, unless these are neighbours in float32. Values count as
+    evenly spread within a bin.
 
     Attributes:
-        bins: of R rows, from the smallest to the greatest value.
-        counts: (G, R, 512) whole numbers; rows are counted separately in G groups.
+        bins: bins of R rows, from the smallest to the largest value.
+        counts: (G, R, 512) whole numbers, in G groups.
     """
 
     bins: Bins
@@ -36,7 +35,7 @@ class Histograms:
 
     @classmethod
     def empty(cls, groups: int, rows: int, device: torch.device | str = "cpu") -> "Histograms":
-        """Histograms of no values."""
+        """Histograms without values."""
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64, device=device)
         counts = torch.zeros(groups, rows, BINS, dtype=torch.int32, device=device)
         return cls(Bins.of_range(infinite, -infinite), counts)
@@ -47,8 +46,8 @@ class Histograms:
 
         Args:
             values: (n, R), finite numbers of any real type, n >= 1.
-            groups: (n,) group of every value, below `count`; by default all are of one.
-            count: of groups.
+            groups: (n,) group of every value, below `count`; by default all are in one.
+            count: number of groups.
 
         Raises:
             DistanceError: there are no values, or some are not finite.
@@ -62,23 +61,13 @@ class Histograms:
         counts = torch.bincount(position.flatten(), minlength=count * rows * BINS).int()
         return cls(bins, counts.view(count, rows, BINS))
 
-    @property
-    def low(self) -> Tensor:
-        """(R,) float64, smallest values."""
-        return self.bins.low
-
-    @property
-    def high(self) -> Tensor:
-        """(R,) float64, greatest values."""
-        return self.bins.high
-
     def merged(self, other: "Histograms") -> "Histograms":
-        """Histograms of the values of both."""
+        """Histograms of both."""
         bins = self.bins.common(other.bins)
         return Histograms(bins, self.widened(bins).counts + other.widened(bins).counts)
 
     def widened(self, bins: Bins) -> "Histograms":
-        """The same values in bins of a range that holds theirs."""
+        """The same values in the bins of a range that includes theirs."""
         if bins is self.bins:
             return self
         moved = bins.differing(self.bins)
@@ -91,8 +80,8 @@ class Histograms:
         return Histograms(bins, counts)
 
     def pooled(self, group: distributed.ProcessGroup) -> "Histograms":
-        """Histograms of the values of all processes (a collective)."""
-        low, high = self.low.clone(), self.high.clone()
+        """Histograms of all processes (a collective)."""
+        low, high = self.bins.low.clone(), self.bins.high.clone()
         distributed.all_reduce(low, distributed.ReduceOp.MIN, group)
         distributed.all_reduce(high, distributed.ReduceOp.MAX, group)
         bins = Bins.of_range(low, high)
@@ -101,75 +90,67 @@ class Histograms:
         return Histograms(bins, counts)
 
     def of_groups(self, chosen: Tensor) -> "Histograms":
-        """The values of some groups as one.
-
-        Args:
-            chosen: (M, G) of 0 and 1, the groups that every one of the M new groups is made of.
-        """
-        counts = chosen.to(self.low) @ self.counts.double().flatten(1)
+        """Merge groups: `chosen` (M, G) of 0 and 1 gives the groups that make up each of M new ones."""
+        counts = chosen.to(self.bins.low) @ self.counts.double().flatten(1)
         return Histograms(self.bins, counts.view(-1, *self.counts.shape[1:]))
 
     def of_rows(self, chosen: slice | Tensor) -> "Histograms":
-        """Some of the rows."""
+        """Select rows."""
         return Histograms(self.bins.of_rows(chosen), self.counts[:, chosen])
 
-    def edges(self) -> Tensor:
-        """(R, 513) float64, where bins begin and end."""
-        return self.bins.edges
-
     def shares(self) -> Tensor:
-        """(G, R, 512) float64, the part of the values that is in every bin; NaN where there are none."""
+        """(G, R, 512) float64, share of the values in every bin; NaN for an empty group."""
         counts = self.counts.double()
         return counts / counts.sum(2, keepdim=True)
 
     def quantiles(self, levels: Tensor) -> Tensor:
-        """Values (G, R, M) below which the shares `levels` (M,), rising, of a group's row lie."""
-        reached = self.low.new_zeros(*self.counts.shape[:2], BINS + 1)
+        """Quantiles (G, R, M) of every group's row at rising levels (M,)."""
+        reached = self.bins.low.new_zeros(*self.counts.shape[:2], BINS + 1)
         torch.cumsum(self.counts, 2, dtype=reached.dtype, out=reached[:, :, 1:])
         empty = reached[:, :, -1:] == 0
         rows = torch.arange(0, 2 * reached.shape[1], 2, device=reached.device).unsqueeze(1)
         reached.div_(reached[:, :, -1:].clamp(min=1)).add_(rows)  # from 0 to 1, 2 to 3, and so on: one rising function
-        wanted, edges = (each.flatten().cpu().numpy() for each in (rows + levels.to(reached), self.edges()))
+        wanted, edges = (each.flatten().cpu().numpy() for each in (rows + levels.to(reached), self.bins.edges))
         of_groups = [torch.from_numpy(np.interp(wanted, each, edges)) for each in reached.flatten(1).cpu().numpy()]
         values = torch.stack(of_groups).to(reached).view(len(reached), -1, len(levels))
-        values = values.clamp_(self.low.unsqueeze(1), self.high.unsqueeze(1))
+        values = values.clamp_(self.bins.low.unsqueeze(1), self.bins.high.unsqueeze(1))
         return values.masked_fill_(empty, torch.nan)
 
     def spread_quantiles(self, bins: Bins) -> Tensor:
-        """Quantiles (G, R, 512) at levels that stand closest at the tails, of the values in bins that hold theirs.
+        """Quantiles (G, R, 512) at levels that are closest together at the tails, after widening to `bins`.
 
-        Those of rows that have these bins already are computed once.
+        Rows that have these bins already are computed once.
         """
         moved = bins.differing(self.bins)
         if not moved.any():
             return self._own_quantiles
         rows = self.of_rows(moved)
-        wider = rows.widened(bins.of_rows(moved)).quantiles(_spread_levels(self.low.device)[0])
+        wider = rows.widened(bins.of_rows(moved)).quantiles(_spread_levels(self.bins.low.device)[0])
         quantiles = self._own_quantiles.clone()
-        quantiles[:, moved] = wider.clamp_(rows.low.unsqueeze(1), rows.high.unsqueeze(1))
+        quantiles[:, moved] = wider.clamp_(rows.bins.low.unsqueeze(1), rows.bins.high.unsqueeze(1))
         return quantiles
 
     @cached_property
     def _own_quantiles(self) -> Tensor:
-        return self.quantiles(_spread_levels(self.low.device)[0])
+        return self.quantiles(_spread_levels(self.bins.low.device)[0])
 
 
 def in_same_bins(source: Histograms, target: Histograms) -> tuple[Histograms, Histograms]:
     """Both in the bins of their common range.
 
     Raises:
-        DistanceError: they differ in their number of rows.
+        DistanceError: the numbers of rows differ.
     """
     bins = _common_bins(source, target)
     return source.widened(bins), target.widened(bins)
 
 
 def wasserstein_by_row(source: Histograms, target: Histograms) -> Tensor:
-    r"""2-Wasserstein distance of every group's rows, (G, R), in the values' unit.
+    r"""2-Wasserstein distance (G, R) of every group's rows, in the values' unit.
 
     .. math:: W_2^2 = \int_0^1 (Q_s(t) - Q_t(t))^2\, dt
 
-    by the midpoint rule at 512 levels :math:`t = \sin^2(\theta)`, which stand closest at the tails.
+    by the midpoint rule at 512 levels :math:`t = \sin^2(\theta)`, which are closest together at the tails.
     """
     bins = _common_bins(source, target)
     difference = source.spread_quantiles(bins) - target.spread_quantiles(bins)
@@ -177,7 +158,7 @@ def wasserstein_by_row(source: Histograms, target: Histograms) -> Tensor:
 
 
 def energy_by_row(source: Histograms, target: Histograms) -> Tensor:
-    r"""Squared energy distance of every group's rows, (G, R), in the values' unit.
+    r"""Squared energy distance (G, R) of every group's rows, in the values' unit.
 
     .. math:: D^2 = 2\, E|X - Y| - E|X - X'| - E|Y - Y'| = 2 \int (F_s(x) - F_t(x))^2\, dx
 
@@ -187,16 +168,16 @@ def energy_by_row(source: Histograms, target: Histograms) -> Tensor:
     difference = (source.shares() - target.shares()).cumsum(2)
     before = torch.nn.functional.pad(difference, (1, 0))[:, :, :-1]
     between = (before.square() + before * difference + difference.square()) / 3
-    return 2 * (source.edges().diff(dim=1) * between).sum(2)
+    return 2 * (source.bins.edges.diff(dim=1) * between).sum(2)
 
 
 def bhattacharyya_by_row(source: Histograms, target: Histograms) -> Tensor:
-    r"""Bhattacharyya distance of the histograms of every group's rows, (G, R), without unit.
+    r"""Bhattacharyya distance (G, R) of the histograms of every group's rows, without unit.
 
     .. math:: D_B = -\ln \sum_b \sqrt{p_b q_b}
 
-    (Bhattacharyya 1943), in 64 to 256 bins over the common range, pairs of neighbours. n and m values do not
-    resolve an overlap below :math:`1 / \sqrt{n m}`, which it is taken for if there is none.
+    (Bhattacharyya 1943), in 64 to 256 bins over the common range, pairs of neighbours. n and m values do not resolve an
+    overlap below :math:`1 / \sqrt{n m}`, which is assumed if there is none.
     """
     source, target = in_same_bins(source, target)
     one, other = ((each.counts[:, :, ::2] + each.counts[:, :, 1::2]).double() for each in (source, target))
@@ -205,12 +186,12 @@ def bhattacharyya_by_row(source: Histograms, target: Histograms) -> Tensor:
 
 
 def _common_bins(source: Histograms, target: Histograms) -> Bins:
-    check_same_width(len(source.low), len(target.low))
+    check_same_width(len(source.bins.low), len(target.bins.low))
     return source.bins if source.bins is target.bins else source.bins.common(target.bins)
 
 
 @lru_cache
 def _spread_levels(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Levels (512,) between 0 and 1 that stand closest at both ends, and the share that each stands for."""
+    """Levels (512,) in 0..1, closest together at both ends, and the share that each represents."""
     angles = torch.linspace(0, math.pi / 2, LEVELS + 1, dtype=torch.float64, device=device)
     return torch.sin((angles[1:] + angles[:-1]) / 2).square(), torch.sin(angles).square().diff()

@@ -1,4 +1,4 @@
-"""What latents may be, and what is refused."""
+"""Checks of latents."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from bnadapt.errors import BnadaptError
 
 
 class DistanceError(BnadaptError):
-    """Distances that cannot be had; the sentence says why and what to do."""
+    """Distances that cannot be computed."""
 
 
 def as_latents(values: Tensor) -> Tensor:
@@ -31,11 +31,7 @@ def as_latents(values: Tensor) -> Tensor:
 
 
 def check_same_width(source: int, target: int) -> None:
-    """Refuse latents of different numbers of channels.
-
-    Raises:
-        DistanceError: they differ.
-    """
+    """Refuse different numbers of channels by a DistanceError."""
     if source != target:
         raise DistanceError(
             f"The source has {source} channels, the target {target}; compare the same layer of the same network."
@@ -43,6 +39,6 @@ def check_same_width(source: int, target: int) -> None:
 
 
 def safe_sqrt(values: Tensor) -> Tensor:
-    """Square root of what is not below zero but for rounding; with gradient zero there, not infinity."""
+    """Square root, with value and gradient 0 for numbers that rounding made zero or negative."""
     positive = values > 0
     return torch.where(positive, torch.where(positive, values, 1).sqrt(), 0)

@@ -1,4 +1,4 @@
-"""The measures by name, on distributions that were sketched in one pass."""
+"""The measures by name, on distributions sketched in one pass."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -22,15 +22,7 @@ from bnadapt.distances.sketch import Distribution
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two distributions of the same M, and what several measures need of them.
-
-    Attributes:
-        source: of C channels.
-        target: of as many.
-
-    Raises:
-        DistanceError: they differ in their number of channels.
-    """
+    """Two distributions of the same M samples and C channels, with what several measures share; refuses others."""
 
     source: Distribution
     target: Distribution
@@ -45,7 +37,7 @@ class Pair:
 
     @cached_property
     def in_same_bins(self) -> tuple[Histograms, Histograms]:
-        """Histograms of both along the channels, then along the directions, in the bins of their common range."""
+        """Histograms of both along the channels, then along the directions, in common bins."""
         return in_same_bins(self.source.axes, self.target.axes)
 
 
@@ -57,10 +49,10 @@ class Measure:
     """A distance between two distributions.
 
     Attributes:
-        between: of a pair; (M,) float64, zero or above.
-        title: for people.
-        unit: of its values.
-        is_root: whether its square, and not itself, is what finite samples bias to first order.
+        between: function from a pair to (M,) float64, zero or above.
+        title: name for people.
+        unit: unit of its values.
+        is_root: whether finite samples bias its square to first order, rather than itself.
     """
 
     between: Between
@@ -80,7 +72,7 @@ def sliced_wasserstein(pair: Pair) -> Tensor:
 
 
 def max_sliced_wasserstein(pair: Pair) -> Tensor:
-    """The greatest 1-D 2-Wasserstein distance along any channel or any of the 64 directions, in units of the latents.
+    """The largest 1-D 2-Wasserstein distance along any channel or any of the 64 directions, in units of the latents.
 
     A lower bound of the max-sliced distance (Deshpande et al. 2019).
     """
@@ -88,7 +80,7 @@ def max_sliced_wasserstein(pair: Pair) -> Tensor:
 
 
 def energy_distance(pair: Pair) -> Tensor:
-    r"""Energy distance in C dimensions, in roots of units of the latents.
+    r"""Energy distance in C dimensions, in square roots of units of the latents.
 
     The mean over directions of a projected length is the length times
     :math:`\gamma_C = \Gamma(C / 2) / (\sqrt\pi\, \Gamma((C + 1) / 2))`, so that
@@ -118,10 +110,7 @@ SOURCE_STD = "source standard deviations"
 NONE = "none"
 MEASURES: dict[str, Measure] = {
     "normalised_wasserstein": Measure(
-        _of_gaussians(gaussian.normalised_wasserstein),
-        "source-normalised Wasserstein",
-        SOURCE_STD,
-        True,
+        _of_gaussians(gaussian.normalised_wasserstein), "source-normalised Wasserstein", SOURCE_STD, True
     ),
     "gaussian_wasserstein": Measure(_of_gaussians(gaussian.wasserstein), "Gaussian Wasserstein", LATENT, True),
     "diagonal_wasserstein": Measure(
@@ -141,10 +130,10 @@ MEASURES: dict[str, Measure] = {
 
 
 def measures_named(names: Sequence[str] | None) -> dict[str, Measure]:
-    """Measures by name; all of them if none are named.
+    """Measures by name; all if `names` is None.
 
     Raises:
-        DistanceError: there is no such measure.
+        DistanceError: a measure does not exist.
     """
     chosen = list(MEASURES) if names is None else list(names)
     if unknown := [name for name in chosen if name not in MEASURES]:
@@ -162,7 +151,7 @@ def distances_between(
     """Distances (M,) between distributions by measure, without standard errors.
 
     Raises:
-        DistanceError: they differ in their number of channels.
+        DistanceError: the numbers of channels differ.
     """
     pair = Pair(source, target)
     return {name: measure.between(pair) for name, measure in measures.items()}

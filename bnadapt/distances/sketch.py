@@ -1,4 +1,4 @@
-"""All that is kept of the latents of one layer in one domain."""
+"""Summary of the latents of a layer in a domain, of constant size."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +21,7 @@ class Distribution:
 
     Attributes:
         gaussian: with their means (M, C) and covariances.
-        axes: histograms along the C channels, then along 64 directions, see `bnadapt.distances.clouds.directions`.
+        axes: histograms along the C channels, then along 64 directions (`bnadapt.distances.clouds.directions`).
     """
 
     gaussian: Gaussian
@@ -56,10 +56,10 @@ class Distribution:
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """Covariances and histograms of latents in 8 groups of tiles, of a size that does not grow with their number.
+    """Covariances and histograms of latents in 8 groups of tiles: 8 C^2 float64 values and 8 (C + 64) 512 int32 counts.
 
-    It is the same however the tiles come in batches, and merges; groups, of which some may be left out, show how
-    much distances vary from tile to tile. 8 C^2 float64 values and 8 (C + 64) 512 int32 counts.
+    It does not depend on how tiles are batched, and merges. Leaving out groups shows how much distances vary between
+    tiles.
 
     Attributes:
         covariances: of the latents.
@@ -95,29 +95,29 @@ class Sketch:
 
     @property
     def samples(self) -> int:
-        """Latents that it is made of."""
+        """Number of latents."""
         return int(self.covariances.count.sum())
 
     @property
     def groups(self) -> list[int]:
-        """Those that hold latents."""
+        """Groups that hold latents."""
         return self.covariances.count.nonzero().flatten().tolist()
 
     def merged(self, other: "Sketch") -> "Sketch":
-        """Sketch of the latents of both."""
+        """Sketch of both."""
         return Sketch(self.covariances.merged(other.covariances), self.axes.merged(other.axes))
 
     def pooled(self, group: distributed.ProcessGroup) -> "Sketch":
-        """Sketch of the latents of all processes (a collective)."""
+        """Sketch of all processes (a collective)."""
         return Sketch(self.covariances.pooled(group), self.axes.pooled(group))
 
     def distribution(self, chosen: Tensor | None = None) -> Distribution:
         """The distribution of the latents of some groups.
 
         Args:
-            chosen: (M, 8) of 0 and 1, the groups that every one of M distributions is made of; one of all by default.
+            chosen: (M, 8) of 0 and 1, the groups of each of M distributions; by default one of all.
         """
-        chosen = torch.ones(1, GROUPS, device=self.axes.low.device) if chosen is None else chosen
+        chosen = torch.ones(1, GROUPS, device=self.axes.bins.low.device) if chosen is None else chosen
         return Distribution(self.covariances.of_groups(chosen).gaussian(), self.axes.of_groups(chosen))
 
 

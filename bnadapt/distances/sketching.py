@@ -1,4 +1,4 @@
-"""Run a network over tiles, and sketch the latents of its layers."""
+"""Sketch the latents of a network's layers over tiles."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -20,20 +20,19 @@ EXAMPLE_TILES, EXAMPLE_POSITIONS = 32, 16
 class Sketching:
     """Sketches the outputs of layers while a network runs; a context, in which the layers have hooks.
 
-    From every tile the same number of positions is taken, at random: at the same relative positions in all layers, as
-    a function of seed and number of the tile alone. So the sketches do not depend on how tiles come in batches. A
-    layer with no more positions than that gives all of them.
+    From every tile the same number of random positions is taken, at the same relative positions in all layers, as a
+    function of the seed and the tile's number alone. So sketches do not depend on batches. A layer with no more
+    positions than that contributes all of them.
 
     Args:
-        network: takes a batch and runs the layers, in the mode and precision that it is in: put it into eval mode
-            before. It may be wrapped in a function.
-        layers: modules of the network by name, each with an output (N, C, ...); those with other outputs are left
-            out.
-        positions_per_tile: at most.
-        seed: of the positions.
+        network: network, or a function around it, that runs the layers on a batch, in the mode and precision that it
+            has: put it into eval mode first.
+        layers: modules of the network by name, each with an output (N, C, ...); other outputs are left out.
+        positions_per_tile: greatest number of positions.
+        seed: seed of the positions.
 
     Attributes:
-        examples: some latents (up to 512, C) of every layer, float32 on the CPU, to look at.
+        examples: some latents (up to 512, C) of every layer, float32 on the CPU, for figures.
 
     Examples:
         with Sketching(network, latent_spaces(network)) as sketching:
@@ -75,8 +74,7 @@ class Sketching:
 
         Args:
             images: (N, C, ...), where the network takes them.
-            numbers: (N,) of its tiles, by which several processes know different tiles; by default they go on from
-                batch to batch.
+            numbers: (N,) of its tiles, which differ between processes; by default they continue from batch to batch.
 
         Raises:
             DistanceError: latents are not finite.
@@ -92,7 +90,7 @@ class Sketching:
         """Sketches of all tiles so far, by layer in the order in which the network first called them.
 
         Args:
-            group: of processes whose tiles are pooled (a collective); by default those of this one alone.
+            group: processes whose tiles are pooled (a collective); by default this one alone.
 
         Raises:
             DistanceError: no layer gave latents.
@@ -174,7 +172,7 @@ def sketch_latents(
     positions_per_tile: int = 96,
     seed: int = 0,
 ) -> dict[str, Sketch]:
-    """Sketch the latents of layers over images, see `bnadapt.batchnorm.batches.batches_of`; else as `Sketching`."""
+    """Sketch the latents of layers over images (see `bnadapt.batchnorm.batches.batches_of`), else as `Sketching`."""
     with Sketching(network, layers, positions_per_tile, seed) as sketching:
         for batch in batches_of(images):
             sketching.update(batch)

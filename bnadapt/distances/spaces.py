@@ -1,4 +1,4 @@
-"""The latent spaces of a network: outputs of modules, by name."""
+"""The latent spaces of a network: outputs of its modules, by name."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -11,19 +11,16 @@ from bnadapt.distances.latents import DistanceError
 
 
 def latent_spaces(network: nn.Module, patterns: Sequence[str] | None = None) -> dict[str, nn.Module]:
-    """Modules of a network whose outputs are its latent spaces.
+    """Modules of a network whose outputs are its latent spaces, by name in order of definition.
 
     Args:
         network: any module.
-        patterns: names as in `torch.nn.Module.named_modules` of the network without wrappers such as that of
-            `torch.compile`; `*` and `?` stand for anything. By default all BatchNorm layers, and
-            the modules that they stand in: the stages of a U-Net, the blocks of a ResNet.
-
-    Returns:
-        By name, in order of definition.
+        patterns: names of modules of the network without wrappers such as that of `torch.compile`, with `*` and `?` as
+            wildcards. By default all BatchNorm layers and the modules that contain them: the stages of a U-Net, the
+            blocks of a ResNet.
 
     Raises:
-        DistanceError: a pattern fits no module, or without patterns, there is no BatchNorm layer.
+        DistanceError: a pattern matches no module, or there is no BatchNorm layer.
 
     Examples:
         >>> network = nn.Sequential(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)), nn.ReLU())

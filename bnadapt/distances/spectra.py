@@ -1,7 +1,7 @@
 """Triangular factors of covariances, and eigenvalues of products with them.
 
-Numbers on the CPU that need no gradient go through LAPACK one matrix after the other, which computes one half of every
-symmetric matrix: half the time of torch's products, solves and eigenvalues of whole ones.
+On the CPU without gradients, LAPACK is called matrix by matrix. It computes one half of each symmetric matrix, in half
+the time of torch's products, solves and eigenvalues.
 """
 
 import numpy as np
@@ -30,14 +30,14 @@ def triangular_factor(covariance: Tensor) -> Tensor:
 
 
 def congruence_eigenvalues(factor: Tensor, covariance: Tensor) -> Tensor:
-    """Eigenvalues (..., V), rising, of L^T C L."""
+    """Rising eigenvalues (..., V) of L^T C L."""
     if _by_lapack(factor, covariance):
         return _eigenvalues(factor, covariance, CONGRUENT)
     return torch.linalg.eigvalsh(factor.mT @ covariance @ factor)
 
 
 def whitened_eigenvalues(factor: Tensor, covariance: Tensor) -> Tensor:
-    """Eigenvalues (..., V), rising, of L^-1 C L^-T."""
+    """Rising eigenvalues (..., V) of L^-1 C L^-T."""
     if _by_lapack(factor, covariance):
         return _eigenvalues(factor, covariance, WHITENED)
     half = torch.linalg.solve_triangular(factor, covariance, upper=False)
@@ -49,12 +49,12 @@ def _by_lapack(*matrices: Tensor) -> bool:
 
 
 def _matrices(stacked: Tensor) -> list[np.ndarray]:
-    """The transposes of a stack (..., V, V), as views: in columns, as LAPACK has matrices, if the stack is in rows."""
+    """Transposed views of a stack (..., V, V): column-major, as LAPACK has matrices, if the stack is row-major."""
     return [one.T for one in stacked.detach().reshape(stacked.shape[:-2].numel(), *stacked.shape[-2:]).numpy()]
 
 
 def _cholesky(covariance: np.ndarray) -> np.ndarray:
-    """Lower triangle of a covariance (V, V), of a singular one by pivoting and a QR decomposition."""
+    """Lower triangle of a covariance (V, V); of a singular one by pivoting and a QR decomposition."""
     from scipy.linalg import qr
     from scipy.linalg.lapack import get_lapack_funcs
 
@@ -70,7 +70,7 @@ def _cholesky(covariance: np.ndarray) -> np.ndarray:
 
 
 def _eigenvalues(factor: Tensor, covariance: Tensor, product: int) -> Tensor:
-    """Eigenvalues of products of lower triangles and covariances, which may be one for many."""
+    """Eigenvalues of products of lower triangles and covariances, one of which may be broadcast."""
     from scipy.linalg import eigvalsh
     from scipy.linalg.lapack import get_lapack_funcs
 

@@ -1,10 +1,10 @@
 """Source and target in every latent space of a network, without and with adaptation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
-from bnadapt.distances.comparison import Distance, compare_each, noise_floor
+from bnadapt.distances.comparison import compare_each, noise_floor
 from bnadapt.distances.measures import MEASURES, Measure
 from bnadapt.distances.sketch import Sketch
 
@@ -13,7 +13,7 @@ State = Literal["noise_floor", "unadapted", "adapted"]
 
 @dataclass(frozen=True)
 class LayerDistance:
-    """A distance in one layer and state: a row of the table.
+    """A distance in one layer and state.
 
     Attributes:
         layer: name of the latent space.
@@ -22,12 +22,12 @@ class LayerDistance:
         state: `noise_floor` (source against source), `unadapted` (source against target in the source network),
             `adapted` (source in the source network against target in the adapted one: the residual shift).
         measure: name of the measure.
-        unit: of the three values.
-        value: see `Distance`, as the next two.
+        unit: unit of the three values.
+        value: see `Distance`, as for the next two.
         bias_corrected: without the bias of finite samples.
         standard_error: of `value`.
         source_samples: latents of the source.
-        target_samples: latents of what it is compared with.
+        target_samples: latents of the sample it is compared with.
     """
 
     layer: str
@@ -48,9 +48,9 @@ class LatentStates:
     """Sketches of every latent space, by layer in the order in which the network calls them.
 
     Attributes:
-        source: in the source network.
-        target: in the source network.
-        adapted: the target in the adapted network, if there is one.
+        source: source in the source network.
+        target: target in the source network.
+        adapted: target in the adapted network, if there is one.
     """
 
     source: Mapping[str, Sketch]
@@ -58,50 +58,18 @@ class LatentStates:
     adapted: Mapping[str, Sketch] | None = None
 
     def rows(self, measures: Mapping[str, Measure] = MEASURES) -> list[LayerDistance]:
-        """The distances of every layer, in all states."""
-        return [
-            row
-            for depth, layer in enumerate(self.source)
-            for state, (distances, samples) in self._distances(layer, measures).items()
-            for row in self._rows(layer, depth, state, distances, samples, measures)
-        ]
+        """The distances of every layer in all states."""
+        return [row for depth, layer in enumerate(self.source) for row in self._rows(depth, layer, measures)]
 
-    def _distances(
-        self, layer: str, measures: Mapping[str, Measure]
-    ) -> dict[State, tuple[dict[str, Distance], tuple[int, int]]]:
-        """Distances and numbers of latents by state."""
-        source = self.source[layer]
+    def _rows(self, depth: int, layer: str, measures: Mapping[str, Measure]) -> list[LayerDistance]:
+        source, targets = self.source[layer], {"unadapted": self.target[layer]}
+        targets |= {"adapted": self.adapted[layer]} if self.adapted else {}
         half = source.samples // 2
-        distances = {"noise_floor": (noise_floor(source, measures), (half, source.samples - half))}
-        others = {"unadapted": self.target} | ({"adapted": self.adapted} if self.adapted else {})
-        targets = {state: sketches[layer] for state, sketches in others.items()}
-        compared = compare_each(source, list(targets.values()), measures)
-        for (state, target), by_layer in zip(targets.items(), compared, strict=True):
-            distances[state] = by_layer, (source.samples, target.samples)
-        return distances
-
-    def _rows(
-        self,
-        layer: str,
-        depth: int,
-        state: State,
-        distances: Mapping[str, Distance],
-        samples: tuple[int, int],
-        measures: Mapping[str, Measure],
-    ) -> list[LayerDistance]:
-        channels = self.source[layer].width
+        found = {"noise_floor": (noise_floor(source, measures), half, source.samples - half)}
+        for state, distances in zip(targets, compare_each(source, list(targets.values()), measures), strict=True):
+            found[state] = distances, source.samples, targets[state].samples
         return [
-            LayerDistance(
-                layer,
-                depth,
-                channels,
-                state,
-                name,
-                measures[name].unit,
-                distance.value,
-                distance.bias_corrected,
-                distance.standard_error,
-                *samples,
-            )
+            LayerDistance(layer, depth, source.width, state, name, measures[name].unit, *astuple(distance), *samples)
+            for state, (distances, *samples) in found.items()
             for name, distance in distances.items()
         ]

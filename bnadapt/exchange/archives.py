@@ -11,11 +11,7 @@ SMALL = 10**8  # bytes that any archive may take
 
 
 def check_archive(path: Path) -> None:
-    """Refuse an archive with links, paths outside its folder, or files far larger than the archive.
-
-    Raises:
-        InputError: the archive is one of these, or not a zip archive.
-    """
+    """Refuse archives with links, paths outside their folder, or files far larger than the archive, and other files."""
     try:
         with ZipFile(path) as archive:
             members = archive.infolist()

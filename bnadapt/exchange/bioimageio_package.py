@@ -29,8 +29,8 @@ def write(export: Export, path: Path) -> None:
     """Write a new package and test it by `bioimageio.core`; or an existing one with the network's weights.
 
     Raises:
-        InputError: the packages for it are missing, authors and licence are not given, the test fails, or the package
-            of others names what it may not, see `bnadapt.networks.trust`.
+        InputError: libraries, authors or licence are missing, the test fails, or the existing package names what it may
+            not, see `bnadapt.networks.trust`.
     """
     if find_spec("bioimageio") is None or find_spec("bioimageio.core") is None:
         raise InputError("export: packages of bioimage.io need bioimageio.core; pip install 'bnadapt[share]'.")
@@ -77,7 +77,7 @@ def report_on(path: Path) -> Any:
 
 
 def _described(export: Export, folder: Path) -> Any:
-    """The description of a model, whose files lie in a folder."""
+    """The description of a model, with its files in a folder."""
     from bioimageio.spec.model import v0_5
 
     about, pixels = export.about, export.sample

@@ -1,4 +1,4 @@
-"""Write a network with fixed numbers for other programs."""
+"""Write a network, with the fixed scaling of a target, for other programs."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -17,12 +17,7 @@ FormatName = Literal["torchscript", "onnx", "bioimageio", "state_dict"]
 
 
 class Format(NamedTuple):
-    """A format for exporting networks.
-
-    Attributes:
-        extension: suffix of the file.
-        write: function that writes it.
-    """
+    """A format for exporting networks: the suffix of its files, and the function that writes them."""
 
     extension: str
     write: Callable[[Export, Path], None]
@@ -48,7 +43,7 @@ def write_model(
 
     Args:
         task: trained or adapted task.
-        data: data module, whose target gives the numbers of the scaling and an image to test with.
+        data: data module, whose target gives the numbers of the scaling and a test image.
         form: a name in FORMATS.
         path: path of the file.
         about: description in a package of bioimage.io.

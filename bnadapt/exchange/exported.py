@@ -88,7 +88,7 @@ class Export:
 
     @cached_property
     def scaling(self) -> FixedScaling:
-        """Fixed scaling of pixel values, by the numbers of the target."""
+        """Fixed scaling of pixel values, from the numbers of the target."""
         change = self.data.target_change
         if change.zoom != 1:
             raise InputError(
@@ -139,7 +139,7 @@ class Export:
 
     @property
     def _unit(self) -> float:
-        """Value of a file's pixel that data-type scaling makes 1."""
+        """The file's pixel value that data-type scaling maps to 1."""
         dtype = self._sections[0].dtype
         return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
 

@@ -46,8 +46,8 @@ class ImportedNetwork:
 def write_checkpoint(imported: ImportedNetwork, path: Path) -> None:
     """Write a checkpoint for `adapt`, `predict`, `test`, `distances` and `export`.
 
-    It holds no statistics of the source, so `adapt` does not correct for class proportions until `source_summary` has
-    added them from images and masks.
+    It has no statistics of the source, so `adapt` cannot correct for class proportions until `source_summary` adds
+    them.
 
     Raises:
         InputError: the weights belong to another network, or its output is not logits.

@@ -12,12 +12,7 @@ from bnadapt.networks.trust import accepted, outline
 
 
 class Probabilities(nn.Module):
-    """Class probabilities (N, K, H, W) of scaled images (N, C, H, W).
-
-    Args:
-        network: network that returns logits.
-        num_classes: K.
-    """
+    """Class probabilities (N, K, H, W) of scaled images (N, C, H, W), from a network that returns logits."""
 
     def __init__(self, network: nn.Module, num_classes: int) -> None:
         super().__init__()
@@ -30,12 +25,7 @@ class Probabilities(nn.Module):
 
 
 class OfPixels(nn.Module):
-    """Class probabilities of pixels (N, C, H, W) float32 with the values that files have.
-
-    Args:
-        probabilities: class probabilities of scaled images.
-        scaling: scaling of the pixels.
-    """
+    """Class probabilities of pixels (N, C, H, W) float32 with a file's values, which are scaled first."""
 
     def __init__(self, probabilities: nn.Module, scaling: FixedScaling) -> None:
         super().__init__()
@@ -51,11 +41,7 @@ class OfPixels(nn.Module):
 
 
 def probabilities_of(network: str, in_channels: int, num_classes: int, arguments: Mapping[str, Any]) -> Probabilities:
-    """Build a registered network, as a package of bioimage.io names it.
-
-    Raises:
-        InputError: a package may not name this network, see `bnadapt.networks.trust`.
-    """
+    """Build a registered network named by a package of bioimage.io; refuses others, see `bnadapt.networks.trust`."""
     named = {"network": network, "network_args": arguments, "in_channels": in_channels, "num_classes": num_classes}
     parameters = accepted(named, "the package")
     outline(parameters)

@@ -18,7 +18,7 @@ STATE_DICT = "pytorch_state_dict"
 
 
 def described_like(export: Export, folder: Path) -> Any:
-    """The description of a package's model with the network's weights, whose files lie in a folder.
+    """The description of a package's model with the network's weights, with its files in a folder.
 
     Weights of other formats are left out, and test outputs are computed anew.
 
@@ -50,11 +50,7 @@ def described_like(export: Export, folder: Path) -> Any:
 
 
 def _check_processing(path: Path, content: dict[str, Any]) -> None:
-    """Refuse steps before and after the network that are code in the package.
-
-    Raises:
-        InputError: the package has such steps.
-    """
+    """Refuse steps before and after the network that are code in the package."""
     tensors = [*content["inputs"], *content["outputs"]]
     steps = [step for each in tensors for step in (*each.get("preprocessing", ()), *each.get("postprocessing", ()))]
     if any("callable" in step or "source" in step for step in steps):
@@ -64,11 +60,7 @@ def _check_processing(path: Path, content: dict[str, Any]) -> None:
 
 
 def _inside(folder: Path, described_file: dict[str, Any], package: Path) -> Path:
-    """Path of a file of a package in the folder where it is unpacked.
-
-    Raises:
-        InputError: the package does not hold it.
-    """
+    """Path of a file of a package in the folder where it is unpacked; refuses files that are missing."""
     name = described_file["source"]
     if not is_inside(name) or not (folder / name).is_file():
         raise InputError(f"{package}: names the file {name}, which is not in it; give one that holds all its files.")

@@ -34,8 +34,8 @@ def read_package(path: Path, trusted: str | None, intensity: IntensityName | Non
         intensity: scaling that the user names.
 
     Raises:
-        InputError: packages cannot be read here, this one holds no state dict, or names code that the user does not
-            name; or its normalisation has no equivalent here, and none is given.
+        InputError: libraries are missing, the package holds no state dict or names code that the user does not, or its
+            normalisation has no equivalent here and none is given.
     """
     if find_spec("bioimageio") is None or find_spec("bioimageio.spec") is None:
         raise InputError("import: packages of bioimage.io need bioimageio.core; pip install 'bnadapt[share]'.")
@@ -86,18 +86,17 @@ def described(path: Path) -> Any:
 
 
 def network_parameters(path: Path, model: Any, requested: str | None, option: str) -> dict[str, Any]:
-    """The parameters of a package's network, see `bnadapt.networks.trust`.
-
-    Code in the package is not even unpacked unless the user names it.
+    """The parameters of a package's network; code in it is not even unpacked unless the user names it.
 
     Args:
         path: path of the package.
         model: description of the model.
         requested: network that the user names.
-        option: option by which the user can do so.
+        option: option for that.
 
     Raises:
-        InputError: the package names code that the user does not name, or what no file may name.
+        InputError: the package names code that the user does not, or what no file may name; see
+            `bnadapt.networks.trust`.
     """
     architecture = model.weights.pytorch_state_dict.architecture
     name, arguments = _call(architecture), dict(architecture.kwargs)
@@ -119,11 +118,7 @@ def _call(architecture: Any) -> str:
 
 
 def _unpack(path: Path, code: Any) -> None:
-    """Copy code of a package into the working directory.
-
-    Raises:
-        InputError: another module has that name.
-    """
+    """Copy code of a package into the working directory; refuses names of other modules."""
     content, module = _read(path, code), Path.cwd() / Path(str(code.source)).name
     if module.exists() and module.read_bytes() != content:
         raise InputError(f"{module}: is another file than that of {path}; remove it, or work in another folder.")
@@ -142,11 +137,7 @@ def _own_intensity(model: Any) -> IntensityName | None:
 
 
 def _intensity(path: Path, steps: list[Any]) -> IntensityName:
-    """The scaling here that is nearest to a package's normalisation.
-
-    Raises:
-        InputError: there is none.
-    """
+    """The scaling here that is nearest to a package's normalisation; refuses if there is none."""
     for step in steps:
         match step.id:
             case "zero_mean_unit_variance" | "fixed_zero_mean_unit_variance":
@@ -180,7 +171,7 @@ def _pixel_size(tensor: Any) -> float | None:
 
 
 def _weights(path: Path, descriptor: Any) -> dict[str, Tensor]:
-    """The state dict that a package holds."""
+    """The state dict in a package."""
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder) / Path(str(descriptor.source)).name
         stored.write_bytes(_read(path, descriptor))
@@ -188,11 +179,7 @@ def _weights(path: Path, descriptor: Any) -> dict[str, Tensor]:
 
 
 def _read(path: Path, described_file: Any) -> bytes:
-    """A file of a package.
-
-    Raises:
-        InputError: it is missing, not as the package describes it, or lies elsewhere.
-    """
+    """A file of a package; refuses files that are missing, damaged or elsewhere."""
     from bioimageio.spec.utils import get_reader
 
     name = str(described_file.source)

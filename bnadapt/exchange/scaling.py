@@ -11,14 +11,7 @@ from bnadapt.errors import InputError
 
 @dataclass(frozen=True)
 class FixedScaling:
-    """Linear map from pixel values to a network's input: `gain * value + offset`, between `low` and `high`.
-
-    Args:
-        gain: gain by channel.
-        offset: offset by channel.
-        low: least result.
-        high: greatest result.
-    """
+    """Linear map from pixels to a network's input: `gain * value + offset` by channel, between `low` and `high`."""
 
     gain: Sequence[float]
     offset: Sequence[float]
@@ -51,15 +44,9 @@ class FixedScaling:
 
 
 def fixed(name: IntensityName, images: Sequence[np.ndarray], occupied: IntensityRange | None) -> FixedScaling:
-    """A named scaling with fixed numbers of these images; per-image numbers are averaged.
+    """A named scaling with fixed numbers of data-type scaled images (C, h, w); per-image numbers are averaged.
 
-    Args:
-        name: name of the scaling.
-        images: images (C, h, w), data-type scaled.
-        occupied: the range of the domain, for `dataset`.
-
-    Raises:
-        InputError: `histogram`, which is not linear.
+    `occupied` is the range of the domain, for `dataset`. Refuses `histogram`, which is not linear.
     """
     if name not in LINEAR:
         raise InputError(

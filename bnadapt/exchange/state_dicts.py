@@ -1,4 +1,4 @@
-"""Files of weights alone, as torch saves them: a state dict, bare or inside of a checkpoint of another program."""
+"""Files of weights alone, as torch saves them: a state dict, bare or inside another program's checkpoint."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ COUNTS = ".num_batches_tracked"  # which older files lack
 
 
 def write(export: Export, path: Path) -> None:
-    """The network's state dict; in the form of another file, whose other content stays, if there is one to be like."""
+    """The network's state dict; or the file `like`, with its weights replaced."""
     trained = own_weights(export.network)
     if export.like is None:
         torch.save(trained, path)
@@ -28,7 +28,7 @@ def write(export: Export, path: Path) -> None:
 
 
 def save(content: dict[str, Any], path: Path, like: Path) -> None:
-    """Write content as another file is written: by torch, or by safetensors with its metadata."""
+    """Write content as the file `like` is written: by torch, or by safetensors with its metadata."""
     if like.suffix != ".safetensors":
         torch.save(content, path)
         return
@@ -46,14 +46,9 @@ def own_weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def read_weights(path: Path, source: str | None = None) -> dict[str, Tensor]:
-    """The state dict of a file: of torch or safetensors, bare or inside of a checkpoint.
+    """The state dict of a file of torch or safetensors, bare or inside a checkpoint.
 
-    Args:
-        path: path of the file.
-        source: name of the file in messages; by default its path.
-
-    Raises:
-        InputError: the file holds no state dict, or its values are not finite numbers.
+    Refuses files without a state dict or with values that are not finite; `source` is the file's name in messages.
     """
     content, inside = read(path)
     weights = content[inside] if inside else content
@@ -62,9 +57,7 @@ def read_weights(path: Path, source: str | None = None) -> dict[str, Tensor]:
 
 
 def read(path: Path) -> tuple[dict[str, Any], str | None]:
-    """The content of a file and the key of its state dict, None if it is the whole content.
-
-    No code in the file is run.
+    """The content of a file, read without running code in it, and the key of its state dict (None if that is all).
 
     Raises:
         InputError: the file is missing, cannot be read without running code, or holds no tensors.
@@ -87,11 +80,7 @@ def read(path: Path) -> tuple[dict[str, Any], str | None]:
 
 
 def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights by the names of a network's state, which differ at most by a module around one of them.
-
-    Args:
-        weights: weights of a file.
-        network: the state of the network.
+    """Weights of a file by the names of a network's state, which may differ by a module around one of them.
 
     Raises:
         InputError: names or shapes do not fit.
@@ -111,11 +100,7 @@ def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict
 
 
 def in_form_of(path: Path, trained: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The content of a file of weights, with other weights in their place.
-
-    Raises:
-        InputError: the weights belong to another network.
-    """
+    """The content of a file of weights with other weights in their place; refuses those of another network."""
     content, inside = read(path)
     weights = content[inside] if inside else content
     names = _names(weights, trained)
@@ -128,7 +113,7 @@ def in_form_of(path: Path, trained: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _names(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict[str, str]:
-    """Names in a file of weights by those in a network, for the wrappers that most of them fit with."""
+    """Names in a file of weights by those in a network, for the wrappers that fit most of them."""
     best: dict[str, str] = {}
     for outer in WRAPPERS:  # around the network in the file
         for inner in WRAPPERS:  # around the network here

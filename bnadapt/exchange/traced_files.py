@@ -1,4 +1,4 @@
-"""TorchScript and ONNX files: pixels, as images have them, to class probabilities, for images of any size."""
+"""TorchScript and ONNX files that map a file's pixels to class probabilities, for images of any size."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -28,11 +28,7 @@ def write_torchscript(export: Export, path: Path) -> None:
 
 
 def traced(module: nn.Module, channels: int) -> torch.jit.ScriptModule:
-    """A module in eval mode as TorchScript.
-
-    Raises:
-        InputError: the module cannot be traced.
-    """
+    """A module in eval mode as TorchScript; refuses one that cannot be traced."""
     if module.training:
         raise ValueError("the module is in train mode")
     with _refusing("TorchScript"), torch.no_grad(), warnings.catch_warnings():
@@ -44,7 +40,7 @@ def write_onnx(export: Export, path: Path) -> None:
     """An ONNX file, with its weights inside.
 
     Raises:
-        InputError: the packages for it are missing, or it cannot be written.
+        InputError: libraries for it are missing, or it cannot be written.
     """
     if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]:
         raise InputError(f"export: ONNX needs {', '.join(missing)}; pip install 'bnadapt[share]'.")
@@ -68,11 +64,7 @@ def write_onnx(export: Export, path: Path) -> None:
 
 
 def check(run: Callable[[np.ndarray], np.ndarray], export: Export) -> None:
-    """Refuse a model that gives other probabilities than the network, on an image of the target or a part of it.
-
-    Raises:
-        InputError: the probabilities differ.
-    """
+    """Refuse a model whose probabilities differ from the network's, on an image of the target or a part of it."""
     whole = export.sample
     for pixels in (whole, whole[..., : -(whole.shape[2] // 4), : -(whole.shape[3] // 3)]):
         pixels = np.ascontiguousarray(pixels)

@@ -1,4 +1,4 @@
-"""Will adaptation help? Candidates, what they look like without labels, and what gain to expect. Plain torch."""
+"""Will adaptation help? Candidates, their label-free features, and the gain to expect. Plain torch."""
 
 from bnadapt.gain.candidate_results import (
     CandidateNetwork,

@@ -1,4 +1,4 @@
-"""Which candidates predict the same of some tiles, and where they disagree."""
+"""Which candidates predict the same on some tiles, and where they disagree."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +12,7 @@ def distinct(classes: Mapping[str, Tensor]) -> dict[str, list[str]]:
     """Candidates whose predictions look different, each with the later ones that look like it.
 
     Args:
-        classes: of pixels, of any one shape, by the candidate's name.
+        classes: predicted classes, of any one shape, by the candidate's name.
     """
     groups: dict[str, list[str]] = {}
     for name, predicted in classes.items():
@@ -25,11 +25,11 @@ def distinct(classes: Mapping[str, Tensor]) -> dict[str, list[str]]:
 
 
 def disagreement(classes: Iterable[Tensor], count: int) -> Tensor:
-    """(n, h, w) share of predictions that differ from most of them.
+    """Share (n, h, w) of predictions that differ from the most frequent one.
 
     Args:
-        classes: (n, h, w) predicted, by every candidate.
-        count: of the classes that there are.
+        classes: (n, h, w) predicted by each candidate.
+        count: number of classes.
     """
     predicted = torch.stack(list(classes))
     return 1 - torch.stack([(predicted == label).double().mean(0) for label in range(count)]).amax(0)

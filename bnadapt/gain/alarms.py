@@ -1,4 +1,4 @@
-"""What a person should know about a target before trusting any prediction on it."""
+"""Problems with a target that a person should know about before trusting a prediction on it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,19 +17,14 @@ NOISE = "noise"
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something that a person should look at.
-
-    Attributes:
-        name: short, of its kind.
-        sentence: what was found, and what to do.
-    """
+    """A problem that a person should look at: a short name of its kind, and a sentence with what to do."""
 
     name: str
     sentence: str
 
 
 def noise(view: View) -> str | None:
-    """Pixels a few apart are not correlated, so that there is nothing larger than these to segment."""
+    """Pixels a few apart are uncorrelated, so that there is nothing larger to segment."""
     images = view.unadapted.seen.images.double()
     if min(images.shape[2:]) <= LAG:
         return None
@@ -74,7 +69,7 @@ def collapsed_prediction(view: View) -> str | None:
 
 
 def single_tile(view: View) -> str | None:
-    """A single tile was looked at."""
+    """Only one tile was examined."""
     if len(view.results.tiles) > 1:
         return None
     return "A single tile was looked at, and others may differ from it; give more."
@@ -103,17 +98,13 @@ ALARMS: Mapping[str, Callable[[View], str | None]] = {
 
 
 def alarms_of(view: View) -> list[Alarm]:
-    """All that apply to a candidate."""
+    """All alarms for a candidate."""
     found = {name: alarm(view) for name, alarm in ALARMS.items()}
     return [Alarm(name, sentence) for name, sentence in found.items() if sentence]
 
 
 def inverted_contrast(exchanged: float) -> list[Alarm]:
-    """One if bright and dark are more likely exchanged than not.
-
-    Args:
-        exchanged: probability of it.
-    """
+    """An alarm if bright and dark are more likely exchanged than not, by the probability of it."""
     if exchanged < SUSPECTED:
         return []
     sentence = (

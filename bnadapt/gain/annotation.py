@@ -1,4 +1,4 @@
-"""Settle by a few labelled tiles of the target what cannot be told without."""
+"""Compare candidates by a few labelled tiles of the target."""
 
 import math
 from collections.abc import Mapping
@@ -19,13 +19,7 @@ FEWEST, MOST = 2, 200
 
 @dataclass(frozen=True)
 class Measured:
-    """Foreground IoU on labelled tiles.
-
-    Attributes:
-        iou: of all tiles together.
-        low: end of its 90 % interval.
-        high: end of its 90 % interval.
-    """
+    """Foreground IoU over all labelled tiles, with the ends of its 90 % interval."""
 
     iou: float
     low: float
@@ -36,12 +30,12 @@ def measured(results: CandidateResults, images: Tensor, masks: Tensor) -> Mappin
     """Foreground IoU of every candidate on labelled tiles, with 90 % intervals by the jackknife over tiles.
 
     Args:
-        results: of the target.
-        images: (n, C, h, w) of it, n >= 2.
-        masks: (n, h, w) classes, 255 where there is none.
+        results: results of all candidates on the target.
+        images: (n, C, h, w) of the target, n >= 2.
+        masks: (n, h, w) classes, 255 where unlabelled.
 
     Raises:
-        InputError: no pixel of them is foreground.
+        InputError: no pixel is foreground.
     """
     if not ((masks > 0) & (masks != IGNORED)).any():
         raise InputError("The labelled tiles show no foreground, so that no IoU can be measured; give others.")
@@ -50,10 +44,10 @@ def measured(results: CandidateResults, images: Tensor, masks: Tensor) -> Mappin
 
 
 def tiles_needed(results: CandidateResults, one: str, other: str) -> int:
-    """How many labelled tiles would tell two candidates apart if their IoU differs by 0.05.
+    """Number of labelled tiles, at most 200, that would distinguish two candidates whose IoU differs by 0.05.
 
-    The difference of their IoU on a tile is at most what they disagree on, 1 - IoU of one prediction against the other.
-    So many tiles, or fewer, bring 1.645 standard errors of its mean below 0.05. Not more than 200 are counted.
+    On a tile, their IoU differs by at most what they disagree on, 1 - IoU of one prediction against the other. With so
+    many tiles, 1.645 standard errors of its mean are below 0.05.
     """
     first, second = (results[name].seen.classes for name in (one, other))
     apart = [1 - overlap(a, b) for a, b in zip(first, second, strict=True)]
@@ -74,5 +68,5 @@ def _measured(result: CandidateResult, images: Tensor, masks: Tensor) -> Measure
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """IoU of sums; 1 where there is nothing."""
+    """IoU of sums; 1 for an empty union."""
     return part / whole if whole else torch.ones_like(part)

@@ -1,4 +1,4 @@
-"""Run a network on a target as every candidate would, and look at what it then does."""
+"""Run a network on a target under every candidate."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,14 +6,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from bnadapt.adaptation import SCANNED_TILES, NetworkRunner, Recipe
-from bnadapt.batchnorm import (
-    Bank,
-    ClassMoments,
-    Estimate,
-    ProportionCorrection,
-    ProportionEstimate,
-    UntilConverged,
-)
+from bnadapt.batchnorm import Bank, ClassMoments, Estimate, ProportionCorrection, ProportionEstimate, UntilConverged
 from bnadapt.data.input_change import InputChange
 from bnadapt.gain.candidates import FULL_REPLACEMENT, NONE, RECOMMENDABLE, Candidate
 from bnadapt.gain.observation import BATCH, Observation, logits_under, observe
@@ -24,13 +17,13 @@ TILE_BY_TILE = UntilConverged(1e-9, min_tiles=2)  # of all tiles, one after the 
 
 @dataclass(frozen=True, eq=False)
 class CandidateNetwork:
-    """The network as a candidate runs it.
+    """The network under a candidate.
 
     Attributes:
-        candidate: which.
+        candidate: the candidate.
         runner: the network behind the candidate's change of images.
-        bank: of statistics.
-        statistics: the changed images' own, without anything of the source.
+        bank: its statistics.
+        statistics: statistics of the changed images alone, without the source's.
     """
 
     candidate: Candidate
@@ -45,23 +38,16 @@ class CandidateNetwork:
 
 @dataclass(frozen=True, eq=False)
 class CandidateResult(CandidateNetwork):
-    """Tiles of a target under a candidate.
-
-    Attributes:
-        seen: what the network does with the bank.
-    """
+    """Tiles of a target under a candidate: the network's outputs with the bank, besides the network itself."""
 
     seen: Observation
 
 
 @dataclass(frozen=True, eq=False)
 class CandidateResults:
-    """What all candidates make of some tiles.
+    """Results of all candidates on some tiles, by name.
 
-    Attributes:
-        by_name: results by the candidate's name.
-        proportions: estimated class proportions, by what was done to the images.
-        level: see `Candidate.change`.
+    `proportions` are estimated class proportions, by change of the images; `level` see `Candidate.change`.
     """
 
     by_name: Mapping[str, CandidateResult]
@@ -73,26 +59,26 @@ class CandidateResults:
 
     @property
     def tiles(self) -> Tensor:
-        """(n, C, h, w), as they are without any change."""
+        """(n, C, h, w), unchanged."""
         return self.by_name[NONE].seen.images
 
     def proportions_for(self, candidate: Candidate) -> ProportionEstimate:
-        """Estimate for the candidate's images, or for the unchanged ones where these were not estimated."""
+        """Estimate for the candidate's images, or for the unchanged ones if there is none."""
         return self.proportions.get(candidate.change(self.level)) or self.proportions[InputChange()]
 
 
 class CandidateRunner:
-    """Gives the network as one candidate after another runs it; what they have in common is done once.
+    """Builds the network under one candidate after another; shared work is done once.
 
     Args:
-        runner: the network, with the source's statistics; it is left as it was.
-        tiles: batches (n, C, h, w) of the target, whose statistics are estimated.
-        scanned: (m, C, h, w) of the target. Class proportions are estimated from the first of them, those of changed
-            images from every other one, which is half the work.
-        moments: class moments of the source; corrected candidates need them.
-        level: see `Candidate.change`; inverted candidates need it.
-        recipe: how statistics are estimated; those for other class proportions are estimated from all tiles.
-        proportions: class proportions that are estimated already, by what was done to the images.
+        runner: network with the source's statistics, left unchanged.
+        tiles: batches (n, C, h, w) of the target, to estimate statistics on.
+        scanned: (m, C, h, w) of the target. Class proportions are estimated on the first of them; for changed images on
+            every other one, which halves the work.
+        moments: class moments of the source, for corrected candidates.
+        level: see `Candidate.change`, for inverted candidates.
+        recipe: how statistics are estimated; those for other class proportions are estimated on all tiles.
+        proportions: class proportions that are estimated already, by change of the images.
     """
 
     def __init__(
@@ -115,7 +101,7 @@ class CandidateRunner:
         self._estimates: dict[InputChange, Estimate] = {}
 
     def network_for(self, candidate: Candidate) -> CandidateNetwork:
-        """The network as a candidate runs it.
+        """The network under a candidate.
 
         Raises:
             BatchNormError: statistics or class proportions cannot be estimated.
@@ -134,7 +120,7 @@ class CandidateRunner:
         return CandidateNetwork(candidate, behind, bank, own)
 
     def estimate(self, change: InputChange) -> Estimate:
-        """The statistics of changed images."""
+        """Statistics of changed images."""
         if change not in self._estimates:
             self._estimates[change] = self._behind(change).estimate(self.batches, self.recipe)
         return self._estimates[change]
@@ -159,16 +145,16 @@ def run_candidates(
     candidates: Mapping[str, Candidate] = RECOMMENDABLE,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> CandidateResults:
-    """Run the network on tiles as every candidate would; it is left as it was.
+    """Run the network on tiles under every candidate; it is left unchanged.
 
-    Corrected candidates are left out where the class proportions cannot be told.
+    Corrected candidates are left out if the estimate of class proportions is unreliable.
 
     Args:
-        runner: the network, with the source's statistics.
+        runner: network with the source's statistics.
         tiles: (n, C, h, w) of the target; for class proportions see `CandidateRunner`.
-        source: of the source.
-        candidates: by name; one must leave the images as they are.
-        progress: wraps the names of the candidates, to show how far it is.
+        source: summary of the source.
+        candidates: by name; one must keep the images unchanged.
+        progress: wraps the names of the candidates to show progress.
     """
     level = source.intensities.mean + float(tiles.double().mean())
     recipe = Recipe(FULL_REPLACEMENT, until=TILE_BY_TILE if len(tiles) > 1 else None)

@@ -1,4 +1,4 @@
-"""Candidates: ways to treat a target, by what its images become and which statistics they are segmented with."""
+"""Candidates: ways to treat a target, by the change of its images and the statistics used."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ class Candidate:
     """A way to treat a target.
 
     Attributes:
-        title: for people, as an instruction.
-        label: for people, as a result, short enough for a picture.
+        title: instruction for people.
+        label: result for people, short enough for a picture.
         is_inverted: whether bright and dark are exchanged in its images.
-        zoom: factor by which its images are enlarged.
+        zoom: magnification of its images.
         policy: how much of the source's statistics stays, and in which layers; with a weight of 1 all of them.
-        is_corrected: whether statistics are corrected for estimated class proportions; it is left out where these
-            cannot be told.
+        is_corrected: whether statistics are corrected for estimated class proportions; it is left out if these are
+            unreliable.
     """
 
     title: str
@@ -33,15 +33,15 @@ class Candidate:
 
     @property
     def keeps_images(self) -> bool:
-        """Whether images stay as they are."""
+        """Whether images stay unchanged."""
         return not self.is_inverted and self.zoom == 1
 
     def change(self, level: float) -> InputChange:
-        """What is done to its images.
+        """The change of its images.
 
         Args:
-            level: sum of an intensity and of its inverted one; the source's and the target's means added, so that
-                inverted images have the source's mean.
+            level: sum of an intensity and its inverse: the sum of the source's and the target's means, so that inverted
+                images have the source's mean.
         """
         return InputChange(level if self.is_inverted else None, self.zoom)
 

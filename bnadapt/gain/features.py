@@ -1,17 +1,15 @@
-"""Features of a candidate that need no label of the target, each with its formula and where it comes from.
+"""Label-free features of a candidate, each with its formula and source.
 
-All compare what a network does on the target with what it does on the source, so that its own habits cancel out. Where
-they can, they are of the images as the candidate shows them: those of `inverted` on an inverted target are those of
-`adapted` on the target as it was.
+All compare the network's behaviour on the target with that on the source, so that its own habits cancel out. Where
+possible they are computed on the images as the candidate shows them: those of `inverted` on an inverted target equal
+those of `adapted` on the original.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from bnadapt.batchnorm import Bank
-from bnadapt.batchnorm.bank import LayerShift
 from bnadapt.gain.candidate_results import CandidateResult, CandidateResults
 from bnadapt.gain.candidates import ADAPTED, INVERTED, NONE
 from bnadapt.gain.latents import (
@@ -21,7 +19,7 @@ from bnadapt.gain.latents import (
     log_frechet,
     skewness_difference,
 )
-from bnadapt.gain.predictions import STATISTICS, confidence, log_odds, overlap, soft_iou
+from bnadapt.gain.predictions import STATISTICS, log_odds, overlap, soft_iou
 from bnadapt.gain.source_summary import Intensities, SourceSummary, uncertainty_of
 
 SMALLEST, LARGEST = 1e-3, 1e3  # of ratios
@@ -30,13 +28,7 @@ PLAIN = {False: ADAPTED, True: INVERTED}  # candidates by whether they show imag
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A candidate, and what it is compared with.
-
-    Attributes:
-        source: the source's.
-        results: of all candidates.
-        own: the candidate's.
-    """
+    """A candidate's own result, and what it is compared with: the source, and the results of all candidates."""
 
     source: SourceSummary
     results: CandidateResults
@@ -53,251 +45,145 @@ class View:
         return self.results[ADAPTED]
 
 
-def source_weight(view: View) -> float:
-    """Part of the source's statistics that the candidate keeps."""
-    return view.own.candidate.policy.source_weight
-
-
-def inversion(view: View) -> float:
-    """1 for inverted images."""
-    return float(view.own.candidate.is_inverted)
-
-
-def enlargement(view: View) -> float:
-    """Log of the factor by which images are enlarged."""
-    return math.log(view.own.candidate.zoom)
-
-
-def correction(view: View) -> float:
-    """Log odds of foreground that statistics are corrected for, minus those of the source."""
-    if not view.own.candidate.is_corrected:
-        return 0.0
-    estimated = 1 - view.results.proportions_for(view.own.candidate).best.proportions[0]
-    return log_odds(estimated) - log_odds(1 - float(view.source.moments.proportions[0]))
-
-
-def source_iou(view: View) -> float:
-    """Foreground IoU on the source, which few networks exceed elsewhere."""
-    return view.source.iou
-
-
-def distance_before(view: View) -> float:
-    """Log Frechet distance of source and target latents without adaptation, mean over layers."""
-    return log_frechet(view.source.latents, view.unadapted.seen.latents)
+Feature = Callable[[View], float]
 
 
 def distance_after(view: View) -> float:
-    """The same with the candidate: the residual shift."""
+    """Log Frechet distance of the source's latents and the target's under the candidate, mean over layers."""
     return log_frechet(view.source.latents, view.own.seen.latents)
 
 
-def removed(view: View) -> float:
-    """Log of the distance before over that after: the share that the candidate removes."""
-    return distance_before(view) - distance_after(view)
+def _distance_before(view: View) -> float:
+    return log_frechet(view.source.latents, view.unadapted.seen.latents)
 
 
-def bottleneck_after(view: View) -> float:
-    """Log Frechet distance with the candidate in the middle of the network."""
+def _layer(view: View, share: float) -> float:
+    """Log Frechet distance under the candidate in the layer at this share of the network's depth."""
     layers = frechet_by_layer(view.source.latents, view.own.seen.latents)
-    return layers[len(layers) // 2]
+    return layers[min(int(share * len(layers)), len(layers) - 1)]
 
 
-def last_layer_after(view: View) -> float:
-    """Log Frechet distance with the candidate in the layer that is defined last."""
-    return frechet_by_layer(view.source.latents, view.own.seen.latents)[-1]
+def _correction(view: View) -> float:
+    if not view.own.candidate.is_corrected:
+        return 0.0
+    return log_odds(_estimated_foreground(view)) - log_odds(1 - float(view.source.moments.proportions[0]))
 
 
-def intensity_shift(view: View) -> float:
-    """Mean intensity of the target minus the source's, in the source's standard deviations."""
+def _intensity_shift(view: View) -> float:
     source, target = view.source.intensities, Intensities.of(view.own.seen.images)
     return (target.mean - source.mean) / max(source.std, SMALLEST)
 
 
-def contrast(view: View) -> float:
-    """Log of the images' standard deviation, over the source's."""
-    return _log_ratio(Intensities.of(view.own.seen.images).std, view.source.intensities.std)
-
-
-def intensity_skewness(view: View) -> float:
-    """Skewness of the intensities, as the candidate shows them, minus the source's."""
-    return _sign(view) * Intensities.of(view.own.seen.images).skewness - view.source.intensities.skewness
-
-
-def sharpness(view: View) -> float:
-    """Log of the images' sharpness, over the source's."""
-    return _against_source(view, "sharpness")
-
-
-def bottleneck_before(view: View) -> float:
-    """Log Bhattacharyya distance at the bottleneck without adaptation (Stenger et al., ISBI 2023)."""
-    return bottleneck_bhattacharyya(view.source.latents, view.unadapted.seen.latents)
-
-
-def residual_correlation(view: View) -> float:
-    """Root mean square difference of correlations between channels, mean over layers (CORAL, Sun et al. 2016)."""
-    return correlation_mismatch(view.source.latents, view.own.seen.latents)
-
-
-def residual_skewness(view: View) -> float:
-    """Mean absolute difference of the channels' skewness, mean over layers."""
-    return skewness_difference(view.source.latents, view.own.seen.latents)
-
-
-def mean_drift(view: View) -> float:
-    """Log of the BatchNorm means' shift, in source standard deviations (BatchNorm drift, arXiv 2107.00191)."""
-    return _log_mean(each.mean for each in _drift(view.own.statistics, view.own.runner.source_bank))
-
-
-def variance_drift(view: View) -> float:
-    """Log of the BatchNorm variances' shift, root mean square of their log ratios."""
-    return _log_mean(each.log_variance for each in _drift(view.own.statistics, view.own.runner.source_bank))
-
-
-def uncertainty(view: View) -> float:
-    """Log of uncertainty per boundary, over that of the source (see `bnadapt.batchnorm.estimate_proportions`)."""
-    return _log_ratio(uncertainty_of(view.own.seen, view.source), view.source.uncertainty)
-
-
-def class_confidence(view: View) -> float:
-    """Expected IoU by class-specific confidence (Li et al., MICCAI 2022, arXiv 2207.09957)."""
-    return soft_iou(view.own.seen.logits, view.source.temperatures)
-
-
-def thresholded_confidence(view: View) -> float:
-    """ATC (Garg et al., ICLR 2022): share of the pixels above the source's threshold, minus the source's accuracy."""
+def _thresholded_confidence(view: View) -> float:
     confident = view.own.seen.probabilities.amax(1) > view.source.threshold
     return float(confident.double().mean()) - view.source.accuracy
 
 
-def difference_of_confidence(view: View) -> float:
-    """DoC (Guillory et al., ICCV 2021): mean confidence minus that on the source."""
-    return confidence(view.own.seen) - view.source.statistics["confidence"]
-
-
-def foreground_shift(view: View) -> float:
-    """Log odds of the predicted share of foreground, minus that of the source's."""
-    return log_odds(STATISTICS["foreground"](view.own.seen)) - log_odds(view.source.statistics["foreground"])
-
-
-def foreground_excess(view: View) -> float:
-    """Absolute value of `foreground_shift`."""
-    return abs(foreground_shift(view))
-
-
-def estimate_shift(view: View) -> float:
-    """Absolute difference of the log odds of the predicted and of the estimated share of foreground."""
-    estimated = 1 - view.results.proportions_for(view.own.candidate).best.proportions[0]
-    return abs(log_odds(STATISTICS["foreground"](view.own.seen)) - log_odds(estimated))
-
-
-def agreement_with_unadapted(view: View) -> float:
-    """Foreground IoU of the prediction and of that without adaptation."""
-    return overlap(view.own.seen.classes, view.unadapted.seen.classes)
-
-
-def agreement_with_adapted(view: View) -> float:
-    """Foreground IoU of the prediction and of that with plain adaptation."""
-    return overlap(view.own.seen.classes, view.adapted.seen.classes)
-
-
-def agreement_with_others(view: View) -> float:
-    """Mean foreground IoU of the prediction and of all other candidates' (pairwise Dice, as an IoU)."""
+def _agreement_with_others(view: View) -> float:
     others = [each for each in view.results.by_name.values() if each is not view.own]
     return sum(overlap(view.own.seen.classes, each.seen.classes) for each in others) / max(1, len(others))
 
 
-def boundary_length(view: View) -> float:
-    """Log of the boundary length per pixel, over that on the source."""
-    return _against_source(view, "boundaries")
-
-
-def width(view: View) -> float:
-    """Log of how thick predicted objects are, over that on the source."""
-    return _against_source(view, "width")
-
-
-def edges(view: View) -> float:
-    """Log of the edge alignment of predicted boundaries, over that on the source."""
-    return _against_source(view, "edge_alignment")
-
-
-def polarity(view: View) -> float:
-    """Foreground minus background intensity as shown, in standard deviations; below zero unless as on the source."""
+def _polarity(view: View) -> float:
     shown = _sign(view) * STATISTICS["polarity"](view.own.seen)
     return shown * math.copysign(1, view.source.statistics["polarity"])
 
 
-def flip_consistency(view: View) -> float:
-    """IoU of the predictions of images and of turned images, minus that on the source (CRank, arXiv 2503.00450)."""
-    return STATISTICS["consistency"](view.own.seen) - view.source.statistics["consistency"]
-
-
-def entropy(view: View) -> float:
-    """Mean entropy, minus that on the source."""
-    return STATISTICS["entropy"](view.own.seen) - view.source.statistics["entropy"]
-
-
-def collapse(view: View) -> float:
-    """1 where every pixel is of one class: 1 - entropy of the mean probabilities."""
-    return STATISTICS["collapse"](view.own.seen)
-
-
-def dropout_disagreement(view: View) -> float:
-    """AETTA (Lee et al., CVPR 2024): share of the pixels that change by dropout, over even^3.
-
-    Dropout is in front of the last layer; even is the entropy of the mean probabilities, relative to the greatest one.
-    """
+def _dropout_disagreement(view: View) -> float:
     even = max(1 - STATISTICS["collapse"](view.own.seen), SMALLEST)
     return min(STATISTICS["disagreement"](view.own.seen) / even**3, 1.0)
 
 
-def nuclear_norm(view: View) -> float:
-    """Nuclear norm of the probabilities (Deng et al., NeurIPS 2023), minus that on the source."""
-    return STATISTICS["nuclear_norm"](view.own.seen) - view.source.statistics["nuclear_norm"]
+def _log_drift(view: View, part: str) -> float:
+    """Log of the mean over layers of a part of `LayerShift`, of the target's statistics from the source's."""
+    shifts = view.own.statistics.compared(view.own.runner.source_bank).values()
+    return math.log(max(fmean(getattr(each, part) for each in shifts), SMALLEST))
 
 
-OF_CANDIDATES: Mapping[str, Callable[[View], float]] = {
-    each.__name__: each
-    for each in (
-        source_weight,
-        inversion,
-        enlargement,
-        correction,
-        source_iou,
-        distance_before,
-        distance_after,
-        removed,
-        bottleneck_after,
-        last_layer_after,
-        intensity_shift,
-        contrast,
-        intensity_skewness,
-        sharpness,
-        bottleneck_before,
-        residual_correlation,
-        residual_skewness,
-        mean_drift,
-        variance_drift,
-        uncertainty,
-        class_confidence,
-        thresholded_confidence,
-        difference_of_confidence,
-        foreground_shift,
-        foreground_excess,
-        estimate_shift,
-        agreement_with_unadapted,
-        agreement_with_adapted,
-        agreement_with_others,
-        boundary_length,
-        width,
-        edges,
-        polarity,
-        flip_consistency,
-        entropy,
-        collapse,
-        dropout_disagreement,
-        nuclear_norm,
-    )
+def _foreground_shift(view: View) -> float:
+    return log_odds(STATISTICS["foreground"](view.own.seen)) - log_odds(view.source.statistics["foreground"])
+
+
+def _estimated_foreground(view: View) -> float:
+    """Share of foreground that is estimated for the candidate's images."""
+    return 1 - view.results.proportions_for(view.own.candidate).best.proportions[0]
+
+
+def _log_ratio_of(statistic: str) -> Feature:
+    return lambda view: _log_ratio(STATISTICS[statistic](view.own.seen), view.source.statistics[statistic])
+
+
+def _difference_of(statistic: str) -> Feature:
+    return lambda view: STATISTICS[statistic](view.own.seen) - view.source.statistics[statistic]
+
+
+OF_CANDIDATES: Mapping[str, Feature] = {
+    # The candidate: share of the source's statistics kept, 1 for inverted images, log of the factor of enlargement, and
+    # log odds of the foreground that statistics are corrected for, minus those of the source
+    "source_weight": lambda view: view.own.candidate.policy.source_weight,
+    "inversion": lambda view: float(view.own.candidate.is_inverted),
+    "enlargement": lambda view: math.log(view.own.candidate.zoom),
+    "correction": _correction,
+    # Foreground IoU on the source, which few networks exceed elsewhere
+    "source_iou": lambda view: view.source.iou,
+    # Latents: log Frechet distance to the source's without adaptation and under the candidate (the residual shift), the
+    # log of their ratio, and the residual shift in the middle and the last layer
+    "distance_before": _distance_before,
+    "distance_after": distance_after,
+    "removed": lambda view: _distance_before(view) - distance_after(view),
+    "bottleneck_after": lambda view: _layer(view, 0.5),
+    "last_layer_after": lambda view: _layer(view, 1),
+    # Images: mean minus the source's in its standard deviations, log ratio of standard deviations, skewness (as shown)
+    # minus the source's, log ratio of sharpness
+    "intensity_shift": _intensity_shift,
+    "contrast": lambda view: _log_ratio(Intensities.of(view.own.seen.images).std, view.source.intensities.std),
+    "intensity_skewness": lambda view: (
+        _sign(view) * Intensities.of(view.own.seen.images).skewness - view.source.intensities.skewness
+    ),
+    "sharpness": _log_ratio_of("sharpness"),
+    # Log Bhattacharyya distance at the bottleneck without adaptation (Stenger et al., ISBI 2023)
+    "bottleneck_before": lambda view: bottleneck_bhattacharyya(view.source.latents, view.unadapted.seen.latents),
+    # Root mean square difference of correlations between channels, mean over layers (CORAL, Sun et al. 2016)
+    "residual_correlation": lambda view: correlation_mismatch(view.source.latents, view.own.seen.latents),
+    # Mean absolute difference of the channels' skewness, mean over layers
+    "residual_skewness": lambda view: skewness_difference(view.source.latents, view.own.seen.latents),
+    # Log shift of BatchNorm means, in source standard deviations, and of log variances (arXiv 2107.00191)
+    "mean_drift": lambda view: _log_drift(view, "mean"),
+    "variance_drift": lambda view: _log_drift(view, "log_variance"),
+    # Log ratio of uncertainty per boundary, see `bnadapt.gain.predictions.uncertainty`
+    "uncertainty": lambda view: _log_ratio(uncertainty_of(view.own.seen, view.source), view.source.uncertainty),
+    # Expected IoU by class-specific confidence (Li et al., MICCAI 2022, arXiv 2207.09957)
+    "class_confidence": lambda view: soft_iou(view.own.seen.logits, view.source.temperatures),
+    # ATC (Garg et al., ICLR 2022): share of the pixels above the source's threshold, minus the source's accuracy
+    "thresholded_confidence": _thresholded_confidence,
+    # DoC (Guillory et al., ICCV 2021): mean confidence minus that on the source
+    "difference_of_confidence": _difference_of("confidence"),
+    # Log odds of the predicted share of foreground, minus the source's; its absolute value; that to the estimated share
+    "foreground_shift": _foreground_shift,
+    "foreground_excess": lambda view: abs(_foreground_shift(view)),
+    "estimate_shift": lambda view: abs(
+        log_odds(STATISTICS["foreground"](view.own.seen)) - log_odds(_estimated_foreground(view))
+    ),
+    # Foreground IoU of the prediction with that of other candidates
+    "agreement_with_unadapted": lambda view: overlap(view.own.seen.classes, view.unadapted.seen.classes),
+    "agreement_with_adapted": lambda view: overlap(view.own.seen.classes, view.adapted.seen.classes),
+    "agreement_with_others": _agreement_with_others,
+    # Predicted objects: log ratios to the source of boundary length per pixel, thickness, and edge alignment
+    "boundary_length": _log_ratio_of("boundaries"),
+    "width": _log_ratio_of("width"),
+    "edges": _log_ratio_of("edge_alignment"),
+    # Foreground minus background intensity as shown, in standard deviations; negative where the source's is opposite
+    "polarity": _polarity,
+    # IoU of the predictions of images and of images turned by 180 degrees, minus the source's (CRank, arXiv 2503.00450)
+    "flip_consistency": _difference_of("consistency"),
+    # Mean entropy minus the source's; 1 - entropy of the mean probabilities: 1 where all pixels are of one class
+    "entropy": _difference_of("entropy"),
+    "collapse": lambda view: STATISTICS["collapse"](view.own.seen),
+    # AETTA (Lee et al., CVPR 2024): share of the pixels whose class changes by dropout in front of the last layer, over
+    # the cube of the relative entropy of the mean probabilities
+    "dropout_disagreement": _dropout_disagreement,
+    # Nuclear norm of the probabilities (Deng et al., NeurIPS 2023), minus the source's
+    "nuclear_norm": _difference_of("nuclear_norm"),
 }
 MIRRORED = (
     "distance_after",
@@ -313,8 +199,8 @@ MIRRORED = (
     "entropy",
     "dropout_disagreement",
 )
-"""Those of which the opposite polarity is told, too: `mirrored_NAME`, that of plain adaptation to images as the
-candidate does not show them, inverted or not, minus that of plain adaptation to images as it does."""
+"""Features that also come as `mirrored_NAME`: the value under plain adaptation to images of the opposite polarity,
+minus that under plain adaptation to images of the candidate's polarity."""
 FEATURES: Sequence[str] = (*OF_CANDIDATES, *(f"mirrored_{name}" for name in MIRRORED))
 PROMISING: Mapping[str, int] = {
     "class_confidence": 1,
@@ -337,9 +223,9 @@ def features_of(
     """Features of every candidate, by the candidate's name.
 
     Args:
-        source: the source's.
-        results: of all candidates.
-        names: features to compute; all by default. A mirrored one brings the feature that it is computed from.
+        source: summary of the source.
+        results: results of all candidates.
+        names: features to compute; all by default. A mirrored one includes the feature that it is computed from.
     """
     mirrored = [name for name in MIRRORED if f"mirrored_{name}" in names]
     needed = {name: of for name, of in OF_CANDIDATES.items() if name in names or name in mirrored}
@@ -353,25 +239,13 @@ def features_of(
 
 
 def _mirrored(own: Mapping[str, Mapping[str, float]], is_inverted: bool, names: Sequence[str]) -> dict[str, float]:
-    """Mirrored features of a candidate; 0 where no candidate has the opposite polarity."""
+    """Mirrored features of a candidate; 0 if no candidate has the opposite polarity."""
     shown, hidden = (PLAIN[which] if PLAIN[which] in own else ADAPTED for which in (is_inverted, not is_inverted))
     return {f"mirrored_{name}": own[hidden][name] - own[shown][name] for name in names}
 
 
 def _sign(view: View) -> int:
     return -1 if view.own.candidate.is_inverted else 1
-
-
-def _drift(bank: Bank, source: Bank) -> Iterable[LayerShift]:
-    return bank.compared(source).values()
-
-
-def _log_mean(values: Iterable[float]) -> float:
-    return math.log(max(fmean(values), SMALLEST))
-
-
-def _against_source(view: View, statistic: str) -> float:
-    return _log_ratio(STATISTICS[statistic](view.own.seen), view.source.statistics[statistic])
 
 
 def _log_ratio(value: float, reference: float) -> float:

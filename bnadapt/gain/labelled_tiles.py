@@ -1,4 +1,4 @@
-"""What a few labelled tiles have given in known pairs of data sets, beyond adaptation without labels."""
+"""Gains from a few labelled tiles in known pairs of data sets, beyond adaptation without labels."""
 
 import json
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ STORED = Path(__file__).with_name("labelled_tiles.json")
 
 @dataclass(frozen=True)
 class LabelledTileGains:
-    """Gains of `bnadapt finetune`, as the study `labels` has measured them.
+    """Gains of `bnadapt finetune`, as measured by the study `labels`.
 
     Attributes:
-        pairs: of data sets, source and target.
+        pairs: number of pairs of source and target.
         gains: foreground IoU minus that of the adapted network, mean over pairs, by number of labelled tiles.
     """
 
@@ -24,15 +24,15 @@ class LabelledTileGains:
     @classmethod
     @cache
     def load(cls) -> "LabelledTileGains":
-        """Those that come with bnadapt."""
+        """The gains shipped with bnadapt."""
         return cls(**json.loads(STORED.read_text(encoding="utf-8")))
 
     def save(self, path: Path = STORED) -> None:
-        """Write them as JSON."""
+        """Write as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     def sentence(self) -> str:
-        """What so many tiles gave."""
+        """The gains in a sentence."""
         numbers = list(self.gains)
         gave = ", ".join(f"{gain:+.2f} from {number}" for number, gain in self.gains.items())
         tiles = "tile" if numbers[-1] == "1" else "tiles"

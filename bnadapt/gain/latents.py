@@ -1,4 +1,4 @@
-"""Latents of a layer in few numbers, which a checkpoint can hold, and how those of two domains differ."""
+"""Summaries of latents small enough for a checkpoint, and distances between those of two domains."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ SMALLEST = 1e-6  # distance that counts as none, of Frechet distances that are 0
 
 @dataclass(frozen=True, eq=False)
 class LatentSummary:
-    """Moments of the latents of a layer along its C channels, or along 64 directions where it has more.
+    """Moments of the latents of a layer along its C channels, or along 64 directions if it has more.
 
     Attributes:
         gaussian: mean (D,) and covariance (D, D).
@@ -31,7 +31,7 @@ class LatentSummary:
 
     @classmethod
     def of(cls, distribution: Distribution) -> "LatentSummary":
-        """Summary of sketched latents of one sample, on the CPU."""
+        """Summary of a sketched sample of latents, on the CPU."""
         mean, covariance = distribution.gaussian.mean[0].cpu(), distribution.gaussian.covariance[0].cpu()
         width, skewness = distribution.width, _skewness(distribution).cpu()
         if width <= WIDTH:
@@ -46,7 +46,7 @@ class LatentSummary:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> "LatentSummary":
-        """What `state_dict` gave."""
+        """Restore a summary from `state_dict`."""
         mean, covariance, skewness = (state[name].double() for name in ("mean", "covariance", "skewness"))
         return cls(Gaussian(mean, covariance), skewness)
 
@@ -55,9 +55,9 @@ Summaries = Mapping[str, LatentSummary]
 
 
 def compared_layers(network: nn.Module) -> list[str]:
-    """Names of the modules whose latents are compared: those that BatchNorm layers stand in, at most ten of them.
+    """Names of the modules whose latents are compared: at most ten of those that contain BatchNorm layers.
 
-    Where there are fewer than three, the BatchNorm layers themselves.
+    If there are fewer than three, the BatchNorm layers themselves.
 
     Raises:
         DistanceError: the network has no BatchNorm layer.
@@ -68,7 +68,7 @@ def compared_layers(network: nn.Module) -> list[str]:
 
 
 def log_frechet(source: Summaries, target: Summaries) -> float:
-    """Mean over layers of the natural logarithm of the Frechet distance, see `bnadapt.distances.gaussian.frechet`."""
+    """Mean over layers of the natural logarithm of the Frechet distance (`bnadapt.distances.gaussian.frechet`)."""
     return _mean(source, target, _log_frechet)
 
 
@@ -83,7 +83,7 @@ def skewness_difference(source: Summaries, target: Summaries) -> float:
 
 
 def frechet_by_layer(source: Summaries, target: Summaries) -> list[float]:
-    """The same for every layer, in the order of definition."""
+    """Natural logarithm of the Frechet distance of every layer, in order of definition."""
     return [_log_frechet(source[layer], target[layer]) for layer in source]
 
 
@@ -112,9 +112,9 @@ def _mean(source: Summaries, target: Summaries, measure: Callable[[LatentSummary
 
 
 def _skewness(distribution: Distribution) -> Tensor:
-    """(C + 64,) along channels and directions; zero where nothing varies."""
+    """(C + 64,) along channels and directions; zero without variance."""
     axes = distribution.axes
-    edges = axes.edges()
+    edges = axes.bins.edges
     values, shares = (edges[:, 1:] + edges[:, :-1]) / 2, axes.shares()[0]
     centred = values - (shares * values).sum(1, keepdim=True)
     variance = (shares * centred.square()).sum(1)

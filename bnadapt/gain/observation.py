@@ -1,4 +1,4 @@
-"""What a network does on tiles of a domain, seen at once: latents, logits, and how these hold under small changes."""
+"""Outputs of a network on tiles of a domain: latents, logits, and their stability under small changes."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,10 +20,10 @@ DROPOUTS, DROPPED = 2, 0.4  # of the test with dropout, over many pixels; AETTA 
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What a network does on tiles of a domain, with one bank of statistics.
+    """Outputs of a network on tiles of a domain, with one bank of statistics.
 
     Attributes:
-        images: (n, C, h, w) float32 on the CPU, as they were given.
+        images: (n, C, h, w) float32 on the CPU, as given.
         logits: (n, K, h, w) float32 on the CPU.
         flipped: logits of the images turned by 180 degrees, turned back.
         disagreement: share of the pixels whose class changes by dropout in front of the network's last layer.
@@ -48,15 +48,15 @@ class Observation:
 
 
 def observe(runner: NetworkRunner, tiles: Tensor, bank: Bank | None = None) -> Observation:
-    """Look at a network on tiles; it is left as it was.
+    """Run a network on tiles; it is left unchanged.
 
     Args:
-        runner: the network, and what runs it.
+        runner: the network.
         tiles: (n, C, h, w).
-        bank: of statistics; the source's by default.
+        bank: statistics; the source's by default.
 
     Raises:
-        InputError: the network gives no logits (N, K, h, w).
+        InputError: the network does not return logits (N, K, h, w).
         DistanceError: latents are not finite.
     """
     logits: list[Tensor] = []
@@ -76,15 +76,12 @@ def observe(runner: NetworkRunner, tiles: Tensor, bank: Bank | None = None) -> O
 
 
 def logits_under(runner: NetworkRunner, tiles: Tensor, bank: Bank | None = None) -> Tensor:
-    """Logits (n, K, h, w) of tiles (n, C, h, w), float32 on the CPU; the network is left as it was.
+    """Logits (n, K, h, w) of tiles (n, C, h, w) under a bank (the source's by default), float32 on the CPU.
 
-    Args:
-        runner: the network, and what runs it.
-        tiles: of any number.
-        bank: of statistics; the source's by default.
+    The network is left unchanged.
 
     Raises:
-        InputError: the network gives no logits (N, K, h, w).
+        InputError: the network does not return logits (N, K, h, w).
     """
     device = next(runner.network.parameters()).device
     with isolated(runner.network), (bank or runner.source_bank).applied(runner.network):
@@ -103,11 +100,7 @@ def _logits(runner: NetworkRunner, images: Tensor) -> Tensor:
 
 
 class _LastLayer:
-    """Runs the last layer that a network calls once more, with dropout in front of it; a context, with hooks.
-
-    Args:
-        network: its layers are its modules with parameters and no further modules.
-    """
+    """Runs the last layer that a network calls once more, with dropout in front of it; a context, with hooks."""
 
     def __init__(self, network: nn.Module) -> None:
         self.layers = [each for _, each in named_modules(network) if not list(each.children()) and _has_weights(each)]
@@ -127,7 +120,7 @@ class _LastLayer:
 
     @torch.no_grad()
     def drop(self) -> None:
-        """Count whose class changes, in the batch that was run last."""
+        """Count the pixels of the last batch whose class changes."""
         layer, latents = self.last
         before = layer.forward(latents).argmax(1)
         for _ in range(DROPOUTS):

@@ -1,4 +1,4 @@
-"""Numbers that unlabelled predictions give; classes above 0 are foreground."""
+"""Statistics of predictions that need no labels; classes above 0 are foreground."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,34 +13,34 @@ TINY = 1e-4  # share of the pixels that counts as none
 
 
 def foreground(seen: Observation) -> float:
-    """Share of the pixels that are predicted as foreground."""
+    """Share of the pixels predicted as foreground."""
     return _share(seen.classes > 0)
 
 
 def confidence(seen: Observation) -> float:
-    """Mean greatest probability (Hendrycks and Gimpel 2017)."""
+    """Mean of the largest probability (Hendrycks and Gimpel 2017)."""
     return float(seen.probabilities.amax(1).double().mean())
 
 
 def entropy(seen: Observation) -> float:
-    """Mean entropy of the pixels' probabilities, over that of even ones."""
+    """Mean entropy of the pixels' probabilities, relative to uniform ones."""
     probabilities = seen.probabilities
     return float(-(probabilities * probabilities.clamp(min=1e-12).log()).sum(1).double().mean()) / _most(seen)
 
 
 def collapse(seen: Observation) -> float:
-    """1 - entropy of the mean probabilities, over that of even ones: 1 where every pixel is of one class (AETTA)."""
+    """1 - relative entropy of the mean probabilities: 1 where every pixel is of one class (AETTA)."""
     mean = seen.probabilities.double().mean((0, 2, 3))
     return 1 - float(-(mean * mean.clamp(min=1e-12).log()).sum()) / _most(seen)
 
 
 def consistency(seen: Observation) -> float:
-    """IoU of the foreground of images and of turned images (CRank, arXiv 2503.00450); 1 where there is none in both."""
+    """IoU of the foreground of images and of turned images (CRank, arXiv 2503.00450); 1 if both have none."""
     return overlap(seen.classes, seen.flipped.argmax(1))
 
 
 def boundaries(seen: Observation) -> float:
-    """Pairs of neighbouring pixels whose classes differ, per pixel: total variation."""
+    """Pairs of neighbouring pixels with different classes, per pixel: total variation."""
     return sum(float(each.sum()) for each in _boundary(seen.classes)) / seen.classes.numel()
 
 
@@ -57,7 +57,7 @@ def edge_alignment(seen: Observation) -> float:
 
 
 def width(seen: Observation) -> float:
-    """How thick objects are: foreground pixels per pair of neighbours of different classes; 0 without any."""
+    """Thickness of objects: foreground pixels per pair of neighbours with different classes; 0 without any."""
     length = boundaries(seen)
     return foreground(seen) / length if length else 0.0
 
@@ -114,36 +114,36 @@ STATISTICS: Mapping[str, Callable[[Observation], float]] = {
 
 
 def uncertainty(seen: Observation, margin: float) -> float:
-    """Pixels whose greatest two logits differ by less than `margin`, per pair of neighbours of different classes.
+    """Pixels whose two largest logits differ by less than `margin`, per pair of neighbours with different classes.
 
-    See `bnadapt.batchnorm.ProportionCandidate`. Infinite without such pairs.
+    Infinite without such pairs.
     """
     count = sum(float(each.sum()) for each in _boundary(seen.classes))
     return float((margins(seen.logits) < margin).sum()) / count if count else math.inf
 
 
 def overlap(one: Tensor, other: Tensor) -> float:
-    """Foreground IoU of two maps of classes; 1 where neither has foreground."""
+    """Foreground IoU of two class maps; 1 if neither has foreground."""
     first, second = one > 0, other > 0
     union = float((first | second).sum())
     return float((first & second).sum()) / union if union else 1.0
 
 
 def log_odds(share: float) -> float:
-    """log(share / (1 - share)), of shares of 0 and 1 too."""
+    """log(share / (1 - share)), with shares clipped away from 0 and 1."""
     clipped = min(max(share, TINY), 1 - TINY)
     return math.log(clipped / (1 - clipped))
 
 
 def soft_iou(logits: Tensor, temperatures: Tensor) -> float:
-    """Expected foreground IoU by the probabilities, after every pixel's logits were divided by its class's temperature.
+    """Expected foreground IoU, after dividing every pixel's logits by its class's temperature.
 
-    Class-specific confidence (Li et al., MICCAI 2022): p of the foreground summed over what is predicted as foreground
-    counts as right, 1 - p there and p elsewhere as wrong. 1 where there is neither.
+    Class-specific confidence (Li et al., MICCAI 2022): the foreground's probability p, summed over the predicted
+    foreground, counts as right, 1 - p there and p elsewhere as wrong. 1 if there is neither.
 
     Args:
         logits: (n, K, h, w).
-        temperatures: (K,), of pixels that are predicted as every class.
+        temperatures: (K,), for the pixels predicted as every class.
     """
     classes = logits.argmax(1)
     probability = 1 - (logits / temperatures.to(logits)[classes].unsqueeze(1)).softmax(1)[:, 0].double()

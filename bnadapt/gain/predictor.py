@@ -1,4 +1,4 @@
-"""Predicts what every candidate gains over no adaptation, and whether bright and dark are exchanged."""
+"""Predicts the gain of every candidate over no adaptation, and whether bright and dark are exchanged."""
 
 import json
 import math
@@ -17,12 +17,12 @@ Features = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a candidate gains.
+    """The expected gain of a candidate.
 
     Attributes:
-        gain: foreground IoU minus that without adaptation, to be expected.
-        low: end of its 90 % interval.
-        high: end of its 90 % interval.
+        gain: expected foreground IoU minus that without adaptation.
+        low: lower end of its 90 % interval.
+        high: upper end of its 90 % interval.
         familiar: whether all features lie in the range of the known cases.
     """
 
@@ -34,12 +34,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Known:
-    """What became of known cases in which at least as much gain, or as much loss, was predicted.
-
-    Attributes:
-        cases: how many there are.
-        helped: in how many of these the candidate was better than no adaptation.
-    """
+    """Outcomes of known cases with at least as much predicted gain, or loss: how many, and in how many it helped."""
 
     cases: int
     helped: int
@@ -56,28 +51,28 @@ class LinearScore:
 
     Attributes:
         weights: by feature.
-        scales: by feature, which it is divided by; then it is cut at -1.5 and 1.5.
+        scales: by feature, its divisor; the quotient is clipped to -1.5..1.5.
     """
 
     weights: Mapping[str, float]
     scales: Mapping[str, float]
 
     def __call__(self, features: Features) -> float:
-        """The sum."""
+        """The weighted sum."""
         scaled = {name: features[name] / self.scales[name] for name in self.weights}
         return sum(weight * min(max(scaled[name], -BOUND), BOUND) for name, weight in self.weights.items())
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Gains and polarity as weighted sums of a few features, with what is known of such predictions.
+    """Gains and polarity as weighted sums of a few features, with the outcomes of known predictions.
 
     Attributes:
-        gain: of a candidate's features minus those of `none`.
-        polarity: of plain adaptation's `mirrored_...` features; log odds that bright and dark are exchanged.
+        gain: score of a candidate's features minus those of `none`.
+        polarity: score of plain adaptation's `mirrored_...` features: log odds that bright and dark are exchanged.
         range: by feature of `gain`, least and greatest difference of the known cases.
         error: 90 % quantile of the absolute errors of predicted gains.
-        cases: predicted and true gains of real pairs; each was predicted by a fit to other tissues and laboratories.
+        cases: predicted and true gains of real pairs, each predicted by a fit to other tissues and laboratories.
         records: SHA-256 of the tables that it was fitted to.
     """
 
@@ -89,20 +84,16 @@ class Predictor:
     records: Sequence[str]
 
     def expected(self, features: Mapping[str, Features]) -> dict[str, Expectation]:
-        """Gains of the candidates that leave images as they are.
-
-        Args:
-            features: by candidate and name, see `bnadapt.gain.features_of`.
-        """
+        """Gains of the candidates that keep images unchanged, from the features of all (see `features_of`)."""
         unadapted = features[NONE]
         return {name: self._expected(own, unadapted) for name, own in features.items() if CANDIDATES[name].keeps_images}
 
     def exchanged(self, features: Mapping[str, Features]) -> float:
-        """Probability that bright and dark are exchanged, from 0 to 1; see `expected`."""
+        """Probability, 0 to 1, that bright and dark are exchanged; see `expected`."""
         return 1 / (1 + math.exp(-self.polarity(features[ADAPTED])))
 
     def known(self, gain: float) -> Known:
-        """What became of the known cases in which at least as much gain, or as much loss, was predicted."""
+        """Outcomes of the known cases with at least as much predicted gain, or loss."""
         return comparable(self.cases, gain)
 
     def save(self, path: Path = STORED) -> None:
@@ -111,7 +102,7 @@ class Predictor:
 
     @classmethod
     def load(cls, path: Path = STORED) -> "Predictor":
-        """Read what `save` wrote; by default the one that comes with bnadapt.
+        """Read a file written by `save`; by default the predictor shipped with bnadapt.
 
         Raises:
             InputError: the file is missing or broken.
@@ -133,7 +124,7 @@ class Predictor:
 
 
 def comparable(cases: Sequence[tuple[float, float]], gain: float) -> Known:
-    """What became of the cases (predicted and true gain) of at least as much predicted gain, or loss; of 10 or more."""
+    """Outcomes of the cases (predicted and true gain) with at least as much predicted gain, or loss; of 10 or more."""
     by_distance = sorted(cases, key=lambda case: abs(case[0] - gain))
     beyond = [case for case in cases if (case[0] >= gain if gain > 0 else case[0] <= gain)]
     chosen = beyond if len(beyond) >= FEWEST else by_distance[:FEWEST]

@@ -1,4 +1,4 @@
-"""What is known of a source without its images: how its predictions look, how good they are, and its latents."""
+"""Summary of a source that replaces its images: statistics of its predictions, their quality, and its latents."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class Intensities(NamedTuple):
     """Intensities of scaled images.
 
     Attributes:
-        mean: of all pixels.
+        mean: mean over all pixels.
         std: their standard deviation.
-        skewness: third standardised moment; 0 where all are equal.
-        low: below which 1 in 1000 lies.
-        high: above which 1 in 1000 lies.
+        skewness: third standardised moment; 0 if all are equal.
+        low: 0.1 % quantile.
+        high: 99.9 % quantile.
     """
 
     mean: float
@@ -52,14 +52,14 @@ class Intensities(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SourceSummary:
-    """A network on labelled tiles of its source that it was not trained on, with the source's statistics.
+    """A network on labelled tiles of its source, best ones not trained on, with the source's statistics.
 
     Attributes:
         moments: class moments of the source.
-        iou: of the foreground.
+        iou: foreground IoU.
         accuracy: share of the pixels that are right.
-        threshold: confidence above which that share of the pixels is (ATC, Garg et al. 2022).
-        temperatures: (K,), of pixels that are predicted as every class, see `bnadapt.gain.predictions.soft_iou`.
+        threshold: confidence exceeded by that share of the pixels (ATC, Garg et al. 2022).
+        temperatures: (K,), for the pixels predicted as every class, see `bnadapt.gain.predictions.soft_iou`.
         uncertainty: see `bnadapt.gain.predictions.uncertainty`.
         statistics: of the predictions, by name, see `bnadapt.gain.predictions.STATISTICS`.
         intensities: of the images.
@@ -81,7 +81,7 @@ class SourceSummary:
         return f"SourceSummary: foreground IoU {self.iou:.3f}, accuracy {self.accuracy:.3f}, {self.moments}"
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the class moments, which a checkpoint holds by themselves, in plain types and tensors."""
+        """All but the class moments, which a checkpoint stores separately, in plain types and tensors."""
         plain = ("iou", "accuracy", "threshold", "temperatures", "uncertainty")
         state = {name: getattr(self, name) for name in plain}
         state |= {"statistics": dict(self.statistics), "intensities": self.intensities._asdict()}
@@ -89,10 +89,10 @@ class SourceSummary:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any], moments: ClassMoments | None) -> "SourceSummary":
-        """What `state_dict` gave, with class moments.
+        """Restore a summary from `state_dict` and class moments.
 
         Raises:
-            KeyError: it is of a version that knew other numbers.
+            KeyError: another version wrote it, with other statistics.
             TypeError: the same, or there are no class moments.
         """
         if moments is None:
@@ -104,16 +104,16 @@ class SourceSummary:
 
 
 def summarise_source(runner: NetworkRunner, images: Tensor, masks: Tensor, moments: ClassMoments) -> SourceSummary:
-    """Measure what is to be known of a source.
+    """Summarise a source.
 
     Args:
-        runner: the network, with the source's statistics.
-        images: (n, C, h, w) of the source, better such as the network was not trained on.
-        masks: (n, h, w) classes, 255 where there is none.
+        runner: network with the source's statistics.
+        images: (n, C, h, w) of the source, best ones not trained on.
+        masks: (n, h, w) classes, 255 where unlabelled.
         moments: class moments of the source.
 
     Raises:
-        InputError: the masks have no labelled pixel, or the network gives no logits.
+        InputError: the masks have no labelled pixel, or the network does not return logits.
     """
     seen, masks = observe(runner, images), masks.cpu()
     known = masks != IGNORED
@@ -146,10 +146,10 @@ def uncertainty_of(seen: Observation, source: SourceSummary) -> float:
 
 
 def class_temperatures(logits: Tensor, masks: Tensor) -> Tensor:
-    """(K,) temperatures at which pixels that are predicted as a class are of the foreground as often as they say.
+    """(K,) temperatures at which the foreground's mean probability is right, for the pixels predicted as each class.
 
-    Li et al., MICCAI 2022. By bisection, since the mean probability falls with the temperature; 1 where a class is not
-    predicted. Where nothing in between is right, the coldest or the hottest.
+    Li et al., MICCAI 2022. By bisection, since the mean probability falls with the temperature; 1 if a class is not
+    predicted. If no temperature between the coldest and the hottest is right, one of these two.
 
     Args:
         logits: (n, K, h, w).

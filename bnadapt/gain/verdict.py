@@ -1,4 +1,4 @@
-"""What to do with a target, whether that helps, and what to look at."""
+"""The recommendation for a target: what to do, whether it helps, and what to check."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from bnadapt.gain.features import POLARITY, PROMISING, View, features_of
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.gain.predictor import Expectation, Known, Predictor
 from bnadapt.gain.source_summary import SourceSummary
+from bnadapt.reports.text import capitalised
 
 MARGIN = 0.03  # gain by which another candidate must be expected to be better
 SURE = 0.9  # share of known cases from which on it is said that a candidate helps; 1 - SURE that it does not
@@ -22,19 +23,14 @@ EXCHANGED = 0.9  # probability of exchanged bright and dark from which on images
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is predicted of a target.
-
-    Attributes:
-        expected: gain by candidate, of those that leave images as they are.
-        exchanged: probability that bright and dark are exchanged, from 0 to 1.
-    """
+    """Expected gains of the candidates that keep images unchanged, and the probability of inverted contrast."""
 
     expected: Mapping[str, Expectation]
     exchanged: float
 
     @property
     def choice(self) -> str:
-        """The candidate to take."""
+        """The recommended candidate."""
         return INVERTED if self.exchanged >= EXCHANGED else chosen(self.expected)
 
 
@@ -43,14 +39,14 @@ class Verdict:
     """The choice among candidates.
 
     Attributes:
-        choice: name of the candidate to take.
+        choice: name of the recommended candidate.
         prediction: what it rests on.
-        known: known cases of which as much was predicted; where nothing is to be done, as of the default.
+        known: known cases with as much predicted gain as the choice, or as the default if nothing is to be done.
         alarms: what a person should look at.
         reasons: how the target differs from the source, such as `is darker`.
-        needed: labelled tiles that would tell the choice from no adaptation, or no adaptation from the default.
-        measured: foreground IoU by candidate on labelled tiles, where there are any.
-        labelled: how many of these.
+        needed: labelled tiles that would distinguish the choice from no adaptation, or no adaptation from the default.
+        measured: foreground IoU by candidate on labelled tiles, if there are any.
+        labelled: number of these tiles.
     """
 
     choice: str
@@ -69,29 +65,29 @@ class Verdict:
 
     @property
     def abstains(self) -> bool:
-        """Whether it cannot be told if the choice helps."""
+        """Whether it is unknown if the choice helps."""
         return not self.labelled and self._doubt is not None
 
     @property
     def gain(self) -> float | None:
-        """Foreground IoU of the choice minus that without adaptation: measured or expected; None of inverted images."""
+        """Foreground IoU of the choice minus that without adaptation, measured or expected; None if inverted."""
         if self.measured:
             return self.measured[self.choice].iou - self.measured[NONE].iou
         return self.expected[self.choice].gain if self.choice in self.expected else None
 
     def sentence(self) -> str:
-        """What to do, whether it helps, and how sure that is."""
+        """What to do, whether it helps, and how certain that is."""
         title = CANDIDATES[self.choice].title
         because = f" The target {' and '.join(self.reasons)}." if self.reasons else ""
         if self.measured:
-            return f"{_capital(title)}: {self._measured}.{because}"
+            return f"{capitalised(title)}: {self._measured}.{because}"
         if self._doubt is not None:
             tiles = f"{self.needed} labelled tiles or more" if self.needed == MOST else f"{self.needed} labelled tiles"
             return (
                 f"Cannot tell whether adaptation helps: {self._doubt}. Without labels, {title}; about {tiles} would"
                 f" settle it. {LabelledTileGains.load().sentence()}{because}"
             )
-        return f"{_capital(title)}: {self._certainty}.{because}"
+        return f"{capitalised(title)}: {self._certainty}.{because}"
 
     @property
     def _measured(self) -> str:
@@ -111,7 +107,7 @@ class Verdict:
 
     @property
     def _doubt(self) -> str | None:
-        """Why it cannot be told whether adaptation helps."""
+        """Why it is unknown whether adaptation helps."""
         if any(alarm.name == NOISE for alarm in self.alarms):
             return "the images look like noise"
         if self.choice not in self.expected:
@@ -130,14 +126,14 @@ def judge(
     predictor: Predictor | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> tuple[Verdict, CandidateResults]:
-    """Choose among the candidates for a target, without any of its labels.
+    """Choose among the candidates for a target, without its labels.
 
     Args:
-        runner: the network, with the source's statistics.
+        runner: network with the source's statistics.
         tiles: (n, C, h, w) of the target, drawn at random; 8 are enough.
-        source: what is known of the source.
-        predictor: by default the one that comes with bnadapt.
-        progress: wraps the candidates, to show how far it is.
+        source: summary of the source.
+        predictor: by default the one shipped with bnadapt.
+        progress: wraps the candidates to show progress.
     """
     predictor = predictor or Predictor.load()
     results = run_candidates(runner, tiles, source, progress=progress)
@@ -155,16 +151,16 @@ def verdict_on(
     choice: str | None = None,
     predictor: Predictor | None = None,
 ) -> Verdict:
-    """The verdict that follows from what is predicted, or measured.
+    """The verdict that follows from predictions or measurements.
 
     Args:
-        source: what is known of the source.
-        results: of the target.
-        prediction: for it.
+        source: summary of the source.
+        results: results of all candidates on the target.
+        prediction: predictions for it.
         measured: IoU by candidate on labelled tiles of it.
-        labelled: how many of these.
-        choice: of a candidate by its user; by default the best on labelled tiles, or that of the prediction.
-        predictor: whose known cases count; by default the one that comes with bnadapt.
+        labelled: number of these tiles.
+        choice: the user's choice; by default the best on labelled tiles, or the predicted one.
+        predictor: its known cases count; by default the one shipped with bnadapt.
     """
     measured = measured or {}
     best = max(measured, key=lambda name: measured[name].iou) if measured else prediction.choice
@@ -192,9 +188,5 @@ def chosen(expected: Mapping[str, Expectation]) -> str:
 
 
 def _compared(choice: str) -> str:
-    """What no adaptation is compared with."""
+    """The candidate that no adaptation is compared with."""
     return DEFAULT if choice == NONE else choice
-
-
-def _capital(title: str) -> str:
-    return title[0].upper() + title[1:]

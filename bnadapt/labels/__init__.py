@@ -1,4 +1,4 @@
-"""Learn from a few labelled tiles of a target, or from none, and propose which to label. Plain torch."""
+"""Learn from a few labelled tiles of a target, or without labels, and propose tiles to label. Plain torch."""
 
 from bnadapt.labels.finetuning import FineTuned, FineTuning, LabelledTiles, finetune
 from bnadapt.labels.learning import LearnName

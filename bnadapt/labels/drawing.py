@@ -1,4 +1,4 @@
-"""A folder of tiles to draw on: images, empty masks of the same names, predictions to correct, and where they lie."""
+"""A folder of tiles to draw on: images, empty masks of the same names, predictions to correct, and positions."""
 
 import json
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ class TileToDraw:
     Attributes:
         file: name of its image and its mask.
         section: name of the section.
-        top: its first row in the section's file.
-        left: its first column.
+        top: first row in the section's file.
+        left: first column.
         size: height and width, in pixels of the file.
-        section_size: those of the section.
+        section_size: height and width of the section.
     """
 
     file: str
@@ -40,7 +40,7 @@ class TileToDraw:
 
     @classmethod
     def at(cls, place: Place, section_size: Sequence[int], suffix: str) -> "TileToDraw":
-        """The tile of a place."""
+        """The tile at a place."""
         stem = "".join(
             letter if letter.isalnum() or letter in "-_." else "_" for letter in stem_of(Path(place.section))
         )
@@ -55,7 +55,7 @@ class TileToDraw:
         return slice(top, top + height), slice(left, left + width)
 
     def whole(self, mask: np.ndarray) -> np.ndarray:
-        """Its mask as that of the section, of which all else is ignored."""
+        """A mask of the section from that of the tile; the rest is ignored."""
         section = np.full(self.section_size, IGNORED, np.uint8)
         section[self.area] = mask
         return section
@@ -63,21 +63,15 @@ class TileToDraw:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What is written of a tile.
-
-    Attributes:
-        tile: which.
-        image: (h, w) or (h, w, C), as in the file of its section.
-        prediction: (h, w) uint8, as masks are stored.
-    """
+    """Contents of the files of a tile."""
 
     tile: TileToDraw
-    image: np.ndarray
-    prediction: np.ndarray
+    image: np.ndarray  # (h, w) or (h, w, C), as in the section's file
+    prediction: np.ndarray  # (h, w) uint8, as masks are stored
 
 
 def write_drawings(folder: Path, drawings: Sequence[Drawing]) -> None:
-    """Write images, empty masks and predictions of tiles, and the list of them.
+    """Write images, empty masks and predictions of tiles, and their list.
 
     Raises:
         InputError: they cannot be written.
@@ -95,11 +89,11 @@ def write_drawings(folder: Path, drawings: Sequence[Drawing]) -> None:
 
 
 def drawn_masks(folder: Path, num_classes: int) -> list[tuple[TileToDraw, np.ndarray]]:
-    """The tiles of a folder on whose masks something was drawn, with classes (h, w), 255 where nothing was.
+    """The tiles whose masks were drawn on, with classes (h, w), 255 where nothing was drawn.
 
     Raises:
-        InputError: the folder is none that `write_drawings` wrote, or a mask is missing, of another size or has values
-            that mean no class.
+        InputError: `write_drawings` did not write the folder, or a mask is missing, of another size or has other
+            values.
     """
     masks = [(tile, _mask(folder / MASKS / tile.file, tile, num_classes)) for tile in listed_tiles(folder)]
     return [(tile, mask) for tile, mask in masks if (mask != IGNORED).any()]
@@ -109,7 +103,7 @@ def listed_tiles(folder: Path) -> list[TileToDraw]:
     """The tiles of a folder.
 
     Raises:
-        InputError: it is none that `write_drawings` wrote.
+        InputError: `write_drawings` did not write it.
     """
     try:
         listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
@@ -129,14 +123,7 @@ def predicted_classes(folder: Path, tile: TileToDraw, num_classes: int) -> np.nd
 
 
 def draw(folder: Path, tile: TileToDraw, classes: np.ndarray | None, num_classes: int) -> None:
-    """Write the mask of a tile.
-
-    Args:
-        folder: of the tile.
-        tile: which.
-        classes: (h, w); None if nothing is drawn.
-        num_classes: of the network.
-    """
+    """Write the mask of a tile from classes (h, w), or an empty one if they are None."""
     mask = np.full(tile.size, NOT_DRAWN, np.uint8) if classes is None else as_stored(classes, num_classes)
     path = folder / MASKS / tile.file
     with atomic_write(path) as partial:

@@ -1,4 +1,4 @@
-"""Learn from a few labelled tiles of a target, under statistics of all of it."""
+"""Learn from a few labelled tiles of a target, with BatchNorm statistics of the whole target."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ class LabelledTiles:
 
     Attributes:
         images: (n, C, h, w) float32, as the network takes them.
-        masks: (n, h, w) int64 class indices, with 255 for unlabelled pixels.
+        masks: (n, h, w) int64 class indices, 255 for unlabelled pixels.
     """
 
     images: Tensor
@@ -48,18 +48,18 @@ class LabelledTiles:
 
     @property
     def classes(self) -> list[int]:
-        """Those that a pixel is of."""
+        """Classes that occur."""
         return self.masks[self.masks != IGNORED].unique().tolist()
 
     def sections(self) -> list[PreparedSection]:
-        """The tiles as sections that crops are taken of."""
+        """The tiles as sections to crop."""
         return [
             PreparedSection(f"labelled tile {number}", image.numpy(), mask, mask.shape, np.dtype(np.float32))
             for number, (image, mask) in enumerate(zip(self.images, self.masks.numpy().astype(np.uint8), strict=True))
         ]
 
     def subset(self, indices: Sequence[int]) -> "LabelledTiles":
-        """Some of them."""
+        """Some of the tiles."""
         chosen = list(indices)
         return LabelledTiles(self.images[chosen], self.masks[chosen])
 
@@ -69,15 +69,15 @@ class FineTuning:
     """How a network learns from labelled tiles.
 
     Args:
-        learn: `mixing` (a coefficient of source and target statistics for means and one for standard deviations of each
-            layer), `affine` (scales and shifts of BatchNorm layers), `head` (the last layer), or `all` weights. By
-            default `affine` of a single tile, and `all` of more, or where there are no BatchNorm layers.
-        steps: of the optimizer, at most.
-        rate: greatest learning rate; by default that of what is learnt.
-        folds: of cross-validation, by which it is decided to take fewer steps where there are three tiles or more; 0
-            takes all steps.
-        augmentation: of crops of the labelled tiles, see `bnadapt.data.augmentation`.
-        seed: of crops.
+        learn: `mixing` (one coefficient of source and target statistics for means and one for standard deviations of
+            each layer), `affine` (scales and shifts of BatchNorm layers), `head` (the last layer), or `all` weights. By
+            default `affine` for a single tile, and `all` for more, or without BatchNorm layers.
+        steps: greatest number of optimizer steps.
+        rate: largest learning rate; by default that of what is learnt.
+        folds: folds of cross-validation, which may choose fewer steps if there are three tiles or more; 0 takes all
+            steps.
+        augmentation: augmentation of the labelled crops, see `bnadapt.data.augmentation`.
+        seed: seed of the crops.
     """
 
     learn: LearnName | None = None
@@ -88,7 +88,7 @@ class FineTuning:
     seed: int = 0
 
     def learnt_from(self, tiles: int, has_batchnorm: bool = True) -> LearnName:
-        """What is learnt from so many tiles."""
+        """What is learnt from a number of tiles."""
         return self.learn or ("affine" if tiles < FEWEST_FOR_ALL and has_batchnorm else "all")
 
 
@@ -97,18 +97,18 @@ class HeldOut:
     """Scores on parts of the labelled tiles, each by a network that has learnt from the others.
 
     Attributes:
-        overlaps: (parts, 2, K - 1) pixels of intersection and union of every class of foreground.
+        overlaps: (parts, 2, K - 1) pixels of intersection and union of every foreground class.
     """
 
     overlaps: Tensor
 
     @property
     def iou(self) -> float:
-        """Foreground IoU over all parts, mean over classes; 0 of a class that is nowhere."""
+        """Foreground IoU over all parts, mean over classes; 0 for a class that occurs nowhere."""
         return float(_iou(self.overlaps.sum(0)))
 
     def is_clearly_worse(self, other: "HeldOut") -> bool:
-        """Whether the IoU is below another one by more than a standard error, by the jackknife over parts."""
+        """Whether the IoU is below another by more than a standard error, by the jackknife over parts."""
         parts = len(self.overlaps)
         if parts < 2:
             return self.iou < other.iou
@@ -122,14 +122,13 @@ class HeldOut:
 
 @dataclass(frozen=True, eq=False)
 class FineTuned:
-    """What a network has learnt; it is unchanged until that is applied.
+    """What a network has learnt; the network itself changes on `apply`.
 
     Attributes:
-        state: of the network: weights, and statistics of the target's tiles under them.
+        state: weights, and statistics of the target's tiles under them.
         learn: what was learnt.
-        steps: of the optimizer.
-        scores: foreground IoU on tiles that were not learnt from, by steps taken, cross-validated; empty where there
-            were too few tiles.
+        steps: optimizer steps.
+        scores: cross-validated foreground IoU by steps; empty if there were too few tiles.
     """
 
     state: Mapping[str, Tensor]
@@ -139,16 +138,16 @@ class FineTuned:
 
     @property
     def before(self) -> float | None:
-        """Foreground IoU on the labelled tiles without learning from any; None if it was not scored."""
+        """Foreground IoU on the labelled tiles before learning; None if it was not scored."""
         return self.scores.get(0)
 
     @property
     def after(self) -> float | None:
-        """Foreground IoU on tiles that were not learnt from; None if it was not scored."""
+        """Foreground IoU on held-out tiles; None if it was not scored."""
         return self.scores.get(self.steps)
 
     def apply(self, network: nn.Module) -> None:
-        """Have the network hold what was learnt."""
+        """Load what was learnt into the network."""
         network.load_state_dict(self.state)
 
 
@@ -160,25 +159,24 @@ def finetune(
     source: Bank | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> FineTuned:
-    """Learn from labelled tiles of a target, under BatchNorm statistics of all its tiles.
+    """Learn from labelled tiles of a target, with BatchNorm statistics of all its tiles.
 
-    Every step normalises crops of labelled tiles by the statistics of unlabelled ones, and its gradients see how these
-    change with the weights; at the end they are estimated on all unlabelled tiles.
+    Every step normalises labelled crops by the statistics of unlabelled ones, and gradients include how these change
+    with the weights; at the end they are estimated on all unlabelled tiles.
 
     Args:
-        network: gives logits (n, K, h, w) of images (n, C, h, w). It starts from the weights and statistics that it
-            holds, and is left as it was.
-        images: of the target, such as a tensor (n, C, h, w); for others see `bnadapt.batchnorm.estimate`.
+        network: maps images (n, C, h, w) to logits (n, K, h, w). Learning starts from its weights and statistics; it is
+            left unchanged.
+        images: images of the target, such as a tensor (n, C, h, w); for others see `bnadapt.batchnorm.estimate`.
         labelled: tiles to learn from.
-        settings: how.
-        source: the source's statistics, which `mixing` mixes with; by default those that the network holds.
-        progress: wraps the steps, those of cross-validation included, to show how far it is.
+        settings: how to learn.
+        source: the source's statistics, for `mixing`; by default those of the network.
+        progress: wraps the steps, those of cross-validation included, to show progress.
 
     Raises:
-        InputError: there is nothing to learn from, or masks have another size than images, or classes that the network
-            has not.
-        BatchNormError: the network has no BatchNorm layers, and mixing, or scales and shifts, are to be learnt; or
-            statistics cannot be estimated.
+        InputError: there is nothing to learn from, masks differ in size from images, or have other classes than the
+            network.
+        BatchNormError: statistics cannot be estimated, or the network has no BatchNorm layers for `mixing` or `affine`.
 
     Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1))
@@ -204,7 +202,7 @@ def finetune(
 
 
 def _chosen(scores: Mapping[int, HeldOut]) -> int:
-    """The most steps whose score is not clearly below the best one; at least some, for few tiles can be too easy."""
+    """The most steps whose score is not clearly below the best; never 0, because few tiles can be too easy."""
     taken = {step: each for step, each in scores.items() if step}
     best = max(taken.values(), key=lambda each: each.iou)
     return max(step for step, each in taken.items() if not each.is_clearly_worse(best))
@@ -237,7 +235,7 @@ class _Run:
 
     @torch.no_grad()
     def check_classes(self, labelled: LabelledTiles) -> None:
-        """Refuse classes that the network has not."""
+        """Refuse classes that the network does not have."""
         count = self.forward(labelled.images[:1]).shape[1]
         if max(labelled.classes) >= count:
             raise InputError(
@@ -247,7 +245,7 @@ class _Run:
 
     @torch.enable_grad()
     def training(self, labelled: LabelledTiles, steps: int) -> Iterator[int]:
-        """Learn, step by step; gives the number of those taken."""
+        """Learn, yielding the number of steps taken."""
         self.network.requires_grad_(False)
         for parameter in self.learnt.parameters:
             parameter.requires_grad_(True)
@@ -264,13 +262,13 @@ class _Run:
             yield step
 
     def settle(self) -> None:
-        """Have the network hold the statistics of all tiles under the weights that it has."""
+        """Set the statistics of all tiles under the current weights."""
         if self.statistics:
             self.statistics.estimated().apply(self.network)
 
     @torch.no_grad()
     def overlaps(self, tiles: LabelledTiles) -> Tensor:
-        """Pixels (2, K - 1) of intersection and union of every class of foreground, predicted and labelled."""
+        """Pixels (2, K - 1) of intersection and union of every foreground class."""
         logits = torch.cat([self.forward(batch).float().cpu() for batch in tiles.images.split(BATCH)])
         known, predicted = tiles.masks != IGNORED, logits.argmax(1)
         both = [((predicted == label) & (tiles.masks == label)).sum() for label in range(1, logits.shape[1])]
@@ -285,14 +283,14 @@ class _Run:
         return RelativeStatistics(self.network, self.forward, self.tiles, source or Bank.of(self.network))
 
     def _logits(self, unlabelled: Tensor, images: Tensor) -> Tensor:
-        """Logits of crops, under statistics of crops of unlabelled tiles."""
+        """Logits of crops, under the statistics of unlabelled crops."""
         if not self.statistics:
             return self.forward(images)
         with self.statistics.of_first(len(unlabelled)):
             return self.forward(torch.cat([unlabelled, images]))[len(unlabelled) :]
 
     def _batches(self, labelled: LabelledTiles, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Crops of unlabelled tiles, and crops of labelled ones with their masks."""
+        """Unlabelled crops, and labelled crops with their masks."""
         side = min(min(labelled.masks.shape[1:]) * 3 // 4, *self.tiles.shape[2:])
         crops = RandomCrops(
             labelled.sections(), side, steps * BATCH, self.settings.seed, augmentation=self.settings.augmentation
@@ -309,7 +307,7 @@ class _Run:
 def _cross_validated(
     run: _Run, labelled: LabelledTiles, settings: FineTuning, count: int, advance: Callable[[], object]
 ) -> dict[int, HeldOut]:
-    """What is predicted of held-out tiles, by steps taken; empty if the others never show every class."""
+    """Held-out scores by steps; empty if the remaining tiles never show every class."""
     overlaps: dict[int, list[Tensor]] = {}
     for fold in range(count):
         held_out = labelled.subset(range(fold, len(labelled), count))
@@ -333,7 +331,7 @@ def _has_batchnorm(network: nn.Module) -> bool:
 
 
 def _check(labelled: LabelledTiles) -> None:
-    """Refuse tiles that teach nothing."""
+    """Refuse tiles that cannot be learnt from."""
     if labelled.images[:, 0].shape != labelled.masks.shape:
         raise InputError(
             f"The labelled tiles have images of {tuple(labelled.images.shape)} and masks of"

@@ -1,4 +1,4 @@
-"""What is learnt from labelled tiles: mixing coefficients of statistics, scales and shifts, the head, or all."""
+"""Parameters to learn from labelled tiles: mixing coefficients of statistics, scales and shifts, the head, or all."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -13,12 +13,7 @@ LearnName = Literal["mixing", "affine", "head", "all"]
 
 
 class Learnt(NamedTuple):
-    """What an optimizer changes of a network.
-
-    Attributes:
-        parameters: that are learnt.
-        rate: greatest learning rate of AdamW.
-    """
+    """Parameters to optimise, and the largest learning rate of AdamW."""
 
     parameters: list[nn.Parameter]
     rate: float
@@ -31,17 +26,17 @@ def learnt_of(
     forward: Callable[[Tensor], Any],
     image: Tensor,
 ) -> Learnt:
-    """What is learnt of a network.
+    """The parameters to learn.
 
     Args:
         name: which.
         network: any module.
         statistics: of its BatchNorm layers, if it has any.
         forward: runs it on a batch.
-        image: (1, C, h, w), to see which layer comes last.
+        image: (1, C, h, w), to find the last layer.
 
     Raises:
-        NoBatchNormError: the network has no BatchNorm layers, and mixing, or scales and shifts, are to be learnt.
+        NoBatchNormError: the network has no BatchNorm layers, for `mixing` or `affine`.
     """
     if name in ("mixing", "affine"):
         layers = batchnorm_layers(network)
@@ -55,7 +50,7 @@ def learnt_of(
 
 @torch.no_grad()
 def last_layer(network: nn.Module, forward: Callable[[Tensor], Any], image: Tensor) -> nn.Module:
-    """The layer with weights that a forward pass calls last, in a U-Net the one that gives logits."""
+    """The layer with weights that a forward pass calls last; in a U-Net the one that returns logits."""
     called: list[nn.Module] = []
     own = [each for each in network.modules() if next(each.parameters(recurse=False), None) is not None]
     hooks = [each.register_forward_hook(lambda module, *_: called.append(module)) for each in own]

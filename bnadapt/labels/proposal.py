@@ -1,4 +1,4 @@
-"""Which tiles to label: where candidates disagree, spread over the volume, none like another."""
+"""Tiles to label: where candidates disagree, spread over the volume, no two alike."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,14 @@ ALIKE = 0.9  # correlation from which on two tiles show the same
 def proposed_tiles(images: Tensor, disagreement: Tensor, order: Sequence[int], count: int) -> list[int]:
     """Indices of tiles to label.
 
-    The tiles are cut, in their order in the volume, into as many groups as are to be labelled; of each group the one
-    is taken on which candidates disagree most, among those that show nothing that was taken already.
+    The tiles are divided, in their order in the volume, into as many groups as are to be labelled. From each group the
+    tile is taken on which candidates disagree most, among those unlike the tiles taken before.
 
     Args:
         images: (n, C, h, w).
         disagreement: (n,) of candidates on every tile.
-        order: the tiles' indices in the order in which they lie in the volume.
-        count: to propose; of fewer tiles all that differ.
+        order: indices of the tiles in the order in which they lie in the volume.
+        count: number to propose; there may be fewer that differ.
     """
     patterns = images.double().flatten(1)
     patterns = torch.nn.functional.normalize(patterns - patterns.mean(1, keepdim=True))

@@ -1,4 +1,4 @@
-"""Learn from what a network itself predicts of a target, without labels, under statistics that stay the target's."""
+"""Learn from a network's own predictions on a target, without labels, while the statistics stay the target's."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -27,12 +27,12 @@ class SelfTraining:
     """How a network learns from its own predictions.
 
     Args:
-        steps: of the optimizer.
-        rate: greatest learning rate.
+        steps: optimizer steps.
+        rate: largest learning rate.
         decay: of the teacher, the average of past weights.
-        confidence: least probability of a class from which on the teacher's prediction is learnt.
-        side: of crops in pixels, at most.
-        seed: of crops.
+        confidence: probability from which on the teacher's prediction is learnt.
+        side: largest side of crops in pixels.
+        seed: seed of the crops.
     """
 
     steps: int = 120
@@ -44,19 +44,19 @@ class SelfTraining:
 
 
 def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTraining()) -> Mapping[str, Tensor]:
-    """Have a network learn what the average of its own past weights predicts with confidence.
+    """Train a network on confident predictions of the average of its own past weights.
 
-    The student sees every crop with other brightness, contrast, sharpness and noise than the teacher does. Both keep
-    the BatchNorm statistics that the network holds, which should be the target's.
+    The student sees every crop with other brightness, contrast, sharpness and noise than the teacher. Both keep the
+    network's BatchNorm statistics, which should be the target's.
 
-    Learning from itself, a network tends to predict ever more foreground. Of two classes, the bias of its last layer is
-    therefore lowered in the end until no more pixels of the target are predicted as foreground than at the start (a
-    one-sided prior on class proportions, as of TTAS, arXiv 2205.07983); a last layer without bias stays as it is.
+    Learning from itself, a network tends to predict ever more foreground. With two classes, the bias of its last layer
+    is therefore lowered at the end until no more pixels of the target are predicted as foreground than at the start (a
+    one-sided prior on class proportions, as in TTAS, arXiv 2205.07983); a last layer without bias stays as it is.
 
     Args:
-        network: gives logits (n, K, h, w) of images (n, C, h, w). It is left as it was.
-        images: of the target, such as a tensor (n, C, h, w); for others see `bnadapt.batchnorm.estimate`.
-        settings: how.
+        network: maps images (n, C, h, w) to logits (n, K, h, w); it is left unchanged.
+        images: images of the target, such as a tensor (n, C, h, w); for others see `bnadapt.batchnorm.estimate`.
+        settings: how to learn.
 
     Returns:
         State of the teacher, to load into the network.
@@ -85,7 +85,7 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
 
 @torch.no_grad()
 def _limit_foreground(network: nn.Module, tiles: Tensor, share: float) -> None:
-    """Lower the bias of foreground until at most this share of the pixels is predicted as such."""
+    """Lower the foreground's bias until at most this share of the pixels is predicted as foreground."""
     head = last_layer(network, partial(_logits, network), tiles[:1])
     margins = _margins(network, tiles).flatten()
     bias = getattr(head, "bias", None)
@@ -115,7 +115,7 @@ def _labels(teacher: nn.Module, crops: Tensor, confidence: float) -> Tensor:
 
 
 def _crops(tiles: Tensor, settings: SelfTraining) -> Iterator[Tensor]:
-    """Crops (n, C, s, s) at random places, turned and flipped at random."""
+    """Crops (n, C, s, s) at random places, rotated and flipped at random."""
     side = min(settings.side, *tiles.shape[2:])
     generator = np.random.default_rng(settings.seed)
     for _ in range(settings.steps):

@@ -1,4 +1,4 @@
-"""BatchNorm statistics that stay a target's while the weights of a network change."""
+"""BatchNorm statistics that stay a target's while a network's weights change."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,20 +14,20 @@ PASSES, PRECISE = 6, 1e-3  # over the tiles, to find where the statistics of the
 
 
 class RelativeStatistics:
-    """Statistics of layers as a function of those of a target's tiles, so that they follow when these change.
+    """Statistics of layers as a function of those of a target's tiles, which change with the weights.
 
-    At the start a layer holds mean M and standard deviation S, and gets tiles of mean m and standard deviation s. Where
-    it gets others, m' and s', its statistics become
+    At the start a layer holds mean M and standard deviation S, and its input on the tiles has mean m and standard
+    deviation s. When these become m' and s', its statistics become
 
         M' = m' + s' (M - m) / s + a (m_s - m')
         S' = s' (S / s) (s_s / s')^b
 
-    So what was estimated on the tiles stays theirs, and what was the source's stays as far from theirs as it was. The
-    mixing coefficients a and b, two for each layer, are 0 unless they are learnt; of statistics that are the tiles'
-    own, 1 would make the source's, m_s and s_s (LCCS, arXiv 2205.15234, whose mixture of deviations is linear).
+    So statistics estimated on the tiles stay theirs, and those of the source stay as far from theirs as at the start.
+    The mixing coefficients a and b of each layer are 0 unless they are learnt; if the statistics are the tiles' own, 1
+    gives the source's, m_s and s_s (LCCS, arXiv 2205.15234, which mixes deviations linearly).
 
     Args:
-        network: with the statistics of the start.
+        network: network with the statistics of the start.
         forward: runs it on a batch.
         tiles: (n, C, h, w) of the target.
         source: the source's statistics.
@@ -36,7 +36,7 @@ class RelativeStatistics:
         coefficients: (L, 2), a and b of every layer.
 
     Raises:
-        BatchNormError: as `bnadapt.batchnorm.estimate`.
+        BatchNormError: as for `bnadapt.batchnorm.estimate`.
     """
 
     def __init__(self, network: nn.Module, forward: Callable[[Tensor], Any], tiles: Tensor, source: Bank) -> None:
@@ -51,7 +51,7 @@ class RelativeStatistics:
         self._place(Bank.of(network))
 
     def corrected(self, name: str, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        """Statistics (C,) of a layer, where the tiles' are these."""
+        """Statistics (C,) of a layer, from those of the tiles."""
         of_mean, of_deviation = self.coefficients[self.numbers[name]].to(mean)
         source_mean, source_log = (each.to(mean) for each in self._source[name])
         offset, log_ratio = (each.to(mean) for each in (self.offset[name], self.log_ratio[name]))
@@ -63,12 +63,12 @@ class RelativeStatistics:
 
     @torch.no_grad()
     def estimated(self) -> Bank:
-        """The statistics for all tiles under the weights that the network has."""
+        """The statistics for all tiles under the network's current weights."""
         return estimate(self.network, self.tiles, forward=self.forward, correction=self).bank
 
     @contextmanager
     def of_first(self, count: int) -> Iterator[None]:
-        """Meanwhile the layers normalise by the first images of a batch, and gradients reach what that depends on."""
+        """Let the layers normalise by the first images of a batch, with gradients."""
         for name, layer in self.layers.items():
             layer.forward = partial(self._normalised, name, layer, count)
         try:
@@ -92,7 +92,7 @@ class RelativeStatistics:
         return features * scale.view(shape).to(features.dtype) + shift.view(shape).to(features.dtype)
 
     def _place(self, start: Bank) -> None:
-        """Find where statistics lie relative to the tiles', layer by layer, until these statistics come out."""
+        """Find, layer by layer, the offsets from the tiles' statistics that reproduce the start."""
         wanted = self._log_deviations(start)
         self.offset = {name: torch.zeros_like(mean) for name, (mean, _) in wanted.items()}
         self.log_ratio = {name: torch.zeros_like(mean) for name, (mean, _) in wanted.items()}
@@ -108,7 +108,7 @@ class RelativeStatistics:
                 return
 
     def _log_deviations(self, bank: Bank) -> Mapping[str, tuple[Tensor, Tensor]]:
-        """Means and logarithms of standard deviations by layer."""
+        """Means and log standard deviations by layer."""
         return {
             name: (bank.mean[name], (bank.variance[name] + layer.eps).log() / 2) for name, layer in self.layers.items()
         }

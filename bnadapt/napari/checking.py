@@ -1,4 +1,4 @@
-"""What is known of a network and an image before anything runs, and what of the two does not fit."""
+"""What is known about a network and an image before anything runs, and where they do not fit."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,17 +13,14 @@ from bnadapt.gain.candidates import NONE
 from bnadapt.napari.inputs import AS_IT_IS, RECOMMENDED, TILE, Facts, Inputs, Treatment
 from bnadapt.napari.loading import target_of, task_class
 from bnadapt.networks.stored import load_tensors
+from bnadapt.reports.text import counted
 from bnadapt.tasks.checkpoints import StoredTask, read_checkpoint
 
 MOST_RESAMPLED = 1.5  # factor from which on one of the two pixel sizes is likely wrong
 
 
 def checked(inputs: Inputs) -> Facts:
-    """Look at a checkpoint and an image, without running anything.
-
-    Raises:
-        InputError: one of them cannot be used.
-    """
+    """Examine a checkpoint and an image, without running anything."""
     path = Path(inputs.image)
     inputs = replace(inputs, is_folder=path.is_dir() and format_of(path) is None)
     stored = read_checkpoint(Path(inputs.checkpoint))
@@ -53,7 +50,7 @@ def checked(inputs: Inputs) -> Facts:
 def _network_lines(stored: StoredTask, checkpoint: Mapping[str, Any], scaling: Mapping[str, Any]) -> Iterator[str]:
     asked = stored.parameters
     about = ", ".join(f"{name} {value}" for name, value in (asked["network_args"] or {}).items())
-    yield f"{asked['network']}{f' ({about})' if about else ''}, {_counted(asked['num_classes'], 'class', 'classes')}"
+    yield f"{asked['network']}{f' ({about})' if about else ''}, {counted(asked['num_classes'], 'class', 'classes')}"
     size = f"pixels of {scaling['pixel_size_nm']:g} nm" if scaling.get("pixel_size_nm") else "unknown pixel size"
     yield f"trained on images scaled by {scaling.get('intensity', 'unknown numbers')}, {size}"
     if "adaptation" in checkpoint:
@@ -64,7 +61,7 @@ def _network_lines(stored: StoredTask, checkpoint: Mapping[str, Any], scaling: M
 
 def _image_lines(inputs: Inputs, sections: int, image: Any, own: float | None) -> Iterator[str]:
     size = f"{image.shape[0]} x {image.shape[1]} pixels, {image.dtype}"
-    yield f"{_counted(sections, 'image' if inputs.is_folder else 'section')} of {size}"
+    yield f"{counted(sections, 'image' if inputs.is_folder else 'section')} of {size}"
     if not inputs.is_folder:
         opened = open_stack(inputs.image, inputs.key, index=dict(inputs.index), plane=inputs.plane)
         spacing = f", sections {opened.spacing_nm:g} nm apart" if opened.spacing_nm else ""
@@ -75,7 +72,7 @@ def _image_lines(inputs: Inputs, sections: int, image: Any, own: float | None) -
 
 def _warnings(takes: int, has: int, trained: float | None, own: float | None) -> Iterator[str]:
     if takes != has:
-        yield f"The image has {_counted(has, 'channel')}, the network takes {takes}: it cannot be segmented as it is."
+        yield f"The image has {counted(has, 'channel')}, the network takes {takes}: it cannot be segmented as it is."
     if trained and not own:
         yield (
             f"The network was trained on pixels of {trained:g} nm, and the image's pixel size is unknown: give it, or"
@@ -95,7 +92,7 @@ def _warnings(takes: int, has: int, trained: float | None, own: float | None) ->
 
 
 def _treatments(stored: StoredTask, checkpoint: Mapping[str, Any]) -> list[Treatment]:
-    """What can be done to the network: with a known source by name, otherwise by the candidate's policy."""
+    """Possible treatments: with a known source by name, otherwise by the candidate's policy."""
     if stored.parameters["num_classes"] == 2 and "source_summary" in checkpoint:
         named = [Treatment(name, each.title, ("--choose", name)) for name, each in CANDIDATES.items() if name != NONE]
         return [RECOMMENDED, *named, AS_IT_IS]
@@ -108,7 +105,3 @@ def _policy(policy: Any) -> tuple[str, ...]:
     if isinstance(policy.layers, str):
         return ("--policy.layers", policy.layers)
     return ("--policy.source_weight", f"{policy.source_weight:g}")
-
-
-def _counted(count: int, singular: str, plural: str | None = None) -> str:
-    return f"{count} {singular if count == 1 else plural or singular + 's'}"

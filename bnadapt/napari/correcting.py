@@ -1,4 +1,4 @@
-"""Tiles that are worth correcting, and what a network learns from them."""
+"""Tiles worth correcting, and learning from them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,11 +25,7 @@ from bnadapt.tasks.checkpoints import read_checkpoint
 
 
 def proposed(inputs: Inputs, count: int, outputs: Outputs, watch: Watch) -> list[ProposedTile]:
-    """Tiles to correct; those of an earlier proposal, unless they are to be replaced.
-
-    Raises:
-        BnadaptError: none can be proposed.
-    """
+    """Tiles to correct; those of an earlier proposal, unless they are to be replaced."""
     folder = Path(outputs.proposed)
     shares: list[float] = []
     if outputs.overwrite or not (folder / LIST).exists():
@@ -47,15 +43,9 @@ def proposed(inputs: Inputs, count: int, outputs: Outputs, watch: Watch) -> list
 
 
 def corrected(inputs: Inputs, outputs: Outputs, masks: Mapping[str, np.ndarray | None]) -> int:
-    """Write the masks of tiles, and count those that are corrected.
+    """Write the masks of tiles, and count the corrected ones.
 
-    Args:
-        inputs: the network, whose classes count.
-        outputs: with the folder of the tiles.
-        masks: classes (h, w) by the name of the tile's file, None where it is not corrected.
-
-    Raises:
-        InputError: the folder holds no such tiles, or cannot be written.
+    `masks` are classes (h, w) by the name of the tile's file, None for tiles that are not corrected.
     """
     folder = Path(outputs.proposed)
     for tile in listed_tiles(folder):
@@ -64,11 +54,7 @@ def corrected(inputs: Inputs, outputs: Outputs, masks: Mapping[str, np.ndarray |
 
 
 def finetuned(inputs: Inputs, steps: int, outputs: Outputs, watch: Watch) -> tuple[str, str]:
-    """Have the network learn from corrected tiles; gives the path of the new checkpoint, and what came of it.
-
-    Raises:
-        BnadaptError: there is nothing to learn from.
-    """
+    """Train the network on corrected tiles; returns the path of the new checkpoint, and the outcome in a sentence."""
     loaded = load(inputs, watch, finetune_line(inputs, steps, outputs))
     done = loaded.trainer.finetune(
         loaded.task,
@@ -90,11 +76,7 @@ def finetuned(inputs: Inputs, steps: int, outputs: Outputs, watch: Watch) -> tup
 
 
 def measured(inputs: Inputs, outputs: Outputs, watch: Watch) -> Advice:
-    """Which candidate does best on corrected tiles; its page is written, too.
-
-    Raises:
-        BnadaptError: there are too few of them, or nothing is known of the source.
-    """
+    """Which candidate does best on corrected tiles; writes its page, too."""
     line = recommend_line(inputs, outputs, outputs.proposed)
     loaded = load(inputs, watch, line)
     folder = line[line.index("--output") + 1]
@@ -111,7 +93,7 @@ def _proposed(tile: TileToDraw, numbers: Mapping[str, int], prediction: np.ndarr
 
 
 def _numbers(target: Domain) -> dict[str, int]:
-    """Numbers of sections by their names."""
+    """Numbers of sections by name."""
     return {section.name: number for number, section in enumerate(target.all_sections())}
 
 

@@ -1,4 +1,4 @@
-"""What runs in threads: checks, looks, corrections and segmentations. Imports torch, and is itself imported there."""
+"""Work that runs in threads: checks, looks, corrections and segmentations. Imports torch, and is imported there."""
 
 from bnadapt.napari.checking import checked
 from bnadapt.napari.correcting import corrected, finetuned, measured, proposed

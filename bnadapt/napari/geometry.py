@@ -1,4 +1,4 @@
-"""Geometry of images as napari states it: scale, translation and units of a layer."""
+"""Geometry of images in napari's terms: scale, translation and units of a layer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +9,9 @@ PIXEL, NANOMETRE = "pixel", "nanometer"
 
 
 def placement(geometry: Geometry, letters: str) -> dict[str, Any]:
-    """Options of a layer of these axes, ZYX or YX.
+    """Options of a layer with these axes, ZYX or YX.
 
-    Axes of known length are in nanometres. The distance of sections, where it is not known, is drawn as a pixel's side.
+    Axes of known length are in nanometres. An unknown distance of sections is drawn as a pixel's side.
     """
     axes = [geometry[letter].in_nanometres() for letter in letters]
     if axes[-1].step_nm is None:

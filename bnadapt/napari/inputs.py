@@ -1,4 +1,4 @@
-"""What a user has chosen, the command lines that do the same, and what is found; plain types, without torch."""
+"""The user's choices, the equivalent command lines, and results; plain types, without torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,13 +19,13 @@ class Inputs:
     Attributes:
         checkpoint: path of the network.
         image: path of a volume, an image or a folder of images.
-        key: of an array in the file.
-        pixel_size_nm: side of a pixel, where the user changes what the file states.
-        plane: of the sections: xy, xz or yz.
+        key: key of an array in the file.
+        pixel_size_nm: side of a pixel, if the user overrides the file.
+        plane: plane of the sections: xy, xz or yz.
         index: single index of further axes, such as (("T", 3),).
         is_folder: whether it is a folder of images.
         tile_size: side of the tiles that statistics are estimated on.
-        tiles: how many of these.
+        tiles: number of these tiles.
     """
 
     checkpoint: str
@@ -40,7 +40,7 @@ class Inputs:
 
     @property
     def what(self) -> tuple[object, ...]:
-        """Network and image, however they are looked at."""
+        """Network and image, independent of how they are looked at."""
         return self.checkpoint, self.image, self.key, self.plane, self.index
 
     @property
@@ -76,21 +76,15 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Treatment:
-    """What is done to the network before it segments.
+    """What is done to the network before it segments."""
 
-    Attributes:
-        name: short, for names of files.
-        title: for people.
-        options: of `bnadapt adapt`; none where the checkpoint is taken as it is.
-    """
-
-    name: str
-    title: str
-    options: tuple[str, ...] = ()
+    name: str  # for files
+    title: str  # for people
+    options: tuple[str, ...] = ()  # of `bnadapt adapt`; none if the checkpoint is used as it is
 
     @property
     def adapts(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether the network is adapted."""
         return bool(self.options)
 
 
@@ -99,7 +93,7 @@ RECOMMENDED = Treatment("recommended", "what is recommended", ("--choose", "auto
 
 
 def weighted(weight: float) -> Treatment:
-    """All layers adapted, of which the source keeps a share."""
+    """All layers adapted, with a share of the source's statistics."""
     return Treatment(
         f"weight-{weight:g}", f"source weight {weight:.2f} (slider)", ("--policy.source_weight", f"{weight:g}")
     )
@@ -107,17 +101,17 @@ def weighted(weight: float) -> Treatment:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a network and an image before anything runs.
+    """What is known about a network and an image before anything runs.
 
     Attributes:
-        inputs: that were looked at, completed.
+        inputs: the inputs, completed.
         network: lines about the network.
         image: lines about the image.
         warnings: sentences about what does not fit.
-        pixel_size_nm: of the image, as its file or the user states it.
+        pixel_size_nm: pixel size of the image, stated by its file or the user.
         sections: number of sections.
-        treatments: that the network allows.
-        folder: for results, by default.
+        treatments: treatments that the network allows.
+        folder: default folder for results.
     """
 
     inputs: Inputs
@@ -132,13 +126,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of a section, in pixels of the file.
-
-    Attributes:
-        section: number of the section, from 0.
-        rows: first row, and the one behind the last.
-        columns: first column, and the one behind the last.
-    """
+    """A rectangle of a section, in pixels of the file; rows and columns are [first, last)."""
 
     section: int
     rows: tuple[int, int]
@@ -150,7 +138,7 @@ class Region:
         return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
 
     def within(self, size: Sequence[int], most: int) -> "Region":
-        """The part inside of a section of this size; of a larger one than `most` pixels wide or high, the middle."""
+        """The part inside a section of this size, and of that the middle of at most `most` pixels."""
         rows, columns = (
             _clipped(*limits, side, most) for limits, side in zip((self.rows, self.columns), size, strict=True)
         )
@@ -162,12 +150,12 @@ class Look:
     """A region under every candidate.
 
     Attributes:
-        region: where it lies.
+        region: the region.
         classes: (h, w) uint8 by the candidate's name.
-        titles: of the candidates, for people.
-        disagreement: (h, w) share of the candidates that predict another class than most of them.
-        left_out: what is not known that a candidate needs, by its name.
-        tiles: that statistics rest on.
+        titles: titles of the candidates.
+        disagreement: (h, w) share of the candidates that differ from the most frequent class.
+        left_out: missing information by the name of the candidate that needs it.
+        tiles: tiles behind the statistics.
     """
 
     region: Region
@@ -178,19 +166,13 @@ class Look:
     tiles: int
 
     def foreground(self, name: str) -> float:
-        """Share of the region that a candidate predicts as any class above 0."""
+        """Share of the region that a candidate predicts as foreground."""
         return float((self.classes[name] > 0).mean())
 
 
 @dataclass(frozen=True)
 class Advice:
-    """A recommendation in words.
-
-    Attributes:
-        choice: name of the candidate.
-        sentence: what to do, and whether it helps.
-        warnings: what to look at.
-    """
+    """A recommendation in words: the candidate, what to do and whether it helps, and what to check."""
 
     choice: str
     sentence: str
@@ -199,29 +181,17 @@ class Advice:
 
 @dataclass(frozen=True, eq=False)
 class ProposedTile:
-    """A tile to correct.
+    """A tile to correct."""
 
-    Attributes:
-        file: name of its image and its mask.
-        region: where it lies.
-        prediction: (h, w) uint8 class indices.
-        disagreement: share of its pixels on which candidates disagree.
-    """
-
-    file: str
+    file: str  # name of its image and its mask
     region: Region
-    prediction: np.ndarray
-    disagreement: float = 0.0
+    prediction: np.ndarray  # (h, w) uint8 class indices
+    disagreement: float = 0.0  # share of its pixels on which candidates disagree
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where results of an image go.
-
-    Attributes:
-        folder: for all of them.
-        overwrite: whether to replace earlier ones.
-    """
+    """Where results of an image go: their folder, and whether earlier ones are replaced."""
 
     folder: Path
     overwrite: bool = False
@@ -232,7 +202,7 @@ class Outputs:
         return ["--overwrite"] if self.overwrite else []
 
     def checkpoint(self, inputs: Inputs, treatment: Treatment) -> str:
-        """The checkpoint of a treatment: the network's own, where nothing is done."""
+        """The checkpoint of a treatment; the network's own if it is not adapted."""
         if not treatment.adapts:
             return inputs.checkpoint
         return str(self.folder / f"{Path(inputs.checkpoint).stem}-{treatment.name}.ckpt")
@@ -253,16 +223,16 @@ class Outputs:
         return str(self.folder / "proposed")
 
     def finetuned(self, inputs: Inputs) -> str:
-        """The checkpoint that has learnt from tiles."""
+        """The checkpoint of the fine-tuned network."""
         return str(self.folder / f"{Path(inputs.checkpoint).stem}-finetuned.ckpt")
 
     def segmented(self, checkpoint: str) -> str:
-        """The folder of what a network segments."""
+        """The folder of a network's segmentation."""
         return str(self.folder / f"segmented-by-{Path(checkpoint).stem}")
 
 
 def shown(*lines: Line) -> str:
-    """Command lines as one would type them."""
+    """Command lines as typed."""
     return "\n".join(shell_line(["bnadapt", *line]) for line in lines)
 
 
@@ -272,14 +242,14 @@ def preview_line(inputs: Inputs, outputs: Outputs) -> Line:
 
 
 def recommend_line(inputs: Inputs, outputs: Outputs, proposed: str | None = None) -> Line:
-    """A recommendation; on tiles that were corrected, if there are any."""
+    """A recommendation; on corrected tiles, if there are any."""
     measured = ["--proposed", proposed] if proposed else []
     output = f"{outputs.recommendation}-measured" if proposed else outputs.recommendation
     return ["recommend", *inputs.reading, *measured, "--output", output, *outputs.overwriting]
 
 
 def adapt_line(inputs: Inputs, treatment: Treatment, output: str) -> Line:
-    """An adapted checkpoint; one of another command is replaced."""
+    """An adapted checkpoint; replaces that of another command."""
     return ["adapt", *inputs.estimating, *treatment.options, "--output", output, "--overwrite"]
 
 
@@ -290,7 +260,7 @@ def propose_line(inputs: Inputs, count: int, outputs: Outputs) -> Line:
 
 
 def finetune_line(inputs: Inputs, steps: int, outputs: Outputs) -> Line:
-    """A network that has learnt from corrected tiles."""
+    """A network trained on corrected tiles."""
     learning = ["--proposed", outputs.proposed, "--steps", str(steps)]
     return ["finetune", *inputs.estimating, *learning, "--output", outputs.finetuned(inputs), *outputs.overwriting]
 

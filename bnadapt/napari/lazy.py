@@ -10,12 +10,7 @@ IN_MEMORY = 2**28  # bytes of a volume that is read at once
 
 
 class LazySections:
-    """The sections of a volume as an array (sections, H, W) or (sections, H, W, C), for dask.
-
-    Args:
-        sections: read on indexing.
-        dtype: of a section.
-    """
+    """The sections of a volume as an array (sections, H, W) or (sections, H, W, C), for dask."""
 
     def __init__(self, sections: Sections, dtype: np.dtype) -> None:
         self.sections = sections
@@ -30,24 +25,14 @@ class LazySections:
 
 
 def pixels_of(sections: Sections, first: np.ndarray) -> Any:
-    """All sections: in memory where they are few, else as an array that reads on demand.
-
-    Args:
-        sections: read on indexing.
-        first: the first of them.
-    """
+    """All sections: in memory if they are few, else as an array that reads on demand; `first` is the first section."""
     if first.nbytes * len(sections) <= IN_MEMORY:
         return np.stack([first, *(sections[index] for index in range(1, len(sections)))])
     return _array(sections, first)
 
 
 def levels_of(sections: Sections, first: np.ndarray) -> Any:
-    """The same; of large OME-Zarr with levels a list of arrays, the finest first.
-
-    Args:
-        sections: of the finest level.
-        first: section of these.
-    """
+    """The same; for large OME-Zarr with levels a list of arrays, the finest first."""
     levels = list(sections.opened.levels)
     if len(levels) < 2 or first.nbytes * len(sections) <= IN_MEMORY:
         return pixels_of(sections, first)

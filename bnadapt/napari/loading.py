@@ -1,4 +1,4 @@
-"""The commands' Trainer, network and data for what a user has chosen."""
+"""The commands' Trainer, network and data for the user's choices."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,11 +20,9 @@ from bnadapt.tasks.checkpoints import StoredTask, read_checkpoint
 
 
 class WatchedTrainer(AdaptationTrainer):
-    """The Trainer of the commands, whose work someone watches.
+    """The Trainer of the commands, watched and stopped from a window.
 
-    Args:
-        watch: who.
-        line: what one would type behind `bnadapt` for the same, for the record of what was done.
+    `line` is the equivalent command line without `bnadapt`, for the record of what was done.
     """
 
     def __init__(self, watch: Watch, line: Sequence[str] = ()) -> None:
@@ -42,16 +40,16 @@ class WatchedTrainer(AdaptationTrainer):
 
     @property
     def command(self) -> Sequence[str]:
-        """What one would type behind `bnadapt`."""
+        """The equivalent command line, without `bnadapt`."""
         return self.line
 
     def shown(self, what: str) -> Callable[[Iterable], Iterable]:
-        """Wraps the parts of some work, to show how much of it is done."""
+        """Wraps the parts of some work to show progress."""
         return self.watch.shown(what)
 
 
 class _Watching(Callback):
-    """Reports the sections that are segmented, and stops between blocks."""
+    """Reports segmented sections, and stops between blocks."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
@@ -78,33 +76,16 @@ class _Watching(Callback):
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A network ready to run, and the image as it sees it.
-
-    Attributes:
-        trainer: of the commands; the task is attached to it.
-        task: with the network.
-        data: its target is the image.
-        path: of the checkpoint.
-    """
+    """A network ready to run by the commands' Trainer, and data whose target is the image."""
 
     trainer: WatchedTrainer
     task: AdaptableTask
     data: DomainPair
-    path: str
+    path: str  # of the checkpoint
 
 
 def load(inputs: Inputs, watch: Watch, line: Sequence[str] = (), checkpoint: str | None = None) -> Loaded:
-    """Load what a user has chosen.
-
-    Args:
-        inputs: the choice.
-        watch: who watches.
-        line: see `WatchedTrainer`.
-        checkpoint: of another network than that of the inputs.
-
-    Raises:
-        InputError: the checkpoint or the image cannot be used.
-    """
+    """Load the user's choice, or another checkpoint in place of its network."""
     path = Path(checkpoint or inputs.checkpoint)
     task = task_class(read_checkpoint(path)).load_from_checkpoint(path, _device())
     data = DomainPair(target=target_of(inputs), tile_size=inputs.tile_size, adaptation_tiles=inputs.tiles)
@@ -120,35 +101,21 @@ def load(inputs: Inputs, watch: Watch, line: Sequence[str] = (), checkpoint: str
 
 
 def unchanged(loaded: Loaded) -> DomainPair:
-    """The data of a target that no earlier adaptation changes."""
+    """The data with the target unchanged by earlier adaptations."""
     loaded.data.target_change = InputChange()
     return loaded.data
 
 
 def target_of(inputs: Inputs) -> Domain:
-    """The image as a domain.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """The image as a domain."""
     size = {"pixel_size_nm": inputs.pixel_size_nm, "override_pixel_size": inputs.pixel_size_nm is not None}
     if inputs.is_folder:
         return Folder(inputs.image, **size)
-    return Stack(
-        inputs.image,
-        images_key=inputs.key,
-        plane=inputs.plane,
-        index=dict(inputs.index),
-        **size,
-    )
+    return Stack(inputs.image, images_key=inputs.key, plane=inputs.plane, index=dict(inputs.index), **size)
 
 
 def task_class(stored: StoredTask) -> type[AdaptableTask]:
-    """The class of a stored task.
-
-    Raises:
-        InputError: it is none of bnadapt's.
-    """
+    """The class of a stored task; refuses one that is not bnadapt's."""
     if stored.task not in known_tasks():
         raise InputError(
             f"{stored.path}: is of the task {stored.task}, code that would be imported and run; use it by the command"

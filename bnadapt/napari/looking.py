@@ -26,17 +26,11 @@ MOST = 1024  # pixels of a side that is looked at
 
 @dataclass(frozen=True, eq=False)
 class Framed:
-    """A region as the network sees it, with the context that its predictions depend on.
-
-    Attributes:
-        region: which.
-        image: (1, C, h, w).
-        inside: rows and columns of the region in it.
-    """
+    """A region as the network sees it, with the context that its predictions depend on."""
 
     region: Region
-    image: Tensor
-    inside: tuple[slice, slice]
+    image: Tensor  # (1, C, h, w)
+    inside: tuple[slice, slice]  # rows and columns of the region in it
 
     def cut(self, maps: Tensor) -> np.ndarray:
         """The region (K, H, W), in pixels of the file, of maps (1, K, h, w) of the image."""
@@ -45,15 +39,9 @@ class Framed:
 
 
 class Looker:
-    """The networks of all candidates on one image, which are estimated once for any regions of it.
+    """The networks of all candidates on one image, estimated once for any regions of it.
 
     Threads wait for each other, since a candidate's statistics are in the network while it runs.
-
-    Args:
-        inputs: that it looks at.
-        loaded: network and image.
-        networks: of the candidates.
-        blocks: margin and stride of the network.
     """
 
     def __init__(self, inputs: Inputs, loaded: Loaded, networks: CandidateNetworks, blocks: Blocks) -> None:
@@ -67,11 +55,7 @@ class Looker:
 
     @classmethod
     def of(cls, inputs: Inputs, watch: Watch) -> "Looker":
-        """Estimate the statistics of the image under all candidates.
-
-        Raises:
-            BnadaptError: they cannot be estimated.
-        """
+        """Estimate the statistics of the image under all candidates."""
         loaded = load(inputs, watch)
         data = unchanged(loaded)
         with watch.stopping(loaded.task.network):
@@ -80,11 +64,7 @@ class Looker:
             return cls(inputs, loaded, networks, blocks_for(loaded.task, data))
 
     def look(self, region: Region, watch: Watch) -> Look:
-        """A region under every candidate; of a large one the middle.
-
-        Raises:
-            InputError: the section cannot be used, or the region lies outside of it.
-        """
+        """A region under every candidate; of a large one the middle."""
         framed = self.framed(region)
         name = self.loaded.data.target.name
         place = Place(name, range(*framed.region.rows), range(*framed.region.columns))
@@ -97,11 +77,7 @@ class Looker:
         return Look(framed.region, classes, titles, disagreement, seen.left_out, seen.tiles)
 
     def framed(self, region: Region) -> Framed:
-        """A region as the network sees it, of a large one the middle, with the context that its predictions depend on.
-
-        Raises:
-            InputError: the section cannot be used, or the region lies outside of it.
-        """
+        """A region (of a large one the middle) as the network sees it, with the context of its predictions."""
         data = self.loaded.data
         sections = data.target.all_sections()
         if not 0 <= region.section < len(sections):
@@ -118,22 +94,14 @@ class Looker:
         return Framed(region, image[None, :, *areas].contiguous(), inside)
 
     def weighted(self, weight: float) -> np.ndarray:
-        """Classes (h, w) of the region that was looked at last, with this share of the source's statistics.
-
-        Raises:
-            InputError: no region was looked at.
-        """
+        """Classes (h, w) of the region looked at last, with this share of the source's statistics."""
         if self._framed is None:
             raise InputError("Look at a region first.")
         with self._lock:
             return _classes(self._framed.cut(self.networks.weighted(weight, self._framed.image)))
 
     def advice(self, watch: Watch) -> Advice:
-        """What to do with the image, on a few tiles of all of it; looked at once.
-
-        Raises:
-            InputError: nothing is known of the source, or the network has more than two classes.
-        """
+        """What to do with the image, judged once on a few tiles of it."""
         if self._advice is None:
             task, data = self.loaded.task, self.loaded.data
             with self._lock, watch.stopping(task.network):

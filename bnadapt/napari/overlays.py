@@ -1,4 +1,4 @@
-"""Results as layers of a viewer, and places in layers as regions; nothing here needs a window or torch."""
+"""Results as layers of a viewer, and positions in layers as regions; nothing here needs a window or torch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ SEEN = 512  # pixels of the middle of a view that are looked at
 
 
 def of_kind(viewer: ViewerModel, kind: str) -> dict[str, Layer]:
-    """Layers of a kind that are made here, by their name among these."""
+    """Layers of a kind made here, by their name among these."""
     return {each.metadata[NAME]: each for each in viewer.layers if each.metadata.get(KIND) == kind}
 
 
@@ -71,14 +71,9 @@ def drawn_region(viewer: ViewerModel, layer: Layer, shapes: Shapes, plane: str) 
 
 
 def show_look(viewer: ViewerModel, layer: Layer, look: Look, plane: str, visible: Sequence[str]) -> None:
-    """Show what candidates make of a region as contours, and where they disagree.
+    """Show a region under every candidate as contours, those of `visible` candidates at first, and where they disagree.
 
-    Args:
-        viewer: gets the layers; those of an earlier look are replaced.
-        layer: of the image.
-        look: to show.
-        plane: of the sections.
-        visible: names of the candidates that are shown at first.
+    Layers of an earlier look are replaced.
     """
     names = list(look.classes)
     for gone in of_kind(viewer, CANDIDATE).keys() - set(names):
@@ -102,14 +97,14 @@ def show_look(viewer: ViewerModel, layer: Layer, look: Look, plane: str, visible
 
 
 def show_weighted(viewer: ViewerModel, layer: Layer, region: Region, plane: str, classes: np.ndarray) -> None:
-    """Show what the network makes of a region at the slider's weight."""
+    """Show the segmentation of a region at the slider's weight."""
     active = viewer.layers.selection.active
     _contours(viewer, layer, region, plane, classes, WEIGHTED, WEIGHTED, "slider", "#ff00ff", True)
     viewer.layers.selection.active = active
 
 
 def show_tiles(viewer: ViewerModel, layer: Layer, tiles: Sequence[ProposedTile], plane: str) -> Labels:
-    """Show the tiles to correct: their outlines, and a layer of labels to paint on that begins as their predictions."""
+    """Show the tiles to correct: their outlines, and a layer of labels that starts from their predictions."""
     for kind in (CORRECTIONS, TILES):
         for old in of_kind(viewer, kind).values():
             viewer.layers.remove(old)
@@ -144,7 +139,7 @@ def show_tiles(viewer: ViewerModel, layer: Layer, tiles: Sequence[ProposedTile],
 def painted(
     viewer: ViewerModel, layer: Layer, tiles: Sequence[ProposedTile], plane: str, ticked: Sequence[str]
 ) -> Mapping[str, np.ndarray | None]:
-    """Classes of the tiles that are ticked or painted on, by the name of the file, and None of the others."""
+    """Classes of the tiles that are ticked or painted on, by the name of the file, and None for the others."""
     labels = of_kind(viewer, CORRECTIONS).get(CORRECTIONS)
     masks: dict[str, np.ndarray | None] = {}
     for tile in tiles:
@@ -163,16 +158,10 @@ def show_result(
     plane: str = "xy",
     features: Any = None,
 ) -> Labels:
-    """Show a segmentation, or objects, as labels, and hide others; of a region, or of all of the layer.
+    """Show a segmentation, or objects, as labels, and hide others.
 
-    Args:
-        viewer: gets the layer; an earlier one of the name is replaced.
-        layer: of the image.
-        name: of the new layer.
-        labels: (h, w) of a region, else of the layer's shape.
-        region: which.
-        plane: of the sections.
-        features: table of the labels, with a column `index`.
+    Labels are (h, w) of a region, or of the layer's shape. An earlier layer of the name is replaced. `features` is a
+    table of the labels, with a column `index`.
     """
     if name in (known := of_kind(viewer, RESULT)):
         viewer.layers.remove(known[name])
@@ -187,7 +176,7 @@ def show_result(
 
 
 def go_to(viewer: ViewerModel, layer: Layer, region: Region, plane: str) -> None:
-    """Show a region, in the middle and large."""
+    """Show a region, centred and large."""
     centre = [(first + last - 1) / 2 for first, last in (region.rows, region.columns)]
     world = layer.data_to_world(_place(viewer, layer, region.section, centre, plane))
     offset = viewer.dims.ndim - layer.ndim
@@ -199,7 +188,7 @@ def go_to(viewer: ViewerModel, layer: Layer, region: Region, plane: str) -> None
 
 
 def colour_of(number: int) -> str:
-    """The colour of a candidate by its place."""
+    """The colour of a candidate by its position."""
     return COLOURS[number % len(COLOURS)]
 
 
@@ -216,8 +205,7 @@ def _contours(
     visible: bool,
 ) -> None:
     data, options = _placed(viewer, layer, region, plane, classes)
-    if known := of_kind(viewer, kind).get(name):
-        known.data, known.translate, known.scale = data, options["translate"], options["scale"]
+    if _updated(viewer, kind, name, data, options):
         return
     colours = DirectLabelColormap(color_dict={None: colour, 0: "transparent"})
     metadata = {KIND: kind, NAME: name}
@@ -227,11 +215,17 @@ def _contours(
     made.contour = 2
 
 
+def _updated(viewer: ViewerModel, kind: str, name: str, data: np.ndarray, options: dict[str, Any]) -> bool:
+    """Give an existing layer other data at another position; False if there is no such layer."""
+    if layer := of_kind(viewer, kind).get(name):
+        layer.data, layer.translate, layer.scale = data, options["translate"], options["scale"]
+    return layer is not None
+
+
 def _picture(viewer: ViewerModel, layer: Layer, look: Look, plane: str) -> None:
     """Where candidates disagree."""
     data, options = _placed(viewer, layer, look.region, plane, look.disagreement)
-    if known := of_kind(viewer, DISAGREEMENT).get(DISAGREEMENT):
-        known.data, known.translate, known.scale = data, options["translate"], options["scale"]
+    if _updated(viewer, DISAGREEMENT, DISAGREEMENT, data, options):
         return
     viewer.add_image(
         data,
@@ -249,7 +243,7 @@ def _picture(viewer: ViewerModel, layer: Layer, look: Look, plane: str) -> None:
 def _placed(
     viewer: ViewerModel, layer: Layer, region: Region, plane: str, pixels: np.ndarray
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Pixels (h, w) of a region with the axes of a layer, and where they lie."""
+    """Pixels (h, w) of a region with the axes of a layer, and their placement."""
     if layer.ndim > 2:
         across = _axes(layer, plane)[0] - (layer.ndim - 3)
         pixels = np.expand_dims(pixels, across)
@@ -285,7 +279,7 @@ def _outline(viewer: ViewerModel, layer: Layer, region: Region, plane: str) -> n
 
 
 def _axes(layer: Layer, plane: str) -> list[int]:
-    """Axes of a layer of the sections, unless it has none, the rows and the columns."""
+    """Axes of a layer for sections (if it has any), rows and columns."""
     if layer.ndim == 2:
         return [0, 1]
     from bnadapt.data.planes import in_plane
@@ -301,7 +295,7 @@ def _in_layer(layer: Layer, shapes: Shapes, corner: np.ndarray) -> np.ndarray:
 
 
 def _like(layer: Layer) -> dict[str, Any]:
-    """Scale, place and unit of a layer."""
+    """Scale, position and unit of a layer."""
     return {"scale": layer.scale, "translate": layer.translate, "units": layer.units}
 
 

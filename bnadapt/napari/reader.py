@@ -1,4 +1,4 @@
-"""Open what bnadapt reads as napari's layers: pixel size, position and unit in place, masks as labels."""
+"""Open what bnadapt reads as napari's layers, with pixel size, position and unit; masks become labels."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,20 +10,17 @@ FILE, KEY = "bnadapt file", "bnadapt key"  # metadata of layers, from which comm
 
 
 def reader_of(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """What reads a path; None for several paths, and for folders of other things than images and volumes."""
+    """The reader of a path; None for several paths, and for folders other than images and volumes."""
     if not isinstance(path, str):
         return None
     return layers_of if not Path(path).is_dir() or _is_readable(Path(path)) else None
 
 
 def layers_of(path: str | Path) -> list[LayerData]:
-    """The layer of a file, or of a folder of images of one size; several of HDF5, and of a folder of `predict`.
+    """The layer of a file, or of a folder of images of one size; several for HDF5, and for a folder of `predict`.
 
-    Sections come first, then rows, columns, and channels where there are any. Files that are named like masks become
-    labels, on top. Large volumes are read on demand. `viewer.add_layer(napari.layers.Layer.create(*layer))` shows one.
-
-    Raises:
-        InputError: it cannot be read.
+    Sections come first, then rows, columns, and channels if there are any. Files named like masks become labels, on
+    top. Large volumes are read on demand. `viewer.add_layer(napari.layers.Layer.create(*layer))` shows one.
     """
     paths = _predicted(Path(path)) or [Path(path)]
     return [layer for each in paths for key in _keys(each) for layer in _layers(each, key)]
@@ -38,7 +35,7 @@ def _is_readable(folder: Path) -> bool:
 
 
 def _predicted(folder: Path) -> list[Path]:
-    """Volumes in a folder that `predict` has written, masks behind probabilities, so that they are shown on top."""
+    """Volumes in a folder written by `predict`, masks after probabilities, so that they are shown on top."""
     from bnadapt.data.formats import VolumeFormat, format_of
     from bnadapt.data.writers import KINDS
 
@@ -64,7 +61,7 @@ def _layers(path: Path, key: str | None) -> list[LayerData]:
 
 
 def _keys(path: Path) -> Sequence[str | None]:
-    """Paths of the arrays in a file of HDF5; of others the one that it has, without a name."""
+    """Paths of the arrays in an HDF5 file; for others the only one, without a name."""
     from bnadapt.data.formats import Hdf5, format_of
 
     if type(format_of(path)) is not Hdf5:

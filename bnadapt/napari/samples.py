@@ -6,7 +6,7 @@ from bnadapt.napari.reader import LayerData, layers_of
 
 
 def target() -> list[LayerData]:
-    """The volume that the tutorial segments, and its masks, which are hidden."""
+    """The volume that the tutorial segments, and its masks, hidden."""
     folder = example() / "target"
     ((masks, options, kind),) = layers_of(folder / "masks.tif")
     return [*layers_of(folder / "volume.tif"), (masks, {**options, "visible": False}, kind)]
@@ -19,7 +19,7 @@ def source() -> list[LayerData]:
 
 
 def example() -> Path:
-    """The folder of the example, made if need be, in the user's folder for caches."""
+    """The folder of the example in the user's cache folder, created if missing."""
     import pooch
 
     from bnadapt.data.example_folders import main

@@ -1,4 +1,4 @@
-"""Adapted networks, and what they segment: a section in memory, or all of an image into files."""
+"""Adapted networks and their segmentations: of a section in memory, or of the whole image into files."""
 
 import json
 from collections.abc import Sequence
@@ -22,11 +22,7 @@ from bnadapt.volumes.segmentation import Images, open_segmentation
 
 
 def adapted(inputs: Inputs, treatment: Treatment, outputs: Outputs, watch: Watch) -> str:
-    """The checkpoint of a treated network, which is made unless the same command has made it before.
-
-    Raises:
-        BnadaptError: it cannot be adapted, or written.
-    """
+    """The checkpoint of a treated network, created unless the same command has done so before."""
     path = outputs.checkpoint(inputs, treatment)
     if not treatment.adapts:
         return path
@@ -39,11 +35,7 @@ def adapted(inputs: Inputs, treatment: Treatment, outputs: Outputs, watch: Watch
 
 
 def section(inputs: Inputs, checkpoint: str, number: int, watch: Watch) -> SegmentedSection:
-    """A section as a network segments it; nothing is written.
-
-    Raises:
-        BnadaptError: it cannot be segmented.
-    """
+    """Segment a section in memory."""
     loaded = load(inputs, watch, checkpoint=checkpoint)
     watch.report("Segmenting", 0, None)
     with watch.stopping(loaded.task.network):
@@ -51,11 +43,7 @@ def section(inputs: Inputs, checkpoint: str, number: int, watch: Watch) -> Segme
 
 
 def volume(inputs: Inputs, checkpoint: str, outputs: Outputs, watch: Watch) -> str:
-    """Segment all of an image into files; where an earlier run was stopped, this one goes on. Gives their folder.
-
-    Raises:
-        BnadaptError: it cannot be segmented, or written.
-    """
+    """Segment the whole image into files, continuing a stopped run; returns their folder."""
     loaded = load(inputs, watch, predict_line(inputs, checkpoint, outputs), checkpoint)
     folder = outputs.segmented(checkpoint)
     loaded.trainer.predict(
@@ -70,11 +58,7 @@ def volume(inputs: Inputs, checkpoint: str, outputs: Outputs, watch: Watch) -> s
 
 
 def classes_in(folder: str) -> Any:
-    """Class indices (sections, H, W) of what was segmented into a folder; large ones are read on demand.
-
-    Raises:
-        InputError: there is no segmentation, or its images differ in size.
-    """
+    """Class indices (sections, H, W) of the segmentation in a folder; large ones are read on demand."""
     found = open_segmentation(folder)
     first = found.mask[0]
     if isinstance(found.mask, Images):
@@ -88,19 +72,10 @@ def classes_in(folder: str) -> Any:
 def objects(
     folder: str, with_labels: bool, overwrite: bool, min_size: int = 0
 ) -> tuple[pd.DataFrame, Any, Sequence[str]]:
-    """Number the objects of what was segmented into a folder.
-
-    Args:
-        folder: of the segmentation.
-        with_labels: whether it is a volume, whose labels are written, too.
-        overwrite: whether to replace earlier files.
-        min_size: pixels, or voxels, of the smallest object that counts.
+    """Number the objects, of at least `min_size` pixels or voxels, of the segmentation in a folder.
 
     Returns:
-        Their table; the number of every pixel (sections, H, W), or None of a folder of images; and what was found.
-
-    Raises:
-        InputError: there is no segmentation, or files are there already.
+        Their table; the number of every pixel (sections, H, W), None without labels; and sentences about them.
     """
     table, labels = (str(Path(folder) / name) for name in ("objects.csv", "objects.ome.zarr"))
     wanted = {"labels": labels if with_labels else None, "overwrite": overwrite, "min_size": min_size}
@@ -113,7 +88,7 @@ def objects(
 
 
 def _is_made_by(path: Path, line: Line, checkpoint: str) -> bool:
-    """Whether a checkpoint is there that this command line has made of the same network."""
+    """Whether this command line has written the checkpoint from the same network."""
     try:
         provenance = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["provenance"]
     except (OSError, ValueError, KeyError):

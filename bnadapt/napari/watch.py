@@ -1,4 +1,4 @@
-"""Work that someone watches: how far it is, and whether it is to stop."""
+"""Work that is watched: its progress, and whether to stop."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -16,11 +16,7 @@ class Stopped(Exception):
 class Watch:
     """Reports progress, and stops work from another thread.
 
-    Args:
-        report: gets progress.
-
-    Attributes:
-        is_given_up: whether who started the work does not wait for it any more.
+    `is_given_up` returns whether the starter of the work no longer waits for it.
     """
 
     def __init__(self, report: Report = lambda what, done, total: None) -> None:
@@ -29,24 +25,16 @@ class Watch:
         self._stop = threading.Event()
 
     def stop(self) -> None:
-        """Have the work end at its next part."""
+        """Stop the work at its next part."""
         self._stop.set()
 
     def check(self) -> None:
-        """End the work, if it is to stop.
-
-        Raises:
-            Stopped: it is.
-        """
+        """Raise Stopped if the work is to stop."""
         if self._stop.is_set() or self.is_given_up():
             raise Stopped
 
     def shown(self, what: str) -> Callable[[Iterable], Iterable]:
-        """Wraps the parts of some work.
-
-        Args:
-            what: is done, such as `Adapting`.
-        """
+        """Wraps the parts of some work, such as `Adapting`, to report them."""
 
         def parts_of(parts: Iterable) -> Iterator[Any]:
             total = len(parts) if hasattr(type(parts), "__len__") and not hasattr(parts, "batch_size") else None
@@ -60,7 +48,7 @@ class Watch:
 
     @contextmanager
     def stopping(self, network: Any) -> Iterator[None]:
-        """Meanwhile a forward pass of the network, or of a copy of it, ends the work if it is to stop."""
+        """Let every forward pass of the network, or of a copy of it, stop the work if it is to stop."""
         hook = network.register_forward_pre_hook(lambda *_: self.check())
         try:
             yield

@@ -16,22 +16,14 @@ from bnadapt.napari.geometry import geometry_of
 
 
 def write_image(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write an image layer (H, W) or (sections, H, W); floating point becomes 32 bits.
-
-    Raises:
-        InputError: it is in colours, has more axes, or its format does not hold it.
-    """
+    """Write an image layer (H, W) or (sections, H, W); floating point becomes 32 bits."""
     if attributes.get("rgb"):
         raise InputError(f"{path}: the layer is in colours, which are not written; save it with napari's own writer.")
     return _written(Path(path), _finest(data), attributes, "images", mean)
 
 
 def write_labels(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write a labels layer (H, W) or (sections, H, W), in as few bits as hold the greatest label.
-
-    Raises:
-        InputError: it has more axes, or its format does not hold it.
-    """
+    """Write a labels layer (H, W) or (sections, H, W), in as few bits as the largest label needs."""
     return _written(Path(path), _finest(data), attributes, "labels", majority)
 
 
@@ -40,7 +32,7 @@ def _written(path: Path, data: Any, attributes: Mapping[str, Any], key: str, red
         raise InputError(f"{path}: the layer has {data.ndim} axes; save a layer of sections, or of one of them.")
     with atomic_folder(path.parent, [path.name]) as folder:
         if data.ndim == 2 and (format_ := image_format(path)):
-            format_.write(path := folder / path.name, _stored(data, key), geometry_of(attributes, "YX"))
+            format_.write(folder / path.name, _stored(data, key), geometry_of(attributes, "YX"))
         else:
             _write_volume(folder / path.name, data if data.ndim == 3 else data[None], attributes, key, reduce)
     return [str(path)]
@@ -49,7 +41,7 @@ def _written(path: Path, data: Any, attributes: Mapping[str, Any], key: str, red
 def _write_volume(path: Path, data: Any, attributes: Mapping[str, Any], key: str, reduce: Reduction) -> None:
     format_ = format_of(path)
     if not isinstance(format_, VolumeFormat):
-        raise InputError(f"{path.name}: is no format of volumes; save it as .ome.zarr, .tif or .h5.")
+        raise InputError(f"{path.name}: is not a volume format; save it as .ome.zarr, .tif or .h5.")
     greatest = max((int(np.max(section)) for section in data), default=0) if key == "labels" else None
     dtype = held(_stored(np.asarray(data[0]), key, greatest), format_).dtype
     geometry = geometry_of(attributes, "ZYX")
@@ -61,7 +53,7 @@ def _write_volume(path: Path, data: Any, attributes: Mapping[str, Any], key: str
 
 
 def _stored(data: Any, key: str, greatest: int | None = None) -> np.ndarray:
-    """Pixels in a type that files hold."""
+    """Pixels in a type that files store."""
     pixels = np.asarray(data)
     if key == "labels":
         return pixels.astype(np.min_scalar_type(int(pixels.max(initial=0)) if greatest is None else greatest))

@@ -1,4 +1,4 @@
-"""Fold BatchNorm layers into the convolutions that they follow, which changes a network's result by rounding alone."""
+"""Fold BatchNorm layers into the convolutions before them, which changes results only by rounding."""
 
 import copy
 
@@ -12,15 +12,11 @@ BATCHNORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 @torch.inference_mode(False)
 @torch.no_grad()
 def folded(network: nn.Module, images: Tensor) -> tuple[nn.Module, int]:
-    """A copy of a network in eval mode whose BatchNorm layers are folded into convolutions, and how many of them are.
+    """A copy of a network in eval mode with BatchNorm layers folded into convolutions, and the number of folded layers.
 
-    Which convolution a layer follows is observed in a forward pass, so that it does not matter how the network is
-    written. Layers that follow something else stay. So does a network with hooks, which may record what a folded layer
-    no longer computes: it is returned itself.
-
-    Args:
-        network: in eval mode, which stays as it is.
-        images: (N, C, H, W) to observe it on.
+    Which convolution precedes a layer is observed in a forward pass on images (N, C, H, W), however the network is
+    written. Layers behind something else stay. A network with hooks, which may record what a folded layer no longer
+    computes, is returned itself.
 
     Examples:
         >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval()

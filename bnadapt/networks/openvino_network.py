@@ -1,4 +1,4 @@
-"""Run a network by OpenVINO, an extra that is installed by `pip install 'bnadapt[fast]'`."""
+"""Run a network with OpenVINO, an extra installed by `pip install 'bnadapt[fast]'`."""
 
 import sys
 import warnings
@@ -20,11 +20,11 @@ def is_installed() -> bool:
 @torch.inference_mode(False)
 @torch.no_grad()
 def compiled(network: nn.Module, images: Tensor, in_bfloat16: bool) -> Callable[[Tensor], Tensor]:
-    """A network as a function of images (N, C, H, W) on the CPU, which runs with as many threads as torch.
+    """A network as a function of images (N, C, H, W) on the CPU, with as many threads as torch.
 
     Args:
-        network: in eval mode, on the CPU; its forward pass is recorded, as it is for such images.
-        images: (N, C, H, W) to record it on.
+        network: in eval mode, on the CPU; its forward pass is traced.
+        images: (N, C, H, W) to trace it on.
         in_bfloat16: whether to compute in bfloat16 instead of float32.
     """
     openvino = _imported()
@@ -45,7 +45,7 @@ def compiled(network: nn.Module, images: Tensor, in_bfloat16: bool) -> Callable[
 
 
 def _imported() -> Any:
-    """The module of OpenVINO, imported without what it would send."""
+    """The module of OpenVINO, imported without its telemetry."""
     kept = sys.modules.get(TELEMETRY)
     sys.modules[TELEMETRY] = None
     try:

@@ -6,14 +6,9 @@ from torch.nn import functional
 
 
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column until height and width are multiples of `multiple`.
+    """Repeat the last row and column of images (N, C, H, W) until both sides are multiples of `multiple`.
 
-    Args:
-        images: (N, C, H, W).
-        multiple: divisor of both sides.
-
-    Returns:
-        (N, C, H', W') with H' and W' the next multiples; crop the network's output back to H, W.
+    Crop the network's output back to H, W.
     """
     height, width = images.shape[-2:]
     missing = (-height % multiple, -width % multiple)

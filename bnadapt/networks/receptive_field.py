@@ -20,10 +20,8 @@ class ReceptiveField:
     """The part of an image on which the logits of an area depend.
 
     Attributes:
-        margin: pixels of context on every side of the area, where the area and the context begin and end at multiples
-            of the stride.
-        stride: least shift of an image in pixels that shifts its logits alike, away from its border; that of the
-            deepest layer.
+        margin: pixels of context on every side, if area and context start and end at multiples of the stride.
+        stride: least shift of an image in pixels that shifts its logits alike, away from its border.
     """
 
     margin: int
@@ -32,13 +30,13 @@ class ReceptiveField:
 
 @torch.no_grad()
 def receptive_field(network: nn.Module, in_channels: int) -> ReceptiveField | None:
-    """Measure the receptive field of a network in eval mode.
+    """Measure the receptive field of a network in eval mode, which is copied and left unchanged.
 
-    The receptive field is measured by propagating NaN from a column, or row, to the logits. The stride is the least of
-    STRIDES by which the dependent logits shift with the column.
+    NaN is propagated from a column, or row, to the logits. The stride is the least of STRIDES by which the dependent
+    logits shift with the column.
 
     Args:
-        network: maps images (N, C, H, W) to logits (N, K, H, W). It is copied, and left unchanged.
+        network: maps images (N, C, H, W) to logits (N, K, H, W).
         in_channels: C.
 
     Returns:
@@ -66,7 +64,7 @@ def receptive_field(network: nn.Module, in_channels: int) -> ReceptiveField | No
 
 
 def _along_columns(run: Callable[[Tensor], Tensor], shape: tuple[int, int]) -> ReceptiveField | None:
-    """The field along columns, of images of this shape (C, H)."""
+    """The field along columns, for images of this shape (C, H)."""
     for side in SIDES:
         middle = side // 2
         before, at, *behind = _dependent(run, shape, side, [middle - 1, middle, *(middle + s for s in STRIDES)])
@@ -82,7 +80,7 @@ def _along_columns(run: Callable[[Tensor], Tensor], shape: tuple[int, int]) -> R
 
 
 def _dependent(run: Callable[[Tensor], Tensor], shape: tuple[int, int], side: int, columns: list[int]) -> Tensor:
-    """Dependence of columns of the logits on each of these columns of an image: (columns, side) truth values."""
+    """Whether columns of the logits depend on each of these columns of an image: (columns, side)."""
     images = torch.zeros(len(columns), *shape, side)
     images[torch.arange(len(columns)), ..., columns] = math.nan
     return run(images).isnan().any(2).any(1)

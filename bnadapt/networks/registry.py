@@ -28,8 +28,8 @@ def build_network(name: str, in_channels: int, num_classes: int, arguments: Mapp
     """Build a network that maps images (N, C, H, W) to logits (N, K, H, W).
 
     Args:
-        name: `unet` or `unet-instance-norm`; `smp/ARCHITECTURE` for one of segmentation-models-pytorch,
-            such as `smp/fpn`; or the import path of your class, such as `my_package.MyNetwork`, which is called with
+        name: `unet` or `unet-instance-norm`; `smp/ARCHITECTURE` for one of segmentation-models-pytorch, such as
+            `smp/fpn`; or the import path of your class, such as `my_package.MyNetwork`, which is called with
             `in_channels` and `num_classes` by keyword, as far as it accepts them.
         in_channels: C.
         num_classes: K.
@@ -76,10 +76,10 @@ def built(
 
 
 def memory_format(network: nn.Module) -> torch.memory_format:
-    """How a network's weights and images are laid out: channels last, which is faster, wherever torch can train it.
+    """The faster memory layout of a network's weights and images: channels last, unless torch cannot train it so.
 
-    On CPUs, torch (2.14.1 at least) corrupts memory in the backward pass of 1 x 1 convolutions with a stride, of fewer
-    than 16 input channels, in channels last.
+    On CPUs, torch (2.14.1 at least) corrupts memory in the backward pass of 1 x 1 convolutions with a stride and fewer
+    than 16 input channels in channels last.
     """
     convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
     crashes = any(
@@ -89,7 +89,7 @@ def memory_format(network: nn.Module) -> torch.memory_format:
 
 
 def with_background(logits: Tensor, num_classes: int) -> Tensor:
-    """Logits (N, K, H, W); a single logit for two classes gets 0 as that of the background."""
+    """Logits (N, K, H, W); a single logit for two classes gets a background logit of 0."""
     if num_classes == 2 and isinstance(logits, Tensor) and logits.ndim == 4 and logits.shape[1] == 1:
         return torch.cat([torch.zeros_like(logits), logits], dim=1)
     return logits
@@ -116,7 +116,7 @@ def _maker(name: str) -> Callable[..., nn.Module]:
 
 
 def _taken(make: Callable[..., nn.Module], **arguments: int) -> dict[str, int]:
-    """The arguments that a network accepts; networks of others may name them differently."""
+    """The arguments that a network accepts; external networks may name them differently."""
     parameters = inspect.signature(make).parameters
     takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     return {name: value for name, value in arguments.items() if takes_all or name in parameters}

@@ -39,14 +39,11 @@ def values_of(content: object) -> Iterator[object]:
 
 
 def check_numbers(content: object, source: Path | str) -> None:
-    """Refuse weights and other numbers that are not finite and real.
+    """Refuse NaN, infinite and complex values and negative BatchNorm variances, by an InputError that names the value.
 
     Args:
         content: tensors and numbers, in mappings and lists.
         source: the file, for messages.
-
-    Raises:
-        InputError: a value is NaN, infinite or not real, or a BatchNorm variance is negative; the message names it.
     """
     for name, value in _named_values(content):
         if fault := _fault(name, value):

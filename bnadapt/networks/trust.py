@@ -1,4 +1,4 @@
-"""The rule for networks named in files, which everything that reads a network's name from a file follows.
+"""The rule for networks named in files, for everything that reads a network's name from a file.
 
 A file does not decide which code runs on your machine, what is downloaded, or how much memory is used. It may name a
 registered network with plain arguments of that network; weights come from the file alone. Anything else is a class by
@@ -28,10 +28,10 @@ def accepted(
     """Check a file's parameters of a network and return them, without weights to download.
 
     Args:
-        parameters: `network`, `network_args`, `in_channels` and `num_classes`, as the file states them.
+        parameters: `network`, `network_args`, `in_channels` and `num_classes`, as in the file.
         source: the file, for messages.
         requested: network that the user names in this command.
-        option: option by which the user can do so.
+        option: option for that.
 
     Raises:
         InputError: the parameters name code that the user does not name, or are out of bounds.
@@ -105,7 +105,7 @@ def is_plain(value: object, deepest: int = DEEPEST) -> bool:
 
 
 class _SchedulesOnCPU(TorchFunctionMode):
-    """Makes `torch.linspace` return numbers on the meta device too, as MiT encoders need for their depths."""
+    """Keeps `torch.linspace` on the CPU under the meta device, since MiT encoders need its values for their depths."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         placed = {"device": "cpu"} if function is torch.linspace else {}

@@ -33,20 +33,20 @@ def double_convolution(
 class UNet(nn.Module):
     """U-Net with 4 poolings, transposed convolutions and skip connections.
 
-    Layers are named in forward order: `encoder.0` to `encoder.3`, `bottleneck`, `decoder.0` to
-    `decoder.3`, `head`; each has two BatchNorm layers, `norm1` and `norm2`, so there are 18.
+    Layers are named in forward order: `encoder.0` to `encoder.3`, `bottleneck`, `decoder.0` to `decoder.3`, `head`. All
+    but the head have two BatchNorm layers, `norm1` and `norm2`: 18 in total.
 
     Args:
         in_channels: image channels C.
         num_classes: classes K of the output, background included.
-        base_channels: width of the first level; every level doubles it (64 gives 64 to 1024).
+        base_channels: width of the first level, doubled by every level (64 gives 64 to 1024).
 
     Shapes:
         images (N, C, H, W) of any size, padded inside to a multiple of 16 -> logits (N, K, H, W).
 
     Reference:
-        Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image
-        Segmentation", MICCAI 2015. As in most later work, convolutions are padded and normalised.
+        Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015. As
+        in most later work, convolutions are padded and normalised.
     """
 
     poolings: ClassVar[int] = 4
@@ -88,7 +88,7 @@ class UNet(nn.Module):
 
 
 class InstanceNormUNet(UNet):
-    """The same with InstanceNorm in place of BatchNorm: every image is normalised by itself, and nothing is adapted.
+    """`UNet` with InstanceNorm in place of BatchNorm: every image is normalised by itself, with nothing to adapt.
 
     Args:
         in_channels: see `UNet`.
@@ -100,14 +100,14 @@ class InstanceNormUNet(UNet):
 
 
 class ReconstructionDecoder(nn.Module):
-    """A decoder without skip connections, as wide as a U-Net's, that reconstructs images from the bottleneck.
+    """A decoder as wide as a U-Net's, without skip connections, that reconstructs images from the bottleneck.
 
     Args:
         channels: channels of the images.
         base_channels: base channels of the U-Net.
 
     Shapes:
-        latents (N, 16 base_channels, H / 16, W / 16) -> images (N, channels, H, W), of any value.
+        latents (N, 16 base_channels, H / 16, W / 16) -> images (N, channels, H, W), unbounded.
 
     Reference:
         Roels et al., "Domain adaptive segmentation in volume electron microscopy imaging", ISBI 2019 (Y-Net).

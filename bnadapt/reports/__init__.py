@@ -1,1 +1,1 @@
-"""What a person sees of results: tables in the console, figures and pages."""
+"""Presentation of results: tables in the console, figures and pages."""

@@ -1,4 +1,4 @@
-"""Pictures of tiles of a target under every candidate, for the pages of `preview` and `recommend`."""
+"""Figures of target tiles under every candidate, for the pages of `preview` and `recommend`."""
 
 from collections.abc import Mapping
 
@@ -24,10 +24,10 @@ LEGEND = (
 
 
 def said_of_alike(classes: Mapping[str, Tensor]) -> list[Part]:
-    """Which candidates are not drawn, because they look like another; nothing if all are.
+    """A sentence on the candidates that are not drawn because they look like another; nothing if all are drawn.
 
     Args:
-        classes: (h, w) predicted of a tile, by the candidate's name.
+        classes: (h, w) predicted on a tile, by the candidate's name.
     """
     alike = [
         f"{' and '.join(CANDIDATES[name].label for name in names)} (like {CANDIDATES[shown].label})"
@@ -40,12 +40,12 @@ def said_of_alike(classes: Mapping[str, Tensor]) -> list[Part]:
 def tile_panels(
     image: Tensor, classes: Mapping[str, Tensor], disagreeing: Tensor | None, chosen: str | None = None
 ) -> dict[str, Panel]:
-    """By title: the image, where candidates disagree, and what those of them predict that look different.
+    """By title: the image, where candidates disagree, and the predictions of those that look different.
 
     Args:
         image: (C, h, w).
         classes: (h, w) predicted, by the candidate's name.
-        disagreeing: (h, w), see `bnadapt.gain.agreement.disagreement`; it is left out for a single candidate.
+        disagreeing: (h, w), see `bnadapt.gain.agreement.disagreement`; None for a single candidate.
         chosen: name of the candidate to mark as recommended.
     """
     grey = grey_levels(image)

@@ -14,7 +14,7 @@ from torch import Tensor
 from bnadapt.distances import MEASURES, Histograms, Sketch
 from bnadapt.distances.histograms import wasserstein_by_row
 from bnadapt.reports.latents import LatentFindings
-from bnadapt.reports.rendering import rendered
+from bnadapt.reports.page import rendered
 
 COLOURS = {"noise_floor": "#888888", "unadapted": "#d1495b", "adapted": "#00798c", "source": "#444444"}
 LABELS = {
@@ -28,7 +28,7 @@ MOVED = 6
 
 @lru_cache(1)
 def pictures(findings: LatentFindings) -> dict[str, np.ndarray]:
-    """The figures that there is enough for, drawn, by name: (H, W, 3) uint8."""
+    """The figures that the findings suffice for, rendered, by name: (H, W, 3) uint8."""
     figures = {"depth": depth_figure(findings)}
     if findings.has_noise_floor:
         figures["map"] = map_figure(findings)
@@ -55,7 +55,7 @@ def depth_figure(findings: LatentFindings) -> Figure:
 
 
 def map_figure(findings: LatentFindings) -> Figure:
-    """Layers by measures: how many times the distance is that of two halves of the source."""
+    """Layers by measures: the distance as a multiple of that of two halves of the source."""
     states = ["unadapted", "adapted"] if findings.adapted else ["unadapted"]
     floor = _table(findings, "noise_floor")
     times = [np.log10(np.maximum(_table(findings, state) / np.maximum(floor, 1e-12), 1e-2)) for state in states]
@@ -75,7 +75,7 @@ def map_figure(findings: LatentFindings) -> Figure:
 
 
 def density_figure(findings: LatentFindings) -> Figure:
-    """Densities of source, target and adapted target in the channel that moved most of each of the layers that did."""
+    """Densities of source, target and adapted target in the channel that moved most, for the layers that moved most."""
     moved = _moved_most(findings)
     columns = min(3, len(moved))
     figure = Figure(figsize=(4 * columns, 2.6 * math.ceil(len(moved) / columns) + 0.6), layout="constrained")
@@ -94,7 +94,7 @@ def density_figure(findings: LatentFindings) -> Figure:
 
 
 def view_figure(findings: LatentFindings) -> Figure:
-    """Latents of the widest layer in the plane in which they vary most, before and after."""
+    """Latents of the widest layer in the plane of their largest variance, before and after."""
     clouds = {state: latents[findings.widest] for state, latents in findings.examples.items()}
     positions = principal_components(clouds, 2)
     panels = {"unadapted": "target"} | ({"adapted": "adapted"} if findings.adapted else {})
@@ -130,7 +130,7 @@ def agreement_figure(findings: LatentFindings) -> Figure:
 
 
 def principal_components(clouds: Mapping[str, Tensor], axes: int) -> dict[str, np.ndarray]:
-    """Places (n, axes or C) of latents (n, C) along the first principal axes of all clouds together."""
+    """Coordinates (n, axes or C) of latents (n, C) along the first principal axes of all clouds together."""
     pooled = torch.cat(list(clouds.values())).double()
     centre = pooled.mean(0)
     along = torch.linalg.svd(pooled - centre, full_matrices=False).Vh[:axes].T
@@ -159,7 +159,7 @@ def _name_layers(panel: Axes, layers: list[str]) -> None:
 
 
 def _draw_densities(panel: Axes, sketches: Mapping[str, Sketch], channel: int) -> None:
-    """Densities of a channel by state; a lone highest bin, such as that of an activation's zeros, may be cut off."""
+    """Densities of a channel by state; a single highest bin, such as an activation's zeros, may be cut off."""
     held, heights = [], []
     for state, sketch in sketches.items():
         edges, density = _density(sketch.distribution().channels, channel)
@@ -177,13 +177,13 @@ def _draw_densities(panel: Axes, sketches: Mapping[str, Sketch], channel: int) -
 def _density(channels: Histograms, channel: int) -> tuple[np.ndarray, np.ndarray]:
     """Edges (65,) of coarse bins, and the density (64,) in them."""
     together = 8
-    edges, shares = channels.edges()[channel].cpu().numpy(), channels.shares()[0, channel].cpu().numpy()
+    edges, shares = channels.bins.edges[channel].cpu().numpy(), channels.shares()[0, channel].cpu().numpy()
     edges, shares = edges[::together], shares.reshape(-1, together).sum(1)
     return edges, shares / np.diff(edges)
 
 
 def _moved_most(findings: LatentFindings) -> list[tuple[str, int, float]]:
-    """Layer, channel and its distance in the source's standard deviations, one channel a layer, the greatest first."""
+    """Layer, its channel that moved most, and the distance in source standard deviations, largest first."""
     moved = []
     for layer in findings.layers:
         source, target = (each[layer].distribution() for each in (findings.states.source, findings.states.target))

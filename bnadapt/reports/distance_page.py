@@ -1,4 +1,4 @@
-"""The picture page and the table of the distances between two domains."""
+"""The page and the table of the distances between two domains."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ PICTURES = ("depth", "map", "densities", "view", "agreement", "proportions")
 def write_distances(
     findings: LatentFindings, pictures: Mapping[str, np.ndarray], folder: Path, verdict: str | None = None
 ) -> None:
-    """Write `distances.csv`, pictures, `index.html` and the same as `README.md` into a folder, all or nothing.
+    """Write `distances.csv`, figures, `index.html` and the same as `README.md` into a folder, all or nothing.
 
     Args:
         findings: what was measured.
         pictures: see `distance_figures.pictures`.
-        folder: made if need be; files of these names are replaced, pictures that an earlier run has left removed.
-        verdict: its sentence, where there is one; the page opens with it.
+        folder: created if missing; files of these names are replaced, and figures of an earlier run removed.
+        verdict: sentence that opens the page, if there is a verdict.
     """
     drawn = ((f"{name}.png", picture) for name, picture in pictures.items())
     page = document(findings, list(pictures), verdict)
@@ -34,7 +34,7 @@ def write_distances(
 
 
 def document(findings: LatentFindings, pictures: Sequence[str], verdict: str | None = None) -> Document:
-    """The page: the answer, a picture, the main measure by layer, and further pictures of these names, folded."""
+    """The page: the answer, a figure, the main measure by layer, and the other figures of these names, folded."""
     measured = (
         f"Measured on {findings.tiles['source']} tiles of {findings.source} and {findings.tiles['target']} of"
         f" {findings.target}, without labels."
@@ -60,7 +60,7 @@ def document(findings: LatentFindings, pictures: Sequence[str], verdict: str | N
 
 
 def caption(name: str, findings: LatentFindings) -> tuple[str, str]:
-    """Title of a picture, and what is drawn."""
+    """Title of a figure, and what it shows."""
     left = (
         " Blue: source in the source network against target in the adapted one, the residual shift."
         if findings.adapted

@@ -1,7 +1,8 @@
-"""A plain document of headings, text, tables and pictures, as Markdown and as HTML.
+"""A simple document of headings, text, tables and pictures, as Markdown and as HTML.
 
-Texts may come from files: names of folders, layers, classes. All of them pass `plain` on their way to Markdown, and
-HTML is made of that Markdown with pictures, links and tags off, so that a name shows as it is, and does nothing.
+Texts may come from files: names of folders, layers, classes. All pass through `plain` on their way to Markdown, and
+HTML is rendered from that Markdown with pictures, links and tags disabled, so that a name is shown as it is and has no
+effect.
 """
 
 import re
@@ -42,7 +43,7 @@ class Part(ABC):
         return _markdown().render(self.markdown())
 
     def printed(self) -> str:
-        """As it is printed."""
+        """As printed in a terminal."""
         return self.markdown()
 
 
@@ -74,7 +75,7 @@ class Paragraph(Part):
 
 @dataclass(frozen=True)
 class Answer(Part):
-    """What a page says in a sentence: it opens with that."""
+    """The sentence that opens a page."""
 
     text: str
 
@@ -113,7 +114,7 @@ class Bullets(Part):
 
 @dataclass(frozen=True)
 class Picture(Part):
-    """A picture by its path from beside the document."""
+    """A picture by its path relative to the document."""
 
     path: str
     title: str
@@ -122,7 +123,7 @@ class Picture(Part):
         return f"![{plain(self.title)}]({_address(self.path)})"
 
     def html(self) -> str:
-        """Shown at its full size by a click."""
+        """A click shows it at full size."""
         address = _address(self.path)
         return f'<p><a href="{address}"><img src="{address}" alt="{_shown(self.title)}" /></a></p>\n'
 
@@ -153,7 +154,7 @@ class Table(Part):
         return _aligned([[plain(cell) for cell in row] for row in (self.header, *self.rows)])
 
     def html(self) -> str:
-        """It scrolls where it is wider than the page."""
+        """Scrolls if it is wider than the page."""
         return f'<div class="wide">{super().html()}</div>\n'
 
     def printed(self) -> str:
@@ -162,13 +163,13 @@ class Table(Part):
 
 @dataclass(frozen=True)
 class Folded(Part):
-    """Parts that show once they are asked for."""
+    """Parts that are shown on request."""
 
     title: str
     parts: Sequence[Part]
 
     def markdown(self) -> str:
-        """Inside of HTML's element `details`, which GitHub's Markdown has too."""
+        """Inside HTML's element `details`, which GitHub's Markdown supports."""
         return self._around("\n\n".join(part.markdown() for part in self.parts) + "\n")
 
     def html(self) -> str:
@@ -197,13 +198,13 @@ class Document:
 
 
 def plain(text: str) -> str:
-    """Text in a line, of which Markdown makes nothing but itself, whichever program reads it."""
+    """Text in one line that every Markdown program renders as it is."""
     line = re.sub(r"&(?=#?\w+;)", "&amp;", in_a_line(text).strip()).replace("<", "&lt;").replace("|", "&#124;")
     return re.sub(r"([\\`*\[\]]|(?<!\w)_|_(?!\w)|~(?=~)|(?<=~)~)", r"\\\1", line)
 
 
 def _block(text: str) -> str:
-    """The same where it begins a line, so that it begins no list, heading, quotation or rule."""
+    """The same at the beginning of a line, where it must not start a list, heading, quotation or rule."""
     line = re.sub(r"^(?=>|[#+-](?:[\s#-]|$))", r"\\", plain(text))
     return re.sub(r"^(\d+)(?=[.)])", r"\1\\", line)
 
@@ -213,7 +214,7 @@ def _address(path: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Text in a line, as HTML, also inside of an attribute."""
+    """Text in one line as HTML, also inside an attribute."""
     return escape(in_a_line(text))
 
 
@@ -227,7 +228,7 @@ def _aligned(cells: Sequence[Sequence[str]]) -> str:
 
 
 def _numeric(rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Whether a column has numbers alone, which stand on its right."""
+    """Whether a column has only numbers, which are right-aligned."""
     return [all(re.match(r"[+-]?\d|-?$", cell) for cell in column) for column in zip(*rows, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""What was found in the latent spaces of a network, and what it says in sentences."""
+"""Findings in the latent spaces of a network, and sentences about them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ class LatentFindings:
     Attributes:
         source: name of the domain.
         target: name of the domain.
-        tiles: that were read, by `source`, `target` and `adapted`.
+        tiles: number of tiles read, by `source`, `target` and `adapted`.
         states: the sketches.
         rows: the distances.
         examples: some latents (n, C) by `source`, `target` and `adapted`, and by layer.
@@ -40,7 +40,7 @@ class LatentFindings:
 
     @property
     def measures(self) -> list[str]:
-        """Those that were taken."""
+        """Names of the measures."""
         return list(dict.fromkeys(row.measure for row in self.rows))
 
     @property
@@ -50,7 +50,7 @@ class LatentFindings:
 
     @property
     def has_noise_floor(self) -> bool:
-        """Whether the source had tiles enough for two halves."""
+        """Whether the source had enough tiles for two halves."""
         return not any(math.isnan(row.value) for row in self.of(self.main_measure(), "noise_floor"))
 
     @property
@@ -63,7 +63,7 @@ class LatentFindings:
         return [row for row in self.rows if (row.measure, row.state) == (measure, state)]
 
     def main_measure(self) -> str:
-        """What sentences are about: the source-normalised Wasserstein distance, or the first that was taken."""
+        """The measure of the sentences: the source-normalised Wasserstein distance, or else the first."""
         return MAIN if MAIN in self.measures else self.measures[0]
 
 
@@ -135,7 +135,7 @@ def _largest_left(findings: LatentFindings, apart: Sequence[int]) -> str:
 
 
 def _by_measure(findings: LatentFindings) -> str:
-    """How much adaptation removes in the median latent space, as every measure sees it."""
+    """How much adaptation removes in the median latent space, by measure."""
     removed = {}
     for measure in findings.measures:
         before = findings.of(measure, "unadapted")
@@ -151,14 +151,14 @@ def _by_measure(findings: LatentFindings) -> str:
 
 
 def _apart(findings: LatentFindings, state: str) -> list[int]:
-    """Depths at which the distance is above that of two halves of the source by more than their standard errors."""
+    """Depths at which the distance exceeds that of two halves of the source by more than their standard errors."""
     measure = findings.main_measure()
     pairs = zip(findings.of(measure, state), findings.of(measure, "noise_floor"), strict=True)
     return [row.depth for row, noise in pairs if _above(row, noise)]
 
 
 def _left(findings: LatentFindings, measure: str, depths: Sequence[int]) -> list[float]:
-    """What adaptation leaves of the distance, as a share, at these depths."""
+    """Share of the distance that adaptation leaves at these depths."""
     before, after = (findings.of(measure, state) for state in ("unadapted", "adapted"))
     return [_unbiased(after[depth]) / _unbiased(before[depth]) for depth in depths]
 
@@ -176,12 +176,12 @@ def _removed(left: float) -> str:
 
 
 def _above(row: LayerDistance, noise: LayerDistance) -> bool:
-    """Whether a distance is above that of two halves of the source by more than the standard errors of both."""
+    """Whether a distance exceeds that of two halves of the source by more than the standard errors of both."""
     errors = [0 if math.isnan(each.standard_error) else each.standard_error for each in (row, noise)]
     floor = 0 if math.isnan(noise.value) else noise.value
     return _unbiased(row) > 0 and row.value - floor > CLEARLY * math.hypot(*errors)
 
 
 def _unbiased(row: LayerDistance) -> float:
-    """The distance without bias, where there is more than one group of tiles."""
+    """The bias-corrected distance, or the uncorrected one if there is a single group of tiles."""
     return row.value if math.isnan(row.bias_corrected) else row.bias_corrected

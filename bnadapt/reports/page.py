@@ -5,6 +5,8 @@ from pathlib import Path
 
 import imageio.v3
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from bnadapt.files import atomic_folder
 from bnadapt.reports.document import Document
@@ -20,11 +22,11 @@ def write_page(
     """Write pictures, texts, `index.html` and the same as `README.md`, all or nothing.
 
     Args:
-        page: that shows the pictures by their names.
-        pictures: (H, W, 3) uint8 by the name of their file.
-        folder: made if need be; files of these names are replaced.
-        texts: of further files, by name.
-        replaced: patterns of names of an earlier page's pictures, which are removed.
+        page: the page, which refers to the pictures by name.
+        pictures: (H, W, 3) uint8 by file name.
+        folder: created if missing; files of these names are replaced.
+        texts: further files, by name.
+        replaced: patterns of the names of an earlier page's pictures, to remove.
     """
     with atomic_folder(folder) as partial:
         for name, drawn in pictures:
@@ -36,3 +38,10 @@ def write_page(
         for left in folder.glob(pattern):
             if left.name not in written:
                 left.unlink()
+
+
+def rendered(figure: Figure) -> np.ndarray:
+    """A figure as (H, W, 3) uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3]

@@ -1,4 +1,4 @@
-"""Panels of images, masks and predictions, and what one prediction changes of another."""
+"""Panels of images, masks and predictions, and of the changes between two predictions."""
 
 import math
 from collections.abc import Mapping
@@ -34,10 +34,10 @@ class Panel:
     """A picture and how to draw it.
 
     Args:
-        picture: numbers (H, W), of which NaN is left empty, or colours (H, W, 3) from 0 to 1.
-        colours: of them.
-        low: what has the first colour; the least number by default.
-        high: what has the last colour; the largest number by default.
+        picture: numbers (H, W), empty where NaN, or colours (H, W, 3) from 0 to 1.
+        colours: colour map.
+        low: value of the first colour; the least by default.
+        high: value of the last colour; the largest by default.
     """
 
     picture: np.ndarray
@@ -70,7 +70,7 @@ def outlined_panels(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor
     """By title: image, labels if there are any, and predictions, outlined on the image.
 
     Args:
-        item: `image` (C, H, W), and maybe `mask` (H, W); what the mask ignores is dimmed.
+        item: `image` (C, H, W), and possibly `mask` (H, W); ignored pixels are dimmed.
         predictions: classes (H, W) by title.
     """
     grey = grey_levels(item["image"])
@@ -89,13 +89,13 @@ def image_panel(image: Tensor) -> Panel:
 
 
 def corrections_panel(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> Panel:
-    """Pixels (H, W) of which only the second prediction is right, or only the first; ignored ones are dark."""
+    """Pixels (H, W) for which only the second prediction is right, or only the first; ignored ones are dark."""
     labelled = np.where(mask == IGNORED, np.nan, 1)
     return _signed((before != mask) & (after == mask), (before == mask) & (after != mask), CORRECTIONS, labelled)
 
 
 def grey_levels(image: Tensor) -> np.ndarray:
-    """The first channel of an image (C, H, W), from 0 to 1 but for extremes."""
+    """The first channel of an image (C, H, W), scaled to 0..1 except for extremes."""
     from skimage.exposure import rescale_intensity
 
     values = image[0].numpy()
@@ -103,7 +103,7 @@ def grey_levels(image: Tensor) -> np.ndarray:
 
 
 def outlined_panel(grey: np.ndarray, classes: np.ndarray) -> Panel:
-    """Grey levels (H, W) with every class (H, W) above 0 tinted and outlined in its colour, ignored ones dimmed."""
+    """Grey levels (H, W) with every class (H, W) above 0 tinted and outlined in its colour, ignored pixels dimmed."""
     from skimage.segmentation import find_boundaries
 
     ignored = classes == IGNORED
@@ -125,7 +125,7 @@ def panel_rows(panels: Mapping[str, Panel]) -> Figure:
 
 
 def panel_grid(panels: Mapping[str, Panel], columns: int, side: float) -> Figure:
-    """Panels in so many columns, each so many inches wide, with their titles."""
+    """Titled panels in columns, each `side` inches wide."""
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(side * columns, (side + 0.5) * rows), layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)

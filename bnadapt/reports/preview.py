@@ -1,4 +1,4 @@
-"""What a preview has seen: some regions of a target under every candidate."""
+"""Results of a preview: some regions of a target under every candidate."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from bnadapt.gain.agreement import disagreement
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """What a network makes of some regions of a target under every candidate.
+    """Predictions of a network on some regions of a target under every candidate.
 
     Attributes:
         target: name of the domain.
-        images: (n, C, h, w) of the regions, as they are.
-        places: where they lie.
+        images: (n, C, h, w) of the regions, unchanged.
+        places: positions of the regions.
         probabilities: (n, K, h, w) by the candidate's name.
-        left_out: what is not known that a candidate needs, by its name.
-        tiles: of the target that statistics rest on.
-        options: of `bnadapt adapt` that take a candidate, by its name.
-        can_be_judged: whether `recommend` needs no more than the checkpoint.
+        left_out: missing information by the name of the candidate that needs it.
+        tiles: tiles of the target behind the statistics.
+        options: options of `bnadapt adapt` by candidate.
+        can_be_judged: whether `recommend` needs only the checkpoint.
     """
 
     target: str
@@ -42,17 +42,17 @@ class Preview:
 
     @cached_property
     def foreground(self) -> Mapping[str, Tensor]:
-        """(n,) share of every region that is predicted as any class above 0, by the candidate's name."""
+        """(n,) share of every region predicted as any class above 0, by the candidate's name."""
         return {name: (each > 0).double().mean((1, 2)) for name, each in self.classes.items()}
 
     @property
     def compared(self) -> Sequence[str]:
-        """Names of the candidates that invert nothing, for others disagree everywhere; all, if it is fewer than two."""
+        """Names of the candidates that do not invert (others disagree everywhere); all if these are fewer than two."""
         upright = [name for name in self.classes if not CANDIDATES[name].is_inverted]
         return upright if len(upright) > 1 else list(self.classes)
 
     @cached_property
     def disagreement(self) -> Tensor:
-        """(n, h, w) share of the compared candidates that predict another class than most of them."""
+        """(n, h, w) share of the compared candidates that differ from the most frequent class."""
         classes = next(iter(self.probabilities.values())).shape[1]
         return disagreement([self.classes[name] for name in self.compared], classes)

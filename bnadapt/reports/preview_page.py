@@ -12,44 +12,35 @@ from bnadapt.data.drawn_tiles import Place
 from bnadapt.gain import CANDIDATES
 from bnadapt.reports.candidate_panels import LEGEND, MEANING, said_of_alike, tile_figure, tile_panels
 from bnadapt.reports.document import Answer, Code, Document, Folded, Heading, Paragraph, Part, Picture, Table
-from bnadapt.reports.page import write_page
+from bnadapt.reports.page import rendered, write_page
 from bnadapt.reports.panels import OF_CLASSES, Panel, grey_levels, share_panel
 from bnadapt.reports.preview import Preview
-from bnadapt.reports.rendering import rendered
+from bnadapt.reports.text import capitalised, counted
 
 
 class Commands(NamedTuple):
-    """What can be typed after a preview.
+    """Commands to type after a preview."""
 
-    Attributes:
-        segmenting: all of the target under every candidate, by its name.
-        recommend: for a verdict; None where there can be none.
-        source_summary: that adds to the checkpoint what is not known of its source.
-    """
-
-    segmenting: Mapping[str, Sequence[str]]
-    recommend: str | None
-    source_summary: str
+    segmenting: Mapping[str, Sequence[str]]  # the whole target, by candidate
+    recommend: str | None  # None if there can be no verdict
+    source_summary: str  # adds missing information on the source to the checkpoint
 
 
 def write_preview(preview: Preview, commands: Commands, folder: Path) -> None:
-    """Write pictures, `index.html` and the same as `README.md` into a folder, all or nothing.
+    """Write figures, `index.html` and the same as `README.md` into a folder, all or nothing.
 
-    Args:
-        preview: to show.
-        commands: that follow.
-        folder: made if need be; files of these names are replaced, pictures of further regions removed.
+    The folder is created if missing; files of these names are replaced, and figures of further regions removed.
     """
     pictures = (picture for number in range(len(preview.places)) for picture in _pictures(preview, number))
     write_page(document(preview, commands), pictures, folder, replaced=["region-*.png", "probability-*.png"])
 
 
 def foreground_sentence(preview: Preview) -> str:
-    """What the candidates make of the regions together, in a sentence."""
+    """Shares of foreground over all regions, in a sentence."""
     shares = {name: float(each.mean()) for name, each in preview.foreground.items()}
     least, most = min(shares, key=shares.get), max(shares, key=shares.get)
     label = {name: CANDIDATES[name].label for name in shares}
-    where = f"{_counted(len(preview.places), 'region')} of {preview.target}"
+    where = f"{counted(len(preview.places), 'region')} of {preview.target}"
     if len(shares) == 1:
         return f"On {where}, {shares[most]:.1%} is foreground with {label[most]}."
     differing = float((preview.disagreement > 0).double().mean())
@@ -61,7 +52,7 @@ def foreground_sentence(preview: Preview) -> str:
 
 
 def document(preview: Preview, commands: Commands) -> Document:
-    """The page: a sentence, what is left out, shares of foreground, a picture of every region, what to type next."""
+    """The page: a sentence, what is left out, shares of foreground, a figure of every region, what to type next."""
     return Document(
         f"Preview of {preview.target}",
         [
@@ -71,7 +62,7 @@ def document(preview: Preview, commands: Commands) -> Document:
             Heading("Share of foreground in every region"),
             _table(preview),
             Paragraph(
-                f"BatchNorm statistics rest on the same {_counted(preview.tiles, 'tile')} as those of bnadapt adapt."
+                f"BatchNorm statistics rest on the same {counted(preview.tiles, 'tile')} as those of bnadapt adapt."
             ),
             Heading("Regions"),
             Paragraph(
@@ -87,7 +78,7 @@ def document(preview: Preview, commands: Commands) -> Document:
 
 
 def region_figure(preview: Preview, number: int) -> Figure:
-    """A region: the image, where candidates disagree, and what those predict that look different."""
+    """A region: the image, where candidates disagree, and the predictions of those that look different."""
     disagreeing = preview.disagreement[number] if len(preview.classes) > 1 else None
     return tile_figure(tile_panels(preview.images[number], _classes(preview, number), disagreeing))
 
@@ -130,7 +121,7 @@ def _table(preview: Preview) -> Table:
 
 
 def _legend(preview: Preview) -> str:
-    """Colours of the classes, where there are several above 0, and which candidates are compared."""
+    """Colours of the classes, if there are several above 0."""
     count = next(iter(preview.probabilities.values())).shape[1] - 1
     colours = ", ".join(f"{label} {name}" for label, name in zip(range(1, count + 1), OF_CLASSES, strict=False))
     return f" Colours: class {colours}." if count > 1 else ""
@@ -142,7 +133,7 @@ def _classes(preview: Preview, number: int) -> dict[str, Tensor]:
 
 
 def _left_out(preview: Preview, command: str) -> list[Part]:
-    """Which candidates are, why, and how to get them."""
+    """Candidates that are left out, why, and how to get them."""
     if not preview.left_out:
         return []
     missing: dict[str, list[str]] = {}
@@ -157,15 +148,7 @@ def _left_out(preview: Preview, command: str) -> list[Part]:
 
 def _following(commands: Commands) -> Iterator[Part]:
     for name, lines in commands.segmenting.items():
-        yield Folded(_capital(CANDIDATES[name].title), [Code(line) for line in lines])
+        yield Folded(capitalised(CANDIDATES[name].title), [Code(line) for line in lines])
     if commands.recommend:
         yield Paragraph("Which one to expect the best IoU of, without labels:")
         yield Code(commands.recommend)
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

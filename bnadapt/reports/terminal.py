@@ -1,4 +1,4 @@
-"""What commands print."""
+"""A console that shows texts as they are."""
 
 from typing import Any
 
@@ -9,15 +9,11 @@ from bnadapt.reports.text import visible
 
 
 class Console(rich.console.Console):
-    """Rich's, in which texts are shown as they are: no markup or emoji codes, no control characters, long lines whole.
-
-    Args:
-        **options: of rich.
-    """
+    """Rich's console without markup, emoji codes and control characters; long lines stay whole."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"soft_wrap": True, "markup": False, "emoji": False, "highlight": False, **options})
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """All texts that are printed pass here, those in tables too."""
+        """Make text visible; all printed texts pass through here, those in tables too."""
         return super().render_str(visible(text), **options)

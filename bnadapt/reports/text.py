@@ -1,4 +1,4 @@
-"""Text from files and people as it can be shown: nothing in it acts on the terminal, or hides what stands beside it."""
+"""Show text from files and people safely: it cannot control the terminal or hide what stands beside it."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ ACTING = re.compile(
 
 
 def visible(text: str) -> str:
-    r"""Text whose characters all show themselves; others are written as escapes. Lines stay lines.
+    r"""Text with every invisible character written as an escape; line breaks stay.
 
     Examples:
         >>> print(visible("a\x1b[31m\u202eb"))
@@ -27,12 +27,22 @@ def visible(text: str) -> str:
 
 
 def in_a_line(text: str) -> str:
-    r"""The same in a single line, with `\n` where others begin."""
+    r"""The same in a single line, with `\n` for line breaks."""
     return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def capitalised(text: str) -> str:
+    """The text with its first letter in upper case; the others stay."""
+    return text[:1].upper() + text[1:]
+
+
+def counted(count: int, singular: str, plural: str | None = None) -> str:
+    """A number of things, such as `1 tile` or `3 tiles`."""
+    return f"{count} {singular if count == 1 else plural or f'{singular}s'}"
+
+
 def shell_line(tokens: Iterable[str]) -> str:
-    r"""A command line that a shell reads as these tokens; what cannot be seen is written as `$'\x1b'`.
+    r"""A command line that a shell parses into these tokens; invisible characters are written as `$'\x1b'`.
 
     Examples:
         >>> print(shell_line(["bnadapt", "my images", "a\x07"]))
@@ -42,10 +52,10 @@ def shell_line(tokens: Iterable[str]) -> str:
 
 
 def show_safely() -> None:
-    """Have all that is written to the terminal arrive, and nothing in it act: logs, warnings, any encoding, no output.
+    """Make standard streams, logs and warnings safe: whatever is written arrives and has no effect on the terminal.
 
-    A stream that is closed takes what is written, so that no file gets its number. Characters that an encoding does not
-    have are written as escapes.
+    A closed stream discards its output, so that no file gets its number. Characters that an encoding lacks are written
+    as escapes.
     """
     _fill_descriptors()
     sys.stdout, sys.stderr = (_open(stream) for stream in (sys.stdout, sys.stderr))
@@ -66,7 +76,7 @@ def _quoted(token: str) -> str:
 
 
 def _fill_descriptors() -> None:
-    """Open what is closed of the three standard streams; a file opened later would take its place."""
+    """Open the standard streams that are closed; otherwise a file opened later would take their place."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Lines on how long work takes, for logs and other places without a bar of progress."""
+"""Lines on the remaining time, for logs and other places without a progress bar."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -13,11 +13,11 @@ Part = TypeVar("Part")
 
 
 def tracked(parts: Iterable[Part], what: str, total: int) -> Iterator[Part]:
-    """The parts, with a bar of progress on a terminal, and lines on the time left elsewhere.
+    """Iterate over parts with a progress bar in a terminal, and lines on the remaining time elsewhere.
 
     Args:
-        parts: of the work.
-        what: parts are called, such as `sections`.
+        parts: parts of the work.
+        what: name of the parts, such as `sections`.
         total: number of parts.
     """
     console = Console(stderr=True)
@@ -33,13 +33,13 @@ def tracked(parts: Iterable[Part], what: str, total: int) -> Iterator[Part]:
 
 
 class LinesOnTimeLeft:
-    """Lines on how long work of equal steps takes.
+    """Lines on the remaining time of work in equal steps.
 
     Args:
-        what: what is done, such as `Segmenting`.
-        steps: what steps are called, such as `images`.
+        what: name of the work, such as `Segmenting`.
+        steps: name of the steps, such as `images`.
         total: number of steps.
-        announces: whether there is a line after the first step.
+        announces: whether to print a line after the first step.
     """
 
     def __init__(self, what: str, steps: str, total: int, announces: bool = True) -> None:
@@ -47,7 +47,7 @@ class LinesOnTimeLeft:
         self._started, self._said, self._part, self._done = time.monotonic(), 0.0, 0, 0
 
     def advance(self) -> None:
-        """Count a step, and print a line where one is due."""
+        """Count a step, and print a line if one is due."""
         self._done += 1
         elapsed = time.monotonic() - self._started
         left, part = elapsed / self._done * (self.total - self._done), LINES * self._done // self.total

@@ -15,21 +15,21 @@ from bnadapt.gain.agreement import disagreement
 from bnadapt.gain.candidates import NONE
 from bnadapt.reports.candidate_panels import LEGEND, MEANING, said_of_alike, tile_figure, tile_panels
 from bnadapt.reports.document import Answer, Bullets, Document, Folded, Heading, Link, Paragraph, Part, Picture, Table
-from bnadapt.reports.page import write_page
+from bnadapt.reports.page import rendered, write_page
 from bnadapt.reports.panels import Panel
-from bnadapt.reports.rendering import rendered
+from bnadapt.reports.text import capitalised
 
 TILES = 3
 
 
 def write_verdict(verdict: Verdict, results: CandidateResults, target: str, folder: Path) -> None:
-    """Write `recommendation.json`, pictures, `index.html` and the same as `README.md` into a folder, all or nothing.
+    """Write `recommendation.json`, figures, `index.html` and the same as `README.md` into a folder, all or nothing.
 
     Args:
-        verdict: to write down.
-        results: that it rests on.
+        verdict: the verdict.
+        results: results that it rests on.
         target: name of the domain.
-        folder: made if need be; files of these names are replaced.
+        folder: created if missing; files of these names are replaced.
     """
     record = json.dumps(verdict_record(verdict), indent=2) + "\n"
     page = document(verdict, results, target)
@@ -55,8 +55,8 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
 
 
 def document(verdict: Verdict, results: CandidateResults, target: str) -> Document:
-    """The page: the sentence, warnings, tiles, and what every candidate gains, or scores on labelled tiles."""
-    warnings = [Bullets([f"{_capital(each.name)}: {each.sentence}" for each in verdict.alarms])]
+    """The page: the sentence, warnings, tiles, and the gain of every candidate, or its score on labelled tiles."""
+    warnings = [Bullets([f"{capitalised(each.name)}: {each.sentence}" for each in verdict.alarms])]
     return Document(
         f"Will adaptation to {target} help?",
         [
@@ -74,7 +74,7 @@ def document(verdict: Verdict, results: CandidateResults, target: str) -> Docume
 
 
 def tiles_figure(verdict: Verdict, results: CandidateResults) -> Figure:
-    """A few tiles: the image, where candidates disagree, and what those predict that look different."""
+    """A few tiles: the image, where candidates disagree, and the predictions of those that look different."""
     panels = {
         f"{title} (tile {number + 1})": panel
         for number in _drawn(results)
@@ -125,12 +125,12 @@ def _tile(verdict: Verdict, results: CandidateResults, number: int) -> list[Part
 
 
 def _likely(verdict: Verdict) -> list[str]:
-    """Names of no adaptation, the choice, and the candidates of which a gain is predicted."""
+    """Names of no adaptation, the choice, and the candidates with a predicted gain."""
     return list(dict.fromkeys([NONE, verdict.choice, *verdict.expected]))
 
 
 def _unlikely(verdict: Verdict, results: CandidateResults) -> list[str]:
-    """Names of all others."""
+    """Names of the other candidates."""
     likely = _likely(verdict)
     return [name for name in results.by_name if name not in likely]
 
@@ -143,7 +143,7 @@ def _likely_panels(verdict: Verdict, results: CandidateResults, number: int) -> 
 
 
 def _classes(results: CandidateResults, names: Sequence[str], number: int) -> dict[str, Tensor]:
-    """(h, w) predicted of a tile, by the candidate's name."""
+    """(h, w) predicted on a tile, by the candidate's name."""
     return {name: results[name].seen.classes[number] for name in names}
 
 
@@ -151,12 +151,8 @@ def _listed(names: Sequence[str]) -> str:
     return "; ".join(CANDIDATES[name].label for name in names)
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
 def _expectations(verdict: Verdict) -> list[Part]:
-    """What the picture and the table show, and these."""
+    """What to expect of every candidate, in words, as a figure and as a table."""
     iou = "IoU is the overlap of predicted and true foreground over their union; 1 is perfect."
     if verdict.measured:
         said = f"{iou} It was measured on {verdict.labelled} labelled tiles; lines are 90 % intervals."

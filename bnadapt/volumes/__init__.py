@@ -1,1 +1,1 @@
-"""Processing of whole volumes, section by section, in resumable runs; no volume is ever held in memory as a whole."""
+"""Processing of whole volumes section by section, in resumable runs; no volume is held in memory as a whole."""

@@ -10,11 +10,7 @@ from bnadapt.volumes.segmentation import Segmentation
 
 
 def check_alike(segmentations: Sequence[Segmentation]) -> None:
-    """Refuse segmentations that cannot be averaged.
-
-    Raises:
-        InputError: there are fewer than two, one has no probability, or they are not of the same images.
-    """
+    """Refuse fewer than two segmentations, ones without probabilities, and ones of different images."""
     if len(segmentations) < 2:
         raise InputError("average: --masks names fewer than two masks; give at least two that predict has written.")
     first, *others = segmentations
@@ -35,12 +31,7 @@ def check_alike(segmentations: Sequence[Segmentation]) -> None:
 
 
 def averaged(segmentations: Sequence[Segmentation]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Stored mask and mean probability in 0..1 of each section, (H, W).
-
-    A pixel is foreground where the mean is above one half.
-
-    Args:
-        segmentations: segmentations of two classes, see `check_alike`.
+    """Stored mask and mean probability in 0..1 of each section, (H, W); foreground is where the mean exceeds one half.
 
     Raises:
         InputError: there are more than two classes, or images of one name differ in size.

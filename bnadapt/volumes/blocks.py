@@ -14,11 +14,8 @@ log = logging.getLogger(__name__)
 def blocks_for(model: LightningModule, datamodule: DomainPair) -> Blocks:
     """Blocks with a margin of the network's receptive field, so that the result does not depend on the division.
 
-    If the receptive field is the whole input, the blocks give the tiles used for scoring, and a warning is logged.
-
-    Args:
-        model: the task.
-        datamodule: data module, whose `block_size` and `margin` take precedence.
+    If the receptive field is the whole input, the blocks give the tiles used for scoring, and a warning is logged. The
+    data module's `block_size` and `margin` take precedence.
     """
     field = receptive_field(model.network, model.hparams.in_channels)
     if field is None and datamodule.margin is None:

@@ -1,4 +1,4 @@
-"""Decode stored values of predicted masks, whose number of classes is unknown, and of probabilities."""
+"""Decode stored masks, whose number of classes is unknown, and probabilities."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,15 +11,10 @@ FOREGROUND = 255  # of masks of two classes
 
 
 def class_sections(sections: Iterable[tuple[str, np.ndarray]]) -> Iterator[np.ndarray]:
-    """Class indices of the sections of a mask.
-
-    A mask holds class indices, or with two classes 0 and 255 (or its type's greatest value) alone.
+    """Class indices (H, W) uint8 of the sections of a mask: indices, or for two classes 0 and 255 (or the maximum).
 
     Args:
         sections: name in messages and stored values (H, W) of each section.
-
-    Yields:
-        (H, W) uint8.
 
     Raises:
         InputError: values are not classes, or are ambiguous between sections.
@@ -54,15 +49,7 @@ def _check_indices(values: set[float], context: str) -> None:
 
 
 def in_unit_range(stored: np.ndarray, context: str) -> np.ndarray:
-    """Decode stored probabilities, see `bnadapt.data.writers.stored_probability`.
-
-    Args:
-        stored: (H, W) uint8 with 255 for 1, uint16 with 65,535 for 1, or floating point.
-        context: file (and section) named in messages.
-
-    Raises:
-        InputError: the type or the range is another.
-    """
+    """Decode probabilities (H, W) stored by `bnadapt.data.writers.stored_probability`; refuses other values."""
     if stored.dtype in (np.uint8, np.uint16):
         return stored / np.iinfo(stored.dtype).max
     if stored.ndim == 2 and stored.dtype.kind == "f" and (stored >= 0).all() and (stored <= 1).all():

@@ -8,11 +8,7 @@ TIMEOUT = 10  # seconds
 
 
 def connected(address: str) -> Client:
-    """Connect to the scheduler at an address, such as tcp://host:8786.
-
-    Raises:
-        InputError: no scheduler answers.
-    """
+    """Connect to the scheduler at an address, such as tcp://host:8786; refuses one that does not answer."""
     try:
         return Client(address, timeout=TIMEOUT)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The fastest way of running a network that changes nothing but ties, chosen on the first blocks of a segmentation."""
+"""The fastest way to run a network that changes only ties, chosen on the first blocks of a segmentation."""
 
 import time
 from collections.abc import Callable
@@ -32,9 +32,9 @@ class Execution:
 
     Attributes:
         library: PyTorch or OpenVINO.
-        precision: name of Lightning's.
-        folded: BatchNorm layers that are folded into convolutions.
-        reason: why, in words.
+        precision: name of Lightning's precision.
+        folded: number of BatchNorm layers folded into convolutions.
+        reason: reason for the choice, in words.
     """
 
     library: str
@@ -48,14 +48,14 @@ class Execution:
 
 
 class Executions:
-    """Ways of running a network, which are compared on blocks of its images.
+    """Ways to run a network, compared on blocks of its images.
 
     Args:
-        network: in eval mode, which stays as it is.
-        classes: of the network.
+        network: network in eval mode, left unchanged.
+        classes: number of classes.
         blocks: images (N, C, H, W) of a section, N > 0.
-        stride: of the network; sides of blocks are multiples of it.
-        pixels: of the whole segmentation; where there are few, comparing would take longer than it saves.
+        stride: stride of the network; sides of blocks are multiples of it.
+        pixels: pixels of the whole segmentation; if there are few, comparing would take longer than it saves.
     """
 
     def __init__(self, network: nn.Module, classes: int, blocks: Tensor, stride: int, pixels: int) -> None:
@@ -77,15 +77,11 @@ class Executions:
             return self._by_torch(SINGLE, "no other precision could be compared")
 
     def given(self, precision: str) -> Execution:
-        """The execution in a precision that the Trainer sets."""
+        """The execution in a precision set by the Trainer."""
         return self._by_torch(precision, "--trainer.precision asks for it")
 
     def run(self, execution: Execution) -> Run:
-        """The network as a function from images (N, C, H, W) to what it returns.
-
-        Raises:
-            InputError: the execution needs OpenVINO, which is not installed here.
-        """
+        """The network as a function of images (N, C, H, W); refuses OpenVINO if it is not installed."""
         network, _ = self._folded if execution.folded else (self.network, 0)
         if execution.library == OPENVINO:
             if not openvino_network.is_installed():
@@ -109,7 +105,7 @@ class Executions:
         return self._or_openvino(self._by_torch(precision, f"bfloat16 changes {self._said(changed)}"))
 
     def _or_openvino(self, chosen: Execution) -> Execution:
-        """OpenVINO where it is faster in the same precision, and as exact; else what was chosen."""
+        """OpenVINO if it is faster in the same precision and as exact; otherwise what was chosen."""
         if self.device.type != "cpu" or not openvino_network.is_installed():
             return chosen
         seconds = self._seconds(self.run(chosen))
@@ -131,7 +127,7 @@ class Executions:
 
     @cached_property
     def _folded(self) -> tuple[nn.Module, int]:
-        """The network with folded layers, and their number; itself where something else would come out."""
+        """The network with folded layers, and their number; the network itself if folding changes the result."""
         piece = self.pieces[1]
         if self._are_few:
             return self.network, 0
@@ -143,7 +139,7 @@ class Executions:
         return (network, layers) if difference < ROUNDING else (self.network, 0)
 
     def _changed(self, run: Run) -> int:
-        """How many of the compared pixels are of another class, although they are no ties."""
+        """Number of compared pixels, without ties, whose class differs."""
         found = (self._probabilities(run, piece) for piece in self.pieces)
         return sum(map(_differing, self._reference, found))
 
@@ -179,7 +175,7 @@ def computes_in_bfloat16(device: torch.device) -> bool:
 
 
 def _piece(block: Tensor, side: int, stride: int, is_odd: bool) -> Tensor:
-    """The middle (1, C, h, w) of a block, whose sides are multiples of the stride, odd ones if so asked."""
+    """The middle (1, C, h, w) of a block, with sides that are multiples (odd ones on request) of the stride."""
     rows, columns = (_middle(length, side, stride, is_odd) for length in block.shape[-2:])
     with torch.inference_mode(False):
         return block[None, :, rows, columns].clone(memory_format=torch.preserve_format)
@@ -193,7 +189,7 @@ def _middle(length: int, side: int, stride: int, is_odd: bool) -> slice:
 
 
 def _differing(reference: Tensor, other: Tensor) -> int:
-    """How many pixels of probabilities (1, K, h, w) are of another class, where one is clearly the most probable."""
+    """Number of pixels of probabilities (1, K, h, w) whose class differs, where one is clearly the most probable."""
     first, second = reference.topk(2, dim=1).values.unbind(1)
     is_other = (reference.argmax(1) != other.argmax(1)) | ~other.isfinite().all(1)
     return int((is_other & (first - second > TIE)).sum())

@@ -1,4 +1,4 @@
-"""Fingerprints of everything that a run's results depend on, by which a later run recognises equal ones."""
+"""Fingerprints of all inputs of a run, by which a later run recognises equal ones."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ def identity_of(
         datamodule: data module with the target.
         blocks: division of the sections.
         precision: precision of Lightning.
-        ckpt_path: checkpoint of the task's weights; None to use those of the task.
+        ckpt_path: checkpoint of the task's weights; None for those of the task.
         bank: bank of statistics in use.
     """
     return {

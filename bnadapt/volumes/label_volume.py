@@ -18,11 +18,7 @@ NUMBERS = np.dtype(np.uint32)
 
 
 def check_label_path(path: Path, segmentation: Segmentation) -> None:
-    """Refuse paths and masks for which labels cannot be written.
-
-    Raises:
-        InputError: the format cannot store labels, or the mask is not a stack.
-    """
+    """Refuse paths whose format cannot store labels, and masks that are not a stack."""
     suffixes = [
         suffix
         for each in FORMATS
@@ -41,11 +37,11 @@ def check_label_path(path: Path, segmentation: Segmentation) -> None:
 def write_labels(
     path: Path, shape: tuple[int, int, int], components: Iterable[np.ndarray], objects: Objects, geometry: Geometry
 ) -> None:
-    """Write the number of its object in the table for every pixel.
+    """Write for every pixel the number of its object in the table; 0 is background.
 
     Args:
-        path: output file, in the format of its suffix; 0 is background.
-        shape: of the volume.
+        path: output file, in the format of its suffix.
+        shape: shape of the volume.
         components: components (H, W) of every section, see `object_labels`.
         objects: objects to write.
         geometry: geometry of the sections.

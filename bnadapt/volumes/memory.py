@@ -24,7 +24,7 @@ def most_memory(
 ) -> int | None:
     """Upper bound in bytes of the memory for segmenting sections of a size, including the whole process.
 
-    None if the network does not accept the small image by which its activations are counted.
+    None if the network does not accept the small image on which its activations are counted.
 
     Args:
         network: network in eval mode; all activations count as held at once, which is an overestimate.
@@ -32,7 +32,7 @@ def most_memory(
         classes: K.
         size: (H, W) of a section.
         blocks: division of the section.
-        batch_size: tiles that go through the network at once, at most.
+        batch_size: greatest number of tiles that go through the network at once.
     """
     tiles = blocks.tiles(blocks.padded(size))
     tile = tiles[0].pixels
@@ -67,6 +67,6 @@ def _activations(network: nn.Module, channels: int) -> float:
 
 
 def _resident() -> int:
-    """Bytes that this process holds at present."""
+    """Bytes that this process holds."""
     status = Path("/proc/self/statm")
     return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if status.exists() else PROCESS

@@ -22,9 +22,9 @@ class Objects:
 
     Attributes:
         regions: the objects, sorted by class, first section, row and column.
-        of_component: index of the object of every component, in the order of sections and labels; -1 for objects that
-            were left out.
-        left_out: number of objects that were left out.
+        of_component: index of the object of every component, in the order of sections and labels; -1 for omitted
+            objects.
+        left_out: number of omitted objects.
     """
 
     regions: Regions
@@ -32,7 +32,7 @@ class Objects:
     left_out: int = 0
 
     def of_size(self, least: int) -> "Objects":
-        """Keep objects of at least so many pixels; the others count as left out."""
+        """Keep objects of at least so many pixels; the others count as omitted."""
         kept = self.regions.pixels >= least
         numbers = np.where(kept, np.cumsum(kept) - 1, -1)
         of_component = np.append(numbers, -1)[self.of_component]  # the last one for those that are left out already
@@ -42,7 +42,7 @@ class Objects:
 def find_objects(
     sections: Iterable[tuple[np.ndarray, np.ndarray | None]], dimensions: int, connectivity: int
 ) -> Objects:
-    """Objects of a volume, as by `skimage.measure.label` on the whole, or of each of its sections.
+    """Objects of a volume, as by `skimage.measure.label` on the whole volume or on each section.
 
     Args:
         sections: class indices (H, W), 0 for background, and probabilities (H, W) in 0..1 or None, section by section.
@@ -85,7 +85,7 @@ def object_labels(components: Iterable[np.ndarray], objects: Objects) -> Iterato
 
 
 def _shifts(dimensions: int, connectivity: int) -> Sequence[tuple[int, int]]:
-    """Rows and columns by which pixels of neighbouring sections that touch may differ."""
+    """Rows and columns by which touching pixels of neighbouring sections may differ."""
     if dimensions == 2:
         return ()
     steps = (0, -1, 1)
@@ -128,12 +128,7 @@ def _united(parts: Regions, links: Sequence[np.ndarray]) -> tuple[Regions, np.nd
 
 
 def sorted_objects(regions: Regions, whole: np.ndarray) -> Objects:
-    """Objects in their order.
-
-    Args:
-        regions: (R,) the objects.
-        whole: index of the object of every component.
-    """
+    """Objects in order, from their regions (R,) and the index of the object of every component."""
     order = np.lexsort((*regions.first.T[::-1], regions.classes))
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))

@@ -1,4 +1,4 @@
-"""The table of objects, one row each, with lengths in nanometres where known, else in pixels."""
+"""The table of objects, one row each, with lengths in nanometres if known, else in pixels."""
 
 import math
 from collections.abc import Sequence
@@ -12,15 +12,10 @@ from bnadapt.volumes.regions import Regions
 
 
 def volume_table(objects: Regions, voxel: Voxel) -> pd.DataFrame:
-    """Table of objects in 3-D.
+    """Table of objects in 3-D, in the order of the regions.
 
-    Args:
-        objects: regions in the order of the rows.
-        voxel: sides of a voxel.
-
-    Returns:
-        Number from 1, class, first and last section, row and column (from 0), voxels, volume, centroid z, y, x (the
-        centre of the first voxel is 0), mean probability (NaN where unknown). Names of columns end in their unit.
+    Columns are the number from 1, class, first and last section, row and column (from 0), voxels, volume, centroid z,
+    y, x (the centre of the first voxel is 0), and mean probability (NaN if unknown). Their names end in the unit.
     """
     size = {"voxels": objects.pixels}
     if all(voxel):
@@ -29,13 +24,7 @@ def volume_table(objects: Regions, voxel: Voxel) -> pd.DataFrame:
 
 
 def section_table(objects: Regions, voxel: Voxel, names: Sequence[str]) -> pd.DataFrame:
-    """Table of objects in 2-D, with areas in place of volumes.
-
-    Args:
-        objects: regions in the order of the rows.
-        voxel: sides of a voxel.
-        names: names of the sections; if empty, their numbers from 0.
-    """
+    """Table of objects in 2-D, with areas in place of volumes, and names of the sections (or their numbers from 0)."""
     sections = objects.first[:, 0]
     place = {"image": np.array([*map(printable, names)], object)[sections]} if names else {"section": sections}
     size = {"pixels": objects.pixels}

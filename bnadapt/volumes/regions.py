@@ -17,7 +17,7 @@ class Regions:
         positions: (R, 3) sum of their sections, rows and columns.
         first: (R, 3) least section, row and column.
         last: (R, 3) greatest section, row and column.
-        probabilities: (R,) sum of their probabilities; NaN where unknown.
+        probabilities: (R,) sum of their probabilities; NaN if unknown.
     """
 
     classes: np.ndarray
@@ -82,12 +82,7 @@ def concatenated(regions: Sequence[Regions]) -> Regions:
 
 
 def united(parts: Regions, whole: np.ndarray) -> Regions:
-    """Unite parts into regions.
-
-    Args:
-        parts: P regions.
-        whole: (P,) number of the region that each is a part of, 0 to R - 1, each at least once.
-    """
+    """Unite P parts into R regions; `whole` (P,) is the number of the region of each part, 0 to R - 1."""
     count = int(whole.max(initial=-1)) + 1
     classes = np.empty(count, parts.classes.dtype)
     classes[whole] = parts.classes

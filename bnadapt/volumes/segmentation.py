@@ -21,11 +21,7 @@ MASK, PROBABILITY = (f"_{kind}" for kind in KINDS)
 
 
 class Images:
-    """Images of a folder as sections, read on indexing.
-
-    Args:
-        paths: files of the images.
-    """
+    """Images in files as sections (H, W) of stored values, read on indexing."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
@@ -56,7 +52,7 @@ class Segmentation:
 
     @property
     def geometry(self) -> Geometry:
-        """The geometry stated by the file of the mask; for a folder by the file of its first image."""
+        """The geometry stated by the file of the mask; for a folder by that of its first image."""
         if isinstance(self.mask, Sections):
             return self.mask.geometry
         first = next(iter(self.mask.paths))
@@ -64,7 +60,7 @@ class Segmentation:
 
     @property
     def are_volume(self) -> bool:
-        """Whether sections are stacked in space, and are neither images of a folder nor times."""
+        """Whether sections are stacked in space, and not images of a folder or times."""
         return isinstance(self.mask, Sections) and not self.mask.are_times
 
     def __len__(self) -> int:
@@ -75,11 +71,7 @@ class Segmentation:
         return class_sections((self._context(self.inputs[0], index), self.mask[index]) for index in range(len(self)))
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Class indices and probabilities in 0..1, or None, of each section, (H, W).
-
-        Raises:
-            InputError: values are invalid, or a mask and its probability differ in size.
-        """
+        """Class indices and probabilities in 0..1, or None, of each section, (H, W); refuses invalid values."""
         for index, classes in enumerate(self.classes()):
             yield classes, self._probability(index, classes.shape)
 
@@ -134,11 +126,7 @@ def open_segmentation(
 
 
 def _stack_in(path: Path) -> Path:
-    """The stack NAME_mask in a folder, if there is exactly one; else the path.
-
-    Raises:
-        InputError: an unfinished run is still to write into the folder.
-    """
+    """The stack NAME_mask in a folder, if there is exactly one; else the path. Refuses folders of unfinished runs."""
     if not _is_folder_of_images(path):
         return path
     if (path / HIDDEN).exists():
@@ -157,7 +145,7 @@ def _is_folder_of_images(path: Path) -> bool:
 
 
 def _beside(mask: Path) -> Path | None:
-    """The probability that was written with a mask, if it exists."""
+    """The probability written with a mask, if it exists."""
     name, _, extension = mask.name.rpartition(f"{MASK}.")
     path = mask.with_name(f"{name}{PROBABILITY}.{extension}")
     return path if name and path.exists() else None
@@ -168,11 +156,7 @@ def _of_stack(mask: Path, mask_key: str | None, probability: Path | None, probab
     stored = None if probability is None else open_masks(probability, key=probability_key)
     if stored is not None and stored.shape != masks.shape[:3]:
         raise InputError(f"{probability}: has the shape {stored.shape}, {mask} {masks.shape}; give both of one volume.")
-    return Segmentation(
-        masks,
-        stored,
-        [mask, *([] if probability is None else [probability])],
-    )
+    return Segmentation(masks, stored, [mask, *([] if probability is None else [probability])])
 
 
 def _of_folder(folder: Path, other: Path | None) -> Segmentation:

@@ -1,8 +1,7 @@
-"""Split objects that touch: a watershed on the distance map of each (Beucher and Lantuéjoul 1979), in physical units.
+"""Split touching objects by a watershed on the distance map of each (Beucher and Lantuéjoul 1979), in physical units.
 
-A part gets a label of its own if its inscribed radius exceeds that of its neck to a larger part by a given depth, as
-the h-maxima of the distance map say. Memory holds the bounding box of one object; the labels of a volume are kept on
-disk.
+A part gets its own label if its inscribed radius exceeds that of its neck to a larger part by a given depth, according
+to the h-maxima of the distance map. Memory holds the bounding box of one object; the labels of a volume are on disk.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,10 +22,10 @@ CHUNK = 8, 256, 256  # of the labels on disk
 
 
 class SplitSections:
-    """Labels of each section for itself, unique in all of them; computed on iterating.
+    """Labels of each section, split separately and unique over all; computed on iterating.
 
     Args:
-        classes: gives class indices (H, W) of every section.
+        classes: returns class indices (H, W) of every section.
         connectivity: see `find_objects`.
         sides: height and width of a pixel.
         depth: see `split_object`.
@@ -64,11 +63,11 @@ def split_volume(
 
     Args:
         components: components (H, W) of every section, see `object_labels`.
-        objects: its objects before.
-        shape: of the volume.
+        objects: its objects before splitting.
+        shape: shape of the volume.
         sides: depth, height and width of a voxel.
         depth: see `split_object`.
-        folder: for the labels.
+        folder: folder for the labels.
     """
     labels = zarr.create_array(folder / "labels.zarr", shape=shape, dtype=np.uint32, chunks=CHUNK, fill_value=0)
     for index, section in enumerate(object_labels(components, objects)):
@@ -86,14 +85,9 @@ def _range(first: int, last: int) -> slice:
 def _split(
     labels: Any, count: int, boxes: Iterable[tuple[int, tuple[slice, ...]]], sides: Sequence[float], depth: float
 ) -> int:
-    """Split the objects of an array in place; the number of labels afterwards.
+    """Split the objects of an array with labels 1 to count in place; returns the number of labels afterwards.
 
-    Args:
-        labels: 1 to count, 0 for background.
-        count: of the labels.
-        boxes: the label and the bounding box of every object.
-        sides: of a voxel.
-        depth: see `split_object`.
+    `boxes` are the label and the bounding box of every object.
     """
     for number, box in boxes:
         if min((each.stop - each.start) * side for each, side in zip(box, sides, strict=True)) / 2 <= depth:
@@ -113,7 +107,7 @@ def split_object(mask: np.ndarray, sides: Sequence[float], depth: float) -> np.n
 
     Args:
         mask: truth values, in 2-D or 3-D.
-        sides: of a pixel or voxel, along each axis.
+        sides: sides of a pixel or voxel, along each axis.
         depth: how much the inscribed radius of a part must exceed that of its neck, in the unit of the sides.
 
     Examples:
@@ -133,11 +127,11 @@ def split_object(mask: np.ndarray, sides: Sequence[float], depth: float) -> np.n
 def objects_of_labels(
     sections: Iterable[tuple[np.ndarray, np.ndarray | None]], labels: Iterable[np.ndarray]
 ) -> Objects:
-    """Objects of sections that are labelled.
+    """Objects of labelled sections.
 
     Args:
         sections: class indices (H, W) and probabilities (H, W) in 0..1 or None, section by section.
-        labels: (H, W) of each: pixels of an object have its number in all sections, background has 0.
+        labels: (H, W) of each; an object has its number in all sections, background is 0.
     """
     parts, numbers = [], []
     for index, ((classes, probability), own) in enumerate(zip(sections, labels, strict=True)):
@@ -149,5 +143,5 @@ def objects_of_labels(
 
 
 def components_of_labels(labels: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Components (H, W) of every section, 1 to their number, as `objects_of_labels` counts them."""
+    """Components (H, W) of every section, 1 to their number, as counted by `objects_of_labels`."""
     return (relabel_sequential(each)[0] for each in labels)

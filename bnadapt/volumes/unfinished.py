@@ -20,14 +20,14 @@ RUN, LOCK, COMPLETE, AT_WORK = "run.json", "lock", "complete", ".at-work"
 
 
 class Unfinished:
-    """A hidden folder in that of the results, which keeps finished pieces of work until the last one is finished.
+    """A hidden folder among the results that keeps finished pieces of work until the last one is finished.
 
     Every process records finished pieces line by line in a separate file, so that a killed run loses only the pieces in
-    progress. Every run holds a lock, which the system releases whenever the run ends.
+    progress. Every run holds a lock, which the system releases when the run ends.
 
     Args:
         folder: folder of the results.
-        identity: fingerprints of everything that the results depend on, by name; a run with other ones does not resume.
+        identity: fingerprints of everything that the results depend on, by name; a run with others does not resume.
         count: number of all pieces.
         outputs: paths of the results.
     """
@@ -48,11 +48,7 @@ class Unfinished:
         return (self.hidden / COMPLETE).exists() and self._stored_run() == self.run
 
     def check_outputs(self, overwrite: bool) -> None:
-        """Refuse to replace earlier results, unless requested, or partly moved already.
-
-        Raises:
-            InputError: some results exist.
-        """
+        """Refuse to replace earlier results, unless requested, or partly moved already."""
         if not self.is_complete:
             refuse_existing(self.outputs, overwrite)
 
@@ -116,27 +112,17 @@ class Unfinished:
         return said_by_piece
 
     def missing(self) -> list[int]:
-        """Numbers of the pieces that are not finished."""
+        """Numbers of the unfinished pieces."""
         return sorted(set(range(self.count)) - self.finished().keys())
 
     def finish(self, number: int, said: str = "") -> None:
-        """Record that a piece is finished.
-
-        Args:
-            number: number of the piece, from 0.
-            said: note on the piece.
-        """
+        """Record that piece `number` (from 0) is finished, with a note."""
         journal = self.hidden / f"finished-{socket.gethostname()}-{os.getpid()}.jsonl"
         with self.refusing(), journal.open("a") as file:
             file.write(f"\n{json.dumps([number, said])}\n")  # behind a line that a full disk has cut off, too
 
     def settled(self, name: str, settle: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What all processes of a run, and those that resume it, share: the first one that asks for it decides.
-
-        Args:
-            name: name of the decision.
-            settle: makes it, in plain types.
-        """
+        """A decision in plain types, shared by all processes of a run and those that resume it: the first decides."""
         path = self.hidden / f"{name}.json"
         with self.refusing(), self._locked():
             if not path.exists():
@@ -146,11 +132,7 @@ class Unfinished:
             return json.loads(path.read_text())
 
     def publish(self) -> None:
-        """Move the results to their place, all or none, and remove hidden ones among them.
-
-        Raises:
-            InputError: they cannot be moved.
-        """
+        """Move the results to their place, all or none, without hidden ones; raises InputError if that fails."""
         with self.refusing(), self._locked():
             (self.hidden / COMPLETE).touch()
             remove_hidden(self.results)
@@ -159,11 +141,7 @@ class Unfinished:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Turn failures to write into an `InputError` that names the folder.
-
-        Raises:
-            InputError: the folder cannot be written.
-        """
+        """Turn failures to write into an `InputError` that names the folder."""
         try:
             yield
         except OSError as error:

@@ -19,28 +19,16 @@ RETRIES = 2
 
 @dataclass(frozen=True)
 class Segmenting:
-    """Everything that a worker needs to segment, in one object, since dask would send the parts of a tuple one by one.
+    """Everything that a worker needs, in one object, since dask would send the parts of a tuple one by one."""
 
-    Attributes:
-        folder: folder of relative paths.
-        trainer: factory of Trainers.
-        model: the task.
-        datamodule: data module with the target.
-        options: options of the Trainer's `predict`.
-    """
-
-    folder: str
+    folder: str  # of relative paths
     trainer: Callable[[], Trainer]
     model: LightningModule
     datamodule: LightningDataModule
-    options: Mapping[str, Any]
+    options: Mapping[str, Any]  # of the Trainer's `predict`
 
     def segment(self, sections: list[int]) -> None:
-        """Segment sections, by their number.
-
-        Raises:
-            RuntimeError: segmentation failed; errors of libraries may not be picklable.
-        """
+        """Segment sections by number; failures become RuntimeError, since errors of libraries may not be picklable."""
         os.chdir(self.folder)
         try:
             self.trainer().predict(self.model, datamodule=self.datamodule, sections=sections, **self.options)
@@ -58,13 +46,15 @@ def segmented_by_workers(
 ) -> None:
     """Distribute groups of sections over the workers; failures are logged, and their sections left out.
 
+    A group whose worker is lost goes to another one.
+
     Args:
         address: address of the scheduler.
         trainer: factory of Trainers, called in the worker.
         model: the task.
         datamodule: data module with the target.
         options: options of the Trainer's `predict`.
-        sections: numbers of the sections. A group whose worker is lost is segmented by another one.
+        sections: numbers of the sections.
 
     Raises:
         InputError: dask is not installed, there is no scheduler, or it has no workers.

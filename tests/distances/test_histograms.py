@@ -38,11 +38,11 @@ def test_the_histogram_is_a_function_of_the_values_whatever_the_partition(stream
     for part in parts[1:]:
         merged = merged.merged(part)
     assert torch.equal(merged.counts, whole.counts)
-    assert torch.equal(merged.low, whole.low)
+    assert torch.equal(merged.bins.low, whole.bins.low)
     assert whole.counts.sum(2).tolist() == [[len(drawn)] * 3]
-    edges = whole.edges()
-    assert (edges[:, 0] <= whole.low).all()
-    assert (edges[:, -1] > whole.high).all()
+    edges = whole.bins.edges
+    assert (edges[:, 0] <= whole.bins.low).all()
+    assert (edges[:, -1] > whole.bins.high).all()
 
 
 def test_groups_are_counted_apart_and_go_together_as_chosen():
@@ -59,11 +59,11 @@ def test_quantiles_are_within_a_bin_of_those_of_the_values():
     drawn = values() * torch.tensor([1.0, 1e-3, 1e3]) + torch.tensor([0.0, 5.0, -1e4])
     levels = torch.tensor([0.0, 0.01, 0.3, 0.5, 0.9, 1.0], dtype=torch.float64)
     histograms = Histograms.of(drawn)
-    edges = histograms.edges()
+    edges = histograms.bins.edges
     expected = torch.quantile(drawn.double(), levels, dim=0).T
     bins = torch.searchsorted(edges, expected).clamp(1, edges.shape[1] - 1)
     widths = edges.diff(dim=1).gather(1, bins - 1)
-    assert (widths < (histograms.high - histograms.low)[:, None] / 16).all()
+    assert (widths < (histograms.bins.high - histograms.bins.low)[:, None] / 16).all()
     assert ((histograms.quantiles(levels)[0] - expected).abs() <= widths).all()
 
 

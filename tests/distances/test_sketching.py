@@ -88,7 +88,7 @@ def test_what_an_activation_does_in_place_is_not_seen():
     net = nn.Sequential(nn.Conv2d(1, 3, 1), nn.BatchNorm2d(3), nn.ReLU(inplace=True)).eval()
     for places in (4, 1000):
         found = sketch_latents(net, {"norm": net[1]}, [torch.randn(5, 1, 8, 8)], places)["norm"]
-        assert (found.axes.low < 0).any()
+        assert (found.axes.bins.low < 0).any()
 
 
 def test_half_precision_latents_are_taken_up():

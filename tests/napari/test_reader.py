@@ -47,7 +47,8 @@ def test_what_is_saved_is_read_again(name, tmp_path):
 
 
 def test_a_section_is_saved_as_an_image(tmp_path):
-    write_labels(str(tmp_path / "one.png"), np.eye(8, dtype=int), {})
+    written = write_labels(str(tmp_path / "one.png"), np.eye(8, dtype=int), {})
+    assert written == [str(tmp_path / "one.png")]
     assert imageio.v3.imread(tmp_path / "one.png").sum() == 8
     with pytest.raises(InputError, match="has 4 axes"):
         write_labels(str(tmp_path / "many.tif"), np.zeros((1, 2, 3, 4), int), {})

@@ -6,31 +6,26 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from bnadapt.data.domain import Domain, Section
+from bnadapt.data.em.masks import read_label
 from bnadapt.data.em.origin import origin
-from bnadapt.data.readers import read_image, read_mask_values
+from bnadapt.data.readers import read_image
 from bnadapt.errors import InputError
 
-LABEL_RULES = {
-    "myelin": lambda label: (label >= 64) & (label < 192),
-    "axon": lambda label: label >= 192,
-}
+LABELS = {"myelin": (64, 191), "axon": (192, 255)}  # grey values
 RATS = (1, 2, 3, 4, 5, 6, 7, 8)
 
 
 class AxonDeepSeg(Domain):
     """`axondeepseg`: 10 images of 8 rats, 737 x 758 to 2001 x 2001 pixels of 70 to 180 nm, SEM.
 
-    Rats 1, 2, 5, 6, 7 have bright images (mean 128 to 157), rats 3, 4, 8 dark ones (66 to 103).
-    Blocks are cut by rat.
+    Rats 1, 2, 5, 6, 7 have bright images (mean 128 to 157), rats 3, 4, 8 dark ones (66 to 103). Blocks are cut by rat.
 
     Args:
         rats: rats whose images are used.
         task: `myelin` (34 %) or `axon` (26 %).
         split: parts of the rats for training, validation and test.
-        label: what tables and tags call the domain; needed where two parts of the set meet.
+        label: name of the domain in tables and tags; needed where two parts of the set meet.
     """
 
     def __init__(
@@ -46,23 +41,14 @@ class AxonDeepSeg(Domain):
         self.rats = tuple(rats)
         self.task = task
         self.classes = ("background", task)
-        self.label = label
+        self.name = label
         self.origin = origin("axondeepseg")
-
-    @property
-    def name(self) -> str:
-        """The given label."""
-        return self.label
 
     def labelled(self) -> list[Section]:
         """All images of the chosen rats, rat by rat."""
         return [
             self._section(path, rat) for rat in self.rats for path in self.origin.matching(f"sub-rat{rat}/", ".png")
         ]
-
-    def unlabelled(self) -> list[Section]:
-        """An empty list."""
-        return []
 
     def _section(self, path: str, rat: int) -> Section:
         folder = f"sub-rat{rat}/micr"
@@ -74,11 +60,7 @@ class AxonDeepSeg(Domain):
         return Section(
             name=image.name,
             read_image=partial(read_image, image),
-            read_mask=partial(_read_mask, mask, self.task),
+            read_mask=partial(read_label, mask, LABELS[self.task]),
             pixel_size_nm=1000 * json.loads(described.read_text())["PixelSize"][0],
             group=f"rat{rat}",
         )
-
-
-def _read_mask(path: Path, task: str) -> np.ndarray:
-    return LABEL_RULES[task](read_mask_values(path)).astype(np.uint8)

@@ -5,9 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from bnadapt.data.domain import Domain, Section
+from bnadapt.data.em.masks import read_label
 from bnadapt.data.em.origin import origin
 from bnadapt.data.readers import read_image
 
@@ -15,13 +14,12 @@ from bnadapt.data.readers import read_image
 class CDeep3M(Domain):
     """`cdeep3m`: 30 labelled sections and 5 without labels, 1024 x 1024, SBEM.
 
-    Training and validation sections of the origin are of one volume (z 10-29 and 50-59) and are
-    taken as one sequence here.
+    Training and validation sections of the origin come from one volume (z 10-29 and 50-59) and form one sequence here.
 
     Args:
         task: `mitochondria` (8 %).
-        pixel_size_nm: the origin does not state it; give a value to have the images resampled. As
-            mitochondria look, 9.2 goes well with `vnc`.
+        pixel_size_nm: pixel size, which the origin does not state, for resampling. Judging by the mitochondria, 9.2
+            suits `vnc`.
         split: parts of the labelled sections for training, validation and test.
         gap: sections left out between two blocks.
     """
@@ -44,7 +42,7 @@ class CDeep3M(Domain):
         """The origin's training and validation sections."""
         pairs = zip(self._fetched("images"), self._fetched("labels"), strict=True)
         return [
-            Section(image.name, partial(read_image, image), partial(_read_mask, mask), self.pixel_size_nm)
+            Section(image.name, partial(read_image, image), partial(read_label, mask, (1, 255)), self.pixel_size_nm)
             for image, mask in pairs
         ]
 
@@ -56,7 +54,3 @@ class CDeep3M(Domain):
     def _fetched(self, kind: str) -> list[Path]:
         parts = (self.origin.matching(f"mito_testsample/{part}/{kind}/", ".png") for part in ("training", "validation"))
         return self.origin.fetch([path for part in parts for path in part])
-
-
-def _read_mask(path: Path) -> np.ndarray:
-    return (read_image(path) > 0).astype(np.uint8)

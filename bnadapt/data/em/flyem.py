@@ -37,14 +37,10 @@ class FlyEM(Domain):
     ) -> None:
         super().__init__(split, gap)
         self.sample = sample
+        self.name = "flyem" if sample == 2 else "flyem-sample1"
         self.classes = ("background", task)
         self.origin = origin("flyem")
         self._bodies = cache(self._read_bodies)
-
-    @property
-    def name(self) -> str:
-        """`flyem`, or `flyem-sample1`."""
-        return "flyem" if self.sample == 2 else "flyem-sample1"
 
     def labelled(self) -> list[Section]:
         """The sections of sample 2."""

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from bnadapt.data.domain import Domain, Section
+from bnadapt.data.em.masks import WHITE, read_label
 from bnadapt.data.em.origin import origin
-from bnadapt.data.em.white_masks import white
 from bnadapt.data.readers import read_image
 
 ORGANELLES = {"mitochondria": "mithocondria", "synapses": "synapses"}  # the origin's names of mask files
@@ -48,23 +48,15 @@ class ISBI2012(Domain):
             for image, read_mask in zip(images, self._masks(), strict=True)
         ]
 
-    def unlabelled(self) -> list[Section]:
-        """None."""
-        return []
-
     def _masks(self) -> list[Callable[[], np.ndarray]]:
         if self.task == "membrane":
             paths = self.origin.fetch(_numbered(self.origin.matching("data/membrane/train/label/", ".png")))
-            return [partial(_membrane, path) for path in paths]
+            return [partial(read_label, path, (0, 0)) for path in paths]
         organelles = origin("isbi2012-organelles")
         names = [path for path in organelles.matching("data/", ".png") if f"/{ORGANELLES[self.task]}_" in path]
-        return [partial(white, path) for path in organelles.fetch(_numbered(names))]
+        return [partial(read_label, path, WHITE) for path in organelles.fetch(_numbered(names))]
 
 
 def _numbered(paths: Sequence[str]) -> list[str]:
     """Paths in the order of the number at the end of their names."""
     return sorted(paths, key=lambda path: int(Path(path).stem.rpartition("_")[2]))
-
-
-def _membrane(path: Path) -> np.ndarray:
-    return (read_image(path) == 0).astype(np.uint8)

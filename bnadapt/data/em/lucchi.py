@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from bnadapt.data.domain import Domain, Section
+from bnadapt.data.em.masks import WHITE, read_label
 from bnadapt.data.em.origin import origin
-from bnadapt.data.em.white_masks import white
 from bnadapt.data.readers import read_image
 from bnadapt.errors import InputError
 
@@ -15,8 +15,8 @@ from bnadapt.errors import InputError
 class Lucchi(Domain):
     """`lucchi`: 33 + 33 labelled sections, 1024 x 768, 5 nm, FIB-SEM; its training volume, then its test volume.
 
-    Registered is every fifth section of the origin, 25 nm apart, because sections 5 nm apart are nearly equal. With the
-    default split the test block lies in the test volume, training and validation in the training volume.
+    Every fifth section of the origin is registered, 25 nm apart, because neighbours are nearly equal. With the default
+    split the test block lies in the test volume, training and validation in the training volume.
 
     Args:
         task: `mitochondria` (6.9 %).
@@ -45,14 +45,12 @@ class Lucchi(Domain):
         """The sections of the training volume, then those of the test volume."""
         return [*self._volume("Train"), *self._volume("Test")]
 
-    def unlabelled(self) -> list[Section]:
-        """None."""
-        return []
-
     def _volume(self, which: str) -> list[Section]:
         images, masks = (self._fetched(f"{which}_{kind}") for kind in ("In", "Out"))
         return [
-            Section(f"{which}-{mask.name}", partial(read_image, image), partial(white, mask), pixel_size_nm=5.0)
+            Section(
+                f"{which}-{mask.name}", partial(read_image, image), partial(read_label, mask, WHITE), pixel_size_nm=5.0
+            )
             for image, mask in zip(images, masks, strict=True)
         ]
 

@@ -38,9 +38,7 @@ class Origin:
     def fetch(self, paths: Sequence[str]) -> list[Path]:
         """Return local files, downloaded on first use and checked against their SHA-256.
 
-        They lie in `<folder>/<set>/<path in the repository>`, where the folder is that of the
-        environment variable BNADAPT_DATA, else the user's cache. Files that are already there
-        are used as they are if their SHA-256 is right.
+        They lie in `<data_folder()>/<set>/<path in the repository>`.
 
         Raises:
             InputError: a file is missing and cannot be fetched, or its checksum is wrong.
@@ -48,11 +46,7 @@ class Origin:
         folder = data_folder() / self.name
         if not all((folder / path).exists() for path in paths):
             log.warning(
-                "Fetching %s (%s). Licence: %s. Please cite: %s",
-                self.name,
-                self.title,
-                self.licence,
-                self.citation,
+                "Fetching %s (%s). Licence: %s. Please cite: %s", self.name, self.title, self.licence, self.citation
             )
         with ThreadPoolExecutor(8) as pool:
             return list(
@@ -85,7 +79,7 @@ def data_folder() -> Path:
 
 @cache
 def _fetched(url: str, sha256: str, path: Path) -> Path:
-    """The file at `path`, downloaded if it is not there; checked once per process."""
+    """The file at `path`, downloaded if it is missing; checked once per process."""
     import pooch
 
     pooch.get_logger().setLevel("WARNING")

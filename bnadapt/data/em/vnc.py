@@ -5,17 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from bnadapt.data.domain import Domain, Section
+from bnadapt.data.em.masks import read_label
 from bnadapt.data.em.origin import origin
-from bnadapt.data.readers import read_image, read_mask_values
+from bnadapt.data.readers import read_image
 
-LABEL_RULES = {
-    "membrane": lambda label: label <= 159,
-    "mitochondria": lambda label: label == 191,
-    "synapses": lambda label: label == 223,
-}
+LABELS = {"membrane": (0, 159), "mitochondria": (191, 191), "synapses": (223, 223)}  # grey values
 
 
 class VNC(Domain):
@@ -37,14 +32,10 @@ class VNC(Domain):
     ) -> None:
         super().__init__(split, gap)
         self.stack = stack
+        self.name = "vnc" if stack == 1 else "vnc-stack2"
         self.task = task
         self.classes = ("background", task)
         self.origin = origin("vnc")
-
-    @property
-    def name(self) -> str:
-        """`vnc`, or `vnc-stack2`."""
-        return "vnc" if self.stack == 1 else "vnc-stack2"
 
     def labelled(self) -> list[Section]:
         """The sections of stack 1."""
@@ -53,7 +44,8 @@ class VNC(Domain):
         images = self.origin.fetch(self.origin.matching("stack1/raw/", ".tif"))
         masks = self.origin.fetch(self.origin.matching("stack1/labels/", ".png"))
         return [
-            _section(image, partial(_read_mask, mask, self.task)) for image, mask in zip(images, masks, strict=True)
+            _section(image, partial(read_label, mask, LABELS[self.task]))
+            for image, mask in zip(images, masks, strict=True)
         ]
 
     def unlabelled(self) -> list[Section]:
@@ -66,7 +58,3 @@ class VNC(Domain):
 def _section(image: Path, read_mask: partial | None) -> Section:
     name = f"{image.parts[-3]}-{image.name}"
     return Section(name, partial(read_image, image), read_mask, pixel_size_nm=4.6)
-
-
-def _read_mask(path: Path, task: str) -> np.ndarray:
-    return LABEL_RULES[task](read_mask_values(path)).astype(np.uint8)

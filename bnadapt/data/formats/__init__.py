@@ -1,4 +1,4 @@
-"""File formats: a module with suffixes, reader and writer for each, and one entry here; nothing else knows a suffix."""
+"""File formats: a module with suffixes, reader and writer each, and one entry here. Nothing else compares suffixes."""
 
 from pathlib import Path
 

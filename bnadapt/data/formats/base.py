@@ -20,13 +20,9 @@ Reduction = Callable[[np.ndarray], np.ndarray]
 
 
 class StoredChunks(NamedTuple):
-    """Counts of the chunks of an array.
+    """Number of stored chunks and of all chunks of an array, and the value of pixels in missing ones.
 
-    Attributes:
-        stored: number of stored chunks.
-        chunks: number of chunks in the whole array.
-        fill_value: value of the pixels of missing chunks.
-        is_estimate: whether only a sample was checked.
+    With `is_estimate`, only a sample was checked.
     """
 
     stored: int
@@ -37,18 +33,17 @@ class StoredChunks(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """An array of a file with its metadata, before any pixels are read.
+    """An array in a file with its metadata, before any pixels are read.
 
     Attributes:
         array: read on indexing.
         geometry: axes and their steps, as far as the file states them.
-        key: path of the array in its file, if it is not the only one.
-        format: format of outputs; by default the one that opened the array.
-        levels: paths of the resolution levels of its image, the finest first, with their pixel sizes in nanometres
-            where known.
+        key: path of the array in its file, if there are several.
+        format: format of outputs; by default that of the file.
+        levels: pixel sizes in nanometres, where known, of the resolution levels by path, finest first.
         level: path of the level chosen by pixel size.
-        count_chunks: function that counts the stored chunks, where chunks may be missing.
-        files: function that lists the files of the pixels; a sample if there are very many.
+        count_chunks: counts the stored chunks, if chunks may be missing.
+        files: lists the files of the pixels; a sample if there are very many.
     """
 
     array: Any
@@ -68,7 +63,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class NewVolume:
-    """Specification of a volume to write.
+    """A volume to write.
 
     Attributes:
         path: path of the file.
@@ -104,24 +99,16 @@ class StackWriter(ABC):
 
     @abstractmethod
     def write(self, index: int, section: np.ndarray) -> None:
-        """Write section number `index`, (H, W).
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Write section number `index`, (H, W); may raise OSError."""
 
     def close(self) -> None:  # noqa: B027  (some are whole at any time)
         """Finish the file."""
 
 
 class ArrayWriter(StackWriter):
-    """Assigns sections to an array, in any order.
+    """Assigns sections to an array of two or three axes, in any order.
 
-    Args:
-        array: array of two or three axes.
-        across: the axis of the sections, if there is one.
-        is_transposed: whether columns come before rows.
-        owner: the file or store to close at the end.
+    `across` is the axis of the sections, if there is one; `owner`, a file or store, is closed at the end.
     """
 
     def __init__(self, array: Any, across: int | None, is_transposed: bool = False, owner: Any = None) -> None:
@@ -132,7 +119,7 @@ class ArrayWriter(StackWriter):
 
     @classmethod
     def of(cls, array: Any, geometry: Geometry, owner: Any = None) -> "ArrayWriter":
-        """Writes sections of rows Y and columns X into an array of this geometry."""
+        """A writer into an array of this geometry, for sections of rows Y and columns X."""
         return cls(array, geometry.across, geometry.letters.index("X") < geometry.letters.index("Y"), owner)
 
     def write(self, index: int, section: np.ndarray) -> None:
@@ -166,7 +153,7 @@ class Format(ABC):
     states_place: bool = True
 
     def suffix_of(self, path: Path) -> str | None:
-        """The suffix of a path, if it is one of this format."""
+        """The suffix of a path, if it belongs to this format."""
         return next((suffix for suffix in self.suffixes if path.name.lower().endswith(suffix)), None)
 
     def holds(self, dtype: np.dtype) -> bool:
@@ -183,26 +170,17 @@ class Format(ABC):
 
 
 class ImageFormat(Format):
-    """A format of single images.
-
-    Attributes:
-        written_as: suffix of the outputs for such images, if it differs from the input's.
-    """
+    """A format of single images; `written_as` is the suffix of outputs for them, if it differs."""
 
     written_as: str | None = None
 
     @abstractmethod
     def read(self, path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
-        """Read the only image of a file.
+        """Read the only image of a file: its pixels, and a letter for each axis, S for the samples of a pixel.
 
-        Args:
-            path: path of the file.
-            as_shown: whether to return pixels as a viewer shows them: colour maps applied, few bits stretched to the
-                range of their type, white stored as zero inverted. Otherwise values as they are stored, such as the
-                class indices of a mask. Rotated images are put upright in both cases.
-
-        Returns:
-            The pixels and a letter for each of their axes, S for the samples of a pixel.
+        With `as_shown`, pixels are as in a viewer: colour maps applied, few bits stretched to the range of their type,
+        white stored as zero inverted. Otherwise they are as stored, such as the class indices of a mask. Rotated images
+        are put upright in both cases.
 
         Raises:
             InputError: the file is damaged, or does not hold a single image of a supported kind.
@@ -232,13 +210,13 @@ class VolumeFormat(Format):
 
     @abstractmethod
     def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
-        """Open an array of a file.
+        """Open an array of a file, or of the folder of a store.
 
         Args:
-            path: path of the file, or the folder of a store.
-            key: key of the array, where there are several.
+            path: path of the file or folder.
+            key: key of the array, if there are several.
             as_shown: see `ImageFormat.read`.
-            pixel_size_nm: pixel size of the resolution level to read, where there are several.
+            pixel_size_nm: pixel size of the resolution level to read, if there are several.
 
         Raises:
             InputError: the file is broken, or the array does not exist.
@@ -250,22 +228,14 @@ class VolumeFormat(Format):
 
     @abstractmethod
     def create(self, volume: NewVolume) -> StackWriter:
-        """Create a file.
-
-        Raises:
-            OSError: it cannot be created.
-        """
+        """Create a file; may raise OSError."""
 
     def is_volume(self, path: Path) -> bool:
-        """Whether a file of this format is a volume, and not a single image."""
+        """Whether a file of this format is a volume rather than a single image."""
         return True
 
     def read_alone(self, path: Path, key: str | None, read: Callable[[Path], Opened]) -> Opened:
-        """Open the array of a file that holds a single one.
-
-        Raises:
-            InputError: it cannot be read, or there is a key.
-        """
+        """Open the only array of a file; refuses a key, and files that cannot be read."""
         if key is not None:
             raise InputError(f"{path}: holds a single array, so the key {key!r} means nothing; leave it out.")
         try:
@@ -282,11 +252,7 @@ def reason(error: BaseException) -> str:
 
 
 def check_numbers(dtype: object, context: str) -> None:
-    """Refuse arrays of anything but real numbers and truth values.
-
-    Raises:
-        InputError: they are complex, compound, text or the like.
-    """
+    """Refuse arrays of anything but real numbers and truth values."""
     if np.dtype(dtype).kind not in "biuf":
         raise InputError(f"{context}: holds values of type {np.dtype(dtype)}; give integers or floating point numbers.")
 
@@ -298,11 +264,7 @@ def say_once(where: Path | str, sentence: str) -> None:
 
 
 def array_of(store: Mapping[str, Any], path: Path, key: str | None) -> Any:
-    """Look up the array `key` of an HDF5 file or Zarr group.
-
-    Raises:
-        InputError: the key does not name an array, or the array cannot be opened.
-    """
+    """Look up the array `key` of an HDF5 file or Zarr group; refuses keys that do not name an array."""
     names = ", ".join(sorted(store.keys())) or "(none)"
     if not key:
         raise InputError(f"{path}: is a container of arrays; name one of {names} as the key.")
@@ -326,13 +288,7 @@ def array_of(store: Mapping[str, Any], path: Path, key: str | None) -> Any:
 def geometry_of_names(names: Sequence[Any], dimensions: int, context: str) -> Geometry:
     """The geometry of an array whose container names all or some of its axes.
 
-    Args:
-        names: name of each axis; empty, or all None, where the file has no names.
-        dimensions: number of axes of the array.
-        context: file and key named in messages.
-
-    Raises:
-        InputError: the number of names is not that of the axes.
+    `names` is empty, or all None, if the file has no names. Refuses names of another number of axes.
     """
     names = [name if isinstance(name, str) else None for name in names]
     if names and len(names) != dimensions:

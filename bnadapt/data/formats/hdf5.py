@@ -1,4 +1,4 @@
-"""HDF5 files, also of ilastik and Imaris."""
+"""HDF5 files, including those of ilastik and Imaris."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ TYPE_FLAGS = {"C": 1, "T": 8}  # of vigra's axistags; 2 for space
 
 
 class Hdf5(VolumeFormat):
-    """A data set, with the names of its dimensions or ilastik's axistags, and `element_size_um`."""
+    """A data set, with names of its dimensions or ilastik's axistags, and `element_size_um`."""
 
     suffixes = (".h5", ".hdf5", ".hdf", ".ilp", ".nwb")
     title = "HDF5"
@@ -51,7 +51,7 @@ class Hdf5(VolumeFormat):
         return Opened(*self.shown(array, f"{path}:{key}"), key, self, count_chunks=count, files=files)
 
     def shown(self, array: Any, context: str) -> tuple[Any, Geometry]:
-        """The pixels of a data set as they are read, and its geometry."""
+        """The pixels of a data set and its geometry."""
         tags = _tags(array, context)
         named = geometry_of_names([tag["key"] for tag in tags], array.ndim, context)
         steps = {
@@ -123,12 +123,7 @@ class Imaris(Hdf5):
 
 
 class Cropped:
-    """The first part of an array, read on slicing.
-
-    Args:
-        array: array of any kind.
-        shape: shape of the part.
-    """
+    """The first part of an array, of this shape, read on slicing."""
 
     def __init__(self, array: Any, shape: tuple[int, ...]) -> None:
         self.array, self.shape = array, shape

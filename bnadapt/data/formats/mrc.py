@@ -59,7 +59,7 @@ class Mrc(VolumeFormat):
 
 
 def _geometry(header: Any, voxel_size: Any, dimensions: int, path: Path) -> Geometry:
-    """Geometry of sections, rows and columns; the header gives steps along X, Y and Z, in whatever order they are."""
+    """Geometry of sections, rows and columns; the header gives steps along X, Y and Z, in any order of axes."""
     order = [int(header[field]) for field in ("maps", "mapr", "mapc")]
     if not any(order):
         order = [3, 2, 1]
@@ -89,7 +89,7 @@ def _flag(header: Any, flag: int) -> bool | None:
 def _has_sign(array: np.ndarray, header: Any, as_shown: bool, path: Path) -> bool:
     """Whether bytes are signed: by IMOD's flag, else by the smoother of both readings, else by the stated range.
 
-    Masks are unsigned, because they have no classes below zero.
+    Masks are unsigned, because classes are not negative.
     """
     stated = _flag(header, SIGNED_BYTES)
     if stated is not None or not as_shown:

@@ -50,7 +50,7 @@ class Png(ImageFormat):
 
 
 class Jpeg(Png):
-    """Grey values and colours; masks, whose classes JPEG would corrupt, are refused, and written as PNG."""
+    """Grey values and colours. Masks, whose classes JPEG would corrupt, are refused, and written as PNG."""
 
     suffixes = (".jpg", ".jpeg")
     title = "JPEG"

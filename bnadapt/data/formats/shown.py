@@ -11,13 +11,9 @@ ORIENTATION = 274  # tag of TIFF and EXIF
 
 
 def upright(pixels: np.ndarray, orientation: int, rows: int = 0, columns: int = 1) -> np.ndarray:
-    """Pixels rotated and mirrored to their display orientation.
+    """Rotate and mirror pixels to the display orientation of the TIFF or EXIF tag, 1 to 8.
 
-    Args:
-        pixels: array of any shape.
-        orientation: value of the tag, 1 to 8.
-        rows: the axis of the height.
-        columns: the axis of the width.
+    `rows` and `columns` are the axes of height and width.
     """
     if orientation >= 5:  # rows of the file are columns of the picture
         pixels = np.swapaxes(pixels, rows, columns)
@@ -29,19 +25,10 @@ def upright(pixels: np.ndarray, orientation: int, rows: int = 0, columns: int = 
 
 
 def without_alpha(pixels: np.ndarray, axis: int, alpha: int, as_shown: bool, path: Path) -> np.ndarray:
-    """Pixels without their alpha channel; transparent pixels of a mask are background.
+    """Remove the alpha channel, at index `alpha` of `axis`; transparent pixels of a mask become background.
 
-    A mask of a single colour, as painting programs export it, is read from the alpha channel.
-
-    Args:
-        pixels: array of any shape.
-        axis: axis of the samples.
-        alpha: index of the alpha channel.
-        as_shown: whether the pixels are an image, and not a mask.
-        path: file named in messages.
-
-    Raises:
-        InputError: pixels of a mask are partly transparent.
+    A mask of a single colour, as painting programs export it, is read from the alpha channel. Masks with partly
+    transparent pixels are refused.
     """
     opacity = np.take(pixels, [alpha], axis)
     colours = np.delete(pixels, alpha, axis)

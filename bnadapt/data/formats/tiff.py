@@ -1,4 +1,4 @@
-"""TIFF files of images and of stacks, as ImageJ, OME and others write them."""
+"""TIFF files of images and stacks, including those of ImageJ and OME."""
 
 import logging
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ PRINTERS = {2: "inch", 3: "centimeter"}  # values of the tag ResolutionUnit
 
 
 class Tiff(ImageFormat, VolumeFormat):
-    """Images, and stacks with a page for each section."""
+    """Images, and stacks with one page per section."""
 
     suffixes = (".tif", ".tiff", ".btf", ".tf8")
     title = "multi-page TIFF"
@@ -105,7 +105,7 @@ class Tiff(ImageFormat, VolumeFormat):
 
 
 class _Pages(StackWriter):
-    """Writes a page for every section, in order; sizes, times and positions, where known, as ImageJ does.
+    """Writes one page per section, in order, with known sizes, times and positions as ImageJ does.
 
     ImageJ states the number of sections, the unit, their distance and the position of the first pixel in the
     description of the first page, and the pixels per unit as the resolution of every page.
@@ -162,7 +162,7 @@ def _imagej_form(count: int, geometry: Geometry) -> tuple[dict[str, Any], str | 
 
 
 def _in_unit(axis: Axis, unit: str | None) -> Axis | None:
-    """An axis in another unit of length; None if one of the two is not known."""
+    """An axis in another unit of length; None if one of the units is unknown."""
     if axis.unit == unit:
         return axis
     factor = nanometres_in(unit)
@@ -211,12 +211,12 @@ def _pixels_in_a_unit(tag: Any) -> float:
 
 
 def _files_of(series: Any) -> list[Path]:
-    """The files of an OME-TIFF, of which there may be several."""
+    """The files of an OME-TIFF, which may be several."""
     return sorted({Path(page.parent.filehandle.path) for page in series.pages if page is not None})
 
 
 def _is_plain(series: Any, as_shown: bool) -> bool:
-    """Whether pixels are given as they are stored."""
+    """Whether pixels are returned as they are stored."""
     page, dtype = series.keyframe, series.dtype
     turned = page.tags.get(ORIENTATION)
     in_full_range = dtype.kind != "u" or page.bitspersample == 8 * dtype.itemsize
@@ -253,7 +253,7 @@ def _check_complete(series: Any, path: Path) -> None:
 
 @contextmanager
 def _refusing_damage(path: Path) -> Iterator[None]:
-    """Refuse a file that tifffile cannot read, or that it logs as incomplete, returning only the rest."""
+    """Refuse a file that tifffile cannot read, or logs as incomplete while returning the rest."""
     messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())
@@ -336,7 +336,7 @@ def _black_is_zero(pixels: np.ndarray, page: Any, path: Path) -> np.ndarray:
 
 
 def _in_colour(pixels: np.ndarray, axes: str, page: Any, path: Path) -> tuple[np.ndarray, str]:
-    """Colours of a colour map; other ways to store colours than RGB are refused."""
+    """Apply a colour map; refuse ways to store colours other than RGB."""
     name = page.photometric.name
     if name == "PALETTE" and page.colormap is not None:
         colours = page.colormap.T
@@ -351,7 +351,7 @@ def _in_colour(pixels: np.ndarray, axes: str, page: Any, path: Path) -> tuple[np
 
 
 def _in_full_range(pixels: np.ndarray, page: Any) -> np.ndarray:
-    """Integers of few bits, stretched to the range of the type that holds them."""
+    """Stretch integers of few bits to the range of the type that holds them."""
     if pixels.dtype == bool:
         return pixels.astype(np.uint8) * 255
     bits = page.bitspersample
@@ -362,7 +362,7 @@ def _in_full_range(pixels: np.ndarray, page: Any) -> np.ndarray:
 
 
 def _check_black_is_foreground(is_known: bool, path: Path) -> None:
-    """Refuse a mask with white as zero, unless written by a program that then stores objects as black, not zero."""
+    """Refuse a mask with white as zero, unless a program wrote it that stores objects as black, not zero."""
     if not is_known:
         raise InputError(
             f"{path}: stores white as zero, so it is ambiguous whether black or white is foreground; save the mask with"

@@ -1,4 +1,4 @@
-"""Zarr stores, and the images of OME-Zarr in them."""
+"""Zarr stores, and the OME-Zarr images in them."""
 
 import logging
 import math
@@ -41,7 +41,7 @@ TYPES = {"T": "time", "C": "channel"}  # of axes, by letter; "space" for others
 
 
 class Zarr(VolumeFormat):
-    """The folder, or zip file, of a store: an array, or one of a group."""
+    """A store in a folder or zip file: an array, or one of a group."""
 
     suffixes = (".zarr.zip", ".zip", ".zarr")
     title = "Zarr"
@@ -54,7 +54,7 @@ class Zarr(VolumeFormat):
         return super().suffix_of(path) or ("" if is_store(path) else None)
 
     def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
-        """See `VolumeFormat.open`; of an image of OME-Zarr (0.1 to 0.5) the full resolution if none has the size."""
+        """See `VolumeFormat.open`; OME-Zarr (0.1 to 0.5) opens at full resolution if no level has the pixel size."""
         import zarr
 
         _check_format(path)
@@ -72,14 +72,14 @@ class Zarr(VolumeFormat):
         key = None if key is None else key.strip("/")
         group, image = _image_of(store, path, key)
         level = None
-        if image and image.levels and key in (None, group):
-            level = level_by_pixel_size(image.levels, pixel_size_nm) if pixel_size_nm else None
-            key = f"{group}/{(level or image.levels[0]).path}".strip("/")
+        if image and key in (None, group):
+            level = level_by_pixel_size(image, pixel_size_nm) if pixel_size_nm else None
+            key = f"{group}/{(level or image[0]).path}".strip("/")
         opened = self._of_array(array_of(store, path, key), path, key)
         geometry = image and _stated(image, group, key, opened.array.ndim, f"{path}:{key}")
         if not geometry:
             return opened
-        sizes = {each.path: each.geometry.voxel.pixel_size_nm for each in image.levels}
+        sizes = {each.path: each.geometry.voxel.pixel_size_nm for each in image}
         return replace(opened, geometry=geometry, format=OmeZarr(), levels=sizes, level=level and level.path)
 
     def output_suffix(self, path: Path) -> str:
@@ -87,7 +87,7 @@ class Zarr(VolumeFormat):
         return self.suffixes[-1]
 
     def create(self, volume: NewVolume) -> StackWriter:
-        """See `VolumeFormat.create`; what another process has begun goes on."""
+        """See `VolumeFormat.create`; continues what another process has begun."""
         array = new_array(volume.path, volume.key, volume.stored_shape, volume.dtype, volume.chunks, volume.geometry)
         return ArrayWriter.of(array, volume.geometry)
 
@@ -99,7 +99,7 @@ class Zarr(VolumeFormat):
 
 
 class OmeZarr(Zarr):
-    """OME-Zarr (0.5 when written): an image with a pyramid of resolutions, of which each halves rows and columns."""
+    """OME-Zarr (0.5 when written): an image with a pyramid of resolutions, each with half the rows and columns."""
 
     suffixes = (".ome.zarr.zip", ".ome.zarr")
     title = "OME-Zarr"
@@ -110,7 +110,7 @@ class OmeZarr(Zarr):
         return VolumeFormat.suffix_of(self, path)
 
     def create(self, volume: NewVolume) -> StackWriter:
-        """See `VolumeFormat.create`; what another process has begun goes on."""
+        """See `VolumeFormat.create`; continues what another process has begun."""
         return _Pyramid(volume)
 
 
@@ -124,14 +124,12 @@ class Level(NamedTuple):
     geometry: Geometry
 
 
-class Image(NamedTuple):
-    """An OME-Zarr image, with its finest level first."""
-
-    levels: tuple[Level, ...]
+Image = tuple[Level, ...]
+"""Levels of an OME-Zarr image, the finest first."""
 
 
 class _Pyramid(StackWriter):
-    """Takes the sections of a volume, of rows Y and columns X, in any order."""
+    """Writes the sections of a volume, of rows Y and columns X, in any order into all levels."""
 
     def __init__(self, volume: NewVolume) -> None:
         import zarr
@@ -162,18 +160,9 @@ class _Pyramid(StackWriter):
 
 
 def new_array(
-    path: Path,
-    key: str | None,
-    shape: Sequence[int],
-    dtype: np.dtype,
-    chunks: Sequence[int],
-    geometry: Geometry,
+    path: Path, key: str | None, shape: Sequence[int], dtype: np.dtype, chunks: Sequence[int], geometry: Geometry
 ) -> Any:
-    """An array of Zarr 3, alone or in a group; also one that another process has begun.
-
-    Raises:
-        OSError: it cannot be made.
-    """
+    """An array of Zarr 3, alone or in a group; opens one that another process has begun."""
     import zarr
 
     options = {"shape": shape, "dtype": dtype, "chunks": chunks, "dimension_names": geometry.names()}
@@ -184,23 +173,18 @@ def new_array(
 
 
 def is_store(path: Path) -> bool:
-    """Whether it is the folder of a Zarr store."""
+    """Whether a path is the folder of a Zarr store."""
     return path.is_dir() and (path.suffix.lower() == ".zarr" or any((path / name).exists() for name in METADATA))
 
 
 def level_by_pixel_size(levels: Sequence[Level], pixel_size_nm: float) -> Level | None:
-    """The first level of a pixel size, but for rounding; None if there is none.
-
-    Args:
-        levels: resolution levels; those of unknown pixel size are ignored.
-        pixel_size_nm: the requested pixel size.
-    """
+    """The first level of this pixel size up to rounding; None if there is none."""
     sizes = ((each.geometry.voxel.pixel_size_nm, each) for each in levels)
     return next((level for size, level in sizes if size and same_size(size, pixel_size_nm)), None)
 
 
 def halved(section: np.ndarray, reduce: Reduction) -> np.ndarray:
-    """A section (H, W) of half the rows and columns, rounded up; the last ones are repeated where they are odd."""
+    """A section (H, W) with half the rows and columns, rounded up; odd last ones are repeated."""
     padded = np.pad(section, [(0, side % 2) for side in section.shape], mode="edge")
     height, width = (side // 2 for side in padded.shape)
     blocks = padded.reshape(height, 2, width, 2).swapaxes(1, 2).reshape(height, width, 4)
@@ -214,7 +198,7 @@ def mean(blocks: np.ndarray) -> np.ndarray:
 
 
 def majority(blocks: np.ndarray) -> np.ndarray:
-    """The most frequent value along the last axis of (..., 4); the lesser of a tie."""
+    """The most frequent value along the last axis of (..., 4); the smaller one of a tie."""
     least, lower, upper, greatest = np.moveaxis(np.sort(blocks, axis=-1), -1, 0)
     pairs = np.where(upper == greatest, upper, least)
     return np.where(lower == upper, lower, np.where(least == lower, least, pairs))
@@ -256,18 +240,13 @@ def _image_of(store: Any, path: Path, key: str | None) -> tuple[str, Image | Non
 
 
 def _ome_image(attributes: Mapping[str, Any], context: str) -> Image | None:
-    """The first image of a group with these attributes; None if it has none.
-
-    Raises:
-        InputError: the metadata are broken.
-    """
+    """The first image of a group with these attributes, None if there is none; refuses broken metadata."""
     try:
         images = attributes.get("ome", attributes).get("multiscales")
         if not images:
             return None
         axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in images[0].get("axes") or []]
-        levels = [_level(dataset, axes, images[0], context) for dataset in images[0].get("datasets") or []]
-        return Image(tuple(levels))
+        return tuple(_level(dataset, axes, images[0], context) for dataset in images[0].get("datasets") or [])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{context}: its OME metadata are broken ({type(error).__name__}: {reason(error)}); mend `multiscales` in"
@@ -289,7 +268,7 @@ def _level(
 
 
 def _placed(transformations: Sequence[Mapping[str, Any]], count: int, context: str) -> tuple[np.ndarray, np.ndarray]:
-    """Scale, NaN where it is not known, and translation of so many axes, by one transformation after the other."""
+    """Scale (NaN if unknown) and translation of `count` axes, from a sequence of transformations."""
     scale, start, is_scaled = np.ones(count), np.zeros(count), False
     for step in transformations:
         kind = step.get("type")
@@ -314,9 +293,9 @@ def _unit(unit: Any) -> str | None:
 
 
 def _stated(image: Image, group: str, key: str, dimensions: int, context: str) -> Geometry | None:
-    """The geometry of a level, as the metadata of its image state it."""
+    """The geometry of a level, from the metadata of its image."""
     inside = key.removeprefix(group).strip("/")
-    level = next((each for each in image.levels if each.path == inside), None)
+    level = next((each for each in image if each.path == inside), None)
     if level is None:
         return None
     geometry = level.geometry
@@ -331,7 +310,7 @@ def _stated(image: Image, group: str, key: str, dimensions: int, context: str) -
 
 
 def _chunk_keys(array: Any) -> tuple[list[str], int]:
-    """Keys of the chunks, or shards, a random sample if there are very many; and the number that there could be."""
+    """Keys of the chunks, or shards (a random sample if there are very many), and their possible number."""
     grid = [-(-side // file) for side, file in zip(array.shape, array.shards or array.chunks, strict=True)]
     count = math.prod(grid)
     drawn = random.Random(0).sample(range(count), DRAWN_CHUNKS) if count > MOST_CHUNKS else range(count)
@@ -376,7 +355,7 @@ def _sizes(size: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _in_ome_units(geometry: Geometry) -> dict[str, Axis]:
-    """Axes in units that OME-Zarr knows: other lengths in nanometres, unknown units unchanged."""
+    """Axes in units of OME-Zarr: other lengths in nanometres, unknown units unchanged."""
     axes = {letter: geometry[letter] for letter in geometry.letters}
     return {
         letter: axis if (axis.unit or "").endswith("meter") else axis.in_nanometres() for letter, axis in axes.items()
@@ -398,7 +377,7 @@ def _metadata(name: str, levels: int, geometry: Geometry) -> dict[str, Any]:
 
 
 def _dataset(level: int, axes: Sequence[tuple[str, Axis]]) -> dict[str, Any]:
-    """Metadata of a level; its first pixel averages pixels of the finest level, so that its centre lies further in."""
+    """Metadata of a level. Its first pixel averages pixels of the finest level, so its centre lies further in."""
     factors = [2**level if letter in "YX" else 1 for letter, _ in axes]
     steps = [axis.step or 1.0 for _, axis in axes]
     scale = [step * factor for step, factor in zip(steps, factors, strict=True)]

@@ -1,4 +1,4 @@
-"""Read images, masks and stacks from files as a viewer shows them; files that cannot be used raise `InputError`."""
+"""Read images, masks and stacks from files as a viewer shows them; unusable files raise `InputError`."""
 
 from bnadapt.data.readers.images import read_image, read_mask_values
 from bnadapt.data.readers.sections import Sections

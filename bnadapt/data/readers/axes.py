@@ -1,4 +1,4 @@
-"""The axes of an array: their meaning, their reading order, and the ones read at a single index."""
+"""The axes of an array: their meaning, their reading order, and those read at a single index."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -45,17 +45,17 @@ def save_part(axis: int) -> str:
 
 
 def layout(axes: str, shape: Sequence[int], context: str, remedy: Remedy = save_part) -> Layout:
-    """The layout of an array whose axes have one letter each.
+    """The layout of an array with a letter per axis: Y and X; C or S for channels; any other for sections.
 
     Args:
-        axes: Y and X; C or S for channels; any other letter for sections.
+        axes: letters of the axes.
         shape: shape of the array.
         context: file (and key) named in messages.
         remedy: how to resolve surplus axes.
 
     Raises:
-        InputError: more than one axis of sections or of channels is longer than one, Y or X is missing or there twice,
-            or the array has no pixels.
+        InputError: more than one axis of sections or of channels is longer than one, Y or X is missing or doubled, or
+            the array has no pixels.
     """
     shape_text = f"{context}: has the axes {axes} of lengths {tuple(shape)}"
     if 0 in shape:
@@ -86,10 +86,7 @@ def layout(axes: str, shape: Sequence[int], context: str, remedy: Remedy = save_
 def guessed_axes(shape: Sequence[int], context: str, remedy: Remedy = save_part) -> str:
     """Axes of an array without names: (H, W), (sections, H, W) or (sections, H, W, channels).
 
-    Leading axes of length one are ignored.
-
-    Raises:
-        InputError: the shape is none of the above.
+    Leading axes of length one are ignored; other shapes are refused.
     """
     shortest = min(range(len(shape)), key=lambda axis: (shape[axis] == 1, shape[axis]), default=0)
     front = 0
@@ -111,14 +108,14 @@ def guessed_axes(shape: Sequence[int], context: str, remedy: Remedy = save_part)
 
 
 def single_channel(image: np.ndarray) -> np.ndarray:
-    """An image (H, W, C) as (H, W) if all channels are the same, as where grey values are stored as colours."""
+    """An image (H, W, C) as (H, W) if all channels are equal, as for grey values stored as colours."""
     if image.ndim == 3 and all(np.array_equal(image[..., 0], other) for other in np.moveaxis(image, 2, 0)):
         return image[..., 0]
     return image
 
 
 def how_to_choose(letters: str, axis: int) -> str:
-    """How to resolve a surplus axis: an example of the option, by the axis's letter where that is unique."""
+    """How to resolve a surplus axis: an example of the option, by the axis's letter if that is unique."""
     letter = letters[axis] if letters else UNNAMED
     name = axis if letter == UNNAMED or letters.count(letter) > 1 else letter
     return f"choose one index of an axis, such as --data.target.index '{{\"{name}\": 0}}'"
@@ -130,7 +127,7 @@ def resolved(
     """A letter for each axis of an array; unnamed axes are guessed, except those chosen by number.
 
     Args:
-        letters: letters of the axes, `UNNAMED` for those without a name; empty where none has one.
+        letters: letters of the axes, `UNNAMED` for those without a name; empty if none has one.
         shape: shape of the array.
         index: see `chosen`.
         context: file (and key) named in messages.
@@ -171,14 +168,8 @@ def say_guess(letters: str, taken: str, shape: Sequence[int], context: str) -> N
 def chosen(index: Mapping[str, int], axes: str, shape: Sequence[int], context: str) -> dict[int, int]:
     """Map the numbers of axes to the index at which they are read.
 
-    Args:
-        index: positions by the letter of an axis, or its number from 0.
-        axes: letter of each axis.
-        shape: shape of the array.
-        context: file (and key) named in messages.
-
-    Raises:
-        InputError: an axis does not exist, is that of rows or columns, or is shorter.
+    `index` has positions by the letter of an axis, or its number from 0. Refuses axes that do not exist, hold rows or
+    columns, or are shorter.
     """
     positions: dict[int, int] = {}
     for name, position in index.items():
@@ -215,14 +206,7 @@ def choice_for_masks(
 ) -> dict[str, int]:
     """The part of a choice for images that applies to their masks: axes that the masks share, longer than one.
 
-    The number of an axis applies only to masks with as many axes as the images.
-
-    Args:
-        index: choice for the images.
-        dimensions: number of axes of the images.
-        letters: letters of the masks' axes, see `resolved`.
-        shape: shape of the masks.
-        context: file (and key) named in messages.
+    The number of an axis applies only to masks with as many axes as the images, `dimensions`.
     """
     numbers = {
         name: position

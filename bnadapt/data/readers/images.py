@@ -11,13 +11,10 @@ from bnadapt.files import existing
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read one PNG, JPEG or TIFF image, as a viewer shows it.
+    """Read one PNG, JPEG or TIFF image as a viewer shows it: (H, W) or (H, W, C) in the file's type.
 
-    Colour maps are applied, white stored as zero is inverted, turned images are put upright, and an alpha channel is
-    dropped; equal colour channels become one.
-
-    Returns:
-        (H, W) or (H, W, C) in the file's type; truth values as 0 and 255.
+    Colour maps are applied, white stored as zero is inverted, turned images are put upright, alpha channels are
+    dropped, equal colour channels become one, and truth values become 0 and 255.
 
     Raises:
         InputError: the file is missing, empty, truncated or does not hold a single image.
@@ -26,13 +23,12 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def read_mask_values(path: str | Path) -> np.ndarray:
-    """Read the values of one PNG or TIFF mask, such as class indices, also where they index a colour map.
+    """Read the values of one PNG or TIFF mask: (H, W) in the file's type, (H, W, C) only for a mask in colours.
 
-    Returns:
-        (H, W) in the file's type, (H, W, C) only for a mask in colours.
+    Class indices stay, also if they index a colour map.
 
     Raises:
-        InputError: as `read_image`; or it is ambiguous which pixels are foreground.
+        InputError: as for `read_image`; or it is ambiguous which pixels are foreground.
     """
     return _read(existing(path), as_shown=False)
 
@@ -49,11 +45,7 @@ def _one_image(pixels: np.ndarray, axes: str, path: Path) -> np.ndarray:
             f"{path}: holds an array of shape {pixels.shape}, {pixels.shape[places.sections]} sections and not one"
             " image; give a stack to the domain `Stack`."
         )
-    order = [
-        places.rows,
-        places.columns,
-        *([] if places.channels is None else [places.channels]),
-    ]
+    order = [places.rows, places.columns, *([] if places.channels is None else [places.channels])]
     image = pixels.transpose(*order, *places.dropped).reshape([pixels.shape[axis] for axis in order])
     if image.ndim == 3 and image.shape[2] > MOST_CHANNELS:
         raise InputError(

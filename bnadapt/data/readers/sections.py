@@ -12,16 +12,7 @@ import numpy as np
 from bnadapt.data.formats.base import Opened, reason
 from bnadapt.data.geometry import Geometry
 from bnadapt.data.planes import Plane, in_plane
-from bnadapt.data.readers.axes import (
-    MOST_CHANNELS,
-    NAMES,
-    Layout,
-    Remedy,
-    chosen,
-    layout,
-    save_part,
-    single_channel,
-)
+from bnadapt.data.readers.axes import MOST_CHANNELS, NAMES, Layout, Remedy, chosen, layout, save_part, single_channel
 from bnadapt.errors import InputError
 
 MOST_SLAB = 2**28  # bytes of the sections that are kept because they share chunks
@@ -29,12 +20,7 @@ LOOKED_AT = 16  # sections of colours, to find out whether they are grey values
 
 
 class Slab(NamedTuple):
-    """Consecutive sections in memory.
-
-    Attributes:
-        start: number of the first section.
-        pixels: pixels with all axes of the array; that of the sections is as long as the number of sections.
-    """
+    """Consecutive sections in memory: number of the first one, and their pixels with all axes of the array."""
 
     start: int
     pixels: np.ndarray
@@ -43,17 +29,17 @@ class Slab(NamedTuple):
 class Sections:
     """The sections of an array along one of its axes, read on indexing: (H, W) or (H, W, C) each.
 
-    Truth values come as 0 and 255, and channels as one where they are equal in all sections. Where a chunk of the file
-    holds several sections, they are read together, up to `MOST_SLAB` bytes, and the last slab is kept, so that reading
-    sections in order decodes each chunk once. Threads may read at the same time; another process, forked or spawned,
-    reopens the file, because processes must not share the position in it.
+    Truth values become 0 and 255, and channels one if they are equal in all sections. If a chunk of the file holds
+    several sections, they are read together, up to `MOST_SLAB` bytes, and the last slab is kept, so that reading in
+    order decodes each chunk once. Threads may read at the same time; another process, forked or spawned, reopens the
+    file, because processes must not share the position in it.
 
     Args:
         opened: the array.
-        letters: one letter for each axis, see `layout`.
-        index: the single index of an axis that is read, by the letter or number of the axis.
+        letters: one letter per axis, see `layout`.
+        index: the single index of an axis to read, by the axis's letter or number.
         context: file (and key) named in messages.
-        reopen: function that opens the array again.
+        reopen: opens the array again.
         remedy: how to resolve surplus axes.
         plane: plane of the sections.
 
@@ -105,7 +91,7 @@ class Sections:
 
     @property
     def spacing_nm(self) -> float | None:
-        """Distance of two sections in the plane xy in nanometres, where the file states it."""
+        """Distance between two sections in the plane xy in nanometres, if the file states it."""
         return self.geometry.voxel.spacing_nm
 
     @property
@@ -127,11 +113,7 @@ class Sections:
         return self.__dict__ | {"opened": opened, "_process": None, "_last": None}
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Section number `index`.
-
-        Raises:
-            InputError: it cannot be read.
-        """
+        """Section number `index`; refuses one that cannot be read."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         try:
@@ -161,7 +143,7 @@ class Sections:
         return grey
 
     def _geometry(self, axes: Layout) -> Geometry:
-        """The geometry of sections, rows and columns; for a single section also its place along Z or in time."""
+        """The geometry of sections, rows and columns; for a single section also its position along Z or in time."""
         others = [axis for axis, letter in enumerate(self.letters) if letter not in "YXCS"]
         section = axes.sections
         if section is None:

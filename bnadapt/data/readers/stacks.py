@@ -26,19 +26,16 @@ def open_stack(
     index: Mapping[str, int] | None = None,
     plane: Plane = "xy",
 ) -> Sections:
-    """Open a stack of sections.
+    """Open a stack of sections, read on indexing (for TIFF only if pixels need no conversion).
 
     Args:
-        path: a file of one of the formats of volumes, see `bnadapt.data.formats`, or the folder of a Zarr store.
-        key: path of the array inside an HDF5 file or a Zarr group, or of an image of OME-Zarr; number of a series of
-            TIFF, from 0.
+        path: a file in a volume format, see `bnadapt.data.formats`, or the folder of a Zarr store.
+        key: path of the array inside an HDF5 file or a Zarr group, or of an image of OME-Zarr; number of a TIFF series,
+            from 0.
         pixel_size_nm: pixel size of the OME-Zarr level to read; by default the full resolution.
         index: single index to read along an axis, by the letter of the axis or its number from 0; required for axes
             that are neither sections nor channels.
         plane: plane of the sections.
-
-    Returns:
-        The sections, read on indexing (for TIFF only where pixels need no conversion).
 
     Raises:
         InputError: the file is missing or broken, the key is missing, or the array is not a stack.
@@ -56,18 +53,10 @@ def open_masks(
     pixel_size_nm: float | None = None,
     plane: Plane = "xy",
 ) -> Sections:
-    """Open the masks of a stack: values as they are stored, such as class indices.
+    """Open the masks of a stack with values as stored, such as class indices; arguments as for `open_stack`.
 
-    Args:
-        path: see `open_stack`.
-        images: images of the masks, if given. An index chosen on one of their axes also applies to the masks' axis of
-            that name; masks of the same shape without axis names take those of the images.
-        key: see `open_stack`.
-        pixel_size_nm: see `open_stack`.
-        plane: see `open_stack`.
-
-    Raises:
-        InputError: see `open_stack`.
+    An index chosen on an axis of `images` also applies to the masks' axis of that name; masks of the same shape without
+    axis names take those of the images.
     """
     path = existing(path)
     opened, context = _opened(path, key, pixel_size_nm, as_shown=False)
@@ -96,16 +85,7 @@ def _check(opened: Opened, context: str, most_missing: float) -> None:
 
 
 def _check_stored(chunks: StoredChunks, context: str, most_missing: float) -> None:
-    """Report chunks of an array that are not stored, since their pixels read like data.
-
-    Args:
-        chunks: counts of the chunks.
-        context: file (and key) named in messages.
-        most_missing: share of missing chunks above which the array is refused.
-
-    Raises:
-        InputError: more are missing.
-    """
+    """Warn about chunks that are not stored, since their pixels read like data; refuse if too many are missing."""
     missing = chunks.chunks - chunks.stored
     if missing <= 0:
         return

@@ -1,1 +1,1 @@
-"""The dock widget: thin, over the functions beside this folder."""
+"""The dock widget: a thin layer over the functions beside this folder."""

@@ -1,4 +1,4 @@
-"""Step 3, if wanted: tiles to correct, and what is learnt from them."""
+"""Step 3, optional: tiles to correct, and learning from them."""
 
 from typing import Any
 
@@ -20,11 +20,7 @@ HOW = (
 
 
 class CorrectPanel(QWidget):
-    """Step 3: has tiles corrected.
-
-    Args:
-        session: what the panels share.
-    """
+    """Step 3: correct tiles."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -66,7 +62,7 @@ class CorrectPanel(QWidget):
         self._show_commands()
 
     def propose(self) -> None:
-        """Propose tiles, and show them to be painted on."""
+        """Propose tiles, and show them for painting."""
         count, outputs = self.count.value(), self.session.outputs_of
 
         def job(engine: Any, watch: Watch, facts: Facts) -> list[ProposedTile]:

@@ -15,16 +15,7 @@ from bnadapt.napari.widgets.work import Work
 class Dock(QWidget):
     """Adapts a network to an image, and segments it.
 
-    Args:
-        napari_viewer: with the layers; a model without a window suffices.
-
-    Attributes:
-        session: what the panels share.
-        network: step 1.
-        look: step 2.
-        correct: step 3.
-        segment: step 4.
-        work: what runs.
+    `napari_viewer` has the layers; a model without a window suffices.
     """
 
     def __init__(self, napari_viewer: ViewerModel) -> None:

@@ -1,4 +1,4 @@
-"""Step 2: a region under every candidate, what is recommended, and a slider over the source's weight."""
+"""Step 2: a region under every candidate, the recommendation, and a slider over the source's weight."""
 
 import numpy as np
 from napari.layers import Labels, Shapes
@@ -18,11 +18,7 @@ VIEW = "the middle of the view"
 
 
 class LookPanel(QWidget):
-    """Step 2: looks at a region.
-
-    Args:
-        session: what the panels share.
-    """
+    """Step 2: look at a region."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -111,7 +107,7 @@ class LookPanel(QWidget):
         self.session.start("Looking", job, done)
 
     def redraw(self) -> None:
-        """Segment the region at the slider's weight, in a thread; the last one counts."""
+        """Segment the region at the slider's weight, in a thread; the last value counts."""
         weight = self.slider.value() / 100
         self.weight.setText(f"{weight:.2f}")
         if self._is_redrawing or self._look is None or self.session.work.is_running:
@@ -134,7 +130,7 @@ class LookPanel(QWidget):
         worker.start()
 
     def draw_rectangle(self) -> None:
-        """Add a layer to draw rectangles on, where there is none, and take its tool."""
+        """Select the tool for rectangles, in a new layer if there is none."""
         viewer = self.session.viewer
         shapes = next((each for each in viewer.layers if _is_for_regions(each)), None)
         if shapes is None:
@@ -177,7 +173,7 @@ class LookPanel(QWidget):
         self.slider.setEnabled(True)
 
     def _follow(self, event: Event) -> None:
-        """Tick what is shown in the list of layers."""
+        """Tick what the list of layers shows."""
         layer: Labels = event.source
         for item in self._items():
             if item.data(Qt.ItemDataRole.UserRole) == layer.metadata[overlays.NAME]:

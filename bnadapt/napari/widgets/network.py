@@ -1,4 +1,4 @@
-"""Step 1: a network and an image, and what is known of them."""
+"""Step 1: a network and an image, and what is known about them."""
 
 from pathlib import Path
 
@@ -16,11 +16,7 @@ PLANES = {"xy": "xy, as taken", "xz": "xz", "yz": "yz"}
 
 
 class NetworkPanel(QWidget):
-    """Step 1: chooses a network and an image.
-
-    Args:
-        session: what the panels share.
-    """
+    """Step 1: choose a network and an image."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -65,11 +61,7 @@ class NetworkPanel(QWidget):
         session.changed.connect(self._show)
 
     def chosen(self) -> Inputs:
-        """What is chosen.
-
-        Raises:
-            InputError: something is missing, or the layer is in no file.
-        """
+        """The choice; refuses if something is missing, or the layer has no file."""
         name = self.layers.currentText()
         if not self.checkpoint.text():
             raise InputError("Step 1: choose the checkpoint of a network.")
@@ -88,7 +80,7 @@ class NetworkPanel(QWidget):
         )
 
     def check(self) -> None:
-        """See what the two files say."""
+        """Examine the two files."""
         self.session.start("Checking", lambda engine, watch, facts: facts, self._checked)
 
     def _checked(self, facts: Facts) -> str:
@@ -106,7 +98,7 @@ class NetworkPanel(QWidget):
         self.warnings.setText("\n".join(facts.warnings))
 
     def _list_layers(self, *_: object) -> None:
-        """Offer all images that are no results."""
+        """Offer all images that are not results."""
         now = self.layers.currentText()
         names = [
             each.name for each in self.session.viewer.layers if isinstance(each, Image) and KIND not in each.metadata
@@ -127,11 +119,7 @@ class NetworkPanel(QWidget):
 
 
 def file_of(layer: Image) -> str:
-    """The file of a layer.
-
-    Raises:
-        InputError: it is in none.
-    """
+    """The file of a layer; refuses a layer without one."""
     path = layer.metadata.get(FILE) or layer.source.path
     if not path or not Path(path).exists():
         raise InputError(
@@ -142,11 +130,7 @@ def file_of(layer: Image) -> str:
 
 
 def index_in(text: str) -> tuple[tuple[str, int], ...]:
-    """Single indices of axes, such as T=0, C=1.
-
-    Raises:
-        InputError: they are written otherwise.
-    """
+    """Single indices of axes, written as T=0, C=1."""
     try:
         pairs = [part.split("=") for part in text.replace(" ", "").split(",") if part]
         return tuple((axis, int(number)) for axis, number in pairs)

@@ -1,4 +1,4 @@
-"""Parts that panels have in common."""
+"""Shared parts of the panels."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,11 +19,7 @@ from bnadapt.napari.inputs import Line, shown
 
 
 class Commands(QWidget):
-    """The command lines that do the same, to copy.
-
-    Args:
-        title: what stands above them.
-    """
+    """The equivalent command lines, to copy."""
 
     def __init__(self, title: str = "The same on the command line:") -> None:
         super().__init__()
@@ -47,12 +43,12 @@ class Commands(QWidget):
         self.text.setPlainText(shown(*lines))
 
     def copy(self) -> None:
-        """Copy what is shown."""
+        """Copy the command lines."""
         QGuiApplication.clipboard().setText(self.text.toPlainText())
 
 
 def button(text: str, clicked: Callable[[], object], tip: str = "") -> QPushButton:
-    """A button that does something."""
+    """A button with an action."""
     made = QPushButton(text)
     made.setToolTip(tip)
     made.clicked.connect(lambda *_: clicked())
@@ -60,7 +56,7 @@ def button(text: str, clicked: Callable[[], object], tip: str = "") -> QPushButt
 
 
 def choice() -> QComboBox:
-    """A choice that is as wide as there is room, and not as its longest item."""
+    """A combo box as wide as the room allows, rather than its longest item."""
     made = QComboBox()
     made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     made.setMinimumContentsLength(8)
@@ -77,7 +73,7 @@ def note(text: str = "") -> QLabel:
 
 
 def column(*parts: QWidget | QHBoxLayout, parent: QWidget) -> QVBoxLayout:
-    """Parts below each other; what is left is below them."""
+    """Parts below each other, with stretch at the end."""
     layout = QVBoxLayout(parent)
     for part in parts:
         layout.addLayout(part) if isinstance(part, QHBoxLayout) else layout.addWidget(part)

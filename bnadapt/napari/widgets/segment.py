@@ -29,11 +29,7 @@ FIRST = ["object", "voxels", "volume_nm3", "pixels", "area_nm2", "mean_probabili
 
 
 class SegmentPanel(QWidget):
-    """Step 4: segments.
-
-    Args:
-        session: what the panels share.
-    """
+    """Step 4: segment."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -74,12 +70,12 @@ class SegmentPanel(QWidget):
 
     @property
     def treatment(self) -> Treatment:
-        """What is chosen; before anything is known of the network, as it is."""
+        """The chosen treatment; the unchanged network before anything is known of it."""
         number = self.networks.currentIndex()
         return self._known[number] if 0 <= number < len(self._known) else AS_IT_IS
 
     def segment_section(self) -> None:
-        """Segment the section that is shown, in memory."""
+        """Segment the visible section, in memory."""
         viewer, network, plane = self.session.viewer, self._network(), self.session.inputs.plane
         number = overlays.section_shown(viewer, self.session.layer, plane) if self.session.is_ready() else 0
 
@@ -109,7 +105,7 @@ class SegmentPanel(QWidget):
         self.session.start("Segmenting", job, done)
 
     def find_objects(self) -> None:
-        """Number the objects of what was segmented, and show their table."""
+        """Number the objects of the segmentation, and show their table."""
         chosen, outputs, least = self._choice(), self.session.outputs_of, self.min_size.value()
 
         def job(engine: Any, watch: Watch, facts: Facts) -> Any:
@@ -126,7 +122,7 @@ class SegmentPanel(QWidget):
         self.session.start("Finding objects", job, done)
 
     def _network(self) -> Any:
-        """A function that gives the path of the chosen network, which is adapted first."""
+        """A function that returns the path of the chosen network, adapted if need be."""
         chosen, outputs = self._choice(), self.session.outputs_of
 
         def network(engine: Any, watch: Watch, facts: Facts) -> str:
@@ -136,7 +132,7 @@ class SegmentPanel(QWidget):
         return network
 
     def _choice(self) -> Callable[[Facts], Treatment | str]:
-        """What is chosen: a treatment, of a network that nothing is known of the first one; or a checkpoint."""
+        """The chosen treatment (the first one if nothing is known of the network), or a checkpoint."""
         treatment, finetuned, is_known = self.treatment, self.session.finetuned, bool(self._known)
         if treatment is FINETUNED:
             return lambda facts: finetuned
@@ -162,7 +158,7 @@ class SegmentPanel(QWidget):
         layer.mouse_drag_callbacks.append(self._clicked)
 
     def _clicked(self, layer: Any, event: Any) -> None:
-        """Select the row of the object that was clicked."""
+        """Select the row of the clicked object."""
         value = layer.get_value(
             event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
         )
@@ -213,5 +209,5 @@ class SegmentPanel(QWidget):
 
 
 def _place_of(name: str) -> int:
-    """What is asked for most stands first."""
+    """Position of a column; the most useful ones come first."""
     return FIRST.index(name) if name in FIRST else len(FIRST)

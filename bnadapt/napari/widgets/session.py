@@ -1,4 +1,4 @@
-"""What the panels share: the network and image that are chosen, what is known of them, and the work."""
+"""What the panels share: the chosen network and image, what is known about them, and the work."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,21 +17,17 @@ Choose = Callable[[], Inputs]
 
 
 class Session(QObject):
-    """Shared by the panels.
-
-    Args:
-        viewer: with the layers.
-        work: runs work.
+    """State shared by the panels.
 
     Attributes:
-        changed: when something is chosen or found.
-        choose: gives what is chosen in the first panel, or raises an `InputError`.
-        layer: of the image.
-        facts: about what was chosen when work last began.
-        looker: of the second panel, kept for further regions.
-        tiles: that statistics are estimated on.
-        weight: of the slider, where it was moved.
-        finetuned: checkpoint that has learnt from corrected tiles.
+        changed: emitted when something is chosen or found.
+        choose: returns the choice of the first panel, or raises an `InputError`.
+        layer: layer of the image.
+        facts: facts about the choice when work last began.
+        looker: looker of the second panel, kept for further regions.
+        tiles: number of tiles that statistics are estimated on.
+        weight: weight of the slider, if it was moved.
+        finetuned: checkpoint trained on corrected tiles.
     """
 
     changed = Signal()
@@ -52,24 +48,24 @@ class Session(QObject):
 
     @property
     def plane(self) -> str:
-        """The plane that sections lie in."""
+        """Plane of the sections."""
         return self.facts.inputs.plane if self.facts else "xy"
 
     @property
     def outputs(self) -> Outputs:
-        """Where results go: to the folder that is named, else beside the image."""
+        """Where results go: the named folder, else beside the image."""
         folder, overwrite = self.choose_outputs()
         return Outputs(Path(folder or (self.facts.folder if self.facts else "results")), overwrite)
 
     @property
     def outputs_of(self) -> Callable[[Facts], Outputs]:
-        """The same as it is now, for threads: where results of an image go."""
+        """The current outputs, for threads: where results of an image go."""
         folder, overwrite = self.choose_outputs()
         return lambda facts: Outputs(Path(folder or facts.folder), overwrite)
 
     @property
     def inputs(self) -> Inputs:
-        """What is chosen, completed by what is known of it; empty paths where nothing is chosen yet."""
+        """The choice, completed by what is known of it; placeholders if nothing is chosen yet."""
         try:
             asked = self.choose()
         except InputError:
@@ -77,17 +73,17 @@ class Session(QObject):
         return self.facts.inputs if self.facts and asked == self._asked else asked
 
     def take_tiles(self, tiles: int) -> None:
-        """Estimate statistics on so many tiles."""
+        """Set the number of tiles to estimate statistics on."""
         self.tiles = tiles
         self.changed.emit()
 
     @property
     def treatments(self) -> list[Treatment]:
-        """What can be done to the network."""
+        """Possible treatments of the network."""
         return list(self.facts.treatments) if self.facts else []
 
     def is_ready(self) -> bool:
-        """Whether a network and an image are chosen; if not, it is said what is missing."""
+        """Whether a network and an image are chosen; if not, a message says what is missing."""
         try:
             self.choose()
         except InputError as error:
@@ -96,12 +92,12 @@ class Session(QObject):
         return True
 
     def start(self, what: str, job: Callable[[Any, Watch, Facts], Any], done: Callable[[Any], str | None]) -> None:
-        """Run a job on what is chosen, which is looked at first if that is new.
+        """Run a job on the choice, which is examined first if it is new.
 
         Args:
-            what: is done, for people.
-            job: gets the engine, who watches, and the facts.
-            done: gets its result in the thread of the window, and may give a sentence that is shown.
+            what: name of the work, for people.
+            job: called with the engine, the watch, and the facts.
+            done: called with its result in the window's thread; may return a sentence to show.
         """
         try:
             asked = self.choose()
@@ -125,7 +121,7 @@ class Session(QObject):
         self.work.start(what, run, finished)
 
     def _take(self, asked: Inputs, facts: Facts) -> None:
-        """Keep facts; what was found on another network or image is forgotten."""
+        """Keep facts; findings on another network or image are forgotten."""
         if self._asked is None or asked.what != self._asked.what:
             self.looker = self.finetuned = self.weight = None
         self._asked, self.facts = asked, facts

@@ -1,4 +1,4 @@
-"""Runs one piece of work at a time in a thread, shows how far it is and what it says, and stops it."""
+"""Runs one piece of work at a time in a thread, shows its progress and messages, and stops it."""
 
 import logging
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Work(QWidget):
     """Runs work, one piece at a time.
 
     Attributes:
-        reported: what is done, how many parts of it, and of how many; from the thread.
+        reported: name of the work, finished parts, and all parts; from the thread.
         said: a warning of the work; from the thread.
         running: whether there is work.
     """
@@ -65,9 +65,9 @@ class Work(QWidget):
         """Run a job in a thread, unless there is work already.
 
         Args:
-            what: is done, for people, such as `Looking`.
+            what: name of the work, for people, such as `Looking`.
             job: the work.
-            done: gets its result in the thread of the window, and may give a sentence that is shown.
+            done: called with its result in the window's thread; may return a sentence to show.
         """
         if self.is_running:
             return
@@ -84,14 +84,14 @@ class Work(QWidget):
         self._worker.start()
 
     def stop(self) -> None:
-        """Have the work end at its next part."""
+        """Stop the work at its next part."""
         if self._watch is not None:
             self._watch.stop()
             self._is_stopping = True
             self.say("Stopping at the next block …")
 
     def forget(self) -> None:
-        """Say again what was said already, for it is about something else."""
+        """Repeat earlier messages, since the work is about something else now."""
         self._known.clear()
 
     def say(self, sentence: str, is_error: bool = False) -> None:
@@ -158,12 +158,12 @@ class Work(QWidget):
 
 
 class _Messages(logging.Handler):
-    """Hands on warnings."""
+    """Passes warnings on."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self.say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand on a warning."""
+        """Pass a warning on."""
         self.say(record.getMessage())
