@@ -12,7 +12,7 @@ import torch
 from bnadapt.commands.study import study_class
 from bnadapt.commands.study_config import read_config
 from bnadapt.experiments.case import RunLocation
-from bnadapt.gain.candidates import ADAPTED
+from bnadapt.gain.candidates import ADAPTED, DEFAULT
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.labels import FineTuning
 from bnadapt.labels.self_training import SELF_TRAINED
@@ -28,7 +28,7 @@ CAPTION = (
     " right: the image, the labels, the prediction without and with adaptation, and the pixels that adaptation changes."
     " {} over all test images (IoU: overlap with the labels; 1 is perfect)."
 )
-COMPARED = {"none": "not adapted", "full-resolution": "default", "adapted": "all layers", "mixed": "half of the source"}
+COMPARED = {"none": "not adapted", DEFAULT: "default", "adapted": "all layers", "mixed": "half of the source"}
 """Candidates that README.md compares, with its headings."""
 QUALITY = {"iou_unadapted": "not adapted", "iou_adapted": "adapted", "iou_target_trained": "trained on the target"}
 """Scores that docs/which.md compares, with its headings."""

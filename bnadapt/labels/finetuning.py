@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -20,6 +21,7 @@ from bnadapt.data.masks import IGNORED
 from bnadapt.data.prepare import PreparedSection
 from bnadapt.errors import InputError
 from bnadapt.labels.learning import LearnName, learnt_of
+from bnadapt.labels.self_training import confident_classes
 from bnadapt.labels.statistics import RelativeStatistics
 from bnadapt.networks import memory_format, with_background
 from bnadapt.tasks.losses import DiceCrossEntropy
@@ -62,6 +64,11 @@ class LabelledTiles:
         """Some of the tiles."""
         chosen = list(indices)
         return LabelledTiles(self.images[chosen], self.masks[chosen])
+
+    def cut(self, top: int, left: int, side: int) -> "LabelledTiles":
+        """The square at a place of every tile."""
+        rows, columns = slice(top, top + side), slice(left, left + side)
+        return LabelledTiles(self.images[:, :, rows, columns], self.masks[:, rows, columns])
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,9 @@ def finetune(
     """Learn from labelled tiles of a target, with BatchNorm statistics of all its tiles.
 
     Every step normalises labelled crops by the statistics of unlabelled ones, and gradients include how these change
-    with the weights; at the end they are estimated on all unlabelled tiles.
+    with the weights; at the end they are estimated on all unlabelled tiles. The loss also includes the unlabelled crops,
+    labelled by the network as it was at the start wherever it was confident: without these pseudo-labels, a single
+    labelled tile makes it forget what it knew of the rest (docs/labels.md has the numbers).
 
     Args:
         network: maps images (n, C, h, w) to logits (n, K, h, w). Learning starts from its weights and statistics; it is
@@ -253,9 +262,11 @@ class _Run:
         optimizer = torch.optim.AdamW(self.learnt.parameters, lr=rate, weight_decay=0)
         schedule = OneCycleLR(optimizer, rate, total_steps=self.settings.steps + 1, pct_start=WARMING_UP)
         loss = DiceCrossEntropy()
-        for step, (unlabelled, images, masks) in enumerate(self._batches(labelled, steps), start=1):
+        pseudo_labelled = self._pseudo_labelled()
+        for step, batches in enumerate(self._batches(pseudo_labelled, labelled, steps), start=1):
             optimizer.zero_grad()
-            loss(self._logits(unlabelled, images), masks.to(self.like.device)).backward()
+            logits = self._logits(*(each.images for each in batches))
+            sum(loss(own, each.masks.to(own.device)) for own, each in zip(logits, batches, strict=True)).backward()
             optimizer.step()
             schedule.step()
             torch.clear_autocast_cache()  # of weights as they were
@@ -282,26 +293,34 @@ class _Run:
             return None
         return RelativeStatistics(self.network, self.forward, self.tiles, source or Bank.of(self.network))
 
-    def _logits(self, unlabelled: Tensor, images: Tensor) -> Tensor:
-        """Logits of crops, under the statistics of unlabelled crops."""
-        if not self.statistics:
-            return self.forward(images)
-        with self.statistics.of_first(len(unlabelled)):
-            return self.forward(torch.cat([unlabelled, images]))[len(unlabelled) :]
+    @torch.no_grad()
+    def _pseudo_labelled(self) -> LabelledTiles:
+        """The unlabelled tiles with what the network predicts of them, where it is confident."""
+        masks = [confident_classes(self.forward(batch)).cpu() for batch in self.tiles.split(BATCH)]
+        return LabelledTiles(self.tiles, torch.cat(masks))
 
-    def _batches(self, labelled: LabelledTiles, steps: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Unlabelled crops, and labelled crops with their masks."""
+    def _logits(self, unlabelled: Tensor, labelled: Tensor) -> Sequence[Tensor]:
+        """Logits of both, under the statistics of the unlabelled crops."""
+        with self.statistics.of_first(len(unlabelled)) if self.statistics else nullcontext():
+            return self.forward(torch.cat([unlabelled, labelled])).split([len(unlabelled), len(labelled)])
+
+    def _batches(
+        self, pseudo_labelled: LabelledTiles, labelled: LabelledTiles, steps: int
+    ) -> Iterator[tuple[LabelledTiles, LabelledTiles]]:
+        """Crops of both; those of labelled tiles are augmented."""
         side = min(min(labelled.masks.shape[1:]) * 3 // 4, *self.tiles.shape[2:])
         crops = RandomCrops(
             labelled.sections(), side, steps * BATCH, self.settings.seed, augmentation=self.settings.augmentation
         )
         generator = np.random.default_rng(self.settings.seed)
         for step in range(steps):
-            items = [crops[step * BATCH + number] for number in range(BATCH)]
             chosen = generator.permutation(len(self.tiles))[:BATCH]
             top, left = (int(generator.integers(extent - side + 1)) for extent in self.tiles.shape[2:])
-            unlabelled = self.tiles[chosen, :, top : top + side, left : left + side]
-            yield unlabelled, *(torch.stack([each[key] for each in items]) for key in ("image", "mask"))
+            items = [crops[step * BATCH + number] for number in range(BATCH)]
+            yield (
+                pseudo_labelled.subset(chosen).cut(top, left, side),
+                LabelledTiles(*(torch.stack([each[key] for each in items]) for key in ("image", "mask"))),
+            )
 
 
 def _cross_validated(

@@ -20,6 +20,7 @@ from bnadapt.tasks.mean_teacher import strongly_augmented
 
 SELF_TRAINED = "self-trained"  # where learning from labels may start
 BATCH = 4  # crops in a step
+CONFIDENCE = 0.85  # probability of a class from which on a prediction is a pseudo-label
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class SelfTraining:
     steps: int = 120
     rate: float = 1e-3
     decay: float = 0.97
-    confidence: float = 0.85
+    confidence: float = CONFIDENCE
     side: int = 144
     seed: int = 0
 
@@ -71,7 +72,8 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
         torch.manual_seed(settings.seed)
         for crops in _crops(tiles, settings):
             optimizer.zero_grad()
-            labels = _labels(teacher, crops, settings.confidence)
+            with torch.no_grad():
+                labels = confident_classes(_logits(teacher, crops), settings.confidence)
             loss(_logits(student, strongly_augmented(crops)), labels).backward()
             optimizer.step()
             schedule.step()
@@ -108,9 +110,9 @@ def _logits(network: nn.Module, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _labels(teacher: nn.Module, crops: Tensor, confidence: float) -> Tensor:
-    """Classes (n, h, w) that the teacher predicts; 255 where it is unsure."""
-    probability, classes = _logits(teacher, crops).float().softmax(1).max(1)
+def confident_classes(logits: Tensor, confidence: float = CONFIDENCE) -> Tensor:
+    """Pseudo-labels (n, h, w) from logits (n, K, h, w): the likeliest class, 255 where its probability is lower."""
+    probability, classes = logits.float().softmax(1).max(1)
     return classes.masked_fill(probability < confidence, IGNORED)
 
 
