@@ -19,9 +19,8 @@ from bnadapt.data.datasets import RandomCrops
 from bnadapt.data.masks import IGNORED
 from bnadapt.data.prepare import PreparedSection
 from bnadapt.errors import InputError
-from bnadapt.labels.learning import LearnName, learnt_of
+from bnadapt.labels.learning import LearnName, learnt_of, logits_of, random_crops
 from bnadapt.labels.statistics import RelativeStatistics
-from bnadapt.networks import memory_format, with_background
 from bnadapt.tasks.losses import DiceCrossEntropy
 
 BATCH = 4  # crops of labelled tiles in a step, and of unlabelled ones, which the statistics are of
@@ -223,15 +222,13 @@ class _Run:
         self.tiles = tiles
         self.learn = learn
         self.settings = settings
-        self.like = next(self.network.parameters())
-        self.memory_format = memory_format(network)
+        self.device = next(self.network.parameters()).device
         self.statistics = None if learn == "head" else self._statistics(source)  # which stay where features do
         self.learnt = learnt_of(learn, self.network, self.statistics, self.forward, tiles[:1])
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, K, h, w)."""
-        images = images.to(self.like.device, self.like.dtype).contiguous(memory_format=self.memory_format)
-        return with_background(self.network(images), 2)
+        return logits_of(self.network, images)
 
     @torch.no_grad()
     def check_classes(self, labelled: LabelledTiles) -> None:
@@ -255,7 +252,7 @@ class _Run:
         loss = DiceCrossEntropy()
         for step, (unlabelled, images, masks) in enumerate(self._batches(labelled, steps), start=1):
             optimizer.zero_grad()
-            loss(self._logits(unlabelled, images), masks.to(self.like.device)).backward()
+            loss(self._logits(unlabelled, images), masks.to(self.device)).backward()
             optimizer.step()
             schedule.step()
             torch.clear_autocast_cache()  # of weights as they were
@@ -298,9 +295,7 @@ class _Run:
         generator = np.random.default_rng(self.settings.seed)
         for step in range(steps):
             items = [crops[step * BATCH + number] for number in range(BATCH)]
-            chosen = generator.permutation(len(self.tiles))[:BATCH]
-            top, left = (int(generator.integers(extent - side + 1)) for extent in self.tiles.shape[2:])
-            unlabelled = self.tiles[chosen, :, top : top + side, left : left + side]
+            unlabelled = random_crops(self.tiles, side, BATCH, generator)
             yield unlabelled, *(torch.stack([each[key] for each in items]) for key in ("image", "mask"))
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bnadapt.batchnorm import batchnorm_layers
 from bnadapt.labels.statistics import RelativeStatistics
+from bnadapt.networks import memory_format, with_background
 
 LearnName = Literal["mixing", "affine", "head", "all"]
 
@@ -46,6 +48,20 @@ def learnt_of(
     if name == "head":
         return Learnt(list(last_layer(network, forward, image).parameters()), 3e-3)
     return Learnt(list(network.parameters()), 1e-3)
+
+
+def logits_of(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits (n, K, h, w) of images (n, C, h, w) on any device, in the network's type and memory layout."""
+    like = next(network.parameters())
+    images = images.to(like.device, like.dtype).contiguous(memory_format=memory_format(network))
+    return with_background(network(images), 2)
+
+
+def random_crops(tiles: Tensor, side: int, count: int, generator: np.random.Generator) -> Tensor:
+    """Crops (count, C, side, side) of different tiles (n, C, h, w) at one random place."""
+    chosen = generator.permutation(len(tiles))[:count]
+    top, left = (int(generator.integers(extent - side + 1)) for extent in tiles.shape[2:])
+    return tiles[chosen, :, top : top + side, left : left + side]
 
 
 @torch.no_grad()

@@ -31,19 +31,12 @@ DIMMED = 0.4  # of the brightness of pixels that are not scored
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture and how to draw it.
+    """A picture and how to draw it."""
 
-    Args:
-        picture: numbers (H, W), empty where NaN, or colours (H, W, 3) from 0 to 1.
-        colours: colour map.
-        low: value of the first colour; the least by default.
-        high: value of the last colour; the largest by default.
-    """
-
-    picture: np.ndarray
+    picture: np.ndarray  # numbers (H, W), empty where NaN, or colours (H, W, 3) from 0 to 1
     colours: str | Colormap
-    low: float | None = None
-    high: float | None = None
+    low: float | None = None  # value of the first colour; the least by default
+    high: float | None = None  # value of the last colour; the largest by default
 
 
 def comparison(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> Figure:

@@ -28,18 +28,11 @@ Run = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Execution:
-    """How a network is run.
+    """How a network is run, and why."""
 
-    Attributes:
-        library: PyTorch or OpenVINO.
-        precision: name of Lightning's precision.
-        folded: number of BatchNorm layers folded into convolutions.
-        reason: reason for the choice, in words.
-    """
-
-    library: str
-    precision: str
-    folded: int
+    library: str  # PyTorch or OpenVINO
+    precision: str  # as Lightning names it
+    folded: int  # BatchNorm layers folded into convolutions
     reason: str
 
     def __str__(self) -> str:
