@@ -13,7 +13,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from bnadapt.data.augmentation import AugmentationName
-from bnadapt.data.datasets import EpochSampler, RandomCrops, SectionsToSegment, Tiles
+from bnadapt.data.datasets import EpochSampler, RandomCrops, ReadingAhead, SectionsToSegment, Tiles
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.data.input_change import InputChange
@@ -21,9 +21,7 @@ from bnadapt.data.intensity import IntensityName, Scaling
 from bnadapt.data.pixel_size import resampling_sentence
 from bnadapt.data.pooled import Pooled, pooled
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare
-from bnadapt.data.read_ahead import ReadingAhead
-from bnadapt.data.scaling import Scalings
-from bnadapt.data.stored_state import check_stored_state
+from bnadapt.data.scaling import Scalings, check_stored_state
 from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 

@@ -10,9 +10,9 @@ import numpy as np
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.formats import stem_of
 from bnadapt.data.formats.base import VolumeFormat
+from bnadapt.data.geometry import ACROSS, Plane, section_index
 from bnadapt.data.masks import as_classes
 from bnadapt.data.pixel_size import GivenPixelSize
-from bnadapt.data.planes import ACROSS, Plane, named
 from bnadapt.data.readers import Sections, open_masks, open_stack
 from bnadapt.data.writers import SectionWriter, StackFile
 from bnadapt.errors import InputError
@@ -150,7 +150,7 @@ class Stack(Domain):
     def _sections(self) -> list[Section]:
         return [
             Section(
-                name=f"{self.path.name}{named(self.plane, index)}",
+                name=f"{self.path.name}{section_index(self.plane, index)}",
                 read_image=partial(_read, self._images, index),
                 read_mask=partial(self._read_mask, index) if self._masks is not None else None,
                 pixel_size_nm=self.pixel_size_nm,

@@ -282,7 +282,7 @@ def _axes(layer: Layer, plane: str) -> list[int]:
     """Axes of a layer for sections (if it has any), rows and columns."""
     if layer.ndim == 2:
         return [0, 1]
-    from bnadapt.data.planes import in_plane
+    from bnadapt.data.geometry import in_plane
 
     return in_plane(plane, range(layer.ndim - 3, layer.ndim))
 

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bnadapt.data.formats.base import Opened, reason
-from bnadapt.data.geometry import Geometry
-from bnadapt.data.planes import Plane, in_plane
+from bnadapt.data.geometry import Geometry, Plane, in_plane
 from bnadapt.data.readers.axes import MOST_CHANNELS, NAMES, Layout, Remedy, chosen, layout, save_part, single_channel
 from bnadapt.errors import InputError
 
