@@ -45,13 +45,8 @@ class Candidate:
         return InputChange(level if self.is_inverted else None, self.zoom)
 
 
-NONE, ADAPTED, FULL_RESOLUTION_ALONE, CORRECTED, INVERTED = (
-    "none",
-    "adapted",
-    "full-resolution",
-    "corrected",
-    "inverted",
-)
+NONE, ADAPTED, FULL_RESOLUTION_ALONE = "none", "adapted", "full-resolution"
+CORRECTED, INVERTED = "corrected", "inverted"
 CANDIDATES: Mapping[str, Candidate] = {
     NONE: Candidate("do not adapt", "not adapted", policy=Policy(1.0)),
     ADAPTED: Candidate("adapt all layers", "all layers adapted"),
