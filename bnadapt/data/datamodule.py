@@ -26,8 +26,8 @@ from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
-MOST_WORKERS = 512  # processes; beyond, they take all that a machine has
-MOST_OF_A_SECTION = 8  # tiles that are drawn together where a section costs as much to read as several do
+MOST_WORKERS = 512  # processes
+MOST_OF_A_SECTION = 8  # tiles drawn together if a section costs as much to read as several
 
 
 class DomainPair(LightningDataModule):

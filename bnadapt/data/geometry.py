@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
-UNNAMED = "?"  # letter of an axis that a file leaves without a name
+UNNAMED = "?"  # letter of an axis without a name
 WORDS = {
     **dict.fromkeys(("section", "slice", "plane", "depth"), "Z"),
     **dict.fromkeys(("row", "height"), "Y"),
@@ -14,7 +14,7 @@ WORDS = {
     **dict.fromkeys(("time", "frame"), "T"),
     "channel": "C",
 }
-PLACEHOLDER = re.compile(r"|(phony_)?(dim|axis)_?\d+")  # what libraries call dimensions that have no name
+PLACEHOLDER = re.compile(r"|(phony_)?(dim|axis)_?\d+")  # names that libraries give to unnamed dimensions
 
 PREFIXES = {
     **{"yotta": 24, "zetta": 21, "exa": 18, "peta": 15, "tera": 12, "giga": 9, "mega": 6, "kilo": 3, "hecto": 2},
@@ -30,7 +30,7 @@ SYMBOLS = {
     **dict.fromkeys(("um", "µm", "μm", "\\u00B5m"), 1e3),  # the last one as ImageJ writes it
     **dict.fromkeys(("Å", "Å", "A"), 0.1),
 }
-PRINTED = 1e3  # nm; wider pixels in inches or centimetres are those of a printer
+PRINTED = 1e3  # nm; larger pixels stated in inches or centimetres are those of a printer
 PIXELS = {"pixel", "pixels", "px", ""}
 ALIKE = 1e-3  # relative difference of rows and columns of square pixels
 ROUNDED = 0.02  # relative difference of a size and a rounded one

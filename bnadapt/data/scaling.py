@@ -26,9 +26,9 @@ from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
 
-SECTIONS, PIXELS = 16, 2**16  # drawn of a domain, and of each of its sections, to find the range that it occupies
-COSTLY_SECTIONS = 8  # where each costs as much to read as several
-PADDING = 0.05  # share of pixels with the least or greatest value from which on they are taken for padding
+SECTIONS, PIXELS = 16, 2**16  # sections drawn from a domain, and pixels from each, to estimate its range
+COSTLY_SECTIONS = 8  # if each costs as much to read as several
+PADDING = 0.05  # share of pixels with the least or greatest value above which they count as padding
 
 
 class Scalings:

@@ -18,7 +18,7 @@ from bnadapt.data.writers import SectionWriter, StackFile
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
-MOST_UNEQUAL = 1.25  # ratio of the sides of a voxel, up to which it is seen in all planes alike
+MOST_UNEQUAL = 1.25  # largest ratio of a voxel's sides for segmenting in other planes
 
 
 class Stack(Domain):

@@ -16,7 +16,7 @@ from bnadapt.data.readers import open_masks
 
 KINDS = ("mask", "probability")
 REDUCTIONS = (majority, mean)
-LOCK = ".lock"  # of those who make a store
+LOCK = ".lock"  # held while a store is created
 VOLUME = Geometry("ZYX")
 WAITING = named_axes("zyx")
 

@@ -14,7 +14,7 @@ from bnadapt.data.readers import read_mask_values
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write
 
-NOT_DRAWN = 128  # grey, beside 0 and 255, or class indices
+NOT_DRAWN = 128  # grey, distinct from 0 and 255, and from class indices
 LIST, IMAGES, MASKS, PREDICTIONS = "tiles.json", "images", "masks", "predictions"
 
 

@@ -23,10 +23,10 @@ from bnadapt.labels.learning import LearnName, learnt_of, logits_of, random_crop
 from bnadapt.labels.statistics import RelativeStatistics
 from bnadapt.tasks.losses import DiceCrossEntropy
 
-BATCH = 4  # crops of labelled tiles in a step, and of unlabelled ones, which the statistics are of
+BATCH = 4  # labelled crops in a step, and unlabelled ones for the statistics
 CHECKED_EVERY = 20  # steps between two scores of held-out tiles
-FEWEST_TO_STOP = 3  # labelled tiles from which on the number of steps is chosen by held-out ones
-FEWEST_FOR_ALL = 2  # labelled tiles from which on all weights are learnt by default; docs/labels.md has the numbers
+FEWEST_TO_STOP = 3  # labelled tiles from which on held-out ones choose the number of steps
+FEWEST_FOR_ALL = 2  # labelled tiles from which on all weights are learnt by default; see docs/labels.md
 WARMING_UP = 0.1  # share of the steps
 
 

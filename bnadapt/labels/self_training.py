@@ -17,7 +17,7 @@ from bnadapt.labels.learning import last_layer, logits_of, random_crops
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.mean_teacher import strongly_augmented
 
-SELF_TRAINED = "self-trained"  # where learning from labels may start
+SELF_TRAINED = "self-trained"  # name of a start for learning from labels
 BATCH = 4  # crops in a step
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bnadapt.reports.text import shell_line
 
-TILE = 256  # side of a tile that commands take by default
+TILE = 256  # default side of a tile in commands
 Line = list[str]
 
 

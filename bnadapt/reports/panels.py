@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bnadapt.data.masks import IGNORED
 
-LETTERS_IN_AN_INCH, IN_A_ROW = 15.5, 5  # of a title; panels
+LETTERS_IN_AN_INCH, IN_A_ROW = 15.5, 5  # letters of a title per inch, panels per row
 NOT_SCORED = "#777777"
 CORRECTIONS = ListedColormap(["#d55e00", "#eeeeee", "#009e73"]).with_extremes(bad=NOT_SCORED)
 """Newly wrong, unchanged, corrected."""
@@ -26,7 +26,7 @@ OF_CLASSES = {
     "olive": "#b8a200",
 }  # above 0; further ones begin anew
 TINTED, EXTREME = 0.25, 0.5  # opacity of a class; per cent of the pixels that may be black, or white
-DIMMED = 0.4  # of the brightness of pixels that are not scored
+DIMMED = 0.4  # brightness of pixels that are not scored
 
 
 @dataclass(frozen=True)
