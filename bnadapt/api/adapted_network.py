@@ -18,7 +18,7 @@ from bnadapt.errors import InputError
 from bnadapt.gain.observation import logits_under
 from bnadapt.reports.adaptation_figures import shift_figure
 
-TILES = 64  # that are drawn from files
+TILES = 64  # drawn from files
 
 
 @dataclass(frozen=True, eq=False, repr=False)

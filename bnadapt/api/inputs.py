@@ -40,7 +40,7 @@ from bnadapt.networks import with_background
 from bnadapt.networks.stored import load_tensors
 from bnadapt.tasks import AdaptableTask
 
-BATCH, TILE = 8, 256  # tiles, and pixels of a side, of what is read from files
+BATCH, TILE = 8, 256  # tiles per batch, and their side in pixels, read from files
 Network = nn.Module | str | Path
 
 

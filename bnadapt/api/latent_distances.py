@@ -16,7 +16,7 @@ from bnadapt.reports.latents import LatentFindings, answer
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-TILES = 32  # that are drawn from files
+TILES = 32  # drawn from files
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -10,7 +10,7 @@ from torch import nn
 from bnadapt.batchnorm.layers import named_modules
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
-CONTAINERS = (list, dict, OrderedDict, defaultdict, Counter, set, deque)  # none of their subclasses, some are constant
+CONTAINERS = (list, dict, OrderedDict, defaultdict, Counter, set, deque)  # exact types: some subclasses are constant
 _OF_TORCH = frozenset(vars(nn.Module()))
 
 

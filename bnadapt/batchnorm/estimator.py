@@ -50,17 +50,8 @@ class Estimator:
     """Computes statistics from batches that your own loop passes in.
 
     Inside the context all modules are in eval mode and running statistics change from batch to batch; on leaving, also
-    by an exception, the network is restored.
-
-    Args:
-        network: see `estimate`, as for all arguments but the last.
-        propagation: rule by which layers normalise meanwhile.
-        policy: how source and target are combined.
-        until: when to stop.
-        forward: runs the network on a batch.
-        group: processes that share the batches.
-        correction: correction for class proportions.
-        random_order: whether batches come in random order; otherwise all are read, even after convergence.
+    by an exception, the network is restored. Arguments are those of `estimate`, and `random_order`: whether batches
+    come in random order; otherwise all are read, even after convergence.
 
     Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))

@@ -53,7 +53,7 @@ def batchnorm_layers(network: nn.Module) -> dict[str, _BatchNorm]:
         raise NoBatchNormError(
             f"{len(untracked)} of the {len(layers)} BatchNorm layers of this {type(network).__name__} keep no running"
             f" statistics (track_running_stats=False), such as {untracked[0] or 'itself'}: they normalise by the"
-            " batch at hand and there is nothing to re-estimate. Build them with track_running_stats=True."
+            " current batch and there is nothing to re-estimate. Build them with track_running_stats=True."
         )
     for name, layer in layers.items():
         _check_statistics(name or "itself", layer)

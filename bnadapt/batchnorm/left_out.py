@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from bnadapt.batchnorm.layers import BatchNormWarning, batchnorm_layers, named_modules, other_normalisers
 from bnadapt.batchnorm.watching import Otherwise
 
-SHOWN = 5  # names
+SHOWN = 5  # names listed in a warning
 
 
 def warn_of_left_out(network: nn.Module, unseen: Collection[str], otherwise: Otherwise) -> None:

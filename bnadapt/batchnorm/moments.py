@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 ROWS = 256  # values that are added up in float32; the rest is float64
-WIDTH = 1024  # sums side by side: as many as the fastest cache holds, ROWS times as many values as the next one does
-CANCELLATION = 16.0  # |mean| / standard deviation from which on float32 does not hold the mean precisely
+WIDTH = 1024  # parallel sums: they fit into the fastest cache, and ROWS times as many values into the next
+CANCELLATION = 16.0  # |mean| / standard deviation above which float32 loses precision
 HALF = (torch.float16, torch.bfloat16)
 
 

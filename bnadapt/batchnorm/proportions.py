@@ -15,24 +15,24 @@ from bnadapt.batchnorm.processes import Processes
 from bnadapt.batchnorm.proportion_trials import ProportionCandidate, ProportionTrials
 from bnadapt.batchnorm.resolution import in_network
 
-STARTS = (0.99, 0.9, 0.7, 0.02)  # share of one class, equal ones of the others
-COMMON = 0.05  # share from which on a class is in no way rare
+STARTS = (0.99, 0.9, 0.7, 0.02)  # share of one class; the others get equal shares
+COMMON = 0.05  # least share of a class that is not rare
 REFINEMENTS, EXCHANGES = 6, 2
-FINE = 0.002  # fall of the distance that is worth another step
+FINE = 0.002  # decrease of the distance that justifies another step
 RARE = 0.03  # share below which another class may be the rare one
-PROMISING = 0.35  # distance from which the search goes on after an exchange
-SAME = 0.08  # Hellinger distance of proportions up to which two explanations are one
-CONSISTENT = 0.15  # distance up to which proportions explain the outputs
+PROMISING = 0.35  # largest distance at which the search continues after an exchange
+SAME = 0.08  # Hellinger distance of proportions up to which two explanations count as one
+CONSISTENT = 0.15  # largest distance at which proportions explain the outputs
 ABSENT = 0.005  # share below which a class is absent
-SURE, DOUBTFUL = 0.05, 0.2  # distances: without a class at most, and of others with it at least
-WORSE = 0.02  # in distance, up to which an explanation is about as good
-LIKELIER = 1.4  # factor by which the source must make an explanation likelier than its rivals
-BETTER = 0.4  # part of the source's mismatch that an estimate may leave
-FEWEST_TILES = 4  # that have two halves
+SURE, DOUBTFUL = 0.05, 0.2  # largest distance without a class, least distance of explanations with it
+WORSE = 0.02  # distance by which an explanation may be worse and count as about as good
+LIKELIER = 1.4  # likelihood ratio, given the source, by which an explanation must beat its rivals
+BETTER = 0.4  # share of the source's mismatch that an estimate may leave
+FEWEST_TILES = 4  # least number with two halves
 NO_BACKGROUND = "the estimate leaves nothing of the background"
-NOISY = 3.5  # times as many boundaries as in the source, from which on a segmentation follows noise
-ALONE = 0.25  # distance up to which one class explains what is noise otherwise
-CLEARLY = 1.5  # factor by which it must do so better than several classes do
+NOISY = 3.5  # boundaries relative to the source above which a segmentation follows noise
+ALONE = 0.25  # largest distance at which one class explains such a segmentation
+CLEARLY = 1.5  # factor by which it must explain it better than several classes
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ NORMALISING = frozenset(  # names of torch's functions
     )
 )
 STATISTICS = ("running_mean", "running_var")
-FUNCTIONAL_MEAN, MEAN, BY_BATCH = 1, 3, 5  # positions of running mean (of torch.nn.functional, and else) and mode
-NEAR = 0.01  # of the largest output: what half precision leaves of two ways to compute the same
+FUNCTIONAL_MEAN, MEAN, BY_BATCH = 1, 3, 5  # argument positions: running mean in torch.nn.functional and elsewhere, mode
+NEAR = 0.01  # share of the largest output by which two computations differ in half precision
 
 
 @dataclass(frozen=True)

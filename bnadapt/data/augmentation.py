@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 AugmentationName = Literal["flips", "moderate", "strong"]
 
-HALF_SPAN = 4.0  # standard deviations on either side of the mean that pixel transforms see as 0 to 1
+HALF_SPAN = 4.0  # standard deviations around the mean that pixel transforms see as 0 to 1
 REFLECT = 4  # OpenCV's BORDER_REFLECT_101
 
 

@@ -13,7 +13,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from bnadapt.data.augmentation import AugmentationName
-from bnadapt.data.datasets import EpochSampler, RandomCrops, SectionsToSegment, Tiles
+from bnadapt.data.datasets import EpochSampler, RandomCrops, ReadingAhead, SectionsToSegment, Tiles
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.data.input_change import InputChange
@@ -21,15 +21,13 @@ from bnadapt.data.intensity import IntensityName, Scaling
 from bnadapt.data.pixel_size import resampling_sentence
 from bnadapt.data.pooled import Pooled, pooled
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare
-from bnadapt.data.read_ahead import ReadingAhead
-from bnadapt.data.scaling import Scalings
-from bnadapt.data.stored_state import check_stored_state
+from bnadapt.data.scaling import Scalings, check_stored_state
 from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
-MOST_WORKERS = 512  # processes; beyond, they take all that a machine has
-MOST_OF_A_SECTION = 8  # tiles that are drawn together where a section costs as much to read as several do
+MOST_WORKERS = 512  # processes
+MOST_OF_A_SECTION = 8  # tiles drawn together if a section costs as much to read as several
 
 
 class DomainPair(LightningDataModule):
@@ -95,17 +93,18 @@ class DomainPair(LightningDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        _check_counts(
-            crop_size=crop_size,
-            crops_per_epoch=crops_per_epoch,
-            tile_size=tile_size,
-            block_size=block_size,
-            batch_size=batch_size,
-            adaptation_tiles=adaptation_tiles,
-        )
-        _check_range("num_workers", num_workers, 0, MOST_WORKERS)
-        _check_range("overlap", overlap, 0, tile_size - 1)
-        _check_range("margin", margin, 0, None)
+        for name, number, least, most in (
+            ("crop_size", crop_size, 1, None),
+            ("crops_per_epoch", crops_per_epoch, 1, None),
+            ("tile_size", tile_size, 1, None),
+            ("block_size", block_size, 1, None),
+            ("batch_size", batch_size, 1, None),
+            ("adaptation_tiles", adaptation_tiles, 1, None),
+            ("num_workers", num_workers, 0, MOST_WORKERS),
+            ("overlap", overlap, 0, tile_size - 1),
+            ("margin", margin, 0, None),
+        ):
+            _check_range(name, number, least, most)
         if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
             raise InputError(f"pixel_size_nm is {pixel_size_nm}; set --data.pixel_size_nm above 0, or leave it out.")
         if source is not None and sources:
@@ -400,16 +399,10 @@ def _check_names(names: Sequence[str]) -> None:
         )
 
 
-def _check_counts(**counts: int | None) -> None:
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise InputError(f"{name} is {count}; set --data.{name} to at least 1.")
-
-
 def _check_range(name: str, number: int | None, least: int, most: int | None) -> None:
     if number is not None and (number < least or (most is not None and number > most)):
-        to = "or more" if most is None else f"to {most}"
-        raise InputError(f"{name} is {number}; set --data.{name} to {least} {to}.")
+        allowed = f"at least {least}" if most is None else f"{least} to {most}"
+        raise InputError(f"{name} is {number}; set --data.{name} to {allowed}.")
 
 
 def report_blank(context: str, blank: Sequence[str], count: int, consequence: str) -> None:

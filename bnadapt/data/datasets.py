@@ -1,18 +1,23 @@
 """torch data sets over prepared sections: random crops to train on, tiles to score, sections to segment."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from bnadapt.data.augmentation import AugmentationName, CropAugmentation
 from bnadapt.data.masks import IGNORED
 from bnadapt.data.prepare import PreparedSection, check_channels
 from bnadapt.data.tiles import Blocks, Tile, tiles_at_once, tiles_of
 from bnadapt.errors import InputError
+
+AHEAD = 1  # batches that are read while the network processes another
+END = object()
 
 
 class RandomCrops(Dataset):
@@ -244,3 +249,15 @@ class SectionsToSegment(Dataset):
 
     def _tiles(self, section: Outline) -> list[Tile]:
         return self.blocks.tiles(self.blocks.padded(section.size))
+
+
+class ReadingAhead(DataLoader):
+    """A DataLoader that reads in a background thread; arguments as in torch."""
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = iter(super().__iter__())
+        with ThreadPoolExecutor(1, thread_name_prefix="reading") as thread:
+            waiting = deque(thread.submit(next, batches, END) for _ in range(AHEAD))
+            while (batch := waiting.popleft().result()) is not END:
+                waiting.append(thread.submit(next, batches, END))
+                yield batch

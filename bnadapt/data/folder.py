@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 BY_NAME, BY_ORDER = "name", "order"
 SHOWN_PAIRS = 3
-COMMON_NAMES = {"images", "image", "imgs", "img", "raw"}  # of folders that many data sets have
+COMMON_NAMES = {"images", "image", "imgs", "img", "raw"}  # common names of folders
 MASK_WORDS = {
     "mask", "masks", "label", "labels", "seg", "segmentation", "gt", "groundtruth", "annotation", "probability"
 }  # fmt: skip

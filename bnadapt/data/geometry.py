@@ -4,9 +4,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
-UNNAMED = "?"  # letter of an axis that a file leaves without a name
+UNNAMED = "?"  # letter of an axis without a name
 WORDS = {
     **dict.fromkeys(("section", "slice", "plane", "depth"), "Z"),
     **dict.fromkeys(("row", "height"), "Y"),
@@ -14,7 +14,7 @@ WORDS = {
     **dict.fromkeys(("time", "frame"), "T"),
     "channel": "C",
 }
-PLACEHOLDER = re.compile(r"|(phony_)?(dim|axis)_?\d+")  # what libraries call dimensions that have no name
+PLACEHOLDER = re.compile(r"|(phony_)?(dim|axis)_?\d+")  # names that libraries give to unnamed dimensions
 
 PREFIXES = {
     **{"yotta": 24, "zetta": 21, "exa": 18, "peta": 15, "tera": 12, "giga": 9, "mega": 6, "kilo": 3, "hecto": 2},
@@ -30,10 +30,15 @@ SYMBOLS = {
     **dict.fromkeys(("um", "µm", "μm", "\\u00B5m"), 1e3),  # the last one as ImageJ writes it
     **dict.fromkeys(("Å", "Å", "A"), 0.1),
 }
-PRINTED = 1e3  # nm; wider pixels in inches or centimetres are those of a printer
+PRINTED = 1e3  # nm; larger pixels stated in inches or centimetres are those of a printer
 PIXELS = {"pixel", "pixels", "px", ""}
 ALIKE = 1e-3  # relative difference of rows and columns of square pixels
 ROUNDED = 0.02  # relative difference of a size and a rounded one
+
+Plane = Literal["xy", "xz", "yz"]
+ACROSS: dict[str, int] = {"xy": 0, "xz": 1, "yz": 2}
+"""Axis of a volume (Z, Y, X) along which the sections of a plane follow each other; they are (Y, X), (Z, X), (Z, Y)."""
+Item = TypeVar("Item")
 
 
 class Voxel(NamedTuple):
@@ -228,3 +233,24 @@ def length(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return value if 0 < value < math.inf else None
+
+
+def in_plane(plane: Plane, of_axes: Sequence[Item]) -> list[Item]:
+    """Items of the axes (Z, Y, X) of a volume, reordered to (sections, rows, columns) of a plane.
+
+    Examples:
+        >>> in_plane("xz", ["Z", "Y", "X"])
+        ['Y', 'Z', 'X']
+    """
+    rest = list(of_axes)
+    return [rest.pop(ACROSS[plane]), *rest]
+
+
+def section_index(plane: Plane, index: int) -> str:
+    """A section as NumPy would index it.
+
+    Examples:
+        >>> section_index("yz", 5)
+        '[:, :, 5]'
+    """
+    return f"[{':, ' * ACROSS[plane]}{index}]"

@@ -13,7 +13,7 @@ Scaling = Callable[[np.ndarray], np.ndarray]
 
 PERCENTILES = (0.5, 99.5)
 REFERENCE_QUANTILES = 1024
-ALIKE = 0.25  # of a range's width, by which both its ends may differ from another's
+ALIKE = 0.25  # share of a range's width by which its ends may differ from another's
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from bnadapt.data.geometry import Geometry, Voxel, same_size
 from bnadapt.errors import InputError
 
-UNSAID = 1.5  # factor up to which images are resampled without a word
+UNSAID = 1.5  # factor up to which images are resampled without a message
 
 
 @dataclass(frozen=True)

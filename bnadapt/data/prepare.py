@@ -9,7 +9,7 @@ from bnadapt.data.domain import Section
 from bnadapt.data.intensity import Scaling, by_data_type
 from bnadapt.errors import InputError
 
-LARGEST_ZOOM = 16  # enlarged further, an image of usual size leaves no memory
+LARGEST_ZOOM = 16  # beyond that, an image of usual size exhausts the memory
 
 
 @dataclass(frozen=True)

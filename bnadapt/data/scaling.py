@@ -1,13 +1,15 @@
 """The scaling of intensities of every domain, with its numbers."""
 
 import logging
+import math
 from collections.abc import Mapping
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from bnadapt.data.domain import Domain
+from bnadapt.data.input_change import InputChange
 from bnadapt.data.intensity import (
     IntensityName,
     IntensityRange,
@@ -24,9 +26,9 @@ from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
 
-SECTIONS, PIXELS = 16, 2**16  # drawn of a domain, and of each of its sections, to find the range that it occupies
-COSTLY_SECTIONS = 8  # where each costs as much to read as several
-PADDING = 0.05  # share of pixels with the least or greatest value from which on they are taken for padding
+SECTIONS, PIXELS = 16, 2**16  # sections drawn from a domain, and pixels from each, to estimate its range
+COSTLY_SECTIONS = 8  # if each costs as much to read as several
+PADDING = 0.05  # share of pixels with the least or greatest value above which they count as padding
 
 
 class Scalings:
@@ -139,6 +141,24 @@ class Scalings:
                 " something to see."
             )
         return IntensityRange.of(drawn)
+
+
+def check_stored_state(state: Mapping[str, Any]) -> None:
+    """Refuse a state of `DomainPair.state_dict` that does not define the scaling of images."""
+    try:
+        name, size = state["intensity"], state["pixel_size_nm"]
+        if name not in get_args(IntensityName):
+            raise ValueError(f"unknown scaling {name!r}")
+        if size is not None and not 0 < size < math.inf:
+            raise ValueError(f"the pixel size is {size}")
+        for ends in state.get("ranges", {}).values():
+            IntensityRange(**ends)
+        InputChange(**state.get("target_change", {}))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        lacking = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise InputError(
+            f"the checkpoint's scaling of images is damaged ({lacking}); use another copy of it."
+        ) from error
 
 
 def _as_float32(image: np.ndarray) -> np.ndarray:

@@ -10,15 +10,15 @@ import numpy as np
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.formats import stem_of
 from bnadapt.data.formats.base import VolumeFormat
+from bnadapt.data.geometry import ACROSS, Plane, section_index
 from bnadapt.data.masks import as_classes
 from bnadapt.data.pixel_size import GivenPixelSize
-from bnadapt.data.planes import ACROSS, Plane, named
 from bnadapt.data.readers import Sections, open_masks, open_stack
 from bnadapt.data.writers import SectionWriter, StackFile
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
-MOST_UNEQUAL = 1.25  # ratio of the sides of a voxel, up to which it is seen in all planes alike
+MOST_UNEQUAL = 1.25  # largest ratio of a voxel's sides for segmenting in other planes
 
 
 class Stack(Domain):
@@ -150,7 +150,7 @@ class Stack(Domain):
     def _sections(self) -> list[Section]:
         return [
             Section(
-                name=f"{self.path.name}{named(self.plane, index)}",
+                name=f"{self.path.name}{section_index(self.plane, index)}",
                 read_image=partial(_read, self._images, index),
                 read_mask=partial(self._read_mask, index) if self._masks is not None else None,
                 pixel_size_nm=self.pixel_size_nm,

@@ -40,7 +40,7 @@ class Tile:
 def tiles_of(size: Sequence[int], tile_size: int, overlap: int, context: str) -> list[Tile]:
     """The tiles of an image of `size` = (H, W) with at least `overlap` shared pixels.
 
-    Refuses images smaller than a tile and overlaps that are not; `context` is the image's name in messages.
+    Refuses images smaller than a tile, and overlaps as large as a tile; `context` is the image's name in messages.
     """
     if min(size) < tile_size:
         raise InputError(

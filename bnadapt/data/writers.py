@@ -10,14 +10,13 @@ from filelock import FileLock
 from bnadapt.data.formats import PNG, image_format, stem_of, volume_format
 from bnadapt.data.formats.base import CHUNK, ArrayWriter, Format, ImageFormat, NewVolume, StackWriter, VolumeFormat
 from bnadapt.data.formats.zarr_store import majority, mean, new_array
-from bnadapt.data.geometry import UNKNOWN, Geometry, named_axes
+from bnadapt.data.geometry import ACROSS, UNKNOWN, Geometry, Plane, named_axes
 from bnadapt.data.pixel_size import NOT_GIVEN, GivenPixelSize
-from bnadapt.data.planes import ACROSS, Plane
 from bnadapt.data.readers import open_masks
 
 KINDS = ("mask", "probability")
 REDUCTIONS = (majority, mean)
-LOCK = ".lock"  # of those who make a store
+LOCK = ".lock"  # held while a store is created
 VOLUME = Geometry("ZYX")
 WAITING = named_axes("zyx")
 

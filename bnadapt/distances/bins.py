@@ -9,8 +9,8 @@ from torch import Tensor
 BINS = 512
 HALF = BINS // 2
 SMALLEST_EXPONENT = -100
-DIGITS = 28  # bins are numbered by at most so many binary digits, enough for neighbours in float32
-LINEAR = -12  # below 2^-12 the scale of the bins is linear, above it logarithmic
+DIGITS = 28  # most binary digits of a bin's number, enough for neighbours in float32
+LINEAR = -12  # the scale of the bins is linear below 2^-12 and logarithmic above
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from bnadapt.batchnorm.batches import batches_of
 from bnadapt.distances.latents import DistanceError
 from bnadapt.distances.sketch import Sketch
 
-WAITING = 8192  # latents of a layer that are sketched at once
+WAITING = 8192  # latents of a layer that are sketched together
 EXAMPLE_TILES, EXAMPLE_POSITIONS = 32, 16
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bnadapt.distances.latents import safe_sqrt
 
-CONGRUENT, WHITENED = 2, 1  # the products of LAPACK's sygst: L^T C L and L^-1 C L^-T
+CONGRUENT, WHITENED = 2, 1  # products of LAPACK's sygst: L^T C L and L^-1 C L^-T
 
 
 def triangular_factor(covariance: Tensor) -> Tensor:

@@ -19,9 +19,9 @@ from bnadapt.exchange.package_weights import described_like
 from bnadapt.exchange.traced_files import traced
 from bnadapt.networks.registry import is_import_path
 
-STEP = 16  # pixels that sides may grow by; the network pads what it needs
+STEP = 16  # step in pixels of image sides; the network pads them
 SMALLEST = 32
-NO_NAME = r"[^a-zA-Z0-9_+() -]"  # characters that names of models do not have
+NO_NAME = r"[^a-zA-Z0-9_+() -]"  # characters not allowed in names of models
 ADABN = "Li et al., Revisiting Batch Normalization For Practical Domain Adaptation, 2016"
 
 

@@ -16,8 +16,8 @@ from bnadapt.errors import InputError
 from bnadapt.exchange.modules import OfPixels, Probabilities
 from bnadapt.exchange.scaling import FixedScaling, fixed
 
-SECTIONS = 16  # of the target, that fixed numbers of the scaling rest on
-SAMPLE_SIDE = 128  # pixels of the image that a model is tested with
+SECTIONS = 16  # of the target, to compute the fixed numbers of the scaling
+SAMPLE_SIDE = 128  # side in pixels of the test image
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from bnadapt.files import atomic_write
 from bnadapt.tasks import SegmentationTask
 
 EXTREME = 1000.0
-PROBE = 2, 64  # images, and pixels of a side, that tell logits from probabilities
+PROBE = 2, 64  # images, and their side in pixels, to distinguish logits from probabilities
 
 
 @dataclass(frozen=True)

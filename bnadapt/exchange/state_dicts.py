@@ -15,7 +15,7 @@ INSIDE = ("state_dict", "model_state_dict", "model", "network", "net", "params",
 """Names under which programs keep a state dict in a checkpoint."""
 WRAPPERS = ("", "module.", "model.", "network.", "net.", "_orig_mod.", "module.model.", "model.module.")
 """Prefixes of tensors' names that come from a module around the network."""
-COUNTS = ".num_batches_tracked"  # which older files lack
+COUNTS = ".num_batches_tracked"  # missing in older files
 
 
 def write(export: Export, path: Path) -> None:

@@ -13,8 +13,8 @@ from torch import nn
 from bnadapt.errors import InputError
 from bnadapt.exchange.exported import Export
 
-ODD = 50, 70  # height and width of the image that networks are traced with: one that they must pad
-TOLERANCE = 1e-3  # of a probability
+ODD = 50, 70  # height and width of the image for tracing, which networks must pad
+TOLERANCE = 1e-3  # largest difference of a probability
 
 
 def write_torchscript(export: Export, path: Path) -> None:

@@ -8,10 +8,10 @@ from bnadapt.gain.predictions import STATISTICS
 from bnadapt.gain.source_summary import Intensities
 
 SUSPECTED = 0.5  # probability of exchanged bright and dark
-NEARER = 0.3  # by how much the log of the residual distance must fall for another pixel size to be suspected
+NEARER = 0.3  # decrease of the log residual distance from which on another pixel size is suspected
 EMPTY = 1e-3  # share of the pixels that counts as none
-OUTSIDE = 0.05  # share of the pixels
-LAG, LEAST = 4, 0.05  # pixels, and their correlation; that of electron micrographs is 0.4 to 0.9 there
+OUTSIDE = 0.05  # share of the pixels that may exceed the source's intensities
+LAG, LEAST = 4, 0.05  # pixels, and their least correlation; in electron micrographs it is 0.4 to 0.9
 NOISE = "noise"
 
 

@@ -12,8 +12,8 @@ from bnadapt.gain.candidate_results import CandidateResult, CandidateResults
 from bnadapt.gain.predictions import overlap
 from bnadapt.gain.source_summary import IGNORED
 
-NORMAL = 1.645  # standard errors on either side of a 90 % interval
-RESOLVED = 0.05  # difference of IoU that labelled tiles are to tell
+NORMAL = 1.645  # half of a 90 % interval, in standard errors
+RESOLVED = 0.05  # difference of IoU to detect with labelled tiles
 FEWEST, MOST = 2, 200
 
 

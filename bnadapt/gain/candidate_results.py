@@ -12,7 +12,7 @@ from bnadapt.gain.candidates import FULL_REPLACEMENT, NONE, RECOMMENDABLE, Candi
 from bnadapt.gain.observation import BATCH, Observation, logits_under, observe
 from bnadapt.gain.source_summary import SourceSummary
 
-TILE_BY_TILE = UntilConverged(1e-9, min_tiles=2)  # of all tiles, one after the other
+TILE_BY_TILE = UntilConverged(1e-9, min_tiles=2)  # all tiles, one at a time
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,13 +46,8 @@ class Candidate:
         return InputChange(level if self.is_inverted else None, self.zoom)
 
 
-NONE, ADAPTED, DEFAULT, CORRECTED, INVERTED = (
-    "none",
-    "adapted",
-    "full-resolution-mixed",
-    "corrected",
-    "inverted",
-)
+NONE, ADAPTED, DEFAULT = "none", "adapted", "full-resolution-mixed"
+CORRECTED, INVERTED = "corrected", "inverted"
 CANDIDATES: Mapping[str, Candidate] = {
     NONE: Candidate("do not adapt", "not adapted", policy=Policy(1.0)),
     ADAPTED: Candidate("adapt all layers", "all layers adapted"),

@@ -22,8 +22,8 @@ from bnadapt.gain.latents import (
 from bnadapt.gain.predictions import STATISTICS, log_odds, overlap, soft_iou
 from bnadapt.gain.source_summary import Intensities, SourceSummary, uncertainty_of
 
-SMALLEST, LARGEST = 1e-3, 1e3  # of ratios
-PLAIN = {False: ADAPTED, True: INVERTED}  # candidates by whether they show images inverted
+SMALLEST, LARGEST = 1e-3, 1e3  # limits of ratios
+PLAIN = {False: ADAPTED, True: INVERTED}  # plain adaptation by whether images are inverted
 
 
 @dataclass(frozen=True, eq=False)

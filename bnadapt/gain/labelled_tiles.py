@@ -37,6 +37,6 @@ class LabelledTileGains:
         gave = ", ".join(f"{gain:+.2f} from {number}" for number, gain in self.gains.items())
         tiles = "tile" if numbers[-1] == "1" else "tiles"
         return (
-            f"In {self.pairs} known pairs, bnadapt finetune changed the IoU of the adapted network by {gave} labelled"
-            f" {tiles}, in the mean."
+            f"In {self.pairs} known pairs, bnadapt finetune changed the IoU of the adapted network on average by {gave}"
+            f" labelled {tiles}."
         )

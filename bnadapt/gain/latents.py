@@ -12,9 +12,9 @@ from bnadapt.distances import Distribution, gaussian, latent_spaces
 from bnadapt.distances.clouds import directions
 from bnadapt.distances.gaussian import Gaussian
 
-WIDTH = 64  # channels, or directions, that are kept of a layer
+WIDTH = 64  # channels, or directions, kept per layer
 LAYERS = 10  # at most, spread over the network
-SMALLEST = 1e-6  # distance that counts as none, of Frechet distances that are 0.01 within a domain
+SMALLEST = 1e-6  # Frechet distance that counts as zero; within a domain it is 0.01
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ from bnadapt.batchnorm.layers import named_modules
 from bnadapt.errors import InputError
 from bnadapt.gain.latents import LatentSummary, Summaries, compared_layers
 
-BATCH = 8  # tiles that are run together
-DROPOUTS, DROPPED = 2, 0.4  # of the test with dropout, over many pixels; AETTA has 10, and 0.4
+BATCH = 8  # tiles that run together
+DROPOUTS, DROPPED = 2, 0.4  # repetitions (AETTA has 10, on fewer pixels), and rate
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from bnadapt.errors import InputError
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, NONE
 
 STORED = Path(__file__).with_name("predictor.json")
-BOUND = 1.5  # of a scaled feature, beyond which it counts no more
+BOUND = 1.5  # scaled features are clipped to this
 FEWEST = 10  # known cases that a prediction is compared with
 Features = Mapping[str, float]
 

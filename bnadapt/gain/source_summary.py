@@ -15,10 +15,10 @@ from bnadapt.gain.observation import Observation, observe
 from bnadapt.gain.predictions import STATISTICS, overlap, uncertainty
 
 SUMMARY_TILES = 16  # of the source's validation block
-SHARP = 0.2  # part of the source's mean margin of logits below which a pixel counts as uncertain
+SHARP = 0.2  # share of the source's mean margin of logits below which a pixel counts as uncertain
 IGNORED = 255
-TAIL = 1e-3  # of intensities that count as extreme
-COLDEST, HOTTEST = 0.05, 20.0  # temperatures that are tried
+TAIL = 1e-3  # share of extreme intensities at either end
+COLDEST, HOTTEST = 0.05, 20.0  # temperatures to search
 HALVINGS = 40
 
 

@@ -16,9 +16,9 @@ from bnadapt.gain.predictor import Expectation, Known, Predictor
 from bnadapt.gain.source_summary import SourceSummary
 from bnadapt.reports.text import capitalised
 
-MARGIN = 0.03  # gain by which another candidate must be expected to be better
-SURE = 0.9  # share of known cases from which on it is said that a candidate helps; 1 - SURE that it does not
-EXCHANGED = 0.9  # probability of exchanged bright and dark from which on images are inverted
+MARGIN = 0.03  # expected gain over the default that justifies another candidate
+SURE = 0.9  # share of known cases above which a candidate is said to help; below 1 - SURE not to
+EXCHANGED = 0.9  # probability of inverted contrast above which images are inverted
 
 
 @dataclass(frozen=True)

@@ -14,28 +14,19 @@ from bnadapt.data.readers import read_mask_values
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write
 
-NOT_DRAWN = 128  # grey, beside 0 and 255, or class indices
+NOT_DRAWN = 128  # grey, distinct from 0 and 255, and from class indices
 LIST, IMAGES, MASKS, PREDICTIONS = "tiles.json", "images", "masks", "predictions"
 
 
 @dataclass(frozen=True)
 class TileToDraw:
-    """A tile of a section.
+    """A tile of a section, with lengths in pixels of its file."""
 
-    Attributes:
-        file: name of its image and its mask.
-        section: name of the section.
-        top: first row in the section's file.
-        left: first column.
-        size: height and width, in pixels of the file.
-        section_size: height and width of the section.
-    """
-
-    file: str
-    section: str
-    top: int
-    left: int
-    size: tuple[int, int]
+    file: str  # name of its image and its mask
+    section: str  # name of the section
+    top: int  # first row
+    left: int  # first column
+    size: tuple[int, int]  # height and width
     section_size: tuple[int, int]
 
     @classmethod

@@ -20,16 +20,14 @@ from bnadapt.data.datasets import RandomCrops
 from bnadapt.data.masks import IGNORED
 from bnadapt.data.prepare import PreparedSection
 from bnadapt.errors import InputError
-from bnadapt.labels.learning import LearnName, learnt_of
-from bnadapt.labels.self_training import confident_classes
+from bnadapt.labels.learning import LearnName, learnt_of, logits_of, pseudo_labels, random_crops
 from bnadapt.labels.statistics import RelativeStatistics
-from bnadapt.networks import memory_format, with_background
 from bnadapt.tasks.losses import DiceCrossEntropy
 
-BATCH = 4  # crops of labelled tiles in a step, and of unlabelled ones, which the statistics are of
+BATCH = 4  # labelled crops in a step, and unlabelled ones for the statistics
 CHECKED_EVERY = 20  # steps between two scores of held-out tiles
-FEWEST_TO_STOP = 3  # labelled tiles from which on the number of steps is chosen by held-out ones
-FEWEST_FOR_ALL = 2  # labelled tiles from which on all weights are learnt by default; docs/labels.md has the numbers
+FEWEST_TO_STOP = 3  # labelled tiles from which on held-out ones choose the number of steps
+FEWEST_FOR_ALL = 2  # labelled tiles from which on all weights are learnt by default; see docs/labels.md
 WARMING_UP = 0.1  # share of the steps
 
 
@@ -64,11 +62,6 @@ class LabelledTiles:
         """Some of the tiles."""
         chosen = list(indices)
         return LabelledTiles(self.images[chosen], self.masks[chosen])
-
-    def cut(self, top: int, left: int, side: int) -> "LabelledTiles":
-        """The square at a place of every tile."""
-        rows, columns = slice(top, top + side), slice(left, left + side)
-        return LabelledTiles(self.images[:, :, rows, columns], self.masks[:, rows, columns])
 
 
 @dataclass(frozen=True)
@@ -169,9 +162,9 @@ def finetune(
     """Learn from labelled tiles of a target, with BatchNorm statistics of all its tiles.
 
     Every step normalises labelled crops by the statistics of unlabelled ones, and gradients include how these change
-    with the weights; at the end they are estimated on all unlabelled tiles. The loss also includes the unlabelled crops,
-    labelled by the network as it was at the start wherever it was confident: without these pseudo-labels, a single
-    labelled tile makes it forget what it knew of the rest (docs/labels.md has the numbers).
+    with the weights; at the end they are estimated on all unlabelled tiles. The loss also counts the unlabelled crops,
+    labelled by the network as it was at the start wherever it was confident: without these pseudo-labels a single
+    labelled tile makes it forget what it knew of the others.
 
     Args:
         network: maps images (n, C, h, w) to logits (n, K, h, w). Learning starts from its weights and statistics; it is
@@ -232,15 +225,13 @@ class _Run:
         self.tiles = tiles
         self.learn = learn
         self.settings = settings
-        self.like = next(self.network.parameters())
-        self.memory_format = memory_format(network)
+        self.device = next(self.network.parameters()).device
         self.statistics = None if learn == "head" else self._statistics(source)  # which stay where features do
         self.learnt = learnt_of(learn, self.network, self.statistics, self.forward, tiles[:1])
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, K, h, w)."""
-        images = images.to(self.like.device, self.like.dtype).contiguous(memory_format=self.memory_format)
-        return with_background(self.network(images), 2)
+        return logits_of(self.network, images)
 
     @torch.no_grad()
     def check_classes(self, labelled: LabelledTiles) -> None:
@@ -262,11 +253,11 @@ class _Run:
         optimizer = torch.optim.AdamW(self.learnt.parameters, lr=rate, weight_decay=0)
         schedule = OneCycleLR(optimizer, rate, total_steps=self.settings.steps + 1, pct_start=WARMING_UP)
         loss = DiceCrossEntropy()
-        pseudo_labelled = self._pseudo_labelled()
-        for step, batches in enumerate(self._batches(pseudo_labelled, labelled, steps), start=1):
+        masks = torch.cat([pseudo_labels(self.network, batch).cpu() for batch in self.tiles.split(BATCH)])
+        for step, batches in enumerate(self._batches(LabelledTiles(self.tiles, masks), labelled, steps), start=1):
             optimizer.zero_grad()
             logits = self._logits(*(each.images for each in batches))
-            sum(loss(own, each.masks.to(own.device)) for own, each in zip(logits, batches, strict=True)).backward()
+            sum(loss(own, each.masks.to(self.device)) for own, each in zip(logits, batches, strict=True)).backward()
             optimizer.step()
             schedule.step()
             torch.clear_autocast_cache()  # of weights as they were
@@ -293,12 +284,6 @@ class _Run:
             return None
         return RelativeStatistics(self.network, self.forward, self.tiles, source or Bank.of(self.network))
 
-    @torch.no_grad()
-    def _pseudo_labelled(self) -> LabelledTiles:
-        """The unlabelled tiles with what the network predicts of them, where it is confident."""
-        masks = [confident_classes(self.forward(batch)).cpu() for batch in self.tiles.split(BATCH)]
-        return LabelledTiles(self.tiles, torch.cat(masks))
-
     def _logits(self, unlabelled: Tensor, labelled: Tensor) -> Sequence[Tensor]:
         """Logits of both, under the statistics of the unlabelled crops."""
         with self.statistics.of_first(len(unlabelled)) if self.statistics else nullcontext():
@@ -314,13 +299,10 @@ class _Run:
         )
         generator = np.random.default_rng(self.settings.seed)
         for step in range(steps):
-            chosen = generator.permutation(len(self.tiles))[:BATCH]
-            top, left = (int(generator.integers(extent - side + 1)) for extent in self.tiles.shape[2:])
             items = [crops[step * BATCH + number] for number in range(BATCH)]
-            yield (
-                pseudo_labelled.subset(chosen).cut(top, left, side),
-                LabelledTiles(*(torch.stack([each[key] for each in items]) for key in ("image", "mask"))),
-            )
+            images, masks = random_crops(generator, side, BATCH, pseudo_labelled.images, pseudo_labelled.masks)
+            cropped = (torch.stack([each[key] for each in items]) for key in ("image", "mask"))
+            yield LabelledTiles(images, masks), LabelledTiles(*cropped)
 
 
 def _cross_validated(

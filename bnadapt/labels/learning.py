@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bnadapt.batchnorm import batchnorm_layers
+from bnadapt.data.masks import IGNORED
 from bnadapt.labels.statistics import RelativeStatistics
+from bnadapt.networks import memory_format, with_background
 
 LearnName = Literal["mixing", "affine", "head", "all"]
+CONFIDENCE = 0.85  # probability above which a prediction becomes a pseudo-label
 
 
 class Learnt(NamedTuple):
@@ -46,6 +50,27 @@ def learnt_of(
     if name == "head":
         return Learnt(list(last_layer(network, forward, image).parameters()), 3e-3)
     return Learnt(list(network.parameters()), 1e-3)
+
+
+def logits_of(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits (n, K, h, w) of images (n, C, h, w) on any device, in the network's type and memory layout."""
+    like = next(network.parameters())
+    images = images.to(like.device, like.dtype).contiguous(memory_format=memory_format(network))
+    return with_background(network(images), 2)
+
+
+@torch.no_grad()
+def pseudo_labels(network: nn.Module, images: Tensor, confidence: float = CONFIDENCE) -> Tensor:
+    """Classes (n, h, w) that a network predicts for images (n, C, h, w); 255 where its probability is lower."""
+    probability, classes = logits_of(network, images).float().softmax(1).max(1)
+    return classes.masked_fill(probability < confidence, IGNORED)
+
+
+def random_crops(generator: np.random.Generator, side: int, count: int, *tiles: Tensor) -> list[Tensor]:
+    """Crops (count, ..., side, side) of different tiles (n, ..., h, w) at one random place, the same in all tensors."""
+    chosen = generator.permutation(len(tiles[0]))[:count]
+    top, left = (int(generator.integers(extent - side + 1)) for extent in tiles[0].shape[-2:])
+    return [each[chosen][..., top : top + side, left : left + side] for each in tiles]
 
 
 @torch.no_grad()

@@ -12,15 +12,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from bnadapt.batchnorm.batches import batches_of
-from bnadapt.data.masks import IGNORED
-from bnadapt.labels.learning import last_layer
-from bnadapt.networks import memory_format, with_background
+from bnadapt.labels.learning import CONFIDENCE, last_layer, logits_of, pseudo_labels, random_crops
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.mean_teacher import strongly_augmented
 
-SELF_TRAINED = "self-trained"  # where learning from labels may start
+SELF_TRAINED = "self-trained"  # name of a start for learning from labels
 BATCH = 4  # crops in a step
-CONFIDENCE = 0.85  # probability of a class from which on a prediction is a pseudo-label
 
 
 @dataclass(frozen=True)
@@ -72,9 +69,8 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
         torch.manual_seed(settings.seed)
         for crops in _crops(tiles, settings):
             optimizer.zero_grad()
-            with torch.no_grad():
-                labels = confident_classes(_logits(teacher, crops), settings.confidence)
-            loss(_logits(student, strongly_augmented(crops)), labels).backward()
+            labels = pseudo_labels(teacher, crops, settings.confidence)
+            loss(logits_of(student, strongly_augmented(crops)), labels).backward()
             optimizer.step()
             schedule.step()
             torch.clear_autocast_cache()  # of weights as they were
@@ -88,7 +84,7 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
 @torch.no_grad()
 def _limit_foreground(network: nn.Module, tiles: Tensor, share: float) -> None:
     """Lower the foreground's bias until at most this share of the pixels is predicted as foreground."""
-    head = last_layer(network, partial(_logits, network), tiles[:1])
+    head = last_layer(network, partial(logits_of, network), tiles[:1])
     margins = _margins(network, tiles).flatten()
     bias = getattr(head, "bias", None)
     if bias is None or len(bias) > 2 or float((margins > 0).double().mean()) <= share:
@@ -99,21 +95,8 @@ def _limit_foreground(network: nn.Module, tiles: Tensor, share: float) -> None:
 @torch.no_grad()
 def _margins(network: nn.Module, tiles: Tensor) -> Tensor:
     """Logits (n, h, w) of class 1 minus those of class 0."""
-    logits = torch.cat([_logits(network, batch).float().cpu()[:, :2] for batch in tiles.split(BATCH)])
+    logits = torch.cat([logits_of(network, batch).float().cpu()[:, :2] for batch in tiles.split(BATCH)])
     return logits[:, 1] - logits[:, 0]
-
-
-def _logits(network: nn.Module, images: Tensor) -> Tensor:
-    like = next(network.parameters())
-    images = images.to(like.device, like.dtype).contiguous(memory_format=memory_format(network))
-    return with_background(network(images), 2)
-
-
-@torch.no_grad()
-def confident_classes(logits: Tensor, confidence: float = CONFIDENCE) -> Tensor:
-    """Pseudo-labels (n, h, w) from logits (n, K, h, w): the likeliest class, 255 where its probability is lower."""
-    probability, classes = logits.float().softmax(1).max(1)
-    return classes.masked_fill(probability < confidence, IGNORED)
 
 
 def _crops(tiles: Tensor, settings: SelfTraining) -> Iterator[Tensor]:
@@ -121,7 +104,6 @@ def _crops(tiles: Tensor, settings: SelfTraining) -> Iterator[Tensor]:
     side = min(settings.side, *tiles.shape[2:])
     generator = np.random.default_rng(settings.seed)
     for _ in range(settings.steps):
-        chosen = generator.permutation(len(tiles))[:BATCH]
-        top, left = (int(generator.integers(extent - side + 1)) for extent in tiles.shape[2:])
-        crops = tiles[chosen, :, top : top + side, left : left + side].rot90(int(generator.integers(4)), (2, 3))
+        (crops,) = random_crops(generator, side, BATCH, tiles)
+        crops = crops.rot90(int(generator.integers(4)), (2, 3))
         yield crops.flip(3) if generator.integers(2) else crops

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bnadapt.batchnorm import Bank, batchnorm_layers, estimate
 
-PASSES, PRECISE = 6, 1e-3  # over the tiles, to find where the statistics of the start lie; in standard deviations
+PASSES, PRECISE = 6, 1e-3  # over the tiles, to locate the statistics of the start; tolerance in standard deviations
 
 
 class RelativeStatistics:

@@ -16,7 +16,7 @@ from bnadapt.networks.stored import load_tensors
 from bnadapt.reports.text import counted
 from bnadapt.tasks.checkpoints import StoredTask, read_checkpoint
 
-MOST_RESAMPLED = 1.5  # factor from which on one of the two pixel sizes is likely wrong
+MOST_RESAMPLED = 1.5  # factor above which one of the two pixel sizes is likely wrong
 
 
 def checked(inputs: Inputs) -> Facts:

@@ -8,35 +8,23 @@ import numpy as np
 
 from bnadapt.reports.text import shell_line
 
-TILE = 256  # side of a tile that commands take by default
+TILE = 256  # default side of a tile in commands
 Line = list[str]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A network and the image to segment.
-
-    Attributes:
-        checkpoint: path of the network.
-        image: path of a volume, an image or a folder of images.
-        key: key of an array in the file.
-        pixel_size_nm: side of a pixel, if the user overrides the file.
-        plane: plane of the sections: xy, xz or yz.
-        index: single index of further axes, such as (("T", 3),).
-        is_folder: whether it is a folder of images.
-        tile_size: side of the tiles that statistics are estimated on.
-        tiles: number of these tiles.
-    """
+    """A network and the image to segment."""
 
     checkpoint: str
-    image: str
-    key: str | None = None
-    pixel_size_nm: float | None = None
-    plane: str = "xy"
-    index: tuple[tuple[str, int], ...] = ()
-    is_folder: bool = False
-    tile_size: int = TILE
-    tiles: int = 16
+    image: str  # path of a volume, an image or a folder of images
+    key: str | None = None  # of an array in the file
+    pixel_size_nm: float | None = None  # if the user overrides the file
+    plane: str = "xy"  # or xz, yz
+    index: tuple[tuple[str, int], ...] = ()  # single index of further axes, such as (("T", 3),)
+    is_folder: bool = False  # of images
+    tile_size: int = TILE  # of the tiles that statistics are estimated on
+    tiles: int = 16  # number of these
 
     @property
     def what(self) -> tuple[object, ...]:
@@ -101,27 +89,16 @@ def weighted(weight: float) -> Treatment:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known about a network and an image before anything runs.
+    """What is known about a network and an image before anything runs."""
 
-    Attributes:
-        inputs: the inputs, completed.
-        network: lines about the network.
-        image: lines about the image.
-        warnings: sentences about what does not fit.
-        pixel_size_nm: pixel size of the image, stated by its file or the user.
-        sections: number of sections.
-        treatments: treatments that the network allows.
-        folder: default folder for results.
-    """
-
-    inputs: Inputs
-    network: Sequence[str]
-    image: Sequence[str]
-    warnings: Sequence[str]
-    pixel_size_nm: float | None
+    inputs: Inputs  # completed
+    network: Sequence[str]  # lines about it
+    image: Sequence[str]  # lines about it
+    warnings: Sequence[str]  # sentences about what does not fit
+    pixel_size_nm: float | None  # stated by the image's file or the user
     sections: int
-    treatments: Sequence[Treatment]
-    folder: str
+    treatments: Sequence[Treatment]  # that the network allows
+    folder: str  # for results, by default
 
 
 @dataclass(frozen=True)
@@ -147,23 +124,14 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A region under every candidate.
-
-    Attributes:
-        region: the region.
-        classes: (h, w) uint8 by the candidate's name.
-        titles: titles of the candidates.
-        disagreement: (h, w) share of the candidates that differ from the most frequent class.
-        left_out: missing information by the name of the candidate that needs it.
-        tiles: tiles behind the statistics.
-    """
+    """A region under every candidate."""
 
     region: Region
-    classes: Mapping[str, np.ndarray]
+    classes: Mapping[str, np.ndarray]  # (h, w) uint8 by the candidate's name
     titles: Mapping[str, str]
-    disagreement: np.ndarray
-    left_out: Mapping[str, str]
-    tiles: int
+    disagreement: np.ndarray  # (h, w) share of the candidates that differ from the most frequent class
+    left_out: Mapping[str, str]  # missing information by the name of the candidate that needs it
+    tiles: int  # behind the statistics
 
     def foreground(self, name: str) -> float:
         """Share of the region that a candidate predicts as foreground."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from bnadapt.data.readers import Sections, open_stack
 
-IN_MEMORY = 2**28  # bytes of a volume that is read at once
+IN_MEMORY = 2**28  # bytes up to which a volume is read at once
 
 
 class LazySections:

@@ -21,7 +21,7 @@ from bnadapt.napari.loading import Loaded, load, unchanged
 from bnadapt.napari.watch import Watch
 from bnadapt.volumes.blocks import blocks_for
 
-MOST = 1024  # pixels of a side that is looked at
+MOST = 1024  # largest side of a region in pixels
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from bnadapt.napari.inputs import Look, ProposedTile, Region
 
-KIND, NAME = "bnadapt kind", "bnadapt name"  # metadata of the layers that are made here
+KIND, NAME = "bnadapt kind", "bnadapt name"  # metadata of the layers made here
 CANDIDATE, DISAGREEMENT, WEIGHTED, CORRECTIONS, TILES, RESULT = (
     "candidate",
     "disagreement",
@@ -20,7 +20,7 @@ CANDIDATE, DISAGREEMENT, WEIGHTED, CORRECTIONS, TILES, RESULT = (
     "result",
 )
 COLOURS = ("#e69f00", "#56b4e9", "#00c08b", "#f0e442", "#ff5c5c", "#cc79a7", "#b3de69", "#ffffff", "#8da0cb", "#fdb462")
-SEEN = 512  # pixels of the middle of a view that are looked at
+SEEN = 512  # side in pixels of the middle of a view
 
 
 def of_kind(viewer: ViewerModel, kind: str) -> dict[str, Layer]:
@@ -282,7 +282,7 @@ def _axes(layer: Layer, plane: str) -> list[int]:
     """Axes of a layer for sections (if it has any), rows and columns."""
     if layer.ndim == 2:
         return [0, 1]
-    from bnadapt.data.planes import in_plane
+    from bnadapt.data.geometry import in_plane
 
     return in_plane(plane, range(layer.ndim - 3, layer.ndim))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 LayerData = tuple[Any, dict[str, Any], str]
-FILE, KEY = "bnadapt file", "bnadapt key"  # metadata of layers, from which commands read
+FILE, KEY = "bnadapt file", "bnadapt key"  # metadata of layers, for commands
 
 
 def reader_of(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
-SIDES = (256, 512, 1024)  # pixels, of the images that are tried; the first one that suffices counts
-ROWS = (16, 64)  # of these images: few are fast, and enough for networks that take them
-WIDE = 2048  # pixels, of an image in which nothing farther may show
-TOLERANCE = 1e-4  # of the standard deviation of logits; rounding stays far below
+SIDES = (256, 512, 1024)  # sides in pixels of the images tried; the first sufficient one counts
+ROWS = (16, 64)  # heights of these images: few rows are fast, and enough for networks that accept them
+WIDE = 2048  # side in pixels of an image that must not show dependences farther away
+TOLERANCE = 1e-4  # relative to the standard deviation of logits; rounding stays far below
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from bnadapt.networks.unet import InstanceNormUNet, UNet
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "unet-instance-norm": InstanceNormUNet}
 SMP = "smp/"
-LAZY_BATCH = 2, 64  # images, and pixels of a side, that give lazy layers their shape
+LAZY_BATCH = 2, 64  # images, and their side in pixels, that give lazy layers their shape
 
 
 def is_import_path(name: str) -> bool:

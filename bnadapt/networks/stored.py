@@ -12,7 +12,7 @@ from bnadapt.errors import InputError
 
 MOST_VALUES = 10**6  # in a file
 NOT_FINITE = "values that are NaN or infinite"
-VARIANCES = "running_var"  # what the names of BatchNorm variances end with
+VARIANCES = "running_var"  # end of the names of BatchNorm variances
 
 
 def load_tensors(path: Path) -> Any:

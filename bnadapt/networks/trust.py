@@ -17,9 +17,9 @@ from bnadapt.errors import InputError
 from bnadapt.networks.registry import SMP, is_import_path, outlined_network
 from bnadapt.networks.smp import arguments_without_download
 
-DEEPEST, MOST, GREATEST, LONGEST = 3, 64, 10**6, 200  # of plain values: nesting, members, numbers, characters
+DEEPEST, MOST, GREATEST, LONGEST = 3, 64, 10**6, 200  # limits of plain values: nesting, members, numbers, characters
 MOST_CHANNELS = {"in_channels": 1024, "num_classes": 255}
-MOST_PARAMETERS = 10**9  # of a network: 4 GB
+MOST_PARAMETERS = 10**9  # 4 GB
 
 
 def accepted(

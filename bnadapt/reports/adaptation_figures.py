@@ -15,7 +15,7 @@ ERRORS = {
 }
 SHIFTS = {"mean": "shift of the mean,\nin source standard deviations", "log_variance": "change of\nthe log-variance"}
 TAKEN, SOURCE = "#00798c", "#444444"
-SMALLEST = 1e-3  # share that is drawn
+SMALLEST = 1e-3  # smallest share drawn
 
 
 def convergence_figure(convergence: Convergence) -> Figure:

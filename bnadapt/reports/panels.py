@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bnadapt.data.masks import IGNORED
 
-LETTERS_IN_AN_INCH, IN_A_ROW = 15.5, 5  # of a title; panels
+LETTERS_IN_AN_INCH, IN_A_ROW = 15.5, 5  # letters of a title per inch, panels per row
 NOT_SCORED = "#777777"
 CORRECTIONS = ListedColormap(["#d55e00", "#eeeeee", "#009e73"]).with_extremes(bad=NOT_SCORED)
 """Newly wrong, unchanged, corrected."""
@@ -26,24 +26,17 @@ OF_CLASSES = {
     "olive": "#b8a200",
 }  # above 0; further ones begin anew
 TINTED, EXTREME = 0.25, 0.5  # opacity of a class; per cent of the pixels that may be black, or white
-DIMMED = 0.4  # of the brightness of pixels that are not scored
+DIMMED = 0.4  # brightness of pixels that are not scored
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture and how to draw it.
+    """A picture and how to draw it."""
 
-    Args:
-        picture: numbers (H, W), empty where NaN, or colours (H, W, 3) from 0 to 1.
-        colours: colour map.
-        low: value of the first colour; the least by default.
-        high: value of the last colour; the largest by default.
-    """
-
-    picture: np.ndarray
+    picture: np.ndarray  # numbers (H, W), empty where NaN, or colours (H, W, 3) from 0 to 1
     colours: str | Colormap
-    low: float | None = None
-    high: float | None = None
+    low: float | None = None  # value of the first colour; the least by default
+    high: float | None = None  # value of the last colour; the largest by default
 
 
 def comparison(item: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> Figure:

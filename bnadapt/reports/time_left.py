@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from bnadapt.reports.terminal import Console
 
-SECONDS = 20  # before the first line on the time left, and at least between two
-LINES = 10  # on the time left, at most, after the first
+SECONDS = 20  # before the first line on the remaining time, and between two
+LINES = 10  # lines on the remaining time after the first, at most
 FEW = 5  # seconds
 Part = TypeVar("Part")
 

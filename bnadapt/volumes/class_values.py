@@ -7,7 +7,7 @@ import numpy as np
 from bnadapt.errors import InputError
 
 MOST_CLASSES = 64
-FOREGROUND = 255  # of masks of two classes
+FOREGROUND = 255  # in masks of two classes
 
 
 def class_sections(sections: Iterable[tuple[str, np.ndarray]]) -> Iterator[np.ndarray]:

@@ -14,32 +14,25 @@ from bnadapt.networks.folding import folded
 
 SINGLE, HALF = "32-true", "bf16-mixed"
 TORCH, OPENVINO = "PyTorch", "OpenVINO"
-SIDES = 384, 144  # pixels, of the two pieces of blocks that executions are compared on
-SHARE = 1e-4  # of the pixels, from which on too many have changed their class
+SIDES = 384, 144  # pixels of the two pieces of blocks on which executions are compared
+SHARE = 1e-4  # share of the pixels that may change their class
 TIE = 0.04  # difference of the two largest probabilities; with two classes .02 from one half
-ROUNDING = 1e-4  # of a probability, that folding may change
-ENOUGH = 16  # times the pixels that are compared, from which on comparing them pays
-LONG = 60  # seconds of a segmentation, from which on it pays to translate the network for OpenVINO
-LESS = 0.9  # of the time, from which OpenVINO is taken
-TIMED = 2  # runs, after one more
+ROUNDING = 1e-4  # largest change of a probability by folding
+ENOUGH = 16  # pixels to segment per compared pixel, from which on comparing pays
+LONG = 60  # seconds of a segmentation from which on translating to OpenVINO pays
+LESS = 0.9  # share of PyTorch's time below which OpenVINO is used
+TIMED = 2  # runs, after a first one
 
 Run = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How a network is run.
+    """How a network is run, and why."""
 
-    Attributes:
-        library: PyTorch or OpenVINO.
-        precision: name of Lightning's precision.
-        folded: number of BatchNorm layers folded into convolutions.
-        reason: reason for the choice, in words.
-    """
-
-    library: str
-    precision: str
-    folded: int
+    library: str  # PyTorch or OpenVINO
+    precision: str  # as Lightning names it
+    folded: int  # BatchNorm layers folded into convolutions
     reason: str
 
     def __str__(self) -> str:

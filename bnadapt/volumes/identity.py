@@ -16,7 +16,7 @@ from bnadapt.data import Domain, DomainPair
 from bnadapt.data.tiles import Blocks
 from bnadapt.files import sha256_of
 
-SAMPLED, PART = 64, 2**16  # parts of all files together, and bytes of each, of which a checksum is taken
+SAMPLED, PART = 64, 2**16  # samples from all files together, and bytes of each
 
 
 def identity_of(

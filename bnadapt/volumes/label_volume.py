@@ -13,7 +13,7 @@ from bnadapt.errors import InputError
 from bnadapt.volumes.objects import Objects, object_labels
 from bnadapt.volumes.segmentation import Segmentation
 
-KEY = "labels"  # in a file that holds several arrays
+KEY = "labels"  # in a file with several arrays
 NUMBERS = np.dtype(np.uint32)
 
 

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from bnadapt.data.readers.sections import MOST_SLAB
 from bnadapt.data.tiles import Blocks, tiles_at_once
 
-PROBED = 128  # pixels of a side of the image with which a network's activations are counted
-IN_THE_MAKING = 48  # bytes for a pixel of a section that is read: as stored, float32, and float64 where it is scaled
-HELD = 3  # sections: with the network, read ahead, and on their way
-WRITTEN = 2  # sections: with the network, and with the thread that writes
-STITCHED = 24  # bytes for a pixel of a section that is put together, beside those of its classes
-LIBRARIES = 2**28  # bytes that allocators and libraries keep
-PROCESS = 10**9  # bytes that a process with all modules holds, where the system does not tell
+PROBED = 128  # side in pixels of the image on which activations are counted
+IN_THE_MAKING = 48  # bytes per pixel of a section being read: as stored, float32, and float64 for scaling
+HELD = 3  # sections: in the network, read ahead, and on their way
+WRITTEN = 2  # sections: in the network, and in the writing thread
+STITCHED = 24  # bytes per pixel of a section being assembled, besides those of its classes
+LIBRARIES = 2**28  # bytes held by allocators and libraries
+PROCESS = 10**9  # bytes of a process with all modules, if the system does not report them
 
 
 def most_memory(

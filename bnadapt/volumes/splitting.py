@@ -18,7 +18,7 @@ from skimage.segmentation import relabel_sequential, watershed
 from bnadapt.volumes.objects import Objects, component_labels, object_labels, sorted_objects
 from bnadapt.volumes.regions import concatenated, regions_of, united
 
-CHUNK = 8, 256, 256  # of the labels on disk
+CHUNK = 8, 256, 256  # chunks of the labels on disk
 
 
 class SplitSections:

@@ -12,7 +12,7 @@ from bnadapt.data.em.masks import WHITE, read_label
 from bnadapt.data.em.origin import origin
 from bnadapt.data.readers import read_image
 
-ORGANELLES = {"mitochondria": "mithocondria", "synapses": "synapses"}  # the origin's names of mask files
+ORGANELLES = {"mitochondria": "mithocondria", "synapses": "synapses"}  # names of the origin's mask files
 
 
 class ISBI2012(Domain):

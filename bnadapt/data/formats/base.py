@@ -14,7 +14,7 @@ from bnadapt.data.geometry import UNKNOWN, UNNAMED, Geometry, Voxel, named_axes
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
-CHUNK = 512  # pixels of a side, at most
+CHUNK = 512  # largest side in pixels
 
 Reduction = Callable[[np.ndarray], np.ndarray]
 

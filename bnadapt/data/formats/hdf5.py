@@ -25,8 +25,8 @@ from bnadapt.data.geometry import Axis, Geometry, length
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
-SIZES = "element_size_um"  # (z, y, x), as Fiji's and others' plugins write it
-TYPE_FLAGS = {"C": 1, "T": 8}  # of vigra's axistags; 2 for space
+SIZES = "element_size_um"  # (z, y, x), as written by Fiji's and other plugins
+TYPE_FLAGS = {"C": 1, "T": 8}  # in vigra's axistags; 2 for space
 
 
 class Hdf5(VolumeFormat):

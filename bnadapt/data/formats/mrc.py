@@ -12,11 +12,11 @@ from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
 
-UNSET = 1.0  # angstrom that files state where nobody has measured
+UNSET = 1.0  # angstrom, stated if nobody has measured the size
 LETTERS = {1: "X", 2: "Y", 3: "Z"}  # values of mapc, mapr and maps
-STAMP = 1146047817  # "IMOD", which stands 40 bytes into `extra2`, before the flags
+STAMP = 1146047817  # "IMOD", 40 bytes into `extra2`, before the flags
 SIGNED_BYTES, STANDARD_ORIGIN = 1, 4  # flags
-LOOKED_AT, DECISIVE = 8, 0.9  # sections, and a ratio of differences, to find out whether bytes have a sign
+LOOKED_AT, DECISIVE = 8, 0.9  # sampled sections, and ratio of roughness, to tell whether bytes are signed
 
 
 class Mrc(VolumeFormat):

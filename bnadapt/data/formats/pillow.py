@@ -10,8 +10,8 @@ from bnadapt.data.formats.shown import ORIENTATION, upright, without_alpha
 from bnadapt.data.geometry import UNKNOWN, Geometry
 from bnadapt.errors import InputError
 
-BITS, COLOUR_TYPE = 24, 25  # where the header chunk, which every PNG file begins with, has them
-FEW_BITS = {2: 85, 4: 17}  # what grey values of so many bits are multiplied by on reading
+BITS, COLOUR_TYPE = 24, 25  # positions in the header chunk at the start of every PNG file
+FEW_BITS = {2: 85, 4: 17}  # factors by which grey values of few bits are multiplied on reading
 
 
 class Png(ImageFormat):

@@ -24,8 +24,8 @@ from bnadapt.data.geometry import PIXELS, UNKNOWN, UNNAMED, Axis, Geometry, leng
 from bnadapt.errors import InputError
 
 DAMAGED = ("page offset", "corrupt", "truncated", "missing data", "incomplete")
-CLASSIC = 2**32 - 2**25  # bytes, from which on offsets need 64 bits
-WITHOUT_NAMES = {"Q": UNNAMED, "I": UNNAMED}  # letters that tifffile gives pages of unknown meaning
+CLASSIC = 2**32 - 2**25  # bytes above which offsets need 64 bits
+WITHOUT_NAMES = {"Q": UNNAMED, "I": UNNAMED}  # tifffile's letters for pages of unknown meaning
 PRINTERS = {2: "inch", 3: "centimeter"}  # values of the tag ResolutionUnit
 
 

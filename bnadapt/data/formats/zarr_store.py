@@ -33,11 +33,11 @@ log = logging.getLogger(__name__)
 
 METADATA = (".zarray", ".zattrs", ".zgroup", "zarr.json")
 XARRAY = "_ARRAY_DIMENSIONS"  # attribute of Zarr 2
-MOST_CHUNKS = 100_000  # of which each is looked for
-DRAWN_CHUNKS = 2_000  # of more than these
+MOST_CHUNKS = 100_000  # up to so many are checked one by one
+DRAWN_CHUNKS = 2_000  # sample of larger numbers
 VERSION = "0.5"
-COARSEST = 256  # pixels of the longer side, below which there is no further level
-TYPES = {"T": "time", "C": "channel"}  # of axes, by letter; "space" for others
+COARSEST = 256  # largest side in pixels of the last level
+TYPES = {"T": "time", "C": "channel"}  # types of axes by letter; "space" for others
 
 
 class Zarr(VolumeFormat):

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 MOST_CHANNELS = 4
 NAMES = {"T": "times", "C": "channels", "Z": "sections", "S": "samples", "Y": "rows", "X": "columns"}
-CHOSEN = "Q"  # letter of an axis without a name of which one index is chosen
+CHOSEN = "Q"  # letter of an unnamed axis that is read at a single index
 
 
 Remedy = Callable[[int], str]

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bnadapt.data.formats.base import Opened, reason
-from bnadapt.data.geometry import Geometry
-from bnadapt.data.planes import Plane, in_plane
+from bnadapt.data.geometry import Geometry, Plane, in_plane
 from bnadapt.data.readers.axes import MOST_CHANNELS, NAMES, Layout, Remedy, chosen, layout, save_part, single_channel
 from bnadapt.errors import InputError
 
-MOST_SLAB = 2**28  # bytes of the sections that are kept because they share chunks
-LOOKED_AT = 16  # sections of colours, to find out whether they are grey values
+MOST_SLAB = 2**28  # bytes of sections kept in memory because they share chunks
+LOOKED_AT = 16  # colour sections sampled to find out whether they are grey
 
 
 class Slab(NamedTuple):

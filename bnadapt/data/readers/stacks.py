@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bnadapt.data.formats import volume_format
 from bnadapt.data.formats.base import Opened, StoredChunks, check_numbers
-from bnadapt.data.planes import Plane
+from bnadapt.data.geometry import Plane
 from bnadapt.data.readers.axes import choice_for_masks, how_to_choose, resolved, save_part, say_guess
 from bnadapt.data.readers.sections import Sections
 from bnadapt.errors import InputError

@@ -13,7 +13,7 @@ from bnadapt.napari.overlays import CANDIDATE, DISAGREEMENT, KIND, WEIGHTED
 from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, row
 from bnadapt.napari.widgets.session import Session
 
-SHOWN_AT_FIRST = ("none", "full-resolution-mixed")  # as the checkpoint is, and as `adapt` does by default
+SHOWN_AT_FIRST = ("none", "full-resolution-mixed")  # the checkpoint as it is, and the default of `adapt`
 VIEW = "the middle of the view"
 
 

@@ -24,7 +24,7 @@ from bnadapt.napari.widgets.session import Session
 
 FINETUNED = Treatment("finetuned", "the fine-tuned network (step 3)")
 OBJECTS = "objects"
-MOST_ROWS = 5000  # of the table that are shown
+MOST_ROWS = 5000  # rows of the table shown
 FIRST = ["object", "voxels", "volume_nm3", "pixels", "area_nm2", "mean_probability", "class"]  # columns
 
 
