@@ -246,7 +246,9 @@ def image_files(folder: Path) -> dict[str, Path]:
 def _patterns(pair: str) -> tuple[re.Pattern, re.Pattern]:
     """Patterns of the names of images and masks, with the part that they share as their group."""
     of_image, _, of_mask = ("" if pair == BY_NAME else _composed(pair)).rpartition(":")
-    return tuple(re.compile(re.escape(each or "*").replace(re.escape("*"), "(.+)")) for each in (of_image, of_mask))
+    return tuple(
+        re.compile(re.escape(each or "*").replace(re.escape("*"), "(.+)"), re.DOTALL) for each in (of_image, of_mask)
+    )
 
 
 def _composed(name: str) -> str:
