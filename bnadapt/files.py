@@ -21,6 +21,7 @@ REMEDIES = {
 }
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EIO, *REMEDIES}
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # of more than one letter, which would be a drive
+FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.]*$)")  # how cells begin that are neither text nor a number
 NO_SPACE = (
     "no space left",
     "disk quota",
@@ -70,8 +71,12 @@ def existing_folder(path: str | Path) -> Path:
 
 
 def printable(name: str) -> str:
-    r"""A file name for tables; bytes of it that are not UTF-8 are escaped, such as `b\xe9ton`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    r"""A file name for tables; bytes of it that are not UTF-8 are escaped, such as `b\xe9ton`.
+
+    A name that spreadsheets would run as a formula begins with `'`, which they show as text.
+    """
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return f"'{text}" if FORMULA.match(text) else text
 
 
 def ensure_folder(path: str | Path) -> Path:
