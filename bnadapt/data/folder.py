@@ -230,7 +230,7 @@ def image_files(folder: Path) -> dict[str, Path]:
         entries = [path for path in folder.iterdir() if not path.name.startswith((".", "~"))]
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed ({error.strerror}); check its permissions.") from error
-    images = (path for path in entries if path.suffix.lower() in IMAGE_EXTENSIONS and not path.is_dir())
+    images = (path for path in entries if path.suffix.lower() in IMAGE_EXTENSIONS and not _is_other(path))
     paths = sorted(images, key=_natural)
     if not paths:
         raise InputError(f"{folder}: holds no images; put PNG, JPEG or TIFF files there or give another folder.")
@@ -241,6 +241,11 @@ def image_files(folder: Path) -> dict[str, Path]:
             raise InputError(f"{path}: {by_stem[name].name} has the same name; rename one of the two.")
         by_stem[name] = path
     return by_stem
+
+
+def _is_other(path: Path) -> bool:
+    """Whether there is something other than a file, such as a folder or a pipe."""
+    return path.exists() and not path.is_file()
 
 
 def _patterns(pair: str) -> tuple[re.Pattern, re.Pattern]:

@@ -38,6 +38,13 @@ def values_of(content: object) -> Iterator[object]:
     return (value for _, value in _named_values(content))
 
 
+def fits(stored: object, expected: Tensor) -> bool:
+    """Whether a stored tensor has the shape of a network's, and is not of integers in place of real numbers."""
+    if not isinstance(stored, Tensor) or stored.shape != expected.shape:
+        return False
+    return stored.is_floating_point() or not expected.is_floating_point()
+
+
 def check_numbers(content: object, source: Path | str) -> None:
     """Refuse weights and other numbers that are not finite and real.
 
@@ -46,7 +53,8 @@ def check_numbers(content: object, source: Path | str) -> None:
         source: the file, for messages.
 
     Raises:
-        InputError: a value is NaN, infinite or not real, or a BatchNorm variance is negative; the message names it.
+        InputError: a value is missing, NaN, infinite or not real, or a BatchNorm variance is negative; the message
+            names it.
     """
     for name, value in _named_values(content):
         if fault := _fault(name, value):
@@ -61,6 +69,8 @@ def _fault(name: str, value: object) -> str | None:
         return None if math.isfinite(value) else NOT_FINITE
     if not isinstance(value, Tensor):
         return None
+    if value.is_meta:
+        return "no values"
     if value.is_complex() or value.is_quantized:
         return f"values of the type {value.dtype}, and not real numbers"
     numbers = (
