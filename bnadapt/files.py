@@ -19,8 +19,20 @@ REMEDIES = {
     errno.EFBIG: "it is larger than files may be there; give a folder on another disk",
     errno.ENAMETOOLONG: "the name is too long; give a shorter one",
 }
-REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EIO, *REMEDIES}
+REFUSED = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.EIO,
+    errno.ELOOP,
+    *REMEDIES,
+}
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # of more than one letter, which would be a drive
+FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.]*$)")  # how cells begin that are neither text nor a number
+LOOP = re.compile("Symlink loop from '(.*)'")  # what pathlib raises before Python 3.13
 NO_SPACE = (
     "no space left",
     "disk quota",
@@ -44,12 +56,14 @@ def existing(path: str | Path) -> Path:
     """Check that a file or folder can be read, and return its path.
 
     Raises:
-        InputError: it is missing, empty, a URL, or may not be read.
+        InputError: it is missing, empty, a URL, neither a file nor a folder, or may not be read.
     """
     refuse_address(path)
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file; check the path.")
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: is neither a file nor a folder; give a file.")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: may not be read; give yourself the permission, or leave it out.")
     if path.is_file() and path.stat().st_size == 0:
@@ -70,8 +84,12 @@ def existing_folder(path: str | Path) -> Path:
 
 
 def printable(name: str) -> str:
-    r"""A file name for tables; bytes of it that are not UTF-8 are escaped, such as `b\xe9ton`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    r"""A file name for tables; bytes of it that are not UTF-8 are escaped, such as `b\xe9ton`.
+
+    A name that spreadsheets would run as a formula begins with `'`, which they show as text.
+    """
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return f"'{text}" if FORMULA.match(text) else text
 
 
 def ensure_folder(path: str | Path) -> Path:
@@ -108,6 +126,8 @@ def refusal_of_place(error: BaseException, path: str | Path | None = None) -> In
     Returns:
         None if the error is of another kind.
     """
+    if isinstance(error, RuntimeError) and (loop := LOOP.fullmatch(str(error))):
+        error = OSError(errno.ELOOP, "its links lead in a circle", loop[1])
     if any(words in str(error).lower() for words in NO_SPACE):
         error = OSError(errno.ENOSPC, str(error), getattr(error, "filename", None))
     if not isinstance(error, OSError) or error.errno not in REFUSED:

@@ -8,7 +8,7 @@ import pytest
 
 from bnadapt import files
 from bnadapt.errors import InputError
-from bnadapt.files import atomic_folder, atomic_write, check_writable
+from bnadapt.files import atomic_folder, atomic_write, check_writable, existing, printable, refusal_of_place
 
 
 def content(folder):
@@ -31,6 +31,23 @@ def failing_once(monkeypatch, path):
         patched.setattr(files.os, "replace", refuse)
         yield
     assert failures
+
+
+def test_pipes_and_links_in_a_circle_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match="neither a file nor a folder"):
+        existing(tmp_path / "pipe.png")
+    assert str(refusal_of_place(RuntimeError("Symlink loop from '/a'"))).startswith("/a: cannot be written, its links")
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "@sum", "+a", "-a", "\t=1"])
+def test_names_in_tables_are_no_formulas(name):
+    assert printable(name) == f"'{name}"
+
+
+@pytest.mark.parametrize("name", ["a=b", "-1", "+1.5", "0@a", "'a"])
+def test_other_names_in_tables_stay_as_they_are(name):
+    assert printable(name) == name
 
 
 class TestAtomicFolder:

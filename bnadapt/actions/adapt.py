@@ -9,17 +9,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
 from bnadapt import __version__
 from bnadapt.actions.summarise import class_moments_of
-from bnadapt.adaptation import SCANNED_TILES, AdaptedStatistics, Recipe
+from bnadapt.adaptation import SCANNED_TILES, AdaptedStatistics, NetworkRunner, Recipe
 from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.data import DomainPair
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, sha256_of
+from bnadapt.gain import SourceSummary
+from bnadapt.gain.alarms import specks_in
+from bnadapt.gain.observation import logits_under
 from bnadapt.reports.text import shell_line
 from bnadapt.tasks import AdaptableTask
 
@@ -73,8 +77,19 @@ def adapt_to_target(
     moments = _moments_for(recipe, task, data)
     statistics = runner.adapt(batches, recipe, DataLoader(scanned, batch_size=SCANNED_TILES), moments)
     record = _record(statistics, recipe, data, tiles, precision)
+    record["alarms"] = _alarms(runner.alone(), statistics.bank, data, task.source_summary)
     record["seconds"] = round(time.perf_counter() - started, 3)
     return Adaptation(statistics, runner.source_bank, moments, record)
+
+
+def _alarms(runner: NetworkRunner, bank: Bank, data: DomainPair, source: SourceSummary | None) -> list[str]:
+    """What a person should look at before trusting the adapted network; nothing where the source is not known."""
+    if source is None:
+        return []
+    tiles = DataLoader(data.unlabelled_tiles("target", SCANNED_TILES), batch_size=SCANNED_TILES)
+    images = torch.cat([batch["image"] for batch in tiles])
+    alarm = specks_in(logits_under(runner, images, bank).argmax(1), source)
+    return [alarm] if alarm else []
 
 
 def adapted_files(path: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from torch import Tensor, distributed, nn
 from bnadapt.batchnorm.bank import Bank
 from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.isolation import isolated
-from bnadapt.batchnorm.layers import StatisticsError
+from bnadapt.batchnorm.layers import NoImageError, StatisticsError
 from bnadapt.batchnorm.left_out import warn_of_left_out
 from bnadapt.batchnorm.moments import Moments
 from bnadapt.batchnorm.policy import Policy
@@ -130,7 +130,7 @@ class Estimator:
                 pass  # other processes still have batches
             self._total, pixels = (sum(self._processes.gathered(number)) for number in (self._tiles, self._pixels))
             if self._total == 0:
-                raise StatisticsError("No image was given, so there is nothing to estimate from; give at least one.")
+                raise NoImageError
             if self.until and self._total < self.until.min_tiles:
                 raise StatisticsError(
                     f"There are {self._total} tiles, fewer than min_tiles, {self.until.min_tiles}; give more, smaller"

@@ -25,6 +25,13 @@ class StatisticsError(BatchNormError):
     """Images from which no statistics can be estimated."""
 
 
+class NoImageError(StatisticsError):
+    """There is no image, so nothing to estimate from."""
+
+    def __init__(self) -> None:
+        super().__init__("No image was given, so there is nothing to estimate from; give at least one.")
+
+
 class BatchNormWarning(UserWarning):
     """Parts of a network that are not adapted, or not as expected."""
 

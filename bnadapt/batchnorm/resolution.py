@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from bnadapt.batchnorm.isolation import isolated
-from bnadapt.batchnorm.layers import BatchNormError, batchnorm_layers
+from bnadapt.batchnorm.layers import BatchNormError, NoImageError, batchnorm_layers
 from bnadapt.batchnorm.policy import DECODER, ENCODER, FULL_RESOLUTION, Policy
 from bnadapt.batchnorm.processes import known_to_all
 from bnadapt.batchnorm.watching import watched
@@ -30,9 +30,15 @@ def in_network(
         batches: (N, C, ...) each; the first image is enough. A process may have none, if another has one.
         forward: runs the network on a batch; the network itself by default.
         group: processes that must agree.
+
+    Raises:
+        NoImageError: no process has a batch.
+        BatchNormError: no layer of the network is meant.
     """
     if not policy.is_of_group:
         return policy
+    if not known_to_all(["batches"] if batches else [], group):
+        raise NoImageError
     device = next(iter(batchnorm_layers(network).values())).running_mean.device
     found = layer_groups(network, batches[0][:1].to(device), forward)[policy.layers] if batches else []
     layers = known_to_all(found, group)

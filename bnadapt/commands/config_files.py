@@ -1,7 +1,8 @@
 """Options in YAML: names that look like other values, encodings, configs that another command has kept."""
 
 import codecs
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,13 @@ def load_options(text: str) -> Any:
     """The value of YAML, but text options stay texts, and a leading `#` does not start a comment.
 
     Raises:
-        YAMLError: the text is not YAML.
+        YAMLError: the text is not YAML, or has an octal number.
     """
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node = _composed(text)
     if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == NULL):
         return None if text.strip() == "null" else text
     changed = isinstance(node, yaml.MappingNode) and _keep_texts(node)
+    _check_integers(node)
     return get_loader("yaml")(yaml.serialize(node, allow_unicode=True) if changed else text)
 
 
@@ -84,7 +86,7 @@ def read_config(
     """
     text = _decoded(path)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = _composed(text)
     except yaml.YAMLError:
         return text, []  # which the parser refuses with line and column
     if not isinstance(node, yaml.MappingNode):
@@ -100,7 +102,9 @@ def read_config(
     return yaml.serialize(node, allow_unicode=True), left_out
 
 
-NULL, TEXT = "tag:yaml.org,2002:null", "tag:yaml.org,2002:str"
+NULL, TEXT, INTEGER, MERGED = (f"tag:yaml.org,2002:{kind}" for kind in ("null", "str", "int", "merge"))
+OCTAL = re.compile(r"[+-]?0[0-7_]+")
+MOST_NODES = 100_000  # aliases counted as often as they are used
 
 
 def _decoded(path: Path) -> str:
@@ -112,6 +116,56 @@ def _decoded(path: Path) -> str:
         raise InputError(
             f"{path}: is not {encoding.upper()} text (byte {error.start + 1}); save it in UTF-8."
         ) from error
+
+
+def _composed(text: str) -> yaml.Node | None:
+    """The nodes of YAML.
+
+    Raises:
+        YAMLError: the text is not YAML, holds too much, or gives an option twice.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deep") from error
+    for each in _nodes(node):
+        if isinstance(each, yaml.MappingNode):
+            _check_names([key for key, _ in each.value])
+    return node
+
+
+def _nodes(node: yaml.Node | None) -> Iterator[yaml.Node]:
+    """A node and all values in it."""
+    waiting = [] if node is None else [node]
+    for _ in range(MOST_NODES):
+        if not waiting:
+            return
+        each = waiting.pop()
+        yield each
+        if isinstance(each, yaml.SequenceNode):
+            waiting += each.value
+        elif isinstance(each, yaml.MappingNode):
+            waiting += [value for _, value in each.value]
+    raise yaml.YAMLError(f"it has more than {MOST_NODES} values, or refers to itself")
+
+
+def _check_names(keys: Sequence[yaml.Node]) -> None:
+    names: set[str] = set()
+    for key in keys:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.MarkedYAMLError(problem="the name of an option is not a text", problem_mark=key.start_mark)
+        if key.value in names and key.tag != MERGED:
+            raise yaml.MarkedYAMLError(
+                problem=f"{key.value} is given twice; leave one out", problem_mark=key.start_mark
+            )
+        names.add(key.value)
+
+
+def _check_integers(node: yaml.Node) -> None:
+    """Refuse 0123, which is 83 in YAML."""
+    for each in _nodes(node):
+        if each.tag == INTEGER and OCTAL.fullmatch(each.value):
+            raise yaml.YAMLError(f"{each.value} is an octal number; leave out its first 0, or put it in quotes")
 
 
 def _keep_texts(node: yaml.Node, is_text: bool = False) -> bool:

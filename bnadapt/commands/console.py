@@ -113,6 +113,8 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
         )
     if record["class_proportions"]["target"]:
         console.print(_said_of_proportions(record["class_proportions"]))
+    for alarm in record["alarms"]:
+        console.print(alarm)
     for kind, extension in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):
         console.print(f"{kind}: {path.with_suffix(extension)}")
 

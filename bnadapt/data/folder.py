@@ -227,7 +227,7 @@ def image_files(folder: Path) -> dict[str, Path]:
         entries = [path for path in folder.iterdir() if not path.name.startswith((".", "~"))]
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed ({error.strerror}); check its permissions.") from error
-    images = (path for path in entries if path.suffix.lower() in IMAGE_EXTENSIONS and not path.is_dir())
+    images = (path for path in entries if path.suffix.lower() in IMAGE_EXTENSIONS and not _is_other(path))
     paths = sorted(images, key=_natural)
     if not paths:
         raise InputError(f"{folder}: holds no images; put PNG, JPEG or TIFF files there or give another folder.")
@@ -240,10 +240,17 @@ def image_files(folder: Path) -> dict[str, Path]:
     return by_stem
 
 
+def _is_other(path: Path) -> bool:
+    """Whether there is something other than a file, such as a folder or a pipe."""
+    return path.exists() and not path.is_file()
+
+
 def _patterns(pair: str) -> tuple[re.Pattern, re.Pattern]:
     """Patterns of the names of images and masks, whose group is the shared part."""
     of_image, _, of_mask = ("" if pair == BY_NAME else _composed(pair)).rpartition(":")
-    return tuple(re.compile(re.escape(each or "*").replace(re.escape("*"), "(.+)")) for each in (of_image, of_mask))
+    return tuple(
+        re.compile(re.escape(each or "*").replace(re.escape("*"), "(.+)"), re.DOTALL) for each in (of_image, of_mask)
+    )
 
 
 def _composed(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -12,8 +13,10 @@ WORDS = {
     **dict.fromkeys(("row", "height"), "Y"),
     **dict.fromkeys(("column", "col", "width"), "X"),
     **dict.fromkeys(("time", "frame"), "T"),
-    "channel": "C",
+    **dict.fromkeys(("channel", "band"), "C"),
 }
+ABBREVIATED = re.compile(r"[zyx]|[tcs](?![a-z])|time|chan|ch(?![a-z])|colou?r")  # how other names of these axes begin
+MEANINGFUL = "ZYXTCSQ"  # letters that an axis of another kind does not get; Q is that of a chosen one
 PLACEHOLDER = re.compile(r"|(phony_)?(dim|axis)_?\d+")  # names that libraries give to unnamed dimensions
 
 PREFIXES = {
@@ -27,9 +30,10 @@ NANOMETRES = {
 }
 SYMBOLS = {
     **{"m": 1e9, "dm": 1e8, "cm": 1e7, "mm": 1e6, "nm": 1.0, "pm": 1e-3, "fm": 1e-6, "in": 2.54e7, "km": 1e12},
-    **dict.fromkeys(("um", "µm", "μm", "\\u00B5m"), 1e3),  # the last one as ImageJ writes it
-    **dict.fromkeys(("Å", "Å", "A"), 0.1),
+    **dict.fromkeys(("um", "\u03bcm"), 1e3),
+    **dict.fromkeys(("\u00c5", "A"), 0.1),
 }
+ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")  # as ImageJ writes the signs of micro and of angstrom
 PRINTED = 1e3  # nm; larger pixels stated in inches or centimetres are those of a printer
 PIXELS = {"pixel", "pixels", "px", ""}
 ALIKE = 1e-3  # relative difference of rows and columns of square pixels
@@ -204,19 +208,27 @@ def named_axes(names: Sequence[str | None], kinds: Sequence[str | None] | None =
 
 
 def letter_of(name: str | None, kind: str | None = None) -> str:
-    """The letter of an axis by its name, such as Z for `depth`, and by an OME type other than space."""
+    """The letter of an axis by its name, such as Z for `depth`, and by an OME type other than space.
+
+    An axis of another kind gets the first letter of its name that has no meaning of its own: A for `sample`.
+    """
     word = (name or "").strip().lower()
     if PLACEHOLDER.fullmatch(word):
         return UNNAMED
     kinds = {"time": "T", "channel": "C"}
-    return kinds.get(kind or "") or WORDS.get(word.removesuffix("s")) or word[0].upper()
+    known = kinds.get(kind or "") or WORDS.get(word.removesuffix("s"))
+    if known or ABBREVIATED.match(word):
+        return known or word[0].upper()
+    return next((letter for letter in word.upper() if letter.isalpha() and letter not in MEANINGFUL), "O")
 
 
 def nanometres_in(unit: str | None) -> float | None:
-    """Nanometres per unit of length, by its symbol or English name; None if unknown."""
-    unit = (unit or "").strip()
-    if unit in SYMBOLS:
-        return SYMBOLS[unit]
+    """Nanometres per unit of length, by its symbol or its name in English; None if unknown."""
+    unit = ESCAPED.sub(lambda found: chr(int(found[1], 16)), unit or "")
+    unit = unicodedata.normalize("NFKC", unit).strip()
+    symbol = unit.lower() if unit.isupper() and unit not in SYMBOLS else unit
+    if symbol in SYMBOLS:
+        return SYMBOLS[symbol]
     word = unit.lower()
     return next((NANOMETRES[each] for each in (word, *map(word.removesuffix, ("s", "es"))) if each in NANOMETRES), None)
 

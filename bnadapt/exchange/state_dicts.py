@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bnadapt.errors import InputError
 from bnadapt.exchange.exported import Export
-from bnadapt.networks.stored import check_numbers, load_tensors
+from bnadapt.networks.stored import check_numbers, fits, load_tensors
 
 INSIDE = ("state_dict", "model_state_dict", "model", "network", "net", "params", "weights")
 """Names under which programs keep a state dict in a checkpoint."""
@@ -87,14 +87,14 @@ def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict
     """
     names = _names(weights, network)
     missing = [name for name in network if name not in names and not name.endswith(COUNTS)]
-    different = [name for name in names if weights[names[name]].shape != network[name].shape]
+    different = [name for name in names if not fits(weights[names[name]], network[name])]
     others = sorted(weights.keys() - set(names.values()))
     if missing or different or others:
         first = (missing or different or others)[0]
         raise InputError(
             f"the weights do not fit the network: of its {len(network)} tensors {len(missing)} are missing and"
-            f" {len(different)} of another shape, {len(others)} more are in the file; the first is {first}. Check"
-            " --network and --network_args."
+            f" {len(different)} of another shape or type, {len(others)} more are in the file; the first is {first}."
+            " Check --network and --network_args."
         )
     return {name: weights[names[name]] if name in names else tensor for name, tensor in network.items()}
 

@@ -57,9 +57,14 @@ def edge_alignment(seen: Observation) -> float:
 
 
 def width(seen: Observation) -> float:
-    """Thickness of objects: foreground pixels per pair of neighbours with different classes; 0 without any."""
-    length = boundaries(seen)
-    return foreground(seen) / length if length else 0.0
+    """Thickness of objects, see `thickness`."""
+    return thickness(seen.classes)
+
+
+def thickness(classes: Tensor) -> float:
+    """Foreground pixels of class maps (n, h, w) per pair of neighbours with different classes; 0 without any."""
+    length = sum(float(each.sum()) for each in _boundary(classes))
+    return float((classes > 0).sum()) / length if length else 0.0
 
 
 def sharpness(seen: Observation) -> float:

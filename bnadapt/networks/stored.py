@@ -38,8 +38,15 @@ def values_of(content: object) -> Iterator[object]:
     return (value for _, value in _named_values(content))
 
 
+def fits(stored: object, expected: Tensor) -> bool:
+    """Whether a stored tensor has the shape of a network's, and is not of integers in place of real numbers."""
+    if not isinstance(stored, Tensor) or stored.shape != expected.shape:
+        return False
+    return stored.is_floating_point() or not expected.is_floating_point()
+
+
 def check_numbers(content: object, source: Path | str) -> None:
-    """Refuse NaN, infinite and complex values and negative BatchNorm variances, by an InputError that names the value.
+    """Refuse missing, NaN, infinite and complex values and negative BatchNorm variances, by an InputError that names the value.
 
     Args:
         content: tensors and numbers, in mappings and lists.
@@ -58,6 +65,8 @@ def _fault(name: str, value: object) -> str | None:
         return None if math.isfinite(value) else NOT_FINITE
     if not isinstance(value, Tensor):
         return None
+    if value.is_meta:
+        return "no values"
     if value.is_complex() or value.is_quantized:
         return f"values of the type {value.dtype}, and not real numbers"
     numbers = (

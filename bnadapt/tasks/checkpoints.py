@@ -12,7 +12,7 @@ from torch import Tensor
 from bnadapt.batchnorm import Bank, BatchNormError, ClassMoments
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
-from bnadapt.networks.stored import check_numbers, load_tensors
+from bnadapt.networks.stored import check_numbers, fits, load_tensors
 from bnadapt.networks.trust import accepted, outline
 
 NETWORK_PARAMETERS = ("network", "network_args", "in_channels", "num_classes")
@@ -135,7 +135,7 @@ def _short(error: Exception) -> str:
 
 
 def check_weights(network: dict[str, Tensor], checkpoint: dict[str, Tensor], name: str) -> None:
-    """Refuse a checkpoint whose network tensors differ from those of the network in name or shape.
+    """Refuse a checkpoint whose network tensors differ from those of the network in name, shape or kind of number.
 
     Args:
         network: state of the task.
@@ -143,12 +143,12 @@ def check_weights(network: dict[str, Tensor], checkpoint: dict[str, Tensor], nam
         name: name of the network, for messages.
 
     Raises:
-        InputError: names or shapes differ.
+        InputError: they differ.
     """
     stored = {key: tensor for key, tensor in checkpoint.items() if key.startswith("network.")}
     expected = {key: tensor for key, tensor in network.items() if key.startswith("network.")}
     differing = sorted(stored.keys() ^ expected.keys())
-    differing += [key for key in expected if key in stored and stored[key].shape != expected[key].shape]
+    differing += [key for key in expected if key in stored and not fits(stored[key], expected[key])]
     if differing:
         raise InputError(
             f"the checkpoint holds another architecture than {name}: {len(differing)} of {len(expected)} tensors"

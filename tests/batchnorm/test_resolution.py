@@ -14,6 +14,7 @@ from bnadapt.batchnorm import (
     Bank,
     BatchNormError,
     Policy,
+    StatisticsError,
     estimate,
     layer_groups,
 )
@@ -116,3 +117,8 @@ def test_a_group_without_layers_is_refused():
 def test_the_name_of_a_layer_means_that_layer_alone():
     assert Policy(layers=["0"]).chosen(["0", "1.0"]) == ["0"]
     assert Policy(layers=["1"]).chosen(["0", "0.1"]) == ["0.1"]
+
+
+def test_without_images_nothing_is_said_of_layers():
+    with pytest.raises(StatisticsError, match="No image was given"):
+        estimate(UNet(base_channels=2), [], policy=Policy(layers=FULL_RESOLUTION))

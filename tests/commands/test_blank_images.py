@@ -35,6 +35,15 @@ def test_it_is_predicted_as_background(best, one_blank, tmp_path, capfd):
     assert "of which 1 was blank and so background" in " ".join(capfd.readouterr().out.split())
 
 
+def test_adapting_to_images_of_nothing_is_said(best, images, tmp_path, capfd):
+    generator = np.random.default_rng(0)
+    for path in (images / "images").iterdir():
+        shape = imageio.v3.imread(path).shape
+        imageio.v3.imwrite(path, generator.normal(128, 8, shape).astype(np.uint8))
+    main(["adapt", *OPTIONS, *target(images), "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt")])
+    assert "as thick as on the source: specks" in " ".join(capfd.readouterr().out.split())
+
+
 def test_it_is_left_out_of_adaptation(best, one_blank, tmp_path, capfd):
     main(["adapt", *OPTIONS, *target(one_blank), "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt")])
     record = json.loads((tmp_path / "a.json").read_text())

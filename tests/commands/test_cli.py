@@ -55,6 +55,7 @@ def test_adapt_writes_a_record_of_what_it_did(best, adapted):
     assert record["propagation"] == "one_pass"
     assert record["precision"] == "32-true"
     assert record["seconds"] > 0
+    assert record["alarms"] == []
     assert list(record["distances"]) == ["noise_floor", "unadapted", "adapted"]
     assert record["batchnorm_layers"] == 18
     assert len(record["distances"]["adapted"]) == 18 + 9  # and the stages

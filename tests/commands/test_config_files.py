@@ -125,6 +125,32 @@ def test_a_name_whose_bytes_are_not_utf8_is_refused(parser):
         parser.parse_args(["--output", "b\udce9ton"])
 
 
+AMBIGUOUS = {
+    "tiles: 010\n": "010 is an octal number; leave out its first 0",
+    "tiles: 3\noutput: a\ntiles: 4\n": "tiles is given twice",
+    "target: {class_path: Folder, init_args: {images: a, images: b}}\n": "images is given twice",
+    "shares: &a [1, *a]\n": "refers to itself",
+    "shares: " + "[" * 1200: "nested too deep",
+    "[tiles]: 3\n": "the name of an option is not a text",
+    "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+    + "".join(f"{name}: &{name} [{', '.join([f'*{chr(ord(name) - 1)}'] * 10)}]\n" for name in "bcdefg"): "more than",
+}
+
+
+@pytest.mark.parametrize("text", AMBIGUOUS, ids=range(len(AMBIGUOUS)))
+def test_yaml_that_says_something_else_than_it_seems_to_is_refused(parser, tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(InputError) as refused:
+        parser.parse_args(["--config", str(tmp_path / "c.yaml")])
+    assert AMBIGUOUS[text] in str(refused.value)
+
+
+def test_names_with_a_leading_zero_are_texts_and_merged_options_hold(parser, tmp_path):
+    (tmp_path / "c.yaml").write_text("output: 0123\ntiles: 10\n")
+    options = parser.parse_args(["--config", str(tmp_path / "c.yaml")])
+    assert (options.output, options.tiles) == ("0123", 10)
+
+
 def test_the_command_line_goes_before_a_config_wherever_that_stands(parser, tmp_path):
     own = ["--target", "Folder", "--target.images", "mine", "--tiles", "5"]
     given = config(tmp_path / "c.yaml", images="theirs")

@@ -141,6 +141,13 @@ def test_element_sizes_that_are_none_tell_nothing(sizes):
     assert Stack("s.h5", images_key="raw").pixel_size_nm is None
 
 
+def test_element_sizes_of_rows_and_columns_alone_are_taken():
+    with h5py.File("s.h5", "w") as store:
+        store["raw"] = VOLUME
+        store["raw"].attrs["element_size_um"] = [0.004, 0.004]
+    assert Stack("s.h5", images_key="raw").pixel_size_nm == pytest.approx(4)
+
+
 def test_what_is_no_array_in_hdf5_is_refused():
     with h5py.File("s.h5", "w") as store:
         store["raw"] = np.dtype("f4")
@@ -197,6 +204,41 @@ def test_of_very_many_chunks_some_are_looked_for(kind, monkeypatch, caplog):
     path, _ = sparse(kind, 0)
     with pytest.raises(InputError, match="about 10 of 10 chunks are not stored"):
         open_stack(path)
+
+
+OME = (
+    '<?xml version="1.0"?><OME UUID="urn:uuid:{own}"><Image ID="Image:0"><Pixels ID="Pixels:0" Type="uint8"'
+    ' DimensionOrder="XYZCT" SizeX="32" SizeY="24" SizeZ="{count}" SizeC="1" SizeT="1" PhysicalSizeX="0.004"'
+    ' PhysicalSizeY="0.004">{files}</Pixels></Image></OME>'
+)
+
+
+def ome_tiff(count, pixels, files="<TiffData/>", own="a"):
+    description = OME.format(count=count, files=files, own=own)
+    tifffile.imwrite("s.ome.tif", pixels, photometric="minisblack", description=description, metadata=None)
+
+
+def test_pages_that_an_ome_tiff_states_alone_are_told(caplog):
+    ome_tiff(14, VOLUME)
+    stack = Stack("s.ome.tif")
+    assert "4 of 14 chunks are not stored" in caplog.text
+    assert stack.pixel_size_nm == pytest.approx(4)
+    others = "".join(
+        f'<TiffData IFD="0" FirstZ="{number}"><UUID FileName="{name}.ome.tif">urn:uuid:{name}</UUID></TiffData>'
+        for number, name in enumerate("sb")
+    )
+    ome_tiff(2, VOLUME[:1], others, "s")
+    open_stack("s.ome.tif")
+    assert "1 of 2 chunks are not stored" in caplog.text
+
+
+def test_a_cut_tiff_is_refused_by_any_path(tmp_path):
+    tifffile.imwrite("s.tif", VOLUME, photometric="minisblack", metadata=None)
+    with tifffile.TiffFile("s.tif", mode="r+") as file:
+        file.pages[-1].tags["StripOffsets"].overwrite([10**6])
+    (tmp_path / "link.tif").symlink_to("s.tif")
+    with pytest.raises(InputError, match="is incomplete"):
+        open_stack("link.tif")
 
 
 def test_arrays_of_hdf5_that_were_never_written_or_lack_a_file_are_told(caplog):

@@ -64,8 +64,8 @@ def levels_of(path):
     ("unit", "nanometres"),
     [
         *[(unit, 1) for unit in ("nm", "nanometer", "nanometers", "Nanometres", " nm ")],
-        *[(unit, 1e3) for unit in ("um", "µm", "μm", "\\u00B5m", "micron", "microns", "micrometer", "micrometre")],
-        *[(unit, 0.1) for unit in ("Å", "Å", "A", "angstrom", "Angstroms", "ångström")],
+        *[(unit, 1e3) for unit in ("um", "µm", "μm", "\\u00B5m", "\\u03bcm", "UM", "micron", "microns", "micrometre")],
+        *[(unit, 0.1) for unit in ("Å", "Å", "A", "\\u00C5", "angstrom", "Angstroms", "ångström")],
         *[("m", 1e9), ("meter", 1e9), ("metre", 1e9), ("cm", 1e7), ("mm", 1e6), ("millimeter", 1e6)],
         *[("pm", 1e-3), ("picometer", 1e-3), ("femtometer", 1e-6), ("kilometer", 1e12), ("inches", 2.54e7)],
         *[(unit, None) for unit in (None, "", "pixel", "foo", "second", "Mm", "parsec")],
@@ -78,7 +78,9 @@ def test_units_of_length_by_symbols_and_words(unit, nanometres):
 @pytest.mark.parametrize(
     ("name", "letter"),
     [("z", "Z"), ("depth", "Z"), ("Sections", "Z"), ("rows", "Y"), ("height", "Y"), ("col", "X"), ("width", "X"),
-     ("time", "T"), ("channel", "C"), ("angle", "A"), (None, "?"), ("", "?"), ("dim_0", "?"), ("phony_dim_2", "?")],
+     ("time", "T"), ("channel", "C"), ("angle", "A"), ("band", "C"), ("ch", "C"), ("t_s", "T"), ("z_um", "Z"),
+     ("sample", "A"), ("camera", "A"), ("crop", "R"), ("tile", "I"), ("2theta", "H"), ("ss", "O"),
+     (None, "?"), ("", "?"), ("dim_0", "?"), ("phony_dim_2", "?")],
 )  # fmt: skip
 def test_axes_are_known_by_their_names(name, letter):
     assert letter_of(name) == letter

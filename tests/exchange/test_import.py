@@ -122,6 +122,7 @@ def test_safetensors_are_read_also_of_a_network_of_small_logits(seed):
         (["weights.pth", "--network", "foreign.OneLogit", "--in_channels=3"], "fails on images of 3 channels"),
         (["weights.pth", "--network", "foreign.OneLogit", "--pixel_size_nm=-4"], "give a number above 0"),
         (["nan.pth", "--network", "foreign.OneLogit"], "nan.pth: layers.0.bias has values that are NaN or infinite"),
+        (["integers.pth", "--network", "foreign.OneLogit"], "1 of another shape or type"),
         (["negative.pth", "--network", "foreign.OneLogit"], "running_var has negative values and is a variance"),
     ],
 )
@@ -131,6 +132,7 @@ def test_what_cannot_be_imported_is_refused(one_logit, refused, options, words, 
     torch.save({**weights, "layers.0.bias": torch.full_like(weights["layers.0.bias"], torch.nan)}, "nan.pth")
     variance = next(name for name in weights if name.endswith("running_var"))
     torch.save({**weights, variance: -weights[variance]}, "negative.pth")
+    torch.save({**weights, variance: weights[variance].long()}, "integers.pth")
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 nothing")
     assert words in refused("import", *options)
     assert not (tmp_path / "imported.ckpt").exists()

@@ -1,8 +1,10 @@
 """What a person is told to look at."""
 
 import pytest
+import torch
 
 from bnadapt.gain import judge
+from bnadapt.gain.alarms import specks_in
 from tests.gain.conftest import squares
 
 TARGETS = {
@@ -18,6 +20,20 @@ def test_polarity_is_told_from_brightness(runner, source, target):
     verdict, _ = judge(runner, squares(seed=7, **options)[0], source)
     names = {alarm.name for alarm in verdict.alarms}
     assert names & {"inverted contrast", "foreign intensities"} == expected
+
+
+def test_specks_are_no_objects(runner, source):
+    objects = squares(seed=7)[1]
+    nothing = torch.zeros_like(objects)
+    specks = nothing.clone()
+    specks[:, ::5, ::5] = 1
+    assert "specks" in specks_in(specks, source)
+    assert specks_in(objects, source) is specks_in(nothing, source) is None
+
+
+def test_a_target_without_objects_shows_specks(runner, source):
+    names = {alarm.name for alarm in judge(runner, squares(seed=7, share=0.0)[0], source)[0].alarms}
+    assert "specks" in names
 
 
 def test_a_single_tile_is_little_to_go_by(runner, source):

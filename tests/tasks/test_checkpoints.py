@@ -108,6 +108,7 @@ def test_a_whole_one_is_read_and_loaded(whole):
         (put(torch.tensor(math.nan, dtype=torch.half), "state_dict", "loss.weight"), "loss.weight has"),
         (put(torch.tensor(math.nan).to(torch.float8_e5m2), "state_dict", "loss.weight"), "loss.weight has"),
         (put(torch.zeros(2, dtype=torch.complex64), "state_dict", "loss.weight"), "torch.complex64, and not real"),
+        (put(torch.zeros(2, device="meta"), "state_dict", "loss.weight"), "loss.weight has no values"),
         (put({"w": torch.tensor(math.nan)}, "current_model_state"), "current_model_state.w has"),
         (put(math.nan, "optimizer_states", 0, "param_groups", 0, "lr"), "optimizer_states.0.param_groups.0.lr has"),
         (first({"exp_avg": torch.tensor(math.inf)}, "optimizer_states", 0, "state"), "state.0.exp_avg has values"),
@@ -203,3 +204,12 @@ def test_logits_that_are_no_numbers_have_no_class(whole):
     task.network.head.bias.data[1] = math.inf
     with pytest.raises(InputError, match="gives logits that are NaN or infinite"):
         task.predict_step({**batch, "at_once": 1}, 0)
+
+
+def test_integers_in_place_of_weights_are_refused(changed):
+    def change(content):
+        name = next(name for name in content["state_dict"] if name.endswith("conv1.weight"))
+        content["state_dict"][name] = content["state_dict"][name].long()
+
+    with pytest.raises(InputError, match="another architecture"):
+        SegmentationTask.load_from_checkpoint(changed(change))

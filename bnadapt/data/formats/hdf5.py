@@ -58,8 +58,11 @@ class Hdf5(VolumeFormat):
             letter: (length(tag.get("resolution")), None) for letter, tag in zip(named.letters, tags, strict=False)
         }
         sizes = np.ravel(array.attrs.get(SIZES, ()))
-        if len(sizes) == 3:
-            steps |= {letter: (length(size), "micrometer") for letter, size in zip("ZYX", sizes, strict=True)}
+        if len(sizes) in (2, 3):
+            letters = "ZYX"[-len(sizes) :]
+            steps |= {letter: (length(size), "micrometer") for letter, size in zip(letters, sizes, strict=True)}
+        elif len(sizes):
+            log.warning("%s: its %s is not one number for each axis, and is ignored.", context, SIZES)
         axes = {letter: named[letter].of_step(*step) for letter, step in steps.items()}
         return array, Geometry(named.letters, axes)
 

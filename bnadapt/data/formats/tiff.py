@@ -14,6 +14,7 @@ from bnadapt.data.formats.base import (
     NewVolume,
     Opened,
     StackWriter,
+    StoredChunks,
     VolumeFormat,
     check_numbers,
     reason,
@@ -74,11 +75,12 @@ class Tiff(ImageFormat, VolumeFormat):
             number = _number(file, path, key)
             series, stated = file.series[number], _stated(file, number)
             files = [path] if not file.is_ome else _files_of(series)
+            stored = _stored_parts(series)
             letters, array = series.axes, None
             if letters == "SYX":  # how three or four sections come out that were written without saying what they are
                 letters, array = "QYX", series.asarray()
             elif _is_plain(series, as_shown):
-                _check_complete(series, path)
+                _check_complete(series)
                 array = zarr.open(series.aszarr(level=0), mode="r")
         if array is None:
             file.close()
@@ -88,7 +90,8 @@ class Tiff(ImageFormat, VolumeFormat):
                 f"{path}: has the shape {array.shape}, one image; give single images to the domain `Folder`."
             )
         letters = "".join(WITHOUT_NAMES.get(letter, letter) for letter in letters)
-        return Opened(array, replace(stated, letters=letters), key, self, files=lambda: files)
+        geometry = replace(stated, letters=letters)
+        return Opened(array, geometry, key, self, count_chunks=lambda: stored, files=lambda: files)
 
     def create(self, volume: NewVolume) -> StackWriter:
         return _Pages(volume)
@@ -190,7 +193,7 @@ def _stated(file: Any, series: int) -> Geometry:
 def _of_ome(text: str, series: int) -> Geometry:
     from xml.etree import ElementTree
 
-    images = [each for each in ElementTree.fromstring(text).iter() if each.tag.endswith("}Pixels")]
+    images = [each for each in ElementTree.fromstring(text).iter() if each.tag.rpartition("}")[2] == "Pixels"]
     if series >= len(images):
         return UNKNOWN
     said = images[series]
@@ -230,25 +233,34 @@ def _is_plain(series: Any, as_shown: bool) -> bool:
     )
 
 
-def _check_complete(series: Any, path: Path) -> None:
-    """Refuse a file that ends before its pixels do."""
-    size = path.stat().st_size
+def _check_complete(series: Any) -> None:
+    """Refuse files that end before their pixels do."""
     if series.dataoffset is not None:
-        ends = [series.dataoffset + series.nbytes]
+        ends = [(series.keyframe, series.dataoffset + series.nbytes)]
     else:
-        pages = (
-            page for page in series.pages if page is not None and page.parent.filehandle.path == str(path.absolute())
-        )
-        ends = [
-            offset + count
-            for page in pages
-            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-        ]
-    if max(ends, default=0) > size:
-        raise InputError(
-            f"{path}: is incomplete, {max(ends) - size} bytes of its pixels are missing; copy it again from its origin"
-            " or leave it out."
-        )
+        ends = [(page, _end(page)) for page in series.pages if page is not None]
+    for page, end in ends:
+        file = page.parent.filehandle
+        if end > file.size:
+            raise InputError(
+                f"{file.path}: is incomplete, {end - file.size} bytes of its pixels are missing; copy it again from its"
+                " origin or leave it out."
+            )
+
+
+def _end(page: Any) -> int:
+    """Where the pixels of a page end in its file."""
+    parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+    return max((offset + count for offset, count in parts), default=0)
+
+
+def _stored_parts(series: Any) -> StoredChunks:
+    """Counts of the strips and tiles; those of pages that are stated alone, or without bytes, are not stored."""
+    if series.dataoffset is not None:
+        return StoredChunks(1, 1, 0)
+    counts = [() if page is None else page.databytecounts for page in series.pages]
+    stored = sum(count > 0 for page in counts for count in page)
+    return StoredChunks(stored, len(counts) * max(map(len, counts), default=0), 0)
 
 
 @contextmanager
