@@ -49,9 +49,7 @@ class Adaptation:
         task.class_moments, task.adaptation = self.moments, dict(self.record)
 
 
-def adapt_to_target(
-    task: AdaptableTask, data: DomainPair, recipe: Recipe, progress: Progress = iter, precision: str = "32-true"
-) -> Adaptation:
+def adapt_to_target(task: AdaptableTask, data: DomainPair, recipe: Recipe, progress: Progress = iter) -> Adaptation:
     """Estimate the BatchNorm statistics of the target of a data module.
 
     Args:
@@ -59,7 +57,6 @@ def adapt_to_target(
         data: whose target is read, without masks.
         recipe: how statistics are estimated.
         progress: wraps the batches, to show how far it is, or to stop earlier.
-        precision: of forward passes, for the record.
 
     Raises:
         InputError: there is no target, or its images cannot be used.
@@ -72,7 +69,7 @@ def adapt_to_target(
     scanned = data.unlabelled_tiles("target", SCANNED_TILES, runner.shard)
     moments = _moments_for(recipe, task, data)
     statistics = runner.adapt(batches, recipe, DataLoader(scanned, batch_size=SCANNED_TILES), moments)
-    record = _record(statistics, recipe, data, tiles, precision)
+    record = _record(statistics, recipe, data, tiles, str(task.trainer.precision))
     record["seconds"] = round(time.perf_counter() - started, 3)
     return Adaptation(statistics, runner.source_bank, moments, record)
 

@@ -1,13 +1,15 @@
 """Preview a target with a task's network: some regions of it under every candidate."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import torch
 from torch.utils.data import DataLoader
 
+from bnadapt.actions.adapt import Progress
+from bnadapt.actions.checks import require_domains, require_tiles_in_memory
 from bnadapt.adaptation import SCANNED_TILES, Recipe
 from bnadapt.batchnorm import Bank, Policy
 from bnadapt.data import DomainPair, InputChange
@@ -19,7 +21,6 @@ from bnadapt.reports.preview import Preview
 from bnadapt.tasks import AdaptableTask
 
 CLASS_MOMENTS, MEAN = "class moments of the source", "the mean intensity of the source"
-Progress = Callable[[Iterable], Iterable]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,17 +105,12 @@ def check_preview(data: DomainPair, regions: int, candidates: Sequence[str] | No
     Raises:
         InputError: there is no target, no region, no candidate, or a candidate that is unknown.
     """
-    if data.target is None:
-        raise InputError("preview: there is no target; give --data.target.")
+    require_domains(data, "preview", "target")
     if regions < 1:
         raise InputError(f"preview: regions is {regions}; set --regions to at least 1.")
     if data.requested_change is not None:
         raise InputError("preview: every candidate decides on --data.target_change; leave it out.")
-    if data.adaptation_tiles is None:
-        raise InputError(
-            "preview: the tiles that adaptation reads are held in memory, and all of the target may be too much; set"
-            " --data.adaptation_tiles to a number, such as 64."
-        )
+    require_tiles_in_memory(data, "preview")
     if candidates is not None and not candidates:
         raise InputError(f"preview: --candidates names none; give some of {', '.join(CANDIDATES)}, or leave it out.")
     for name in candidates or ():

@@ -59,7 +59,7 @@ class BatchNormAdaptation(Callback):
             raise InputError("BatchNormAdaptation: there is no target to adapt to; give --data.target.")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        adaptation = adapt_to_target(pl_module, trainer.datamodule, self.recipe, precision=trainer.precision)
+        adaptation = adapt_to_target(pl_module, trainer.datamodule, self.recipe)
         adaptation.apply(pl_module)
         log_adaptation(trainer, adaptation)
 

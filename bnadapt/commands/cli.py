@@ -17,6 +17,7 @@ from torch import distributed
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.actions import Judgement
+from bnadapt.actions.choose import AUTO
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview, TrainingCrops
 from bnadapt.callbacks.progress import EvaluationTimeLeft, ProgressBar, TimeLeft, TrainingStart
 from bnadapt.callbacks.run_config import RunConfig
@@ -50,7 +51,7 @@ from bnadapt.commands.parser import CommandParser
 from bnadapt.commands.precision import device_kind, fastest_precision
 from bnadapt.commands.quiet import quiet
 from bnadapt.commands.resuming import kept_config, kept_options
-from bnadapt.commands.trainer import AUTO, AdaptationTrainer
+from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.commands.training_length import LENGTH, default_length
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError

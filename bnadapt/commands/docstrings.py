@@ -12,6 +12,15 @@ def ours(path: str) -> Path:
     return Path(__file__).parent.parent / path
 
 
+@cache
+def method_of_trainer(command: str) -> tuple[Path, str, str]:
+    """Source file, class and name of the method that does a command; of none if it is Lightning's own."""
+    files = sorted(ours("commands/trainer").glob("*.py"))
+    classes = [(path, node.name) for path in files for node in _nodes(path) if isinstance(node, ast.ClassDef)]
+    found = (each for each in classes if _method(*each, command))
+    return *next(found, classes[0]), command
+
+
 def trainer_of_lightning() -> Path:
     """The source file of Lightning's Trainer."""
     return Path(find_spec("lightning").origin).parent / "pytorch" / "trainer" / "trainer.py"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import NamedTuple
 
-from bnadapt.commands.docstrings import descriptions, ours, parameters
+from bnadapt.commands.docstrings import descriptions, method_of_trainer, ours, parameters
 from bnadapt.commands.options import COMMANDS
 from bnadapt.studies import STUDIES
 
@@ -263,10 +263,10 @@ def _screen(
 def _options(command: str) -> Iterator[tuple[str, str]]:
     """Names and descriptions of the options that are shown."""
     yield from ((name, SAID[name]) for name in ("config", "ckpt_path"))
-    trainer = ours("commands/trainer.py"), "AdaptationTrainer", command
-    told = descriptions(*trainer)
+    method = method_of_trainer(command)
+    described = descriptions(*method)
     yield from ((name, SAID.get(name) or _described(name)) for name in HELP[command].options)
-    yield from ((name, told[name]) for name in parameters(*trainer) if name not in NOT_SHOWN)
+    yield from ((name, described[name]) for name in parameters(*method) if name not in NOT_SHOWN)
 
 
 def _described(name: str) -> str:

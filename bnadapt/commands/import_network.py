@@ -12,7 +12,7 @@ from bnadapt.errors import InputError
 from bnadapt.exchange.importing import ImportedNetwork, write_checkpoint
 from bnadapt.exchange.packages import is_package, read_package
 from bnadapt.exchange.state_dicts import read_weights
-from bnadapt.files import check_writable, refuse_existing, refuse_inputs
+from bnadapt.files import check_outputs
 from bnadapt.networks.registry import is_import_path
 from bnadapt.reports.terminal import Console
 from bnadapt.reports.text import shell_line
@@ -66,9 +66,7 @@ def import_network(
         InputError: it cannot be imported.
     """
     source, path = Path(weights), Path(output)
-    refuse_inputs(path, [source])
-    refuse_existing([path], overwrite)
-    check_writable(path.parent, [path.name])
+    check_outputs([path], overwrite, [source])
     if is_package(source):
         if network_args or (in_channels, num_classes) != (1, 2):
             raise InputError(

@@ -13,7 +13,7 @@ from bnadapt.commands.parser import PlainParser
 from bnadapt.data.geometry import Voxel
 from bnadapt.data.pixel_size import refuse_contradiction
 from bnadapt.errors import InputError
-from bnadapt.files import atomic_folder, atomic_write, check_writable, refuse_existing, refuse_inputs
+from bnadapt.files import atomic_folder, atomic_write, check_outputs
 from bnadapt.reports.terminal import Console
 from bnadapt.reports.time_left import tracked
 from bnadapt.volumes.label_volume import check_label_path, write_labels
@@ -186,11 +186,7 @@ def _check_outputs(path: Path, labels: Path | None, segmentation: Segmentation, 
     if labels is not None:
         check_label_path(labels, segmentation)
     outputs = [each for each in (path, labels) if each is not None]
-    for each in outputs:
-        refuse_inputs(each, segmentation.inputs)
-    refuse_existing(outputs, overwrite)
-    for each in outputs:
-        check_writable(each.parent, [each.name])
+    check_outputs(outputs, overwrite, segmentation.inputs)
 
 
 def _found(table: pd.DataFrame, objects: Objects, min_size: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ Lightning's, so that they are those of the installed versions.
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
-from bnadapt.commands.docstrings import ours, parameters, trainer_of_lightning
+from bnadapt.commands.docstrings import method_of_trainer, ours, parameters, trainer_of_lightning
 from bnadapt.errors import InputError
 from bnadapt.studies import STUDIES
 
@@ -80,7 +80,7 @@ def check_function_options(command: str, arguments: Sequence[str], known: Sequen
 
 def options_of_commands() -> set[str]:
     """Names of the options of all commands that are LightningCLI's, without those of trainer, model and data."""
-    own = (parameters(ours("commands/trainer.py"), "AdaptationTrainer", command) for command in COMMANDS)
+    own = (parameters(*method_of_trainer(command)) for command in COMMANDS)
     return {*OF_COMMAND, *(name for each in own for name in each)} - {"model", "datamodule", "dataloaders"}
 
 
@@ -107,7 +107,7 @@ def refusal_of_option(command: str, option: str) -> str | None:
         option: such as `trainer.max_epochs`.
     """
     first, _, rest = option.partition(".")
-    known = [*OF_ALL, *OF_COMMAND, *parameters(ours("commands/trainer.py"), "AdaptationTrainer", command)]
+    known = [*OF_ALL, *OF_COMMAND, *parameters(*method_of_trainer(command))]
     if first not in known:
         return _no_option(option, first, known, "")
     members = {"trainer": _trainer, "data": _data}.get(first)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bnadapt.actions.finetune import labelled_by_hand, labelled_of_train_block
+from bnadapt.actions.labelled import labelled_by_hand, labelled_of_train_block
 from bnadapt.batchnorm import Bank
 from bnadapt.commands.cli import main
 from bnadapt.data import DomainPair, Folder, Synthetic
@@ -91,7 +91,7 @@ def test_adapt_learns_from_its_own_predictions_when_asked_to(best, tmp_path, cap
 
 
 def test_labels_are_learnt_after_self_training(best, tmp_path, monkeypatch):
-    monkeypatch.setattr("bnadapt.commands.trainer.SelfTraining", lambda: SelfTraining(steps=2))
+    monkeypatch.setattr("bnadapt.actions.finetune.SelfTraining", lambda: SelfTraining(steps=2))
     _, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", start=None)
     assert record["self_training"]["steps"] == 2
     assert record["finetuning"]["start"] == "self-trained"
