@@ -21,32 +21,8 @@ from bnadapt.actions.choose import AUTO
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview, TrainingCrops
 from bnadapt.callbacks.progress import EvaluationTimeLeft, ProgressBar, TimeLeft, TrainingStart
 from bnadapt.callbacks.run_config import RunConfig
-from bnadapt.commands.console import (
-    print_adaptation,
-    print_answer,
-    print_distances,
-    print_early_stop,
-    print_export,
-    print_finetuning,
-    print_next,
-    print_nothing_kept,
-    print_page,
-    print_prediction,
-    print_preview,
-    print_proposal,
-    print_resume,
-    print_scores,
-    print_source_summary,
-    print_training,
-    print_verdict,
-)
-from bnadapt.commands.next_command import (
-    MASKS,
-    has_masks,
-    next_command,
-    resume_command,
-    source_summary_command,
-)
+from bnadapt.commands import console
+from bnadapt.commands.next_command import MASKS, has_masks, next_command, resume_command, source_summary_command
 from bnadapt.commands.parser import CommandParser
 from bnadapt.commands.precision import device_kind, fastest_precision
 from bnadapt.commands.quiet import quiet
@@ -60,10 +36,11 @@ from bnadapt.gain.candidates import NONE
 from bnadapt.networks.smp import DOWNLOADED
 from bnadapt.reports.distance_figures import pictures
 from bnadapt.reports.distance_page import write_distances
-from bnadapt.reports.latents import LatentFindings
-from bnadapt.reports.preview_page import Commands, write_preview
+from bnadapt.reports.latents import LatentFindings, answer
+from bnadapt.reports.preview_page import Commands, foreground_sentence, write_preview
 from bnadapt.reports.proportions_figure import proportions_figure
 from bnadapt.reports.rendering import rendered
+from bnadapt.reports.terminal import Console
 from bnadapt.reports.verdict_page import write_verdict
 from bnadapt.tasks import AdaptableTask, known_tasks
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
@@ -214,7 +191,10 @@ class BnadaptCLI(LightningCLI):
             return
         stopping = self.trainer.early_stopping_callback
         if stopping and stopping.stopped_epoch:
-            print_early_stop(self.trainer.global_step, stopping.patience)
+            Console().print(
+                f"Stopped early after {self.trainer.global_step} steps: the IoU on the source's validation block has"
+                f" not risen for {stopping.patience} epochs."
+            )
         best, last = self._print_training()
         if path := best or last:
             self._print_next("adapt", path)
@@ -235,7 +215,7 @@ class BnadaptCLI(LightningCLI):
     def predict(self, **options: Any) -> None:
         """Segment, and say how much was, where the files are written."""
         if segmented := self.trainer.predict(**options):
-            print_prediction(segmented.count, segmented.total, segmented.blank, Path(options["output"]))
+            console.print_prediction(segmented.count, segmented.total, segmented.blank, Path(options["output"]))
             self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)
 
     def adapt(self, **options: Any) -> None:
@@ -245,22 +225,22 @@ class BnadaptCLI(LightningCLI):
             return
         if done.judgement:
             self._write_verdict(done.judgement, done.path.with_name(f"{done.path.stem}-recommendation"))
-        print_adaptation(self.model.adaptation, done.path)
+        console.print_adaptation(self.model.adaptation, done.path)
         if done.distances:
-            print_answer(done.distances)
+            Console().print(answer(done.distances))
             self._write_distances(done.distances, done.path.with_name(f"{done.path.stem}-distances"))
         self._print_next("predict", done.path)
 
     def finetune(self, **options: Any) -> None:
         """Learn from labelled tiles, and say from what, and what it scores."""
-        done = self.trainer.finetune(**options)
-        print_finetuning(done.record, done.path)
-        self._print_next("test" if has_masks(self.arguments) else "predict", done.path)
+        path = self.trainer.finetune(**options)
+        console.print_finetuning(self.model.adaptation, path)
+        self._print_next("test" if has_masks(self.arguments) else "predict", path)
 
     def propose(self, **options: Any) -> None:
         """Choose tiles to label, and say where they are."""
         proposal, folder = self.trainer.propose(**options), Path(options["output"])
-        print_proposal(proposal, folder)
+        console.print_proposal(proposal, folder)
         self._print_next("finetune", more=["--proposed", str(folder)])
 
     def recommend(self, **options: Any) -> None:
@@ -273,17 +253,17 @@ class BnadaptCLI(LightningCLI):
         preview, folder = self.trainer.preview(**options), Path(options["output"])
         segmenting = {name: self._segmenting(name, chosen) for name, chosen in preview.options.items()}
         judge = self._next_command("recommend") if preview.can_be_judged else None
-        print_preview(preview)
+        Console().print(foreground_sentence(preview), style="bold")
         summary = source_summary_command(self.arguments, self._ckpt_path)
         write_preview(preview, Commands(segmenting, judge, summary), folder)
-        print_page(folder / "index.html")
+        Console().print(f"Page: {folder / 'index.html'}")
         self._print_next("recommend" if judge else "adapt")
 
     def distances(self, **options: Any) -> None:
         """Measure distances, and write the page of it."""
         findings = self.trainer.distances(**options)
         if self.trainer.is_global_zero:
-            print_distances(findings)
+            console.print_distances(findings)
             self._write_distances(findings, Path(options["output"]))
             self._print_next("predict" if findings.adapted else "adapt")
 
@@ -291,7 +271,7 @@ class BnadaptCLI(LightningCLI):
         """Export, and say what was written."""
         path = self.trainer.export(**options)
         if self.trainer.is_global_zero:
-            print_export(options["format"], path)
+            console.print_export(options["format"], path)
 
     def source_summary(self, **options: Any) -> None:
         """Summarise the source, and say what the summary rests on."""
@@ -299,7 +279,7 @@ class BnadaptCLI(LightningCLI):
         if self.trainer.is_global_zero:
             pixels, block = summary.moments.pixels.tolist(), self.datamodule.summary_block("source")
             path = Path(options["output"] or options["ckpt_path"])
-            print_source_summary(pixels, summary.iou, block, path)
+            console.print_source_summary(pixels, summary.iou, block, path)
             self._print_next("recommend", path)
 
     def _print_training(self) -> tuple[Path | None, Path | None]:
@@ -307,22 +287,22 @@ class BnadaptCLI(LightningCLI):
         kept = [_kept(self.trainer, name) for name in ("best", "last")]
         best, last = (Path(each.best_model_path) if each and each.best_model_path else None for each in kept)
         score = kept[0].best_model_score if kept[0] else None
-        print_training(best, None if score is None else float(score), last)
+        console.print_training(best, None if score is None else float(score), last)
         return best, last
 
     def _report_interruption(self) -> None:
         best, last = self._print_training()
         if last:
-            print_resume(resume_command(self.arguments, last))
+            Console().print(f"Resume: {resume_command(self.arguments, last)}")
         if path := best or last:
             self._print_next("adapt", path)
         else:
-            print_nothing_kept()
+            Console().print("Interrupted before the end of the first epoch: there is no checkpoint yet.")
 
     def _print_scores(self, prefix: str) -> None:
         scores = {tag: float(value) for tag, value in self.trainer.callback_metrics.items()}
         of_stage = {tag: value for tag, value in scores.items() if tag.startswith(prefix)}
-        print_scores(of_stage, self.model.adaptation["target"] if self.model.adaptation else self._bank_of_test)
+        console.print_scores(of_stage, self.model.adaptation["target"] if self.model.adaptation else self._bank_of_test)
 
     @property
     def _bank_of_test(self) -> str | None:
@@ -331,7 +311,7 @@ class BnadaptCLI(LightningCLI):
 
     def _print_next(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> None:
         """Print the command that follows; it takes this one's checkpoint unless another is given."""
-        print_next(self._next_command(name, ckpt_path, more))
+        Console().print(f"Next: {self._next_command(name, ckpt_path, more)}")
 
     def _next_command(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> str:
         has_target = self.datamodule.target is not None
@@ -360,13 +340,13 @@ class BnadaptCLI(LightningCLI):
         verdict = (self.model.adaptation or {}).get("recommendation")
         drawn = {**pictures(findings), **self._proportions_picture()}
         write_distances(findings, drawn, folder, verdict["sentence"] if verdict else None)
-        print_page(folder / "index.html")
+        Console().print(f"Page: {folder / 'index.html'}")
 
     def _write_verdict(self, judgement: Judgement, folder: Path) -> None:
         """Print a verdict, and write its page."""
-        print_verdict(judgement.verdict)
+        console.print_verdict(judgement.verdict)
         write_verdict(judgement.verdict, judgement.results, self.datamodule.target.name, folder)
-        print_page(folder / "index.html")
+        Console().print(f"Page: {folder / 'index.html'}")
 
     def _proportions_picture(self) -> dict[str, np.ndarray]:
         """The picture of estimated class proportions, if this run has estimated any."""

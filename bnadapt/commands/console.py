@@ -12,8 +12,6 @@ from bnadapt.distances import MEASURES
 from bnadapt.gain import Verdict
 from bnadapt.labels.drawing import MASKS, NOT_DRAWN, PREDICTIONS
 from bnadapt.reports.latents import LatentFindings, answer, by_state, details
-from bnadapt.reports.preview import Preview
-from bnadapt.reports.preview_page import foreground_sentence
 from bnadapt.reports.terminal import Console
 
 ORDER = ("iou", "dice", "precision", "recall")
@@ -61,29 +59,6 @@ def print_training(best: Path | None, score: float | None, last: Path | None) ->
         console.print(f"Best: {best}, IoU {score:.3f} on the source's validation block")
     if last:
         console.print(f"Last: {last}")
-
-
-def print_early_stop(steps: int, patience: int) -> None:
-    """Why a training has ended before its time."""
-    Console().print(
-        f"Stopped early after {steps} steps: the IoU on the source's validation block has not risen for {patience}"
-        " epochs."
-    )
-
-
-def print_resume(command: str) -> None:
-    """What one would type to go on with a training that was interrupted."""
-    Console().print(f"Resume: {command}")
-
-
-def print_nothing_kept() -> None:
-    """That a training has ended too early to leave anything."""
-    Console().print("Interrupted before the end of the first epoch: there is no checkpoint yet.")
-
-
-def print_next(command: str) -> None:
-    """What one would type next."""
-    Console().print(f"Next: {command}")
 
 
 def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
@@ -195,15 +170,9 @@ def print_source_summary(pixels: Sequence[float], iou: float, block: str, path: 
 
 def print_verdict(verdict: Verdict) -> None:
     """What to do, whether it helps, and what to look at."""
-    console = Console()
-    console.print(verdict.sentence(), style="bold")
+    Console().print(verdict.sentence(), style="bold")
     for alarm in verdict.alarms:
-        console.print(f"{alarm.name}: {alarm.sentence}")
-
-
-def print_preview(preview: Preview) -> None:
-    """How much the candidates make foreground, and where they disagree."""
-    Console().print(foreground_sentence(preview), style="bold")
+        Console().print(f"{alarm.name}: {alarm.sentence}")
 
 
 def print_distances(findings: LatentFindings) -> None:
@@ -219,16 +188,6 @@ def print_distances(findings: LatentFindings) -> None:
     console.print(table)
     for sentence in details(findings):
         console.print(sentence)
-
-
-def print_answer(findings: LatentFindings) -> None:
-    """What adaptation did to the distances, in a sentence."""
-    Console().print(answer(findings))
-
-
-def print_page(page: Path) -> None:
-    """Where a page is."""
-    Console().print(f"Page: {page}")
 
 
 def print_export(name: str, path: Path) -> None:

@@ -1,9 +1,7 @@
 """Commands that write a changed network: `adapt` and `finetune`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule
 
@@ -37,19 +35,6 @@ class AdaptedCheckpoint:
     path: Path
     judgement: Judgement | None
     distances: LatentFindings | None
-
-
-@dataclass(frozen=True)
-class FineTunedCheckpoint:
-    """What `finetune` has written.
-
-    Attributes:
-        path: of the checkpoint.
-        record: of what was learnt, and from what.
-    """
-
-    path: Path
-    record: Mapping[str, Any]
 
 
 class AdaptingCommands(CommandTrainer):
@@ -137,7 +122,7 @@ class AdaptingCommands(CommandTrainer):
         start: str = SELF_TRAINED,
         learn: LearnName | None = None,
         steps: int = 100,
-    ) -> FineTunedCheckpoint:
+    ) -> Path:
         """Learn from a few labelled tiles of the target, under BatchNorm statistics of all of it.
 
         Args:
@@ -170,4 +155,4 @@ class AdaptingCommands(CommandTrainer):
 
         self._run_ready(work, model, datamodule, ckpt_path, passes_of_finetune(datamodule, labelled, steps))
         save_adapted(self, model, path, self.command)
-        return FineTunedCheckpoint(path, model.adaptation)
+        return path
