@@ -1,14 +1,12 @@
 """Adapt a network at the end of its training."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from bnadapt.actions.adapt import Adaptation, adapt_to_target, save_adapted
 from bnadapt.adaptation import ClassProportions, Recipe
-from bnadapt.batchnorm import Convergence, Policy, PropagationName, UntilConverged, batchnorm_layers
+from bnadapt.batchnorm import Policy, PropagationName, UntilConverged, batchnorm_layers
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.errors import InputError
 from bnadapt.reports.convergence_figure import convergence_figure
@@ -77,18 +75,13 @@ def log_adaptation(trainer: Trainer, adaptation: Adaptation) -> None:
     `statistics/error_of_log_variance`, those of all layers as a picture, `statistics/error_by_layer`, and how class
     proportions were estimated, `statistics/class_proportions`.
     """
-    _log_convergence(writer_of(trainer), adaptation.statistics.estimate.convergence)
-    proportions = adaptation.record["class_proportions"]
-    if proportions["estimated"]:
-        _log_proportions(writer_of(trainer), proportions)
-
-
-def _log_convergence(writer: Any, convergence: Convergence) -> None:
+    writer, convergence = writer_of(trainer), adaptation.statistics.estimate.convergence
     for which in ("mean", "log_variance"):
         for tiles, *errors in zip(convergence.tiles, *getattr(convergence, which).values(), strict=True):
             writer.add_scalar(f"statistics/error_of_{which}", max(errors), tiles)
     writer.add_image("statistics/error_by_layer", rendered(convergence_figure(convergence)), 0, dataformats="HWC")
-
-
-def _log_proportions(writer: Any, record: Mapping[str, Any]) -> None:
-    writer.add_image("statistics/class_proportions", rendered(proportions_figure(record)), 0, dataformats="HWC")
+    proportions = adaptation.record["class_proportions"]
+    if proportions["estimated"]:
+        writer.add_image(
+            "statistics/class_proportions", rendered(proportions_figure(proportions)), 0, dataformats="HWC"
+        )
