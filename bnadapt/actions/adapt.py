@@ -88,7 +88,7 @@ def save_adapted(trainer: Trainer, task: AdaptableTask, path: Path, command: Seq
         trainer: that has the task, and knows the checkpoint that it began with.
         task: with the adapted network.
         path: of the checkpoint.
-        command: see `provenance`.
+        command: arguments of `bnadapt`, for the record; by default those of the process.
 
     Raises:
         InputError: they cannot be written.
@@ -102,17 +102,12 @@ def save_adapted(trainer: Trainer, task: AdaptableTask, path: Path, command: Seq
         trainer.save_checkpoint(checkpoint, weights_only=True)
         if task.target_bank is not None:  # a network without BatchNorm has none
             task.target_bank.save(bank)
-        about = {**task.adaptation, "provenance": provenance(trainer.ckpt_path, command)}
+        about = {**task.adaptation, "provenance": _provenance(trainer.ckpt_path, command)}
         record.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def provenance(ckpt_path: str | Path | None, command: Sequence[str] | None = None) -> dict[str, Any]:
-    """Version, date, command line, and the checkpoint that a run began with, with its SHA-256.
-
-    Args:
-        ckpt_path: of the checkpoint; None if the network was not loaded from one.
-        command: what stands behind `bnadapt`; by default the arguments of the process.
-    """
+def _provenance(ckpt_path: str | Path | None, command: Sequence[str] | None) -> dict[str, Any]:
+    """Version, date, command line, and the checkpoint that a run began with, with its SHA-256."""
     return {
         "bnadapt": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

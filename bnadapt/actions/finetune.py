@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +19,7 @@ from bnadapt.data.masks import IGNORED
 from bnadapt.errors import InputError
 from bnadapt.gain import RECOMMENDABLE
 from bnadapt.gain.candidates import ADAPTED, FULL_REPLACEMENT, NONE
-from bnadapt.labels import FineTuned, FineTuning, LabelledTiles, SelfTraining, finetune
+from bnadapt.labels import FineTuning, SelfTraining, finetune
 from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.tasks import AdaptableTask
 
@@ -87,8 +86,14 @@ def finetune_to_target(
         **(task.adaptation or {"target": data.target.name}),
         "finetuning": {
             "start": start if bank or start == SELF_TRAINED else NONE,
-            **_record(tuned, labelled),
+            "learn": tuned.learn,
+            "steps": tuned.steps,
+            "labelled_tiles": len(labelled),
+            "labelled_pixels": int((labelled.masks != IGNORED).sum()),
             "unlabelled_tiles": sum(map(len, images)),
+            "iou_before": tuned.before,
+            "iou_after": tuned.after,
+            "iou_by_steps": dict(tuned.scores),
             "seconds": round(time.perf_counter() - started, 3),
         },
     }
@@ -112,15 +117,3 @@ def _begin(task: AdaptableTask, data: DomainPair, start: str, show: Show) -> Ada
     if start == SELF_TRAINED:
         self_train_on_target(task, data, SelfTraining())
     return adaptation
-
-
-def _record(tuned: FineTuned, labelled: LabelledTiles) -> dict[str, Any]:
-    return {
-        "learn": tuned.learn,
-        "steps": tuned.steps,
-        "labelled_tiles": len(labelled),
-        "labelled_pixels": int((labelled.masks != IGNORED).sum()),
-        "iou_before": tuned.before,
-        "iou_after": tuned.after,
-        "iou_by_steps": dict(tuned.scores),
-    }

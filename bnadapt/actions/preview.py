@@ -55,14 +55,7 @@ class CandidateNetworks:
         """
         probabilities = {name: self.by_name[name].logits(images).softmax(1) for name in progress(list(self.by_name))}
         return Preview(
-            self.target,
-            images,
-            places,
-            probabilities,
-            self.left_out,
-            self.tiles,
-            self.options,
-            self.can_be_judged,
+            self.target, images, places, probabilities, self.left_out, self.tiles, self.options, self.can_be_judged
         )
 
     def weighted(self, source_weight: float, images: torch.Tensor) -> torch.Tensor:
@@ -164,24 +157,19 @@ def candidate_networks(
     unchanged = InputChange()  # not that of an earlier adaptation
     read = data.unlabelled_tiles("target", data.adaptation_tiles, change=unchanged)
     tiles = [batch["image"] for batch in DataLoader(read, batch_size=data.batch_size)]
-    runner = _candidate_runner(task, tiles, recipe)
+    scanned = torch.cat(tiles[:SCANNED_TILES])[:SCANNED_TILES]
+    summary = task.source_summary
+    level = None if summary is None else summary.intensities.mean + float(scanned.double().mean())
+    runner = CandidateRunner(task.runner(), tiles, scanned, task.class_moments, level, recipe)
     names = [name for name in candidates or CANDIDATES if name not in left_out]
     by_name = {name: runner.network_for(CANDIDATES[name]) for name in progress(names)}
-    can_be_judged = task.source_summary is not None and task.hparams.num_classes == 2
+    can_be_judged = summary is not None and task.hparams.num_classes == 2
     options = {
         name: ["--choose", name] if can_be_judged and name in RECOMMENDABLE else _options(CANDIDATES[name], runner)
         for name in by_name
     }
-    read_tiles = sum(map(len, tiles))
-    source = runner.runner.source_bank
+    source, read_tiles = runner.runner.source_bank, sum(map(len, tiles))
     return CandidateNetworks(data.target.name, by_name, source, left_out, read_tiles, options, can_be_judged)
-
-
-def _candidate_runner(task: AdaptableTask, tiles: Sequence[torch.Tensor], recipe: Recipe) -> CandidateRunner:
-    scanned = torch.cat(tiles[:SCANNED_TILES])[:SCANNED_TILES]
-    summary = task.source_summary
-    level = None if summary is None else summary.intensities.mean + float(scanned.double().mean())
-    return CandidateRunner(task.runner(), tiles, scanned, task.class_moments, level, recipe)
 
 
 def _left_out(task: AdaptableTask, candidates: Sequence[str] | None) -> dict[str, str]:

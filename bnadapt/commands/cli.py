@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, RichProgressBar
@@ -277,17 +276,18 @@ class BnadaptCLI(LightningCLI):
         """Summarise the source, and say what the summary rests on."""
         summary = self.trainer.source_summary(**options)
         if self.trainer.is_global_zero:
-            pixels, block = summary.moments.pixels.tolist(), self.datamodule.summary_block("source")
             path = Path(options["output"] or options["ckpt_path"])
-            console.print_source_summary(pixels, summary.iou, block, path)
+            console.print_source_summary(summary, self.datamodule.summary_block("source"), path)
             self._print_next("recommend", path)
 
     def _print_training(self) -> tuple[Path | None, Path | None]:
         """Print where the checkpoints of the best and the last epoch are; the paths of those that there are."""
         kept = [_kept(self.trainer, name) for name in ("best", "last")]
         best, last = (Path(each.best_model_path) if each and each.best_model_path else None for each in kept)
-        score = kept[0].best_model_score if kept[0] else None
-        console.print_training(best, None if score is None else float(score), last)
+        if best and (score := kept[0].best_model_score) is not None:
+            Console().print(f"Best: {best}, IoU {float(score):.3f} on the source's validation block")
+        if last:
+            Console().print(f"Last: {last}")
         return best, last
 
     def _report_interruption(self) -> None:
@@ -302,12 +302,8 @@ class BnadaptCLI(LightningCLI):
     def _print_scores(self, prefix: str) -> None:
         scores = {tag: float(value) for tag, value in self.trainer.callback_metrics.items()}
         of_stage = {tag: value for tag, value in scores.items() if tag.startswith(prefix)}
-        console.print_scores(of_stage, self.model.adaptation["target"] if self.model.adaptation else self._bank_of_test)
-
-    @property
-    def _bank_of_test(self) -> str | None:
-        """The file of statistics that `test` held the network to, if any."""
-        return self.config.test.bank if self.config.subcommand == "test" else None
+        bank = self.config.test.bank if self.config.subcommand == "test" else None
+        console.print_scores(of_stage, self.model.adaptation["target"] if self.model.adaptation else bank)
 
     def _print_next(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> None:
         """Print the command that follows; it takes this one's checkpoint unless another is given."""
@@ -338,7 +334,9 @@ class BnadaptCLI(LightningCLI):
 
     def _write_distances(self, findings: LatentFindings, folder: Path) -> None:
         verdict = (self.model.adaptation or {}).get("recommendation")
-        drawn = {**pictures(findings), **self._proportions_picture()}
+        drawn, proportions = pictures(findings), (self.model.adaptation or {}).get("class_proportions")
+        if self.config.subcommand == "adapt" and proportions and proportions["estimated"]:
+            drawn["proportions"] = rendered(proportions_figure(proportions))
         write_distances(findings, drawn, folder, verdict["sentence"] if verdict else None)
         Console().print(f"Page: {folder / 'index.html'}")
 
@@ -347,13 +345,6 @@ class BnadaptCLI(LightningCLI):
         console.print_verdict(judgement.verdict)
         write_verdict(judgement.verdict, judgement.results, self.datamodule.target.name, folder)
         Console().print(f"Page: {folder / 'index.html'}")
-
-    def _proportions_picture(self) -> dict[str, np.ndarray]:
-        """The picture of estimated class proportions, if this run has estimated any."""
-        proportions = (self.model.adaptation or {}).get("class_proportions")
-        if self.config.subcommand != "adapt" or not proportions or not proportions["estimated"]:
-            return {}
-        return {"proportions": rendered(proportions_figure(proportions))}
 
 
 def main(args: ArgsType = None) -> BnadaptCLI:

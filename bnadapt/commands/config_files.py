@@ -12,34 +12,10 @@ from bnadapt.errors import InputError
 
 MODE = "bnadapt"  # of parsers
 TEXTS = {
-    *(
-        "images",
-        "masks",
-        "images_key",
-        "masks_key",
-        "mask",
-        "mask_key",
-        "probability",
-        "probability_key",
-        "pair",
-    ),
-    *(
-        "label",
-        "classes",
-        "shift",
-        "ckpt_path",
-        "output",
-        "bank",
-        "like",
-        "labels",
-        "proposed",
-        "weights",
-        "networks",
-        "save_dir",
-        "test",
-    ),
-    *("authors", "license", "description", "cite"),
-}
+    "authors", "bank", "cite", "ckpt_path", "classes", "description", "images", "images_key", "label", "labels", "license",
+    "like", "mask", "mask_key", "masks", "masks_key", "networks", "output", "pair", "probability", "probability_key",
+    "proposed", "save_dir", "shift", "test", "weights",
+}  # fmt: skip
 """Options that are texts, whatever stands there: folders called 2024 or yes, keys and classes called 1."""
 COUNTED = {"Synthetic": {"images"}}
 """Those of them that a class takes a number for."""

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from bnadapt.actions import Proposal
 from bnadapt.distances import MEASURES
-from bnadapt.gain import Verdict
+from bnadapt.gain import SourceSummary, Verdict
 from bnadapt.labels.drawing import MASKS, NOT_DRAWN, PREDICTIONS
 from bnadapt.reports.latents import LatentFindings, answer, by_state, details
 from bnadapt.reports.terminal import Console
@@ -44,21 +44,6 @@ def print_scores(scores: Mapping[str, float], adapted_to: str | None) -> None:
     for name, values in rows.items():
         table.add_row(name, *(f"{values[measure]:.4f}" for measure in measures))
     Console().print(table)
-
-
-def print_training(best: Path | None, score: float | None, last: Path | None) -> None:
-    """Where the trained network is, and what it scores.
-
-    Args:
-        best: the checkpoint of the best epoch.
-        score: its foreground IoU on the source's validation block.
-        last: the checkpoint of the last epoch.
-    """
-    console = Console()
-    if best and score is not None:
-        console.print(f"Best: {best}, IoU {score:.3f} on the source's validation block")
-    if last:
-        console.print(f"Last: {last}")
 
 
 def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
@@ -152,19 +137,13 @@ def _percentages(shares: Sequence[float]) -> str:
     return ", ".join(f"{share:.1%}" for share in shares)
 
 
-def print_source_summary(pixels: Sequence[float], iou: float, block: str, path: Path) -> None:
-    """What is known of the source, and where it is.
-
-    Args:
-        pixels: labelled ones of every class, that class moments rest on.
-        iou: on tiles of a block of the source.
-        block: which: validation, or train if the split has no validation block.
-        path: the checkpoint that holds it now.
-    """
-    shares = ", ".join(f"{count / sum(pixels):.1%}" for count in pixels)
+def print_source_summary(summary: SourceSummary, block: str, path: Path) -> None:
+    """What is known of the source, and which checkpoint holds it; `block` is the one that it was scored on."""
+    pixels = summary.moments.pixels.tolist()
     Console().print(
         f"The summary of the source is in {path}: class moments of {sum(pixels) / 1e6:.1f} labelled Mpixel, by class"
-        f" {shares}; foreground IoU {iou:.3f} on tiles of the {SUMMARISED[block]}.",
+        f" {_percentages([count / sum(pixels) for count in pixels])}; foreground IoU {summary.iou:.3f} on tiles of the"
+        f" {SUMMARISED[block]}.",
     )
 
 
