@@ -12,9 +12,9 @@ from bnadapt.errors import InputError
 
 MODE = "bnadapt"  # of parsers
 TEXTS = {
-    "authors", "bank", "cite", "ckpt_path", "classes", "description", "images", "images_key", "label", "labels", "license",
-    "like", "mask", "mask_key", "masks", "masks_key", "networks", "output", "pair", "probability", "probability_key",
-    "proposed", "save_dir", "shift", "test", "weights",
+    "authors", "bank", "cite", "ckpt_path", "classes", "description", "images", "images_key", "label", "labels",
+    "license", "like", "mask", "mask_key", "masks", "masks_key", "networks", "output", "pair", "probability",
+    "probability_key", "proposed", "save_dir", "shift", "test", "weights",
 }  # fmt: skip
 """Options that are texts, whatever stands there: folders called 2024 or yes, keys and classes called 1."""
 COUNTED = {"Synthetic": {"images"}}

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bnadapt.commands.parser import PlainParser
+from bnadapt.commands.parser import options_of
 from bnadapt.data.geometry import same_size
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
@@ -19,18 +19,8 @@ from bnadapt.reports.text import shell_line
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Import a network, and say what came of it.
-
-    Args:
-        arguments: what stands behind `bnadapt import`.
-
-    Raises:
-        InputError: it cannot be imported.
-    """
-    parser = PlainParser(prog="bnadapt import", description=import_network.__doc__)
-    parser.add_function_arguments(import_network, as_positional=True)
-    options = parser.parse_args(list(arguments))
-    imported, path = import_network(**options.as_dict())
+    """Do what a command line asks for, see `import_network`."""
+    imported, path = import_network(**options_of(import_network, "import", arguments, as_positional=True))
     console = Console()
     console.print(f"Imported {imported.network}, trained on images scaled by {imported.intensity}: {path}")
     network = ["--model.network", imported.network] if is_import_path(imported.network) else []

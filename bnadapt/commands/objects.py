@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from bnadapt.commands.parser import PlainParser
+from bnadapt.commands.parser import options_of
 from bnadapt.data.geometry import Voxel
 from bnadapt.data.pixel_size import refuse_contradiction
 from bnadapt.errors import InputError
@@ -24,19 +24,9 @@ from bnadapt.volumes.splitting import SplitSections, components_of_labels, objec
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the table, and say what is in it.
-
-    Args:
-        arguments: what stands behind `bnadapt objects`.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    parser = PlainParser(prog="bnadapt objects", description=table_of_objects.__doc__)
-    parser.add_function_arguments(table_of_objects)
-    console = Console()
-    for line in table_of_objects(**parser.parse_args(list(arguments)).as_dict()):
-        console.print(line)
+    """Do what a command line asks for, see `table_of_objects`."""
+    for line in table_of_objects(**options_of(table_of_objects, "objects", arguments)):
+        Console().print(line)
 
 
 def table_of_objects(

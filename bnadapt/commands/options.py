@@ -4,9 +4,10 @@ Options are the parameters of classes and methods. Their names are read from the
 Lightning's, so that they are those of the installed versions.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from bnadapt.commands.command_line import options_in
 from bnadapt.commands.docstrings import method_of_trainer, ours, parameters, trainer_of_lightning
 from bnadapt.errors import InputError
 from bnadapt.studies import STUDIES
@@ -59,7 +60,7 @@ def check_options(arguments: Sequence[str]) -> None:
         return
     if command not in COMMANDS:
         raise InputError(f"there is no command {command!r}; {_nearest(command, COMMANDS)}.")
-    for option in _options(arguments[1:]):
+    for option in options_in(arguments[1:]):
         if refusal := refusal_of_option(command, option):
             raise InputError(f"{command}: {refusal}.")
 
@@ -72,7 +73,7 @@ def check_function_options(command: str, arguments: Sequence[str], known: Sequen
         arguments: what stands behind it.
         known: the parameters.
     """
-    for option in _options(arguments):
+    for option in options_in(arguments):
         first = option.partition(".")[0]
         if first not in (*known, *OF_ALL):
             raise InputError(f"{command}: {_no_option(option, first, known, '')}.")
@@ -90,7 +91,7 @@ def check_study_options(name: str, arguments: Sequence[str]) -> None:
         raise InputError(f"there is no study {name!r}; {_nearest(name, [*STUDIES, 'report'])}.")
     module, _, kind = STUDIES[name].path.partition(":")
     path = ours("/".join(module.split(".")[1:]) + ".py")
-    for option in _options(arguments):
+    for option in options_in(arguments):
         first, _, rest = option.partition(".")
         if first not in OF_STUDY:
             raise InputError(f"study {name}: {_no_option(option, first, OF_STUDY, '')}.")
@@ -115,11 +116,6 @@ def refusal_of_option(command: str, option: str) -> str | None:
     if members is None or second in ("", "help", "class_path", "init_args") or second in (names := members()):
         return None
     return _no_option(option, second, names, f"{first}.")
-
-
-def _options(arguments: Sequence[str]) -> Iterator[str]:
-    """Names of the options among arguments."""
-    return (each[2:].partition("=")[0].rstrip("+") for each in arguments if each.startswith("--") and len(each) > 2)
 
 
 def _no_option(option: str, name: str, known: Sequence[str], prefix: str) -> str:

@@ -166,6 +166,25 @@ class PlainParser(OneSentence, ArgumentParser):
         return self._alone(super().add_function_arguments(*args, **kwargs))
 
 
+def options_of(
+    function: Callable, command: str, arguments: Sequence[str], as_positional: bool = False
+) -> dict[str, Any]:
+    """Arguments of a function, from the command line of the command that calls it.
+
+    Args:
+        function: whose parameters are the options.
+        command: its name.
+        arguments: what stands behind it.
+        as_positional: whether parameters without a default are given by their place.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    parser = PlainParser(prog=f"bnadapt {command}", description=function.__doc__)
+    parser.add_function_arguments(function, as_positional=as_positional)
+    return parser.parse_args(list(arguments)).as_dict()
+
+
 class Refused(NamedTuple):
     """What a parser refuses."""
 

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 import yaml
 
+from bnadapt.commands.command_line import options_in
 from bnadapt.commands.config_files import load_options
-from bnadapt.commands.next_command import options_in
 from bnadapt.commands.parser import CLASSES, imported
 from bnadapt.commands.training_length import STOPPING
 from bnadapt.errors import InputError

@@ -1,6 +1,7 @@
 """Commands that look at a target and change nothing: `recommend`, `preview`, `propose` and `distances`."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule, LightningModule
@@ -49,13 +50,8 @@ class ComparingCommands(CommandTrainer):
         check_recommendation(tiles, annotated, proposed)
         check_outputs([Path(output) / "recommendation.json"], overwrite)
         drawn, shown = Path(proposed) if proposed else None, self.shown("Trying candidates")
-        return self._run_ready(
-            lambda: judge_target(model, datamodule, tiles, annotated, drawn, shown),
-            model,
-            datamodule,
-            ckpt_path,
-            TRIED * tiles,
-        )
+        work = partial(judge_target, model, datamodule, tiles, annotated, drawn, shown)
+        return self._run_ready(work, model, datamodule, ckpt_path, TRIED * tiles)
 
     def preview(
         self,
@@ -86,13 +82,9 @@ class ComparingCommands(CommandTrainer):
         check_outputs([Path(output) / "index.html"], overwrite)
         configured = self._configured(BatchNormAdaptation, BatchNormAdaptation()).recipe
         recipe, shown = replace(configured, policy=Policy(), class_proportions="source"), self.shown("Previewing")
-        return self._run_ready(
-            lambda: preview_target(model, datamodule, recipe, regions, candidates, seed, shown),
-            model,
-            datamodule,
-            ckpt_path,
-            passes_of_preview(datamodule, regions, candidates),
-        )
+        work = partial(preview_target, model, datamodule, recipe, regions, candidates, seed, shown)
+        passes = passes_of_preview(datamodule, regions, candidates)
+        return self._run_ready(work, model, datamodule, ckpt_path, passes)
 
     def propose(
         self,
@@ -115,15 +107,9 @@ class ComparingCommands(CommandTrainer):
             tiles: how many, spread over the target.
         """
         self._check_one_process("propose")
-        folder, shown = Path(output), self.shown("Comparing")
-        check_outputs([folder / LIST], overwrite)
-        return self._run_ready(
-            lambda: propose_tiles(model, datamodule, tiles, folder, shown),
-            model,
-            datamodule,
-            ckpt_path,
-            COMPARED * adaptation_tiles(datamodule),
-        )
+        check_outputs([Path(output) / LIST], overwrite)
+        work = partial(propose_tiles, model, datamodule, tiles, Path(output), self.shown("Comparing"))
+        return self._run_ready(work, model, datamodule, ckpt_path, COMPARED * adaptation_tiles(datamodule))
 
     def distances(
         self,
@@ -158,6 +144,6 @@ class ComparingCommands(CommandTrainer):
         """
         require_domains(datamodule, "distances", "source", "target")
         check_outputs([Path(output) / "distances.csv"], overwrite)
-        distance = LatentDistance(tiles, positions_per_tile, layers, measures)
+        work = partial(LatentDistance(tiles, positions_per_tile, layers, measures).measure, self, model)
         with self._with([*applied(bank), *self.callbacks]):
-            return self._run_ready(lambda: distance.measure(self, model), model, datamodule, ckpt_path, STATES * tiles)
+            return self._run_ready(work, model, datamodule, ckpt_path, STATES * tiles)

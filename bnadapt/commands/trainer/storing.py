@@ -1,5 +1,6 @@
 """Commands that write a network as it is, with more beside it or in another form: `source_summary` and `export`."""
 
+from functools import partial
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule, LightningModule
@@ -80,7 +81,6 @@ class StoringCommands(CommandTrainer):
         if template and format not in ("state_dict", "bioimageio"):
             raise InputError(f"export: --like is for state_dict and bioimageio; leave it out for {format}.")
         check_outputs([path], overwrite, [Path(each) for each in (ckpt_path, like) if each])
-        self._run_ready(
-            lambda: write_model(model, datamodule, format, path, about, template), model, datamodule, ckpt_path
-        )
+        work = partial(write_model, model, datamodule, format, path, about, template)
+        self._run_ready(work, model, datamodule, ckpt_path)
         return path
