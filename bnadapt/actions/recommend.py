@@ -94,11 +94,14 @@ def judge_target(
     if proposed:
         data.target_change = change  # not that of another target
         labelled = labelled_by_hand(data, proposed, task.hparams.num_classes)
-        verdict = _on_labels(labelled, verdict, results, summary)
     elif annotated:
         labelled = LabelledTiles(*images_and_masks(data.labelled_tiles("target", "train", annotated, change=change)))
-        verdict = _on_labels(labelled, verdict, results, summary)
-    return Judgement(verdict, results, summary)
+    else:
+        return Judgement(verdict, results, summary)
+    if len(labelled) < FEWEST:
+        raise InputError(f"recommend: needs {FEWEST} labelled tiles of the target at least; give more.")
+    scores = measured(results, labelled.images, labelled.masks)
+    return Judgement(verdict_on(summary, results, verdict.prediction, scores, len(labelled)), results, summary)
 
 
 def _measured_summary(task: AdaptableTask, data: DomainPair) -> SourceSummary:
@@ -108,12 +111,3 @@ def _measured_summary(task: AdaptableTask, data: DomainPair) -> SourceSummary:
             " bnadapt source_summary."
         )
     return source_summary_of(task, data, task.class_moments or class_moments_of(task, data))
-
-
-def _on_labels(
-    labelled: LabelledTiles, predicted: Verdict, results: CandidateResults, summary: SourceSummary
-) -> Verdict:
-    if len(labelled) < FEWEST:
-        raise InputError(f"recommend: needs {FEWEST} labelled tiles of the target at least; give more.")
-    scores = measured(results, labelled.images, labelled.masks)
-    return verdict_on(summary, results, predicted.prediction, scores, len(labelled))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 OPTION = re.compile("--?[A-Za-z]")  # which a negative number is not
 
@@ -14,7 +15,7 @@ def options_in(words: Sequence[str]) -> dict[str, list[str]]:
 def split_options(words: Sequence[str]) -> Iterator[tuple[str, list[str], list[str]]]:
     """Name, values and words of every option, `--name value` or `--name=value`; words in front of them are left out."""
     starts = [number for number, word in enumerate(words) if OPTION.match(word)]
-    for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
+    for start, end in pairwise([*starts, len(words)]):
         first, *values = words[start:end]
         option, equals, value = first.partition("=")
         yield option.lstrip("-").rstrip("+"), [value, *values] if equals else values, list(words[start:end])

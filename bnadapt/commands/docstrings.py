@@ -6,6 +6,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from bnadapt.studies import STUDIES
+
 
 def ours(path: str) -> Path:
     """A source file of bnadapt, such as `data/datamodule.py`."""
@@ -19,6 +21,12 @@ def method_of_trainer(command: str) -> tuple[Path, str, str]:
     classes = [(path, node.name) for path in files for node in _nodes(path) if isinstance(node, ast.ClassDef)]
     found = (each for each in classes if _method(*each, command))
     return *next(found, classes[0]), command
+
+
+def class_of_study(name: str) -> tuple[Path, str]:
+    """Source file and name of the class of a study."""
+    module, _, kind = STUDIES[name].path.partition(":")
+    return ours("/".join(module.split(".")[1:]) + ".py"), kind
 
 
 def trainer_of_lightning() -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from bnadapt.commands.command_line import options_in
-from bnadapt.commands.docstrings import method_of_trainer, ours, parameters, trainer_of_lightning
+from bnadapt.commands.docstrings import class_of_study, method_of_trainer, ours, parameters, trainer_of_lightning
 from bnadapt.errors import InputError
 from bnadapt.studies import STUDIES
 
@@ -31,19 +31,9 @@ COMMANDS = {
     "study": "run an experiment",
     "doctor": "say what this installation and machine have, and what is missing",
 }
-OF_ALL = (
-    "config",
-    "c",
-    "help",
-    "help-all",
-    "print_config",
-    "print_shtab",
-    "seed_everything",
-    "trainer",
-    "model",
-    "data",
-)
-OF_STUDY = ("config", "yes", "help", "help-all", "print_config", "study", "output", "networks", "scheduler", "workers")
+OF_PARSERS = ("config", "c", "help", "help-all", "print_config", "print_shtab")
+OF_ALL = (*OF_PARSERS, "seed_everything", "trainer", "model", "data")
+OF_STUDY = (*OF_PARSERS, "yes", "study", "output", "networks", "scheduler", "workers")
 OF_COMMAND = ("ckpt_path", "verbose", "weights_only", "return_predictions")
 
 
@@ -89,13 +79,11 @@ def check_study_options(name: str, arguments: Sequence[str]) -> None:
     """The same for `bnadapt study NAME`."""
     if name not in STUDIES:
         raise InputError(f"there is no study {name!r}; {_nearest(name, [*STUDIES, 'report'])}.")
-    module, _, kind = STUDIES[name].path.partition(":")
-    path = ours("/".join(module.split(".")[1:]) + ".py")
+    own = parameters(*class_of_study(name), "__init__")
     for option in options_in(arguments):
         first, _, rest = option.partition(".")
         if first not in OF_STUDY:
             raise InputError(f"study {name}: {_no_option(option, first, OF_STUDY, '')}.")
-        own = parameters(path, kind, "__init__")
         if first == "study" and rest and own and rest.partition(".")[0] not in (*own, "help"):
             raise InputError(f"study {name}: {_no_option(option, rest.partition('.')[0], own, 'study.')}.")
 
