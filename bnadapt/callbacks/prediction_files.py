@@ -163,14 +163,11 @@ class PredictionFiles(Callback):
         if not self.unfinished.is_complete:
             with self.unfinished.refusing():
                 self.writer.close()
-                self._write_record(context)
+                unused = asdict(Execution("none", "none", 0, "every section is blank"))
+                record = {**self.unfinished.run, EXECUTION: self.unfinished.settled(EXECUTION, lambda: unused)}
+                path = self.unfinished.results / f"{context}_segmentation.json"
+                path.write_text(json.dumps(record, indent=2) + "\n")
         self.unfinished.publish()
-
-    def _write_record(self, name: str) -> None:
-        """What was segmented, and how, beside the files."""
-        unused = asdict(Execution("none", "none", 0, "every section is blank"))
-        record = {**self.unfinished.run, EXECUTION: self.unfinished.settled(EXECUTION, lambda: unused)}
-        (self.unfinished.results / f"{name}_segmentation.json").write_text(json.dumps(record, indent=2) + "\n")
 
     def keep_partial(self) -> None:
         """After the run, whatever ended it: say how it goes on, if it does."""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType
 from torch import distributed
@@ -145,9 +144,12 @@ class BnadaptCLI(CommandCLI):
 
     def _print_training(self) -> tuple[Path | None, Path | None]:
         """Print where the checkpoints of the best and the last epoch are; the paths of those that there are."""
-        kept = [_kept(self.trainer, name) for name in ("best", "last")]
-        best, last = (Path(each.best_model_path) if each and each.best_model_path else None for each in kept)
-        if best and (score := kept[0].best_model_score) is not None:
+        kept = {each.filename: each for each in self.trainer.callbacks if isinstance(each, ModelCheckpoint)}
+        best, last = (
+            Path(kept[name].best_model_path) if name in kept and kept[name].best_model_path else None
+            for name in ("best", "last")
+        )
+        if best and (score := kept["best"].best_model_score) is not None:
             Console().print(f"Best: {best}, IoU {float(score):.3f} on the source's validation block")
         if last:
             Console().print(f"Last: {last}")
@@ -205,7 +207,9 @@ class BnadaptCLI(CommandCLI):
 
     def _write_verdict(self, judgement: Judgement, folder: Path) -> None:
         """Print a verdict, and write its page."""
-        console.print_verdict(judgement.verdict)
+        Console().print(judgement.verdict.sentence(), style="bold")
+        for alarm in judgement.verdict.alarms:
+            Console().print(f"{alarm.name}: {alarm.sentence}")
         write_verdict(judgement.verdict, judgement.results, self.datamodule.target.name, folder)
         Console().print(f"Page: {folder / 'index.html'}")
 
@@ -258,12 +262,6 @@ def end_process_group() -> None:
     """
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
-
-
-def _kept(trainer: Trainer, filename: str) -> ModelCheckpoint | None:
-    """What has kept the checkpoints of a name."""
-    kept = (each for each in trainer.callbacks if isinstance(each, ModelCheckpoint))
-    return next((each for each in kept if each.filename == filename), None)
 
 
 def _callbacks() -> list[Any]:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from bnadapt.actions import Proposal
 from bnadapt.distances import MEASURES
-from bnadapt.gain import SourceSummary, Verdict
+from bnadapt.gain import SourceSummary
 from bnadapt.labels.drawing import MASKS, NOT_DRAWN, PREDICTIONS
 from bnadapt.reports.latents import LatentFindings, answer, by_state, details
 from bnadapt.reports.terminal import Console
@@ -145,13 +145,6 @@ def print_source_summary(summary: SourceSummary, block: str, path: Path) -> None
         f" {_percentages([count / sum(pixels) for count in pixels])}; foreground IoU {summary.iou:.3f} on tiles of the"
         f" {SUMMARISED[block]}.",
     )
-
-
-def print_verdict(verdict: Verdict) -> None:
-    """What to do, whether it helps, and what to look at."""
-    Console().print(verdict.sentence(), style="bold")
-    for alarm in verdict.alarms:
-        Console().print(f"{alarm.name}: {alarm.sentence}")
 
 
 def print_distances(findings: LatentFindings) -> None:

@@ -39,7 +39,7 @@ def check_inputs(command: str, arguments: Sequence[str]) -> None:
 
     Args:
         command: such as `adapt`.
-        arguments: what stands behind it.
+        arguments: of the command.
 
     Raises:
         InputError: an input cannot be used.

@@ -176,7 +176,7 @@ def help_for(arguments: Sequence[str]) -> str | None:
     """What is to be printed where the command line asks for help; None if it does not.
 
     Args:
-        arguments: what stands behind `bnadapt`.
+        arguments: of `bnadapt`.
     """
     command, *others = [*arguments, *([] if arguments else ["--help"])]
     if command in ASKING:

@@ -19,7 +19,7 @@ def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, has_target:
 
     Args:
         name: of the command.
-        done: what stood behind `bnadapt`; its target, network, tiles, device and config are kept.
+        done: arguments of the command that is done; its target, network, tiles, device and config are kept.
         ckpt_path: checkpoint that the command takes.
         has_target: whether the command that is done named a target, by an option or in its config; if not, its images
             are to be filled in.
@@ -36,7 +36,7 @@ def resume_command(done: Sequence[str], ckpt_path: Path) -> str:
     """The command line that goes on with a training that was interrupted.
 
     Args:
-        done: what stood behind `bnadapt`; all of it is kept but the checkpoint that it went on from itself.
+        done: arguments of that training; all are kept but the checkpoint that it went on from itself.
         ckpt_path: of the last epoch.
     """
     kept = _words_of(done, lambda option: option != "ckpt_path")
@@ -47,7 +47,7 @@ def source_summary_command(done: Sequence[str], ckpt_path: Path) -> str:
     """The command line that adds to a checkpoint what is to be known of its source; its images are to be filled in.
 
     Args:
-        done: what stood behind `bnadapt`; its network is kept.
+        done: arguments of the command that is done; its network is kept.
         ckpt_path: checkpoint that the command takes.
     """
     source = ["--data.source", "Folder", "--data.source.images", "IMAGES", "--data.source.masks", "MASKS"]

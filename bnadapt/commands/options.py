@@ -60,7 +60,7 @@ def check_function_options(command: str, arguments: Sequence[str], known: Sequen
 
     Args:
         command: such as `objects`.
-        arguments: what stands behind it.
+        arguments: of the command.
         known: the parameters.
     """
     for option in options_in(arguments):

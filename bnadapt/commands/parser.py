@@ -174,7 +174,7 @@ def options_of(
     Args:
         function: whose parameters are the options.
         command: its name.
-        arguments: what stands behind it.
+        arguments: of the command.
         as_positional: whether parameters without a default are given by their place.
 
     Raises:

@@ -38,7 +38,7 @@ def kept_config(arguments: Sequence[str]) -> Path | None:
     """The config that a training is to be gone on with; None where the command line says itself what is trained on.
 
     Args:
-        arguments: what stands behind `bnadapt`.
+        arguments: of `bnadapt`.
 
     Raises:
         InputError: neither is there.
@@ -60,7 +60,7 @@ def kept_options(path: Path, arguments: Sequence[str]) -> dict[str, Any]:
 
     Args:
         path: of the config.
-        arguments: what stands behind `bnadapt`.
+        arguments: of `bnadapt`.
 
     Raises:
         InputError: it names code, or no source.

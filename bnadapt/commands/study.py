@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run a study, or draw the report of a finished one.
 
     Args:
-        arguments: what stands behind `bnadapt study`.
+        arguments: those of `bnadapt study`.
 
     Raises:
         InputError: the study cannot be done.

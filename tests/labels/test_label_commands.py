@@ -12,6 +12,7 @@ from bnadapt.batchnorm import Bank
 from bnadapt.commands.cli import main
 from bnadapt.data import DomainPair, Folder, Synthetic
 from bnadapt.errors import InputError
+from bnadapt.gain import RECOMMENDABLE
 from bnadapt.labels import SelfTraining
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import TARGET_ALONE, without
@@ -105,6 +106,12 @@ def test_from_none_keeps_what_is_not_adapted(best, tmp_path):
         "network.head.bias",
     }
     assert record["finetuning"]["start"] == "none"
+
+
+def test_learning_may_start_from_what_is_recommended(best, tmp_path):
+    _, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", "--learn=head", start="auto")
+    assert record["finetuning"]["start"] == "auto"
+    assert record["recommendation"]["choice"] in RECOMMENDABLE
 
 
 def test_no_tile_of_the_test_block_is_learnt_from(best, tmp_path, caplog):

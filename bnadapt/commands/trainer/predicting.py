@@ -22,6 +22,7 @@ from bnadapt.volumes.workers import segmented_by_workers
 
 ProbabilityType = Literal["uint8", "uint16", "float16", "float32"]
 VolumeFormatName = Literal["ome.zarr"]
+QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}  # Trainers of workers
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,10 @@ class PredictingCommands(CommandTrainer):
         try:
             if scheduler is not None:
                 files.unfinished.begin(overwrite)
+                settings = {"precision": self.asked_precision, "limit_predict_batches": self.limit_predict_batches}
+                trainer = partial(type(self), devices=1, **QUIET, **settings)
                 missing = files.unfinished.missing()
-                segmented_by_workers(scheduler, self._for_workers(), model, datamodule, options, missing)
+                segmented_by_workers(scheduler, trainer, model, datamodule, options, missing)
             with self._with([*applied(bank), *self.callbacks, files]), self._without_limit():
                 super().predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False)
             self.strategy.barrier("segmented")
@@ -119,12 +122,6 @@ class PredictingCommands(CommandTrainer):
             model.execution = None
             if self.is_global_zero:
                 files.keep_partial()
-
-    def _for_workers(self) -> partial:
-        """Makes a Trainer of a worker, whose results are those of this one."""
-        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        settings = {"precision": self.asked_precision, "limit_predict_batches": self.limit_predict_batches}
-        return partial(type(self), devices=1, **quiet, **settings)
 
 
 def _names(target: Domain, folder: Path, limit: int | None, sections: list[int] | None) -> list[str]:
