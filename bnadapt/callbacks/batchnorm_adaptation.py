@@ -20,7 +20,7 @@ class BatchNormAdaptation(Callback):
     At the end of `fit` it reads tiles of the target, without masks, and writes the adapted network as a checkpoint of
     its own; best and last checkpoint stay unadapted. With several processes each passes its share through the network,
     and all hold the same statistics. All weights, and all buffers other than the running statistics, stay
-    bit-identical. See `bnadapt.actions.adapt_to_target`, which `bnadapt adapt` does, too.
+    bit-identical. See `bnadapt.actions.adapt.adapt_to_target`, which `bnadapt adapt` calls, too.
 
     Args:
         policy: see `bnadapt.adaptation.Recipe`.

@@ -33,8 +33,8 @@ PROJECTED_AS = {"source": "source", "target": "target", "adapted": "target, adap
 class LatentDistance(Callback):
     """Measures the distance between source and target in every latent space of the network, in up to three states.
 
-    See `bnadapt.actions.measure_distances`. It acts at the end of `fit`, and during training if `every_n_epochs` is
-    set; it must come after BatchNormAdaptation in the list of callbacks. `bnadapt adapt` and `bnadapt distances` call
+    See `bnadapt.actions.distances`. It acts at the end of `fit`, and during training if `every_n_epochs` is set; it
+    must come after BatchNormAdaptation in the list of callbacks. `bnadapt adapt` and `bnadapt distances` call
     `measure`. With `source` and `target` it works in any Lightning Trainer, on any LightningModule with BatchNorm.
 
     It logs to TensorBoard the figures `picture/distances/...`, a table of layers per measure, `distances/MEASURE`, and

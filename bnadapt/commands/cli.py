@@ -10,8 +10,8 @@ from lightning.pytorch.cli import ArgsType
 from torch import distributed
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
-from bnadapt.actions import Judgement
 from bnadapt.actions.choose import AUTO
+from bnadapt.actions.recommend import Judgement
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview, TrainingCrops
 from bnadapt.callbacks.progress import EvaluationTimeLeft, TimeLeft, TrainingStart
 from bnadapt.callbacks.run_config import RunConfig

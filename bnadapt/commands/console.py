@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from bnadapt.actions import Proposal
+from bnadapt.actions.propose import Proposal
 from bnadapt.distances import MEASURES
 from bnadapt.gain import SourceSummary
 from bnadapt.labels.drawing import MASKS, NOT_DRAWN, PREDICTIONS
