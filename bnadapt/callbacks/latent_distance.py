@@ -159,11 +159,6 @@ def log_distances(trainer: Trainer, findings: LatentFindings) -> None:
         writer.add_image(f"picture/distances/{name}", drawn, trainer.global_step, dataformats="HWC")
     for measure in findings.measures:
         writer.add_text(f"distances/{measure}", layer_table(findings, measure).markdown(), trainer.global_step)
-    _log_projector(writer, findings)
-
-
-def _log_projector(writer: Any, findings: LatentFindings) -> None:
-    """Latents of the widest layer, along at most 50 principal axes, for TensorBoard's projector."""
     clouds = {state: latents[findings.widest] for state, latents in findings.examples.items()}
     few = {state: cloud[:: -(-len(cloud) // PROJECTED)] for state, cloud in clouds.items()}
     labels = [PROJECTED_AS[state] for state, cloud in few.items() for _ in cloud]

@@ -75,8 +75,12 @@ class BnadaptCLI(CommandCLI):
 
     def predict(self, **options: Any) -> None:
         """Segment, and say how much was, where the files are written."""
-        if segmented := self.trainer.predict(**options):
-            console.print_prediction(segmented.count, segmented.total, segmented.blank, Path(options["output"]))
+        if done := self.trainer.predict(**options):
+            of_all = f" of {done.total}" if done.count < done.total else ""
+            verb = "was" if done.blank == 1 else "were"
+            of_these = f", of which {done.blank} {verb} blank and so background" if done.blank else ""
+            folder = Path(options["output"])
+            Console().print(f"Segmented {done.count}{of_all} images{of_these}: masks and probabilities are in {folder}")
             self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)
 
     def adapt(self, **options: Any) -> None:
@@ -237,7 +241,17 @@ def main(args: ArgsType = None) -> BnadaptCLI:
                 "class_path": "bnadapt.callbacks.tensorboard.RunLogger",
                 "init_args": {"save_dir": "lightning_logs", "name": "default", "default_hp_metric": False},
             },
-            "callbacks": _callbacks(),
+            "callbacks": [
+                ModelCheckpoint(monitor="val/source/iou", mode="max", filename="best", enable_version_counter=False),
+                ModelCheckpoint(filename="last", enable_version_counter=False),
+                SourceSummaryCallback(),
+                SegmentationPictures(),
+                TrainingCrops(),
+                TensorBoardOverview(),
+                TrainingStart(),
+                TimeLeft(),
+                EvaluationTimeLeft(),
+            ],
             "log_every_n_steps": 10,
             "enable_model_summary": False,
             "devices": 1,
@@ -262,17 +276,3 @@ def end_process_group() -> None:
     """
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
-
-
-def _callbacks() -> list[Any]:
-    return [
-        ModelCheckpoint(monitor="val/source/iou", mode="max", filename="best", enable_version_counter=False),
-        ModelCheckpoint(filename="last", enable_version_counter=False),
-        SourceSummaryCallback(),
-        SegmentationPictures(),
-        TrainingCrops(),
-        TensorBoardOverview(),
-        TrainingStart(),
-        TimeLeft(),
-        EvaluationTimeLeft(),
-    ]

@@ -171,10 +171,3 @@ def print_export(name: str, path: Path) -> None:
         "state_dict": "torch.load reads it",
     }[name]
     Console().print(f"Exported: {path} ({path.stat().st_size / 1e6:.1f} MB); {how}.")
-
-
-def print_prediction(count: int, total: int, blank: int, folder: Path) -> None:
-    """How much of the images was segmented, how many of them were blank, and where the result is."""
-    of_all = f" of {total}" if count < total else ""
-    of_these = f", of which {blank} {'was' if blank == 1 else 'were'} blank and so background" if blank else ""
-    Console().print(f"Segmented {count}{of_all} images{of_these}: masks and probabilities are in {folder}")

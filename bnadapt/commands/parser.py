@@ -186,14 +186,11 @@ def options_of(
 
 
 class Refused(NamedTuple):
-    """What a parser refuses."""
+    """What a parser refuses: jsonargparse's message, the option's dotted name or "", and names of all its options."""
 
     message: str
-    """Parser of jsonargparse."""
     key: str
-    """Dotted name of the option; empty where the message gives none."""
     options: Sequence[str]
-    """Dotted names of the parser's own options."""
 
 
 def one_sentence(message: str, options: Sequence[str] = ()) -> str:

@@ -69,15 +69,7 @@ class CommandTrainer(Trainer):
         ckpt_path: str | None,
         passes: int = 0,
     ) -> Result:
-        """Result of some work that runs where Lightning would predict.
-
-        Args:
-            work: what to do.
-            model: the task.
-            datamodule: its data.
-            ckpt_path: checkpoint of the network.
-            passes: tiles that pass through the network, to say how long that takes.
-        """
+        """Result of work that runs where Lightning would predict; `passes` of tiles say how long it takes."""
         self.datamodule, datamodule.trainer = datamodule, self
         ready = _WhenReady(work, passes)
         callbacks = [each for each in self.callbacks if not isinstance(each, ProgressBar)]
