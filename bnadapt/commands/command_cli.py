@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from bnadapt.callbacks.progress import ProgressBar
+from bnadapt.commands.help import HELP
 from bnadapt.commands.parser import CommandParser
 from bnadapt.commands.precision import device_kind, fastest_precision
 from bnadapt.commands.resuming import kept_config, kept_options
@@ -23,11 +24,10 @@ from bnadapt.tasks import known_tasks
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
 
 NO_PRECISION = ("precision", "plugins", "fast_dev_run")  # options of a Trainer for which none is chosen
-TRAINER_COMMANDS = ("adapt", "finetune", "propose", "recommend", "preview", "distances", "export", "source_summary")
 
 
 class CommandCLI(LightningCLI):
-    """LightningCLI for tasks and a DomainPair, with the subcommands of TRAINER_COMMANDS.
+    """LightningCLI for tasks and a DomainPair, with a subcommand for each entry of HELP.
 
     The task is a SegmentationTask unless `--model` names another class.
     """
@@ -43,7 +43,7 @@ class CommandCLI(LightningCLI):
 
         The parser of a command takes some 50 ms to build, those of all commands half a second.
         """
-        every = LightningCLI.subcommands() | {name: {"model", "datamodule"} for name in TRAINER_COMMANDS}
+        every = {name: {"model", "datamodule"} for name in HELP} | LightningCLI.subcommands()
         asked = self.arguments[:1]
         return {name: every[name] for name in asked if name in every} or every
 

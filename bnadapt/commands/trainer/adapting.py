@@ -136,7 +136,7 @@ class AdaptingCommands(CommandTrainer):
             proposed: folder of `propose` with tiles that were drawn on, in place of `labelled`.
             start: what to start from: `self-trained`, the network with the target's statistics in all layers after it
                 has learnt from its own confident predictions; `adapted`, before that; `none`, the checkpoint as it is;
-                `auto`, what `recommend` recommends; or another candidate, such as `full-resolution`.
+                `auto`, what `recommend` recommends; or another candidate, such as `mixed`.
             learn: `mixing` (coefficients of source and target statistics), `affine` (scales and shifts of BatchNorm
                 layers), `head` (the last layer) or `all` weights. By default `affine` of a single tile, else `all`.
             steps: of the optimizer, at most; with three tiles or more, held-out ones decide.
