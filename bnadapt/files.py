@@ -158,6 +158,24 @@ def refuse_inputs(path: Path, inputs: Iterable[Path]) -> None:
         raise InputError(f"{path}: is read by this command; give another --output.")
 
 
+def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:
+    """Refuse outputs that are inputs, that are there already, or that cannot be written, before any work is done.
+
+    Args:
+        paths: of the outputs.
+        overwrite: whether earlier ones may be replaced.
+        inputs: paths that are read.
+
+    Raises:
+        InputError: one is refused.
+    """
+    for path in paths:
+        refuse_inputs(path, inputs)
+    refuse_existing(paths, overwrite)
+    for path in paths:
+        check_writable(path.parent, [path.name])
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path to write to that becomes `path` when the block ends without an exception.

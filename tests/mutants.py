@@ -316,6 +316,18 @@ MUTANTS = [
         "commands/test_next_command.py::test_masks_are_kept_where_they_are_of_use",
     ),
     Mutant(
+        "commands/command_line.py",
+        'OPTION = re.compile("--?[A-Za-z]")',
+        'OPTION = re.compile("-")',
+        "commands/test_command_line.py::test_negative_numbers_are_values",
+    ),
+    Mutant(
+        "actions/finetune.py",
+        "names=(SELF_TRAINED, *RECOMMENDABLE)",
+        "names=tuple(RECOMMENDABLE)",
+        "labels/test_label_commands.py::test_refusals",
+    ),
+    Mutant(
         "commands/parser.py",
         "places = sorted(range(len(arguments)), key=lambda place: place not in taken)",
         "places = range(len(arguments))",

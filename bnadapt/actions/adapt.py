@@ -53,9 +53,7 @@ class Adaptation:
         task.class_moments, task.adaptation = self.moments, dict(self.record)
 
 
-def adapt_to_target(
-    task: AdaptableTask, data: DomainPair, recipe: Recipe, progress: Progress = iter, precision: str = "32-true"
-) -> Adaptation:
+def adapt_to_target(task: AdaptableTask, data: DomainPair, recipe: Recipe, progress: Progress = iter) -> Adaptation:
     """Estimate the BatchNorm statistics of the target of a data module.
 
     Args:
@@ -63,7 +61,6 @@ def adapt_to_target(
         data: whose target is read, without masks.
         recipe: how statistics are estimated.
         progress: wraps the batches, to show how far it is, or to stop earlier.
-        precision: of forward passes, for the record.
 
     Raises:
         InputError: there is no target, or its images cannot be used.
@@ -76,7 +73,7 @@ def adapt_to_target(
     scanned = data.unlabelled_tiles("target", SCANNED_TILES, runner.shard)
     moments = _moments_for(recipe, task, data)
     statistics = runner.adapt(batches, recipe, DataLoader(scanned, batch_size=SCANNED_TILES), moments)
-    record = _record(statistics, recipe, data, tiles, precision)
+    record = _record(statistics, recipe, data, tiles, str(task.trainer.precision))
     record["alarms"] = _alarms(runner.alone(), statistics.bank, data, task.source_summary)
     record["seconds"] = round(time.perf_counter() - started, 3)
     return Adaptation(statistics, runner.source_bank, moments, record)
@@ -106,7 +103,7 @@ def save_adapted(trainer: Trainer, task: AdaptableTask, path: Path, command: Seq
         trainer: that has the task, and knows the checkpoint that it began with.
         task: with the adapted network.
         path: of the checkpoint.
-        command: see `provenance`.
+        command: arguments of `bnadapt`, for the record; by default those of the process.
 
     Raises:
         InputError: they cannot be written.
@@ -120,17 +117,12 @@ def save_adapted(trainer: Trainer, task: AdaptableTask, path: Path, command: Seq
         trainer.save_checkpoint(checkpoint, weights_only=True)
         if task.target_bank is not None:  # a network without BatchNorm has none
             task.target_bank.save(bank)
-        about = {**task.adaptation, "provenance": provenance(trainer.ckpt_path, command)}
+        about = {**task.adaptation, "provenance": _provenance(trainer.ckpt_path, command)}
         record.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def provenance(ckpt_path: str | Path | None, command: Sequence[str] | None = None) -> dict[str, Any]:
-    """Version, date, command line, and the checkpoint that a run began with, with its SHA-256.
-
-    Args:
-        ckpt_path: of the checkpoint; None if the network was not loaded from one.
-        command: what stands behind `bnadapt`; by default the arguments of the process.
-    """
+def _provenance(ckpt_path: str | Path | None, command: Sequence[str] | None) -> dict[str, Any]:
+    """Version, date, command line, and the checkpoint that a run began with, with its SHA-256."""
     return {
         "bnadapt": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

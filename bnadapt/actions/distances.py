@@ -44,7 +44,9 @@ def measure_distances(
         for which in ("source", "target")
     )
     adapted = Bank.of(task.network) if task.source_bank is not None else None
-    names = _names(data.source.name, data.target.name)
+    names = {which: getattr(data, which).name for which in ("source", "target")}
+    if data.source.name == data.target.name:
+        names = {which: f"{name} ({which})" for which, name in names.items()}
     return latent_findings(runner, source, target, names, measures, adapted)
 
 
@@ -77,10 +79,3 @@ def latent_findings(
         rows=states.rows(measures),
         examples={state: each.examples for state, each in sketched.items()},
     )
-
-
-def _names(source: str, target: str) -> dict[str, str]:
-    """Names of two domains for sentences; their roles are added where both have the same."""
-    if source != target:
-        return {"source": source, "target": target}
-    return {"source": f"{source} (source)", "target": f"{target} (target)"}

@@ -1,37 +1,38 @@
 """Have a task's network learn from a few labelled tiles of its target."""
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
+from bnadapt.actions.adapt import Adaptation
+from bnadapt.actions.checks import require_domains, require_tiles_in_memory
+from bnadapt.actions.choose import Show, adapt_by_choice, check_choice
+from bnadapt.actions.labelled import labelled_by_hand, labelled_of_train_block
+from bnadapt.actions.self_train import self_train_on_target
+from bnadapt.adaptation import Recipe
 from bnadapt.batchnorm import Bank, NoBatchNormError
 from bnadapt.data import DomainPair
 from bnadapt.data.masks import IGNORED
-from bnadapt.data.prepare import PreparedSection
 from bnadapt.errors import InputError
-from bnadapt.labels import FineTuned, FineTuning, LabelledTiles, finetune
-from bnadapt.labels.drawing import TileToDraw, drawn_masks
+from bnadapt.gain import RECOMMENDABLE
+from bnadapt.gain.candidates import ADAPTED, FULL_REPLACEMENT, NONE
+from bnadapt.labels import FineTuning, SelfTraining, finetune
+from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.tasks import AdaptableTask
 
-log = logging.getLogger(__name__)
+UNCHOSEN = (SELF_TRAINED, ADAPTED, NONE)  # starts that need no recommendation
 
 
-def check_finetuning(data: DomainPair, labelled: int | None, proposed: str | None, steps: int) -> None:
+def check_finetuning(data: DomainPair, labelled: int | None, proposed: str | None, start: str, steps: int) -> None:
     """Refuse what cannot be learnt from, before any work.
 
     Raises:
-        InputError: no target, neither or both of `labelled` and `proposed`, or a count below 1.
+        InputError: no target, neither or both of `labelled` and `proposed`, an unknown start, or a count below 1.
     """
-    if data.target is None:
-        raise InputError("finetune: there is no target; give --data.target.")
+    require_domains(data, "finetune", "target")
     if (labelled is None) == (proposed is None):
         raise InputError(
             "finetune: give either --labelled, a number of tiles that --data.target.masks label, or --proposed, a"
@@ -39,115 +40,52 @@ def check_finetuning(data: DomainPair, labelled: int | None, proposed: str | Non
         )
     if steps < 1 or (labelled is not None and labelled < 1):
         raise InputError(f"finetune: steps is {steps}, labelled {labelled}; give at least 1.")
-    if data.adaptation_tiles is None:
-        raise InputError(
-            "finetune: the tiles that statistics are of are held in memory; set --data.adaptation_tiles to a number,"
-            " such as 64."
-        )
+    require_tiles_in_memory(data, "finetune")
+    if start not in UNCHOSEN:
+        check_choice("finetune: --start", start, data.requested_change, names=(SELF_TRAINED, *RECOMMENDABLE))
 
 
-def labelled_of_train_block(data: DomainPair, count: int) -> LabelledTiles:
-    """Labelled tiles of the target's train block, drawn at random; what lies in other blocks is left to scores.
-
-    Args:
-        data: whose target has masks.
-        count: of tiles; of fewer all.
-
-    Raises:
-        InputError: there are none.
-    """
-    tiles = list(islice(_with_labels(data), count))
-    if not tiles:
-        raise InputError(f"{data.target.name}: no tile of its train block has a labelled pixel; label some.")
-    if len(tiles) < count:
-        log.warning(
-            "%s: %d labelled tiles were asked for, its train block has %d; these are learnt from.",
-            data.target.name,
-            count,
-            len(tiles),
-        )
-    every = len(data.target.labelled())
-    if kept := every - len(data.target.block("train")):
-        log.warning(
-            "%s: %d of %d labelled images are left out, for test and validation blocks; --data.target.split [1, 0, 0]"
-            " learns from all.",
-            data.target.name,
-            kept,
-            every,
-        )
-    return _stacked(data, tiles)
-
-
-def labelled_by_hand(data: DomainPair, folder: Path, num_classes: int) -> LabelledTiles:
-    """The tiles of `propose` that were drawn on, as the network sees them in the target.
-
-    Args:
-        data: with the target that they were proposed of.
-        folder: of `propose`.
-        num_classes: of the network.
-
-    Raises:
-        InputError: nothing was drawn, masks cannot be used, or the target is another one.
-    """
-    read = {section.name: section for section in data.target.adaptation()}
-    others = {section.name for section in data.target.all_sections()} - read.keys()
-    tiles = []
-    for tile, mask in drawn_masks(folder, num_classes):
-        if tile.section in others:
-            log.warning("%s: is left out, for it lies in the test or validation block of the target.", tile.file)
-            continue
-        if tile.section not in read:
-            raise InputError(
-                f"{folder}/{tile.file}: lies in {tile.section}, which {data.target.name} has not; give the target that"
-                " it was proposed of."
-            )
-        section = replace(read[tile.section], read_mask=partial(tile.whole, mask))
-        tiles.append(_cut(data.prepared("target", section), tile, data.tile_size))
-    if not tiles:
-        raise InputError(
-            f"{folder}: nothing is drawn on its masks; draw on some, or copy predictions and correct them."
-        )
-    return _stacked(data, tiles)
-
-
+@torch.inference_mode(False)
 def finetune_to_target(
-    task: AdaptableTask,
-    data: DomainPair,
-    labelled: LabelledTiles,
-    settings: FineTuning,
-    start: str,
-    progress: Callable[[Iterable], Iterable] = iter,
-) -> FineTuned:
+    task: AdaptableTask, data: DomainPair, labels: int | Path, settings: FineTuning, start: str, show: Show
+) -> Adaptation | None:
     """Learn from labelled tiles, and have the task's network and record hold what was learnt.
 
-    Must run outside inference mode, which records no gradients.
-
     Args:
-        task: with the network as it starts, adapted or not.
+        task: the trained network.
         data: whose target is read without masks, for statistics.
-        labelled: tiles of it.
-        settings: how.
-        start: what the network starts from, for the record.
-        progress: wraps the steps, to show how far it is.
+        labels: number of tiles of the target's train block, which has masks, or folder of `propose`.
+        settings: how to learn.
+        start: what to start from, see `bnadapt finetune`.
+        show: gives the `progress` of a piece of work by its name.
+
+    Returns:
+        The adaptation that it started from, if any.
 
     Raises:
         InputError: there is nothing to learn from.
         BatchNormError: see `finetune`.
     """
+    adaptation = _begin(task, data, start, show)
+    if isinstance(labels, Path):
+        labelled = labelled_by_hand(data, labels, task.hparams.num_classes)
+    else:
+        labelled = labelled_of_train_block(data, labels)
     started = time.perf_counter()
+    tiles = DataLoader(data.unlabelled_tiles("target", data.adaptation_tiles), batch_size=data.batch_size)
+    bank = bank_or_none(task.network)
+    source = task.source_bank or bank
     with task.trainer.precision_plugin.forward_context():
-        tiles = DataLoader(data.unlabelled_tiles("target", data.adaptation_tiles), batch_size=data.batch_size)
         images = [batch["image"] for batch in tiles]
-        bank = bank_or_none(task.network)
-        tuned = finetune(task.network, images, labelled, settings, task.source_bank or bank, progress)
+        tuned = finetune(task.network, images, labelled, settings, source, show("Learning"))
         tuned.apply(task.network)
-    task.source_bank, task.target_bank = task.source_bank or bank, bank_or_none(task.network)
+    task.source_bank, task.target_bank = source, bank_or_none(task.network)
     if tuned.learn != "mixing":
         task.class_moments = task.source_summary = None  # of other weights
     task.adaptation = {
         **(task.adaptation or {"target": data.target.name}),
         "finetuning": {
-            "start": start,
+            "start": start if bank or start == SELF_TRAINED else NONE,
             "learn": tuned.learn,
             "steps": tuned.steps,
             "labelled_tiles": len(labelled),
@@ -159,7 +97,7 @@ def finetune_to_target(
             "seconds": round(time.perf_counter() - started, 3),
         },
     }
-    return tuned
+    return adaptation
 
 
 def bank_or_none(network: nn.Module) -> Bank | None:
@@ -170,31 +108,12 @@ def bank_or_none(network: nn.Module) -> Bank | None:
         return None
 
 
-def _with_labels(data: DomainPair) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and masks of tiles with a labelled pixel, in random order."""
-    for batch in data.labelled_tiles("target", "train", None):
-        for image, mask in zip(batch["image"], batch["mask"], strict=True):
-            if (mask != IGNORED).any():
-                yield image, mask
-
-
-def _cut(section: PreparedSection, tile: TileToDraw, side: int) -> tuple[Tensor, Tensor]:
-    """Image and mask of a tile, a square of the tiles' side that begins where the tile does."""
-    starts = (
-        min(round(first * new / old), new - side)
-        for first, new, old in zip((tile.top, tile.left), section.size, section.original_size, strict=True)
-    )
-    area = tuple(slice(start, start + side) for start in starts)
-    return torch.from_numpy(section.image[:, *area].copy()), torch.from_numpy(section.mask[area].copy()).long()
-
-
-def _stacked(data: DomainPair, tiles: list[tuple[Tensor, Tensor]]) -> LabelledTiles:
-    images, masks = (torch.stack(each) for each in zip(*tiles, strict=True))
-    if without := sum(not ((mask > 0) & (mask != IGNORED)).any() for mask in masks):
-        log.warning(
-            "%s: %d of %d labelled tiles show no foreground; they are learnt from, too.",
-            data.target.name,
-            without,
-            len(masks),
-        )
-    return LabelledTiles(images, masks)
+def _begin(task: AdaptableTask, data: DomainPair, start: str, show: Show) -> Adaptation | None:
+    """Bring the network to its start; statistics are adapted only where there are some."""
+    adaptation = None
+    if start != NONE and bank_or_none(task.network):
+        choice = None if start in UNCHOSEN else start
+        adaptation = adapt_by_choice(task, data, Recipe(FULL_REPLACEMENT), choice, show).adaptation
+    if start == SELF_TRAINED:
+        self_train_on_target(task, data, SelfTraining())
+    return adaptation

@@ -1,13 +1,15 @@
 """Preview a target with a task's network: some regions of it under every candidate."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import torch
 from torch.utils.data import DataLoader
 
+from bnadapt.actions.adapt import Progress
+from bnadapt.actions.checks import require_domains, require_tiles_in_memory
 from bnadapt.adaptation import SCANNED_TILES, Recipe
 from bnadapt.batchnorm import Bank, Policy
 from bnadapt.data import DomainPair, InputChange
@@ -19,7 +21,6 @@ from bnadapt.reports.preview import Preview
 from bnadapt.tasks import AdaptableTask
 
 CLASS_MOMENTS, MEAN = "class moments of the source", "the mean intensity of the source"
-Progress = Callable[[Iterable], Iterable]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +55,7 @@ class CandidateNetworks:
         """
         probabilities = {name: self.by_name[name].logits(images).softmax(1) for name in progress(list(self.by_name))}
         return Preview(
-            self.target,
-            images,
-            places,
-            probabilities,
-            self.left_out,
-            self.tiles,
-            self.options,
-            self.can_be_judged,
+            self.target, images, places, probabilities, self.left_out, self.tiles, self.options, self.can_be_judged
         )
 
     def weighted(self, source_weight: float, images: torch.Tensor) -> torch.Tensor:
@@ -104,17 +98,12 @@ def check_preview(data: DomainPair, regions: int, candidates: Sequence[str] | No
     Raises:
         InputError: there is no target, no region, no candidate, or a candidate that is unknown.
     """
-    if data.target is None:
-        raise InputError("preview: there is no target; give --data.target.")
+    require_domains(data, "preview", "target")
     if regions < 1:
         raise InputError(f"preview: regions is {regions}; set --regions to at least 1.")
     if data.requested_change is not None:
         raise InputError("preview: every candidate decides on --data.target_change; leave it out.")
-    if data.adaptation_tiles is None:
-        raise InputError(
-            "preview: the tiles that adaptation reads are held in memory, and all of the target may be too much; set"
-            " --data.adaptation_tiles to a number, such as 64."
-        )
+    require_tiles_in_memory(data, "preview")
     if candidates is not None and not candidates:
         raise InputError(f"preview: --candidates names none; give some of {', '.join(CANDIDATES)}, or leave it out.")
     for name in candidates or ():
@@ -168,24 +157,19 @@ def candidate_networks(
     unchanged = InputChange()  # not that of an earlier adaptation
     read = data.unlabelled_tiles("target", data.adaptation_tiles, change=unchanged)
     tiles = [batch["image"] for batch in DataLoader(read, batch_size=data.batch_size)]
-    runner = _candidate_runner(task, tiles, recipe)
+    scanned = torch.cat(tiles[:SCANNED_TILES])[:SCANNED_TILES]
+    summary = task.source_summary
+    level = None if summary is None else summary.intensities.mean + float(scanned.double().mean())
+    runner = CandidateRunner(task.runner(), tiles, scanned, task.class_moments, level, recipe)
     names = [name for name in candidates or CANDIDATES if name not in left_out]
     by_name = {name: runner.network_for(CANDIDATES[name]) for name in progress(names)}
-    can_be_judged = task.source_summary is not None and task.hparams.num_classes == 2
+    can_be_judged = summary is not None and task.hparams.num_classes == 2
     options = {
         name: ["--choose", name] if can_be_judged and name in RECOMMENDABLE else _options(CANDIDATES[name], runner)
         for name in by_name
     }
-    read_tiles = sum(map(len, tiles))
-    source = runner.runner.source_bank
+    source, read_tiles = runner.runner.source_bank, sum(map(len, tiles))
     return CandidateNetworks(data.target.name, by_name, source, left_out, read_tiles, options, can_be_judged)
-
-
-def _candidate_runner(task: AdaptableTask, tiles: Sequence[torch.Tensor], recipe: Recipe) -> CandidateRunner:
-    scanned = torch.cat(tiles[:SCANNED_TILES])[:SCANNED_TILES]
-    summary = task.source_summary
-    level = None if summary is None else summary.intensities.mean + float(scanned.double().mean())
-    return CandidateRunner(task.runner(), tiles, scanned, task.class_moments, level, recipe)
 
 
 def _left_out(task: AdaptableTask, candidates: Sequence[str] | None) -> dict[str, str]:

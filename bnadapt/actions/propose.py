@@ -1,11 +1,11 @@
 """Propose which tiles of a target to label, and write them to draw on."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from bnadapt.actions.adapt import Progress
 from bnadapt.actions.preview import preview_target
 from bnadapt.adaptation import Recipe
 from bnadapt.data import DomainPair
@@ -18,6 +18,8 @@ from bnadapt.gain.candidates import ADAPTED
 from bnadapt.labels.drawing import Drawing, TileToDraw, write_drawings
 from bnadapt.labels.proposal import COMPARED, proposed_tiles
 from bnadapt.tasks import AdaptableTask
+
+CONSIDERED = 64  # tiles to choose from, drawn at random
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,7 @@ def propose_tiles(
     data: DomainPair,
     count: int,
     folder: Path,
-    considered: int = 64,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = iter,
 ) -> Proposal:
     """Choose tiles of a target to label, and write them into a folder, see `bnadapt.labels.drawing`.
 
@@ -52,7 +53,6 @@ def propose_tiles(
         data: whose target is looked at, without masks; of blocks that adaptation may not read no tile is proposed.
         count: of the tiles.
         folder: for them.
-        considered: tiles to choose from, drawn at random.
         progress: wraps the candidates, to show how far it is.
 
     Raises:
@@ -61,7 +61,7 @@ def propose_tiles(
     """
     if count < 1:
         raise InputError(f"propose: tiles is {count}; set --tiles to at least 1.")
-    seen = preview_target(task, data, Recipe(), considered, COMPARED, progress=progress)
+    seen = preview_target(task, data, Recipe(), CONSIDERED, COMPARED, progress=progress)
     sections = {section.name: section for section in data.target.adaptation()}
     numbers = {name: number for number, name in enumerate(sections)}
     keys = [(numbers[place.section], place.rows.start, place.columns.start) for place in seen.places]

@@ -1,10 +1,12 @@
 """What to do with a target, by a task's network: which candidate to take, and whether that helps."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
 from bnadapt.actions.adapt import Progress
+from bnadapt.actions.labelled import labelled_by_hand
 from bnadapt.actions.summarise import class_moments_of, source_summary_of
 from bnadapt.adaptation import Recipe
 from bnadapt.data import DomainPair
@@ -47,12 +49,24 @@ class Judgement:
         return CANDIDATES[self.verdict.choice].change(self.results.level)
 
 
+def check_recommendation(tiles: int, annotated: int, proposed: str | None) -> None:
+    """Refuse numbers of tiles that are too small, and labels from two places.
+
+    Raises:
+        InputError: they are refused.
+    """
+    if tiles < 1 or annotated < 0:
+        raise InputError(f"recommend: tiles is {tiles}, annotated {annotated}; give at least 1 and 0.")
+    if annotated and proposed:
+        raise InputError("recommend: there are --annotated and --proposed; leave out one of them.")
+
+
 def judge_target(
     task: AdaptableTask,
     data: DomainPair,
     tiles: int,
     annotated: int = 0,
-    labelled: LabelledTiles | None = None,
+    proposed: Path | None = None,
     progress: Progress = iter,
 ) -> Judgement:
     """Judge the target of a data module.
@@ -62,15 +76,13 @@ def judge_target(
         data: whose target is looked at, changed as asked for, but not as an earlier adaptation has left it.
         tiles: to look at.
         annotated: labelled tiles of the target's train block to score candidates on, instead of predicting; at most.
-        labelled: such tiles, instead of those of the train block.
+        proposed: folder of `propose` with tiles that were drawn on, instead of those of the train block.
         progress: wraps the candidates, to show how far it is.
 
     Raises:
         InputError: there is no target, or nothing is known of the source.
         BatchNormError: statistics cannot be estimated.
     """
-    if tiles < 1 or annotated < 0:
-        raise InputError(f"recommend: tiles is {tiles}, annotated {annotated}; give at least 1 and 0.")
     if task.hparams.num_classes != 2:
         raise InputError(
             f"recommend: the network has {task.hparams.num_classes} classes; its predictions rest on networks of two."
@@ -79,11 +91,17 @@ def judge_target(
     change = data.requested_change or InputChange()
     images = torch.stack([item["image"] for item in data.unlabelled_tiles("target", tiles, change=change)])
     verdict, results = judge(task.runner().alone(), images, summary, progress=progress)
-    if annotated and labelled is None:
+    if proposed:
+        data.target_change = change  # not that of another target
+        labelled = labelled_by_hand(data, proposed, task.hparams.num_classes)
+    elif annotated:
         labelled = LabelledTiles(*images_and_masks(data.labelled_tiles("target", "train", annotated, change=change)))
-    if labelled is not None:
-        verdict = _on_labels(labelled, verdict, results, summary)
-    return Judgement(verdict, results, summary)
+    else:
+        return Judgement(verdict, results, summary)
+    if len(labelled) < FEWEST:
+        raise InputError(f"recommend: needs {FEWEST} labelled tiles of the target at least; give more.")
+    scores = measured(results, labelled.images, labelled.masks)
+    return Judgement(verdict_on(summary, results, verdict.prediction, scores, len(labelled)), results, summary)
 
 
 def _measured_summary(task: AdaptableTask, data: DomainPair) -> SourceSummary:
@@ -93,12 +111,3 @@ def _measured_summary(task: AdaptableTask, data: DomainPair) -> SourceSummary:
             " bnadapt source_summary."
         )
     return source_summary_of(task, data, task.class_moments or class_moments_of(task, data))
-
-
-def _on_labels(
-    labelled: LabelledTiles, predicted: Verdict, results: CandidateResults, summary: SourceSummary
-) -> Verdict:
-    if len(labelled) < FEWEST:
-        raise InputError(f"recommend: needs {FEWEST} labelled tiles of the target at least; give more.")
-    scores = measured(results, labelled.images, labelled.masks)
-    return verdict_on(summary, results, predicted.prediction, scores, len(labelled))

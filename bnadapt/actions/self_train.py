@@ -3,8 +3,10 @@
 import time
 from dataclasses import asdict
 
+import torch
 from torch.utils.data import DataLoader
 
+from bnadapt.actions.checks import require_tiles_in_memory
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
 from bnadapt.labels import SelfTraining, self_train
@@ -19,17 +21,12 @@ def check_self_training(data: DomainPair, steps: int) -> None:
     """
     if steps < 0:
         raise InputError(f"adapt: self_training is {steps}; give a number of steps, such as 120, or 0 for none.")
-    if data.adaptation_tiles is None:
-        raise InputError(
-            "self-training: the tiles that are learnt from are held in memory; set --data.adaptation_tiles to a number,"
-            " such as 64."
-        )
+    require_tiles_in_memory(data, "adapt: --self_training")
 
 
+@torch.inference_mode(False)
 def self_train_on_target(task: AdaptableTask, data: DomainPair, settings: SelfTraining) -> None:
     """Learn from the target without labels, and have the task's network and record hold what was learnt.
-
-    Must run outside inference mode, which records no gradients.
 
     Args:
         task: with the adapted network, whose statistics stay.

@@ -3,11 +3,10 @@
 from bnadapt.callbacks.applied_bank import AppliedBank
 from bnadapt.callbacks.batchnorm_adaptation import BatchNormAdaptation
 from bnadapt.callbacks.latent_distance import LatentDistance
-from bnadapt.callbacks.pictures import SegmentationPictures
+from bnadapt.callbacks.pictures import SegmentationPictures, TrainingCrops
 from bnadapt.callbacks.prediction_files import PredictionFiles
 from bnadapt.callbacks.source_summary import SourceSummaryCallback
 from bnadapt.callbacks.tensorboard import TensorBoardOverview
-from bnadapt.callbacks.training_crops import TrainingCrops
 
 __all__ = [
     "AppliedBank",

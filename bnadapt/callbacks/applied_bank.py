@@ -24,12 +24,8 @@ class AppliedBank(Callback):
         self.bank = Bank.load(path)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._apply(pl_module)
+        source_bank = pl_module.source_bank or Bank.of(pl_module.network)
+        self.bank.apply(pl_module.network)
+        pl_module.source_bank = source_bank
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._apply(pl_module)
-
-    def _apply(self, task: LightningModule) -> None:
-        source_bank = task.source_bank or Bank.of(task.network)
-        self.bank.apply(task.network)
-        task.source_bank = source_bank
+    on_predict_start = on_test_start

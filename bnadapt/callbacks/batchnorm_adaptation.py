@@ -1,14 +1,12 @@
 """Adapt a network at the end of its training."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from bnadapt.actions.adapt import Adaptation, adapt_to_target, save_adapted
 from bnadapt.adaptation import ClassProportions, Recipe
-from bnadapt.batchnorm import Convergence, Policy, PropagationName, UntilConverged, batchnorm_layers
+from bnadapt.batchnorm import Policy, PropagationName, UntilConverged, batchnorm_layers
 from bnadapt.callbacks.tensorboard import writer_of
 from bnadapt.errors import InputError
 from bnadapt.reports.adaptation_figures import convergence_figure, proportions_figure
@@ -21,7 +19,7 @@ class BatchNormAdaptation(Callback):
     At the end of `fit` it reads tiles of the target, without masks, and writes the adapted network as a checkpoint of
     its own; best and last checkpoint stay unadapted. With several processes each passes its share through the network,
     and all hold the same statistics. All weights, and all buffers other than the running statistics, stay
-    bit-identical. See `bnadapt.actions.adapt_to_target`, which `bnadapt adapt` does, too.
+    bit-identical. See `bnadapt.actions.adapt.adapt_to_target`, which `bnadapt adapt` calls, too.
 
     Args:
         policy: see `bnadapt.adaptation.Recipe`.
@@ -58,7 +56,7 @@ class BatchNormAdaptation(Callback):
             raise InputError("BatchNormAdaptation: there is no target to adapt to; give --data.target.")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        adaptation = adapt_to_target(pl_module, trainer.datamodule, self.recipe, precision=trainer.precision)
+        adaptation = adapt_to_target(pl_module, trainer.datamodule, self.recipe)
         adaptation.apply(pl_module)
         log_adaptation(trainer, adaptation)
 
@@ -76,18 +74,13 @@ def log_adaptation(trainer: Trainer, adaptation: Adaptation) -> None:
     `statistics/error_of_log_variance`, those of all layers as a picture, `statistics/error_by_layer`, and how class
     proportions were estimated, `statistics/class_proportions`.
     """
-    _log_convergence(writer_of(trainer), adaptation.statistics.estimate.convergence)
-    proportions = adaptation.record["class_proportions"]
-    if proportions["estimated"]:
-        _log_proportions(writer_of(trainer), proportions)
-
-
-def _log_convergence(writer: Any, convergence: Convergence) -> None:
+    writer, convergence = writer_of(trainer), adaptation.statistics.estimate.convergence
     for which in ("mean", "log_variance"):
         for tiles, *errors in zip(convergence.tiles, *getattr(convergence, which).values(), strict=True):
             writer.add_scalar(f"statistics/error_of_{which}", max(errors), tiles)
     writer.add_image("statistics/error_by_layer", rendered(convergence_figure(convergence)), 0, dataformats="HWC")
-
-
-def _log_proportions(writer: Any, record: Mapping[str, Any]) -> None:
-    writer.add_image("statistics/class_proportions", rendered(proportions_figure(record)), 0, dataformats="HWC")
+    proportions = adaptation.record["class_proportions"]
+    if proportions["estimated"]:
+        writer.add_image(
+            "statistics/class_proportions", rendered(proportions_figure(proportions)), 0, dataformats="HWC"
+        )

@@ -33,15 +33,14 @@ PROJECTED_AS = {"source": "source", "target": "target", "adapted": "target, adap
 class LatentDistance(Callback):
     """Measures the distance between source and target in every latent space of the network, in up to three states.
 
-    See `bnadapt.actions.measure_distances`. It acts at the end of `fit`, on request also while it trains, and must
-    stand behind BatchNormAdaptation in the list of callbacks; `bnadapt adapt` and `bnadapt distances` do the same with
+    See `bnadapt.actions.distances`. It acts at the end of `fit`, and during training if `every_n_epochs` is set; it
+    must come after BatchNormAdaptation in the list of callbacks. `bnadapt adapt` and `bnadapt distances` call
     `measure`. With `source` and `target` it works in any Lightning Trainer, on any LightningModule with BatchNorm.
 
-    In TensorBoard stand the figures `picture/distances/...`, a table of layers for every measure among the texts,
-    `distances/MEASURE`, and the widest layer's latents in the projector. The distances are also put into the record of
-    the adaptation. While it trains, means over layers, `latent/mean/MEASURE`,
-    and the first measure of every layer, `latent/layer/LAYER`, are logged to all loggers; both are of source against
-    target.
+    It logs to TensorBoard the figures `picture/distances/...`, a table of layers per measure, `distances/MEASURE`, and
+    the widest layer's latents for the projector, and adds the distances to the record of the adaptation. During
+    training it logs to all loggers the distance of source and target: its mean over layers, `latent/mean/MEASURE`, and
+    the first measure of every layer, `latent/layer/LAYER`.
 
     Args:
         tiles: of source and of target, drawn at random.
@@ -49,15 +48,15 @@ class LatentDistance(Callback):
         layers: names of the modules whose outputs are measured, as in `named_modules`, `*` stands for anything; by
             default all BatchNorm layers and the modules that they stand in, such as the stages of the U-Net.
         measures: names of those to take, of `bnadapt.distances.MEASURES`; all by default.
-        every_n_epochs: also measure after every so many epochs; the training stays as it would be without.
+        every_n_epochs: epochs between measurements during training, which does not change by them.
         source: images of the source: a DataLoader or batches, tensors (N, C, H, W), tuples with them in front, or dicts
             with `image`; the first `tiles` are read, once. By default those of the Trainer's DomainPair.
         target: the same of the target.
 
     Raises:
-        DistanceError: a measure is not known, a number is below 1; when it acts, if a name fits no layer or latents
+        DistanceError: a measure is unknown or a number is below 1; when it acts, if a name fits no layer or latents
             are not finite.
-        InputError: at the start of a run, if BatchNormAdaptation stands behind it.
+        InputError: at the start of a run, if BatchNormAdaptation comes after it.
 
     Examples:
         trainer = Trainer(callbacks=[LatentDistance(every_n_epochs=1, source=source_loader, target=target_loader)])
@@ -95,7 +94,8 @@ class LatentDistance(Callback):
             raise InputError("put LatentDistance behind BatchNormAdaptation in the list of callbacks.")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._is_possible = self.images is not None or _has_domains(trainer)
+        domains = (getattr(trainer.datamodule, name, None) for name in ("source", "target"))
+        self._is_possible = self.images is not None or all(each is not None for each in domains)
         if not self._is_possible:
             log.warning("No latent distances: they need both --data.source and --data.target.")
 
@@ -141,20 +141,13 @@ class LatentDistance(Callback):
             }
 
 
-def _has_domains(trainer: Trainer) -> bool:
-    data = trainer.datamodule
-    return getattr(data, "source", None) is not None and getattr(data, "target", None) is not None
-
-
 def _curves(findings: LatentFindings) -> dict[str, float]:
     """Distances of source and target by tag: means over layers, and the first measure in every layer."""
     first, *_ = findings.measures
-    of_layers = {f"latent/layer/{row.layer}": row.value for row in findings.of(first, "unadapted")}
-    means = {
-        f"latent/mean/{measure}": fmean(row.value for row in findings.of(measure, "unadapted"))
-        for measure in findings.measures
-    }
-    return {**of_layers, **means}
+    curves = {f"latent/layer/{row.layer}": row.value for row in findings.of(first, "unadapted")}
+    for measure in findings.measures:
+        curves[f"latent/mean/{measure}"] = fmean(row.value for row in findings.of(measure, "unadapted"))
+    return curves
 
 
 def log_distances(trainer: Trainer, findings: LatentFindings) -> None:
@@ -166,11 +159,6 @@ def log_distances(trainer: Trainer, findings: LatentFindings) -> None:
         writer.add_image(f"picture/distances/{name}", drawn, trainer.global_step, dataformats="HWC")
     for measure in findings.measures:
         writer.add_text(f"distances/{measure}", layer_table(findings, measure).markdown(), trainer.global_step)
-    _log_projector(writer, findings)
-
-
-def _log_projector(writer: Any, findings: LatentFindings) -> None:
-    """Latents of the widest layer, along at most 50 principal axes, for TensorBoard's projector."""
     clouds = {state: latents[findings.widest] for state, latents in findings.examples.items()}
     few = {state: cloud[:: -(-len(cloud) // PROJECTED)] for state, cloud in clouds.items()}
     labels = [PROJECTED_AS[state] for state, cloud in few.items() for _ in cloud]

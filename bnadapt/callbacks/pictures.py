@@ -1,16 +1,18 @@
-"""Pictures for TensorBoard: image, mask, predictions without and with adaptation, and what it changes."""
+"""Pictures for TensorBoard: crops that a training learns from, and predictions without and with adaptation."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from bnadapt.batchnorm.isolation import isolated
-from bnadapt.callbacks.tensorboard import writer_of
-from bnadapt.reports.panels import comparison_panels, panel_grid
+from bnadapt.callbacks.tensorboard import tensorboard_logger, writer_of
+from bnadapt.reports.panels import comparison_panels, grey_levels, outlined_panel, panel_grid
 
 IN_TENSORBOARD = 3  # panels beside each other: its cards are narrow
+MOST_CROPS, CROPS_IN_A_ROW = 8, 4
 
 
 class SegmentationPictures(Callback):
@@ -49,6 +51,31 @@ class SegmentationPictures(Callback):
             figure = panel_grid(panels, IN_TENSORBOARD, side=1.7)
             figure.set_dpi(200)
             writer_of(trainer).add_figure(f"picture/{where}/{number}", figure, trainer.global_step)
+
+
+class TrainingCrops(Callback):
+    """Draws the crops of the first batch of a training, changed as they are, with outlines of their masks.
+
+    The tag is `picture/training_crops`; 8 crops at most, of the source where a batch is of source and target.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._is_due = True
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        logger = tensorboard_logger(trainer) if self._is_due else None
+        self._is_due = False
+        if logger is None:
+            return
+        crops = batch.get("source", batch)
+        panels = {}
+        for number, (image, mask) in enumerate(
+            zip(crops["image"][:MOST_CROPS], crops["mask"][:MOST_CROPS], strict=True), 1
+        ):
+            panels[f"crop {number}"] = outlined_panel(grey_levels(image.float().cpu()), mask.cpu().numpy())
+        logger.experiment.add_figure(
+            "picture/training_crops", panel_grid(panels, CROPS_IN_A_ROW, side=2), trainer.global_step
+        )
 
 
 def predictions_by_state(task: LightningModule, images: Tensor) -> dict[str, Tensor]:

@@ -102,7 +102,7 @@ class PredictionFiles(Callback):
         self.writer.begin(len(self.names), self.unfinished.run)
 
     def on_predict_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: int
     ) -> None:
         """Before the first section, say how sections are cut, and how much memory that takes.
 
@@ -135,20 +135,13 @@ class PredictionFiles(Callback):
         )
 
     def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Tensor,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Tensor, batch: Any, *_: int
     ) -> None:
         """Have a section put together from its tiles, and written, once the one before it is."""
         self._finish_writing()
         self._pending = self._thread.submit(self._write, trainer, batch["section"], outputs)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Wait for the last section."""
         self._finish_writing()
 
     def publish(self, context: str) -> None:
@@ -170,14 +163,11 @@ class PredictionFiles(Callback):
         if not self.unfinished.is_complete:
             with self.unfinished.refusing():
                 self.writer.close()
-                self._write_record(context)
+                unused = asdict(Execution("none", "none", 0, "every section is blank"))
+                record = {**self.unfinished.run, EXECUTION: self.unfinished.settled(EXECUTION, lambda: unused)}
+                path = self.unfinished.results / f"{context}_segmentation.json"
+                path.write_text(json.dumps(record, indent=2) + "\n")
         self.unfinished.publish()
-
-    def _write_record(self, name: str) -> None:
-        """What was segmented, and how, beside the files."""
-        unused = asdict(Execution("none", "none", 0, "every section is blank"))
-        record = {**self.unfinished.run, EXECUTION: self.unfinished.settled(EXECUTION, lambda: unused)}
-        (self.unfinished.results / f"{name}_segmentation.json").write_text(json.dumps(record, indent=2) + "\n")
 
     def keep_partial(self) -> None:
         """After the run, whatever ended it: say how it goes on, if it does."""

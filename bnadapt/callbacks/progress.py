@@ -49,9 +49,8 @@ class RemainingTime:
 class ProgressBar(RichProgressBar):
     """Lightning's, but that it counts epochs from 1, knows how many the steps take, and shows no number of a folder.
 
-    It shows how long the whole training still takes, as of the beginning of the epoch.
-
-    While sections are segmented it shows megabytes of images in a second.
+    It shows how long the whole training still takes, as of the beginning of the epoch, and, while sections are
+    segmented, megabytes of images in a second.
     """
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
@@ -59,26 +58,17 @@ class ProgressBar(RichProgressBar):
         return {name: value for name, value in shown.items() if name != "v_num"}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the clock."""
         super().on_train_start(trainer, pl_module)
         self._remaining = RemainingTime(trainer)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the clock."""
         super().on_predict_start(trainer, pl_module)
         self._started, self._bytes = time.monotonic(), 0
 
     def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *numbers: int
     ) -> None:
-        """Show how much of the images is segmented in a second."""
-        super().on_predict_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
+        super().on_predict_batch_end(trainer, pl_module, outputs, batch, *numbers)
         if self.is_disabled or self.predict_progress_bar_id is None:
             return
         section = batch["section"]
@@ -118,7 +108,6 @@ class TimeLeft(Callback):
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the clock."""
         bar = trainer.progress_bar_callback
         self._is_shown = trainer.is_global_zero and not (bar and bar.is_enabled and Console().is_terminal)
         self._remaining, self._said, self._part = RemainingTime(trainer), 0.0, -1
@@ -126,7 +115,6 @@ class TimeLeft(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Say it where that is due."""
         done, steps, elapsed = self._remaining.done, self._remaining.steps, self._remaining.elapsed
         part = LINES * done // steps
         if not self._is_shown or elapsed - self._said < SECONDS or part == self._part or done >= steps:
@@ -145,28 +133,20 @@ class EvaluationTimeLeft(Callback):
     """
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the clock."""
         self._lines = LinesOnTimeLeft("Segmenting", "images", sum(trainer.num_predict_batches))
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the clock."""
         self._lines = LinesOnTimeLeft("Scoring", "batches", sum(trainer.num_test_batches))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the clock."""
         self._lines = LinesOnTimeLeft("Scoring", "batches", sum(trainer.num_val_batches))
 
     def on_predict_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Say it where that is due."""
         if trainer.is_global_zero:
             self._lines.advance()
+
+    on_test_batch_end = on_predict_batch_end
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Say it where that is due; not in a training, which says itself how long it takes."""
-        if trainer.is_global_zero and trainer.state.fn == TrainerFn.VALIDATING:
-            self._lines.advance()
-
-    def on_test_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Say it where that is due."""
-        if trainer.is_global_zero:
-            self._lines.advance()
+        if trainer.state.fn == TrainerFn.VALIDATING:  # a training says itself how long it takes
+            self.on_predict_batch_end(trainer)

@@ -92,7 +92,11 @@ class TensorBoardOverview(Callback):
         _log_hyper_parameters(trainer, pl_module)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _log_scores(trainer, pl_module)
+        is_adapted = int(pl_module.source_bank is not None)  # the step, so that charts show both side by side
+        for tag, value in trainer.callback_metrics.items():
+            stage, *name, measure = tag.split("/")
+            if stage == "test" and measure == "iou":
+                writer_of(trainer).add_scalar(f"iou/{name[0]}", value.item(), is_adapted)
         _log_hyper_parameters(trainer, pl_module)
         self._lay_out(trainer)
 
@@ -102,14 +106,6 @@ class TensorBoardOverview(Callback):
 
     def _lay_out(self, trainer: Trainer) -> None:
         writer_of(trainer).add_custom_scalars(LAYOUT)
-
-
-def _log_scores(trainer: Trainer, task: LightningModule) -> None:
-    """IoU of the test sets, at step 1 of an adapted network and at step 0 of another: charts show both side by side."""
-    for tag, value in trainer.callback_metrics.items():
-        stage, *name, measure = tag.split("/")
-        if stage == "test" and measure == "iou":
-            writer_of(trainer).add_scalar(f"iou/{name[0]}", value.item(), int(task.source_bank is not None))
 
 
 def _log_hyper_parameters(trainer: Trainer, task: LightningModule) -> None:

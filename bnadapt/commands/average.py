@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bnadapt import __version__
-from bnadapt.commands.parser import PlainParser
+from bnadapt.commands.parser import options_of
 from bnadapt.data.writers import KINDS, ImageFiles, SectionWriter, StackFile, stored_probability
 from bnadapt.files import atomic_folder, refuse_existing, refuse_inputs, remove_hidden
 from bnadapt.reports.terminal import Console
@@ -14,20 +14,10 @@ from bnadapt.volumes.segmentation import Images, Segmentation, open_segmentation
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the mean, and say where.
-
-    Args:
-        arguments: what stands behind `bnadapt average`.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    parser = PlainParser(prog="bnadapt average", description=average_segmentations.__doc__)
-    parser.add_function_arguments(average_segmentations)
-    console = Console()
-    options = parser.parse_args(list(arguments))
-    for path in average_segmentations(**options.as_dict()):
-        console.print(f"Average of {len(options.masks)}: {path}")
+    """Do what a command line asks for, see `average_segmentations`."""
+    options = options_of(average_segmentations, "average", arguments)
+    for path in average_segmentations(**options):
+        Console().print(f"Average of {len(options['masks'])}: {path}")
 
 
 def average_segmentations(

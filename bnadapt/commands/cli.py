@@ -1,189 +1,41 @@
 """The command line: LightningCLI with fit, validate, test, predict, and commands of our own, such as adapt."""
 
 import atexit
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import yaml
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.cli import ArgsType, LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import ArgsType
 from torch import distributed
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
-from bnadapt.actions import Judgement
+from bnadapt.actions.choose import AUTO
+from bnadapt.actions.recommend import Judgement
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview, TrainingCrops
-from bnadapt.callbacks.progress import EvaluationTimeLeft, ProgressBar, TimeLeft, TrainingStart
+from bnadapt.callbacks.progress import EvaluationTimeLeft, TimeLeft, TrainingStart
 from bnadapt.callbacks.run_config import RunConfig
-from bnadapt.commands.console import (
-    print_adaptation,
-    print_answer,
-    print_distances,
-    print_early_stop,
-    print_export,
-    print_finetuning,
-    print_next,
-    print_nothing_kept,
-    print_page,
-    print_prediction,
-    print_preview,
-    print_proposal,
-    print_resume,
-    print_scores,
-    print_source_summary,
-    print_training,
-    print_verdict,
-)
-from bnadapt.commands.next_command import (
-    MASKS,
-    has_masks,
-    next_command,
-    resume_command,
-    source_summary_command,
-)
+from bnadapt.commands import console
+from bnadapt.commands.command_cli import CommandCLI
+from bnadapt.commands.next_command import MASKS, has_masks, next_command, resume_command, source_summary_command
 from bnadapt.commands.parser import CommandParser
-from bnadapt.commands.precision import device_kind, fastest_precision
 from bnadapt.commands.quiet import quiet
-from bnadapt.commands.resuming import kept_config, kept_options
-from bnadapt.commands.trainer import AUTO, AdaptationTrainer
-from bnadapt.commands.training_length import LENGTH, default_length
+from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair
-from bnadapt.errors import InputError
-from bnadapt.files import ensure_folder
 from bnadapt.gain.candidates import NONE
-from bnadapt.networks.smp import DOWNLOADED
 from bnadapt.reports.adaptation_figures import proportions_figure
 from bnadapt.reports.distance_figures import pictures
 from bnadapt.reports.distance_page import write_distances
-from bnadapt.reports.latents import LatentFindings
+from bnadapt.reports.latents import LatentFindings, answer
 from bnadapt.reports.page import rendered
-from bnadapt.reports.preview_page import Commands, write_preview
+from bnadapt.reports.preview_page import Commands, foreground_sentence, write_preview
+from bnadapt.reports.terminal import Console
 from bnadapt.reports.verdict_page import write_verdict
-from bnadapt.tasks import AdaptableTask, known_tasks
-from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
-
-NO_PRECISION = ("precision", "plugins", "fast_dev_run")  # options of a Trainer for which none is chosen
-TRAINER_COMMANDS = ("adapt", "finetune", "propose", "recommend", "preview", "distances", "export", "source_summary")
+from bnadapt.tasks import AdaptableTask
 
 
-class BnadaptCLI(LightningCLI):
-    """LightningCLI for tasks and a DomainPair, with the subcommands of TRAINER_COMMANDS.
-
-    The task is a SegmentationTask unless `--model` names another class.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Run the command that the arguments begin with."""
-        given = kwargs.get("args")
-        self.arguments = [str(each) for each in (sys.argv[1:] if given is None else given)]
-        super().__init__(*args, **kwargs)
-
-    def subcommands(self) -> dict[str, set[str]]:
-        """The command that is asked for, each with the arguments that are not options; all commands if it is unknown.
-
-        The parser of a command takes some 50 ms to build, those of all commands half a second.
-        """
-        every = LightningCLI.subcommands() | {name: {"model", "datamodule"} for name in TRAINER_COMMANDS}
-        asked = self.arguments[:1]
-        return {name: every[name] for name in asked if name in every} or every
-
-    def add_arguments_to_parser(self, parser: CommandParser) -> None:
-        """The task that is meant where none is named."""
-        parser.set_defaults({"model": {"class_path": DEFAULT_TASK}})
-
-    def parse_arguments(self, parser: Any, args: ArgsType) -> None:
-        """Parse, and refuse a checkpoint that is missing, broken, foreign or of another network than asked for."""
-        super().parse_arguments(parser, self._with_kept_options(self.arguments))
-        config = self.config[self.config.subcommand]
-        self.stored: StoredTask | None = None
-        if config.ckpt_path is None:
-            if self.config.subcommand != "fit":
-                raise InputError(f"{self.config.subcommand}: give the trained network by --ckpt_path.")
-            return
-        asked = config.model.init_args
-        self.stored = read_checkpoint(Path(config.ckpt_path), asked.get("network"))
-        if self.config.subcommand == "fit" and not self.stored.is_resumable:
-            raise InputError(
-                f"{config.ckpt_path}: holds a network without the whole state of its training, as adapted ones are, so"
-                " that it cannot be resumed; take best.ckpt or last.ckpt."
-            )
-        if not self.stored.knows_scaling and config.data.intensity is None:
-            raise InputError(
-                f"{config.ckpt_path}: does not say how the images were scaled that its network was trained on; give"
-                " --data.intensity."
-            )
-        self._check_requested(asked)
-
-    def before_instantiate_classes(self) -> None:
-        """Give a training without a length the default one."""
-        if self.config.subcommand == "fit" and (given := default_length(self.config.fit.trainer)):
-            self.config = self.parser.parse_object({"fit": {"trainer": given}}, self.config)
-            rank_zero_only(print)(LENGTH)
-
-    @staticmethod
-    def _with_kept_options(arguments: list[str]) -> list[str]:
-        """Arguments, with the options that were kept of the training that they go on with."""
-        path = kept_config(arguments)
-        if path is None:
-            return arguments
-        kept = kept_options(path, arguments)
-        rank_zero_only(print)(
-            f"Going on with the options of {path} (from {', '.join(kept)}); those given here go before."
-        )
-        return [arguments[0], f"--config={yaml.safe_dump(kept)}", *arguments[1:]]
-
-    def _check_requested(self, asked: Any) -> None:
-        """Refuse a checkpoint of another network than the command line or a config asks for."""
-        defaults = self._subcommand_parsers[self.config.subcommand].get_defaults().model.init_args
-        for name in NETWORK_PARAMETERS:
-            given = asked.get(name)
-            if isinstance(given, dict):  # the checkpoint holds the weights
-                given = {key: value for key, value in given.items() if key != DOWNLOADED} or None
-            if given not in (defaults[name], self.stored.parameters[name]):
-                raise InputError(
-                    f"{self.stored.path}: holds a network with {name} {self.stored.parameters[name]}, --model.{name}"
-                    f" asks for {asked.get(name)}; leave out --model.{name}, or take another checkpoint."
-                )
-
-    def _parse_ckpt_path(self) -> None:
-        """Take the task's class and hyper-parameters from the checkpoint, of which nothing else is followed."""
-        if self.stored is None:
-            return
-        config = self.config[self.config.subcommand].model
-        known = known_tasks()
-        if self.stored.task not in known:
-            raise InputError(
-                f"{self.stored.path}: is of the task {self.stored.task}, code that would be imported and run; if you"
-                f" trust that code, name it yourself by --model {self.stored.task}."
-            )
-        names = known[self.stored.task].stored_parameters
-        parameters = {name: self.stored.parameters[name] for name in names if name in self.stored.parameters}
-        task = {"class_path": self.stored.task, "init_args": {**config.init_args.as_dict(), **parameters}}
-        self.config = self.parser.parse_object({self.config.subcommand: {"model": task}}, self.config)
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Lightning's, whose refusals become a sentence."""
-        try:
-            trainer = super().instantiate_trainer(**{**kwargs, **self._precision()})
-        except InputError:
-            raise
-        except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
-            raise InputError(f"--trainer: {error}") from error
-        trainer.callbacks = [ProgressBar() if type(each) is RichProgressBar else each for each in trainer.callbacks]
-        for logger in trainer.loggers:
-            if logger.save_dir is not None:
-                ensure_folder(logger.save_dir)
-        if any(isinstance(callback, LearningRateFinder) for callback in trainer.callbacks):
-            raise InputError(
-                "LearningRateFinder changes a learning rate of the task itself, and here it is the optimizer's; set it"
-                " by --model.optimizer AdamW --model.optimizer.lr RATE."
-            )
-        return trainer
+class BnadaptCLI(CommandCLI):
+    """Runs a command, prints what came of it and the command that follows, and writes pages."""
 
     def fit(self, **options: Any) -> None:
         """Train; where Ctrl-C ends that, say where the network is so far, and how to go on."""
@@ -194,26 +46,16 @@ class BnadaptCLI(LightningCLI):
                 self._report_interruption()
             raise
 
-    def _precision(self) -> dict[str, str]:
-        """The option for a training that is given none, which is kept with the others."""
-        options = self.config[self.config.subcommand].trainer
-        device = device_kind(options.accelerator)
-        if self.config.subcommand != "fit" or device is None or any(options[name] for name in NO_PRECISION):
-            return {}
-        task, data = self.model.hparams, self.datamodule
-        shape = (data.batch_size, task.in_channels, data.crop_size, data.crop_size)
-        found = fastest_precision(self.model.network, shape, task.num_classes, device)
-        rank_zero_only(print)(f"Precision: {found.name}; {found.reason}. --trainer.precision sets another.")
-        options.precision = found.name
-        return {"precision": found.name}
-
     def after_fit(self) -> None:
         """Say where the trained network is, and what it scores."""
         if not self.trainer.is_global_zero:
             return
         stopping = self.trainer.early_stopping_callback
         if stopping and stopping.stopped_epoch:
-            print_early_stop(self.trainer.global_step, stopping.patience)
+            Console().print(
+                f"Stopped early after {self.trainer.global_step} steps: the IoU on the source's validation block has"
+                f" not risen for {stopping.patience} epochs."
+            )
         best, last = self._print_training()
         if path := best or last:
             self._print_next("adapt", path)
@@ -233,8 +75,12 @@ class BnadaptCLI(LightningCLI):
 
     def predict(self, **options: Any) -> None:
         """Segment, and say how much was, where the files are written."""
-        if segmented := self.trainer.predict(**options):
-            print_prediction(segmented.count, segmented.total, segmented.blank, Path(options["output"]))
+        if done := self.trainer.predict(**options):
+            of_all = f" of {done.total}" if done.count < done.total else ""
+            verb = "was" if done.blank == 1 else "were"
+            of_these = f", of which {done.blank} {verb} blank and so background" if done.blank else ""
+            folder = Path(options["output"])
+            Console().print(f"Segmented {done.count}{of_all} images{of_these}: masks and probabilities are in {folder}")
             self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)
 
     def adapt(self, **options: Any) -> None:
@@ -244,22 +90,22 @@ class BnadaptCLI(LightningCLI):
             return
         if done.judgement:
             self._write_verdict(done.judgement, done.path.with_name(f"{done.path.stem}-recommendation"))
-        print_adaptation(self.model.adaptation, done.path)
+        console.print_adaptation(self.model.adaptation, done.path)
         if done.distances:
-            print_answer(done.distances)
+            Console().print(answer(done.distances))
             self._write_distances(done.distances, done.path.with_name(f"{done.path.stem}-distances"))
         self._print_next("predict", done.path)
 
     def finetune(self, **options: Any) -> None:
         """Learn from labelled tiles, and say from what, and what it scores."""
-        done = self.trainer.finetune(**options)
-        print_finetuning(done.record, done.path)
-        self._print_next("test" if has_masks(self.arguments) else "predict", done.path)
+        path = self.trainer.finetune(**options)
+        console.print_finetuning(self.model.adaptation, path)
+        self._print_next("test" if has_masks(self.arguments) else "predict", path)
 
     def propose(self, **options: Any) -> None:
         """Choose tiles to label, and say where they are."""
         proposal, folder = self.trainer.propose(**options), Path(options["output"])
-        print_proposal(proposal, folder)
+        console.print_proposal(proposal, folder)
         self._print_next("finetune", more=["--proposed", str(folder)])
 
     def recommend(self, **options: Any) -> None:
@@ -272,17 +118,17 @@ class BnadaptCLI(LightningCLI):
         preview, folder = self.trainer.preview(**options), Path(options["output"])
         segmenting = {name: self._segmenting(name, chosen) for name, chosen in preview.options.items()}
         judge = self._next_command("recommend") if preview.can_be_judged else None
-        print_preview(preview)
+        Console().print(foreground_sentence(preview), style="bold")
         summary = source_summary_command(self.arguments, self._ckpt_path)
         write_preview(preview, Commands(segmenting, judge, summary), folder)
-        print_page(folder / "index.html")
+        Console().print(f"Page: {folder / 'index.html'}")
         self._print_next("recommend" if judge else "adapt")
 
     def distances(self, **options: Any) -> None:
         """Measure distances, and write the page of it."""
         findings = self.trainer.distances(**options)
         if self.trainer.is_global_zero:
-            print_distances(findings)
+            console.print_distances(findings)
             self._write_distances(findings, Path(options["output"]))
             self._print_next("predict" if findings.adapted else "adapt")
 
@@ -290,47 +136,47 @@ class BnadaptCLI(LightningCLI):
         """Export, and say what was written."""
         path = self.trainer.export(**options)
         if self.trainer.is_global_zero:
-            print_export(options["format"], path)
+            console.print_export(options["format"], path)
 
     def source_summary(self, **options: Any) -> None:
         """Summarise the source, and say what the summary rests on."""
         summary = self.trainer.source_summary(**options)
         if self.trainer.is_global_zero:
-            pixels, block = summary.moments.pixels.tolist(), self.datamodule.summary_block("source")
             path = Path(options["output"] or options["ckpt_path"])
-            print_source_summary(pixels, summary.iou, block, path)
+            console.print_source_summary(summary, self.datamodule.summary_block("source"), path)
             self._print_next("recommend", path)
 
     def _print_training(self) -> tuple[Path | None, Path | None]:
         """Print where the checkpoints of the best and the last epoch are; the paths of those that there are."""
-        kept = [_kept(self.trainer, name) for name in ("best", "last")]
-        best, last = (Path(each.best_model_path) if each and each.best_model_path else None for each in kept)
-        score = kept[0].best_model_score if kept[0] else None
-        print_training(best, None if score is None else float(score), last)
+        kept = {each.filename: each for each in self.trainer.callbacks if isinstance(each, ModelCheckpoint)}
+        best, last = (
+            Path(kept[name].best_model_path) if name in kept and kept[name].best_model_path else None
+            for name in ("best", "last")
+        )
+        if best and (score := kept["best"].best_model_score) is not None:
+            Console().print(f"Best: {best}, IoU {float(score):.3f} on the source's validation block")
+        if last:
+            Console().print(f"Last: {last}")
         return best, last
 
     def _report_interruption(self) -> None:
         best, last = self._print_training()
         if last:
-            print_resume(resume_command(self.arguments, last))
+            Console().print(f"Resume: {resume_command(self.arguments, last)}")
         if path := best or last:
             self._print_next("adapt", path)
         else:
-            print_nothing_kept()
+            Console().print("Interrupted before the end of the first epoch: there is no checkpoint yet.")
 
     def _print_scores(self, prefix: str) -> None:
         scores = {tag: float(value) for tag, value in self.trainer.callback_metrics.items()}
         of_stage = {tag: value for tag, value in scores.items() if tag.startswith(prefix)}
-        print_scores(of_stage, self.model.adaptation["target"] if self.model.adaptation else self._bank_of_test)
-
-    @property
-    def _bank_of_test(self) -> str | None:
-        """The file of statistics that `test` held the network to, if any."""
-        return self.config.test.bank if self.config.subcommand == "test" else None
+        bank = self.config.test.bank if self.config.subcommand == "test" else None
+        console.print_scores(of_stage, self.model.adaptation["target"] if self.model.adaptation else bank)
 
     def _print_next(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> None:
         """Print the command that follows; it takes this one's checkpoint unless another is given."""
-        print_next(self._next_command(name, ckpt_path, more))
+        Console().print(f"Next: {self._next_command(name, ckpt_path, more)}")
 
     def _next_command(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> str:
         has_target = self.datamodule.target is not None
@@ -357,22 +203,19 @@ class BnadaptCLI(LightningCLI):
 
     def _write_distances(self, findings: LatentFindings, folder: Path) -> None:
         verdict = (self.model.adaptation or {}).get("recommendation")
-        drawn = {**pictures(findings), **self._proportions_picture()}
+        drawn, proportions = pictures(findings), (self.model.adaptation or {}).get("class_proportions")
+        if self.config.subcommand == "adapt" and proportions and proportions["estimated"]:
+            drawn["proportions"] = rendered(proportions_figure(proportions))
         write_distances(findings, drawn, folder, verdict["sentence"] if verdict else None)
-        print_page(folder / "index.html")
+        Console().print(f"Page: {folder / 'index.html'}")
 
     def _write_verdict(self, judgement: Judgement, folder: Path) -> None:
         """Print a verdict, and write its page."""
-        print_verdict(judgement.verdict)
+        Console().print(judgement.verdict.sentence(), style="bold")
+        for alarm in judgement.verdict.alarms:
+            Console().print(f"{alarm.name}: {alarm.sentence}")
         write_verdict(judgement.verdict, judgement.results, self.datamodule.target.name, folder)
-        print_page(folder / "index.html")
-
-    def _proportions_picture(self) -> dict[str, np.ndarray]:
-        """The picture of estimated class proportions, if this run has estimated any."""
-        proportions = (self.model.adaptation or {}).get("class_proportions")
-        if self.config.subcommand != "adapt" or not proportions or not proportions["estimated"]:
-            return {}
-        return {"proportions": rendered(proportions_figure(proportions))}
+        Console().print(f"Page: {folder / 'index.html'}")
 
 
 def main(args: ArgsType = None) -> BnadaptCLI:
@@ -398,7 +241,17 @@ def main(args: ArgsType = None) -> BnadaptCLI:
                 "class_path": "bnadapt.callbacks.tensorboard.RunLogger",
                 "init_args": {"save_dir": "lightning_logs", "name": "default", "default_hp_metric": False},
             },
-            "callbacks": _callbacks(),
+            "callbacks": [
+                ModelCheckpoint(monitor="val/source/iou", mode="max", filename="best", enable_version_counter=False),
+                ModelCheckpoint(filename="last", enable_version_counter=False),
+                SourceSummaryCallback(),
+                SegmentationPictures(),
+                TrainingCrops(),
+                TensorBoardOverview(),
+                TrainingStart(),
+                TimeLeft(),
+                EvaluationTimeLeft(),
+            ],
             "log_every_n_steps": 10,
             "enable_model_summary": False,
             "devices": 1,
@@ -423,23 +276,3 @@ def end_process_group() -> None:
     """
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
-
-
-def _kept(trainer: Trainer, filename: str) -> ModelCheckpoint | None:
-    """What has kept the checkpoints of a name."""
-    kept = (each for each in trainer.callbacks if isinstance(each, ModelCheckpoint))
-    return next((each for each in kept if each.filename == filename), None)
-
-
-def _callbacks() -> list[Any]:
-    return [
-        ModelCheckpoint(monitor="val/source/iou", mode="max", filename="best", enable_version_counter=False),
-        ModelCheckpoint(filename="last", enable_version_counter=False),
-        SourceSummaryCallback(),
-        SegmentationPictures(),
-        TrainingCrops(),
-        TensorBoardOverview(),
-        TrainingStart(),
-        TimeLeft(),
-        EvaluationTimeLeft(),
-    ]

@@ -13,44 +13,18 @@ from bnadapt.errors import InputError
 
 MODE = "bnadapt"  # of parsers
 TEXTS = {
-    *(
-        "images",
-        "masks",
-        "images_key",
-        "masks_key",
-        "mask",
-        "mask_key",
-        "probability",
-        "probability_key",
-        "pair",
-    ),
-    *(
-        "label",
-        "classes",
-        "shift",
-        "ckpt_path",
-        "output",
-        "bank",
-        "like",
-        "labels",
-        "proposed",
-        "weights",
-        "networks",
-        "save_dir",
-        "test",
-    ),
-    *("authors", "license", "description", "cite"),
-}
+    "authors", "bank", "cite", "ckpt_path", "classes", "description", "images", "images_key", "label", "labels",
+    "license", "like", "mask", "mask_key", "masks", "masks_key", "networks", "output", "pair", "probability",
+    "probability_key", "proposed", "save_dir", "shift", "test", "weights",
+}  # fmt: skip
 """Options that are texts, whatever stands there: folders called 2024 or yes, keys and classes called 1."""
 COUNTED = {"Synthetic": {"images"}}
 """Those of them that a class takes a number for."""
 OF_SOURCE = ("source", "sources", "source_weights", "test")
 BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
+    **dict.fromkeys((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-32"),
+    **dict.fromkeys((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-16"),
 }
 
 
@@ -177,13 +151,9 @@ def _keep_texts(node: yaml.Node, is_text: bool = False) -> bool:
         return True
     if isinstance(node, yaml.SequenceNode):
         return any([_keep_texts(each, is_text) for each in node.value])
-    texts = TEXTS - COUNTED.get(_class_in(node), set())
+    kind = next((value.value for key, value in node.value if key.value == "class"), None)  # in configs of studies
+    texts = TEXTS - COUNTED.get(kind, set())
     return any([_keep_texts(value, key.value in texts) for key, value in node.value])
-
-
-def _class_in(node: yaml.MappingNode) -> str | None:
-    """The class of `bnadapt.data` that a mapping describes, in the configs of studies."""
-    return next((value.value for key, value in node.value if key.value == "class"), None)
 
 
 set_loader(MODE, load_options, (yaml.YAMLError,))

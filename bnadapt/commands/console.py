@@ -7,13 +7,11 @@ from typing import Any
 
 from rich.table import Table
 
-from bnadapt.actions import Proposal
+from bnadapt.actions.propose import Proposal
 from bnadapt.distances import MEASURES
-from bnadapt.gain import Verdict
+from bnadapt.gain import SourceSummary
 from bnadapt.labels.drawing import MASKS, NOT_DRAWN, PREDICTIONS
 from bnadapt.reports.latents import LatentFindings, answer, by_state, details
-from bnadapt.reports.preview import Preview
-from bnadapt.reports.preview_page import foreground_sentence
 from bnadapt.reports.terminal import Console
 
 ORDER = ("iou", "dice", "precision", "recall")
@@ -46,44 +44,6 @@ def print_scores(scores: Mapping[str, float], adapted_to: str | None) -> None:
     for name, values in rows.items():
         table.add_row(name, *(f"{values[measure]:.4f}" for measure in measures))
     Console().print(table)
-
-
-def print_training(best: Path | None, score: float | None, last: Path | None) -> None:
-    """Where the trained network is, and what it scores.
-
-    Args:
-        best: the checkpoint of the best epoch.
-        score: its foreground IoU on the source's validation block.
-        last: the checkpoint of the last epoch.
-    """
-    console = Console()
-    if best and score is not None:
-        console.print(f"Best: {best}, IoU {score:.3f} on the source's validation block")
-    if last:
-        console.print(f"Last: {last}")
-
-
-def print_early_stop(steps: int, patience: int) -> None:
-    """Why a training has ended before its time."""
-    Console().print(
-        f"Stopped early after {steps} steps: the IoU on the source's validation block has not risen for {patience}"
-        " epochs."
-    )
-
-
-def print_resume(command: str) -> None:
-    """What one would type to go on with a training that was interrupted."""
-    Console().print(f"Resume: {command}")
-
-
-def print_nothing_kept() -> None:
-    """That a training has ended too early to leave anything."""
-    Console().print("Interrupted before the end of the first epoch: there is no checkpoint yet.")
-
-
-def print_next(command: str) -> None:
-    """What one would type next."""
-    Console().print(f"Next: {command}")
 
 
 def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
@@ -179,33 +139,14 @@ def _percentages(shares: Sequence[float]) -> str:
     return ", ".join(f"{share:.1%}" for share in shares)
 
 
-def print_source_summary(pixels: Sequence[float], iou: float, block: str, path: Path) -> None:
-    """What is known of the source, and where it is.
-
-    Args:
-        pixels: labelled ones of every class, that class moments rest on.
-        iou: on tiles of a block of the source.
-        block: which: validation, or train if the split has no validation block.
-        path: the checkpoint that holds it now.
-    """
-    shares = ", ".join(f"{count / sum(pixels):.1%}" for count in pixels)
+def print_source_summary(summary: SourceSummary, block: str, path: Path) -> None:
+    """What is known of the source, and which checkpoint holds it; `block` is the one that it was scored on."""
+    pixels = summary.moments.pixels.tolist()
     Console().print(
         f"The summary of the source is in {path}: class moments of {sum(pixels) / 1e6:.1f} labelled Mpixel, by class"
-        f" {shares}; foreground IoU {iou:.3f} on tiles of the {SUMMARISED[block]}.",
+        f" {_percentages([count / sum(pixels) for count in pixels])}; foreground IoU {summary.iou:.3f} on tiles of the"
+        f" {SUMMARISED[block]}.",
     )
-
-
-def print_verdict(verdict: Verdict) -> None:
-    """What to do, whether it helps, and what to look at."""
-    console = Console()
-    console.print(verdict.sentence(), style="bold")
-    for alarm in verdict.alarms:
-        console.print(f"{alarm.name}: {alarm.sentence}")
-
-
-def print_preview(preview: Preview) -> None:
-    """How much the candidates make foreground, and where they disagree."""
-    Console().print(foreground_sentence(preview), style="bold")
 
 
 def print_distances(findings: LatentFindings) -> None:
@@ -223,16 +164,6 @@ def print_distances(findings: LatentFindings) -> None:
         console.print(sentence)
 
 
-def print_answer(findings: LatentFindings) -> None:
-    """What adaptation did to the distances, in a sentence."""
-    Console().print(answer(findings))
-
-
-def print_page(page: Path) -> None:
-    """Where a page is."""
-    Console().print(f"Page: {page}")
-
-
 def print_export(name: str, path: Path) -> None:
     """What was written, how large it is, and how one would look at it."""
     how = {
@@ -242,10 +173,3 @@ def print_export(name: str, path: Path) -> None:
         "state_dict": "torch.load reads it",
     }[name]
     Console().print(f"Exported: {path} ({path.stat().st_size / 1e6:.1f} MB); {how}.")
-
-
-def print_prediction(count: int, total: int, blank: int, folder: Path) -> None:
-    """How much of the images was segmented, how many of them were blank, and where the result is."""
-    of_all = f" of {total}" if count < total else ""
-    of_these = f", of which {blank} {'was' if blank == 1 else 'were'} blank and so background" if blank else ""
-    Console().print(f"Segmented {count}{of_all} images{of_these}: masks and probabilities are in {folder}")

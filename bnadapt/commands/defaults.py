@@ -20,7 +20,8 @@ def defaults_in_force(arguments: Sequence[str]) -> str:
     Args:
         arguments: of the command line, which may name a task by `--model`.
     """
-    lines = [f"#   {name}: {text}" for name, text in (*_of_task(arguments), *_of_data(), *OF_TRAINER)]
+    of_data = _clauses("data", documented(ours("data/datamodule.py"), "DomainPair"))
+    lines = [f"#   {name}: {text}" for name, text in (*_of_task(arguments), *of_data, *OF_TRAINER)]
     return "\n".join(["# Where a value below is null, or a length is not set:", *lines])
 
 
@@ -31,10 +32,6 @@ def _of_task(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     for path in ours("tasks").glob("*.py"):
         if f"class {task}(" in path.read_text(encoding="utf-8"):
             yield from _clauses("model", documented(path, task))
-
-
-def _of_data() -> Iterator[tuple[str, str]]:
-    return _clauses("data", documented(ours("data/datamodule.py"), "DomainPair"))
 
 
 def _clauses(prefix: str, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:

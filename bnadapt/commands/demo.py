@@ -1,8 +1,8 @@
 """The main job from end to end: train on a source, test, adapt to a target, test again, by the commands."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class DemoCase(Case):
         folder.mkdir(parents=True)
         config = folder / "commands.yaml"
         config.write_text(self.config_text, encoding="utf-8")
-        with _printing_to(folder / "commands.log"):
+        with (folder / "commands.log").open("w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
             row, figure = self._run(config, folder)
         with atomic_write(location.pictures / f"{self.key}.png") as partial:
             figure.savefig(partial, dpi=110)
@@ -173,13 +173,8 @@ class Demo(Study):
         """Bars for every config and scaling."""
         several = tables.table["seed"].nunique() > 1
         whiskers = "; whiskers are one standard deviation over networks that were trained anew" if several else ""
-        return {
-            "iou": StudyFigure(
-                "IoU on the target",
-                f"On the target's test images, without and with adaptation{whiskers}.",
-                self._draw(tables.table),
-            )
-        }
+        caption = f"On the target's test images, without and with adaptation{whiskers}."
+        return {"iou": StudyFigure("IoU on the target", caption, _bars(tables.table))}
 
     def pictures(self, tables: Tables) -> dict[str, str]:
         """The first test tile of the target of every record."""
@@ -190,22 +185,20 @@ class Demo(Study):
             for row in own.drop_duplicates(TRANSFER).itertuples()
         }
 
-    def _draw(self, table: pd.DataFrame) -> Figure:
-        groups = _by_name(table)
-        series = {
-            label: (
-                [own[column].mean() for own in groups.values()],
-                [own[column].std() for own in groups.values()],
-                colour,
-            )
-            for column, (label, colour) in IOU.items()
-        }
-        figure, (panel,) = panels(1, 1, (1.8 * len(groups) + 2, 2.6))
-        bars(panel, [name.replace(", ", "\n") for name in groups], series)
-        panel.set_ylim(0, 1)
-        panel.set_ylabel("IoU")
-        legend(figure, panel)
-        return figure
+
+def _bars(table: pd.DataFrame) -> Figure:
+    """IoU on the target without and with adaptation, for every config and scaling."""
+    groups = _by_name(table)
+    series = {
+        label: ([own[column].mean() for own in groups.values()], [own[column].std() for own in groups.values()], colour)
+        for column, (label, colour) in IOU.items()
+    }
+    figure, (panel,) = panels(1, 1, (1.8 * len(groups) + 2, 2.6))
+    bars(panel, [name.replace(", ", "\n") for name in groups], series)
+    panel.set_ylim(0, 1)
+    panel.set_ylabel("IoU")
+    legend(figure, panel)
+    return figure
 
 
 def _by_name(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -227,10 +220,3 @@ def _target_picture(tested: BnadaptCLI) -> Figure:
     """Image, mask, predictions and their difference for the first test tile of the target."""
     item = next(each.dataset for each in tested.datamodule.test_dataloader() if each.dataset.name == "target").uncut(0)
     return comparison(item, predictions_by_state(tested.model, item["image"][None]))
-
-
-@contextmanager
-def _printing_to(path: Path) -> Iterator[None]:
-    """What is printed meanwhile goes into a file."""
-    with path.open("w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
-        yield

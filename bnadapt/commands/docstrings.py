@@ -1,15 +1,32 @@
 """What classes take as parameters, and what their docstrings say of them, read from source files without importing."""
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+
+from bnadapt.studies import STUDIES
 
 
 def ours(path: str) -> Path:
     """A source file of bnadapt, such as `data/datamodule.py`."""
     return Path(__file__).parent.parent / path
+
+
+@cache
+def method_of_trainer(command: str) -> tuple[Path, str, str]:
+    """Source file, class and name of the method that does a command; of none if it is Lightning's own."""
+    files = sorted(ours("commands/trainer").glob("*.py"))
+    classes = [(path, node.name) for path in files for node in _nodes(path) if isinstance(node, ast.ClassDef)]
+    found = (each for each in classes if _method(*each, command))
+    return *next(found, classes[0]), command
+
+
+def class_of_study(name: str) -> tuple[Path, str]:
+    """Source file and name of the class of a study."""
+    module, _, kind = STUDIES[name].path.partition(":")
+    return ours("/".join(module.split(".")[1:]) + ".py"), kind
 
 
 def trainer_of_lightning() -> Path:
@@ -30,7 +47,8 @@ def parameters(path: Path, class_name: str, method: str) -> Sequence[str]:
 @cache
 def descriptions(path: Path, name: str, method: str = "__init__") -> Mapping[str, str]:
     """The first sentence of `documented` for every parameter."""
-    return {parameter: _first_sentence(text) for parameter, text in documented(path, name, method).items()}
+    texts = documented(path, name, method)
+    return {parameter: text.partition(". ")[0].rstrip(".") for parameter, text in texts.items()}
 
 
 @cache
@@ -40,12 +58,8 @@ def documented(path: Path, name: str, method: str = "__init__") -> Mapping[str, 
 
     nodes = [_method(path, name, method), _definition(path, name)]
     texts = [ast.get_docstring(node) for node in nodes if node is not None]
-    told = parse(next(filter(None, texts), ""), style=DocstringStyle.GOOGLE).params
-    return {each.arg_name: " ".join((each.description or "").split()) for each in told}
-
-
-def _first_sentence(text: str) -> str:
-    return text.partition(". ")[0].rstrip(".")
+    described = parse(next(filter(None, texts), ""), style=DocstringStyle.GOOGLE).params
+    return {each.arg_name: " ".join((each.description or "").split()) for each in described}
 
 
 def _definition(path: Path, name: str) -> ast.ClassDef | ast.FunctionDef | None:
@@ -60,10 +74,6 @@ def _method(path: Path, class_name: str, name: str) -> ast.FunctionDef | None:
     return next((each for each in body if isinstance(each, ast.FunctionDef) and each.name == name), None)
 
 
-def _nodes(path: Path) -> Iterator[ast.AST]:
-    return ast.walk(_tree(path))
-
-
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def _nodes(path: Path) -> Sequence[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))

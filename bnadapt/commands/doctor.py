@@ -35,7 +35,9 @@ def sections() -> Iterator[tuple[str, str]]:
     yield "bnadapt", f"{__version__}, Python {platform.python_version()}, {platform.platform(terse=True)}"
     yield "packages", ", ".join(f"{name} {_version(name) or 'MISSING'}" for name in SHOWN)
     yield "devices", _devices()
-    yield "threads", f"{torch.get_num_threads()} that torch computes with ({_threads()})"
+    threads = os.environ.get("OMP_NUM_THREADS")
+    asked = f"is {threads}" if threads else "is not set"
+    yield "threads", f"{torch.get_num_threads()} that torch computes with (OMP_NUM_THREADS {asked})"
     yield "precision", _precision()
     yield "space", f"{shutil.disk_usage('.').free / 1e9:.0f} GB free where lightning_logs goes"
     yield "data sets", _data_sets()
@@ -82,11 +84,6 @@ def _devices() -> str:
     if torch.backends.mps.is_available():
         return f"{cores}, Apple GPU (--trainer.accelerator mps)"
     return f"{cores}, no GPU (a U-Net of 16 channels trains in minutes without)"
-
-
-def _threads() -> str:
-    value = os.environ.get("OMP_NUM_THREADS")
-    return f"OMP_NUM_THREADS is {value}" if value else "OMP_NUM_THREADS is not set"
 
 
 def _precision() -> str:

@@ -6,10 +6,10 @@ Only what the command line itself names is looked at; what a config names is lef
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from collections.abc import Sequence
 from pathlib import Path
 
+from bnadapt.commands.command_line import options_in
 from bnadapt.errors import InputError
 from bnadapt.files import existing, existing_folder
 from bnadapt.reports.text import visible
@@ -39,12 +39,12 @@ def check_inputs(command: str, arguments: Sequence[str]) -> None:
 
     Args:
         command: such as `adapt`.
-        arguments: what stands behind it.
+        arguments: of the command.
 
     Raises:
         InputError: an input cannot be used.
     """
-    given = dict(_values(arguments))
+    given = _values(arguments)
     if "ckpt_path" in given:
         _check_checkpoint(Path(given["ckpt_path"]))
     for domain in ("data.source", "data.target"):
@@ -65,7 +65,7 @@ def announce(command: str, arguments: Sequence[str]) -> None:
         or os.environ.get("LOCAL_RANK", "0") != "0"
     ):
         return
-    given = dict(_values(arguments))
+    given = _values(arguments)
     output = f"; output: {given['output']}" if "output" in given else ""
     print(visible(f"bnadapt {command}: {SAYS[command].format_map(_Named(given))}{output}."), flush=True)
 
@@ -78,14 +78,9 @@ class _Named(dict):
         return self.get(f"{domain}.images") or self.get(domain) or f"the {name.partition('_')[0]} of the config"
 
 
-def _values(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Options with a value, as `--name value` or `--name=value`; without those that are set to null."""
-    for argument, follower in zip_longest(arguments, arguments[1:], fillvalue="--"):
-        name, is_joined, value = argument.partition("=")
-        if not is_joined:
-            value = follower
-        if name.startswith("--") and not (value.startswith("--") and not is_joined) and value != "null":
-            yield name[2:], value
+def _values(arguments: Sequence[str]) -> dict[str, str]:
+    """Values of options that have one, without those that are set to null."""
+    return {name: values[0] for name, values in options_in(arguments).items() if values and values[0] != "null"}
 
 
 def _check_checkpoint(path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import NamedTuple
 
-from bnadapt.commands.docstrings import descriptions, ours, parameters
+from bnadapt.commands.docstrings import class_of_study, descriptions, method_of_trainer, ours, parameters
 from bnadapt.commands.options import COMMANDS
 from bnadapt.studies import STUDIES
 
@@ -176,7 +176,7 @@ def help_for(arguments: Sequence[str]) -> str | None:
     """What is to be printed where the command line asks for help; None if it does not.
 
     Args:
-        arguments: what stands behind `bnadapt`.
+        arguments: of `bnadapt`.
     """
     command, *others = [*arguments, *([] if arguments else ["--help"])]
     if command in ASKING:
@@ -218,24 +218,22 @@ def help_of(command: str) -> str:
 def help_of_function(command: str) -> str:
     """What `bnadapt COMMAND --help` prints of a command with options of its own."""
     own = STANDALONE_COMMANDS[command]
-    told = descriptions(ours(own.module), own.function)
-    options = [(name, text) for name, text in told.items() if name not in own.positional]
+    described = descriptions(ours(own.module), own.function)
+    options = [(name, text) for name, text in described.items() if name not in own.positional]
     title = " ".join([command, *map(str.upper, own.positional)])
-    return _screen(title, COMMANDS[command], own.example, options, own.note.format(**told), own.usage)
+    return _screen(title, COMMANDS[command], own.example, options, own.note.format(**described), own.usage)
 
 
 def help_of_study(name: str) -> str:
     """What `bnadapt study NAME --help` prints."""
-    about = STUDIES[name].about
-    module, _, kind = STUDIES[name].path.partition(":")
-    told = descriptions(ours("/".join(module.split(".")[1:]) + ".py"), kind)
-    options = (*((f"study.{each}", text) for each, text in told.items()), *OF_STUDIES.items())
+    described = descriptions(*class_of_study(name))
+    options = (*((f"study.{each}", text) for each, text in described.items()), *OF_STUDIES.items())
     note = (
         "It goes on where it was stopped, and ends in a table, figures and a page. configs/studies has its full form,"
         f" configs/studies/quick one of a minute or two. `bnadapt study {name} --help-all` lists types and defaults."
     )
     example = f"bnadapt study {name} --config configs/studies/quick/{name}.yaml"
-    return _screen(f"study {name}", about, example, options, note)
+    return _screen(f"study {name}", STUDIES[name].about, example, options, note)
 
 
 def _sentence(about: str) -> str:
@@ -263,10 +261,10 @@ def _screen(
 def _options(command: str) -> Iterator[tuple[str, str]]:
     """Names and descriptions of the options that are shown."""
     yield from ((name, SAID[name]) for name in ("config", "ckpt_path"))
-    trainer = ours("commands/trainer.py"), "AdaptationTrainer", command
-    told = descriptions(*trainer)
+    method = method_of_trainer(command)
+    described = descriptions(*method)
     yield from ((name, SAID.get(name) or _described(name)) for name in HELP[command].options)
-    yield from ((name, told[name]) for name in parameters(*trainer) if name not in NOT_SHOWN)
+    yield from ((name, described[name]) for name in parameters(*method) if name not in NOT_SHOWN)
 
 
 def _described(name: str) -> str:

@@ -5,32 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bnadapt.commands.parser import PlainParser
+from bnadapt.commands.parser import options_of
 from bnadapt.data.geometry import same_size
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.exchange.importing import ImportedNetwork, write_checkpoint
 from bnadapt.exchange.packages import is_package, read_package
 from bnadapt.exchange.state_dicts import read_weights
-from bnadapt.files import check_writable, refuse_existing, refuse_inputs
+from bnadapt.files import check_outputs
 from bnadapt.networks.registry import is_import_path
 from bnadapt.reports.terminal import Console
 from bnadapt.reports.text import shell_line
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Import a network, and say what came of it.
-
-    Args:
-        arguments: what stands behind `bnadapt import`.
-
-    Raises:
-        InputError: it cannot be imported.
-    """
-    parser = PlainParser(prog="bnadapt import", description=import_network.__doc__)
-    parser.add_function_arguments(import_network, as_positional=True)
-    options = parser.parse_args(list(arguments))
-    imported, path = import_network(**options.as_dict())
+    """Do what a command line asks for, see `import_network`."""
+    imported, path = import_network(**options_of(import_network, "import", arguments, as_positional=True))
     console = Console()
     console.print(f"Imported {imported.network}, trained on images scaled by {imported.intensity}: {path}")
     network = ["--model.network", imported.network] if is_import_path(imported.network) else []
@@ -66,9 +56,7 @@ def import_network(
         InputError: it cannot be imported.
     """
     source, path = Path(weights), Path(output)
-    refuse_inputs(path, [source])
-    refuse_existing([path], overwrite)
-    check_writable(path.parent, [path.name])
+    check_outputs([path], overwrite, [source])
     if is_package(source):
         if network_args or (in_channels, num_classes) != (1, 2):
             raise InputError(

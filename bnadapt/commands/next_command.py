@@ -1,8 +1,9 @@
 """The command that one would type next, with the options of the one that is done."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from bnadapt.commands.command_line import split_options
 from bnadapt.reports.text import shell_line
 
 NETWORK = ("model", "model.network")  # which the user names, see bnadapt.networks.trust
@@ -18,15 +19,14 @@ def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, has_target:
 
     Args:
         name: of the command.
-        done: what stood behind `bnadapt`; its target, network, tiles, device and config are kept.
+        done: arguments of the command that is done; its target, network, tiles, device and config are kept.
         ckpt_path: checkpoint that the command takes.
         has_target: whether the command that is done named a target, by an option or in its config; if not, its images
             are to be filled in.
         more: further options.
     """
-    options = [(_name_of(option[0]), option) for option in _options(done[1:])]
     seen = () if done[0] == "fit" else SEEN
-    kept = [token for known, option in options if known in seen or _is_kept(known, name) for token in option]
+    kept = _words_of(done, lambda option: option in seen or _is_kept(option, name))
     if not has_target:
         kept = [*IMAGES, *kept]
     return shell_line(["bnadapt", name, "--ckpt_path", str(ckpt_path), *kept, *more])
@@ -36,10 +36,10 @@ def resume_command(done: Sequence[str], ckpt_path: Path) -> str:
     """The command line that goes on with a training that was interrupted.
 
     Args:
-        done: what stood behind `bnadapt`; all of it is kept but the checkpoint that it went on from itself.
+        done: arguments of that training; all are kept but the checkpoint that it went on from itself.
         ckpt_path: of the last epoch.
     """
-    kept = [token for option in _options(done[1:]) if _name_of(option[0]) != "ckpt_path" for token in option]
+    kept = _words_of(done, lambda option: option != "ckpt_path")
     return shell_line(["bnadapt", "fit", "--ckpt_path", str(ckpt_path), *kept])
 
 
@@ -47,11 +47,11 @@ def source_summary_command(done: Sequence[str], ckpt_path: Path) -> str:
     """The command line that adds to a checkpoint what is to be known of its source; its images are to be filled in.
 
     Args:
-        done: what stood behind `bnadapt`; its network is kept.
+        done: arguments of the command that is done; its network is kept.
         ckpt_path: checkpoint that the command takes.
     """
     source = ["--data.source", "Folder", "--data.source.images", "IMAGES", "--data.source.masks", "MASKS"]
-    network = [token for option in _options(done[1:]) if _name_of(option[0]) in NETWORK for token in option]
+    network = _words_of(done, NETWORK.__contains__)
     return shell_line(["bnadapt", "source_summary", "--ckpt_path", str(ckpt_path), *source, *network])
 
 
@@ -60,29 +60,9 @@ def has_masks(done: Iterable[str]) -> bool:
     return any(token.startswith("--data.target.masks") for token in done)
 
 
-def options_in(tokens: Sequence[str]) -> dict[str, list[str]]:
-    """Values of every option by its name, such as `data.source`."""
-    found = {}
-    for name, *values in _options(tokens):
-        _, equals, value = name.partition("=")
-        found[_name_of(name)] = [value, *values] if equals else values
-    return found
-
-
-def _options(tokens: Sequence[str]) -> Iterator[list[str]]:
-    """Every option with its values."""
-    option: list[str] = []
-    for token in tokens:
-        if token.startswith("-") and option:
-            yield option
-            option = []
-        option.append(token)
-    if option:
-        yield option
-
-
-def _name_of(option: str) -> str:
-    return option.lstrip("-").partition("=")[0].rstrip("+")
+def _words_of(done: Sequence[str], is_kept: Callable[[str], bool]) -> list[str]:
+    """The words of the options of a command that are kept by their names."""
+    return [word for name, _, words in split_options(done[1:]) if is_kept(name) for word in words]
 
 
 def _is_kept(option: str, command: str) -> bool:

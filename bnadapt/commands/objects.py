@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from bnadapt.commands.parser import PlainParser
+from bnadapt.commands.parser import options_of
 from bnadapt.data.geometry import Voxel
 from bnadapt.data.pixel_size import refuse_contradiction
 from bnadapt.errors import InputError
-from bnadapt.files import atomic_folder, atomic_write, check_writable, refuse_existing, refuse_inputs
+from bnadapt.files import atomic_folder, atomic_write, check_outputs
 from bnadapt.reports.terminal import Console
 from bnadapt.reports.time_left import tracked
 from bnadapt.volumes.label_volume import check_label_path, write_labels
@@ -24,19 +24,9 @@ from bnadapt.volumes.splitting import SplitSections, components_of_labels, objec
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the table, and say what is in it.
-
-    Args:
-        arguments: what stands behind `bnadapt objects`.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    parser = PlainParser(prog="bnadapt objects", description=table_of_objects.__doc__)
-    parser.add_function_arguments(table_of_objects)
-    console = Console()
-    for line in table_of_objects(**parser.parse_args(list(arguments)).as_dict()):
-        console.print(line)
+    """Do what a command line asks for, see `table_of_objects`."""
+    for line in table_of_objects(**options_of(table_of_objects, "objects", arguments)):
+        Console().print(line)
 
 
 def table_of_objects(
@@ -186,11 +176,7 @@ def _check_outputs(path: Path, labels: Path | None, segmentation: Segmentation, 
     if labels is not None:
         check_label_path(labels, segmentation)
     outputs = [each for each in (path, labels) if each is not None]
-    for each in outputs:
-        refuse_inputs(each, segmentation.inputs)
-    refuse_existing(outputs, overwrite)
-    for each in outputs:
-        check_writable(each.parent, [each.name])
+    check_outputs(outputs, overwrite, segmentation.inputs)
 
 
 def _found(table: pd.DataFrame, objects: Objects, min_size: int) -> Iterator[str]:

@@ -4,10 +4,11 @@ Options are the parameters of classes and methods. Their names are read from the
 Lightning's, so that they are those of the installed versions.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-from bnadapt.commands.docstrings import ours, parameters, trainer_of_lightning
+from bnadapt.commands.command_line import options_in
+from bnadapt.commands.docstrings import class_of_study, method_of_trainer, ours, parameters, trainer_of_lightning
 from bnadapt.errors import InputError
 from bnadapt.studies import STUDIES
 
@@ -30,19 +31,9 @@ COMMANDS = {
     "study": "run an experiment",
     "doctor": "say what this installation and machine have, and what is missing",
 }
-OF_ALL = (
-    "config",
-    "c",
-    "help",
-    "help-all",
-    "print_config",
-    "print_shtab",
-    "seed_everything",
-    "trainer",
-    "model",
-    "data",
-)
-OF_STUDY = ("config", "yes", "help", "help-all", "print_config", "study", "output", "networks", "scheduler", "workers")
+OF_PARSERS = ("config", "c", "help", "help-all", "print_config", "print_shtab")
+OF_ALL = (*OF_PARSERS, "seed_everything", "trainer", "model", "data")
+OF_STUDY = (*OF_PARSERS, "yes", "study", "output", "networks", "scheduler", "workers")
 OF_COMMAND = ("ckpt_path", "verbose", "weights_only", "return_predictions")
 
 
@@ -59,7 +50,7 @@ def check_options(arguments: Sequence[str]) -> None:
         return
     if command not in COMMANDS:
         raise InputError(f"there is no command {command!r}; {_nearest(command, COMMANDS)}.")
-    for option in _options(arguments[1:]):
+    for option in options_in(arguments[1:]):
         if refusal := refusal_of_option(command, option):
             raise InputError(f"{command}: {refusal}.")
 
@@ -69,10 +60,10 @@ def check_function_options(command: str, arguments: Sequence[str], known: Sequen
 
     Args:
         command: such as `objects`.
-        arguments: what stands behind it.
+        arguments: of the command.
         known: the parameters.
     """
-    for option in _options(arguments):
+    for option in options_in(arguments):
         first = option.partition(".")[0]
         if first not in (*known, *OF_ALL):
             raise InputError(f"{command}: {_no_option(option, first, known, '')}.")
@@ -80,7 +71,7 @@ def check_function_options(command: str, arguments: Sequence[str], known: Sequen
 
 def options_of_commands() -> set[str]:
     """Names of the options of all commands that are LightningCLI's, without those of trainer, model and data."""
-    own = (parameters(ours("commands/trainer.py"), "AdaptationTrainer", command) for command in COMMANDS)
+    own = (parameters(*method_of_trainer(command)) for command in COMMANDS)
     return {*OF_COMMAND, *(name for each in own for name in each)} - {"model", "datamodule", "dataloaders"}
 
 
@@ -88,13 +79,11 @@ def check_study_options(name: str, arguments: Sequence[str]) -> None:
     """The same for `bnadapt study NAME`."""
     if name not in STUDIES:
         raise InputError(f"there is no study {name!r}; {_nearest(name, [*STUDIES, 'report'])}.")
-    module, _, kind = STUDIES[name].path.partition(":")
-    path = ours("/".join(module.split(".")[1:]) + ".py")
-    for option in _options(arguments):
+    own = parameters(*class_of_study(name), "__init__")
+    for option in options_in(arguments):
         first, _, rest = option.partition(".")
         if first not in OF_STUDY:
             raise InputError(f"study {name}: {_no_option(option, first, OF_STUDY, '')}.")
-        own = parameters(path, kind, "__init__")
         if first == "study" and rest and own and rest.partition(".")[0] not in (*own, "help"):
             raise InputError(f"study {name}: {_no_option(option, rest.partition('.')[0], own, 'study.')}.")
 
@@ -107,7 +96,7 @@ def refusal_of_option(command: str, option: str) -> str | None:
         option: such as `trainer.max_epochs`.
     """
     first, _, rest = option.partition(".")
-    known = [*OF_ALL, *OF_COMMAND, *parameters(ours("commands/trainer.py"), "AdaptationTrainer", command)]
+    known = [*OF_ALL, *OF_COMMAND, *parameters(*method_of_trainer(command))]
     if first not in known:
         return _no_option(option, first, known, "")
     members = {"trainer": _trainer, "data": _data}.get(first)
@@ -115,11 +104,6 @@ def refusal_of_option(command: str, option: str) -> str | None:
     if members is None or second in ("", "help", "class_path", "init_args") or second in (names := members()):
         return None
     return _no_option(option, second, names, f"{first}.")
-
-
-def _options(arguments: Sequence[str]) -> Iterator[str]:
-    """Names of the options among arguments."""
-    return (each[2:].partition("=")[0].rstrip("+") for each in arguments if each.startswith("--") and len(each) > 2)
 
 
 def _no_option(option: str, name: str, known: Sequence[str], prefix: str) -> str:

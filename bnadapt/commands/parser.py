@@ -166,15 +166,31 @@ class PlainParser(OneSentence, ArgumentParser):
         return self._alone(super().add_function_arguments(*args, **kwargs))
 
 
+def options_of(
+    function: Callable, command: str, arguments: Sequence[str], as_positional: bool = False
+) -> dict[str, Any]:
+    """Arguments of a function, from the command line of the command that calls it.
+
+    Args:
+        function: whose parameters are the options.
+        command: its name.
+        arguments: of the command.
+        as_positional: whether parameters without a default are given by their place.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    parser = PlainParser(prog=f"bnadapt {command}", description=function.__doc__)
+    parser.add_function_arguments(function, as_positional=as_positional)
+    return parser.parse_args(list(arguments)).as_dict()
+
+
 class Refused(NamedTuple):
-    """What a parser refuses."""
+    """What a parser refuses: jsonargparse's message, the option's dotted name or "", and names of all its options."""
 
     message: str
-    """Parser of jsonargparse."""
     key: str
-    """Dotted name of the option; empty where the message gives none."""
     options: Sequence[str]
-    """Dotted names of the parser's own options."""
 
 
 def one_sentence(message: str, options: Sequence[str] = ()) -> str:

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 
-from bnadapt.adaptation import LABELLED_TILES, SCANNED_TILES
+from bnadapt.adaptation import SCANNED_TILES
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.data import DomainPair
 from bnadapt.gain import CANDIDATES
-from bnadapt.gain.source_summary import SUMMARY_TILES
 from bnadapt.labels import FineTuning, SelfTraining
 from bnadapt.labels.finetuning import BATCH, FEWEST_TO_STOP
 from bnadapt.labels.self_training import BATCH as SELF_TRAINING_BATCH
@@ -17,10 +17,10 @@ from bnadapt.tasks import AdaptableTask
 
 TRIED = 20  # passes of every tile that all candidates are tried on
 MEASURED = 32  # tiles of either domain that `adapt` measures distances on
-STATES = 3  # in which distances are measured
+STATES = 3  # passes of every tile that distances are measured on
 PROPORTIONS = 105  # that class proportions are estimated by, for some candidates
 LEARNING = 3  # passes that a pass with gradients takes as long as
-PROPOSED = 5  # passes of every tile that may be proposed
+COMPARED = 5  # passes of every tile that `propose` reads
 
 
 def passes_of_adapt(data: DomainPair, is_chosen: bool, self_training: int) -> int:
@@ -29,17 +29,12 @@ def passes_of_adapt(data: DomainPair, is_chosen: bool, self_training: int) -> in
     tried = TRIED * SCANNED_TILES if is_chosen else 0
     crop = min(1.0, SelfTraining().side / data.tile_size) ** 2  # as a part of a tile
     learnt = round(self_training * SELF_TRAINING_BATCH * (1 + LEARNING) * crop)
-    return _adaptation_tiles(data) + distances + tried + learnt
-
-
-def passes_of_recommend(tiles: int) -> int:
-    """Passes of trying every candidate on so many tiles."""
-    return TRIED * tiles
+    return adaptation_tiles(data) + distances + tried + learnt
 
 
 def passes_of_preview(data: DomainPair, regions: int, candidates: Sequence[str] | None) -> int:
     """Passes of adapting under every candidate, and of showing the regions."""
-    return len(candidates or CANDIDATES) * (_adaptation_tiles(data) + regions) + PROPORTIONS
+    return len(candidates or CANDIDATES) * (adaptation_tiles(data) + regions) + PROPORTIONS
 
 
 def passes_of_finetune(data: DomainPair, labelled: int | None, steps: int) -> int:
@@ -47,37 +42,19 @@ def passes_of_finetune(data: DomainPair, labelled: int | None, steps: int) -> in
     settings = FineTuning()
     tiles = settings.folds if labelled is None else labelled
     trainings = 1 + min(settings.folds, tiles) if tiles >= FEWEST_TO_STOP else 1
-    return _adaptation_tiles(data) + trainings * steps * 2 * BATCH * LEARNING
-
-
-def passes_of_propose(data: DomainPair) -> int:
-    """Passes of comparing candidates on the tiles that may be proposed."""
-    return PROPOSED * _adaptation_tiles(data)
-
-
-def passes_of_distances(tiles: int) -> int:
-    """Passes of source and target, in the network before and after adaptation."""
-    return STATES * tiles
-
-
-def passes_of_summary() -> int:
-    """Passes of labelled tiles of the source."""
-    return LABELLED_TILES + SUMMARY_TILES
+    return adaptation_tiles(data) + trainings * steps * 2 * BATCH * LEARNING
 
 
 def seconds_of_tile(task: AdaptableTask, side: int) -> float:
     """Seconds that a tile takes in the network of a task, the better of two passes."""
-    tile = torch.zeros(1, task.hparams.in_channels, side, side)
+    tile, times = torch.zeros(1, task.hparams.in_channels, side, side), [time.perf_counter()]
     with isolated(task.network):
-        return min(_seconds_of_pass(task, tile) for _ in range(2))
+        for _ in range(2):
+            task.logits_of(tile).sum().item()
+            times.append(time.perf_counter())
+    return min(later - earlier for earlier, later in pairwise(times))
 
 
-def _seconds_of_pass(task: AdaptableTask, tile: torch.Tensor) -> float:
-    started = time.perf_counter()
-    task.logits_of(tile).sum().item()
-    return time.perf_counter() - started
-
-
-def _adaptation_tiles(data: DomainPair) -> int:
+def adaptation_tiles(data: DomainPair) -> int:
     """Tiles of the target that adaptation reads; as many as by default if it reads all."""
     return data.adaptation_tiles or 64

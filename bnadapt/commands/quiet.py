@@ -23,8 +23,10 @@ UNWANTED = (  # warnings, as regular expressions
     ".*LightningCLI's args parameter is intended to run from within Python.*",
     ".*is smaller than the logging interval.*",
 )
-
-
+LOGGERS = (
+    *("pytorch.utilities.rank_zero", "pytorch.accelerators.cuda", "pytorch.trainer.setup"),
+    *("pytorch.trainer.connectors.checkpoint_connector", "fabric.utilities.seed"),
+)
 PACKAGE = "bnadapt."  # prefix of the modules whose warnings are complete sentences
 
 log = logging.getLogger(__name__)
@@ -36,14 +38,8 @@ def quiet() -> None:
         warnings.showwarning = _PackageWarnings(warnings.showwarning)
     for pattern in UNWANTED:
         warnings.filterwarnings("ignore", pattern)
-    for name in (
-        "utilities.rank_zero",
-        "accelerators.cuda",
-        "trainer.setup",
-        "trainer.connectors.checkpoint_connector",
-    ):
-        logging.getLogger(f"lightning.pytorch.{name}").addFilter(_is_wanted)
-    logging.getLogger("lightning.fabric.utilities.seed").addFilter(_is_wanted)
+    for name in LOGGERS:
+        logging.getLogger(f"lightning.{name}").addFilter(_is_wanted)
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:

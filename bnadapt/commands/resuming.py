@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 import yaml
 
+from bnadapt.commands.command_line import options_in
 from bnadapt.commands.config_files import load_options
-from bnadapt.commands.next_command import options_in
 from bnadapt.commands.parser import CLASSES, imported
 from bnadapt.commands.training_length import STOPPING
 from bnadapt.errors import InputError
@@ -21,16 +21,12 @@ from bnadapt.networks.trust import is_plain
 from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS
 
 CONFIG = "config.yaml"
+SOURCE = re.compile(r"config|c|data|data\.sources?(\..*)?")  # options that may say what is trained on
 KNOWN = {**CLASSES, "sources": CLASSES["source"]}
 LENGTH = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
 TRAINED = (
-    "accumulate_grad_batches",
-    "gradient_clip_val",
-    "gradient_clip_algorithm",
-    "limit_train_batches",
-    "val_check_interval",
-    "check_val_every_n_epoch",
-    "precision",
+    *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches"),
+    *("val_check_interval", "check_val_every_n_epoch", "precision"),
 )
 
 
@@ -38,13 +34,13 @@ def kept_config(arguments: Sequence[str]) -> Path | None:
     """The config that a training is to be gone on with; None where the command line says itself what is trained on.
 
     Args:
-        arguments: what stands behind `bnadapt`.
+        arguments: of `bnadapt`.
 
     Raises:
         InputError: neither is there.
     """
     options = options_in(arguments[1:])
-    if arguments[0] != "fit" or "ckpt_path" not in options or _name_a_source(options):
+    if arguments[0] != "fit" or "ckpt_path" not in options or any(map(SOURCE.fullmatch, options)):
         return None
     checkpoint = Path(options["ckpt_path"][-1])
     path = checkpoint.parent.parent / CONFIG
@@ -60,7 +56,7 @@ def kept_options(path: Path, arguments: Sequence[str]) -> dict[str, Any]:
 
     Args:
         path: of the config.
-        arguments: what stands behind `bnadapt`.
+        arguments: of `bnadapt`.
 
     Raises:
         InputError: it names code, or no source.
@@ -81,10 +77,6 @@ def kept_options(path: Path, arguments: Sequence[str]) -> dict[str, Any]:
         _check(own, "", path, are_texts=False)
     _check(data, "", path, are_texts=True)
     return taken
-
-
-def _name_a_source(options: Mapping[str, Any]) -> bool:
-    return any(re.fullmatch(r"config|c|data|data\.sources?(\..*)?", name) for name in options)
 
 
 def _of_trainer(trainer: Mapping[str, Any], given: Mapping[str, Any], path: Path) -> dict[str, Any]:

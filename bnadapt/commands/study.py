@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run a study, or draw the report of a finished one.
 
     Args:
-        arguments: what stands behind `bnadapt study`.
+        arguments: those of `bnadapt study`.
 
     Raises:
         InputError: the study cannot be done.
@@ -52,7 +52,12 @@ def main(arguments: Sequence[str]) -> None:
     elif arguments[0] == "report":
         if len(arguments) != 2 or arguments[1].startswith("-"):
             raise InputError("study report: give the folder of a finished study, and nothing else.")
-        _report(Path(arguments[1]))
+        from bnadapt.commands.study_config import read_config
+        from bnadapt.experiments.report import report
+
+        folder = Path(arguments[1])
+        study, command = read_config(folder, study_class)
+        _print_page(folder, report(study, folder, command))
     else:
         name, *options = arguments
         check_study_options(name, options)
@@ -65,14 +70,6 @@ def study_class(name: str) -> "type[Study]":
 
     module, _, kind = STUDIES[name].path.partition(":")
     return getattr(import_module(module), kind)
-
-
-def _report(folder: Path) -> None:
-    from bnadapt.commands.study_config import read_config
-    from bnadapt.experiments.report import report
-
-    study, command = read_config(folder, study_class)
-    _tell(folder, report(study, folder, command))
 
 
 def _run(name: str, arguments: Sequence[str]) -> None:
@@ -106,11 +103,11 @@ def _run(name: str, arguments: Sequence[str]) -> None:
         page = report(study, folder, command)
     except OSError as error:
         raise refusal_of_place(error, folder) or error from error
-    _tell(folder, page)
+    _print_page(folder, page)
 
 
-def _tell(folder: Path, page: "Document") -> None:
-    """Print what was found, and where the page is."""
+def _print_page(folder: Path, page: "Document") -> None:
+    """Print the findings, and where the page is."""
     from bnadapt.reports.document import Answer, Bullets, Table
     from bnadapt.reports.terminal import Console
 

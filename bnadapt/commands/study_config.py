@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 
+from bnadapt.commands.help import OF_STUDIES
 from bnadapt.commands.parser import PlainParser
 from bnadapt.errors import InputError
 from bnadapt.experiments.study import Study
@@ -20,17 +21,12 @@ ROOT = Path("lightning_logs") / "studies"
 def parser_of(study: type[Study], **options: Any) -> ArgumentParser:
     """Parser of a study's options: its own under `study`, and how to run it."""
     parser = PlainParser(description=study.question, **options)
-    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with these options")
+    parser.add_argument("--config", action=ActionConfigFile, help=OF_STUDIES["config"])
     parser.add_class_arguments(study, "study")
-    parser.add_argument("--output", type=str | None, help=f"folder of results; {ROOT}/{study.name} by default")
-    parser.add_argument("--yes", action="store_true", help="run it without a config")
-    parser.add_argument("--networks", type=str, default=str(ROOT / "networks"), help="folder of trained networks")
-    parser.add_argument("--scheduler", type=str | None, help="address of a dask scheduler, such as tcp://host:8786")
-    parser.add_argument(
-        "--workers",
-        type=int | None,
-        help="processes on this machine, 0 for this one alone; by default one per GPU or core",
-    )
+    parser.add_argument("--yes", action="store_true", help=OF_STUDIES["yes"])
+    parser.add_argument("--networks", type=str, default=str(ROOT / "networks"), help=OF_STUDIES["networks"])
+    for name, kind in (("output", str), ("scheduler", str), ("workers", int)):
+        parser.add_argument(f"--{name}", type=kind | None, help=OF_STUDIES[name])
     return parser
 
 

@@ -1,6 +1,5 @@
 """The length of a training that is given none."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from jsonargparse import Namespace
@@ -35,10 +34,9 @@ def default_length(trainer: Namespace) -> dict[str, Any]:
         or trainer.max_time is not None
         or bool(trainer.fast_dev_run)
     )
-    return {} if is_given else {"max_steps": STEPS, "callbacks": _with_early_stopping(trainer.callbacks or [])}
-
-
-def _with_early_stopping(callbacks: Sequence[Any]) -> list[Any]:
-    """Configured callbacks, with one that stops early unless there is one."""
-    given = [callbacks] if isinstance(callbacks, Namespace) else list(callbacks)
-    return given if any(each.class_path == STOPPING["class_path"] for each in given) else [*given, STOPPING]
+    if is_given:
+        return {}
+    callbacks = [trainer.callbacks] if isinstance(trainer.callbacks, Namespace) else list(trainer.callbacks or [])
+    if not any(each.class_path == STOPPING["class_path"] for each in callbacks):
+        callbacks.append(STOPPING)
+    return {"max_steps": STEPS, "callbacks": callbacks}

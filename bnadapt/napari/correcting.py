@@ -56,7 +56,7 @@ def corrected(inputs: Inputs, outputs: Outputs, masks: Mapping[str, np.ndarray |
 def finetuned(inputs: Inputs, steps: int, outputs: Outputs, watch: Watch) -> tuple[str, str]:
     """Train the network on corrected tiles; returns the path of the new checkpoint, and the outcome in a sentence."""
     loaded = load(inputs, watch, finetune_line(inputs, steps, outputs))
-    done = loaded.trainer.finetune(
+    path = loaded.trainer.finetune(
         loaded.task,
         loaded.data,
         loaded.path,
@@ -65,14 +65,14 @@ def finetuned(inputs: Inputs, steps: int, outputs: Outputs, watch: Watch) -> tup
         proposed=outputs.proposed,
         steps=steps,
     )
-    record = done.record["finetuning"]
+    record = loaded.task.adaptation["finetuning"]
     scored = ""
     if record["iou_after"] is not None:
         scored = (
             f" On tiles that were left out in turn, foreground IoU went from {record['iou_before']:.2f} to"
             f" {record['iou_after']:.2f}."
         )
-    return str(done.path), f"Learnt from {record['labelled_tiles']} tiles in {record['steps']} steps.{scored}"
+    return str(path), f"Learnt from {record['labelled_tiles']} tiles in {record['steps']} steps.{scored}"
 
 
 def measured(inputs: Inputs, outputs: Outputs, watch: Watch) -> Advice:

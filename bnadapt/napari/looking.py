@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bnadapt.actions import CandidateNetworks, candidate_networks, judge_target
-from bnadapt.actions.recommend import Judgement
+from bnadapt.actions.preview import CandidateNetworks, candidate_networks
+from bnadapt.actions.recommend import Judgement, judge_target
 from bnadapt.adaptation import SCANNED_TILES, Recipe
 from bnadapt.data.drawn_tiles import Place
 from bnadapt.data.prepare import PreparedSection, resampled

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnadapt.actions import SegmentedSection, segment_section
+from bnadapt.actions.segment import SegmentedSection, segment_section
 from bnadapt.batchnorm import Policy
 from bnadapt.commands.objects import table_of_objects
 from bnadapt.data.readers import open_masks

@@ -46,7 +46,7 @@ def fits(stored: object, expected: Tensor) -> bool:
 
 
 def check_numbers(content: object, source: Path | str) -> None:
-    """Refuse missing, NaN, infinite and complex values and negative BatchNorm variances, by an InputError that names the value.
+    """Refuse missing, NaN, infinite or complex values and negative BatchNorm variances; the InputError names them.
 
     Args:
         content: tensors and numbers, in mappings and lists.

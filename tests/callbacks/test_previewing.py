@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bnadapt.actions import candidate_networks
+from bnadapt.actions.preview import candidate_networks
 from bnadapt.adaptation import Recipe
 from bnadapt.commands.cli import main
 from bnadapt.commands.trainer import AdaptationTrainer

@@ -5,8 +5,10 @@ from contextlib import suppress
 import pytest
 
 from bnadapt.__main__ import run
+from bnadapt.commands.docstrings import documented, method_of_trainer
 from bnadapt.commands.help import HELP, help_for
 from bnadapt.commands.options import COMMANDS, check_options, check_study_options
+from bnadapt.gain import CANDIDATES, RECOMMENDABLE
 from bnadapt.studies import STUDIES
 
 SCREEN = 60
@@ -77,3 +79,8 @@ def test_a_study_without_its_packages_says_how_to_get_them(monkeypatch, refused)
     sentence = refused("study", "pairs", "--study.seeds=[1]")
     assert "needs no_such_package, which" in sentence
     assert "bnadapt[studies]" in sentence
+
+
+def test_help_lists_the_candidates_that_adapt_takes():
+    words = set(re.split(r"[ ,.:;`]+", documented(*method_of_trainer("adapt"))["choose"].partition(". ")[0]))
+    assert words & set(CANDIDATES) == set(RECOMMENDABLE)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from bnadapt.actions.finetune import labelled_by_hand, labelled_of_train_block
+from bnadapt.actions.labelled import labelled_by_hand, labelled_of_train_block
 from bnadapt.batchnorm import Bank
 from bnadapt.commands.cli import main
 from bnadapt.data import DomainPair, Folder, Synthetic
 from bnadapt.errors import InputError
+from bnadapt.gain import RECOMMENDABLE
 from bnadapt.labels import SelfTraining
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import TARGET_ALONE, without
@@ -91,7 +92,7 @@ def test_adapt_learns_from_its_own_predictions_when_asked_to(best, tmp_path, cap
 
 
 def test_labels_are_learnt_after_self_training(best, tmp_path, monkeypatch):
-    monkeypatch.setattr("bnadapt.commands.trainer.SelfTraining", lambda: SelfTraining(steps=2))
+    monkeypatch.setattr("bnadapt.actions.finetune.SelfTraining", lambda: SelfTraining(steps=2))
     _, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", start=None)
     assert record["self_training"]["steps"] == 2
     assert record["finetuning"]["start"] == "self-trained"
@@ -105,6 +106,12 @@ def test_from_none_keeps_what_is_not_adapted(best, tmp_path):
         "network.head.bias",
     }
     assert record["finetuning"]["start"] == "none"
+
+
+def test_learning_may_start_from_what_is_recommended(best, tmp_path):
+    _, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", "--learn=head", start="auto")
+    assert record["finetuning"]["start"] == "auto"
+    assert record["recommendation"]["choice"] in RECOMMENDABLE
 
 
 def test_no_tile_of_the_test_block_is_learnt_from(best, tmp_path, caplog):
@@ -203,7 +210,8 @@ def test_refusals(best, refused, tmp_path):
     asked = ["finetune", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "a.ckpt"]
     assert "give either --labelled" in refused(*asked)
     assert "labelled 0; give at least 1" in refused(*asked, "--labelled=0")
-    assert "finetune: --start adaptd is unknown" in refused(*asked, "--labelled=1", "--start=adaptd")
+    taken = "auto or one of self-trained, none, adapted, mixed, full-resolution, inverted, coarser"
+    assert f"--start adaptd is unknown; take {taken}" in refused(*asked, "--labelled=1", "--start=adaptd")
     assert "there is no target" in refused(*without(asked, "--data.target"), "--labelled=1")
     adapt = ["adapt", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "b.ckpt"]
     assert "self_training is -1" in refused(*adapt, "--self_training=-1")

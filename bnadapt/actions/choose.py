@@ -1,0 +1,81 @@
+"""Adapt a task's network as given, or as a candidate does that the user names or the recommendation chooses."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from bnadapt.actions.adapt import Adaptation, Progress, adapt_to_target
+from bnadapt.actions.recommend import Judgement, judge_target
+from bnadapt.adaptation import SCANNED_TILES, Recipe
+from bnadapt.data import DomainPair, InputChange
+from bnadapt.errors import InputError
+from bnadapt.gain import RECOMMENDABLE
+from bnadapt.reports.verdict_page import verdict_record
+from bnadapt.tasks import AdaptableTask
+
+AUTO = "auto"  # the candidate that is recommended
+Show = Callable[[str], Progress]
+
+
+@dataclass(frozen=True)
+class ChosenAdaptation:
+    """An adaptation that a task's network holds now.
+
+    Attributes:
+        adaptation: as it was applied.
+        judgement: of the target, if a candidate was chosen.
+    """
+
+    adaptation: Adaptation
+    judgement: Judgement | None
+
+
+def check_choice(option: str, choice: str, *settings: object, names: Sequence[str] = tuple(RECOMMENDABLE)) -> None:
+    """Refuse an unknown choice, or one beside settings that it decides on.
+
+    Args:
+        option: that gives the choice, for messages.
+        choice: a name, or `auto`.
+        settings: policy, class proportions and change of the images; None where they are not given.
+        names: that the option takes beside `auto`.
+
+    Raises:
+        InputError: it is refused.
+    """
+    if choice not in (AUTO, *names):
+        raise InputError(f"{option} {choice} is unknown; take {AUTO} or one of {', '.join(names)}.")
+    if any(each is not None for each in settings):
+        raise InputError(
+            f"{option} decides on policy, class proportions and --data.target_change; leave out these, or it."
+        )
+
+
+def adapt_by_choice(
+    task: AdaptableTask, data: DomainPair, recipe: Recipe, choice: str | None, show: Show, limit: int | None = None
+) -> ChosenAdaptation:
+    """Adapt a task's network, which then holds the adapted statistics, and the data the change of the target's images.
+
+    Args:
+        task: the trained network.
+        data: whose target is read, without masks.
+        recipe: how statistics are estimated.
+        choice: candidate whose policy and change of the images replace those given, or `auto`.
+        show: gives the `progress` of a piece of work by its name.
+        limit: greatest number of batches to read.
+
+    Raises:
+        InputError: there is no target, its images cannot be used, or nothing is known of the source to choose by.
+        BatchNormError: the statistics cannot be estimated.
+    """
+    data.target_change = data.requested_change or InputChange()  # not that of another target
+    judgement = None
+    if choice is not None:
+        judgement = judge_target(task, data, SCANNED_TILES, progress=show("Trying candidates"))
+        judgement = judgement if choice == AUTO else judgement.choosing(choice)
+        task.source_summary = judgement.summary
+        recipe, data.target_change = judgement.recipe(recipe), judgement.change
+    adaptation = adapt_to_target(task, data, recipe, lambda batches: islice(show("Adapting")(batches), limit))
+    adaptation.apply(task)
+    if judgement:
+        task.adaptation["recommendation"] = verdict_record(judgement.verdict)
+    return ChosenAdaptation(adaptation, judgement)

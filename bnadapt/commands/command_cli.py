@@ -1,0 +1,154 @@
+"""From the words of a command line to its Trainer, task and data: LightningCLI that reads checkpoints and configs."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import LearningRateFinder, RichProgressBar
+from lightning.pytorch.cli import ArgsType, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from bnadapt.callbacks.progress import ProgressBar
+from bnadapt.commands.help import HELP
+from bnadapt.commands.parser import CommandParser
+from bnadapt.commands.precision import device_kind, fastest_precision
+from bnadapt.commands.resuming import kept_config, kept_options
+from bnadapt.commands.training_length import LENGTH, default_length
+from bnadapt.errors import InputError
+from bnadapt.files import ensure_folder
+from bnadapt.networks.smp import DOWNLOADED
+from bnadapt.tasks import known_tasks
+from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
+
+NO_PRECISION = ("precision", "plugins", "fast_dev_run")  # options of a Trainer for which none is chosen
+
+
+class CommandCLI(LightningCLI):
+    """LightningCLI for tasks and a DomainPair, with a subcommand for each entry of HELP.
+
+    The task is a SegmentationTask unless `--model` names another class.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Run the command that the arguments begin with."""
+        given = kwargs.get("args")
+        self.arguments = [str(each) for each in (sys.argv[1:] if given is None else given)]
+        super().__init__(*args, **kwargs)
+
+    def subcommands(self) -> dict[str, set[str]]:
+        """The command that is asked for, each with the arguments that are not options; all commands if it is unknown.
+
+        The parser of a command takes some 50 ms to build, those of all commands half a second.
+        """
+        every = {name: {"model", "datamodule"} for name in HELP} | LightningCLI.subcommands()
+        asked = self.arguments[:1]
+        return {name: every[name] for name in asked if name in every} or every
+
+    def add_arguments_to_parser(self, parser: CommandParser) -> None:
+        """The task that is meant where none is named."""
+        parser.set_defaults({"model": {"class_path": DEFAULT_TASK}})
+
+    def parse_arguments(self, parser: Any, args: ArgsType) -> None:
+        """Parse, and refuse a checkpoint that is missing, broken, foreign or of another network than asked for."""
+        super().parse_arguments(parser, self._with_kept_options(self.arguments))
+        config = self.config[self.config.subcommand]
+        self.stored: StoredTask | None = None
+        if config.ckpt_path is None:
+            if self.config.subcommand != "fit":
+                raise InputError(f"{self.config.subcommand}: give the trained network by --ckpt_path.")
+            return
+        asked = config.model.init_args
+        self.stored = read_checkpoint(Path(config.ckpt_path), asked.get("network"))
+        if self.config.subcommand == "fit" and not self.stored.is_resumable:
+            raise InputError(
+                f"{config.ckpt_path}: holds a network without the whole state of its training, as adapted ones are, so"
+                " that it cannot be resumed; take best.ckpt or last.ckpt."
+            )
+        if not self.stored.knows_scaling and config.data.intensity is None:
+            raise InputError(
+                f"{config.ckpt_path}: does not say how the images were scaled that its network was trained on; give"
+                " --data.intensity."
+            )
+        self._check_requested(asked)
+
+    def before_instantiate_classes(self) -> None:
+        """Give a training without a length the default one."""
+        if self.config.subcommand == "fit" and (given := default_length(self.config.fit.trainer)):
+            self.config = self.parser.parse_object({"fit": {"trainer": given}}, self.config)
+            rank_zero_only(print)(LENGTH)
+
+    @staticmethod
+    def _with_kept_options(arguments: list[str]) -> list[str]:
+        """Arguments, with the options that were kept of the training that they go on with."""
+        path = kept_config(arguments)
+        if path is None:
+            return arguments
+        kept = kept_options(path, arguments)
+        rank_zero_only(print)(
+            f"Going on with the options of {path} (from {', '.join(kept)}); those given here go before."
+        )
+        return [arguments[0], f"--config={yaml.safe_dump(kept)}", *arguments[1:]]
+
+    def _check_requested(self, asked: Any) -> None:
+        """Refuse a checkpoint of another network than the command line or a config asks for."""
+        defaults = self._subcommand_parsers[self.config.subcommand].get_defaults().model.init_args
+        for name in NETWORK_PARAMETERS:
+            given = asked.get(name)
+            if isinstance(given, dict):  # the checkpoint holds the weights
+                given = {key: value for key, value in given.items() if key != DOWNLOADED} or None
+            if given not in (defaults[name], self.stored.parameters[name]):
+                raise InputError(
+                    f"{self.stored.path}: holds a network with {name} {self.stored.parameters[name]}, --model.{name}"
+                    f" asks for {asked.get(name)}; leave out --model.{name}, or take another checkpoint."
+                )
+
+    def _parse_ckpt_path(self) -> None:
+        """Take the task's class and hyper-parameters from the checkpoint, of which nothing else is followed."""
+        if self.stored is None:
+            return
+        config = self.config[self.config.subcommand].model
+        known = known_tasks()
+        if self.stored.task not in known:
+            raise InputError(
+                f"{self.stored.path}: is of the task {self.stored.task}, code that would be imported and run; if you"
+                f" trust that code, name it yourself by --model {self.stored.task}."
+            )
+        names = known[self.stored.task].stored_parameters
+        parameters = {name: self.stored.parameters[name] for name in names if name in self.stored.parameters}
+        task = {"class_path": self.stored.task, "init_args": {**config.init_args.as_dict(), **parameters}}
+        self.config = self.parser.parse_object({self.config.subcommand: {"model": task}}, self.config)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Lightning's, whose refusals become a sentence."""
+        try:
+            trainer = super().instantiate_trainer(**{**kwargs, **self._precision()})
+        except InputError:
+            raise
+        except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+            raise InputError(f"--trainer: {error}") from error
+        trainer.callbacks = [ProgressBar() if type(each) is RichProgressBar else each for each in trainer.callbacks]
+        for logger in trainer.loggers:
+            if logger.save_dir is not None:
+                ensure_folder(logger.save_dir)
+        if any(isinstance(callback, LearningRateFinder) for callback in trainer.callbacks):
+            raise InputError(
+                "LearningRateFinder changes a learning rate of the task itself, and here it is the optimizer's; set it"
+                " by --model.optimizer AdamW --model.optimizer.lr RATE."
+            )
+        return trainer
+
+    def _precision(self) -> dict[str, str]:
+        """The option for a training that is given none, which is kept with the others."""
+        options = self.config[self.config.subcommand].trainer
+        device = device_kind(options.accelerator)
+        if self.config.subcommand != "fit" or device is None or any(options[name] for name in NO_PRECISION):
+            return {}
+        task, data = self.model.hparams, self.datamodule
+        shape = (data.batch_size, task.in_channels, data.crop_size, data.crop_size)
+        found = fastest_precision(self.model.network, shape, task.num_classes, device)
+        rank_zero_only(print)(f"Precision: {found.name}; {found.reason}. --trainer.precision sets another.")
+        options.precision = found.name
+        return {"precision": found.name}

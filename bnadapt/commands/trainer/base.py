@@ -1,0 +1,162 @@
+"""What the commands of the Trainer share: their work runs where Lightning would predict."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from torch.utils.data import IterableDataset
+
+from bnadapt.actions.adapt import Progress
+from bnadapt.callbacks import AppliedBank
+from bnadapt.commands.passes import seconds_of_tile
+from bnadapt.errors import InputError
+from bnadapt.reports.terminal import Console
+from bnadapt.reports.time_left import LinesOnTimeLeft, duration
+
+Result = TypeVar("Result")
+
+
+class CommandTrainer(Trainer):
+    """A Lightning Trainer that runs any work with checkpoint, device, precision and processes set up as to predict.
+
+    Args:
+        **settings: see `lightning.pytorch.Trainer`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.asked_precision = settings.get("precision") or (self.precision if settings.get("plugins") else None)
+
+    @property
+    def command(self) -> Sequence[str]:
+        """Arguments of `bnadapt`, for the record of what was done."""
+        return sys.argv[1:]
+
+    def shown(self, what: str) -> Progress:
+        """Wrapper around the parts of some work that shows its progress: a bar on a terminal, lines elsewhere.
+
+        Args:
+            what: name of the work, such as `Adapting`.
+        """
+        if not self.is_global_zero:
+            return iter
+        if Console().is_terminal and self.progress_bar_callback is not None:
+            from rich.progress import track
+
+            return lambda parts: track(parts, description=what, transient=True)
+
+        def in_lines(parts: Iterable) -> Iterator:
+            try:
+                lines = LinesOnTimeLeft(what, "steps", len(parts), announces=False)
+            except TypeError:  # tiles are drawn until there are enough
+                yield from parts
+                return
+            for part in parts:
+                yield part
+                lines.advance()
+
+        return in_lines
+
+    def _run_ready(
+        self,
+        work: Callable[[], Result],
+        model: LightningModule,
+        datamodule: LightningDataModule,
+        ckpt_path: str | None,
+        passes: int = 0,
+    ) -> Result:
+        """Result of work that runs where Lightning would predict; `passes` of tiles say how long it takes."""
+        self.datamodule, datamodule.trainer = datamodule, self
+        ready = _WhenReady(work, passes)
+        callbacks = [each for each in self.callbacks if not isinstance(each, ProgressBar)]
+        with self._with([*callbacks, ready]), self._without_limit():
+            super().predict(model, dataloaders=_NoBatches(), ckpt_path=ckpt_path, return_predictions=False)
+        return ready.result
+
+    @contextmanager
+    def _with(self, callbacks: list[Callback]) -> Iterator[None]:
+        """These callbacks instead of the Trainer's within the block."""
+        configured, self.callbacks = self.callbacks, callbacks
+        try:
+            yield
+        finally:
+            self.callbacks = configured
+
+    def _configured(self, kind: type[Callback], default: Any = None) -> Any:
+        """The callback of a kind, or the default if the Trainer has none."""
+        return next((each for each in self.callbacks if isinstance(each, kind)), default)
+
+    def _limit(self, command: str, count: int | None = None) -> int | None:
+        """Greatest number of batches, or of `count` images, that a command reads."""
+        limit = self.limit_predict_batches
+        if limit == 0:
+            raise InputError(f"{command}: --trainer.limit_predict_batches 0 leaves nothing to read; leave it out.")
+        if isinstance(limit, int):
+            return limit
+        return None if count is None else max(1, int(limit * count))
+
+    @contextmanager
+    def _without_limit(self) -> Iterator[None]:
+        """No limit of Lightning's within the block, which counts other things than are limited here."""
+        limit, self.limit_predict_batches = self.limit_predict_batches, 1.0
+        try:
+            yield
+        finally:
+            self.limit_predict_batches = limit
+
+    def _check_one_process(self, command: str) -> None:
+        if self.world_size > 1:
+            raise InputError(
+                f"{command}: runs in one process, {self.world_size} were asked for; set --trainer.devices 1."
+            )
+
+
+def applied(bank: str | None) -> list[Callback]:
+    """Callbacks that hold the network to a bank of statistics, if one is given."""
+    return [] if bank is None else [AppliedBank(bank)]
+
+
+def checkpoint_path(output: str | None, ckpt_path: str | None, suffix: str) -> Path:
+    """The checkpoint to write: as asked for, or named after the one that is read.
+
+    Args:
+        output: as asked for.
+        ckpt_path: that is read.
+        suffix: behind its name, such as `adapted`.
+
+    Raises:
+        InputError: neither is given, or it is not the name of a checkpoint.
+    """
+    if output is None and ckpt_path is None:
+        raise InputError("without --ckpt_path there is nothing to name the output after; give --output.")
+    path = Path(output) if output else Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-{suffix}.ckpt")
+    if path.suffix != ".ckpt" or path.is_dir():
+        raise InputError(f"{path}: is not a name of a checkpoint; give --output a file that ends in .ckpt.")
+    return path
+
+
+class _NoBatches(IterableDataset):
+    """Empty data, with which Lightning's predict loop ends at once."""
+
+    def __iter__(self) -> Iterator[None]:
+        return iter(())
+
+
+class _WhenReady(Callback):
+    """Works once the checkpoint is restored and the task is on its device; says before how long that takes."""
+
+    def __init__(self, work: Callable[[], Any], passes: int) -> None:
+        self.work = work
+        self.passes = passes
+        self.result: Any = None
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do the work."""
+        if self.passes and trainer.is_global_zero:
+            seconds = self.passes * seconds_of_tile(pl_module, trainer.datamodule.tile_size) / trainer.world_size
+            Console().print(f"This takes {duration(seconds)} at most: up to {self.passes} passes of a tile.")
+        self.result = self.work()
