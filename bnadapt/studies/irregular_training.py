@@ -69,7 +69,7 @@ class Probe(Callback):
         was_training = task.network.training
         task.network.eval()
         network = NetworkEvaluation(task.network, self.case.whole, self.case.evaluation, self._whole)
-        row, _ = adaptation_row(network.source, {})
+        row, _ = adaptation_row(network.source)
         task.network.train(was_training)
         self.rows.append({"step": step, **row})
 

@@ -2,83 +2,69 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
 from bnadapt.batchnorm import minimise_entropy
 from bnadapt.errors import InputError
-from bnadapt.experiments.case import Case, RunLocation, TableRow
-from bnadapt.experiments.evaluation import Evaluation, NetworkEvaluation, cached_network, scored
+from bnadapt.experiments.case import NetworkCase, RunLocation, TableRow
+from bnadapt.experiments.evaluation import DomainEvaluation, NetworkEvaluation
 from bnadapt.experiments.networks import SourceNetwork
 from bnadapt.experiments.plots import bars, legend, panels
-from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, FULL_RESOLUTION_ALONE
 from bnadapt.labels import SelfTraining, self_train
 from bnadapt.reports.document import Table
-from bnadapt.studies.candidates.case import evenly_spread
 from bnadapt.studies.pairs import DataSetGroup
 
 Start = Literal["adapted", "full-resolution"]
 Method = Literal["statistics", "TENT", "self-training"]
 STATISTICS, TENT, SELF_TRAINING = "statistics", "TENT", "self-training"
-SCORED = 48  # tiles of the test block, evenly spread
 COLOURS = {STATISTICS: "#8a8a8a", TENT: "#edae49", SELF_TRAINING: "#00798c"}
 
 
 @dataclass(frozen=True, eq=False)
-class UnlabelledCase(Case):
+class UnlabelledCase(NetworkCase):
     """A source network on a target that it has learnt from without labels.
 
     Args:
-        network: the source network.
-        target: the domain.
-        evaluation: settings of adaptation and scoring.
+        network: see `NetworkCase`.
+        target: see `NetworkCase`.
+        evaluation: see `NetworkCase`.
         labels: see `Case`.
         start: candidate whose statistics it starts from.
         method: how it learns; `statistics` does not.
         settings: of self-training, as plain values.
     """
 
-    network: SourceNetwork
-    target: Spec
-    evaluation: Evaluation
-    labels: Mapping[str, Any]
     start: Start
     method: Method
     settings: Mapping[str, Any]
 
-    @property
-    def needs(self) -> SourceNetwork:
-        """The source network."""
-        return self.network
-
-    def measure(self, location: RunLocation) -> list[TableRow]:
+    def rows_on(self, target: DomainEvaluation, location: RunLocation) -> list[TableRow]:
         """One row."""
-        network = cached_network(self.network, location.networks, self.evaluation, location.device)
-        target = network.on(self.target)
-        images = target.tiles.unlabelled(self.evaluation.tiles)
-        with kept(network.network):
+        network, images = target.network, target.adaptation_tiles()
+        with network.restored():
             started = time.process_time()
-            bank = network.adapted(images, CANDIDATES[self.start].policy.record()).bank
-            bank.apply(network.network)
+            self._adapt(network, images)
             self._learn(network, images)
             seconds = round(time.process_time() - started, 3)
-            scores = scored(network.forward, evenly_spread(target.tiles.labelled, SCORED))
-        row = {"iou": scores.iou, "foreground": scores.true, "predicted": scores.predicted, "seconds": seconds}
-        return [{**row, "network": self.network.key}]
+            scores = target.quick_scores()
+        return [{"iou": scores.iou, "foreground": scores.true, "predicted": scores.predicted, "seconds": seconds}]
+
+    def _adapt(self, network: NetworkEvaluation, images: Tensor) -> None:
+        network.adapted(images, CANDIDATES[self.start].policy).bank.apply(network.network)
 
     def _learn(self, network: NetworkEvaluation, images: Tensor) -> None:
         if self.method == TENT:
             with network.precision():
                 minimise_entropy(network.network, images.split(network.evaluation.batch_size))
-            network.adapted(images, CANDIDATES[self.start].policy.record()).bank.apply(network.network)
+            self._adapt(network, images)
         elif self.method == SELF_TRAINING:
             with network.precision():
                 learnt = self_train(network.network, images, SelfTraining(**self.settings))
@@ -204,13 +190,3 @@ def _gains(table: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
         if method != STATISTICS
     }
     return {names: each.dropna() for names, each in gains.items()}
-
-
-@contextmanager
-def kept(network: nn.Module) -> Iterator[None]:
-    """Restore weights and statistics afterwards."""
-    saved = {name: each.clone() for name, each in network.state_dict().items()}
-    try:
-        yield
-    finally:
-        network.load_state_dict(saved)

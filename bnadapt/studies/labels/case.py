@@ -12,14 +12,12 @@ from torch import Tensor
 
 from bnadapt.batchnorm import Bank
 from bnadapt.errors import InputError
-from bnadapt.experiments.case import Case, RunLocation, TableRow
+from bnadapt.experiments.case import Case, NetworkCase, RunLocation, TableRow
 from bnadapt.experiments.evaluation import (
     DomainEvaluation,
     DomainTiles,
     Evaluation,
     NetworkEvaluation,
-    cached_network,
-    scored,
     tiles_of,
 )
 from bnadapt.experiments.networks import SourceNetwork, Training, build_task, quiet
@@ -29,58 +27,44 @@ from bnadapt.gain.source_summary import images_and_masks
 from bnadapt.labels import FineTuning, LabelledTiles, LearnName, finetune, self_train
 from bnadapt.labels.proposal import COMPARED, proposed_tiles
 from bnadapt.labels.self_training import SELF_TRAINED
-from bnadapt.studies.candidates.case import evenly_spread
-from bnadapt.studies.self_training import kept
 
 Start = Literal["none", "adapted", "full-resolution", "self-trained", "scratch"]
 Choice = Literal["random", "proposed"]
 RANDOM, PROPOSED = "random", "proposed"
 SCRATCH, STATISTICS = "scratch", "statistics"
-SCORED = 48  # tiles of the test block, evenly spread
 CONSIDERED = 64  # labelled tiles, of which those to learn from are proposed
 
 
 @dataclass(frozen=True, eq=False)
-class StartCase(Case):
+class StartCase(NetworkCase):
     """A source network on a target, without a label.
 
     Args:
-        network: the source network.
-        target: the domain.
-        evaluation: settings of adaptation and scoring.
+        network: see `NetworkCase`.
+        target: see `NetworkCase`.
+        evaluation: see `NetworkCase`.
         labels: see `Case`.
         start: candidate whose statistics it has, or `self-trained` from `adapted`.
     """
 
-    network: SourceNetwork
-    target: Spec
-    evaluation: Evaluation
-    labels: Mapping[str, Any]
     start: Start
 
-    @property
-    def needs(self) -> SourceNetwork:
-        """The source network."""
-        return self.network
-
-    def measure(self, location: RunLocation) -> list[TableRow]:
+    def rows_on(self, target: DomainEvaluation, location: RunLocation) -> list[TableRow]:
         """One row."""
-        network = cached_network(self.network, location.networks, self.evaluation, location.device)
-        target = network.on(self.target)
-        with kept(network.network):
+        with target.network.restored():
             begin(target, self.start)
-            iou = _iou(network, target)
+            iou = target.quick_scores().iou
         return [{"learn": STATISTICS, "iou": iou, "labelled_tiles": 0, "seconds": 0.0}]
 
 
 @dataclass(frozen=True, eq=False)
-class LabelsCase(Case):
+class LabelsCase(NetworkCase):
     """A source network on a target, after it has learnt from labelled tiles.
 
     Args:
-        network: the source network.
-        target: the domain.
-        evaluation: settings of adaptation and scoring.
+        network: see `NetworkCase`.
+        target: see `NetworkCase`.
+        evaluation: see `NetworkCase`.
         labels: see `Case`.
         start: see `StartCase`.
         tiles: labelled ones, of the train block; none is all.
@@ -90,10 +74,6 @@ class LabelsCase(Case):
         steps: steps of the optimizer.
     """
 
-    network: SourceNetwork
-    target: Spec
-    evaluation: Evaluation
-    labels: Mapping[str, Any]
     start: Start
     tiles: int | None
     draw: int
@@ -101,25 +81,17 @@ class LabelsCase(Case):
     learn: LearnName
     steps: int
 
-    @property
-    def needs(self) -> SourceNetwork:
-        """The source network."""
-        return self.network
-
-    def measure(self, location: RunLocation) -> list[TableRow]:
+    def rows_on(self, target: DomainEvaluation, location: RunLocation) -> list[TableRow]:
         """One row."""
-        network = cached_network(self.network, location.networks, self.evaluation, location.device)
-        target = network.on(self.target)
-        labelled = self._labelled(target)
-        images = target.tiles.unlabelled(self.evaluation.tiles)
+        network, images, labelled = target.network, target.adaptation_tiles(), self._labelled(target)
         settings = FineTuning(self.learn, self.steps, folds=0, seed=self.draw)
-        with kept(network.network):
+        with network.restored():
             begin(target, self.start)
             started = time.process_time()
             with network.precision():
                 finetune(network.network, images, labelled, settings, network.bank).apply(network.network)
             seconds = round(time.process_time() - started, 3)
-            iou = _iou(network, target)
+            iou = target.quick_scores().iou
         return [{"learn": self.learn, "iou": iou, "labelled_tiles": len(labelled), "seconds": seconds}]
 
     def _labelled(self, target: DomainEvaluation) -> LabelledTiles:
@@ -163,14 +135,15 @@ class ScratchCase(Case):
             tiles = tiles_of(SourceNetwork(self.training, self.target, self.draw), self.evaluation)
             network = NetworkEvaluation(fresh, self.target, self.evaluation, tiles)
         target = network.source
-        images = target.tiles.unlabelled(self.evaluation.tiles)
+        images = target.adaptation_tiles()
         labelled = labelled_tiles(target.tiles, self.tiles, self.draw)
-        network.adapted(images, {}).bank.apply(fresh)
+        network.adapted(images).bank.apply(fresh)
         settings = FineTuning("all", self.steps, self.training.learning_rate, folds=0, seed=self.draw)
         with network.precision():
             finetune(fresh, images, labelled, settings).apply(fresh)
         seconds = round(time.process_time() - started, 3)
-        return [{"learn": "all", "iou": _iou(network, target), "labelled_tiles": len(labelled), "seconds": seconds}]
+        iou = target.quick_scores().iou
+        return [{"learn": "all", "iou": iou, "labelled_tiles": len(labelled), "seconds": seconds}]
 
 
 def begin(target: DomainEvaluation, start: Start) -> None:
@@ -188,7 +161,7 @@ def _self_trained(target: DomainEvaluation) -> Mapping[str, Tensor]:
     network = target.network
     start_bank(target, ADAPTED).apply(network.network)
     with network.precision():
-        return self_train(network.network, target.tiles.unlabelled(network.evaluation.tiles))
+        return self_train(network.network, target.adaptation_tiles())
 
 
 def start_bank(target: DomainEvaluation, candidate: str) -> Bank:
@@ -196,8 +169,7 @@ def start_bank(target: DomainEvaluation, candidate: str) -> Bank:
     network = target.network
     if candidate == NONE:
         return network.bank
-    images = target.tiles.unlabelled(network.evaluation.tiles)
-    return network.adapted(images, CANDIDATES[candidate].policy.record()).bank
+    return network.adapted(target.adaptation_tiles(), CANDIDATES[candidate].policy).bank
 
 
 def labelled_tiles(tiles: DomainTiles, count: int | None, seed: int) -> LabelledTiles:
@@ -238,7 +210,3 @@ def _disagreement(target: DomainEvaluation, images: Tensor) -> Tensor:
         ]
     )
     return (classes != classes[0]).any(0).double().mean((1, 2))
-
-
-def _iou(network: NetworkEvaluation, target: DomainEvaluation) -> float:
-    return scored(network.forward, evenly_spread(target.tiles.labelled, SCORED)).iou

@@ -1,18 +1,14 @@
 """A source network on a target, in every way to treat other class proportions."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import Tensor
 
 from bnadapt.adaptation import SCANNED_TILES
 from bnadapt.batchnorm import Bank, measure_class_moments
-from bnadapt.experiments.case import Case, RunLocation, TableRow
-from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, NetworkEvaluation, cached_network
-from bnadapt.experiments.networks import SourceNetwork
-from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.case import NetworkCase, RunLocation, TableRow
+from bnadapt.experiments.evaluation import DomainEvaluation, NetworkEvaluation
 from bnadapt.studies.proportions.estimators import clipped_logit, estimates
 
 ROWS = {
@@ -27,37 +23,19 @@ ROWS = {
 
 
 @dataclass(frozen=True, eq=False)
-class ClassProportionCase(Case):
-    """A source network on a target, in every way to treat other class proportions.
+class ClassProportionCase(NetworkCase):
+    """A source network on a target, in every way to treat other class proportions."""
 
-    Args:
-        network: the source network.
-        target: the domain.
-        evaluation: settings of adaptation and scoring.
-        labels: see `Case`.
-    """
-
-    network: SourceNetwork
-    target: Spec
-    evaluation: Evaluation
-    labels: Mapping[str, Any]
-
-    @property
-    def needs(self) -> SourceNetwork:
-        """The source network."""
-        return self.network
-
-    def measure(self, location: RunLocation) -> list[TableRow]:
+    def rows_on(self, target: DomainEvaluation, location: RunLocation) -> list[TableRow]:
         """One row."""
-        network = cached_network(self.network, location.networks, self.evaluation, location.device)
-        return [{**_row(network.on(self.target)), "network": self.network.key}]
+        return [_row(target)]
 
 
 def _row(target: DomainEvaluation) -> TableRow:
-    network, tiles = target.network, target.tiles.unlabelled(target.network.evaluation.tiles)
+    network, tiles = target.network, target.adaptation_tiles()
     source = network.class_moments.proportions[1].item()
     started = time.perf_counter()
-    plain = network.adapted(tiles, {}).bank
+    plain = network.adapted(tiles).bank
     plain_done = time.perf_counter()
     corrected = network.corrected(tiles, "estimated")
     corrected_done = time.perf_counter()
