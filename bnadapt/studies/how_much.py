@@ -93,46 +93,26 @@ class HowMuch(Study):
 
     def cases(self) -> list[AdaptationCase]:
         """Every choice for every transfer and seed."""
-        sentences = []
-        for name, transfer in self.transfers.items():
-            for seed in self.seeds:
-                network = SourceNetwork(transfer.training, transfer.source, seed)
-                for what, values in self.varied.items():
-                    for value in values:
-                        labels = {"transfer": name, "varied": what, "value": str(value), "seed": seed}
-                        policy, evaluation = _chosen(what, value, transfer.evaluation)
-                        sentences.append(
-                            AdaptationCase(network, transfer.target, evaluation, labels, policy=policy, draw=seed)
-                        )
-        return sentences
+        return [
+            self._case(name, what, value, seed)
+            for name in self.transfers
+            for seed in self.seeds
+            for what, values in self.varied.items()
+            for value in values
+        ]
 
     def findings(self, tables: Tables) -> list[str]:
-        """The best source weight and layers for each transfer, the safest ones, and how many tiles are enough."""
-        weights, layers = (_means(tables.table, what) for what in (WEIGHT, LAYERS))
-        tiles = _means(tables.table, TILES)
-        sentences = []
-        for name in self.transfers:
-            weight, layer = (means.loc[name].round(3) for means in (weights, layers))  # of equals, the first
-            least = weight.index[0]
-            replaced = "full replacement" if float(least) == 0 else f"a source weight of {least}"
-            sentences.append(
-                f"{name}: {replaced} gains {weight[least]:+.3f}; the best source weight is {weight.idxmax()}"
-                f" ({weight.max():+.3f}), the best choice of layers {layer.idxmax()} ({layer.max():+.3f}), the worst"
-                f" {layer.idxmin()} ({layer.min():+.3f})."
-            )
-        safest = {what: means.min().idxmax() for what, means in ((WEIGHT, weights), (LAYERS, layers))}
-        most = tiles.columns[-1]
-        enough = {name: _enough(tiles.loc[name]) for name in self.transfers}
-        sentences.append(
-            f"With the smallest gain over all transfers in mind, the safest source weight is {safest[WEIGHT]}"
-            f" ({weights[safest[WEIGHT]].min():+.3f} at worst), the safest layers are {safest[LAYERS]}"
-            f" ({layers[safest[LAYERS]].min():+.3f} at worst)."
-        )
-        listed = ", ".join(f"{count} for {name}" for name, count in enough.items())
-        sentences.append(
-            f"Tiles from which on the mean gain is within 0.01 of that with {most}, or all there are: {listed}."
-        )
-        return sentences
+        """The safest source weight and layers, and how many tiles are enough."""
+        weights, layers, tiles = (_means(tables.table, what) for what in (WEIGHT, LAYERS, TILES))
+        worst = {what: means.min() for what, means in ((WEIGHT, weights), (LAYERS, layers))}
+        enough = ", ".join(f"{_enough(tiles.loc[name])} for {name}" for name in self.transfers)
+        return [
+            "With the smallest gain over all transfers in mind, the safest source weight is"
+            f" {worst[WEIGHT].idxmax()} ({worst[WEIGHT].max():+.3f} at worst), the safest layers are"
+            f" {worst[LAYERS].idxmax()} ({worst[LAYERS].max():+.3f} at worst).",
+            f"Tiles from which on the mean gain is within 0.01 of that with {tiles.columns[-1]}, or all there are:"
+            f" {enough}.",
+        ]
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """Curves over every choice, and a map over layers."""
@@ -150,6 +130,13 @@ class HowMuch(Study):
             self._draw_layers(tables.table),
         )
         return figures
+
+    def _case(self, name: str, what: str, value: Any, seed: int) -> AdaptationCase:
+        transfer = self.transfers[name]
+        network = SourceNetwork(transfer.training, transfer.source, seed)
+        labels = {"transfer": name, "varied": what, "value": str(value), "seed": seed}
+        policy, evaluation = _chosen(what, value, transfer.evaluation)
+        return AdaptationCase(network, transfer.target, evaluation, labels, policy=policy, draw=seed)
 
     def _draw_curves(self, table: pd.DataFrame, what: str) -> Figure:
         names = list(self.transfers)

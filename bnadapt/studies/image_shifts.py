@@ -94,7 +94,7 @@ class ImageShifts(Study):
 
     def findings(self, tables: Tables) -> list[str]:
         """Per source, which shifts adaptation corrects, which it does not, and where it harms."""
-        return [sentence for source in self.sources for sentence in self._sentences(source, tables.table)]
+        return [self._sentence(source, tables.table) for source in self.sources]
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """A map of gains over all shifts, and curves over severity for every source."""
@@ -156,21 +156,16 @@ class ImageShifts(Study):
         legend(figure, axes[0])
         return figure
 
-    def _sentences(self, source: str, table: pd.DataFrame) -> list[str]:
+    def _sentence(self, source: str, table: pd.DataFrame) -> str:
         rows = table[table["source"] == source]
         plain, shifted = rows[rows["shift"] == NONE], rows[rows["shift"] != NONE]
-        means = shifted.groupby("shift")[["iou_unadapted", "iou_adapted", "gain"]].mean().sort_values("gain")
-        cells = shifted.groupby(["shift", "level"])["gain"].mean()
-        helps, harms = means[means.gain > CLEAR], means[means.gain < -CLEAR]
-        worst, best = cells.idxmin(), cells.idxmax()
-        return [
+        gains = shifted.groupby("shift")["gain"].mean().sort_values()
+        return (
             f"{source}: without a shift the IoU is {plain.iou_unadapted.mean():.2f}, and {plain.iou_adapted.mean():.2f}"
             f" after adaptation to the source itself. Adaptation gains more than {CLEAR} IoU, mean over severities,"
-            f" under {_listed(helps[::-1])}; it costs as much under {_listed(harms)}.",
-            f"{source}: it gains most under {best[0]} at level {best[1]} ({cells.max():+.2f}) and costs most under"
-            f" {worst[0]} at level {worst[1]} ({cells.min():+.2f}).",
-        ]
+            f" under {_listed(gains[gains > CLEAR][::-1])}; it costs as much under {_listed(gains[gains < -CLEAR])}."
+        )
 
 
-def _listed(means: pd.DataFrame) -> str:
-    return ", ".join(f"{shift} ({row['gain']:+.2f})" for shift, row in means.iterrows()) or "none"
+def _listed(gains: pd.Series) -> str:
+    return ", ".join(f"{shift} ({gain:+.2f})" for shift, gain in gains.items()) or "none"

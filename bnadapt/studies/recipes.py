@@ -10,11 +10,12 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.plots import legend, panels
+from bnadapt.experiments.plots import legend, panels, spread
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.reports.document import Table
+from bnadapt.studies.pairing import across
 
 CURVES = {
     "own test block": ("own", "iou_unadapted", "#888888"),
@@ -85,7 +86,7 @@ class Recipes(Study):
 
     def findings(self, tables: Tables) -> list[str]:
         """Which recipe is best on other data sets."""
-        means = _foreign(tables.table).groupby(["augmentation", "steps"], sort=False)["iou_adapted"].mean()
+        means = across(tables.table).groupby(["augmentation", "steps"], sort=False)["iou_adapted"].mean()
         if means.empty:
             return []
         name, steps = means.idxmax()
@@ -118,12 +119,8 @@ class Recipes(Study):
         return {"steps": StudyFigure("IoU against steps", caption, figure)}
 
 
-def _foreign(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["source"] != table["target"]]
-
-
 def _where(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    return _foreign(table) if where == "foreign" else table[table["source"] == table["target"]]
+    return across(table) if where == "foreign" else table[table["source"] == table["target"]]
 
 
 def _mean(rows: pd.DataFrame, where: str, column: str) -> str:
@@ -132,10 +129,8 @@ def _mean(rows: pd.DataFrame, where: str, column: str) -> str:
 
 def _draw(panel: Axes, rows: pd.DataFrame) -> None:
     for label, (where, column, colour) in CURVES.items():
-        by_seed = _where(rows, where).groupby(["steps", "seed"])[column].mean().groupby("steps")
-        means, deviations = by_seed.mean(), by_seed.std().fillna(0)
-        panel.plot(means.index, means, color=colour, marker="o", markersize=3, label=label)
-        panel.fill_between(means.index, means - deviations, means + deviations, color=colour, alpha=0.2, lw=0)
+        by_seed = _where(rows, where).groupby(["steps", "seed"])[column].mean().reset_index()
+        spread(panel, by_seed, "steps", column, label, colour)
     panel.set_xscale("log")
     panel.set_xticks(sorted(rows["steps"].unique()), [str(each) for each in sorted(rows["steps"].unique())], fontsize=7)
     panel.minorticks_off()

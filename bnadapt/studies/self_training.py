@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any, Literal
 
 import pandas as pd
@@ -10,17 +11,15 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from bnadapt.batchnorm import minimise_entropy
-from bnadapt.errors import InputError
 from bnadapt.experiments.case import NetworkCase, RunLocation, TableRow
 from bnadapt.experiments.evaluation import DomainEvaluation, NetworkEvaluation
-from bnadapt.experiments.networks import SourceNetwork
-from bnadapt.experiments.plots import bars, legend, panels
+from bnadapt.experiments.plots import bar_panels
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, FULL_RESOLUTION_ALONE
 from bnadapt.labels import SelfTraining, self_train
 from bnadapt.reports.document import Table
-from bnadapt.studies.pairs import DataSetGroup
+from bnadapt.studies.pairing import PAIR, DataSetGroup, check_pairs, pair_name, with_pairs
 
 Start = Literal["adapted", "full-resolution"]
 Method = Literal["statistics", "TENT", "self-training"]
@@ -101,9 +100,7 @@ class SelfTrainingStudy(Study):
         settings: SelfTraining | None = None,
         seeds: Sequence[int] = (1, 2, 3),
     ) -> None:
-        for name, group in tasks.items():
-            if len(group.sets) < 2:
-                raise InputError(f"study.tasks: {name} has {len(group.sets)} data sets; a pair needs two.")
+        check_pairs(tasks)
         self.tasks = tasks
         self.starts = starts
         self.methods = methods
@@ -112,20 +109,25 @@ class SelfTrainingStudy(Study):
 
     def cases(self) -> list[UnlabelledCase]:
         """Every source on every target, from every start, by every method."""
-        return [case for seed in self.seeds for task in self.tasks for case in self._of_task(task, seed)]
+        return [
+            case
+            for seed in self.seeds
+            for task, group in self.tasks.items()
+            for source, target in group.pairs()
+            for case in self._cases(task, source, target, seed)
+        ]
 
     def findings(self, tables: Tables) -> list[str]:
         """What every method gains over its start, in the mean and at worst; the best one first."""
         sentences = []
         by_mean = sorted(_gains(tables.table).items(), key=lambda each: -each[1].mean())
         for (start, method), gains in by_mean:
-            pairs = gains.groupby(["task", "source", "target"]).mean()
-            sources = gains.groupby(["task", "source"]).mean()
-            worst, task, source = pairs.idxmin(), *sources.idxmin()
+            pairs, sources = gains.groupby(PAIR).mean(), gains.groupby(PAIR[:2]).mean()
+            task, source = sources.idxmin()
             sentences.append(
                 f"{method} from {start}: {pairs.mean():+.3f} IoU in the mean over {len(pairs)} pairs;"
-                f" {(pairs > 0).sum()} gain. The worst pair is {worst[1]} -> {worst[2]} ({worst[0]}) with"
-                f" {pairs.min():+.3f}, the worst source {source} ({task}) with {sources.min():+.3f} over its targets."
+                f" {(pairs > 0).sum()} gain. The worst pair is {pair_name(pairs.idxmin())} with {pairs.min():+.3f}, the"
+                f" worst source {source} ({task}) with {sources.min():+.3f} over its targets."
             )
         return sentences
 
@@ -149,40 +151,29 @@ class SelfTrainingStudy(Study):
             for start in self.starts
         }
 
-    def _of_task(self, task: str, seed: int) -> Iterator[UnlabelledCase]:
+    def _cases(self, task: str, source: str, target: str, seed: int) -> Iterator[UnlabelledCase]:
         group = self.tasks[task]
-        for source in group.sets:
-            network = SourceNetwork(group.training, group.sets[source], seed)
-            for target in (each for each in group.sets if each != source):
-                for start in self.starts:
-                    for method in (STATISTICS, *self.methods):
-                        labels = {"task": task, "source": source, "target": target, "seed": seed}
-                        labels |= {"start": start, "method": method}
-                        settings = self.settings if method == SELF_TRAINING else {}
-                        yield UnlabelledCase(
-                            network, group.sets[target], group.evaluation, labels, start, method, settings
-                        )
+        for start, method in product(self.starts, (STATISTICS, *self.methods)):
+            labels = {"task": task, "source": source, "target": target, "seed": seed}
+            yield UnlabelledCase(
+                group.network(source, seed),
+                group.sets[target],
+                group.evaluation,
+                labels | {"start": start, "method": method},
+                start,
+                method,
+                self.settings if method == SELF_TRAINING else {},
+            )
 
     def _draw(self, table: pd.DataFrame) -> Figure:
-        tasks = list(table["task"].unique())
-        figure, axes = panels(len(tasks), 2, (6.4, 2.6))
-        for panel, task in zip(axes, tasks, strict=True):
-            rows = table[table["task"] == task]
-            series = {}
-            for method in (method for method in COLOURS if (rows["method"] == method).any()):
-                grouped = rows[rows["method"] == method].groupby(["source", "target"], sort=False)["iou"]
-                series[method] = (grouped.mean(), grouped.std(), COLOURS[method])
-            bars(panel, [f"{source}\n-> {target}" for source, target in grouped.groups], series)
-            panel.tick_params(axis="x", labelsize=5)
-            panel.set_title(task, fontsize=9)
-            panel.set_ylim(0, 1)
-        legend(figure, axes[0])
-        return figure
+        wide = table.pivot_table("iou", [*PAIR, "seed"], "method", sort=False).reset_index()
+        columns = {method: (method, colour) for method, colour in COLOURS.items() if method in wide}
+        return bar_panels(dict(list(with_pairs(wide).groupby("task", sort=False))), "pair", columns, 2)
 
 
 def _gains(table: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
     """IoU of learning minus that of its start, by start and method."""
-    scores = table.pivot_table("iou", ["start", "task", "source", "target", "seed"], "method", sort=False)
+    scores = table.pivot_table("iou", ["start", *PAIR, "seed"], "method", sort=False)
     gains = {
         (start, method): (rows[method] - rows[STATISTICS]).droplevel("start")
         for start, rows in scores.groupby(level="start", sort=False)

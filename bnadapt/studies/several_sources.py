@@ -9,7 +9,7 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.plots import WITH, WITHOUT, bars, legend, panels
+from bnadapt.experiments.plots import WITH, WITHOUT, bar_panels
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables, mean_and_std
@@ -114,16 +114,9 @@ class SeveralSources(Study):
         yield from others.items()
 
     def _draw(self, table: pd.DataFrame) -> Figure:
-        figure, axes = panels(len(self.sets), 2, (4.2, 2.4))
-        for panel, (target, rows) in zip(axes, table.groupby("target", sort=False), strict=True):
-            grouped = rows.groupby("source", sort=False)
-            colours = zip(IOU.items(), (WITHOUT, WITH), strict=True)
-            series = {how: (grouped[c].mean(), grouped[c].std(), colour) for (how, c), colour in colours}
-            bars(panel, list(grouped.groups), series)
-            panel.set_title(f"{target} left out", fontsize=9)
-            panel.set_ylim(0, 1)
-        legend(figure, axes[0])
-        return figure
+        parts = {f"{target} left out": rows for target, rows in table.groupby("target", sort=False)}
+        columns = {how: (column, colour) for (how, column), colour in zip(IOU.items(), (WITHOUT, WITH), strict=True)}
+        return bar_panels(parts, "source", columns, 2)
 
 
 def _by_source(table: pd.DataFrame) -> pd.DataFrame:

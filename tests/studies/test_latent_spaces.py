@@ -67,7 +67,6 @@ def test_parts_are_compared_where_there_are_several(planted, tmp_path):
     study = planted(networks=3, again=str(tmp_path))
     tables = study.tables([])
     assert {"transfer", "map"} <= set(study.figures(tables))
-    assert "keeps a correlation of +1.00 in the median" in " ".join(study.findings(tables))
 
 
 def test_a_single_network_tells_nothing_of_the_spread(planted):

@@ -12,17 +12,10 @@ from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
 from bnadapt.studies.comparison.case import ComparisonCase
-from bnadapt.studies.comparison.figures import draw_directions
-from bnadapt.studies.comparison.findings import (
-    by_direction,
-    comparison_table,
-    of_direction,
-    real,
-    sentences,
-    synthetic,
-)
+from bnadapt.studies.comparison.findings import comparison_table, draw_directions, real, sentences
 from bnadapt.studies.comparison.methods import Method
 from bnadapt.studies.comparison.treatments import TREATMENTS
+from bnadapt.studies.pairing import picture_captions
 
 
 @dataclass(frozen=True)
@@ -102,9 +95,8 @@ class Comparison(Study):
         ]
 
     def findings(self, tables: Tables) -> list[str]:
-        """Where each wins, ties and loses, and what is forgotten."""
-        apart = synthetic(tables.table)
-        return [*sentences(real(tables.table)), *(of_direction(rows) for _, rows in by_direction(apart))]
+        """The mean IoU of the rows that matter over all real directions, and what failed."""
+        return sentences(real(tables.table))
 
     def summary(self, tables: Tables) -> Table:
         """The table of methods, over all real directions where there are any."""
@@ -124,11 +116,7 @@ class Comparison(Study):
     def pictures(self, tables: Tables) -> dict[str, str]:
         """Predictions of the first seed."""
         first = tables.table[tables.table["seed"] == self.seeds[0]] if self.pictured else tables.table[:0]
-        return {
-            record: f"{rows.iloc[0].source} -> {rows.iloc[0].target}: "
-            + ", ".join(f"{row.row} {row.iou:.2f}" for row in rows.itertuples())
-            for record, rows in first.groupby("record", sort=False)
-        }
+        return picture_captions(first, "row")
 
     def _case(
         self, task: str, group: Directions, source: str, target: str, name: str, method: Method, seed: int

@@ -71,7 +71,7 @@ class LatentSpaces(Study):
         )
 
     def findings(self, tables: Tables) -> list[str]:
-        """How closely distances follow every score, and how well the choice of a distance transfers."""
+        """How closely distances follow every score."""
         return sentences(tables.table)
 
     def summary(self, tables: Tables) -> Table:

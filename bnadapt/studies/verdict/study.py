@@ -10,8 +10,7 @@ from bnadapt.experiments.case import Case
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import DISTANCES, Tables
 from bnadapt.reports.document import Table
-from bnadapt.studies.verdict.figures import draw_predicted
-from bnadapt.studies.verdict.findings import schemes_table, sentences
+from bnadapt.studies.verdict.findings import draw_predicted, schemes_table, sentences
 from bnadapt.studies.verdict.fitting import PREDICTED, SCHEMES, cross_predicted
 
 KEPT = ["record", "family", "task", "source", "target", "seed", "candidate", "iou"]
@@ -60,7 +59,7 @@ class VerdictStudy(Study):
         return Tables(pd.concat(predicted, ignore_index=True), pd.DataFrame(columns=DISTANCES))
 
     def findings(self, tables: Tables) -> list[str]:
-        """How good predictions and choices are, scheme by scheme."""
+        """How good predictions and choices are under the first scheme; the others are in the table."""
         return sentences(tables.table)
 
     def summary(self, tables: Tables) -> Table:
