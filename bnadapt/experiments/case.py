@@ -113,10 +113,7 @@ class AdaptationCase(NetworkCase):
     """A source network on a target, without and with adaptation.
 
     Args:
-        network: see `NetworkCase`.
-        target: see `NetworkCase`.
-        evaluation: see `NetworkCase`.
-        labels: see `Case`.
+        network, target, evaluation, labels: see `NetworkCase`.
         policy: how source and target statistics are combined, as plain values.
         pictured: whether to keep a picture of the first test tile.
         draw: seed of which tiles adaptation reads.

@@ -51,6 +51,7 @@ class Transfer:
     evaluation: Evaluation = field(default_factory=Evaluation)
 
 
+@dataclass
 class HowMuch(Study):
     """One choice of adaptation at a time, all others as by default: full replacement, all layers, many tiles.
 
@@ -71,25 +72,22 @@ class HowMuch(Study):
         " the share of the source that stays, the layers that adapt, the number and size of tiles, the batch size?"
     )
 
-    def __init__(
-        self,
-        transfers: Mapping[str, Transfer],
-        source_weights: Sequence[float] = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9),
-        tiles: Sequence[int] = (1, 2, 4, 8, 16, 32),
-        layers: Sequence[str] = tuple(LAYER_CHOICES),
-        tile_sizes: Sequence[int] = (64, 96, 128, 192),
-        batch_sizes: Sequence[int] = (1, 2, 4, 8, 16),
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        self.transfers = transfers
+    transfers: Mapping[str, Transfer]
+    source_weights: Sequence[float] = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
+    tiles: Sequence[int] = (1, 2, 4, 8, 16, 32)
+    layers: Sequence[str] = tuple(LAYER_CHOICES)
+    tile_sizes: Sequence[int] = (64, 96, 128, 192)
+    batch_sizes: Sequence[int] = (1, 2, 4, 8, 16)
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
         self.varied: dict[str, Sequence[Any]] = {
-            WEIGHT: sorted(float(weight) for weight in source_weights),
-            TILES: tiles,
-            LAYERS: layers,
-            TILE_SIZE: tile_sizes,
-            BATCH_SIZE: batch_sizes,
+            WEIGHT: sorted(float(weight) for weight in self.source_weights),
+            TILES: self.tiles,
+            LAYERS: self.layers,
+            TILE_SIZE: self.tile_sizes,
+            BATCH_SIZE: self.batch_sizes,
         }
-        self.seeds = seeds
 
     def cases(self) -> list[AdaptationCase]:
         """Every choice for every transfer and seed."""

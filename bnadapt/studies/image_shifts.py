@@ -1,6 +1,6 @@
 """A source against itself under image shifts of growing severity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -37,6 +37,7 @@ class ShiftedSource:
     without: Sequence[str] = ()
 
 
+@dataclass
 class ImageShifts(Study):
     """Networks meet their own source's test images, shifted; the shifted training images are what adaptation reads.
 
@@ -59,38 +60,25 @@ class ImageShifts(Study):
         " the training block, scores are of the test block."
     )
 
-    def __init__(
-        self,
-        sources: Mapping[str, ShiftedSource],
-        shifts: Sequence[str] | None = None,
-        severities: Mapping[str, Sequence[float]] | None = None,
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        self.sources = sources
-        self.shifts = shifts or [name for name, shift in SHIFTS.items() if not shift.needs_colour]
-        self.severities = {name: (severities or {}).get(name, named_shift(name).severities) for name in self.shifts}
-        self.seeds = seeds
-        self._check(severities or {})
+    sources: Mapping[str, ShiftedSource]
+    shifts: Sequence[str] | None = None
+    severities: Mapping[str, Sequence[float]] | None = None
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        given = self.severities or {}
+        self.shifts = self.shifts or [name for name, shift in SHIFTS.items() if not shift.needs_colour]
+        self.severities = {name: given.get(name, named_shift(name).severities) for name in self.shifts}
+        self._check(given)
 
     def cases(self) -> list[AdaptationCase]:
         """Every source without a shift, and under every shift in every severity, with every seed."""
-        results = []
-        for name, source in self.sources.items():
-            for seed in self.seeds:
-                network = SourceNetwork(source.training, source.domain, seed)
-                shifted = [(shift, level, by) for shift in self._of(source) for level, by in self._levels(shift)]
-                for shift, level, severity in [(NONE, 0, 0.0), *shifted]:
-                    labels = {"source": name, "shift": shift, "level": level, "severity": severity, "seed": seed}
-                    named = shift if level else self._of(source)[0]  # severity 0 of any of them
-                    target = {
-                        "class": "Shifted",
-                        "domain": source.domain,
-                        "shift": named,
-                        "severity": severity,
-                        "seed": seed,
-                    }
-                    results.append(AdaptationCase(network, target, source.evaluation, labels))
-        return results
+        return [
+            self._case(name, shift, level, severity, seed)
+            for name, source in self.sources.items()
+            for seed in self.seeds
+            for shift, level, severity in [(NONE, 0, 0.0), *self._shifted(source)]
+        ]
 
     def findings(self, tables: Tables) -> list[str]:
         """Per source, which shifts adaptation corrects, which it does not, and where it harms."""
@@ -127,8 +115,18 @@ class ImageShifts(Study):
     def _of(self, source: ShiftedSource) -> list[str]:
         return [shift for shift in self.shifts if shift not in source.without]
 
-    def _levels(self, shift: str) -> list[tuple[int, float]]:
-        return list(enumerate(map(float, self.severities[shift]), start=1))
+    def _shifted(self, source: ShiftedSource) -> Iterator[tuple[str, int, float]]:
+        """Every shift of a source with its levels, from 1 on, and severities."""
+        for shift in self._of(source):
+            yield from ((shift, level, float(by)) for level, by in enumerate(self.severities[shift], start=1))
+
+    def _case(self, name: str, shift: str, level: int, severity: float, seed: int) -> AdaptationCase:
+        source = self.sources[name]
+        network = SourceNetwork(source.training, source.domain, seed)
+        labels = {"source": name, "shift": shift, "level": level, "severity": severity, "seed": seed}
+        target = {"class": "Shifted", "domain": source.domain, "severity": severity, "seed": seed}
+        target["shift"] = shift if level else self._of(source)[0]  # severity 0 of any of them
+        return AdaptationCase(network, target, source.evaluation, labels)
 
     def _draw_gain(self, table: pd.DataFrame) -> Figure:
         names = list(self.sources)

@@ -1,7 +1,7 @@
 """Networks whose running statistics are off, and the statistics re-estimated on their own source."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -91,6 +91,7 @@ class Irregularity:
     domain: Mapping[str, Any] | None = None
 
 
+@dataclass
 class IrregularTraining(Study):
     """Trainings that leave running statistics off, looked at along the way.
 
@@ -114,26 +115,21 @@ class IrregularTraining(Study):
         " the source's training block repair it?"
     )
 
-    def __init__(
-        self,
-        sources: Mapping[str, Spec],
-        training: Training,
-        irregularities: Mapping[str, Irregularity],
-        steps: Sequence[int] = (5, 10, 20, 40, 80, 160, 320),
-        evaluation: Evaluation | None = None,
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        self.sources = sources
-        self.training = training
-        self.irregularities = {"regular": Irregularity(), **irregularities}
-        self.steps = sorted(steps)
-        self.evaluation = evaluation or Evaluation()
-        self.seeds = seeds
+    sources: Mapping[str, Spec]
+    training: Training
+    irregularities: Mapping[str, Irregularity]
+    steps: Sequence[int] = (5, 10, 20, 40, 80, 160, 320)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        self.irregularities = {"regular": Irregularity(), **self.irregularities}
+        self.steps = sorted(self.steps)
         for kind, irregularity in self.irregularities.items():
-            end = (irregularity.training or {}).get("steps", training.steps)
-            if not 1 <= min(steps) <= end:
+            end = (irregularity.training or {}).get("steps", self.training.steps)
+            if not 1 <= self.steps[0] <= end:
                 raise InputError(
-                    f"study.steps is {list(steps)}, but the training {kind} ends after {end} steps; give steps to look"
+                    f"study.steps is {self.steps}, but the training {kind} ends after {end} steps; give steps to look"
                     " after from 1 on, one of them before its end."
                 )
 

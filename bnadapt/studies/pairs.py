@@ -1,6 +1,7 @@
 """All ordered pairs of the EM data sets that share a task."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -24,6 +25,7 @@ COLUMNS = {
 }
 
 
+@dataclass
 class Pairs(Study):
     """Every data set as a source for every other one of its task.
 
@@ -47,20 +49,15 @@ class Pairs(Study):
         " directions?"
     )
 
-    def __init__(
-        self,
-        tasks: Mapping[str, DataSetGroup],
-        intensities: Sequence[IntensityName] = ("zscore", "dataset", "dtype"),
-        seeds: Sequence[int] = (1, 2, 3),
-        pictured: bool = True,
-        policy: Mapping[str, Any] | None = None,
-    ) -> None:
-        check_pairs(tasks)
-        self.tasks = tasks
-        self.intensities = intensities
-        self.seeds = seeds
-        self.pictured = pictured
-        self.policy = {"layers": FULL_RESOLUTION} if policy is None else policy
+    tasks: Mapping[str, DataSetGroup]
+    intensities: Sequence[IntensityName] = ("zscore", "dataset", "dtype")
+    seeds: Sequence[int] = (1, 2, 3)
+    pictured: bool = True
+    policy: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_pairs(self.tasks)
+        self.policy = {"layers": FULL_RESOLUTION} if self.policy is None else self.policy
 
     def cases(self) -> list[AdaptationCase]:
         """Every source on every target of its task, itself included, for every scaling and seed."""

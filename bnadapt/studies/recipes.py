@@ -1,7 +1,7 @@
 """How long to train a source network, and with which augmentation, if it is to work on other data sets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -24,6 +24,7 @@ CURVES = {
 }
 
 
+@dataclass
 class Recipes(Study):
     """Networks of several lengths of training and augmentations, each on its own data set and on all others.
 
@@ -48,25 +49,20 @@ class Recipes(Study):
     )
     columns = ("record", "augmentation", "steps", "source", "target", "seed", "iou_unadapted", "iou_adapted")
 
-    def __init__(
-        self,
-        sets: Mapping[str, Spec],
-        sources: Sequence[str] | None = None,
-        training: Training = Training(),  # noqa: B008
-        evaluation: Evaluation = Evaluation(),  # noqa: B008
-        augmentations: Sequence[str] = ("flips", "moderate", "strong"),
-        steps: Sequence[int] = (200, 400, 1000, 2000, 4000),
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        if unknown := [name for name in sources or () if name not in sets]:
-            raise InputError(f"study.sources: {unknown[0]} is not one of study.sets; take some of {', '.join(sets)}.")
-        self.sets = sets
-        self.sources = sources or list(sets)
-        self.training = training
-        self.evaluation = evaluation
-        self.augmentations = augmentations
-        self.steps = steps
-        self.seeds = seeds
+    sets: Mapping[str, Spec]
+    sources: Sequence[str] | None = None
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    augmentations: Sequence[str] = ("flips", "moderate", "strong")
+    steps: Sequence[int] = (200, 400, 1000, 2000, 4000)
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        self.sources = self.sources or list(self.sets)
+        if unknown := [name for name in self.sources if name not in self.sets]:
+            raise InputError(
+                f"study.sources: {unknown[0]} is not one of study.sets; take some of {', '.join(self.sets)}."
+            )
 
     def cases(self) -> list[AdaptationCase]:
         """Every network on every data set, its own included."""

@@ -32,10 +32,7 @@ class UnlabelledCase(NetworkCase):
     """A source network on a target that it has learnt from without labels.
 
     Args:
-        network: see `NetworkCase`.
-        target: see `NetworkCase`.
-        evaluation: see `NetworkCase`.
-        labels: see `Case`.
+        network, target, evaluation, labels: see `NetworkCase`.
         start: candidate whose statistics it starts from.
         method: how it learns; `statistics` does not.
         settings: of self-training, as plain values.
@@ -70,6 +67,7 @@ class UnlabelledCase(NetworkCase):
             network.network.load_state_dict(learnt)
 
 
+@dataclass
 class SelfTrainingStudy(Study):
     """Every data set as a source for every other one of its task, adapted, and after it has learnt without labels.
 
@@ -92,20 +90,14 @@ class SelfTrainingStudy(Study):
     )
     columns = ("record", "task", "source", "target", "seed", "start", "method", "iou", "foreground", "predicted")
 
-    def __init__(
-        self,
-        tasks: Mapping[str, DataSetGroup],
-        starts: Sequence[Start] = (ADAPTED, FULL_RESOLUTION_ALONE),
-        methods: Sequence[Method] = (TENT, SELF_TRAINING),
-        settings: SelfTraining | None = None,
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        check_pairs(tasks)
-        self.tasks = tasks
-        self.starts = starts
-        self.methods = methods
-        self.settings = asdict(settings or SelfTraining())
-        self.seeds = seeds
+    tasks: Mapping[str, DataSetGroup]
+    starts: Sequence[Start] = (ADAPTED, FULL_RESOLUTION_ALONE)
+    methods: Sequence[Method] = (TENT, SELF_TRAINING)
+    settings: SelfTraining | None = None
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        check_pairs(self.tasks)
 
     def cases(self) -> list[UnlabelledCase]:
         """Every source on every target, from every start, by every method."""
@@ -162,7 +154,7 @@ class SelfTrainingStudy(Study):
                 labels | {"start": start, "method": method},
                 start,
                 method,
-                self.settings if method == SELF_TRAINING else {},
+                asdict(self.settings or SelfTraining()) if method == SELF_TRAINING else {},
             )
 
     def _draw(self, table: pd.DataFrame) -> Figure:

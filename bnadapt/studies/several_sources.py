@@ -1,6 +1,7 @@
 """Networks trained on several data sets, each on the set that was left out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,6 +20,7 @@ ALL_OTHERS = "all others"
 IOU = {"without": "iou_unadapted", "AdaBN": "iou_adapted"}
 
 
+@dataclass
 class SeveralSources(Study):
     """For every data set, a network of all others together, and one of each other alone.
 
@@ -40,19 +42,14 @@ class SeveralSources(Study):
     )
     columns = ("record", "source", "target", "seed", "iou_unadapted", "iou_adapted")
 
-    def __init__(
-        self,
-        sets: Mapping[str, Spec],
-        training: Training = Training(),  # noqa: B008
-        evaluation: Evaluation = Evaluation(),  # noqa: B008
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        if len(sets) < 3:
-            raise InputError(f"study.sets: there are {len(sets)}; give three at least, so that two can be pooled.")
-        self.sets = sets
-        self.training = training
-        self.evaluation = evaluation
-        self.seeds = seeds
+    sets: Mapping[str, Spec]
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        if len(self.sets) < 3:
+            raise InputError(f"study.sets: there are {len(self.sets)}; give three at least, so that two can be pooled.")
 
     def cases(self) -> list[AdaptationCase]:
         """Every network on the data set that was left out."""

@@ -2,6 +2,8 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ WORKS = 0.9  # IoU
 SOURCE_VALUES = {"foreground": 0.3, "object_size": 24.0, "correlation": 0.0}  # the defaults of Synthetic
 
 
+@dataclass
 class TwoMeanGrid(Study):
     """Foreground and background filled with white noise of two means; the source has one pair, a target any other.
 
@@ -50,48 +53,38 @@ class TwoMeanGrid(Study):
         " something else than the means differs?"
     )
 
-    def __init__(
-        self,
-        sources: Sequence[tuple[float, float]] = ((0.3, 0.7), (0.7, 0.3)),
-        levels: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
-        std: float = 0.1,
-        variations: Mapping[str, Sequence[Any]] | None = None,
-        brighter: float = 0.2,
-        pictured: Sequence[tuple[float, float]] = (),
-        images: int = 16,
-        size: int = 128,
-        seeds: Sequence[int] = (1, 2, 3),
-        training: Training | None = None,
-        evaluation: Evaluation | None = None,
-    ) -> None:
-        self.sources = [tuple(means) for means in sources]
-        self.levels = levels
-        self.std = std
-        self.variations = variations or {}
+    sources: Sequence[tuple[float, float]] = ((0.3, 0.7), (0.7, 0.3))
+    levels: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    std: float = 0.1
+    variations: Mapping[str, Sequence[Any]] | None = None
+    brighter: float = 0.2
+    pictured: Sequence[tuple[float, float]] = ()
+    images: int = 16
+    size: int = 128
+    seeds: Sequence[int] = (1, 2, 3)
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation | None = None
+
+    def __post_init__(self) -> None:
+        self.sources, self.pictured = ([tuple(means) for means in given] for given in (self.sources, self.pictured))
+        self.variations = self.variations or {}
+        self.evaluation = self.evaluation or Evaluation(tile_size=self.size, tiles=None)
         known = inspect.signature(Synthetic).parameters
         if unknown := set(self.variations) - set(known):
             raise InputError(f"study.variations: there is no {min(unknown)}; take one of {', '.join(known)}.")
         if empty := [name for name, values in self.variations.items() if not len(values)]:
             raise InputError(f"study.variations: {empty[0]} has no values; give at least one, or leave it out.")
-        self.brighter = brighter
-        self.pictured = [tuple(means) for means in pictured]
-        self.images = images
-        self.size = size
-        self.seeds = seeds
-        self.training = training or Training()
-        self.evaluation = evaluation or Evaluation(tile_size=size, tiles=None)
-        if len(set(levels)) < 2:
-            raise InputError(f"study.levels is {list(levels)}; give at least two, for a grid of different means.")
+        if len(set(self.levels)) < 2:
+            raise InputError(f"study.levels is {list(self.levels)}; give at least two, for a grid of different means.")
         if flat := [means for means in self.sources if means[0] == means[1]]:
             raise InputError(f"study.sources: the means {list(flat[0])} are equal, so that there is nothing to see.")
 
     def cases(self) -> list[AdaptationCase]:
         """Every source on every target of the grid and of the variations, with every seed."""
         results = []
-        for seed in self.seeds:
-            for source in self.sources:
-                network = SourceNetwork(self.training, self._domain(source, seed, images=40, size=256), seed)
-                results += self._grid(network, source, seed) + self._varied(network, source, seed)
+        for seed, source in product(self.seeds, self.sources):
+            network = SourceNetwork(self.training, self._domain(source, seed, images=40, size=256), seed)
+            results += self._grid(network, source, seed) + self._varied(network, source, seed)
         return results
 
     def findings(self, tables: Tables) -> list[str]:
@@ -150,33 +143,27 @@ class TwoMeanGrid(Study):
 
     def _grid(self, network: SourceNetwork, source: tuple[float, float], seed: int) -> list[AdaptationCase]:
         cases = []
-        for means in ((one, other) for one in self.levels for other in self.levels):
+        for means in product(self.levels, repeat=2):
             pictured = means in self.pictured and source == self.sources[0] and seed == self.seeds[0]
-            labels = self._labels("grid", source, seed) | {
-                "mean_1": means[0],
-                "mean_2": means[1],
-                "same_polarity": (means[0] - means[1]) * (source[0] - source[1]) > 0,
-                "pictured": pictured,
-            }
-            target = self._target(means, seed)
-            cases.append(AdaptationCase(network, target, self.evaluation, labels, pictured=pictured))
+            labels = self._labels("grid", source, means, seed)
+            labels |= {"same_polarity": (means[0] - means[1]) * (source[0] - source[1]) > 0, "pictured": pictured}
+            cases.append(AdaptationCase(network, self._target(means, seed), self.evaluation, labels, pictured=pictured))
         return cases
 
     def _varied(self, network: SourceNetwork, source: tuple[float, float], seed: int) -> list[AdaptationCase]:
         cases = []
         for name, values in self.variations.items():
-            for value in values:
-                for added in (0.0, self.brighter):
-                    means = [round(mean + added, 6) for mean in source]
-                    given = [value, value] if name == "std" else value
-                    labels = self._labels(name, source, seed) | {"mean_1": means[0], "mean_2": means[1]}
-                    labels |= {"same_polarity": True, "pictured": False, "value": str(value), "brighter": added}
-                    target = self._target(means, seed, **{name: given})
-                    cases.append(AdaptationCase(network, target, self.evaluation, labels))
+            for value, added in product(values, (0.0, self.brighter)):
+                means = [round(mean + added, 6) for mean in source]
+                labels = self._labels(name, source, means, seed)
+                labels |= {"same_polarity": True, "pictured": False, "value": str(value), "brighter": added}
+                target = self._target(means, seed, **{name: [value, value] if name == "std" else value})
+                cases.append(AdaptationCase(network, target, self.evaluation, labels))
         return cases
 
-    def _labels(self, part: str, source: tuple[float, float], seed: int) -> dict[str, Any]:
-        return {"part": part, "source": f"{source[0]:g}, {source[1]:g}", "seed": seed}
+    def _labels(self, part: str, source: Sequence[float], means: Sequence[float], seed: int) -> dict[str, Any]:
+        labels = {"part": part, "source": f"{source[0]:g}, {source[1]:g}", "seed": seed}
+        return labels | {"mean_1": means[0], "mean_2": means[1]}
 
     def _draw_grid(self, grid: pd.DataFrame) -> Figure:
         sources = list(dict.fromkeys(grid["source"]))

@@ -148,8 +148,7 @@ def test_the_table_has_cost_and_published_numbers_beside_the_scores():
     assert by_name["Y-Net"]["published"] == "0.614 / 0.014"
     said = study.findings(Tables(table, pd.DataFrame()))
     assert said[0] == (
-        "Mean IoU over 2 directions: U-Net 0.450, U-Net + AdaBN 0.550; the best without labels of the target is"
-        " U-Net + AdaBN."
+        "Mean IoU over 2 directions, the best without labels of the target first: U-Net + AdaBN 0.550, U-Net 0.450."
     )
     assert said[-1] == "U-Net + TENT failed in 1 of 1 cases: no layers"
 

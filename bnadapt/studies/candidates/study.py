@@ -66,6 +66,7 @@ class Grid:
     evaluation: Evaluation = field(default_factory=Evaluation)
 
 
+@dataclass
 class Candidates(Study):
     """Every candidate for every source network on every target.
 
@@ -88,17 +89,13 @@ class Candidates(Study):
     )
     columns = ("record", "part", "task", "family", "source", "target", "intensity", "seed", "candidate", "iou")
 
-    def __init__(
-        self,
-        data_sets: Mapping[str, Sources] | None = None,
-        grids: Mapping[str, Grid] | None = None,
-        seeds: Sequence[int] = (1, 2, 3),
-        pictured: bool = False,
-    ) -> None:
-        self.data_sets = data_sets or {}
-        self.grids = grids or {}
-        self.seeds = seeds
-        self.pictured = pictured
+    data_sets: Mapping[str, Sources] | None = None
+    grids: Mapping[str, Grid] | None = None
+    seeds: Sequence[int] = (1, 2, 3)
+    pictured: bool = False
+
+    def __post_init__(self) -> None:
+        self.data_sets, self.grids = self.data_sets or {}, self.grids or {}
         for group in self.data_sets.values():
             for name in group.shifts:
                 named_shift(name)

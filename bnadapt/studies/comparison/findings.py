@@ -79,15 +79,12 @@ def clear_directions(differences: pd.Series) -> tuple[int, int]:
 
 def sentences(table: pd.DataFrame) -> list[str]:
     """The mean IoU of the rows that matter, and what failed."""
-    means = table.groupby("row", sort=False)["iou"].mean().dropna()
-    best = means.drop(CEILING, errors="ignore").idxmax()
-    named = [name for name in dict.fromkeys([BASE, REFERENCE, best, CEILING]) if name in means]
-    return [
-        f"Mean IoU over {table.groupby(PAIR).ngroups} directions: "
-        + ", ".join(f"{name} {means[name]:.3f}" for name in named)
-        + f"; the best without labels of the target is {best}.",
-        *_failures(table),
-    ]
+    means = table.groupby("row", sort=False)["iou"].mean().dropna().sort_values(ascending=False)
+    best = [name for name in means.index if name != CEILING][:1]
+    named = [name for name in dict.fromkeys([*best, BASE, REFERENCE, CEILING]) if name in means]
+    listed = ", ".join(f"{name} {means[name]:.3f}" for name in named)
+    best_first = ", the best without labels of the target first" if best else ""
+    return [f"Mean IoU over {table.groupby(PAIR).ngroups} directions{best_first}: {listed}.", *_failures(table)]
 
 
 def _row(name: str, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:

@@ -35,6 +35,7 @@ class Directions:
     evaluation: Evaluation = field(default_factory=Evaluation)
 
 
+@dataclass
 class Comparison(Study):
     """Every method in every direction, on one backbone, with one budget of steps and crops.
 
@@ -59,30 +60,24 @@ class Comparison(Study):
     )
     columns = ("record", "part", "task", "source", "target", "seed", "row", "iou", "iou_source", "seconds_adaptation")
 
-    def __init__(
-        self,
-        tasks: Mapping[str, Directions],
-        methods: Mapping[str, Method],
-        intensity: IntensityName = "zscore",
-        seeds: Sequence[int] = (1, 2, 3),
-        pictured: bool = True,
-    ) -> None:
-        for name, method in methods.items():
+    tasks: Mapping[str, Directions]
+    methods: Mapping[str, Method]
+    intensity: IntensityName = "zscore"
+    seeds: Sequence[int] = (1, 2, 3)
+    pictured: bool = True
+
+    def __post_init__(self) -> None:
+        for name, method in self.methods.items():
             if unknown := [each for each in method.afterwards if each not in TREATMENTS]:
                 raise InputError(
                     f"study.methods: {name} has a treatment {unknown[0]!r}; take some of {', '.join(TREATMENTS)}."
                 )
-        for task, group in tasks.items():
+        for task, group in self.tasks.items():
             for pair in group.pairs:
                 if len(pair) != 2 or not set(pair) <= set(group.sets):
                     raise InputError(
                         f"study.tasks: {task} has no pair {list(pair)}; name two of {', '.join(group.sets)}."
                     )
-        self.tasks = tasks
-        self.methods = methods
-        self.intensity = intensity
-        self.seeds = seeds
-        self.pictured = pictured
 
     def cases(self) -> list[ComparisonCase]:
         """Every method in every direction, one seed after the other."""

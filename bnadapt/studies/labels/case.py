@@ -40,10 +40,7 @@ class StartCase(NetworkCase):
     """A source network on a target, without a label.
 
     Args:
-        network: see `NetworkCase`.
-        target: see `NetworkCase`.
-        evaluation: see `NetworkCase`.
-        labels: see `Case`.
+        network, target, evaluation, labels: see `NetworkCase`.
         start: candidate whose statistics it has, or `self-trained` from `adapted`.
     """
 
@@ -62,10 +59,7 @@ class LabelsCase(NetworkCase):
     """A source network on a target, after it has learnt from labelled tiles.
 
     Args:
-        network: see `NetworkCase`.
-        target: see `NetworkCase`.
-        evaluation: see `NetworkCase`.
-        labels: see `Case`.
+        network, target, evaluation, labels: see `NetworkCase`.
         start: see `StartCase`.
         tiles: labelled ones, of the train block; none is all.
         draw: seed of which.

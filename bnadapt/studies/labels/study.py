@@ -1,6 +1,7 @@
 """IoU over labelled tiles of the target, for everything that can be learnt from them, and from several starts."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import pandas as pd
@@ -31,6 +32,7 @@ LEARNT = {"mixing": "#edae49", "affine": "#66a182", "head": "#8d96a3", "all": "#
 ALL = "all tiles"
 
 
+@dataclass
 class Labels(Study):
     """Every data set as a source for every other one of its task, with ever more labelled tiles of the target.
 
@@ -60,29 +62,20 @@ class Labels(Study):
     )
     columns = ("record", "task", "source", "target", "seed", "draw", "start", "tiles", "choice", "learn", "iou")
 
-    def __init__(
-        self,
-        tasks: Mapping[str, DataSetGroup],
-        tiles: Sequence[int] = (1, 2, 5, 10, 20),
-        learn: Sequence[LearnName] = ("mixing", "affine", "head", "all"),
-        starts: Sequence[Start] = (NONE, ADAPTED, SELF_TRAINED, SCRATCH),
-        proposed: Sequence[int] = (),
-        ceilings: bool = True,
-        steps: int = 100,
-        scratch_steps: int = 400,
-        seeds: Sequence[int] = (1,),
-        draws: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        check_pairs(tasks)
-        self.tasks = tasks
-        self.counts: Sequence[int | None] = (*tiles, *([None] if ceilings else []))
-        self.learn = learn
-        self.starts = starts
-        self.proposed = proposed
-        self.steps = steps
-        self.scratch_steps = scratch_steps
-        self.seeds = seeds
-        self.draws = draws
+    tasks: Mapping[str, DataSetGroup]
+    tiles: Sequence[int] = (1, 2, 5, 10, 20)
+    learn: Sequence[LearnName] = ("mixing", "affine", "head", "all")
+    starts: Sequence[Start] = (NONE, ADAPTED, SELF_TRAINED, SCRATCH)
+    proposed: Sequence[int] = ()
+    ceilings: bool = True
+    steps: int = 100
+    scratch_steps: int = 400
+    seeds: Sequence[int] = (1,)
+    draws: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        check_pairs(self.tasks)
+        self.counts: Sequence[int | None] = (*self.tiles, *([None] if self.ceilings else []))
 
     def cases(self) -> list[StartCase | LabelsCase | ScratchCase]:
         """Every source on every target with every number of tiles, and every target from scratch."""

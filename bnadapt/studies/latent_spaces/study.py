@@ -1,6 +1,7 @@
 """Which distance, in which latent space, before or after adaptation, predicts its effect."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,11 @@ from bnadapt.experiments.case import Case
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
-from bnadapt.studies.latent_spaces.correlations import closest, interval, kendall, mean_over_parts, spearman
-from bnadapt.studies.latent_spaces.figures import SCORES, STATES, draw_map, draw_scatter, draw_transfer
+from bnadapt.studies.latent_spaces.correlations import interval, kendall, mean_over_parts, spearman
+from bnadapt.studies.latent_spaces.figures import SCORES, draw_map, draw_transfer
 from bnadapt.studies.latent_spaces.findings import closest_distances, sentences
 
 FEWEST = 5  # records of a part
-DRAWN = ("gain", "iou_adapted")
 MAP = (
     "Spearman's rank correlation over records. From top to bottom: with the distance before adaptation; with the"
     " distance that is left after it; and, where there is more than one source network, as a control with the noise"
@@ -26,6 +26,7 @@ MAP = (
 )
 
 
+@dataclass
 class LatentSpaces(Study):
     """Reads the tables of finished studies, and correlates every distance in every latent space with the scores.
 
@@ -43,32 +44,26 @@ class LatentSpaces(Study):
         " source. Which of them follow the score without adaptation, the score with it, and the gain?"
     )
     columns = ("part", "state", "score", "depth", "layer", "measure", "n", "spearman")
-    distance_columns = ("part",)
 
-    def __init__(
-        self,
-        studies: Mapping[str, str],
-        split_by: Mapping[str, str] | None = None,
-        only: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> None:
-        for option, given in (("split_by", split_by or {}), ("only", only or {})):
-            if unknown := set(given) - set(studies):
-                raise InputError(f"study.{option}: {min(unknown)} is none of study.studies ({', '.join(studies)}).")
-        self.studies = studies
-        self.split_by = split_by or {}
-        self.only = only or {}
+    studies: Mapping[str, str]
+    split_by: Mapping[str, str] | None = None
+    only: Mapping[str, Mapping[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        self.split_by, self.only = self.split_by or {}, self.only or {}
+        for option, given in (("split_by", self.split_by), ("only", self.only)):
+            if unknown := set(given) - set(self.studies):
+                raise InputError(
+                    f"study.{option}: {min(unknown)} is none of study.studies ({', '.join(self.studies)})."
+                )
 
     def cases(self) -> list[Case]:
         """No cases, since everything is measured already."""
         return []
 
     def tables(self, measured: Sequence) -> Tables:
-        """Correlations: a row per part, state, latent space, measure and score; and the points of the scatter plots."""
-        parts = self._parts()
-        correlations = pd.DataFrame([row for part, read in parts.items() for row in _correlations(part, *read)])
-        return Tables(
-            correlations, pd.concat([_best_points(part, *read, correlations) for part, read in parts.items()])
-        )
+        """Correlations: a row per part, state, latent space, measure and score."""
+        return Tables(pd.DataFrame([row for part, read in self._parts().items() for row in _correlations(part, *read)]))
 
     def findings(self, tables: Tables) -> list[str]:
         """How closely distances follow every score."""
@@ -79,7 +74,7 @@ class LatentSpaces(Study):
         return closest_distances(tables.table)
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
-        """Maps of correlations and scatter plots for every part, and how well the choice of a distance transfers."""
+        """Maps of correlations for every part, and how well the choice of a distance transfers."""
         figures = {}
         if tables.table["part"].nunique() > 1:
             figures["transfer"] = StudyFigure(
@@ -99,13 +94,6 @@ class LatentSpaces(Study):
                 f"{part}: correlation by latent space and measure",
                 MAP,
                 draw_map(rows),
-            )
-            points = tables.distances[tables.distances["part"] == part]
-            figures[f"scatter-{_slug(part)}"] = StudyFigure(
-                f"{part}: gain and adapted IoU against the distances that follow them most closely",
-                "One dot per record, coloured by the IoU without adaptation. These distances were chosen with the"
-                " scores in view, as the best of all, so their correlations are too good.",
-                draw_scatter(points),
             )
         return figures
 
@@ -178,20 +166,6 @@ def _wide(distances: pd.DataFrame, state: str, table: pd.DataFrame) -> pd.DataFr
     rows = distances[distances["state"] == state]
     wide = rows.pivot_table("value", "record", ["depth", "layer", "measure"], observed=True)
     return wide.reindex(table["record"])
-
-
-def _best_points(part: str, table: pd.DataFrame, distances: pd.DataFrame, correlations: pd.DataFrame) -> pd.DataFrame:
-    """Distances and scores of every record, for the distances that follow a score most closely."""
-    points = []
-    rows = correlations[
-        (correlations["part"] == part) & correlations["state"].isin(STATES) & correlations["score"].isin(DRAWN)
-    ]
-    for best in closest(rows).itertuples():
-        wide = _wide(distances, best.state, table)[(best.depth, best.layer, best.measure)]
-        named = {"part": part, "score": best.score, "state": best.state, "layer": best.layer, "measure": best.measure}
-        drawn = table[["record", "iou_unadapted"]].assign(value=table[best.score], distance=wide.to_numpy(), **named)
-        points.append(drawn)
-    return pd.concat(points)
 
 
 def _slug(part: str) -> str:

@@ -1,7 +1,7 @@
 """Targets whose class proportions differ from the source's, and statistics that are corrected for it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 from bnadapt.data.intensity import IntensityName
@@ -34,6 +34,7 @@ class Subsets:
     intensity: IntensityName
 
 
+@dataclass
 class Proportions(Study):
     """Synthetic sources and targets of all class proportions, and every pair of real data sets.
 
@@ -61,31 +62,22 @@ class Proportions(Study):
     )
     columns = ("record", "part", *ROWS, "foreground", "foreground_source", "foreground_estimated")
 
-    def __init__(
-        self,
-        source_shares: Sequence[float] = (0.05, 0.15, 0.3, 0.5, 0.8),
-        target_shares: Sequence[float] = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8),
-        brighter: Sequence[float] = (0.0, 0.2),
-        training: Training | None = None,
-        evaluation: Evaluation | None = None,
-        tasks: Mapping[str, DataSetGroup] | None = None,
-        intensity: IntensityName = "zscore",
-        subsets: Mapping[str, Subsets] | None = None,
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        if wrong := [share for share in (*source_shares, *target_shares) if not 0 < share < 1]:
+    source_shares: Sequence[float] = (0.05, 0.15, 0.3, 0.5, 0.8)
+    target_shares: Sequence[float] = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
+    brighter: Sequence[float] = (0.0, 0.2)
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    tasks: Mapping[str, DataSetGroup] | None = None
+    intensity: IntensityName = "zscore"
+    subsets: Mapping[str, Subsets] | None = None
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        if wrong := [share for share in (*self.source_shares, *self.target_shares) if not 0 < share < 1]:
             raise InputError(f"study: there is no share of foreground {wrong[0]}; give shares between 0 and 1.")
-        self.tasks = tasks or {}
-        self.subsets = subsets or {}
+        self.tasks, self.subsets = self.tasks or {}, self.subsets or {}
         if unknown := sorted(set(self.subsets) - set(self.tasks)):
             raise InputError(f"study.subsets: there is no task {unknown[0]}; name one of study.tasks.")
-        self.source_shares = source_shares
-        self.target_shares = target_shares
-        self.brighter = brighter
-        self.training = training or Training()
-        self.evaluation = evaluation or Evaluation()
-        self.intensity = intensity
-        self.seeds = seeds
 
     def cases(self) -> list[ClassProportionCase]:
         """Every source on every target, with every seed."""
