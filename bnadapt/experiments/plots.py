@@ -73,6 +73,18 @@ def before_and_after(panel: Axes, table: pd.DataFrame, x: str, even: bool = Fals
     panel.tick_params(labelsize=7)
 
 
+def curve_panels(
+    parts: Mapping[str, pd.DataFrame], x: str, side_by_side: int, even: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A panel for every part, by title, with IoU without and with adaptation along x."""
+    figure, axes = panels(len(parts), side_by_side, (2.8, 2.2))
+    for panel, (title, rows) in zip(axes, parts.items(), strict=True):
+        before_and_after(panel, rows, x, even)
+        panel.set_title(title, fontsize=9)
+    legend(figure, axes[0])
+    return figure, axes
+
+
 def legend(figure: Figure, panel: Axes) -> None:
     """The legend of a panel, above all of them, at most four labels in a row."""
     handles, labels = panel.get_legend_handles_labels()

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.plots import before_and_after, heat_map, legend, panels, write_in
+from bnadapt.experiments.plots import curve_panels, heat_map, panels, write_in
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
@@ -137,14 +137,11 @@ class HowMuch(Study):
         return AdaptationCase(network, transfer.target, evaluation, labels, policy=policy, draw=seed)
 
     def _draw_curves(self, table: pd.DataFrame, what: str) -> Figure:
-        names = list(self.transfers)
-        figure, axes = panels(len(names), 4, (2.8, 2.2))
-        for panel, name in zip(axes, names, strict=True):
-            rows = table[(table["transfer"] == name) & (table["varied"] == what)]
-            before_and_after(panel, rows.assign(value=pd.to_numeric(rows["value"])), "value", even=True)
-            panel.set_title(name, fontsize=9)
+        rows = table[table["varied"] == what].assign(value=lambda own: pd.to_numeric(own["value"]))
+        parts = {name: rows[rows["transfer"] == name] for name in self.transfers}
+        figure, axes = curve_panels(parts, "value", 4, even=True)
+        for panel in axes:
             panel.set_xlabel(what, fontsize=7)
-        legend(figure, axes[0])
         return figure
 
     def _draw_layers(self, table: pd.DataFrame) -> Figure:

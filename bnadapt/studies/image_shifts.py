@@ -11,7 +11,7 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.plots import before_and_after, heat_map, legend, panels, write_in
+from bnadapt.experiments.plots import curve_panels, heat_map, panels, write_in
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
@@ -143,15 +143,11 @@ class ImageShifts(Study):
         return figure
 
     def _draw_curves(self, table: pd.DataFrame, source: str) -> Figure:
-        shifts = self._of(self.sources[source])
-        figure, axes = panels(len(shifts), 5, (2.4, 2.0))
         group = table[table["source"] == source]
-        for panel, shift in zip(axes, shifts, strict=True):
-            rows = pd.concat([group[group["shift"] == NONE], group[group["shift"] == shift]])
-            before_and_after(panel, rows, "severity", even=True)
-            panel.set_title(shift, fontsize=9)
+        parts = {shift: group[group["shift"].isin([NONE, shift])] for shift in self._of(self.sources[source])}
+        figure, axes = curve_panels(parts, "severity", 5, even=True)
+        for panel, shift in zip(axes, parts, strict=True):
             panel.set_xlabel(SHIFTS[shift].unit, fontsize=7)
-        legend(figure, axes[0])
         return figure
 
     def _sentence(self, source: str, table: pd.DataFrame) -> str:

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation, TableRow, adaptation_row
-from bnadapt.experiments.evaluation import DomainTiles, Evaluation, NetworkEvaluation, tiles_of
+from bnadapt.experiments.evaluation import Evaluation, NetworkEvaluation, tiles_of
 from bnadapt.experiments.networks import SourceNetwork, Training, fit
-from bnadapt.experiments.plots import before_and_after, legend, panels
+from bnadapt.experiments.plots import curve_panels
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
@@ -68,14 +68,10 @@ class Probe(Callback):
     def _look(self, step: int, task: LightningModule) -> None:
         was_training = task.network.training
         task.network.eval()
-        network = NetworkEvaluation(task.network, self.case.whole, self.case.evaluation, self._whole)
+        network = NetworkEvaluation(task.network, self.case.whole, self.case.evaluation, lambda _: self.tiles)
         row, _ = adaptation_row(network.source)
         task.network.train(was_training)
         self.rows.append({"step": step, **row})
-
-    def _whole(self, domain: Spec) -> DomainTiles:
-        """Tiles of the whole source, which are read once for all steps."""
-        return self.tiles
 
 
 @dataclass(frozen=True)
@@ -158,21 +154,18 @@ class IrregularTraining(Study):
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """IoU over steps for every source and irregularity."""
+        tiles = f"{self.evaluation.tiles} tiles" if self.evaluation.tiles else "all tiles"
         return {
             f"steps-{source}": StudyFigure(
                 f"{source}: IoU over training",
                 "Foreground IoU on the source's test block after some steps, with the network's running statistics"
-                f" (red) and with statistics re-estimated on {self._tiles()} of the source's whole training block"
+                f" (red) and with statistics re-estimated on {tiles} of the source's whole training block"
                 " (blue). Trainings that differ in nothing but momentum have the same weights. Bands are one standard"
                 " deviation over seeds.",
                 self._draw(tables.table[tables.table["source"] == source]),
             )
             for source in self.sources
         }
-
-    def _tiles(self) -> str:
-        count = self.evaluation.tiles
-        return f"{count} tiles" if count else "all tiles"
 
     def _case(self, name: str, source: Spec, kind: str, irregularity: Irregularity, seed: int) -> TrainingCase:
         training = replace(self.training, **(irregularity.training or {}))
@@ -181,11 +174,8 @@ class IrregularTraining(Study):
         return TrainingCase(SourceNetwork(training, results, seed), source, self.steps, self.evaluation, labels)
 
     def _draw(self, table: pd.DataFrame) -> Figure:
-        kinds = list(self.irregularities)
-        figure, axes = panels(len(kinds), 4, (2.8, 2.2))
-        for panel, kind in zip(axes, kinds, strict=True):
-            before_and_after(panel, table[table["irregularity"] == kind], "step")
+        parts = {kind: table[table["irregularity"] == kind] for kind in self.irregularities}
+        figure, axes = curve_panels(parts, "step", 4)
+        for panel in axes:
             panel.set_xscale("log")
-            panel.set_title(kind, fontsize=9)
-        legend(figure, axes[0])
         return figure

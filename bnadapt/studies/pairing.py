@@ -65,10 +65,10 @@ def pair_name(pair: tuple[str, str, str]) -> str:
     return f"{source} -> {target} ({task})"
 
 
-def picture_captions(table: pd.DataFrame, column: str) -> dict[str, str]:
-    """Captions of the pictures of records: the pair, and the IoU of every value of a column."""
+def picture_captions(table: pd.DataFrame, column: str, seed: int) -> dict[str, str]:
+    """Captions of the pictures of a seed's records: the pair, and the IoU of every value of a column."""
     return {
         record: f"{rows.iloc[0].source} -> {rows.iloc[0].target}: "
         + ", ".join(f"{name} {iou:.2f}" for name, iou in zip(rows[column], rows["iou"], strict=True))
-        for record, rows in table.groupby("record", sort=False)
+        for record, rows in table[table["seed"] == seed].groupby("record", sort=False)
     }

@@ -106,11 +106,10 @@ class Pairs(Study):
 
     def pictures(self, tables: Tables) -> dict[str, str]:
         """Predictions of the first seed."""
-        first = across(tables.table).query("seed == @self.seeds[0]") if self.pictured else tables.table[:0]
         return {
             row.record: f"{row.task}, {row.intensity}: {row.source} -> {row.target}, IoU {row.iou_unadapted:.2f}"
             f" without, {row.iou_adapted:.2f} with adaptation"
-            for row in first.itertuples()
+            for row in across(tables.table).query("seed == @self.seeds[0]").itertuples()
         }
 
     def _case(self, name: str, intensity: IntensityName, source: str, target: str, seed: int) -> AdaptationCase:

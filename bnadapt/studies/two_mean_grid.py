@@ -90,15 +90,15 @@ class TwoMeanGrid(Study):
     def findings(self, tables: Tables) -> list[str]:
         """How many targets of either polarity work."""
         grid = tables.table.query("part == 'grid' and mean_1 != mean_2")
-        same = grid["same_polarity"].astype(bool)
+        is_same = grid["same_polarity"].astype(bool)
+        same, inverted = grid[is_same], grid[~is_same]
         return [
-            f"Of the targets whose foreground is on the source's side of the background ({_count(grid[same])}),"
-            f" {_works(grid[same], 'iou_unadapted')} reach an IoU of {WORKS} without adaptation and"
-            f" {_works(grid[same], 'iou_adapted')} with it (mean IoU {grid[same].iou_unadapted.mean():.2f} and"
-            f" {grid[same].iou_adapted.mean():.2f}).",
-            f"Where the contrast is inverted ({_count(grid[~same])}), {_works(grid[~same], 'iou_unadapted')} do without"
-            f" and {_works(grid[~same], 'iou_adapted')} with adaptation; the mean IoU with it is"
-            f" {grid[~same].iou_adapted.mean():.3f}, the best {grid[~same].iou_adapted.max():.2f}.",
+            f"Of the targets whose foreground is on the source's side of the background ({len(same)} records),"
+            f" {_works(same.iou_unadapted)} reach an IoU of {WORKS} without adaptation and {_works(same.iou_adapted)}"
+            f" with it (mean IoU {same.iou_unadapted.mean():.2f} and {same.iou_adapted.mean():.2f}).",
+            f"Where the contrast is inverted ({len(inverted)} records), {_works(inverted.iou_unadapted)} do without"
+            f" and {_works(inverted.iou_adapted)} with adaptation; the mean IoU with it is"
+            f" {inverted.iou_adapted.mean():.3f}, the best {inverted.iou_adapted.max():.2f}.",
         ]
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
@@ -213,9 +213,5 @@ def _words(name: str) -> str:
     return {"std": "standard deviation"}.get(name, name.replace("_", " "))
 
 
-def _count(rows: pd.DataFrame) -> str:
-    return f"{len(rows)} records"
-
-
-def _works(rows: pd.DataFrame, column: str) -> str:
-    return f"{(rows[column] >= WORKS).mean():.0%}"
+def _works(scores: pd.Series) -> str:
+    return f"{(scores >= WORKS).mean():.0%}"

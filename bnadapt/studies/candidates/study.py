@@ -132,8 +132,7 @@ class Candidates(Study):
 
     def pictures(self, tables: Tables) -> dict[str, str]:
         """What every candidate predicts, for the first seed."""
-        first = tables.table[tables.table["seed"] == self.seeds[0]] if self.pictured else tables.table[:0]
-        return picture_captions(first, "candidate")
+        return picture_captions(tables.table, "candidate", self.seeds[0])
 
     def _data_set_cases(self, seed: int) -> Iterator[CandidateCase]:
         for task, group in self.data_sets.items():

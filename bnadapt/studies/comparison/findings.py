@@ -18,21 +18,7 @@ DRAWS = 2000  # of the bootstrap
 def comparison_table(table: pd.DataFrame) -> Table:
     """A row for every method: scores, difference from BatchNorm adaptation, cost; the published numbers beside it."""
     rows = [_row(name, group, table) for name, group in rows_of(table).items()]
-    columns = [
-        "method",
-        "IoU target",
-        "Dice target",
-        f"minus {REFERENCE} [95 %]",
-        "better / worse in",
-        "IoU source",
-        "training [s]",
-        "adaptation [s]",
-        "s per point",
-        "target images",
-        "parameters",
-        "published",
-    ]
-    return Table(columns, rows)
+    return Table(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
 
 
 def real(table: pd.DataFrame) -> pd.DataFrame:
@@ -87,26 +73,28 @@ def sentences(table: pd.DataFrame) -> list[str]:
     return [f"Mean IoU over {table.groupby(PAIR).ngroups} directions{best_first}: {listed}.", *_failures(table)]
 
 
-def _row(name: str, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+def _row(name: str, rows: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
     by_seed = rows.groupby("seed")
     differences = difference(table, name)
     base = table[table["row"] == BASE]
     extra = rows["seconds_training"].mean() + rows["seconds_adaptation"].mean() - base["seconds_training"].mean()
     gained = 100 * difference(table, name, BASE).mean() if len(base) else np.nan
     worth = name not in (BASE, CEILING) and gained > 0 and extra > 0
-    return [
-        name,
-        mean_and_std(by_seed["iou"].mean()),
-        mean_and_std(by_seed["dice"].mean()),
-        *(("", "") if name == REFERENCE or differences.empty else _compared(differences)),
-        mean_and_std(by_seed["iou_source"].mean()),
-        f"{rows['seconds_training'].mean():.0f}",
-        f"{rows['seconds_adaptation'].mean():.1f}",
-        f"{extra / gained:.1f}" if worth else "",
-        f"{rows['target_crops'].mean() + rows['target_tiles'].mean():.0f}",
-        f"{rows['parameters'].iloc[0] / 1e6:.2f} M",
-        " / ".join(f"{score:.3f}" for score in PUBLISHED.get(name, ())),
-    ]
+    apart, directions = ("", "") if name == REFERENCE or differences.empty else _compared(differences)
+    return {
+        "method": name,
+        "IoU target": mean_and_std(by_seed["iou"].mean()),
+        "Dice target": mean_and_std(by_seed["dice"].mean()),
+        f"minus {REFERENCE} [95 %]": apart,
+        "better / worse in": directions,
+        "IoU source": mean_and_std(by_seed["iou_source"].mean()),
+        "training [s]": f"{rows['seconds_training'].mean():.0f}",
+        "adaptation [s]": f"{rows['seconds_adaptation'].mean():.1f}",
+        "s per point": f"{extra / gained:.1f}" if worth else "",
+        "target images": f"{rows['target_crops'].mean() + rows['target_tiles'].mean():.0f}",
+        "parameters": f"{rows['parameters'].iloc[0] / 1e6:.2f} M",
+        "published": " / ".join(f"{score:.3f}" for score in PUBLISHED.get(name, ())),
+    }
 
 
 def _compared(differences: pd.Series) -> tuple[str, str]:

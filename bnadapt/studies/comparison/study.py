@@ -110,8 +110,7 @@ class Comparison(Study):
 
     def pictures(self, tables: Tables) -> dict[str, str]:
         """Predictions of the first seed."""
-        first = tables.table[tables.table["seed"] == self.seeds[0]] if self.pictured else tables.table[:0]
-        return picture_captions(first, "row")
+        return picture_captions(tables.table, "row", self.seeds[0])
 
     def _case(
         self, task: str, group: Directions, source: str, target: str, name: str, method: Method, seed: int

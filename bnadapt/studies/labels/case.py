@@ -32,7 +32,7 @@ Start = Literal["none", "adapted", "full-resolution", "self-trained", "scratch"]
 Choice = Literal["random", "proposed"]
 RANDOM, PROPOSED = "random", "proposed"
 SCRATCH, STATISTICS = "scratch", "statistics"
-CONSIDERED = 64  # labelled tiles, of which those to learn from are proposed
+CONSIDERED = 64  # random labelled tiles that `propose` chooses from
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +61,9 @@ class LabelsCase(NetworkCase):
     Args:
         network, target, evaluation, labels: see `NetworkCase`.
         start: see `StartCase`.
-        tiles: labelled ones, of the train block; none is all.
-        draw: seed of which.
-        choice: of these: at random, or proposed of some that are drawn at random.
+        tiles: number of labelled tiles of the train block; None takes all.
+        draw: seed of the choice of tiles.
+        choice: tiles at random, or those that `propose` chooses among some random ones.
         learn: what is learnt, see `bnadapt.labels.FineTuning`.
         steps: steps of the optimizer.
     """
@@ -96,15 +96,15 @@ class LabelsCase(NetworkCase):
 
 @dataclass(frozen=True, eq=False)
 class ScratchCase(Case):
-    """A new network that learns all that it knows from labelled tiles of a target.
+    """A new network that is trained on labelled tiles of a target alone.
 
     Args:
-        training: training of the networks that it stands beside.
+        training: training of the networks that it is compared with.
         target: the domain.
         evaluation: settings of adaptation and scoring.
         labels: see `Case`.
-        tiles: labelled ones, of the train block; none is all.
-        draw: seed of which, and of the network.
+        tiles: number of labelled tiles of the train block; None takes all.
+        draw: seed of the choice of tiles, and of the network.
         steps: steps of the optimizer.
     """
 
@@ -141,12 +141,11 @@ class ScratchCase(Case):
 
 
 def begin(target: DomainEvaluation, start: Start) -> None:
-    """Have the network of a target hold what learning from labels starts from."""
-    network = target.network
-    if start != SELF_TRAINED:
-        start_bank(target, start).apply(network.network)
-        return
-    network.network.load_state_dict(_self_trained(target))
+    """Load the weights and statistics that learning starts from into the network of a target."""
+    if start == SELF_TRAINED:
+        target.network.network.load_state_dict(_self_trained(target))
+    else:
+        start_bank(target, start).apply(target.network.network)
 
 
 @lru_cache(1)
@@ -167,7 +166,7 @@ def start_bank(target: DomainEvaluation, candidate: str) -> Bank:
 
 
 def labelled_tiles(tiles: DomainTiles, count: int | None, seed: int) -> LabelledTiles:
-    """Labelled tiles of the train block in random order; the first shows some foreground. More hold those of fewer."""
+    """Random labelled tiles of the train block; the first has foreground, and more tiles contain fewer."""
     batches = tiles.scored.labelled_tiles("target", "train", None, seed)
     drawn = ((image, mask) for batch in batches for image, mask in zip(batch["image"], batch["mask"], strict=True))
     passed_over = []
@@ -181,7 +180,7 @@ def labelled_tiles(tiles: DomainTiles, count: int | None, seed: int) -> Labelled
 
 
 def proposed_labelled_tiles(target: DomainEvaluation, count: int, seed: int) -> LabelledTiles:
-    """Tiles of the train block that `propose` would choose of some drawn at random; at least one shows foreground."""
+    """Tiles that `propose` would choose among random ones of the train block; at least one has foreground."""
     loader = target.tiles.scored.labelled_tiles("target", "train", CONSIDERED, seed)
     images, masks = images_and_masks(loader)
     left = torch.tensor(loader.dataset.indices).argsort()  # in the order in which they lie in the volume
@@ -197,10 +196,6 @@ def proposed_labelled_tiles(target: DomainEvaluation, count: int, seed: int) -> 
 def _disagreement(target: DomainEvaluation, images: Tensor) -> Tensor:
     """Share (n,) of the pixels of each image on which the candidates that `propose` compares disagree."""
     network = target.network
-    classes = torch.stack(
-        [
-            torch.cat([network.predicted(part, start_bank(target, name)) for part in images.split(8)])
-            for name in COMPARED
-        ]
-    )
+    banks = [start_bank(target, name) for name in COMPARED]
+    classes = torch.stack([torch.cat([network.predicted(part, bank) for part in images.split(8)]) for bank in banks])
     return (classes != classes[0]).any(0).double().mean((1, 2))

@@ -162,6 +162,7 @@ class Labels(Study):
     def _draw(self, table: pd.DataFrame, varied: str, colours: Mapping[str, str]) -> Figure:
         """A panel for every target; curves over labelled tiles by `start` or `learn`, all else by default."""
         targets = list(table[["task", "target"]].drop_duplicates().itertuples(index=False))
+        places = [_of(count) for count in self.counts]
         figure, axes = panels(len(targets), 4, (2.8, 2.3))
         table = _by_default(table) if varied == "start" else table[table["choice"] == RANDOM]
         known = table[(table["start"] == ADAPTED) & (table["learn"] == STATISTICS)]
@@ -172,9 +173,8 @@ class Labels(Study):
             panel.axhline(adapted, color=STARTS[ADAPTED], linewidth=1, linestyle="--")
             for value in (value for value in colours if (rows[varied] == value).any()):
                 learnt = rows[(rows[varied] == value) & (rows["learn"] != STATISTICS)]
-                spread(
-                    panel, learnt.assign(place=learnt["tiles"].map(self._place)), "place", "iou", value, colours[value]
-                )
+                placed = learnt.assign(place=learnt["tiles"].map(places.index))
+                spread(panel, placed, "place", "iou", value, colours[value])
             panel.set_xticks(range(len(self.counts)), [ALL if count is None else str(count) for count in self.counts])
             panel.set_title(f"{task}, {target}", fontsize=9)
             panel.set_ylim(0, 1)
@@ -182,9 +182,6 @@ class Labels(Study):
             panel.tick_params(labelsize=7)
         legend(figure, axes[0])
         return figure
-
-    def _place(self, tiles: int) -> int:
-        return [_of(count) for count in self.counts].index(tiles)
 
 
 def _of(count: int | None) -> int:

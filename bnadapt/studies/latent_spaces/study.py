@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bnadapt.errors import InputError
@@ -141,24 +140,15 @@ def _correlations(part: str, table: pd.DataFrame, distances: pd.DataFrame) -> li
         for score in SCORES:
             values = table[score].to_numpy(float)
             correlations = pd.DataFrame({"spearman": spearman(columns, values), "kendall": kendall(columns, values)})
-            low, high = interval(spearman, columns, values, table["network"])
-            correlations["low"], correlations["high"] = low, high
-            kendall_low, kendall_high = _kendall_intervals(correlations, columns, values, table["network"])
-            correlations["kendall_low"], correlations["kendall_high"] = kendall_low, kendall_high
+            clusters = table["network"]
+            correlations["low"], correlations["high"] = interval(spearman, columns, values, clusters)
+            most = correlations["spearman"].abs().nlargest(12).index.to_numpy()  # tau takes long
+            bounds = interval(kendall, columns[:, most], values, clusters, replicates=100)
+            correlations.loc[most, "kendall_low"], correlations.loc[most, "kendall_high"] = bounds
             keys = [dict(zip(("depth", "layer", "measure"), key, strict=True)) for key in wide.columns]
             common = {"part": part, "state": state, "score": score, "n": len(table)}
             rows += [{**common, **key, **each} for key, each in zip(keys, correlations.to_dict("records"), strict=True)]
     return rows
-
-
-def _kendall_intervals(
-    correlations: pd.DataFrame, columns: np.ndarray, values: np.ndarray, clusters: pd.Series
-) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals of Kendall's tau for the dozen of distances that correlate most; NaN for the others."""
-    most = correlations["spearman"].abs().nlargest(12).index.to_numpy()
-    low, high = np.full((2, len(correlations)), np.nan)
-    low[most], high[most] = interval(kendall, columns[:, most], values, clusters, replicates=100)
-    return low, high
 
 
 def _wide(distances: pd.DataFrame, state: str, table: pd.DataFrame) -> pd.DataFrame:

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from bnadapt.experiments.specs import SYNTHETIC
 from bnadapt.studies.proportions.case import ROWS
 
 FACTOR = 3  # between the class proportions of source and target, from which on they differ much
-SYNTHETIC = "synthetic"
 
 
 def parts_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:

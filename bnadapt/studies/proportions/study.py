@@ -8,14 +8,14 @@ from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.specs import SYNTHETIC, Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.reports.document import Table
 from bnadapt.studies.pairing import DataSetGroup
 from bnadapt.studies.proportions.case import ROWS, ClassProportionCase
 from bnadapt.studies.proportions.figures import draw_estimates, draw_maps, draw_pairs, draw_theory
-from bnadapt.studies.proportions.findings import SYNTHETIC, by_difference, means_by_difference, parts_of
+from bnadapt.studies.proportions.findings import by_difference, means_by_difference, parts_of
 from bnadapt.studies.proportions.theory import theory_compared
 
 
