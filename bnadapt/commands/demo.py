@@ -17,7 +17,6 @@ from bnadapt.experiments.case import Case, RunLocation, TableRow
 from bnadapt.experiments.plots import IOU, bars, legend, panels
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables, mean_and_std
-from bnadapt.files import atomic_write
 from bnadapt.reports.document import Table
 from bnadapt.reports.panels import comparison
 from bnadapt.reports.text import shell_line
@@ -63,8 +62,7 @@ class DemoCase(Case):
         config.write_text(self.config_text, encoding="utf-8")
         with (folder / "commands.log").open("w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
             row, figure = self._run(config, folder)
-        with atomic_write(location.pictures / f"{self.key}.png") as partial:
-            figure.savefig(partial, dpi=110)
+        self.save_picture(figure, location, dpi=110)
         return [row]
 
     def _run(self, config: Path, folder: Path) -> tuple[TableRow, Figure]:

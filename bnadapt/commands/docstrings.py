@@ -36,10 +36,11 @@ def trainer_of_lightning() -> Path:
 
 @cache
 def parameters(path: Path, class_name: str, method: str) -> Sequence[str]:
-    """Names of the parameters of a method; none if the class has no such method."""
-    node = _method(path, class_name, method)
+    """Names of the parameters of a method; of a dataclass's `__init__`, its fields; none if there is no such method."""
+    node, kind = _method(path, class_name, method), _definition(path, class_name)
     if node is None:
-        return []
+        fields = kind.body if kind and method == "__init__" else ()
+        return [each.target.id for each in fields if isinstance(each, ast.AnnAssign)]
     names = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
     return [each.arg for each in names if each.arg != "self"]
 

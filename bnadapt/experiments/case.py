@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
-from bnadapt.batchnorm import Bank
+from bnadapt.batchnorm import Bank, Policy
 from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_network, policy_of
 from bnadapt.experiments.networks import SourceNetwork
 from bnadapt.experiments.specs import Keyed, Spec
 from bnadapt.files import atomic_write
+from bnadapt.gain.candidates import FULL_REPLACEMENT
 from bnadapt.reports.panels import comparison
 
 TableRow = dict[str, Any]
@@ -61,25 +63,62 @@ class Case(Keyed, ABC):
     def measure(self, location: RunLocation) -> list[TableRow]:
         """Measure the case, and return its rows of the table."""
 
+    def picture_in(self, folder: Path) -> Path:
+        """The path of the case's picture in a folder of pictures."""
+        return folder / f"{self.key}.png"
+
+    def save_picture(self, figure: Figure, location: RunLocation, dpi: int = 80) -> None:
+        """Write the case's picture."""
+        with atomic_write(self.picture_in(location.pictures)) as partial:
+            figure.savefig(partial, dpi=dpi)
+
 
 @dataclass(frozen=True, eq=False)
-class AdaptationCase(Case):
-    """A source network on a target, without and with adaptation.
+class NetworkCase(Case):
+    """A source network on a target.
 
     Args:
         network: the source network.
         target: the domain.
         evaluation: settings of adaptation and scoring.
         labels: see `Case`.
-        policy: how source and target statistics are combined, as plain values.
-        pictured: whether to keep a picture of the first test tile.
-        draw: seed of which tiles adaptation reads.
     """
 
     network: SourceNetwork
     target: Spec
     evaluation: Evaluation
     labels: Mapping[str, Any]
+
+    @property
+    def needs(self) -> SourceNetwork:
+        """The source network."""
+        return self.network
+
+    def measure(self, location: RunLocation) -> list[TableRow]:
+        """The rows of `rows_on`, with the key of the network."""
+        rows = self.rows_on(self.on_target(location), location)
+        return [{**row, "network": self.network.key} for row in rows]
+
+    @abstractmethod
+    def rows_on(self, target: DomainEvaluation, location: RunLocation) -> list[TableRow]:
+        """Measure the network on the target, and leave it unchanged."""
+
+    def on_target(self, location: RunLocation) -> DomainEvaluation:
+        """The network on the target, trained first where it is missing."""
+        return cached_network(self.network, location.networks, self.evaluation, location.device).on(self.target)
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptationCase(NetworkCase):
+    """A source network on a target, without and with adaptation.
+
+    Args:
+        network, target, evaluation, labels: see `NetworkCase`.
+        policy: how source and target statistics are combined, as plain values.
+        pictured: whether to keep a picture of the first test tile.
+        draw: seed of which tiles adaptation reads.
+    """
+
     policy: Mapping[str, Any] = field(default_factory=dict)
     pictured: bool = False
     draw: int = 0
@@ -89,48 +128,40 @@ class AdaptationCase(Case):
         """The config with the defaults of the policy."""
         return {**super().config, "policy": policy_of(self.policy).record()}
 
-    @property
-    def needs(self) -> SourceNetwork:
-        """The source network."""
-        return self.network
-
-    def measure(self, location: RunLocation) -> list[TableRow]:
-        """One row, see `adaptation_row`, with the key of the network."""
-        target = self._on_target(location)
-        row, bank = adaptation_row(target, self.policy, self.draw)
+    def rows_on(self, target: DomainEvaluation, location: RunLocation) -> list[TableRow]:
+        """One row, see `adaptation_row`."""
+        row, bank = adaptation_row(target, policy_of(self.policy), self.draw)
         if self.pictured:
-            _draw(target, bank, self.picture_in(location.pictures))
-        return [{**row, "network": self.network.key}]
-
-    def picture_in(self, folder: Path) -> Path:
-        """The path of the picture in a folder of pictures."""
-        return folder / f"{self.key}.png"
+            self._draw(target, bank, location)
+        return [row]
 
     def draw_picture(self, location: RunLocation) -> None:
         """Adapt, and draw the picture alone."""
-        target = self._on_target(location)
-        tiles = target.tiles.unlabelled(self.evaluation.tiles, self.draw)
-        bank = target.network.adapted(tiles, self.policy).bank
-        _draw(target, bank, self.picture_in(location.pictures))
+        target = self.on_target(location)
+        bank = target.network.adapted(target.adaptation_tiles(self.draw), policy_of(self.policy)).bank
+        self._draw(target, bank, location)
 
-    def _on_target(self, location: RunLocation) -> DomainEvaluation:
-        network = cached_network(self.network, location.networks, self.evaluation, location.device)
-        return network.on(self.target)
+    def _draw(self, target: DomainEvaluation, bank: Bank, location: RunLocation) -> None:
+        """Image, mask, predictions without and with adaptation, and their difference, for the first test tile."""
+        network, item = target.network, target.tiles.pictured
+        banks = {"without adaptation": network.bank, "with adaptation": bank}
+        predictions = {title: network.predicted(item["image"][None], each)[0] for title, each in banks.items()}
+        self.save_picture(comparison(item, predictions), location)
 
 
-def adaptation_row(target: DomainEvaluation, policy: Mapping[str, Any], draw: int = 0) -> tuple[TableRow, Bank]:
+def adaptation_row(target: DomainEvaluation, policy: Policy = FULL_REPLACEMENT, draw: int = 0) -> tuple[TableRow, Bank]:
     """Adapt a network to a domain, and measure the result.
 
     Args:
         target: a network on the domain.
-        policy: how source and target statistics are combined, as plain values.
+        policy: how source and target statistics are combined.
         draw: seed of which tiles adaptation reads.
 
     Returns:
         Scores, gain and, if requested, distances by state, layer and measure; and the adapted bank.
     """
     network, evaluation = target.network, target.network.evaluation
-    tiles = target.tiles.unlabelled(evaluation.tiles, draw)
+    tiles = target.adaptation_tiles(draw)
     started = time.perf_counter()
     estimate = network.adapted(tiles, policy)
     seconds = time.perf_counter() - started
@@ -154,13 +185,3 @@ def adaptation_row(target: DomainEvaluation, policy: Mapping[str, Any], draw: in
             "adapted": network.distances(target.latent_tiles, estimate.bank),
         }
     return row, estimate.bank
-
-
-def _draw(target: DomainEvaluation, bank: Bank, path: Path) -> None:
-    """Image, mask, predictions without and with adaptation, and their difference, for the first test tile."""
-    network, item = target.network, target.tiles.pictured
-    banks = {"without adaptation": network.bank, "with adaptation": bank}
-    images = item["image"][None]
-    figure = comparison(item, {title: network.predicted(images, each)[0] for title, each in banks.items()})
-    with atomic_write(path) as partial:
-        figure.savefig(partial, dpi=80)

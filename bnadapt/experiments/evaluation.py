@@ -1,8 +1,8 @@
 """Scores, statistics and latents of a network on a domain, without and with adaptation."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -35,11 +35,14 @@ from bnadapt.distances import Distribution, distances_between, noise_floor
 from bnadapt.experiments.networks import SourceNetwork, build_task, domain_pair, quiet, trained
 from bnadapt.experiments.specs import Keyed, Spec, canonical
 from bnadapt.gain import SourceSummary, summarise_source
+from bnadapt.gain.candidates import FULL_REPLACEMENT
 from bnadapt.gain.source_summary import SUMMARY_TILES, images_and_masks
 from bnadapt.networks import memory_format, with_background
 from bnadapt.tasks.metrics import segmentation_metrics
 
 CACHED_DOMAINS, CACHED_NETWORKS = 3, 2
+QUICK_TILES = 48
+Batches = Sequence[tuple[Tensor, Tensor]]
 Distances = dict[str, dict[str, float]]
 
 
@@ -178,9 +181,18 @@ class NetworkEvaluation:
         with bank.applied(self.network) if bank else nullcontext():
             return self.forward(images).argmax(1).cpu()
 
-    def adapted(self, tiles: Tensor, policy: Mapping[str, Any]) -> Estimate:
+    def adapted(self, tiles: Tensor, policy: Policy = FULL_REPLACEMENT) -> Estimate:
         """Statistics of tiles (n, C, h, w) under a policy; the network is left unchanged."""
-        return self.runner.estimate(self._batches(tiles), Recipe(policy_of(policy), self.evaluation.propagation))
+        return self.runner.estimate(self._batches(tiles), Recipe(policy, self.evaluation.propagation))
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Restore weights and statistics afterwards."""
+        saved = {name: each.clone() for name, each in self.network.state_dict().items()}
+        try:
+            yield
+        finally:
+            self.network.load_state_dict(saved)
 
     @cached_property
     def class_moments(self) -> ClassMoments:
@@ -253,6 +265,14 @@ class DomainEvaluation:
         """The tiles for latents."""
         return self.tiles.unlabelled(self.network.evaluation.latent_tiles)
 
+    def adaptation_tiles(self, draw: int = 0) -> Tensor:
+        """The tiles (n, C, h, w) for adaptation; `draw` is the seed of which."""
+        return self.tiles.unlabelled(self.network.evaluation.tiles, draw)
+
+    def quick_scores(self, count: int = QUICK_TILES) -> Scores:
+        """Scores of the network as it is, on so many tiles of the test block."""
+        return scored(self.network.forward, evenly_spread(self.tiles.labelled, count))
+
     @cached_property
     def scores(self) -> Scores:
         """Scores on the test block."""
@@ -275,6 +295,13 @@ def scored(forward: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, 
         counts += torch.stack([known.sum(), (predicted[known] == 1).sum(), (masks[known] == 1).sum()])
     total, foreground, true = counts.tolist()
     return Scores(float(metrics.compute()["iou"][1]), foreground / total, true / total)
+
+
+def evenly_spread(batches: Batches, count: int) -> Batches:
+    """At most `count` of the tiles, evenly spread, in batches of 8."""
+    images, masks = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    chosen = torch.linspace(0, len(images) - 1, min(count, len(images))).round().long()
+    return [(images[part], masks[part]) for part in chosen.split(8)]
 
 
 def _bank_of(network: nn.Module) -> Bank:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WITHOUT, WITH = "#d1495b", "#00798c"
+BAR_GROUP = 0.8  # inches for the name of a group of bars
 IOU = {"iou_unadapted": ("without adaptation", WITHOUT), "iou_adapted": ("with adaptation", WITH)}
 
 
@@ -72,6 +73,18 @@ def before_and_after(panel: Axes, table: pd.DataFrame, x: str, even: bool = Fals
     panel.tick_params(labelsize=7)
 
 
+def curve_panels(
+    parts: Mapping[str, pd.DataFrame], x: str, side_by_side: int, even: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A panel for every part, by title, with IoU without and with adaptation along x."""
+    figure, axes = panels(len(parts), side_by_side, (2.8, 2.2))
+    for panel, (title, rows) in zip(axes, parts.items(), strict=True):
+        before_and_after(panel, rows, x, even)
+        panel.set_title(title, fontsize=9)
+    legend(figure, axes[0])
+    return figure, axes
+
+
 def legend(figure: Figure, panel: Axes) -> None:
     """The legend of a panel, above all of them, at most four labels in a row."""
     handles, labels = panel.get_legend_handles_labels()
@@ -89,6 +102,29 @@ def bars(panel: Axes, groups: Sequence[str], series: Mapping[str, Series]) -> No
         panel.bar(positions, means, width, yerr=stds, color=colour, label=label, capsize=2)
     panel.set_xticks(range(len(groups)), groups, fontsize=8)
     panel.grid(alpha=0.3, axis="y")
+
+
+def bar_panels(
+    parts: Mapping[str, pd.DataFrame], by: str, columns: Mapping[str, tuple[str, str]], side_by_side: int
+) -> Figure:
+    """A panel for every part, with bars of mean scores by group of rows; whiskers are one standard deviation.
+
+    Args:
+        parts: rows by title of their panel.
+        by: column with the name of the group.
+        columns: column and colour of each bar of a group, by label.
+        side_by_side: number of panels in a row.
+    """
+    most = max(rows[by].nunique() for rows in parts.values())
+    figure, axes = panels(len(parts), side_by_side, (max(4.2, BAR_GROUP * most), 2.6))
+    for panel, (title, rows) in zip(axes, parts.items(), strict=True):
+        grouped = rows.groupby(by, sort=False)
+        means, stds = grouped.mean(numeric_only=True), grouped.std(numeric_only=True)
+        bars(panel, list(means.index), {label: (means[c], stds[c], colour) for label, (c, colour) in columns.items()})
+        panel.set_title(title, fontsize=9)
+        panel.set_ylim(0, 1)
+    legend(figure, axes[0])
+    return figure
 
 
 def _short(value: object) -> str:

@@ -1,7 +1,7 @@
 """A study's page, figures and TensorBoard logs, drawn from its tables alone."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,7 @@ def report(study: Study, folder: Path, command: str) -> Document:
         InputError: the tables are missing, broken or of another study.
     """
     tables = Tables.read(folder)
-    _check_columns(folder / "table.parquet", tables.table, study.columns, study.name)
-    _check_columns(folder / "distances.parquet", tables.distances, study.distance_columns, study.name)
+    _check_columns(folder / "table.parquet", tables.table, study)
     figures = study.figures(tables)
     page = _page(study, tables, figures, folder, command)
     shutil.rmtree(folder / "figures", ignore_errors=True)  # those of other options would stay
@@ -46,15 +45,16 @@ def report(study: Study, folder: Path, command: str) -> Document:
     return page
 
 
-def _check_columns(path: Path, table: pd.DataFrame, columns: Sequence[str], study: str) -> None:
+def _check_columns(path: Path, table: pd.DataFrame, study: Study) -> None:
     """Refuse a table of another study.
 
     Raises:
-        InputError: the table lacks a column, or the file is missing.
+        InputError: the table lacks a column.
     """
-    if missing := set(columns) - set(table):
-        reason = f"is not a table of {study}, it has no column {min(missing)}" if path.exists() else "does not exist"
-        raise InputError(f"{path}: {reason}; run the study again.")
+    if missing := set(study.columns) - set(table):
+        raise InputError(
+            f"{path}: is not a table of {study.name}, it has no column {min(missing)}; run the study again."
+        )
 
 
 def _page(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], folder: Path, command: str) -> Document:

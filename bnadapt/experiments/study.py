@@ -33,14 +33,12 @@ class Study(ABC):
         title: heading of its page.
         question: its question, in a sentence or two.
         columns: columns that its table must have.
-        distance_columns: columns that its table of distances must have; none if its report needs no distances.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     question: ClassVar[str]
     columns: ClassVar[Sequence[str]] = ("record", "iou_unadapted", "iou_adapted", "gain")
-    distance_columns: ClassVar[Sequence[str]] = ()
 
     @abstractmethod
     def cases(self) -> list[Case]:

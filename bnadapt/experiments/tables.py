@@ -16,8 +16,9 @@
 and whatever else the study's cases give. `distances.parquet` has `record`, `state` (`noise_floor`, `unadapted`,
 `adapted`), `layer`, `depth` (its index along the network), `measure` and `value`; see `bnadapt.distances`.
 
-The study of class proportions has further scores (`iou_mixed`, ..., see `ROWS` in bnadapt/studies/proportions/case.py)
-and estimates of the share of foreground (`estimate_...`, see `ESTIMATORS` in estimators.py beside it).
+The study of class proportions has further scores (`iou_mixed`, ..., see `ROWS` in
+bnadapt/studies/proportions/case.py), and the share of foreground that is estimated without labels
+(`foreground_estimated`). Older tables have more columns than these, in every study.
 
 The comparison of methods has a record per method, direction and seed, and a `row` for everything that is done
 afterwards:
@@ -32,7 +33,7 @@ afterwards:
 
 The study of candidates has a record per source network and target, and a row for every `candidate`: its `iou` on the
 target's test block, and `feature_...`, what can be seen of it without labels (see `FEATURES` in
-bnadapt/gain/features.py), which ensembles have none of; `part` is `real` or `synthetic`, `family` the kind of target,
+bnadapt/gain/features.py); `part` is `real` or `synthetic`, `family` the kind of target,
 `seconds` what all candidates and features of the record took.
 
 The study `verdict` has no records of its own. Its `table.parquet` has a row per real record of the candidates,
@@ -80,7 +81,7 @@ class Tables(NamedTuple):
     """
 
     table: pd.DataFrame
-    distances: pd.DataFrame
+    distances: pd.DataFrame = pd.DataFrame(columns=DISTANCES)
 
     @classmethod
     def of(cls, measured: Iterable[tuple[Case, Sequence[TableRow]]]) -> "Tables":
@@ -109,7 +110,7 @@ class Tables(NamedTuple):
         table, distances = folder / "table.parquet", folder / "distances.parquet"
         if not table.exists():
             raise InputError(f"{table}: does not exist; run the study, or give the folder of one.")
-        return cls(_read(table), _read(distances) if distances.exists() else pd.DataFrame(columns=DISTANCES))
+        return cls(_read(table), _read(distances)) if distances.exists() else cls(_read(table))
 
     def write(self, folder: Path) -> None:
         """Write `table.parquet` and, if there are any distances, `distances.parquet`."""

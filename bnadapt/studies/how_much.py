@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.plots import before_and_after, heat_map, legend, panels, write_in
+from bnadapt.experiments.plots import curve_panels, heat_map, panels, write_in
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
@@ -51,6 +51,7 @@ class Transfer:
     evaluation: Evaluation = field(default_factory=Evaluation)
 
 
+@dataclass
 class HowMuch(Study):
     """One choice of adaptation at a time, all others as by default: full replacement, all layers, many tiles.
 
@@ -71,68 +72,45 @@ class HowMuch(Study):
         " the share of the source that stays, the layers that adapt, the number and size of tiles, the batch size?"
     )
 
-    def __init__(
-        self,
-        transfers: Mapping[str, Transfer],
-        source_weights: Sequence[float] = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9),
-        tiles: Sequence[int] = (1, 2, 4, 8, 16, 32),
-        layers: Sequence[str] = tuple(LAYER_CHOICES),
-        tile_sizes: Sequence[int] = (64, 96, 128, 192),
-        batch_sizes: Sequence[int] = (1, 2, 4, 8, 16),
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        self.transfers = transfers
+    transfers: Mapping[str, Transfer]
+    source_weights: Sequence[float] = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
+    tiles: Sequence[int] = (1, 2, 4, 8, 16, 32)
+    layers: Sequence[str] = tuple(LAYER_CHOICES)
+    tile_sizes: Sequence[int] = (64, 96, 128, 192)
+    batch_sizes: Sequence[int] = (1, 2, 4, 8, 16)
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
         self.varied: dict[str, Sequence[Any]] = {
-            WEIGHT: sorted(float(weight) for weight in source_weights),
-            TILES: tiles,
-            LAYERS: layers,
-            TILE_SIZE: tile_sizes,
-            BATCH_SIZE: batch_sizes,
+            WEIGHT: sorted(float(weight) for weight in self.source_weights),
+            TILES: self.tiles,
+            LAYERS: self.layers,
+            TILE_SIZE: self.tile_sizes,
+            BATCH_SIZE: self.batch_sizes,
         }
-        self.seeds = seeds
 
     def cases(self) -> list[AdaptationCase]:
         """Every choice for every transfer and seed."""
-        sentences = []
-        for name, transfer in self.transfers.items():
-            for seed in self.seeds:
-                network = SourceNetwork(transfer.training, transfer.source, seed)
-                for what, values in self.varied.items():
-                    for value in values:
-                        labels = {"transfer": name, "varied": what, "value": str(value), "seed": seed}
-                        policy, evaluation = _chosen(what, value, transfer.evaluation)
-                        sentences.append(
-                            AdaptationCase(network, transfer.target, evaluation, labels, policy=policy, draw=seed)
-                        )
-        return sentences
+        return [
+            self._case(name, what, value, seed)
+            for name in self.transfers
+            for seed in self.seeds
+            for what, values in self.varied.items()
+            for value in values
+        ]
 
     def findings(self, tables: Tables) -> list[str]:
-        """The best source weight and layers for each transfer, the safest ones, and how many tiles are enough."""
-        weights, layers = (_means(tables.table, what) for what in (WEIGHT, LAYERS))
-        tiles = _means(tables.table, TILES)
-        sentences = []
-        for name in self.transfers:
-            weight, layer = (means.loc[name].round(3) for means in (weights, layers))  # of equals, the first
-            least = weight.index[0]
-            replaced = "full replacement" if float(least) == 0 else f"a source weight of {least}"
-            sentences.append(
-                f"{name}: {replaced} gains {weight[least]:+.3f}; the best source weight is {weight.idxmax()}"
-                f" ({weight.max():+.3f}), the best choice of layers {layer.idxmax()} ({layer.max():+.3f}), the worst"
-                f" {layer.idxmin()} ({layer.min():+.3f})."
-            )
-        safest = {what: means.min().idxmax() for what, means in ((WEIGHT, weights), (LAYERS, layers))}
-        most = tiles.columns[-1]
-        enough = {name: _enough(tiles.loc[name]) for name in self.transfers}
-        sentences.append(
-            f"With the smallest gain over all transfers in mind, the safest source weight is {safest[WEIGHT]}"
-            f" ({weights[safest[WEIGHT]].min():+.3f} at worst), the safest layers are {safest[LAYERS]}"
-            f" ({layers[safest[LAYERS]].min():+.3f} at worst)."
-        )
-        listed = ", ".join(f"{count} for {name}" for name, count in enough.items())
-        sentences.append(
-            f"Tiles from which on the mean gain is within 0.01 of that with {most}, or all there are: {listed}."
-        )
-        return sentences
+        """The safest source weight and layers, and how many tiles are enough."""
+        weights, layers, tiles = (_means(tables.table, what) for what in (WEIGHT, LAYERS, TILES))
+        worst = {what: means.min() for what, means in ((WEIGHT, weights), (LAYERS, layers))}
+        enough = ", ".join(f"{_enough(tiles.loc[name])} for {name}" for name in self.transfers)
+        return [
+            "With the smallest gain over all transfers in mind, the safest source weight is"
+            f" {worst[WEIGHT].idxmax()} ({worst[WEIGHT].max():+.3f} at worst), the safest layers are"
+            f" {worst[LAYERS].idxmax()} ({worst[LAYERS].max():+.3f} at worst).",
+            f"Tiles from which on the mean gain is within 0.01 of that with {tiles.columns[-1]}, or all there are:"
+            f" {enough}.",
+        ]
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """Curves over every choice, and a map over layers."""
@@ -151,15 +129,19 @@ class HowMuch(Study):
         )
         return figures
 
+    def _case(self, name: str, what: str, value: Any, seed: int) -> AdaptationCase:
+        transfer = self.transfers[name]
+        network = SourceNetwork(transfer.training, transfer.source, seed)
+        labels = {"transfer": name, "varied": what, "value": str(value), "seed": seed}
+        policy, evaluation = _chosen(what, value, transfer.evaluation)
+        return AdaptationCase(network, transfer.target, evaluation, labels, policy=policy, draw=seed)
+
     def _draw_curves(self, table: pd.DataFrame, what: str) -> Figure:
-        names = list(self.transfers)
-        figure, axes = panels(len(names), 4, (2.8, 2.2))
-        for panel, name in zip(axes, names, strict=True):
-            rows = table[(table["transfer"] == name) & (table["varied"] == what)]
-            before_and_after(panel, rows.assign(value=pd.to_numeric(rows["value"])), "value", even=True)
-            panel.set_title(name, fontsize=9)
+        rows = table[table["varied"] == what].assign(value=lambda own: pd.to_numeric(own["value"]))
+        parts = {name: rows[rows["transfer"] == name] for name in self.transfers}
+        figure, axes = curve_panels(parts, "value", 4, even=True)
+        for panel in axes:
             panel.set_xlabel(what, fontsize=7)
-        legend(figure, axes[0])
         return figure
 
     def _draw_layers(self, table: pd.DataFrame) -> Figure:

@@ -1,6 +1,6 @@
 """A source against itself under image shifts of growing severity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -11,7 +11,7 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.plots import before_and_after, heat_map, legend, panels, write_in
+from bnadapt.experiments.plots import curve_panels, heat_map, panels, write_in
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
@@ -37,6 +37,7 @@ class ShiftedSource:
     without: Sequence[str] = ()
 
 
+@dataclass
 class ImageShifts(Study):
     """Networks meet their own source's test images, shifted; the shifted training images are what adaptation reads.
 
@@ -59,42 +60,29 @@ class ImageShifts(Study):
         " the training block, scores are of the test block."
     )
 
-    def __init__(
-        self,
-        sources: Mapping[str, ShiftedSource],
-        shifts: Sequence[str] | None = None,
-        severities: Mapping[str, Sequence[float]] | None = None,
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        self.sources = sources
-        self.shifts = shifts or [name for name, shift in SHIFTS.items() if not shift.needs_colour]
-        self.severities = {name: (severities or {}).get(name, named_shift(name).severities) for name in self.shifts}
-        self.seeds = seeds
-        self._check(severities or {})
+    sources: Mapping[str, ShiftedSource]
+    shifts: Sequence[str] | None = None
+    severities: Mapping[str, Sequence[float]] | None = None
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        given = self.severities or {}
+        self.shifts = self.shifts or [name for name, shift in SHIFTS.items() if not shift.needs_colour]
+        self.severities = {name: given.get(name, named_shift(name).severities) for name in self.shifts}
+        self._check(given)
 
     def cases(self) -> list[AdaptationCase]:
         """Every source without a shift, and under every shift in every severity, with every seed."""
-        results = []
-        for name, source in self.sources.items():
-            for seed in self.seeds:
-                network = SourceNetwork(source.training, source.domain, seed)
-                shifted = [(shift, level, by) for shift in self._of(source) for level, by in self._levels(shift)]
-                for shift, level, severity in [(NONE, 0, 0.0), *shifted]:
-                    labels = {"source": name, "shift": shift, "level": level, "severity": severity, "seed": seed}
-                    named = shift if level else self._of(source)[0]  # severity 0 of any of them
-                    target = {
-                        "class": "Shifted",
-                        "domain": source.domain,
-                        "shift": named,
-                        "severity": severity,
-                        "seed": seed,
-                    }
-                    results.append(AdaptationCase(network, target, source.evaluation, labels))
-        return results
+        return [
+            self._case(name, shift, level, severity, seed)
+            for name, source in self.sources.items()
+            for seed in self.seeds
+            for shift, level, severity in [(NONE, 0, 0.0), *self._shifted(source)]
+        ]
 
     def findings(self, tables: Tables) -> list[str]:
         """Per source, which shifts adaptation corrects, which it does not, and where it harms."""
-        return [sentence for source in self.sources for sentence in self._sentences(source, tables.table)]
+        return [self._sentence(source, tables.table) for source in self.sources]
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """A map of gains over all shifts, and curves over severity for every source."""
@@ -127,8 +115,18 @@ class ImageShifts(Study):
     def _of(self, source: ShiftedSource) -> list[str]:
         return [shift for shift in self.shifts if shift not in source.without]
 
-    def _levels(self, shift: str) -> list[tuple[int, float]]:
-        return list(enumerate(map(float, self.severities[shift]), start=1))
+    def _shifted(self, source: ShiftedSource) -> Iterator[tuple[str, int, float]]:
+        """Every shift of a source with its levels, from 1 on, and severities."""
+        for shift in self._of(source):
+            yield from ((shift, level, float(by)) for level, by in enumerate(self.severities[shift], start=1))
+
+    def _case(self, name: str, shift: str, level: int, severity: float, seed: int) -> AdaptationCase:
+        source = self.sources[name]
+        network = SourceNetwork(source.training, source.domain, seed)
+        labels = {"source": name, "shift": shift, "level": level, "severity": severity, "seed": seed}
+        target = {"class": "Shifted", "domain": source.domain, "severity": severity, "seed": seed}
+        target["shift"] = shift if level else self._of(source)[0]  # severity 0 of any of them
+        return AdaptationCase(network, target, source.evaluation, labels)
 
     def _draw_gain(self, table: pd.DataFrame) -> Figure:
         names = list(self.sources)
@@ -145,32 +143,23 @@ class ImageShifts(Study):
         return figure
 
     def _draw_curves(self, table: pd.DataFrame, source: str) -> Figure:
-        shifts = self._of(self.sources[source])
-        figure, axes = panels(len(shifts), 5, (2.4, 2.0))
         group = table[table["source"] == source]
-        for panel, shift in zip(axes, shifts, strict=True):
-            rows = pd.concat([group[group["shift"] == NONE], group[group["shift"] == shift]])
-            before_and_after(panel, rows, "severity", even=True)
-            panel.set_title(shift, fontsize=9)
+        parts = {shift: group[group["shift"].isin([NONE, shift])] for shift in self._of(self.sources[source])}
+        figure, axes = curve_panels(parts, "severity", 5, even=True)
+        for panel, shift in zip(axes, parts, strict=True):
             panel.set_xlabel(SHIFTS[shift].unit, fontsize=7)
-        legend(figure, axes[0])
         return figure
 
-    def _sentences(self, source: str, table: pd.DataFrame) -> list[str]:
+    def _sentence(self, source: str, table: pd.DataFrame) -> str:
         rows = table[table["source"] == source]
         plain, shifted = rows[rows["shift"] == NONE], rows[rows["shift"] != NONE]
-        means = shifted.groupby("shift")[["iou_unadapted", "iou_adapted", "gain"]].mean().sort_values("gain")
-        cells = shifted.groupby(["shift", "level"])["gain"].mean()
-        helps, harms = means[means.gain > CLEAR], means[means.gain < -CLEAR]
-        worst, best = cells.idxmin(), cells.idxmax()
-        return [
+        gains = shifted.groupby("shift")["gain"].mean().sort_values()
+        return (
             f"{source}: without a shift the IoU is {plain.iou_unadapted.mean():.2f}, and {plain.iou_adapted.mean():.2f}"
             f" after adaptation to the source itself. Adaptation gains more than {CLEAR} IoU, mean over severities,"
-            f" under {_listed(helps[::-1])}; it costs as much under {_listed(harms)}.",
-            f"{source}: it gains most under {best[0]} at level {best[1]} ({cells.max():+.2f}) and costs most under"
-            f" {worst[0]} at level {worst[1]} ({cells.min():+.2f}).",
-        ]
+            f" under {_listed(gains[gains > CLEAR][::-1])}; it costs as much under {_listed(gains[gains < -CLEAR])}."
+        )
 
 
-def _listed(means: pd.DataFrame) -> str:
-    return ", ".join(f"{shift} ({row['gain']:+.2f})" for shift, row in means.iterrows()) or "none"
+def _listed(gains: pd.Series) -> str:
+    return ", ".join(f"{shift} ({gain:+.2f})" for shift, gain in gains.items()) or "none"

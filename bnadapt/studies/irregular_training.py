@@ -1,7 +1,7 @@
 """Networks whose running statistics are off, and the statistics re-estimated on their own source."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation, TableRow, adaptation_row
-from bnadapt.experiments.evaluation import DomainTiles, Evaluation, NetworkEvaluation, tiles_of
+from bnadapt.experiments.evaluation import Evaluation, NetworkEvaluation, tiles_of
 from bnadapt.experiments.networks import SourceNetwork, Training, fit
-from bnadapt.experiments.plots import before_and_after, legend, panels
+from bnadapt.experiments.plots import curve_panels
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
@@ -68,14 +68,10 @@ class Probe(Callback):
     def _look(self, step: int, task: LightningModule) -> None:
         was_training = task.network.training
         task.network.eval()
-        network = NetworkEvaluation(task.network, self.case.whole, self.case.evaluation, self._whole)
-        row, _ = adaptation_row(network.source, {})
+        network = NetworkEvaluation(task.network, self.case.whole, self.case.evaluation, lambda _: self.tiles)
+        row, _ = adaptation_row(network.source)
         task.network.train(was_training)
         self.rows.append({"step": step, **row})
-
-    def _whole(self, domain: Spec) -> DomainTiles:
-        """Tiles of the whole source, which are read once for all steps."""
-        return self.tiles
 
 
 @dataclass(frozen=True)
@@ -91,6 +87,7 @@ class Irregularity:
     domain: Mapping[str, Any] | None = None
 
 
+@dataclass
 class IrregularTraining(Study):
     """Trainings that leave running statistics off, looked at along the way.
 
@@ -114,26 +111,21 @@ class IrregularTraining(Study):
         " the source's training block repair it?"
     )
 
-    def __init__(
-        self,
-        sources: Mapping[str, Spec],
-        training: Training,
-        irregularities: Mapping[str, Irregularity],
-        steps: Sequence[int] = (5, 10, 20, 40, 80, 160, 320),
-        evaluation: Evaluation | None = None,
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        self.sources = sources
-        self.training = training
-        self.irregularities = {"regular": Irregularity(), **irregularities}
-        self.steps = sorted(steps)
-        self.evaluation = evaluation or Evaluation()
-        self.seeds = seeds
+    sources: Mapping[str, Spec]
+    training: Training
+    irregularities: Mapping[str, Irregularity]
+    steps: Sequence[int] = (5, 10, 20, 40, 80, 160, 320)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        self.irregularities = {"regular": Irregularity(), **self.irregularities}
+        self.steps = sorted(self.steps)
         for kind, irregularity in self.irregularities.items():
-            end = (irregularity.training or {}).get("steps", training.steps)
-            if not 1 <= min(steps) <= end:
+            end = (irregularity.training or {}).get("steps", self.training.steps)
+            if not 1 <= self.steps[0] <= end:
                 raise InputError(
-                    f"study.steps is {list(steps)}, but the training {kind} ends after {end} steps; give steps to look"
+                    f"study.steps is {self.steps}, but the training {kind} ends after {end} steps; give steps to look"
                     " after from 1 on, one of them before its end."
                 )
 
@@ -147,39 +139,33 @@ class IrregularTraining(Study):
         ]
 
     def findings(self, tables: Tables) -> list[str]:
-        """What re-estimation does early, at the end, and for which irregularity most."""
+        """What re-estimation does early in a regular training, and at the end of every training."""
         sentences = []
         for source, rows in tables.table.groupby("source", sort=False):
             gains = rows.groupby(["irregularity", "step"], sort=False)["gain"].mean()
             regular = gains["regular"]
             late = gains.groupby("irregularity", sort=False).tail(1)
-            best, worst = gains.idxmax(), gains.idxmin()
             listed = ", ".join(f"{kind} {gain:+.3f}" for (kind, _), gain in late.items())
-            sentences += [
+            sentences.append(
                 f"{source}: after {regular.index[0]} steps of a regular training re-estimation changes the IoU by"
-                f" {regular.iloc[0]:+.3f}. At the end ({regular.index[-1]} steps) it changes it by: {listed}.",
-                f"{source}: most is repaired in the training called {best[0]} after {best[1]} steps"
-                f" ({gains.max():+.3f}); the largest loss is {worst[0]} after {worst[1]} steps ({gains.min():+.3f}).",
-            ]
+                f" {regular.iloc[0]:+.3f}. At the end ({regular.index[-1]} steps) it changes it by: {listed}."
+            )
         return sentences
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """IoU over steps for every source and irregularity."""
+        tiles = f"{self.evaluation.tiles} tiles" if self.evaluation.tiles else "all tiles"
         return {
             f"steps-{source}": StudyFigure(
                 f"{source}: IoU over training",
                 "Foreground IoU on the source's test block after some steps, with the network's running statistics"
-                f" (red) and with statistics re-estimated on {self._tiles()} of the source's whole training block"
+                f" (red) and with statistics re-estimated on {tiles} of the source's whole training block"
                 " (blue). Trainings that differ in nothing but momentum have the same weights. Bands are one standard"
                 " deviation over seeds.",
                 self._draw(tables.table[tables.table["source"] == source]),
             )
             for source in self.sources
         }
-
-    def _tiles(self) -> str:
-        count = self.evaluation.tiles
-        return f"{count} tiles" if count else "all tiles"
 
     def _case(self, name: str, source: Spec, kind: str, irregularity: Irregularity, seed: int) -> TrainingCase:
         training = replace(self.training, **(irregularity.training or {}))
@@ -188,11 +174,8 @@ class IrregularTraining(Study):
         return TrainingCase(SourceNetwork(training, results, seed), source, self.steps, self.evaluation, labels)
 
     def _draw(self, table: pd.DataFrame) -> Figure:
-        kinds = list(self.irregularities)
-        figure, axes = panels(len(kinds), 4, (2.8, 2.2))
-        for panel, kind in zip(axes, kinds, strict=True):
-            before_and_after(panel, table[table["irregularity"] == kind], "step")
+        parts = {kind: table[table["irregularity"] == kind] for kind in self.irregularities}
+        figure, axes = curve_panels(parts, "step", 4)
+        for panel in axes:
             panel.set_xscale("log")
-            panel.set_title(kind, fontsize=9)
-        legend(figure, axes[0])
         return figure

@@ -1,7 +1,8 @@
 """All ordered pairs of the EM data sets that share a task."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -9,35 +10,22 @@ from matplotlib.figure import Figure
 
 from bnadapt.adaptation import DEFAULT_POLICY
 from bnadapt.data.intensity import IntensityName
-from bnadapt.errors import InputError
 from bnadapt.experiments.case import AdaptationCase
-from bnadapt.experiments.evaluation import Evaluation
-from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.plots import WITH, WITHOUT, bars, legend, panels
-from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.plots import WITH, WITHOUT, bar_panels
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.reports.document import Table
+from bnadapt.studies.pairing import PAIR, DataSetGroup, across, check_pairs, pair_name, with_pairs
 
 SPREAD = 2  # standard deviations over seeds that a gain must exceed to count
-INCHES = 0.8  # for the name of a pair
+COLUMNS = {
+    "without adaptation": ("iou_unadapted", WITHOUT),
+    "with adaptation": ("iou_adapted", WITH),
+    "trained on the target": ("iou_target_trained", "#aaaaaa"),
+}
 
 
-@dataclass(frozen=True)
-class DataSetGroup:
-    """Data sets that share a task, and how networks are trained and evaluated on it.
-
-    Args:
-        sets: domains by name, at least two.
-        training: training of the networks; its intensity is one of the study's.
-        evaluation: evaluation of them.
-    """
-
-    sets: Mapping[str, Spec]
-    training: Training = field(default_factory=Training)
-    evaluation: Evaluation = field(default_factory=Evaluation)
-
-
+@dataclass
 class Pairs(Study):
     """Every data set as a source for every other one of its task.
 
@@ -61,32 +49,24 @@ class Pairs(Study):
         " directions?"
     )
 
-    def __init__(
-        self,
-        tasks: Mapping[str, DataSetGroup],
-        intensities: Sequence[IntensityName] = ("zscore", "dataset", "dtype"),
-        seeds: Sequence[int] = (1, 2, 3),
-        pictured: bool = True,
-        policy: Mapping[str, Any] | None = None,
-    ) -> None:
-        for name, group in tasks.items():
-            if len(group.sets) < 2:
-                raise InputError(f"study.tasks: {name} has {len(group.sets)} data sets; a pair needs two.")
-        self.tasks = tasks
-        self.intensities = intensities
-        self.seeds = seeds
-        self.pictured = pictured
-        self.policy = DEFAULT_POLICY.record() if policy is None else policy
+    tasks: Mapping[str, DataSetGroup]
+    intensities: Sequence[IntensityName] = ("zscore", "dataset", "dtype")
+    seeds: Sequence[int] = (1, 2, 3)
+    pictured: bool = True
+    policy: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_pairs(self.tasks)
+        self.policy = DEFAULT_POLICY.record() if self.policy is None else self.policy
 
     def cases(self) -> list[AdaptationCase]:
         """Every source on every target of its task, itself included, for every scaling and seed."""
         return [
-            self._case(name, group, intensity, source, target, seed)
+            self._case(name, intensity, source, target, seed)
             for name, group in self.tasks.items()
             for intensity in self.intensities
             for seed in self.seeds
-            for source in group.sets
-            for target in group.sets
+            for source, target in product(group.sets, repeat=2)
         ]
 
     def tables(self, measured: Sequence) -> Tables:
@@ -98,21 +78,18 @@ class Pairs(Study):
         return Tables(tables.table.join(trained, on=keys), tables.distances)
 
     def findings(self, tables: Tables) -> list[str]:
-        """How many pairs gain or lose, how much of the gap to a target-trained network closes, and how asymmetric."""
-        sentences = []
-        for intensity, rows in _across(tables.table).groupby("intensity", sort=False):
-            gains = _gains(rows)
-            sentences += [f"{intensity}: {_means(rows, len(gains))}{_counts(gains)}"]
-            sentences += [f"{intensity}: {each}" for each in (*_extremes(gains), _asymmetry(gains))]
-        return sentences
+        """For each scaling, the mean IoU, the part of the gap that closes, and how many pairs gain or lose clearly."""
+        return [
+            f"{intensity}: {_means(rows)} {_clear_gains(_gains(rows))}"
+            for intensity, rows in across(tables.table).groupby("intensity", sort=False)
+        ]
 
     def summary(self, tables: Tables) -> Table:
         """IoU of every scaling over all pairs: mean, and standard deviation over seeds of that mean."""
-        across = _across(tables.table)
         columns = {"iou_unadapted": "without", "iou_adapted": "with adaptation", "iou_target_trained": "target-trained"}
         rows = [
             [intensity, *(mean_and_std(group.groupby("seed")[column].mean()) for column in columns)]
-            for intensity, group in across.groupby("intensity", sort=False)
+            for intensity, group in across(tables.table).groupby("intensity", sort=False)
         ]
         return Table(["intensity", *columns.values()], rows)
 
@@ -129,94 +106,54 @@ class Pairs(Study):
 
     def pictures(self, tables: Tables) -> dict[str, str]:
         """Predictions of the first seed."""
-        first = _across(tables.table).query("seed == @self.seeds[0]") if self.pictured else tables.table[:0]
         return {
             row.record: f"{row.task}, {row.intensity}: {row.source} -> {row.target}, IoU {row.iou_unadapted:.2f}"
             f" without, {row.iou_adapted:.2f} with adaptation"
-            for row in first.itertuples()
+            for row in across(tables.table).query("seed == @self.seeds[0]").itertuples()
         }
 
-    def _case(
-        self, name: str, group: DataSetGroup, intensity: IntensityName, source: str, target: str, seed: int
-    ) -> AdaptationCase:
-        training = replace(group.training, intensity=intensity)
+    def _case(self, name: str, intensity: IntensityName, source: str, target: str, seed: int) -> AdaptationCase:
+        group = self.tasks[name]
         labels = {"task": name, "intensity": intensity, "source": source, "target": target, "seed": seed}
-        network = SourceNetwork(training, group.sets[source], seed)
+        network = group.network(source, seed, intensity=intensity)
         pictured = self.pictured and seed == self.seeds[0] and source != target
         return AdaptationCase(network, group.sets[target], group.evaluation, labels, self.policy, pictured)
 
     def _draw(self, table: pd.DataFrame) -> Figure:
-        across = _across(table)
-        keys = [(task, intensity) for task in self.tasks for intensity in self.intensities]
-        columns = {"without adaptation": ("iou_unadapted", WITHOUT), "with adaptation": ("iou_adapted", WITH)}
-        columns |= {"trained on the target": ("iou_target_trained", "#aaaaaa")}
-        most = across.groupby("task")[["source", "target"]].apply(lambda rows: len(rows.drop_duplicates())).max()
-        figure, axes = panels(len(keys), len(self.intensities), (max(5.2, INCHES * most), 2.6))
-        for panel, (task, intensity) in zip(axes, keys, strict=True):
-            rows = across[(across["task"] == task) & (across["intensity"] == intensity)]
-            grouped = rows.groupby(["source", "target"], sort=False)
-            series = {
-                label: (grouped[column].mean(), grouped[column].std(), colour)
-                for label, (column, colour) in columns.items()
-            }
-            bars(panel, [f"{source}\n-> {target}" for source, target in grouped.groups], series)
-            panel.set_title(f"{task}, {intensity}" if len(self.intensities) > 1 else task, fontsize=9)
-            panel.set_ylim(0, 1)
-        legend(figure, axes[0])
-        return figure
-
-
-def _across(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows between two data sets."""
-    return table[table["source"] != table["target"]]
+        several = len(self.intensities) > 1
+        groups = with_pairs(across(table)).groupby(["task", "intensity"], sort=False)
+        parts = {f"{task}, {intensity}" if several else task: rows for (task, intensity), rows in groups}
+        return bar_panels(parts, "pair", COLUMNS, len(self.intensities))
 
 
 def _gains(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over seeds by task, source and target; NaN for a single seed."""
-    return rows.groupby(["task", "source", "target"], sort=False)["gain"].agg(["mean", "std"])
+    return rows.groupby(PAIR, sort=False)["gain"].agg(["mean", "std"])
 
 
-def _means(rows: pd.DataFrame, pairs: int) -> str:
+def _means(rows: pd.DataFrame) -> str:
     gap = (rows["iou_target_trained"] - rows["iou_unadapted"]).mean()
     closed = f"; adaptation closes {rows.gain.mean() / gap:.0%} of that gap" if gap > 0 else ""
     return (
-        f"the mean IoU over {pairs} ordered pairs is {rows.iou_unadapted.mean():.3f} without and"
+        f"the mean IoU over {rows.groupby(PAIR).ngroups} ordered pairs is {rows.iou_unadapted.mean():.3f} without and"
         f" {rows.iou_adapted.mean():.3f} with adaptation, {rows.iou_target_trained.mean():.3f} with networks trained on"
         f" the target{closed}."
     )
 
 
-def _counts(gains: pd.DataFrame) -> str:
-    """In how many pairs adaptation gains or costs clearly; nothing where a single seed has no spread."""
-    if gains["std"].isna().all():
-        return " A single seed does not tell which gains are clear."
-    clear = gains[gains["mean"].abs() > SPREAD * gains["std"]]
-    return (
-        f" In {(clear['mean'] > 0).sum()} pairs it gains and in {(clear['mean'] < 0).sum()} it costs more than"
-        f" {SPREAD} standard deviations over seeds."
-    )
-
-
-def _extremes(gains: pd.DataFrame) -> list[str]:
-    best, worst = gains["mean"].idxmax(), gains["mean"].idxmin()
-    named = {"largest gain": best, "smallest gain, or largest cost": worst}
-    return [
-        f"{what}: {pair[1]} -> {pair[2]} ({pair[0]}), {_signed(gains['mean'][pair], gains['std'][pair])}."
-        for what, pair in named.items()
-    ]
-
-
-def _asymmetry(gains: pd.DataFrame) -> str:
-    """The pair whose two directions differ most in gain."""
+def _clear_gains(gains: pd.DataFrame) -> str:
+    """In how many pairs adaptation gains or costs clearly, which a single seed does not show; and the extremes."""
     means = gains["mean"]
-    differences = {pair: means[pair] - means[pair[0], pair[2], pair[1]] for pair in means.index}
-    pair = max(differences, key=differences.get)
-    back = means[pair[0], pair[2], pair[1]]
+    low, high = (f"{_signed(gains.loc[pair])}, {pair_name(pair)}," for pair in (means.idxmin(), means.idxmax()))
+    extremes = f"The gain ranges from {low} to {high.rstrip(',')}."
+    if gains["std"].isna().all():
+        return extremes
+    clear = means[means.abs() > SPREAD * gains["std"]]
     return (
-        f"the two directions differ most between {pair[1]} and {pair[2]} ({pair[0]}): {means[pair]:+.3f} one way,"
-        f" {back:+.3f} back."
+        f"In {(clear > 0).sum()} pairs it gains and in {(clear < 0).sum()} it costs more than {SPREAD} standard"
+        f" deviations over seeds. {extremes}"
     )
 
 
-def _signed(mean: float, std: float) -> str:
-    return f"{mean:+.3f}" if pd.isna(std) else f"{mean:+.3f} ± {std:.3f}"
+def _signed(gain: pd.Series) -> str:
+    return f"{gain['mean']:+.3f}" if pd.isna(gain["std"]) else f"{gain['mean']:+.3f} ± {gain['std']:.3f}"

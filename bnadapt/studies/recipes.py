@@ -1,7 +1,7 @@
 """How long to train a source network, and with which augmentation, if it is to work on other data sets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,11 +10,12 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.plots import legend, panels
+from bnadapt.experiments.plots import legend, panels, spread
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.reports.document import Table
+from bnadapt.studies.pairing import across
 
 CURVES = {
     "own test block": ("own", "iou_unadapted", "#888888"),
@@ -23,6 +24,7 @@ CURVES = {
 }
 
 
+@dataclass
 class Recipes(Study):
     """Networks of several lengths of training and augmentations, each on its own data set and on all others.
 
@@ -47,25 +49,20 @@ class Recipes(Study):
     )
     columns = ("record", "augmentation", "steps", "source", "target", "seed", "iou_unadapted", "iou_adapted")
 
-    def __init__(
-        self,
-        sets: Mapping[str, Spec],
-        sources: Sequence[str] | None = None,
-        training: Training = Training(),  # noqa: B008
-        evaluation: Evaluation = Evaluation(),  # noqa: B008
-        augmentations: Sequence[str] = ("flips", "moderate", "strong"),
-        steps: Sequence[int] = (200, 400, 1000, 2000, 4000),
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        if unknown := [name for name in sources or () if name not in sets]:
-            raise InputError(f"study.sources: {unknown[0]} is not one of study.sets; take some of {', '.join(sets)}.")
-        self.sets = sets
-        self.sources = sources or list(sets)
-        self.training = training
-        self.evaluation = evaluation
-        self.augmentations = augmentations
-        self.steps = steps
-        self.seeds = seeds
+    sets: Mapping[str, Spec]
+    sources: Sequence[str] | None = None
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    augmentations: Sequence[str] = ("flips", "moderate", "strong")
+    steps: Sequence[int] = (200, 400, 1000, 2000, 4000)
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        self.sources = self.sources or list(self.sets)
+        if unknown := [name for name in self.sources if name not in self.sets]:
+            raise InputError(
+                f"study.sources: {unknown[0]} is not one of study.sets; take some of {', '.join(self.sets)}."
+            )
 
     def cases(self) -> list[AdaptationCase]:
         """Every network on every data set, its own included."""
@@ -85,7 +82,7 @@ class Recipes(Study):
 
     def findings(self, tables: Tables) -> list[str]:
         """Which recipe is best on other data sets."""
-        means = _foreign(tables.table).groupby(["augmentation", "steps"], sort=False)["iou_adapted"].mean()
+        means = across(tables.table).groupby(["augmentation", "steps"], sort=False)["iou_adapted"].mean()
         if means.empty:
             return []
         name, steps = means.idxmax()
@@ -118,12 +115,8 @@ class Recipes(Study):
         return {"steps": StudyFigure("IoU against steps", caption, figure)}
 
 
-def _foreign(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["source"] != table["target"]]
-
-
 def _where(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    return _foreign(table) if where == "foreign" else table[table["source"] == table["target"]]
+    return across(table) if where == "foreign" else table[table["source"] == table["target"]]
 
 
 def _mean(rows: pd.DataFrame, where: str, column: str) -> str:
@@ -132,10 +125,8 @@ def _mean(rows: pd.DataFrame, where: str, column: str) -> str:
 
 def _draw(panel: Axes, rows: pd.DataFrame) -> None:
     for label, (where, column, colour) in CURVES.items():
-        by_seed = _where(rows, where).groupby(["steps", "seed"])[column].mean().groupby("steps")
-        means, deviations = by_seed.mean(), by_seed.std().fillna(0)
-        panel.plot(means.index, means, color=colour, marker="o", markersize=3, label=label)
-        panel.fill_between(means.index, means - deviations, means + deviations, color=colour, alpha=0.2, lw=0)
+        by_seed = _where(rows, where).groupby(["steps", "seed"])[column].mean().reset_index()
+        spread(panel, by_seed, "steps", column, label, colour)
     panel.set_xscale("log")
     panel.set_xticks(sorted(rows["steps"].unique()), [str(each) for each in sorted(rows["steps"].unique())], fontsize=7)
     panel.minorticks_off()

@@ -2,89 +2,72 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
 from bnadapt.batchnorm import minimise_entropy
-from bnadapt.errors import InputError
-from bnadapt.experiments.case import Case, RunLocation, TableRow
-from bnadapt.experiments.evaluation import Evaluation, NetworkEvaluation, cached_network, scored
-from bnadapt.experiments.networks import SourceNetwork
-from bnadapt.experiments.plots import bars, legend, panels
-from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.case import NetworkCase, RunLocation, TableRow
+from bnadapt.experiments.evaluation import DomainEvaluation, NetworkEvaluation
+from bnadapt.experiments.plots import bar_panels
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT
 from bnadapt.labels import SelfTraining, self_train
 from bnadapt.reports.document import Table
-from bnadapt.studies.candidates.case import evenly_spread
-from bnadapt.studies.pairs import DataSetGroup
+from bnadapt.studies.pairing import PAIR, DataSetGroup, check_pairs, pair_name, with_pairs
 
 Start = Literal["adapted", "full-resolution", "full-resolution-mixed"]
 Method = Literal["statistics", "TENT", "self-training"]
 STATISTICS, TENT, SELF_TRAINING = "statistics", "TENT", "self-training"
-SCORED = 48  # tiles of the test block, evenly spread
 COLOURS = {STATISTICS: "#8a8a8a", TENT: "#edae49", SELF_TRAINING: "#00798c"}
 
 
 @dataclass(frozen=True, eq=False)
-class UnlabelledCase(Case):
+class UnlabelledCase(NetworkCase):
     """A source network on a target that it has learnt from without labels.
 
     Args:
-        network: the source network.
-        target: the domain.
-        evaluation: settings of adaptation and scoring.
-        labels: see `Case`.
+        network, target, evaluation, labels: see `NetworkCase`.
         start: candidate whose statistics it starts from.
         method: how it learns; `statistics` does not.
         settings: of self-training, as plain values.
     """
 
-    network: SourceNetwork
-    target: Spec
-    evaluation: Evaluation
-    labels: Mapping[str, Any]
     start: Start
     method: Method
     settings: Mapping[str, Any]
 
-    @property
-    def needs(self) -> SourceNetwork:
-        """The source network."""
-        return self.network
-
-    def measure(self, location: RunLocation) -> list[TableRow]:
+    def rows_on(self, target: DomainEvaluation, location: RunLocation) -> list[TableRow]:
         """One row."""
-        network = cached_network(self.network, location.networks, self.evaluation, location.device)
-        target = network.on(self.target)
-        images = target.tiles.unlabelled(self.evaluation.tiles)
-        with kept(network.network):
+        network, images = target.network, target.adaptation_tiles()
+        with network.restored():
             started = time.process_time()
-            bank = network.adapted(images, CANDIDATES[self.start].policy.record()).bank
-            bank.apply(network.network)
+            self._adapt(network, images)
             self._learn(network, images)
             seconds = round(time.process_time() - started, 3)
-            scores = scored(network.forward, evenly_spread(target.tiles.labelled, SCORED))
-        row = {"iou": scores.iou, "foreground": scores.true, "predicted": scores.predicted, "seconds": seconds}
-        return [{**row, "network": self.network.key}]
+            scores = target.quick_scores()
+        return [{"iou": scores.iou, "foreground": scores.true, "predicted": scores.predicted, "seconds": seconds}]
+
+    def _adapt(self, network: NetworkEvaluation, images: Tensor) -> None:
+        network.adapted(images, CANDIDATES[self.start].policy).bank.apply(network.network)
 
     def _learn(self, network: NetworkEvaluation, images: Tensor) -> None:
         if self.method == TENT:
             with network.precision():
                 minimise_entropy(network.network, images.split(network.evaluation.batch_size))
-            network.adapted(images, CANDIDATES[self.start].policy.record()).bank.apply(network.network)
+            self._adapt(network, images)
         elif self.method == SELF_TRAINING:
             with network.precision():
                 learnt = self_train(network.network, images, SelfTraining(**self.settings))
             network.network.load_state_dict(learnt)
 
 
+@dataclass
 class SelfTrainingStudy(Study):
     """Every data set as a source for every other one of its task, adapted, and after it has learnt without labels.
 
@@ -107,39 +90,36 @@ class SelfTrainingStudy(Study):
     )
     columns = ("record", "task", "source", "target", "seed", "start", "method", "iou", "foreground", "predicted")
 
-    def __init__(
-        self,
-        tasks: Mapping[str, DataSetGroup],
-        starts: Sequence[Start] = (ADAPTED, DEFAULT),
-        methods: Sequence[Method] = (TENT, SELF_TRAINING),
-        settings: SelfTraining | None = None,
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        for name, group in tasks.items():
-            if len(group.sets) < 2:
-                raise InputError(f"study.tasks: {name} has {len(group.sets)} data sets; a pair needs two.")
-        self.tasks = tasks
-        self.starts = starts
-        self.methods = methods
-        self.settings = asdict(settings or SelfTraining())
-        self.seeds = seeds
+    tasks: Mapping[str, DataSetGroup]
+    starts: Sequence[Start] = (ADAPTED, DEFAULT)
+    methods: Sequence[Method] = (TENT, SELF_TRAINING)
+    settings: SelfTraining | None = None
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        check_pairs(self.tasks)
 
     def cases(self) -> list[UnlabelledCase]:
         """Every source on every target, from every start, by every method."""
-        return [case for seed in self.seeds for task in self.tasks for case in self._of_task(task, seed)]
+        return [
+            case
+            for seed in self.seeds
+            for task, group in self.tasks.items()
+            for source, target in group.pairs()
+            for case in self._cases(task, source, target, seed)
+        ]
 
     def findings(self, tables: Tables) -> list[str]:
         """What every method gains over its start, in the mean and at worst; the best one first."""
         sentences = []
         by_mean = sorted(_gains(tables.table).items(), key=lambda each: -each[1].mean())
         for (start, method), gains in by_mean:
-            pairs = gains.groupby(["task", "source", "target"]).mean()
-            sources = gains.groupby(["task", "source"]).mean()
-            worst, task, source = pairs.idxmin(), *sources.idxmin()
+            pairs, sources = gains.groupby(PAIR).mean(), gains.groupby(PAIR[:2]).mean()
+            task, source = sources.idxmin()
             sentences.append(
                 f"{method} from {start}: {pairs.mean():+.3f} IoU in the mean over {len(pairs)} pairs;"
-                f" {(pairs > 0).sum()} gain. The worst pair is {worst[1]} -> {worst[2]} ({worst[0]}) with"
-                f" {pairs.min():+.3f}, the worst source {source} ({task}) with {sources.min():+.3f} over its targets."
+                f" {(pairs > 0).sum()} gain. The worst pair is {pair_name(pairs.idxmin())} with {pairs.min():+.3f}, the"
+                f" worst source {source} ({task}) with {sources.min():+.3f} over its targets."
             )
         return sentences
 
@@ -163,40 +143,29 @@ class SelfTrainingStudy(Study):
             for start in self.starts
         }
 
-    def _of_task(self, task: str, seed: int) -> Iterator[UnlabelledCase]:
+    def _cases(self, task: str, source: str, target: str, seed: int) -> Iterator[UnlabelledCase]:
         group = self.tasks[task]
-        for source in group.sets:
-            network = SourceNetwork(group.training, group.sets[source], seed)
-            for target in (each for each in group.sets if each != source):
-                for start in self.starts:
-                    for method in (STATISTICS, *self.methods):
-                        labels = {"task": task, "source": source, "target": target, "seed": seed}
-                        labels |= {"start": start, "method": method}
-                        settings = self.settings if method == SELF_TRAINING else {}
-                        yield UnlabelledCase(
-                            network, group.sets[target], group.evaluation, labels, start, method, settings
-                        )
+        for start, method in product(self.starts, (STATISTICS, *self.methods)):
+            labels = {"task": task, "source": source, "target": target, "seed": seed}
+            yield UnlabelledCase(
+                group.network(source, seed),
+                group.sets[target],
+                group.evaluation,
+                labels | {"start": start, "method": method},
+                start,
+                method,
+                asdict(self.settings or SelfTraining()) if method == SELF_TRAINING else {},
+            )
 
     def _draw(self, table: pd.DataFrame) -> Figure:
-        tasks = list(table["task"].unique())
-        figure, axes = panels(len(tasks), 2, (6.4, 2.6))
-        for panel, task in zip(axes, tasks, strict=True):
-            rows = table[table["task"] == task]
-            series = {}
-            for method in (method for method in COLOURS if (rows["method"] == method).any()):
-                grouped = rows[rows["method"] == method].groupby(["source", "target"], sort=False)["iou"]
-                series[method] = (grouped.mean(), grouped.std(), COLOURS[method])
-            bars(panel, [f"{source}\n-> {target}" for source, target in grouped.groups], series)
-            panel.tick_params(axis="x", labelsize=5)
-            panel.set_title(task, fontsize=9)
-            panel.set_ylim(0, 1)
-        legend(figure, axes[0])
-        return figure
+        wide = table.pivot_table("iou", [*PAIR, "seed"], "method", sort=False).reset_index()
+        columns = {method: (method, colour) for method, colour in COLOURS.items() if method in wide}
+        return bar_panels(dict(list(with_pairs(wide).groupby("task", sort=False))), "pair", columns, 2)
 
 
 def _gains(table: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
     """IoU of learning minus that of its start, by start and method."""
-    scores = table.pivot_table("iou", ["start", "task", "source", "target", "seed"], "method", sort=False)
+    scores = table.pivot_table("iou", ["start", *PAIR, "seed"], "method", sort=False)
     gains = {
         (start, method): (rows[method] - rows[STATISTICS]).droplevel("start")
         for start, rows in scores.groupby(level="start", sort=False)
@@ -204,13 +173,3 @@ def _gains(table: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
         if method != STATISTICS
     }
     return {names: each.dropna() for names, each in gains.items()}
-
-
-@contextmanager
-def kept(network: nn.Module) -> Iterator[None]:
-    """Restore weights and statistics afterwards."""
-    saved = {name: each.clone() for name, each in network.state_dict().items()}
-    try:
-        yield
-    finally:
-        network.load_state_dict(saved)

@@ -1,6 +1,7 @@
 """Networks trained on several data sets, each on the set that was left out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,7 +10,7 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.plots import WITH, WITHOUT, bars, legend, panels
+from bnadapt.experiments.plots import WITH, WITHOUT, bar_panels
 from bnadapt.experiments.specs import Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables, mean_and_std
@@ -19,6 +20,7 @@ ALL_OTHERS = "all others"
 IOU = {"without": "iou_unadapted", "AdaBN": "iou_adapted"}
 
 
+@dataclass
 class SeveralSources(Study):
     """For every data set, a network of all others together, and one of each other alone.
 
@@ -40,19 +42,14 @@ class SeveralSources(Study):
     )
     columns = ("record", "source", "target", "seed", "iou_unadapted", "iou_adapted")
 
-    def __init__(
-        self,
-        sets: Mapping[str, Spec],
-        training: Training = Training(),  # noqa: B008
-        evaluation: Evaluation = Evaluation(),  # noqa: B008
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        if len(sets) < 3:
-            raise InputError(f"study.sets: there are {len(sets)}; give three at least, so that two can be pooled.")
-        self.sets = sets
-        self.training = training
-        self.evaluation = evaluation
-        self.seeds = seeds
+    sets: Mapping[str, Spec]
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        if len(self.sets) < 3:
+            raise InputError(f"study.sets: there are {len(self.sets)}; give three at least, so that two can be pooled.")
 
     def cases(self) -> list[AdaptationCase]:
         """Every network on the data set that was left out."""
@@ -114,16 +111,9 @@ class SeveralSources(Study):
         yield from others.items()
 
     def _draw(self, table: pd.DataFrame) -> Figure:
-        figure, axes = panels(len(self.sets), 2, (4.2, 2.4))
-        for panel, (target, rows) in zip(axes, table.groupby("target", sort=False), strict=True):
-            grouped = rows.groupby("source", sort=False)
-            colours = zip(IOU.items(), (WITHOUT, WITH), strict=True)
-            series = {how: (grouped[c].mean(), grouped[c].std(), colour) for (how, c), colour in colours}
-            bars(panel, list(grouped.groups), series)
-            panel.set_title(f"{target} left out", fontsize=9)
-            panel.set_ylim(0, 1)
-        legend(figure, axes[0])
-        return figure
+        parts = {f"{target} left out": rows for target, rows in table.groupby("target", sort=False)}
+        columns = {how: (column, colour) for (how, column), colour in zip(IOU.items(), (WITHOUT, WITH), strict=True)}
+        return bar_panels(parts, "source", columns, 2)
 
 
 def _by_source(table: pd.DataFrame) -> pd.DataFrame:

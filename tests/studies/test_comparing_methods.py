@@ -147,7 +147,9 @@ def test_the_table_has_cost_and_published_numbers_beside_the_scores():
     assert by_name["Y-Net"]["minus U-Net + AdaBN [95 %]"].startswith("-0.050 [")
     assert by_name["Y-Net"]["published"] == "0.614 / 0.014"
     said = study.findings(Tables(table, pd.DataFrame()))
-    assert any("Y-Net: -0.050" in each and "worst in b -> a (t) (-0.100)" in each for each in said)
+    assert said[0] == (
+        "Mean IoU over 2 directions, the best without labels of the target first: U-Net + AdaBN 0.550, U-Net 0.450."
+    )
     assert said[-1] == "U-Net + TENT failed in 1 of 1 cases: no layers"
 
 
@@ -156,11 +158,6 @@ def test_synthetic_directions_are_told_apart_from_the_table():
     synthetic = synthetic.assign(part="synthetic", task="made up")
     assert found.real(pd.concat([real, synthetic], ignore_index=True)).equals(real)
     assert found.real(synthetic).equals(synthetic)
-    said = [found.of_direction(own) for _, own in found.by_direction(synthetic)]
-    assert said[0].startswith(
-        "a -> b (made up): U-Net 0.000 ± 0.000 over seeds; of all others the best is Y-Net with 0.100"
-    )
-    assert len(said) == 2
 
 
 def test_refusals():

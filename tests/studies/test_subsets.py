@@ -16,14 +16,12 @@ from bnadapt.studies.candidates.case import CandidateCase
 from bnadapt.studies.comparison.case import ComparisonCase
 from bnadapt.studies.comparison.methods import row_name
 from bnadapt.studies.labels.case import STATISTICS, LabelsCase, ScratchCase, StartCase
-from bnadapt.studies.proportions.estimators import ESTIMATORS
 from bnadapt.studies.self_training import UnlabelledCase
 from tests.test_configs import FOLDER
 
 SCORES = ["iou_source", "iou_unadapted", "iou_adapted", "iou_source_adapted", "foreground_source", "foreground"]
 SCORES += ["foreground_unadapted", "foreground_adapted", "seconds", "foreground_estimated"]
-SCORES += ["iou_mixed", "iou_offset", "iou_reweighted", "iou_corrected", "iou_oracle", "seconds_corrected"]
-SCORES += [f"estimate_{name}" for name in ESTIMATORS]
+SCORES += ["iou_mixed", "iou_offset", "iou_reweighted", "iou_corrected", "iou_oracle"]
 COMPARED = ["iou", "dice", "iou_source", "dice_source", "seconds_training", "seconds_adaptation"]
 COMPARED += ["target_crops", "target_tiles", "parameters"]
 MEASURED = [name for name in STUDIES if name not in ("latent-spaces", "verdict")]  # these read the tables of others

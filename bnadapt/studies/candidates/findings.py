@@ -1,7 +1,9 @@
 """What the records of candidates say before anything is predicted."""
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from bnadapt.experiments.plots import heat_map, panels, write_in
 from bnadapt.experiments.tables import mean_and_std
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, NONE
 from bnadapt.reports.document import Table
@@ -14,14 +16,9 @@ TITLES = {"pair": "natural pairs", "own": "the source itself", "inversion": "inv
 
 
 def scores_by_candidate(table: pd.DataFrame) -> pd.DataFrame:
-    """IoU of every record (rows) by every candidate (columns), in the candidates' order; without ensembles."""
+    """IoU of every record (rows) by every candidate (columns), in the candidates' order."""
     wide = table.pivot_table("iou", "record", "candidate", sort=False)
     return wide[[name for name in CANDIDATES if name in wide]]
-
-
-def scores_of_ensembles(table: pd.DataFrame) -> pd.DataFrame:
-    """IoU of every record (rows) by every ensemble of candidates (columns)."""
-    return table[~table["candidate"].isin(CANDIDATES)].pivot_table("iou", "record", "candidate", sort=False)
 
 
 def strata(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -32,7 +29,7 @@ def strata(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def candidates_table(table: pd.DataFrame) -> Table:
-    """IoU of every candidate by stratum, of the best of each record (oracle), and of ensembles.
+    """IoU of every candidate by stratum, and of the best of each record (oracle).
 
     Means, and their standard deviations over seeds.
     """
@@ -40,24 +37,22 @@ def candidates_table(table: pd.DataFrame) -> Table:
     for title, own in strata(table).items():
         seeds = own.drop_duplicates("record").set_index("record")["seed"]
         wide = _comparable(scores_by_candidate(own))
-        wide = wide.assign(oracle=wide.max(axis=1)).join(scores_of_ensembles(own))
+        wide = wide.assign(oracle=wide.max(axis=1))
         by_seed = wide.groupby(seeds.reindex(wide.index)).mean()
         rows.append(
             {"targets": title, "records": str(len(wide)), **{name: mean_and_std(by_seed[name]) for name in by_seed}}
         )
-    names = ["targets", "records", *scores_by_candidate(table), "oracle", *scores_of_ensembles(table)]
+    names = ["targets", "records", *scores_by_candidate(table), "oracle"]
     return Table(names, [[row.get(name, "") for name in names] for row in rows])
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """Per stratum: means, and how often adaptation helps and harms."""
-    return [sentence for title, own in strata(table).items() for sentence in _of_stratum(title, own)]
-
-
-def _of_stratum(title: str, table: pd.DataFrame) -> list[str]:
-    wide = _comparable(scores_by_candidate(table))
+    """Means of the first stratum, and how often adaptation helps and harms there; the others are in the table."""
+    title, rows = next(iter(strata(table).items()))
+    wide = _comparable(scores_by_candidate(rows))
     listed = ", ".join(f"{name} {value:.3f}" for name, value in wide.mean().items())
-    means = f"{title}, {_counted(len(wide), 'record')}: IoU {listed}; the best of each {wide.max(axis=1).mean():.3f}."
+    counted = f"{len(wide)} record{'s' if len(wide) > 1 else ''}"
+    means = f"{title}, {counted}: IoU {listed}; the best of each {wide.max(axis=1).mean():.3f}."
     if len(wide) < FEWEST:
         return [means]
     compared = [name for name in (DEFAULT, ADAPTED) if name in wide]
@@ -76,9 +71,24 @@ def _gains(name: str, gains: pd.Series) -> str:
     )
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count > 1 else ''}"
-
-
 def _share(chosen: pd.Series) -> str:
     return f"{100 * chosen.mean():.0f} %"
+
+
+def draw_candidates(table: pd.DataFrame) -> Figure:
+    """Mean IoU of every candidate (columns) by family of targets (rows), a panel for every part."""
+    parts = {part: _by_family(own) for part, own in table.groupby("part", sort=False)}
+    figure, axes = panels(len(parts), 1, (7.5, 0.9 + 0.28 * max(map(len, parts.values()))))
+    for panel, (part, means) in zip(axes, parts.items(), strict=True):
+        heat_map(panel, means, (0, 1), "viridis")
+        write_in(panel, means)
+        panel.set_title(part, fontsize=9)
+        panel.tick_params(axis="x", rotation=20)
+    return figure
+
+
+def _by_family(table: pd.DataFrame) -> pd.DataFrame:
+    wide = scores_by_candidate(table)
+    families = table.drop_duplicates("record").set_index("record")["family"].reindex(wide.index)
+    wide["best"] = wide.max(axis=1)
+    return wide.groupby(families, sort=False).mean()[::-1]

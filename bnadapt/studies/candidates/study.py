@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 from bnadapt.data.image_shifts import named_shift
@@ -14,8 +15,8 @@ from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
 from bnadapt.studies.candidates.case import CandidateCase
-from bnadapt.studies.candidates.figures import draw_candidates, draw_gains
-from bnadapt.studies.candidates.findings import candidates_table, sentences
+from bnadapt.studies.candidates.findings import candidates_table, draw_candidates, sentences
+from bnadapt.studies.pairing import picture_captions
 
 OWN, SHIFT_SEED = "own", 0
 
@@ -65,6 +66,7 @@ class Grid:
     evaluation: Evaluation = field(default_factory=Evaluation)
 
 
+@dataclass
 class Candidates(Study):
     """Every candidate for every source network on every target.
 
@@ -87,17 +89,13 @@ class Candidates(Study):
     )
     columns = ("record", "part", "task", "family", "source", "target", "intensity", "seed", "candidate", "iou")
 
-    def __init__(
-        self,
-        data_sets: Mapping[str, Sources] | None = None,
-        grids: Mapping[str, Grid] | None = None,
-        seeds: Sequence[int] = (1, 2, 3),
-        pictured: bool = False,
-    ) -> None:
-        self.data_sets = data_sets or {}
-        self.grids = grids or {}
-        self.seeds = seeds
-        self.pictured = pictured
+    data_sets: Mapping[str, Sources] | None = None
+    grids: Mapping[str, Grid] | None = None
+    seeds: Sequence[int] = (1, 2, 3)
+    pictured: bool = False
+
+    def __post_init__(self) -> None:
+        self.data_sets, self.grids = self.data_sets or {}, self.grids or {}
         for group in self.data_sets.values():
             for name in group.shifts:
                 named_shift(name)
@@ -114,7 +112,7 @@ class Candidates(Study):
         ]
 
     def findings(self, tables: Tables) -> list[str]:
-        """What the candidates give on average, how often adaptation harms, and what the best choice would give."""
+        """What the candidates give on natural pairs, and how often adaptation helps and harms there."""
         return sentences(tables.table)
 
     def summary(self, tables: Tables) -> Table:
@@ -122,7 +120,7 @@ class Candidates(Study):
         return candidates_table(tables.table)
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
-        """IoU of candidates by family of targets, and how often each is the best."""
+        """IoU of candidates by family of targets."""
         return {
             "candidates": StudyFigure(
                 "Every candidate by family of targets",
@@ -130,39 +128,23 @@ class Candidates(Study):
                 " every record, which is known only with labels.",
                 draw_candidates(tables.table),
             ),
-            "gains": StudyFigure(
-                "What plain adaptation gains or loses",
-                "One dot per record: foreground IoU without and with plain adaptation.",
-                draw_gains(tables.table),
-            ),
         }
 
     def pictures(self, tables: Tables) -> dict[str, str]:
         """What every candidate predicts, for the first seed."""
-        first = tables.table[tables.table["seed"] == self.seeds[0]] if self.pictured else tables.table[:0]
-        return {
-            record: f"{own.iloc[0].source} -> {own.iloc[0].target}: "
-            + ", ".join(f"{row.candidate} {row.iou:.2f}" for row in own.itertuples())
-            for record, own in first.groupby("record", sort=False)
-        }
+        return picture_captions(tables.table, "candidate", self.seeds[0])
 
     def _data_set_cases(self, seed: int) -> Iterator[CandidateCase]:
         for task, group in self.data_sets.items():
-            for intensity in group.intensities:
-                for source, domain in group.sets.items():
-                    network = SourceNetwork(replace(group.training, intensity=intensity), domain, seed)
-                    labels = {
-                        "part": part_of(domain),
-                        "task": task,
-                        "intensity": intensity,
-                        "source": source,
-                        "seed": seed,
-                    }
-                    for family, name, target in _targets(group, source):
-                        named = {**labels, "family": family, "target": name, "target_set": _set_of(target, group)}
-                        named["source_set"] = source
-                        evaluation = group.evaluations.get(family, group.evaluation)
-                        yield CandidateCase(network, target, evaluation, named, pictured=self._draws(seed))
+            for intensity, (source, domain) in product(group.intensities, group.sets.items()):
+                network = SourceNetwork(replace(group.training, intensity=intensity), domain, seed)
+                labels = {"part": part_of(domain), "task": task, "intensity": intensity}
+                labels |= {"source": source, "seed": seed}
+                for family, name, target in _targets(group, source):
+                    named = {**labels, "family": family, "target": name, "target_set": _set_of(target, group)}
+                    named["source_set"] = source
+                    evaluation = group.evaluations.get(family, group.evaluation)
+                    yield CandidateCase(network, target, evaluation, named, pictured=self._draws(seed))
 
     def _grid_cases(self, seed: int) -> Iterator[CandidateCase]:
         for task, grid in self.grids.items():

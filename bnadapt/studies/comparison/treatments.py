@@ -1,12 +1,11 @@
 """Treatments of a trained network, without labels, before its use on the target."""
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from torch import Tensor
 
-from bnadapt.batchnorm import Bank, minimise_entropy
+from bnadapt.batchnorm import Bank, Policy, SourcePrior, minimise_entropy
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import batchnorm_layers
 from bnadapt.batchnorm.policy import ENCODER, FULL_RESOLUTION
@@ -14,7 +13,6 @@ from bnadapt.experiments.evaluation import NetworkEvaluation
 from bnadapt.studies.comparison.methods import ADABN, NONE
 
 MOMENTUM = 0.1  # of the original's recipe
-PRIOR = 16  # tiles that the source counts for
 
 
 def momentum_bank(network: NetworkEvaluation, tiles: Tensor) -> Bank:
@@ -38,13 +36,13 @@ def momentum_bank(network: NetworkEvaluation, tiles: Tensor) -> Bank:
 
 BANKS: dict[str, Callable[[NetworkEvaluation, Tensor], Bank | None]] = {
     NONE: lambda network, tiles: None,
-    ADABN: lambda network, tiles: network.adapted(tiles, {}).bank,
+    ADABN: lambda network, tiles: network.adapted(tiles).bank,
     "momentum 0.1": momentum_bank,
-    "full resolution alone": lambda network, tiles: network.adapted(tiles, {"layers": FULL_RESOLUTION}).bank,
-    "a quarter of AdaBN": lambda network, tiles: network.adapted(tiles, {"source_weight": 0.75}).bank,
-    "half AdaBN": lambda network, tiles: network.adapted(tiles, {"source_weight": 0.5}).bank,
-    "AdaBN, prior of 16": lambda network, tiles: network.adapted(tiles, {"source_weight": {"samples": PRIOR}}).bank,
-    "AdaBN, encoder": lambda network, tiles: network.adapted(tiles, {"layers": ENCODER}).bank,
+    "full resolution alone": lambda network, tiles: network.adapted(tiles, Policy(layers=FULL_RESOLUTION)).bank,
+    "a quarter of AdaBN": lambda network, tiles: network.adapted(tiles, Policy(source_weight=0.75)).bank,
+    "half AdaBN": lambda network, tiles: network.adapted(tiles, Policy(source_weight=0.5)).bank,
+    "AdaBN, prior of 16": lambda network, tiles: network.adapted(tiles, Policy(source_weight=SourcePrior(16))).bank,
+    "AdaBN, encoder": lambda network, tiles: network.adapted(tiles, Policy(layers=ENCODER)).bank,
     "corrected AdaBN": lambda network, tiles: network.corrected(tiles, "estimated").bank,
 }
 TENT = "TENT"
@@ -63,10 +61,7 @@ def treated(network: NetworkEvaluation, treatment: str, tiles: Tensor) -> Iterat
     if treatment != TENT:
         yield BANKS[treatment](network, tiles)
         return
-    before = copy.deepcopy(network.network.state_dict())
-    try:
+    with network.restored():
         batches = (images.to(network.device) for images in tiles.split(network.evaluation.batch_size))
         minimise_entropy(network.network, batches)
         yield BANKS[ADABN](network, tiles)
-    finally:
-        network.network.load_state_dict(before)

@@ -12,14 +12,12 @@ from torch import Tensor
 
 from bnadapt.batchnorm import Bank
 from bnadapt.errors import InputError
-from bnadapt.experiments.case import Case, RunLocation, TableRow
+from bnadapt.experiments.case import Case, NetworkCase, RunLocation, TableRow
 from bnadapt.experiments.evaluation import (
     DomainEvaluation,
     DomainTiles,
     Evaluation,
     NetworkEvaluation,
-    cached_network,
-    scored,
     tiles_of,
 )
 from bnadapt.experiments.networks import SourceNetwork, Training, build_task, quiet
@@ -29,71 +27,47 @@ from bnadapt.gain.source_summary import images_and_masks
 from bnadapt.labels import FineTuning, LabelledTiles, LearnName, finetune, self_train
 from bnadapt.labels.proposal import COMPARED, proposed_tiles
 from bnadapt.labels.self_training import SELF_TRAINED
-from bnadapt.studies.candidates.case import evenly_spread
-from bnadapt.studies.self_training import kept
 
 Start = Literal["none", "adapted", "full-resolution", "self-trained", "scratch"]
 Choice = Literal["random", "proposed"]
 RANDOM, PROPOSED = "random", "proposed"
 SCRATCH, STATISTICS = "scratch", "statistics"
-SCORED = 48  # tiles of the test block, evenly spread
-CONSIDERED = 64  # labelled tiles, of which those to learn from are proposed
+CONSIDERED = 64  # random labelled tiles that `propose` chooses from
 
 
 @dataclass(frozen=True, eq=False)
-class StartCase(Case):
+class StartCase(NetworkCase):
     """A source network on a target, without a label.
 
     Args:
-        network: the source network.
-        target: the domain.
-        evaluation: settings of adaptation and scoring.
-        labels: see `Case`.
+        network, target, evaluation, labels: see `NetworkCase`.
         start: candidate whose statistics it has, or `self-trained` from `adapted`.
     """
 
-    network: SourceNetwork
-    target: Spec
-    evaluation: Evaluation
-    labels: Mapping[str, Any]
     start: Start
 
-    @property
-    def needs(self) -> SourceNetwork:
-        """The source network."""
-        return self.network
-
-    def measure(self, location: RunLocation) -> list[TableRow]:
+    def rows_on(self, target: DomainEvaluation, location: RunLocation) -> list[TableRow]:
         """One row."""
-        network = cached_network(self.network, location.networks, self.evaluation, location.device)
-        target = network.on(self.target)
-        with kept(network.network):
+        with target.network.restored():
             begin(target, self.start)
-            iou = _iou(network, target)
+            iou = target.quick_scores().iou
         return [{"learn": STATISTICS, "iou": iou, "labelled_tiles": 0, "seconds": 0.0}]
 
 
 @dataclass(frozen=True, eq=False)
-class LabelsCase(Case):
+class LabelsCase(NetworkCase):
     """A source network on a target, after it has learnt from labelled tiles.
 
     Args:
-        network: the source network.
-        target: the domain.
-        evaluation: settings of adaptation and scoring.
-        labels: see `Case`.
+        network, target, evaluation, labels: see `NetworkCase`.
         start: see `StartCase`.
-        tiles: labelled ones, of the train block; none is all.
-        draw: seed of which.
-        choice: of these: at random, or proposed of some that are drawn at random.
+        tiles: number of labelled tiles of the train block; None takes all.
+        draw: seed of the choice of tiles.
+        choice: tiles at random, or those that `propose` chooses among some random ones.
         learn: what is learnt, see `bnadapt.labels.FineTuning`.
         steps: steps of the optimizer.
     """
 
-    network: SourceNetwork
-    target: Spec
-    evaluation: Evaluation
-    labels: Mapping[str, Any]
     start: Start
     tiles: int | None
     draw: int
@@ -101,25 +75,17 @@ class LabelsCase(Case):
     learn: LearnName
     steps: int
 
-    @property
-    def needs(self) -> SourceNetwork:
-        """The source network."""
-        return self.network
-
-    def measure(self, location: RunLocation) -> list[TableRow]:
+    def rows_on(self, target: DomainEvaluation, location: RunLocation) -> list[TableRow]:
         """One row."""
-        network = cached_network(self.network, location.networks, self.evaluation, location.device)
-        target = network.on(self.target)
-        labelled = self._labelled(target)
-        images = target.tiles.unlabelled(self.evaluation.tiles)
+        network, images, labelled = target.network, target.adaptation_tiles(), self._labelled(target)
         settings = FineTuning(self.learn, self.steps, folds=0, seed=self.draw)
-        with kept(network.network):
+        with network.restored():
             begin(target, self.start)
             started = time.process_time()
             with network.precision():
                 finetune(network.network, images, labelled, settings, network.bank).apply(network.network)
             seconds = round(time.process_time() - started, 3)
-            iou = _iou(network, target)
+            iou = target.quick_scores().iou
         return [{"learn": self.learn, "iou": iou, "labelled_tiles": len(labelled), "seconds": seconds}]
 
     def _labelled(self, target: DomainEvaluation) -> LabelledTiles:
@@ -130,15 +96,15 @@ class LabelsCase(Case):
 
 @dataclass(frozen=True, eq=False)
 class ScratchCase(Case):
-    """A new network that learns all that it knows from labelled tiles of a target.
+    """A new network that is trained on labelled tiles of a target alone.
 
     Args:
-        training: training of the networks that it stands beside.
+        training: training of the networks that it is compared with.
         target: the domain.
         evaluation: settings of adaptation and scoring.
         labels: see `Case`.
-        tiles: labelled ones, of the train block; none is all.
-        draw: seed of which, and of the network.
+        tiles: number of labelled tiles of the train block; None takes all.
+        draw: seed of the choice of tiles, and of the network.
         steps: steps of the optimizer.
     """
 
@@ -163,23 +129,23 @@ class ScratchCase(Case):
             tiles = tiles_of(SourceNetwork(self.training, self.target, self.draw), self.evaluation)
             network = NetworkEvaluation(fresh, self.target, self.evaluation, tiles)
         target = network.source
-        images = target.tiles.unlabelled(self.evaluation.tiles)
+        images = target.adaptation_tiles()
         labelled = labelled_tiles(target.tiles, self.tiles, self.draw)
-        network.adapted(images, {}).bank.apply(fresh)
+        network.adapted(images).bank.apply(fresh)
         settings = FineTuning("all", self.steps, self.training.learning_rate, folds=0, seed=self.draw)
         with network.precision():
             finetune(fresh, images, labelled, settings).apply(fresh)
         seconds = round(time.process_time() - started, 3)
-        return [{"learn": "all", "iou": _iou(network, target), "labelled_tiles": len(labelled), "seconds": seconds}]
+        iou = target.quick_scores().iou
+        return [{"learn": "all", "iou": iou, "labelled_tiles": len(labelled), "seconds": seconds}]
 
 
 def begin(target: DomainEvaluation, start: Start) -> None:
-    """Have the network of a target hold what learning from labels starts from."""
-    network = target.network
-    if start != SELF_TRAINED:
-        start_bank(target, start).apply(network.network)
-        return
-    network.network.load_state_dict(_self_trained(target))
+    """Load the weights and statistics that learning starts from into the network of a target."""
+    if start == SELF_TRAINED:
+        target.network.network.load_state_dict(_self_trained(target))
+    else:
+        start_bank(target, start).apply(target.network.network)
 
 
 @lru_cache(1)
@@ -188,7 +154,7 @@ def _self_trained(target: DomainEvaluation) -> Mapping[str, Tensor]:
     network = target.network
     start_bank(target, ADAPTED).apply(network.network)
     with network.precision():
-        return self_train(network.network, target.tiles.unlabelled(network.evaluation.tiles))
+        return self_train(network.network, target.adaptation_tiles())
 
 
 def start_bank(target: DomainEvaluation, candidate: str) -> Bank:
@@ -196,12 +162,11 @@ def start_bank(target: DomainEvaluation, candidate: str) -> Bank:
     network = target.network
     if candidate == NONE:
         return network.bank
-    images = target.tiles.unlabelled(network.evaluation.tiles)
-    return network.adapted(images, CANDIDATES[candidate].policy.record()).bank
+    return network.adapted(target.adaptation_tiles(), CANDIDATES[candidate].policy).bank
 
 
 def labelled_tiles(tiles: DomainTiles, count: int | None, seed: int) -> LabelledTiles:
-    """Labelled tiles of the train block in random order; the first shows some foreground. More hold those of fewer."""
+    """Random labelled tiles of the train block; the first has foreground, and more tiles contain fewer."""
     batches = tiles.scored.labelled_tiles("target", "train", None, seed)
     drawn = ((image, mask) for batch in batches for image, mask in zip(batch["image"], batch["mask"], strict=True))
     passed_over = []
@@ -215,7 +180,7 @@ def labelled_tiles(tiles: DomainTiles, count: int | None, seed: int) -> Labelled
 
 
 def proposed_labelled_tiles(target: DomainEvaluation, count: int, seed: int) -> LabelledTiles:
-    """Tiles of the train block that `propose` would choose of some drawn at random; at least one shows foreground."""
+    """Tiles that `propose` would choose among random ones of the train block; at least one has foreground."""
     loader = target.tiles.scored.labelled_tiles("target", "train", CONSIDERED, seed)
     images, masks = images_and_masks(loader)
     left = torch.tensor(loader.dataset.indices).argsort()  # in the order in which they lie in the volume
@@ -231,14 +196,6 @@ def proposed_labelled_tiles(target: DomainEvaluation, count: int, seed: int) -> 
 def _disagreement(target: DomainEvaluation, images: Tensor) -> Tensor:
     """Share (n,) of the pixels of each image on which the candidates that `propose` compares disagree."""
     network = target.network
-    classes = torch.stack(
-        [
-            torch.cat([network.predicted(part, start_bank(target, name)) for part in images.split(8)])
-            for name in COMPARED
-        ]
-    )
+    banks = [start_bank(target, name) for name in COMPARED]
+    classes = torch.stack([torch.cat([network.predicted(part, bank) for part in images.split(8)]) for bank in banks])
     return (classes != classes[0]).any(0).double().mean((1, 2))
-
-
-def _iou(network: NetworkEvaluation, target: DomainEvaluation) -> float:
-    return scored(network.forward, evenly_spread(target.tiles.labelled, SCORED)).iou

@@ -1,12 +1,12 @@
 """IoU over labelled tiles of the target, for everything that can be learnt from them, and from several starts."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnadapt.errors import InputError
-from bnadapt.experiments.networks import SourceNetwork
 from bnadapt.experiments.plots import legend, panels, spread
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
@@ -25,13 +25,14 @@ from bnadapt.studies.labels.case import (
     Start,
     StartCase,
 )
-from bnadapt.studies.pairs import DataSetGroup
+from bnadapt.studies.pairing import DataSetGroup, check_pairs
 
 STARTS = {ADAPTED: "#00798c", SELF_TRAINED: "#66a182", NONE: "#d1495b", SCRATCH: "#8a8a8a"}
 LEARNT = {"mixing": "#edae49", "affine": "#66a182", "head": "#8d96a3", "all": "#00798c"}
 ALL = "all tiles"
 
 
+@dataclass
 class Labels(Study):
     """Every data set as a source for every other one of its task, with ever more labelled tiles of the target.
 
@@ -61,31 +62,20 @@ class Labels(Study):
     )
     columns = ("record", "task", "source", "target", "seed", "draw", "start", "tiles", "choice", "learn", "iou")
 
-    def __init__(
-        self,
-        tasks: Mapping[str, DataSetGroup],
-        tiles: Sequence[int] = (1, 2, 5, 10, 20),
-        learn: Sequence[LearnName] = ("mixing", "affine", "head", "all"),
-        starts: Sequence[Start] = (NONE, ADAPTED, SELF_TRAINED, SCRATCH),
-        proposed: Sequence[int] = (),
-        ceilings: bool = True,
-        steps: int = 100,
-        scratch_steps: int = 400,
-        seeds: Sequence[int] = (1,),
-        draws: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        for name, group in tasks.items():
-            if len(group.sets) < 2:
-                raise InputError(f"study.tasks: {name} has {len(group.sets)} data sets; a pair needs two.")
-        self.tasks = tasks
-        self.counts: Sequence[int | None] = (*tiles, *([None] if ceilings else []))
-        self.learn = learn
-        self.starts = starts
-        self.proposed = proposed
-        self.steps = steps
-        self.scratch_steps = scratch_steps
-        self.seeds = seeds
-        self.draws = draws
+    tasks: Mapping[str, DataSetGroup]
+    tiles: Sequence[int] = (1, 2, 5, 10, 20)
+    learn: Sequence[LearnName] = ("mixing", "affine", "head", "all")
+    starts: Sequence[Start] = (NONE, ADAPTED, SELF_TRAINED, SCRATCH)
+    proposed: Sequence[int] = ()
+    ceilings: bool = True
+    steps: int = 100
+    scratch_steps: int = 400
+    seeds: Sequence[int] = (1,)
+    draws: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        check_pairs(self.tasks)
+        self.counts: Sequence[int | None] = (*self.tiles, *([None] if self.ceilings else []))
 
     def cases(self) -> list[StartCase | LabelsCase | ScratchCase]:
         """Every source on every target with every number of tiles, and every target from scratch."""
@@ -96,21 +86,16 @@ class Labels(Study):
         return cases
 
     def findings(self, tables: Tables) -> list[str]:
-        """What so many tiles give, what should be learnt from them, and what adaptation is worth in labelled tiles."""
+        """What a number of tiles gives from every start, and what adaptation is worth in labelled tiles."""
         drawn = tables.table[tables.table["choice"] == RANDOM]
-        of_starts = _means(_by_default(drawn), ["start", "tiles"])
-        of_learnt = _means(drawn[drawn["start"] == ADAPTED], ["tiles", "learn"])
-        before = of_starts.loc[(ADAPTED, 0)].dropna()
-        sentences = []
-        for count in self.counts:
-            by_start = of_starts.xs(_of(count), level="tiles").drop(SCRATCH, errors="ignore")
-            sentences.append(_gains(f"{_named(count)}, {_default(count)}", "start", by_start - before))
-            by_learnt = of_learnt.loc[_of(count)]
-            sentences.append(_gains(f"{_named(count)}, from adapted", "what is learnt", by_learnt - before))
-        for start in (NONE, SCRATCH):
-            if start in of_starts.index:
-                sentences.append(_worth(start, before, of_starts.loc[start]))
-        return sentences + self._proposals(tables.table)
+        means = _means(_by_default(drawn), ["start", "tiles"])
+        before = means.loc[(ADAPTED, 0)].dropna()
+        gains = [
+            _gains(count, means.xs(_of(count), level="tiles").drop(SCRATCH, errors="ignore") - before)
+            for count in self.counts
+        ]
+        others = [start for start in (NONE, SCRATCH) if start in means.index]
+        return [*gains, *(_worth(start, before, means.loc[start]) for start in others)]
 
     def summary(self, tables: Tables) -> Table:
         """A row for every start and everything that is learnt, means over pairs."""
@@ -150,15 +135,14 @@ class Labels(Study):
         for seed in self.seeds:
             for source in (each for each in group.sets if each != target):
                 labels = {"task": task, "source": source, "target": target, "seed": seed}
-                common = (SourceNetwork(group.training, group.sets[source], seed), group.sets[target], group.evaluation)
+                common = (group.network(source, seed), group.sets[target], group.evaluation)
                 for start in dict.fromkeys((*self._source_starts, ADAPTED)):
                     of_start = {"draw": 0, "start": start, "tiles": 0, "choice": RANDOM}
                     yield StartCase(*common, labels | of_start, start)
-                for count in self.counts:
-                    for draw in self.draws:
-                        for start, learn, choice in self._ways(count):
-                            of_way = {"draw": draw, "start": start, "tiles": _of(count), "choice": choice}
-                            yield LabelsCase(*common, labels | of_way, start, count, draw, choice, learn, self.steps)
+                for count, draw in product(self.counts, self.draws):
+                    for start, learn, choice in self._ways(count):
+                        of_way = {"draw": draw, "start": start, "tiles": _of(count), "choice": choice}
+                        yield LabelsCase(*common, labels | of_way, start, count, draw, choice, learn, self.steps)
 
     def _ways(self, count: int | None) -> Iterator[tuple[Start, LearnName, Choice]]:
         """One thing at a time: from which start, what is learnt, and which tiles are labelled."""
@@ -169,17 +153,16 @@ class Labels(Study):
         yield from dict.fromkeys(ways)
 
     def _from_scratch(self, task: str, group: DataSetGroup, target: str) -> Iterator[ScratchCase]:
-        for count in self.counts:
-            for draw in self.draws:
-                labels = {"task": task, "source": SCRATCH, "target": target, "seed": draw, "draw": draw}
-                labels |= {"start": SCRATCH, "tiles": _of(count), "choice": RANDOM}
-                yield ScratchCase(
-                    group.training, group.sets[target], group.evaluation, labels, count, draw, self.scratch_steps
-                )
+        for count, draw in product(self.counts, self.draws):
+            labels = {"task": task, "source": SCRATCH, "target": target, "seed": draw, "draw": draw}
+            labels |= {"start": SCRATCH, "tiles": _of(count), "choice": RANDOM}
+            common = (group.training, group.sets[target], group.evaluation)
+            yield ScratchCase(*common, labels, count, draw, self.scratch_steps)
 
     def _draw(self, table: pd.DataFrame, varied: str, colours: Mapping[str, str]) -> Figure:
         """A panel for every target; curves over labelled tiles by `start` or `learn`, all else by default."""
         targets = list(table[["task", "target"]].drop_duplicates().itertuples(index=False))
+        places = [_of(count) for count in self.counts]
         figure, axes = panels(len(targets), 4, (2.8, 2.3))
         table = _by_default(table) if varied == "start" else table[table["choice"] == RANDOM]
         known = table[(table["start"] == ADAPTED) & (table["learn"] == STATISTICS)]
@@ -190,9 +173,8 @@ class Labels(Study):
             panel.axhline(adapted, color=STARTS[ADAPTED], linewidth=1, linestyle="--")
             for value in (value for value in colours if (rows[varied] == value).any()):
                 learnt = rows[(rows[varied] == value) & (rows["learn"] != STATISTICS)]
-                spread(
-                    panel, learnt.assign(place=learnt["tiles"].map(self._place)), "place", "iou", value, colours[value]
-                )
+                placed = learnt.assign(place=learnt["tiles"].map(places.index))
+                spread(panel, placed, "place", "iou", value, colours[value])
             panel.set_xticks(range(len(self.counts)), [ALL if count is None else str(count) for count in self.counts])
             panel.set_title(f"{task}, {target}", fontsize=9)
             panel.set_ylim(0, 1)
@@ -200,24 +182,6 @@ class Labels(Study):
             panel.tick_params(labelsize=7)
         legend(figure, axes[0])
         return figure
-
-    def _proposals(self, table: pd.DataFrame) -> list[str]:
-        """What proposed tiles give beside the first of as many random draws."""
-        sentences = []
-        for count in self.proposed:
-            learn = _default(count)
-            rows = table[(table["start"] == ADAPTED) & (table["learn"] == learn) & (table["tiles"] == count)]
-            mean = _means(rows, ["choice"])
-            if PROPOSED in mean.index and RANDOM in mean.index:
-                apart = mean.loc[PROPOSED] - mean.loc[RANDOM]
-                sentences.append(
-                    f"{_named(count)}, proposed instead of drawn at random ({learn}): {apart.mean():+.3f} in the mean"
-                    f" over {apart.count()} pairs, {apart.min():+.3f} to {apart.max():+.3f}."
-                )
-        return sentences
-
-    def _place(self, tiles: int) -> int:
-        return [_of(count) for count in self.counts].index(tiles)
 
 
 def _of(count: int | None) -> int:
@@ -246,13 +210,12 @@ def _means(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
     return table.assign(pair=pair).pivot_table("iou", index, "pair", sort=False)
 
 
-def _gains(title: str, varied: str, gains: pd.DataFrame) -> str:
-    """Gains by rows, over pairs."""
-    said = ", ".join(f"{name} {row.mean():+.3f} ({row.min():+.3f})" for name, row in gains.iterrows())
-    pairs = gains.count(axis=1).max()
+def _gains(count: int | None, gains: pd.DataFrame) -> str:
+    """What is gained with so many tiles from every start (rows), over pairs (columns)."""
+    listed = ", ".join(f"{name} {row.mean():+.3f} ({row.min():+.3f})" for name, row in gains.iterrows())
     return (
-        f"{title}: foreground IoU minus that of the adapted network, mean over {pairs} pairs (and the worst), by"
-        f" {varied}: {said}."
+        f"{_named(count)}, {_default(count)}: foreground IoU minus that of the adapted network, mean over"
+        f" {gains.count(axis=1).max()} pairs (and the worst), by start: {listed}."
     )
 
 

@@ -45,19 +45,3 @@ def draw_transfer(table: pd.DataFrame) -> Figure:
         panel.set_yticks([])
     figure.colorbar(drawn, ax=axes, shrink=0.6)
     return figure
-
-
-def draw_scatter(points: pd.DataFrame) -> Figure:
-    """The points of a part, one panel per score and state."""
-    groups = list(points.groupby(["score", "state"], sort=False))
-    figure, axes = panels(len(groups), len(groups), (3.2, 2.8))
-    look = {"s": 6, "cmap": "viridis", "vmin": 0, "vmax": 1}
-    for panel, ((score, state), rows) in zip(axes, groups, strict=True):
-        drawn = panel.scatter(rows["distance"], rows["value"], c=rows["iou_unadapted"], **look)
-        panel.set_xlabel(f"{rows['measure'].iloc[0]} in {rows['layer'].iloc[0]}", fontsize=7)
-        panel.set_ylabel(SCORES[score], fontsize=7)
-        panel.set_title(STATES[state], fontsize=8)
-        panel.tick_params(labelsize=6)
-        panel.grid(alpha=0.3)
-    figure.colorbar(drawn, ax=axes).set_label("IoU without", fontsize=7)
-    return figure

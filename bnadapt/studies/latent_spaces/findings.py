@@ -4,16 +4,13 @@ import numpy as np
 import pandas as pd
 
 from bnadapt.reports.document import Table
-from bnadapt.studies.latent_spaces.correlations import by_part, closest, transferred
+from bnadapt.studies.latent_spaces.correlations import closest
 from bnadapt.studies.latent_spaces.figures import CONTROL, SCORES, STATES
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """How closely distances follow every score, and how well the choice of a distance transfers between parts."""
-    lines = [_sentence_on_closest(table, score) for score in SCORES]
-    if table["part"].nunique() > 1:
-        lines += [_sentence_on_transfer(table, score) for score in SCORES]
-    return lines
+    """How closely distances follow every score, from the worst part to the best."""
+    return [_sentence_on_closest(table, score) for score in SCORES]
 
 
 def closest_distances(table: pd.DataFrame) -> Table:
@@ -52,22 +49,6 @@ def _sentence_on_closest(table: pd.DataFrame, score: str) -> str:
     }
     listed = ", ".join(f"{ranges[state]} {name}" for state, name in named.items() if state in ranges)
     return f"{SCORES[score]}: the largest absolute rank correlation of a part is {listed}."
-
-
-def _sentence_on_transfer(table: pd.DataFrame, score: str) -> str:
-    known = by_part(table[table["state"].isin(STATES)], score)
-    chosen = transferred(known).to_numpy()
-    here = chosen.diagonal()
-    there = (chosen * np.sign(here)[:, None])[~np.eye(len(chosen), dtype=bool)]
-    state, layer, measure = known.dropna().mean(axis=1).abs().idxmax()
-    best = known.loc[(state, layer, measure)]
-    return (
-        f"Chosen in one part and tested in the others, the distance that follows the {SCORES[score]} most closely keeps"
-        f" a correlation of {np.nanmedian(there):+.2f} in the median (from {np.nanmin(there):+.2f} to"
-        f" {np.nanmax(there):+.2f}; {np.abs(here).mean():.2f} in its own part; a minus means that it turns around). On"
-        f" average over all parts {measure} in {layer}, {STATES[state]} adaptation, follows it best: {best.mean():+.2f}"
-        f" (from {best.min():+.2f} to {best.max():+.2f})."
-    )
 
 
 def _with_interval(value: float, low: float, high: float) -> str:

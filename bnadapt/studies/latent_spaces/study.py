@@ -1,10 +1,10 @@
 """Which distance, in which latent space, before or after adaptation, predicts its effect."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bnadapt.errors import InputError
@@ -12,12 +12,11 @@ from bnadapt.experiments.case import Case
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
-from bnadapt.studies.latent_spaces.correlations import closest, interval, kendall, mean_over_parts, spearman
-from bnadapt.studies.latent_spaces.figures import SCORES, STATES, draw_map, draw_scatter, draw_transfer
+from bnadapt.studies.latent_spaces.correlations import interval, kendall, mean_over_parts, spearman
+from bnadapt.studies.latent_spaces.figures import SCORES, draw_map, draw_transfer
 from bnadapt.studies.latent_spaces.findings import closest_distances, sentences
 
 FEWEST = 5  # records of a part
-DRAWN = ("gain", "iou_adapted")
 MAP = (
     "Spearman's rank correlation over records. From top to bottom: with the distance before adaptation; with the"
     " distance that is left after it; and, where there is more than one source network, as a control with the noise"
@@ -26,6 +25,7 @@ MAP = (
 )
 
 
+@dataclass
 class LatentSpaces(Study):
     """Reads the tables of finished studies, and correlates every distance in every latent space with the scores.
 
@@ -43,35 +43,29 @@ class LatentSpaces(Study):
         " source. Which of them follow the score without adaptation, the score with it, and the gain?"
     )
     columns = ("part", "state", "score", "depth", "layer", "measure", "n", "spearman")
-    distance_columns = ("part",)
 
-    def __init__(
-        self,
-        studies: Mapping[str, str],
-        split_by: Mapping[str, str] | None = None,
-        only: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> None:
-        for option, given in (("split_by", split_by or {}), ("only", only or {})):
-            if unknown := set(given) - set(studies):
-                raise InputError(f"study.{option}: {min(unknown)} is none of study.studies ({', '.join(studies)}).")
-        self.studies = studies
-        self.split_by = split_by or {}
-        self.only = only or {}
+    studies: Mapping[str, str]
+    split_by: Mapping[str, str] | None = None
+    only: Mapping[str, Mapping[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        self.split_by, self.only = self.split_by or {}, self.only or {}
+        for option, given in (("split_by", self.split_by), ("only", self.only)):
+            if unknown := set(given) - set(self.studies):
+                raise InputError(
+                    f"study.{option}: {min(unknown)} is none of study.studies ({', '.join(self.studies)})."
+                )
 
     def cases(self) -> list[Case]:
         """No cases, since everything is measured already."""
         return []
 
     def tables(self, measured: Sequence) -> Tables:
-        """Correlations: a row per part, state, latent space, measure and score; and the points of the scatter plots."""
-        parts = self._parts()
-        correlations = pd.DataFrame([row for part, read in parts.items() for row in _correlations(part, *read)])
-        return Tables(
-            correlations, pd.concat([_best_points(part, *read, correlations) for part, read in parts.items()])
-        )
+        """Correlations: a row per part, state, latent space, measure and score."""
+        return Tables(pd.DataFrame([row for part, read in self._parts().items() for row in _correlations(part, *read)]))
 
     def findings(self, tables: Tables) -> list[str]:
-        """How closely distances follow every score, and how well the choice of a distance transfers."""
+        """How closely distances follow every score."""
         return sentences(tables.table)
 
     def summary(self, tables: Tables) -> Table:
@@ -79,7 +73,7 @@ class LatentSpaces(Study):
         return closest_distances(tables.table)
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
-        """Maps of correlations and scatter plots for every part, and how well the choice of a distance transfers."""
+        """Maps of correlations for every part, and how well the choice of a distance transfers."""
         figures = {}
         if tables.table["part"].nunique() > 1:
             figures["transfer"] = StudyFigure(
@@ -99,13 +93,6 @@ class LatentSpaces(Study):
                 f"{part}: correlation by latent space and measure",
                 MAP,
                 draw_map(rows),
-            )
-            points = tables.distances[tables.distances["part"] == part]
-            figures[f"scatter-{_slug(part)}"] = StudyFigure(
-                f"{part}: gain and adapted IoU against the distances that follow them most closely",
-                "One dot per record, coloured by the IoU without adaptation. These distances were chosen with the"
-                " scores in view, as the best of all, so their correlations are too good.",
-                draw_scatter(points),
             )
         return figures
 
@@ -153,24 +140,15 @@ def _correlations(part: str, table: pd.DataFrame, distances: pd.DataFrame) -> li
         for score in SCORES:
             values = table[score].to_numpy(float)
             correlations = pd.DataFrame({"spearman": spearman(columns, values), "kendall": kendall(columns, values)})
-            low, high = interval(spearman, columns, values, table["network"])
-            correlations["low"], correlations["high"] = low, high
-            kendall_low, kendall_high = _kendall_intervals(correlations, columns, values, table["network"])
-            correlations["kendall_low"], correlations["kendall_high"] = kendall_low, kendall_high
+            clusters = table["network"]
+            correlations["low"], correlations["high"] = interval(spearman, columns, values, clusters)
+            most = correlations["spearman"].abs().nlargest(12).index.to_numpy()  # tau takes long
+            bounds = interval(kendall, columns[:, most], values, clusters, replicates=100)
+            correlations.loc[most, "kendall_low"], correlations.loc[most, "kendall_high"] = bounds
             keys = [dict(zip(("depth", "layer", "measure"), key, strict=True)) for key in wide.columns]
             common = {"part": part, "state": state, "score": score, "n": len(table)}
             rows += [{**common, **key, **each} for key, each in zip(keys, correlations.to_dict("records"), strict=True)]
     return rows
-
-
-def _kendall_intervals(
-    correlations: pd.DataFrame, columns: np.ndarray, values: np.ndarray, clusters: pd.Series
-) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals of Kendall's tau for the dozen of distances that correlate most; NaN for the others."""
-    most = correlations["spearman"].abs().nlargest(12).index.to_numpy()
-    low, high = np.full((2, len(correlations)), np.nan)
-    low[most], high[most] = interval(kendall, columns[:, most], values, clusters, replicates=100)
-    return low, high
 
 
 def _wide(distances: pd.DataFrame, state: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -178,20 +156,6 @@ def _wide(distances: pd.DataFrame, state: str, table: pd.DataFrame) -> pd.DataFr
     rows = distances[distances["state"] == state]
     wide = rows.pivot_table("value", "record", ["depth", "layer", "measure"], observed=True)
     return wide.reindex(table["record"])
-
-
-def _best_points(part: str, table: pd.DataFrame, distances: pd.DataFrame, correlations: pd.DataFrame) -> pd.DataFrame:
-    """Distances and scores of every record, for the distances that follow a score most closely."""
-    points = []
-    rows = correlations[
-        (correlations["part"] == part) & correlations["state"].isin(STATES) & correlations["score"].isin(DRAWN)
-    ]
-    for best in closest(rows).itertuples():
-        wide = _wide(distances, best.state, table)[(best.depth, best.layer, best.measure)]
-        named = {"part": part, "score": best.score, "state": best.state, "layer": best.layer, "measure": best.measure}
-        drawn = table[["record", "iou_unadapted"]].assign(value=table[best.score], distance=wide.to_numpy(), **named)
-        points.append(drawn)
-    return pd.concat(points)
 
 
 def _slug(part: str) -> str:

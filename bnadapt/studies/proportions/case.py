@@ -1,19 +1,15 @@
 """A source network on a target, in every way to treat other class proportions."""
 
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
+import numpy as np
+from scipy.special import logit
 from torch import Tensor
 
 from bnadapt.adaptation import SCANNED_TILES
 from bnadapt.batchnorm import Bank, measure_class_moments
-from bnadapt.experiments.case import Case, RunLocation, TableRow
-from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, NetworkEvaluation, cached_network
-from bnadapt.experiments.networks import SourceNetwork
-from bnadapt.experiments.specs import Spec
-from bnadapt.studies.proportions.estimators import clipped_logit, estimates
+from bnadapt.experiments.case import NetworkCase, RunLocation, TableRow
+from bnadapt.experiments.evaluation import DomainEvaluation, NetworkEvaluation
 
 ROWS = {
     "iou_unadapted": "without",
@@ -27,40 +23,18 @@ ROWS = {
 
 
 @dataclass(frozen=True, eq=False)
-class ClassProportionCase(Case):
-    """A source network on a target, in every way to treat other class proportions.
+class ClassProportionCase(NetworkCase):
+    """A source network on a target, in every way to treat other class proportions."""
 
-    Args:
-        network: the source network.
-        target: the domain.
-        evaluation: settings of adaptation and scoring.
-        labels: see `Case`.
-    """
-
-    network: SourceNetwork
-    target: Spec
-    evaluation: Evaluation
-    labels: Mapping[str, Any]
-
-    @property
-    def needs(self) -> SourceNetwork:
-        """The source network."""
-        return self.network
-
-    def measure(self, location: RunLocation) -> list[TableRow]:
+    def rows_on(self, target: DomainEvaluation, location: RunLocation) -> list[TableRow]:
         """One row."""
-        network = cached_network(self.network, location.networks, self.evaluation, location.device)
-        return [{**_row(network.on(self.target)), "network": self.network.key}]
+        return [_row(target)]
 
 
 def _row(target: DomainEvaluation) -> TableRow:
-    network, tiles = target.network, target.tiles.unlabelled(target.network.evaluation.tiles)
+    network, tiles = target.network, target.adaptation_tiles()
     source = network.class_moments.proportions[1].item()
-    started = time.perf_counter()
-    plain = network.adapted(tiles, {}).bank
-    plain_done = time.perf_counter()
-    corrected = network.corrected(tiles, "estimated")
-    corrected_done = time.perf_counter()
+    plain, corrected = network.adapted(tiles).bank, network.corrected(tiles, "estimated")
     true, estimated = target.scores.true, corrected.correction.proportions[1]
     banks = {
         "adapted": plain,
@@ -71,17 +45,12 @@ def _row(target: DomainEvaluation) -> TableRow:
     }
     row: TableRow = {"iou_source": network.source.scores.iou, "iou_unadapted": target.scores.iou, "foreground": true}
     row |= {f"iou_{name}": network.scores(target.tiles, bank).iou for name, bank in banks.items()}
-    estimated_by = estimates(network, tiles, plain, corrected.proportions)
     row["iou_offset"] = network.scores(target.tiles, plain, clipped_logit(estimated) - clipped_logit(source)).iou
     return row | {
         "gain": row["iou_adapted"] - row["iou_unadapted"],
         "foreground_source": source,
         "foreground_estimated": estimated,
-        "consistent": corrected.proportions.consistent,
         "acted_on": corrected.proportions.reason is None,
-        "seconds": round(plain_done - started, 3),
-        "seconds_corrected": round(corrected_done - plain_done, 3),
-        **{f"estimate_{name}": share for name, share in estimated_by.items()},
     }
 
 
@@ -108,3 +77,8 @@ def reweighted(network: NetworkEvaluation, tiles: Tensor, adapted: Bank) -> Bank
         mean, variance = moments.mixture(layer, network.class_moments.proportions)
         bank = replace(bank, mean={**bank.mean, layer: mean}, variance={**bank.variance, layer: variance})
     return bank
+
+
+def clipped_logit(share: float) -> float:
+    """The logit of a share, finite for 0 and 1 too."""
+    return float(logit(np.clip(share, 1e-4, 1 - 1e-4)))

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnadapt.experiments.plots import WITH, WITHOUT, bars, heat_map, legend, panels, write_in
+from bnadapt.experiments.plots import WITH, WITHOUT, bar_panels, heat_map, panels, write_in
+from bnadapt.studies.pairing import with_pairs
 from bnadapt.studies.proportions.case import ROWS
 from bnadapt.studies.proportions.theory import adapted_iou, fitted_distance
 
@@ -43,24 +44,12 @@ def draw_theory(synthetic: pd.DataFrame) -> Figure:
 
 def draw_pairs(real: pd.DataFrame) -> Figure:
     """IoU of the ways that matter on every real target, part by part."""
-    parts = list(dict.fromkeys(real["part"]))
-    columns = {"iou_unadapted": WITHOUT, "iou_adapted": WITH, "iou_corrected": "#edae49", "iou_oracle": "#aaaaaa"}
-    figure, axes = panels(len(parts), 1, (11.0, 2.6))
-    for panel, part in zip(axes, parts, strict=True):
-        grouped = real[real["part"] == part].groupby(["source", "target"], sort=False)
-        series = {
-            ROWS[column]: (grouped[column].mean(), grouped[column].std(), colour) for column, colour in columns.items()
-        }
-        shares = grouped[["foreground_source", "foreground"]].mean()
-        names = [
-            f"{source}\n-> {target}\n{rows.foreground_source:.2f} -> {rows.foreground:.2f}"
-            for (source, target), rows in shares.iterrows()
-        ]
-        bars(panel, names, series)
-        panel.set_title(part, fontsize=9)
-        panel.set_ylim(0, 1)
-    legend(figure, axes[0])
-    return figure
+    colours = {"iou_unadapted": WITHOUT, "iou_adapted": WITH, "iou_corrected": "#edae49", "iou_oracle": "#aaaaaa"}
+    columns = {ROWS[column]: (column, colour) for column, colour in colours.items()}
+    shares = real.groupby(["part", "source", "target"])[["foreground_source", "foreground"]].transform("mean")
+    named = with_pairs(real)
+    named["pair"] += [f"\n{source:.2f} -> {target:.2f}" for source, target in shares.to_numpy()]
+    return bar_panels(dict(list(named.groupby("part", sort=False))), "pair", columns, 1)
 
 
 def draw_estimates(table: pd.DataFrame) -> Figure:

@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from bnadapt.experiments.specs import SYNTHETIC
 from bnadapt.studies.proportions.case import ROWS
-from bnadapt.studies.proportions.estimators import ESTIMATORS, clipped_logit
 
 FACTOR = 3  # between the class proportions of source and target, from which on they differ much
-SYNTHETIC = "synthetic"
 
 
 def parts_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -25,51 +24,13 @@ def by_difference(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {which: group for which, group in split.items() if len(group)}
 
 
-def of_part(part: str, rows: pd.DataFrame) -> list[str]:
-    """The IoU of every treatment, where proportions differ much and where they do not."""
-    sentences = []
-    for which, group in by_difference(rows).items():
-        listed = ", ".join(f"{group[column].mean():.3f} {label}" for column, label in ROWS.items())
-        sentences.append(
-            f"{part}, where proportions differ {which} ({len(group)} records): mean IoU {listed}. {_worst(group)}"
-        )
-    return sentences
-
-
-def estimators_compared(table: pd.DataFrame) -> str:
-    """The error of every estimator of the share of foreground, on synthetic and on real targets."""
+def means_by_difference(table: pd.DataFrame) -> list[str]:
+    """The mean IoU of every treatment on real targets, or else on synthetic ones, by difference of proportions."""
     real = table["part"] != SYNTHETIC
-    listed = [
-        f"{label}: " + " and ".join(_error(table[which], f"estimate_{name}") for which in (~real, real) if which.any())
-        for name, label in ESTIMATORS.items()
+    kind, rows = ("real", table[real]) if real.any() else (SYNTHETIC, table)
+    return [
+        f"Where proportions differ {which} ({len(group)} {kind} records), the mean IoU is "
+        + ", ".join(f"{group[column].mean():.3f} {label}" for column, label in ROWS.items())
+        + "."
+        for which, group in by_difference(rows).items()
     ]
-    kinds = " and ".join(kind for kind, which in (("synthetic", ~real), ("real", real)) if which.any())
-    return (
-        f"Error of the estimated share of foreground, difference of logits, mean (worst) over {kinds} targets:"
-        f" {'; '.join(listed)}."
-    )
-
-
-def seconds_compared(table: pd.DataFrame) -> str:
-    """The cost of the correction."""
-    ratio = (table["seconds_corrected"] / table["seconds"]).median()
-    return (
-        f"Adapting with estimated proportions took {ratio:.1f} times as long as plain adaptation of the same few tiles,"
-        " in the median: the estimate is 12 passes over up to 8 tiles, however many adaptation reads. Class moments,"
-        " which are measured once per network, are not counted."
-    )
-
-
-def _error(rows: pd.DataFrame, column: str) -> str:
-    errors = (rows[column].map(clipped_logit) - rows["foreground"].map(clipped_logit)).abs()
-    return f"{errors.mean():.2f} ({errors.max():.2f})"
-
-
-def _worst(rows: pd.DataFrame) -> str:
-    change = rows.assign(change=rows["iou_corrected"] - rows["iou_adapted"])
-    pairs = change.groupby(["part", "source", "target"], sort=False)["change"].mean()
-    (_, source, target), least = pairs.idxmin(), pairs.min()
-    return (
-        f"Against AdaBN the correction changes the IoU, mean over seeds, by {least:+.3f} at worst"
-        f" ({source} -> {target})."
-    )

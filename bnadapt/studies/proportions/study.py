@@ -1,27 +1,21 @@
 """Targets whose class proportions differ from the source's, and statistics that are corrected for it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 
 from bnadapt.data.intensity import IntensityName
 from bnadapt.errors import InputError
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
-from bnadapt.experiments.specs import Spec
+from bnadapt.experiments.specs import SYNTHETIC, Spec
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.reports.document import Table
-from bnadapt.studies.pairs import DataSetGroup
+from bnadapt.studies.pairing import DataSetGroup
 from bnadapt.studies.proportions.case import ROWS, ClassProportionCase
 from bnadapt.studies.proportions.figures import draw_estimates, draw_maps, draw_pairs, draw_theory
-from bnadapt.studies.proportions.findings import (
-    SYNTHETIC,
-    by_difference,
-    estimators_compared,
-    of_part,
-    parts_of,
-    seconds_compared,
-)
+from bnadapt.studies.proportions.findings import by_difference, means_by_difference, parts_of
 from bnadapt.studies.proportions.theory import theory_compared
 
 
@@ -40,6 +34,7 @@ class Subsets:
     intensity: IntensityName
 
 
+@dataclass
 class Proportions(Study):
     """Synthetic sources and targets of all class proportions, and every pair of real data sets.
 
@@ -67,65 +62,32 @@ class Proportions(Study):
     )
     columns = ("record", "part", *ROWS, "foreground", "foreground_source", "foreground_estimated")
 
-    def __init__(
-        self,
-        source_shares: Sequence[float] = (0.05, 0.15, 0.3, 0.5, 0.8),
-        target_shares: Sequence[float] = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8),
-        brighter: Sequence[float] = (0.0, 0.2),
-        training: Training | None = None,
-        evaluation: Evaluation | None = None,
-        tasks: Mapping[str, DataSetGroup] | None = None,
-        intensity: IntensityName = "zscore",
-        subsets: Mapping[str, Subsets] | None = None,
-        seeds: Sequence[int] = (1, 2, 3),
-    ) -> None:
-        if wrong := [share for share in (*source_shares, *target_shares) if not 0 < share < 1]:
+    source_shares: Sequence[float] = (0.05, 0.15, 0.3, 0.5, 0.8)
+    target_shares: Sequence[float] = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
+    brighter: Sequence[float] = (0.0, 0.2)
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    tasks: Mapping[str, DataSetGroup] | None = None
+    intensity: IntensityName = "zscore"
+    subsets: Mapping[str, Subsets] | None = None
+    seeds: Sequence[int] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        if wrong := [share for share in (*self.source_shares, *self.target_shares) if not 0 < share < 1]:
             raise InputError(f"study: there is no share of foreground {wrong[0]}; give shares between 0 and 1.")
-        self.tasks = tasks or {}
-        self.subsets = subsets or {}
+        self.tasks, self.subsets = self.tasks or {}, self.subsets or {}
         if unknown := sorted(set(self.subsets) - set(self.tasks)):
             raise InputError(f"study.subsets: there is no task {unknown[0]}; name one of study.tasks.")
-        self.source_shares = source_shares
-        self.target_shares = target_shares
-        self.brighter = brighter
-        self.training = training or Training()
-        self.evaluation = evaluation or Evaluation()
-        self.intensity = intensity
-        self.seeds = seeds
 
     def cases(self) -> list[ClassProportionCase]:
         """Every source on every target, with every seed."""
-        synthetic = [
-            self._synthetic_case(source, target, added, seed)
-            for seed in self.seeds
-            for source in self.source_shares
-            for target in self.target_shares
-            for added in self.brighter
-        ]
-        pairs = [
-            self._real_case(task, group, source, target, seed)
-            for task, group in self.tasks.items()
-            for seed in self.seeds
-            for source in group.sets
-            for target in group.sets
-            if source != target
-        ]
-        subsets = [
-            self._subset_case(task, subset, source, target, seed)
-            for task, subset in self.subsets.items()
-            for seed in self.seeds
-            for source in self.tasks[task].sets
-            for target in subset.targets
-        ]
-        return synthetic + pairs + subsets
+        return [*self._synthetic_cases(), *self._pair_cases(), *self._subset_cases()]
 
     def findings(self, tables: Tables) -> list[str]:
-        """The IoU of every treatment, by difference of proportions, and the errors of the estimated proportions."""
-        said = [sentence for part, rows in parts_of(tables.table).items() for sentence in of_part(part, rows)]
+        """The IoU where proportions differ much and where they do not, and the agreement with the closed form."""
         synthetic = tables.table[tables.table["part"] == SYNTHETIC]
-        if len(synthetic):
-            said.append(theory_compared(synthetic))
-        return [*said, estimators_compared(tables.table), seconds_compared(tables.table)]
+        said = means_by_difference(tables.table)
+        return [*said, theory_compared(synthetic)] if len(synthetic) else said
 
     def summary(self, tables: Tables) -> Table:
         """IoU of every way by part and difference in proportions: mean, and standard deviation over seeds of it."""
@@ -169,22 +131,28 @@ class Proportions(Study):
         )
         return figures
 
-    def _synthetic_case(self, source: float, target: float, added: float, seed: int) -> ClassProportionCase:
+    def _synthetic_cases(self) -> Iterator[ClassProportionCase]:
         domain = {"class": "Synthetic", "std": [0.1, 0.1]}
-        trained_on = {**domain, "mean": [0.7, 0.3], "foreground": source, "images": 40, "size": 256, "seed": seed}
-        tested_on = {**domain, "mean": [round(0.7 + added, 6), round(0.3 + added, 6)], "foreground": target}
-        tested_on |= {"images": 16, "size": 128, "seed": 1000 + seed, "split": [0.5, 0.0, 0.5]}
-        labels = {"part": SYNTHETIC, "source": f"{source:g}", "target": f"{target:g}", "brighter": added, "seed": seed}
-        return ClassProportionCase(SourceNetwork(self.training, trained_on, seed), tested_on, self.evaluation, labels)
+        varied = product(self.seeds, self.source_shares, self.target_shares, self.brighter)
+        for seed, source, target, added in varied:
+            trained_on = {**domain, "mean": [0.7, 0.3], "foreground": source, "images": 40, "size": 256, "seed": seed}
+            tested_on = {**domain, "mean": [round(0.7 + added, 6), round(0.3 + added, 6)], "foreground": target}
+            tested_on |= {"images": 16, "size": 128, "seed": 1000 + seed, "split": [0.5, 0.0, 0.5]}
+            labels = {"part": SYNTHETIC, "source": f"{source:g}", "target": f"{target:g}"}
+            labels |= {"brighter": added, "seed": seed}
+            network = SourceNetwork(self.training, trained_on, seed)
+            yield ClassProportionCase(network, tested_on, self.evaluation, labels)
 
-    def _real_case(self, task: str, group: DataSetGroup, source: str, target: str, seed: int) -> ClassProportionCase:
-        training = replace(group.training, intensity=self.intensity)
-        labels = {"part": task, "source": source, "target": target, "seed": seed}
-        network = SourceNetwork(training, group.sets[source], seed)
-        return ClassProportionCase(network, group.sets[target], group.evaluation, labels)
+    def _pair_cases(self) -> Iterator[ClassProportionCase]:
+        for task, group in self.tasks.items():
+            for seed, (source, target) in product(self.seeds, group.pairs()):
+                network = group.network(source, seed, intensity=self.intensity)
+                labels = {"part": task, "source": source, "target": target, "seed": seed}
+                yield ClassProportionCase(network, group.sets[target], group.evaluation, labels)
 
-    def _subset_case(self, task: str, subset: Subsets, source: str, target: str, seed: int) -> ClassProportionCase:
-        group = self.tasks[task]
-        network = SourceNetwork(replace(group.training, intensity=subset.intensity), group.sets[source], seed)
-        labels = {"part": f"{task}, subsets", "source": source, "target": target, "seed": seed}
-        return ClassProportionCase(network, subset.targets[target], subset.evaluation, labels)
+    def _subset_cases(self) -> Iterator[ClassProportionCase]:
+        for task, subset in self.subsets.items():
+            for seed, source, target in product(self.seeds, self.tasks[task].sets, subset.targets):
+                network = self.tasks[task].network(source, seed, intensity=subset.intensity)
+                labels = {"part": f"{task}, subsets", "source": source, "target": target, "seed": seed}
+                yield ClassProportionCase(network, subset.targets[target], subset.evaluation, labels)

@@ -1,6 +1,7 @@
 """How well it is predicted what adaptation gains, on networks, data sets and tasks that no fit has seen."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -8,16 +9,16 @@ import pandas as pd
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case
 from bnadapt.experiments.study import Study, StudyFigure
-from bnadapt.experiments.tables import DISTANCES, Tables
+from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
-from bnadapt.studies.verdict.figures import draw_predicted
-from bnadapt.studies.verdict.findings import schemes_table, sentences
+from bnadapt.studies.verdict.findings import draw_predicted, schemes_table, sentences
 from bnadapt.studies.verdict.fitting import PREDICTED, SCHEMES, cross_predicted
 
 KEPT = ["record", "family", "task", "source", "target", "seed", "candidate", "iou"]
 ADDED = ["record", "candidate", "true_gain", "source_origin", "target_origin", "predicted", "exchanged"]
 
 
+@dataclass
 class VerdictStudy(Study):
     """Reads tables of candidates, and predicts every record of real sets from others that share nothing with it.
 
@@ -39,11 +40,12 @@ class VerdictStudy(Study):
     )
     columns = (*KEPT, "scheme", "true_gain", "predicted", "exchanged", "source_origin", "target_origin")
 
-    def __init__(self, candidates: Sequence[str], schemes: Sequence[str] = tuple(SCHEMES)) -> None:
-        if unknown := [name for name in schemes if name not in SCHEMES]:
+    candidates: Sequence[str]
+    schemes: Sequence[str] = tuple(SCHEMES)
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in self.schemes if name not in SCHEMES]:
             raise InputError(f"study.schemes: there is no {unknown[0]!r}; take some of {', '.join(SCHEMES)}.")
-        self.candidates = candidates
-        self.schemes = schemes
 
     def cases(self) -> list[Case]:
         """None; all is measured already."""
@@ -57,10 +59,10 @@ class VerdictStudy(Study):
             real.merge(cross_predicted(table, scheme)[ADDED], "left", ["record", "candidate"]).assign(scheme=scheme)
             for scheme in self.schemes
         ]
-        return Tables(pd.concat(predicted, ignore_index=True), pd.DataFrame(columns=DISTANCES))
+        return Tables(pd.concat(predicted, ignore_index=True))
 
     def findings(self, tables: Tables) -> list[str]:
-        """How good predictions and choices are, scheme by scheme."""
+        """How good predictions and choices are under the first scheme; the others are in the table."""
         return sentences(tables.table)
 
     def summary(self, tables: Tables) -> Table:
