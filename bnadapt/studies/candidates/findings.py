@@ -16,9 +16,14 @@ TITLES = {"pair": "natural pairs", "own": "the source itself", "inversion": "inv
 
 
 def scores_by_candidate(table: pd.DataFrame) -> pd.DataFrame:
-    """IoU of every record (rows) by every candidate (columns), in the candidates' order."""
+    """IoU of every record (rows) by every candidate (columns), in the candidates' order; without ensembles."""
     wide = table.pivot_table("iou", "record", "candidate", sort=False)
     return wide[[name for name in CANDIDATES if name in wide]]
+
+
+def scores_of_ensembles(table: pd.DataFrame) -> pd.DataFrame:
+    """IoU of every record (rows) by every ensemble of candidates (columns)."""
+    return table[~table["candidate"].isin(CANDIDATES)].pivot_table("iou", "record", "candidate", sort=False)
 
 
 def strata(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -29,7 +34,7 @@ def strata(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def candidates_table(table: pd.DataFrame) -> Table:
-    """IoU of every candidate by stratum, and of the best of each record (oracle).
+    """IoU of every candidate by stratum, of the best of each record (oracle), and of ensembles.
 
     Means, and their standard deviations over seeds.
     """
@@ -37,12 +42,12 @@ def candidates_table(table: pd.DataFrame) -> Table:
     for title, own in strata(table).items():
         seeds = own.drop_duplicates("record").set_index("record")["seed"]
         wide = _comparable(scores_by_candidate(own))
-        wide = wide.assign(oracle=wide.max(axis=1))
+        wide = wide.assign(oracle=wide.max(axis=1)).join(scores_of_ensembles(own))
         by_seed = wide.groupby(seeds.reindex(wide.index)).mean()
         rows.append(
             {"targets": title, "records": str(len(wide)), **{name: mean_and_std(by_seed[name]) for name in by_seed}}
         )
-    names = ["targets", "records", *scores_by_candidate(table), "oracle"]
+    names = ["targets", "records", *scores_by_candidate(table), "oracle", *scores_of_ensembles(table)]
     return Table(names, [[row.get(name, "") for name in names] for row in rows])
 
 
