@@ -210,7 +210,7 @@ def test_refusals(best, refused, tmp_path):
     asked = ["finetune", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "a.ckpt"]
     assert "give either --labelled" in refused(*asked)
     assert "labelled 0; give at least 1" in refused(*asked, "--labelled=0")
-    taken = "auto or one of self-trained, none, adapted, mixed, full-resolution, inverted, coarser"
+    taken = "auto or one of self-trained, none, adapted, mixed, full-resolution-mixed, inverted, coarser"
     assert f"--start adaptd is unknown; take {taken}" in refused(*asked, "--labelled=1", "--start=adaptd")
     assert "there is no target" in refused(*without(asked, "--data.target"), "--labelled=1")
     adapt = ["adapt", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "b.ckpt"]

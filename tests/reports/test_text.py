@@ -10,7 +10,7 @@ import sys
 import pytest
 from rich.table import Table
 
-from bnadapt.commands.console import print_next, print_scores
+from bnadapt.commands.console import print_scores
 from bnadapt.reports.terminal import Console
 from bnadapt.reports.text import in_a_line, shell_line, visible
 
@@ -37,7 +37,7 @@ def test_what_acts_on_a_terminal_is_written_out(text, shown, capsys):
     table = Table("name", text)
     table.add_row(text, "1")
     Console(width=200).print(table)
-    print_next(text)
+    Console().print(f"Next: {text}")
     printed = capsys.readouterr().out
     assert printed.count(shown) == 4
     assert text not in printed
