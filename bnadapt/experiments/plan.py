@@ -14,7 +14,7 @@ FEW, SOME = 2, 6  # steps of the trainings that a step is measured by
 
 
 def plan(cases: Sequence[Case], folders: Folders) -> str:
-    """Numbers of cases and networks to do, and the training time of the networks on one worker.
+    """Numbers of missing cases and networks, and the training time of the networks on one worker.
 
     A step of each kind of training is measured, on synthetic images.
     """

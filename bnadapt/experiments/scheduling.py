@@ -131,7 +131,7 @@ def progress_bars(console: Console | None = None) -> Progress:
 
 
 class TimeLeft(ProgressColumn):
-    """At the mean pace since the start, from the first piece of work on: rich's own looks back 30 seconds."""
+    """Time left at the mean pace since the start; rich's own column looks back 30 seconds."""
 
     def render(self, task: Task) -> Text:
         """Hours, minutes and seconds."""
@@ -185,7 +185,7 @@ def _measure(cases: Sequence[Case], folders: Folders, threads: int | None, netwo
 
 @contextmanager
 def _client(scheduler: str | None, workers: int | None, pieces: int) -> Iterator[tuple[Client, int | None]]:
-    """A client of at most so many workers as pieces of work, and the threads of each, if that is ours to say."""
+    """A client with at most one worker per piece of work, and the threads of each worker on this machine."""
     if scheduler:
         with connected(scheduler) as client:
             yield client, None
@@ -194,7 +194,7 @@ def _client(scheduler: str | None, workers: int | None, pieces: int) -> Iterator
     affordable = torch.cuda.device_count() or max(1, min(cores, int(MEMORY_LIMIT // MEMORY_OF_A_WORKER)))
     count = workers or min(affordable, pieces)
     with (
-        # dask would have workers give memory back at once, which takes torch longer than to compute
+        # dask's default makes workers return memory at once, which takes torch longer than computing
         dask.config.set({"distributed.nanny.pre-spawn-environ": {}}),
         LocalCluster(
             n_workers=count,
@@ -209,7 +209,7 @@ def _client(scheduler: str | None, workers: int | None, pieces: int) -> Iterator
 
 
 def dask_setup(worker: Worker) -> None:
-    """Called by dask in every worker on this machine: leaves Ctrl-C to the process that started them, and ends them."""
+    """Called by dask in every worker on this machine; Ctrl-C is left to the process that started and ends them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -34,7 +34,7 @@ def domain_of(spec: Spec) -> data.Domain:
 
 
 def part_of(spec: Spec) -> str:
-    """Whether a domain is `real` or `synthetic`, or made of one that is."""
+    """`real` or `synthetic`, whichever a domain is or is derived from."""
     while "domain" in spec or "domains" in spec:
         spec = spec["domain"] if "domain" in spec else next(iter(spec["domains"].values()))
     return SYNTHETIC if issubclass(_class_of(spec), data.Synthetic) else REAL
@@ -86,7 +86,7 @@ def _plain(value: Any) -> Any:
 
 
 def _each_domain(do: Callable[[Spec], Any], value: Any) -> Any:
-    """The value with `do` done to it if it is a domain, or to its values if these are; others as they are."""
+    """Apply `do` to a domain, or to every value of a mapping of domains; other values are returned unchanged."""
     if _is_domain(value):
         return do(value)
     if isinstance(value, Mapping) and value and all(map(_is_domain, value.values())):

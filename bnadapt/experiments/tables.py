@@ -32,7 +32,7 @@ afterwards:
 | `failed` | why it could not be measured, where it could not |
 
 The study of candidates has a record per source network and target, and a row for every `candidate`: its `iou` on the
-target's test block, and `feature_...`, what can be seen of it without labels (see `FEATURES` in
+target's test block, and its label-free features `feature_...` (see `FEATURES` in
 bnadapt/gain/features.py); `part` is `real` or `synthetic`, `family` the kind of target,
 `seconds` what all candidates and features of the record took.
 

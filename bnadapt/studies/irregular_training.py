@@ -1,4 +1,4 @@
-"""Networks whose running statistics are off, and the statistics re-estimated on their own source."""
+"""Networks with inaccurate running statistics, and the statistics re-estimated on their own source."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,8 +27,8 @@ class TrainingCase(Case):
         network: what is trained.
         whole: the source, also where the network sees only a part of it; statistics are re-estimated on its
             training block, and scores are of its test block.
-        steps: steps of the optimizer, after which to look.
-        evaluation: how.
+        steps: steps of the optimizer after which the network is measured.
+        evaluation: settings of adaptation and scoring.
         labels: see `Case`.
     """
 
@@ -40,7 +40,7 @@ class TrainingCase(Case):
 
     @property
     def needs(self) -> None:
-        """It trains its own network."""
+        """None; the case trains its own network."""
 
     def measure(self, location: RunLocation) -> list[TableRow]:
         """A row for every step."""
@@ -63,9 +63,9 @@ class Probe(Callback):
         """Measure if the step is due."""
         if trainer.global_step in self.case.steps:
             with torch.random.fork_rng(devices=[]):
-                self._look(trainer.global_step, pl_module)
+                self._measure(trainer.global_step, pl_module)
 
-    def _look(self, step: int, task: LightningModule) -> None:
+    def _measure(self, step: int, task: LightningModule) -> None:
         was_training = task.network.training
         task.network.eval()
         network = NetworkEvaluation(task.network, self.case.whole, self.case.evaluation, lambda _: self.tiles)
@@ -89,13 +89,13 @@ class Irregularity:
 
 @dataclass
 class IrregularTraining(Study):
-    """Trainings that leave running statistics off, looked at along the way.
+    """Trainings that leave inaccurate running statistics, measured along the way.
 
     Args:
         sources: domains by name.
         training: the regular one.
         irregularities: irregularities by name; what differs from the regular training.
-        steps: after which to look.
+        steps: steps of the optimizer after which networks are measured.
         evaluation: evaluation of the networks.
         seeds: seeds of training.
 

@@ -1,4 +1,4 @@
-"""Networks that learn from their own predictions of a target, beside what adaptation gives alone."""
+"""Self-training and TENT on a target, compared with adaptation alone."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ class UnlabelledCase(NetworkCase):
         network, target, evaluation, labels: see `NetworkCase`.
         start: candidate whose statistics it starts from.
         method: how it learns; `statistics` does not.
-        settings: of self-training, as plain values.
+        settings: settings of self-training, as plain values.
     """
 
     start: Start
@@ -75,7 +75,7 @@ class SelfTrainingStudy(Study):
         tasks: tasks by name.
         starts: candidates to start from.
         methods: how to learn, besides not at all.
-        settings: of self-training; its defaults if left out.
+        settings: settings of self-training; the defaults if left out.
         seeds: seeds of training.
 
     Raises:

@@ -67,7 +67,7 @@ class SeveralSources(Study):
 
     def findings(self, tables: Tables) -> list[str]:
         """The pooled source beside the best single one."""
-        rows = _by_source(tables.table)
+        rows = tables.table.groupby(["target", "source"], sort=False)[list(IOU.values())].mean()
         pooled = rows.xs(ALL_OTHERS, level="source")
         single = rows.drop(index=ALL_OTHERS, level="source").groupby("target")
         means = {how: (pooled[column], single[column]) for how, column in IOU.items()}
@@ -114,8 +114,3 @@ class SeveralSources(Study):
         parts = {f"{target} left out": rows for target, rows in table.groupby("target", sort=False)}
         columns = {how: (column, colour) for (how, column), colour in zip(IOU.items(), (WITHOUT, WITH), strict=True)}
         return bar_panels(parts, "source", columns, 2)
-
-
-def _by_source(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds by target and source."""
-    return table.groupby(["target", "source"], sort=False)[list(IOU.values())].mean()

@@ -1,4 +1,4 @@
-"""A source network on a target: what every candidate gives, and what can be seen of it without labels."""
+"""A source network on a target: the score of every candidate, and its label-free features."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -28,8 +28,8 @@ class CandidateCase(NetworkCase):
         target: see `NetworkCase`.
         evaluation: settings; candidates are scored with statistics of its `tiles`.
         labels: see `Case`.
-        seen_tiles: of the target that features are of.
-        scored_tiles: of the test block that candidates are scored on, evenly spread, at most.
+        seen_tiles: number of target tiles that features are computed from.
+        scored_tiles: greatest number of test tiles that candidates are scored on, evenly spread.
         pictured: whether to keep a picture of the first test tile under every candidate.
     """
 
@@ -60,7 +60,7 @@ class CandidateCase(NetworkCase):
 
 
 def _as_adapted(target: DomainEvaluation, results: CandidateResults) -> Iterator[tuple[str, CandidateNetwork]]:
-    """Every candidate as `adapt` would do it, of as many tiles as it reads."""
+    """Every candidate, with statistics of as many tiles as `adapt` reads."""
     network = target.network
     parts, moments = target.adaptation_tiles().split(BATCH), network.source_summary.moments
     networks = CandidateRunner(

@@ -1,4 +1,4 @@
-"""What the records of candidates say before anything is predicted."""
+"""Scores of candidates: table, findings and figure."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ def scores_of_ensembles(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def strata(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Records by what was done to their targets, natural pairs first; a mean over unlike targets says nothing."""
+    """Records by family of targets, natural pairs first; a mean over different families is meaningless."""
     families = dict(list(table.groupby("family", sort=False)))
     first = {family: families.pop(family) for family in TITLES if family in families}
     return {TITLES.get(family, family): own for family, own in {**first, **families}.items()}
@@ -65,7 +65,7 @@ def sentences(table: pd.DataFrame) -> list[str]:
 
 
 def _comparable(wide: pd.DataFrame) -> pd.DataFrame:
-    """Candidates that were possible on most records, without which their means cannot be compared."""
+    """Candidates that were possible on most records, so that their means can be compared."""
     return wide.loc[:, wide.notna().mean() > OFTEN]
 
 

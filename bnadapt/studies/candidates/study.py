@@ -1,4 +1,4 @@
-"""Every candidate on every target, with all that can be seen without labels: records to predict the gain from."""
+"""Every candidate on every target, with label-free features: records that the gain's predictor is fitted to."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,17 +23,17 @@ OWN, SHIFT_SEED = "own", 0
 
 @dataclass(frozen=True)
 class Sources:
-    """Real data sets of a task, as sources, and the targets that their networks meet.
+    """Real data sets of a task as sources, and the targets of their networks.
 
     Args:
         sets: domains by name; each is a source, and a target of itself.
-        training: of the networks.
-        evaluation: of them; features are of its `tiles`.
-        evaluations: on families of targets that need another one, such as smaller tiles.
-        intensities: scalings, each with networks of its own.
+        training: training of the networks.
+        evaluation: evaluation of them.
+        evaluations: other evaluations by family of targets, for example with smaller tiles.
+        intensities: scalings of intensities, each with its own networks.
         targets: domains by family, such as `pair` or `proportions`, and name; those of a source's own name are left
             out.
-        shifts: of every source itself, by name, with their severities.
+        shifts: image shifts of every source, by name, with severities.
     """
 
     sets: Mapping[str, Spec]
@@ -51,11 +51,11 @@ class Grid:
 
     Args:
         sources: means of foreground and background, and share of foreground.
-        means: of targets; every two different ones are a target.
+        means: means of targets; every pair of different means is a target.
         foregrounds: shares of foreground of the targets.
         std: standard deviation of both.
-        training: of the networks.
-        evaluation: of them.
+        training: training of the networks.
+        evaluation: evaluation of them.
     """
 
     sources: Sequence[Sequence[float]] = ((0.3, 0.7, 0.25), (0.7, 0.3, 0.25))
@@ -72,8 +72,8 @@ class Candidates(Study):
 
     Args:
         data_sets: sources and targets by task.
-        grids: of synthetic sources and targets by name.
-        seeds: of training.
+        grids: grids of synthetic sources and targets by name.
+        seeds: seeds of training.
         pictured: whether to show what every candidate predicts, for the first seed.
 
     Raises:
@@ -162,7 +162,7 @@ class Candidates(Study):
 
 
 def _targets(group: Sources, source: str) -> Iterator[tuple[str, str, Spec]]:
-    """Family, name and domain of what a source's networks meet."""
+    """Family, name and domain of every target of a source."""
     yield OWN, source, group.sets[source]
     for family, targets in group.targets.items():
         yield from ((family, name, target) for name, target in targets.items() if name != source)
@@ -173,7 +173,7 @@ def _targets(group: Sources, source: str) -> Iterator[tuple[str, str, Spec]]:
 
 
 def _set_of(target: Spec, group: Sources) -> str:
-    """Name of the set that a target is, or is a part or a shifted form of."""
+    """Name of the set that a target comes from."""
     while "domain" in target:
         target = target["domain"]
     names = {canonical(resolved(domain)): name for name, domain in group.sets.items()}

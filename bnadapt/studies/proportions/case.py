@@ -1,4 +1,4 @@
-"""A source network on a target, in every way to treat other class proportions."""
+"""A source network on a target, with every correction for other class proportions."""
 
 from dataclasses import dataclass, replace
 
@@ -24,7 +24,7 @@ ROWS = {
 
 @dataclass(frozen=True, eq=False)
 class ClassProportionCase(NetworkCase):
-    """A source network on a target, in every way to treat other class proportions."""
+    """A source network on a target, with every correction for other class proportions."""
 
     def rows_on(self, target: DomainEvaluation, location: RunLocation) -> list[TableRow]:
         """One row."""
@@ -57,14 +57,13 @@ def _row(target: DomainEvaluation) -> TableRow:
 def reweighted(network: NetworkEvaluation, tiles: Tensor, adapted: Bank) -> Bank:
     """Statistics in which every position of the target counts by p_k / q_k of the class that is predicted there.
 
-    They are the target's own class moments, with the predictions of the adapted network in place of masks, mixed at the
-    source's proportions p. Layer by layer, each behind those that are done. This needs no features of the source, but
-    predictions that are right.
+    These are the target's class moments, with the predictions of the adapted network in place of masks, mixed in the
+    source's proportions p, layer by layer. Features of the source are not needed, but correct predictions are.
 
     Args:
-        network: in which the source's statistics are.
+        network: network with the source's statistics.
         tiles: (n, C, h, w) of the target, in one batch.
-        adapted: plain adapted statistics, which are given back where a class is not predicted at all.
+        adapted: statistics after plain adaptation; returned where a class is not predicted at all.
     """
     with adapted.applied(network.network):
         predicted = network.forward(tiles).argmax(1).cpu()

@@ -1,4 +1,4 @@
-"""Training without the Dice loss, whose networks are less sure of themselves."""
+"""Training with cross-entropy alone, which gives less confident networks."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ class CrossEntropyTask(SegmentationTask):
     """A SegmentationTask with cross-entropy alone.
 
     Args:
-        **options: of `SegmentationTask`.
+        **options: options of `SegmentationTask`.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Targets whose class proportions differ from the source's, and statistics that are corrected for it."""
+"""Targets whose class proportions differ from the source's, and statistics corrected for the difference."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ class Proportions(Study):
         seeds: seeds of training.
 
     Raises:
-        InputError: a share is not between 0 and 1, or there are subsets of a task that is not there.
+        InputError: a share is not between 0 and 1, or a subset's task does not exist.
     """
 
     name = "proportions"

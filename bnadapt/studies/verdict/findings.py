@@ -1,4 +1,4 @@
-"""What the predictions of unseen records say."""
+"""Predictions of unseen records: table, findings and figure."""
 
 import pandas as pd
 from matplotlib.figure import Figure

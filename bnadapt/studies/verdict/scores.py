@@ -1,4 +1,4 @@
-"""How good predictions are: of gains, of choices, of polarity."""
+"""Scores of predicted gains, choices and polarity."""
 
 from collections.abc import Mapping
 
@@ -47,9 +47,10 @@ def choices(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def decided(predicted: pd.DataFrame, taken: pd.Series) -> tuple[float, float]:
-    """How often it is right that the choice helps or adaptation harms, by more than 0.02; and how often it is said.
+    """Share of correct statements that the choice helps or adaptation harms, and share of cases with a statement.
 
-    It is said where nine of ten known cases agree; cases of the same two origins do not count.
+    A statement is made where nine of ten known cases agree, without those of the same two origins; gains within 0.02
+    count neither as right nor as wrong.
 
     Args:
         predicted: see `choices`.
@@ -71,7 +72,7 @@ def decided(predicted: pd.DataFrame, taken: pd.Series) -> tuple[float, float]:
 
 
 def of_natural_pairs(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[str, float]:
-    """Every measure of how good predictions and choices are where nothing was done to a target."""
+    """All measures of predictions and choices on natural pairs."""
     rows = natural_cases(predicted)
     picked = choices(predicted[predicted["family"] == NATURAL], table)
     loss = picked["choice"] - picked["never"]
@@ -87,7 +88,7 @@ def of_natural_pairs(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[st
 
 
 def of_inversions(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[str, float]:
-    """How often inverted images are recognised, how often others are taken for such, and what is gained by it."""
+    """Detection rate and false alarms of inverted images, and the IoU of the choice on them."""
     by_record = predicted.groupby("record")[["exchanged", "family"]].first()
     inverted = by_record["family"] == INVERSION
     suspected = by_record["exchanged"] >= EXCHANGED

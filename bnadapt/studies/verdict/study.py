@@ -1,4 +1,4 @@
-"""How well it is predicted what adaptation gains, on networks, data sets and tasks that no fit has seen."""
+"""How well the gain of adaptation is predicted for tissues, sources and tasks that the fit has not seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ class VerdictStudy(Study):
 
     Args:
         candidates: folders of finished studies of candidates.
-        schemes: what is not seen, of `bnadapt.studies.verdict.fitting.SCHEMES`.
+        schemes: what the fit does not see; names in `bnadapt.studies.verdict.fitting.SCHEMES`.
 
     Raises:
-        InputError: there is no such scheme.
+        InputError: a scheme does not exist.
     """
 
     name = "verdict"
@@ -48,7 +48,7 @@ class VerdictStudy(Study):
             raise InputError(f"study.schemes: there is no {unknown[0]!r}; take some of {', '.join(SCHEMES)}.")
 
     def cases(self) -> list[Case]:
-        """None; all is measured already."""
+        """No cases, since everything is measured already."""
         return []
 
     def tables(self, measured: Sequence) -> Tables:
