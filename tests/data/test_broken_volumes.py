@@ -83,6 +83,17 @@ def test_axes_that_are_not_told_are_guessed(image):
     assert open_stack(ome_zarr([image])).shape == VOLUME.shape
 
 
+def test_paths_in_a_store_do_not_lead_out_of_it():
+    path = ome_zarr([{"axes": AXES, "datasets": [level([20, 8, 8], "./0")]}])
+    assert Stack(path).pixel_size_nm == 8
+    np.testing.assert_array_equal(open_stack(path, "inside/../inside/./0")[1], VOLUME[1])
+    for key in ("../s.zarr/0", "inside/../../s.zarr/0"):
+        with pytest.raises(InputError, match="leads out of the store"):
+            open_stack(path, key)
+    with pytest.raises(InputError, match="leads out of the store"):
+        open_stack(ome_zarr([{"axes": AXES, "datasets": [level([20, 8, 8], "../s.zarr/0")]}]))
+
+
 def cut(path, share):
     with open(path, "r+b") as file:
         file.truncate(int(share * file.seek(0, 2)))

@@ -728,3 +728,10 @@ def test_pages_that_were_written_one_by_one_are_the_sections(tmp_path):
         stack = open_stack(tmp_path / name)
         assert stack.shape == volume.shape
         np.testing.assert_array_equal(stack[3], volume[3])
+
+
+def test_a_png_that_is_too_large_is_refused_with_a_remedy(monkeypatch):
+    Image.new("1", (40, 40)).save("large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    with pytest.raises(InputError, match="large.png: has more than the 0 Mpixel that are read of PNG; save it as TIFF"):
+        read_image("large.png")

@@ -101,6 +101,12 @@ def test_mrc_is_written_in_angstrom():
         assert tuple(file.voxel_size.item()) == pytest.approx((80, 80, 200))
 
 
+def test_imagej_states_reversed_sections_below_zero():
+    metadata = {"unit": "nm", "spacing": -20.0, "axes": "ZYX"}
+    tifffile.imwrite("a.tif", VOLUME, imagej=True, resolution=(1 / 8, 1 / 8), metadata=metadata)
+    assert Stack("a.tif")._images.spacing_nm == 20
+
+
 def test_times_have_no_distance_in_space():
     stack = Stack(imagej("TYX"))
     assert stack.pixel_size_nm == pytest.approx(8)

@@ -92,6 +92,11 @@ def _decoded(path: Path, kind: str) -> Any:
     try:
         image = Image.open(path, formats=[kind])
         image.load()
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{path}: has more than the {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} Mpixel that are read of {kind}; save it"
+            " as TIFF, or in parts."
+        ) from error
     except Exception as error:
         raise InputError(
             f"{path}: cannot be read as an image ({reason(error)}); copy it again from its origin or leave it out."

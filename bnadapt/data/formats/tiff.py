@@ -181,7 +181,8 @@ def _stated(file: Any, series: int) -> Geometry:
     unit = imagej.get("unit") if file.is_imagej else PRINTERS.get(int(resolution_unit))
     unit = unit if isinstance(unit, str) else None
     rows, columns = (_pixels_in_a_unit(tags.get(f"{axis}Resolution")) for axis in "YX")
-    steps = {"Y": length(rows and 1 / rows), "X": length(columns and 1 / columns), "Z": length(imagej.get("spacing"))}
+    spacing = _magnitude(imagej.get("spacing"))
+    steps = {"Y": length(rows and 1 / rows), "X": length(columns and 1 / columns), "Z": spacing}
     if (unit or "").lower() in PIXELS and steps["Y"] == steps["X"] == 1:
         steps = dict.fromkeys("ZYX")
     origins = {letter: imagej.get(f"{letter.lower()}origin") or 0.0 for letter in steps}
@@ -203,6 +204,11 @@ def _of_ome(text: str, series: int) -> Geometry:
     }
     interval = length(said.get("TimeIncrement"))
     return Geometry("", axes | {"T": Axis(None, interval, unit=said.get("TimeIncrementUnit", "s"))})
+
+
+def _magnitude(spacing: Any) -> float | None:
+    """A distance of sections, which ImageJ states below zero where their order is reversed."""
+    return length(abs(spacing)) if isinstance(spacing, int | float) else None
 
 
 def _pixels_in_a_unit(tag: Any) -> float:

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import posixpath
 import random
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -69,7 +70,7 @@ class Zarr(VolumeFormat):
             if key is not None:
                 raise InputError(f"{path}: holds a single array, so the key {key!r} means nothing; leave it out.")
             return self._of_array(store, path, None)
-        key = None if key is None else key.strip("/")
+        key = None if key is None else _inside(key, f"{path}")
         group, image = _image_of(store, path, key)
         level = None
         if image and key in (None, group):
@@ -264,7 +265,19 @@ def _level(
         letter: replace(named[letter], step=length(step), start=float(place), unit=_unit(axis.get("unit")))
         for letter, step, place, axis in zip(named.letters, scale, start, axes, strict=True)
     }
-    return Level(str(dataset["path"]).strip("/"), replace(named, axes=placed))
+    return Level(_inside(str(dataset["path"]), context), replace(named, axes=placed))
+
+
+def _inside(key: str, context: str) -> str:
+    """The path of an array in a store, without `.` and `..`.
+
+    Raises:
+        InputError: it leads out of the store.
+    """
+    path = posixpath.normpath(key.strip("/"))
+    if path.partition("/")[0] == "..":
+        raise InputError(f"{context}: {key!r} leads out of the store; name an array inside of it.")
+    return "" if path == "." else path
 
 
 def _placed(transformations: Sequence[Mapping[str, Any]], count: int, context: str) -> tuple[np.ndarray, np.ndarray]:
