@@ -93,7 +93,7 @@ def test_page_and_tensorboard_show_how_proportions_were_estimated(best, tmp_path
     logger = [f"--trainer.logger.save_dir={tmp_path}", "--trainer.logger.version=estimate"]
     adapt(best, tmp_path, "--class_proportions=estimated", *FEW, data=LOADING, logger=logger)
     page = tmp_path / "a-distances"
-    assert "The network is adapted to a few tiles for one share q" in (page / "README.md").read_text()
+    assert "The network is adapted to a few tiles for one trial share q" in (page / "README.md").read_text()
     assert imageio.v3.imread(page / "proportions.png").shape[1] > 500
     accumulator = EventAccumulator(str(tmp_path / "default" / "estimate"))
     accumulator.Reload()

@@ -40,7 +40,8 @@ def test_adapting_to_images_of_nothing_is_said(best, images, tmp_path, capfd):
     for path in (images / "images").iterdir():
         shape = imageio.v3.imread(path).shape
         imageio.v3.imwrite(path, generator.normal(128, 8, shape).astype(np.uint8))
-    main(["adapt", *OPTIONS, *target(images), "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt")])
+    options = [*OPTIONS, *target(images), "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt")]
+    main(["adapt", *options, "--policy.layers=full_resolution"])
     assert "as thick as on the source: specks" in " ".join(capfd.readouterr().out.split())
 
 

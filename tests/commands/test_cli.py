@@ -47,7 +47,7 @@ def test_adapt_writes_a_record_of_what_it_did(best, adapted):
     assert record["tiles"] > 0
     assert record["pixels"] == record["tiles"] * 32 * 32
     assert record["policy"] == {
-        "source_weight": 0.0,
+        "source_weight": 0.5,
         "statistics": "both",
         "layers": "full_resolution",
         "depth": [0, None],
