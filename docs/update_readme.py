@@ -28,8 +28,11 @@ CAPTION = (
     " right: the image, the labels, the prediction without and with adaptation, and the pixels that adaptation changes."
     " {} over all test images (IoU: overlap with the labels; 1 is perfect)."
 )
-COMPARED = {"none": "not adapted", DEFAULT: "default", "adapted": "all layers", "mixed": "half of the source"}
+COMPARED = {"none": "not adapted", DEFAULT: "default", ADAPTED: "all layers"}
 """Candidates that README.md compares, with its headings."""
+LEARNT = {DEFAULT: "default, self-trained", ADAPTED: "all layers, self-trained"}
+"""Starts of self-training that README.md compares, with its headings."""
+TRAINED = "trained on the target"
 QUALITY = {"iou_unadapted": "not adapted", "iou_adapted": "adapted", "iou_target_trained": "trained on the target"}
 """Scores that docs/which.md compares, with its headings."""
 
@@ -113,7 +116,7 @@ def update_studies(studies: Path) -> None:
 
 def update_front(studies: Path) -> None:
     """The picture of README.md and of the site, and README.md's table of what the candidates give on natural pairs."""
-    replace(ROOT / "README.md", "defaults", natural_pairs(pd.read_parquet(studies / "candidates" / "table.parquet")))
+    replace(ROOT / "README.md", "defaults", natural_pairs(studies))
     replace(ROOT / "docs" / "which.md", "quality", expected_quality(studies / "pairs"))
     page = (studies / "pairs" / "README.md").read_text(encoding="utf-8")
     found = re.search(rf"^{PICTURED}, (IoU .*)\n\n!\[.*\]\((.*)\)$", page, re.MULTILINE)
@@ -132,20 +135,23 @@ def redraw_pairs(networks: Path) -> None:
             case.draw_picture(location)
 
 
-def natural_pairs(rows: pd.DataFrame) -> str:
-    """Mean IoU by task of the candidates of interest on pairs of data sets, and of networks trained on the target."""
-    pairs = rows[rows["family"] == "pair"].pivot_table("iou", ["task", "source", "target", "seed"], "candidate")
-    own = rows[(rows["family"] == "own") & (rows["candidate"] == "none")]
-    trained = own.set_index(["task", "source", "seed"])["iou"]
-    scores = pairs[list(COMPARED)].rename(columns=COMPARED).reset_index()
-    keys = pd.MultiIndex.from_frame(scores[["task", "target", "seed"]])
-    scores["trained on the target"] = trained.reindex(keys).to_numpy()
+def natural_pairs(studies: Path) -> str:
+    """Mean IoU by task on pairs of data sets: of candidates, after self-training, and of networks of the target."""
+    rows = pd.read_parquet(studies / "candidates" / "table.parquet")
+    learnt = pd.read_parquet(studies / "self-training" / "table.parquet").query("method == 'self-training'")
+    case = ["task", "source", "target", "seed"]
+    pairs = rows[rows["family"] == "pair"].pivot_table("iou", case, "candidate")[list(COMPARED)]
+    own = rows[(rows["family"] == "own") & (rows["candidate"] == "none")].set_index(["task", "source", "seed"])["iou"]
+    scores = pairs.rename(columns=COMPARED).join(learnt.pivot_table("iou", case, "start").rename(columns=LEARNT))
+    scores[TRAINED] = own.reindex(scores.reset_index().set_index(["task", "target", "seed"]).index).to_numpy()
     groups = [*scores.groupby("task", sort=False), ("all", scores)]
-    lines = [{"task": name, "pairs": len(each) // each["seed"].nunique(), **_over_seeds(each)} for name, each in groups]
-    losses = pairs.sub(pairs["none"], axis=0).groupby(["task", "source", "target"]).mean().min()
-    worst = {title: f"{losses[name]:+.2f}" for name, title in COMPARED.items()}
-    lines.append({"task": "largest loss of a pair", "pairs": "", **worst, "trained on the target": ""})
-    return table(lines)
+    lines = [
+        {"task": name, "pairs": len(each) // each.index.get_level_values("seed").nunique(), **_over_seeds(each)}
+        for name, each in groups
+    ]
+    losses = scores.sub(scores[COMPARED["none"]], axis=0).groupby(case[:3]).mean().min()
+    worst = {name: "" if name == TRAINED else f"{loss:+.2f}" for name, loss in losses.items()}
+    return table([*lines, {"task": "largest loss of a pair", "pairs": "", **worst}])
 
 
 def expected_quality(study: Path) -> str:
@@ -176,7 +182,7 @@ def _picture(study: Path, caption: str) -> str:
 
 def _over_seeds(scores: pd.DataFrame) -> dict[str, str]:
     """Mean, and standard deviation over seeds of that mean, by column."""
-    means = scores.groupby("seed")[[*COMPARED.values(), "trained on the target"]].mean()
+    means = scores.groupby(level="seed").mean()
     return {name: f"{means[name].mean():.3f} ± {means[name].std():.3f}" for name in means}
 
 
