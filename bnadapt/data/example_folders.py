@@ -19,13 +19,13 @@ def main(folder: Path) -> None:
     """Write images in typical microscope formats, and masks; refuses a folder that exists.
 
     `source/images` and `source/masks` are 8-bit PNG files. `target/volume.tif` is a 16-bit stack that uses 12 bits,
-    darker, noisier and with half of the foreground; `target/masks.tif` are its masks.
+    darker and with noise of a finer grain, as from another detector; `target/masks.tif` are its masks.
     """
     if folder.exists():
         raise InputError(f"{folder}: exists already; name a new folder.")
     common = {"size": SIDE, "object_size": 30}
-    source = Synthetic(mean=(0.65, 0.35), std=(0.1, 0.1), images=SOURCE, seed=1, **common)
-    target = Synthetic(mean=(0.4, 0.25), std=(0.08, 0.08), foreground=0.15, images=TARGET, seed=2, **common)
+    source = Synthetic(mean=(0.7, 0.3), std=(0.15, 0.15), correlation=2, images=SOURCE, seed=1, **common)
+    target = Synthetic(mean=(0.5, 0.2), std=(0.15, 0.15), images=TARGET, seed=2, **common)
     images, masks = folder / "source" / "images", folder / "source" / "masks"
     for each in (images, masks):
         each.mkdir(parents=True)

@@ -1,6 +1,6 @@
 """Parameters to learn from labelled tiles: mixing coefficients of statistics, scales and shifts, the head, or all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -60,10 +60,33 @@ def logits_of(network: nn.Module, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def pseudo_labels(network: nn.Module, images: Tensor, confidence: float = CONFIDENCE) -> Tensor:
-    """Classes (n, h, w) that a network predicts for images (n, C, h, w); 255 where its probability is lower."""
-    probability, classes = logits_of(network, images).float().softmax(1).max(1)
-    return classes.masked_fill(probability < confidence, IGNORED)
+def pseudo_labels(network: nn.Module, images: Tensor, confidence: float | Tensor = CONFIDENCE) -> Tensor:
+    """Classes (n, h, w) that a network predicts for images (n, C, h, w); 255 where its probability is lower.
+
+    Args:
+        network: the network.
+        images: the images.
+        confidence: least probability, of all classes or (K,) of each.
+    """
+    probabilities = logits_of(network, images).float().softmax(1)
+    probability, classes = probabilities.max(1)
+    least = torch.as_tensor(confidence, device=classes.device).expand(probabilities.shape[1])[classes]
+    return classes.masked_fill(probability < least, IGNORED)
+
+
+@torch.no_grad()
+def confidences(network: nn.Module, batches: Iterable[Tensor], confidence: float) -> Tensor:
+    """A confidence (K,) for each class, at most the given one, that half of the pixels predicted as that class have.
+
+    Without it, a network that is never sure of one class would learn the pseudo-labels of the others alone; see
+    class-balanced self-training, Zou et al., ECCV 2018.
+    """
+    probabilities = torch.cat([logits_of(network, batch).float().softmax(1).cpu() for batch in batches])
+    probability, classes = probabilities.max(1)
+    own = [probability[classes == label] for label in range(probabilities.shape[1])]
+    return torch.stack(
+        [each.median().clamp(max=confidence) if len(each) else each.new_tensor(confidence) for each in own]
+    )
 
 
 def random_crops(generator: np.random.Generator, side: int, count: int, *tiles: Tensor) -> list[Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from bnadapt.batchnorm.batches import batches_of
-from bnadapt.labels.learning import CONFIDENCE, last_layer, logits_of, pseudo_labels, random_crops
+from bnadapt.labels.learning import CONFIDENCE, confidences, last_layer, logits_of, pseudo_labels, random_crops
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.mean_teacher import strongly_augmented
 
@@ -28,7 +28,8 @@ class SelfTraining:
         steps: optimizer steps.
         rate: largest learning rate.
         decay: of the teacher, the average of past weights.
-        confidence: probability from which on the teacher's prediction is learnt.
+        confidence: probability from which on the teacher's prediction is learnt; less for classes of which it is rarely
+            so sure, see `bnadapt.labels.learning.confidences`.
         side: largest side of crops in pixels.
         seed: seed of the crops.
     """
@@ -60,6 +61,7 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
         State of the teacher, to load into the network.
     """
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
+    least = confidences(network, tiles.split(BATCH), settings.confidence)
     share = float((_margins(network, tiles) > 0).double().mean())
     teacher, student = (copy.deepcopy(network).eval().requires_grad_(which) for which in (False, True))
     optimizer = torch.optim.AdamW(student.parameters(), lr=settings.rate, weight_decay=0)
@@ -69,7 +71,7 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
         torch.manual_seed(settings.seed)
         for crops in _crops(tiles, settings):
             optimizer.zero_grad()
-            labels = pseudo_labels(teacher, crops, settings.confidence)
+            labels = pseudo_labels(teacher, crops, least)
             loss(logits_of(student, strongly_augmented(crops)), labels).backward()
             optimizer.step()
             schedule.step()
