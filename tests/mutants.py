@@ -246,6 +246,18 @@ MUTANTS = [
         "labels/test_finetuning.py::test_labelled_tiles_do_not_move_the_statistics_that_they_are_seen_under",
     ),
     Mutant(
+        "labels/finetuning.py",
+        "for own, each in zip(logits, batches, strict=True)",
+        "for own, each in list(zip(logits, batches, strict=True))[1:]",
+        "labels/test_finetuning.py::test_a_misleading_tile_does_not_undo_what_is_known_of_the_others",
+    ),
+    Mutant(
+        "labels/self_training.py",
+        "least = confidences(network, tiles.split(BATCH), settings.confidence)",
+        "least = settings.confidence",
+        "labels/test_self_training.py::test_a_class_that_is_never_sure_is_not_unlearnt",
+    ),
+    Mutant(
         "labels/proposal.py",
         "< ALIKE)",
         "< 9)",

@@ -53,21 +53,17 @@ def test_statistics_stay_those_of_the_target(network, images):
 
 
 def test_a_class_that_is_never_sure_is_not_unlearnt(network, images):
-    """Of a network that is only sure of foreground, foreground alone would be learnt otherwise."""
+    """Pseudo-labels would otherwise be of background alone."""
     truth = (images[:, 0] > 0.5).long()
     with torch.no_grad():
-        network[3].weight *= 0.5
-        network[3].bias.copy_(torch.tensor([0.0, 1.0]))
+        network[3].weight *= 0.3
+        network[3].bias.mul_(0.3).add_(torch.tensor([0.3, 0.0]))
         probability, classes = network(images).softmax(1).max(1)
-        assert (
-            (probability[classes == 0] > 0.85).double().mean()
-            < 0.1
-            < (probability[classes == 1] > 0.85).double().mean()
-        )
+        assert probability[classes == 1].max() < 0.85 < probability[classes == 0].max()
         before = (classes == truth).double().mean()
         network.load_state_dict(self_train(network, images, SelfTraining(steps=60, rate=0.01)))
         after = (network(images).argmax(1) == truth).double().mean()
-    assert after > before - 0.02
+    assert after > before
 
 
 def test_it_depends_on_its_seed_alone(network, images):
