@@ -36,8 +36,9 @@ class Execution:
     reason: str
 
     def __str__(self) -> str:
-        layers = f"{self.folded} BatchNorm layer{'' if self.folded == 1 else 's'} folded into convolutions"
-        return f"{self.library} in {self.precision}, {layers}; {self.reason}"
+        plural = "" if self.folded == 1 else "s"
+        layers = f", {self.folded} BatchNorm layer{plural} folded into convolutions" if self.folded else ""
+        return f"{self.library} in {self.precision}{layers}; {self.reason}"
 
 
 class Executions:

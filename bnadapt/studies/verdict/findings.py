@@ -12,7 +12,7 @@ HEADER = {
     "choice": "choice",
     "never": "never",
     "all_layers": "all layers",
-    "default": "as adapt does",
+    "default": "default",
     "ceiling": "best of the other seed",
     "oracle": "best candidate",
     "rank_correlation": "rank correlation",
@@ -41,7 +41,7 @@ def sentences(table: pd.DataFrame) -> list[str]:
     pairs = of_natural_pairs(predicted, rows)
     of_pairs = (
         f"{scheme}: IoU of the choice {pairs['choice']:.3f}, never adapting {pairs['never']:.3f}, always all layers"
-        f" {pairs['all_layers']:.3f}, always as `adapt` does {pairs['default']:.3f}, the best"
+        f" {pairs['all_layers']:.3f}, always the default {pairs['default']:.3f}, the best"
         f" candidate {pairs['oracle']:.3f}; rank correlation of predicted and true gains"
         f" {pairs['rank_correlation']:.2f}; where it says that its choice helps or that adaptation harms ("
         f"{pairs['decided']:.0%} of the cases), that is right in {pairs['right']:.0%}."
