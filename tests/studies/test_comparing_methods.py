@@ -21,7 +21,7 @@ from bnadapt.studies.comparison import findings as found
 from bnadapt.studies.comparison.findings import clear_directions, difference, interval
 from bnadapt.studies.comparison.methods import Method
 from bnadapt.studies.comparison.study import Comparison, Directions
-from bnadapt.studies.comparison.treatments import BANKS, TENT, momentum_bank, treated
+from bnadapt.studies.comparison.treatments import TENT, TREATMENTS, momentum_bank, treated
 
 SOURCE = {"class": "Synthetic", "size": 48, "images": 6, "object_size": 10, "seed": 1}
 TARGET = {**SOURCE, "mean": [0.5, 0.2], "seed": 2}
@@ -36,7 +36,7 @@ def network(tmp_path):
     return cached_network(NETWORK, tmp_path, EVALUATION, CPU)
 
 
-@pytest.mark.parametrize("treatment", [*BANKS, TENT])
+@pytest.mark.parametrize("treatment", TREATMENTS)
 def test_treatments_leave_the_network_as_it_was(treatment, network):
     tiles = network.on(TARGET).tiles.unlabelled(EVALUATION.tiles)
     before = copy.deepcopy(network.network.state_dict())

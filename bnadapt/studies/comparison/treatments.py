@@ -10,6 +10,7 @@ from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import batchnorm_layers
 from bnadapt.batchnorm.policy import ENCODER, FULL_RESOLUTION
 from bnadapt.experiments.evaluation import NetworkEvaluation
+from bnadapt.labels import self_train
 from bnadapt.studies.comparison.methods import ADABN, NONE
 
 MOMENTUM = 0.1  # of the original's recipe
@@ -45,8 +46,8 @@ BANKS: dict[str, Callable[[NetworkEvaluation, Tensor], Bank | None]] = {
     "AdaBN, encoder": lambda network, tiles: network.adapted(tiles, Policy(layers=ENCODER)).bank,
     "corrected AdaBN": lambda network, tiles: network.corrected(tiles, "estimated").bank,
 }
-TENT = "TENT"
-TREATMENTS = (*BANKS, TENT)
+TENT, SELF_TRAINING = "TENT", "self-training"
+TREATMENTS = (*BANKS, TENT, SELF_TRAINING)
 
 
 @contextmanager
@@ -55,13 +56,20 @@ def treated(network: NetworkEvaluation, treatment: str, tiles: Tensor) -> Iterat
 
     Args:
         network: trained.
-        treatment: a key of `BANKS`, or `TENT`: scale and shift by the entropy, then statistics for them.
+        treatment: a key of `BANKS`; `TENT`: scale and shift by the entropy, then statistics for them; or
+            `self-training`: all weights by pseudo-labels, under the target's statistics.
         tiles: (n, C, h, w) of the target.
     """
-    if treatment != TENT:
+    if treatment in BANKS:
         yield BANKS[treatment](network, tiles)
         return
     with network.restored():
-        batches = (images.to(network.device) for images in tiles.split(network.evaluation.batch_size))
-        minimise_entropy(network.network, batches)
-        yield BANKS[ADABN](network, tiles)
+        if treatment == TENT:
+            batches = (images.to(network.device) for images in tiles.split(network.evaluation.batch_size))
+            minimise_entropy(network.network, batches)
+            yield BANKS[ADABN](network, tiles)
+        else:
+            BANKS[ADABN](network, tiles).apply(network.network)
+            with network.precision():
+                network.network.load_state_dict(self_train(network.network, tiles))
+            yield None
