@@ -247,8 +247,8 @@ MUTANTS = [
     ),
     Mutant(
         "labels/finetuning.py",
-        "for own, each in zip(logits, batches, strict=True)",
-        "for own, each in list(zip(logits, batches, strict=True))[1:]",
+        "(self.settings.pseudo_label_weight * of_pseudo + of_labels).backward()",
+        "of_labels.backward()",
         "labels/test_finetuning.py::test_a_misleading_tile_does_not_undo_what_is_known_of_the_others",
     ),
     Mutant(

@@ -78,6 +78,8 @@ class FineTuning:
             steps.
         augmentation: augmentation of the labelled crops, see `bnadapt.data.augmentation`.
         seed: seed of the crops.
+        pseudo_label_weight: weight of the loss on unlabelled crops, where labels are what the network predicted with
+            confidence at the start; 0 for a network that has learnt nothing yet.
     """
 
     learn: LearnName | None = None
@@ -86,6 +88,7 @@ class FineTuning:
     folds: int = 5
     augmentation: AugmentationName = "moderate"
     seed: int = 0
+    pseudo_label_weight: float = 1.0
 
     def learnt_from(self, tiles: int, has_batchnorm: bool = True) -> LearnName:
         """What is learnt from a number of tiles."""
@@ -257,7 +260,10 @@ class _Run:
         for step, batches in enumerate(self._batches(LabelledTiles(self.tiles, masks), labelled, steps), start=1):
             optimizer.zero_grad()
             logits = self._logits(*(each.images for each in batches))
-            sum(loss(own, each.masks.to(self.device)) for own, each in zip(logits, batches, strict=True)).backward()
+            of_pseudo, of_labels = (
+                loss(own, each.masks.to(self.device)) for own, each in zip(logits, batches, strict=True)
+            )
+            (self.settings.pseudo_label_weight * of_pseudo + of_labels).backward()
             optimizer.step()
             schedule.step()
             torch.clear_autocast_cache()  # of weights as they were

@@ -132,7 +132,9 @@ class ScratchCase(Case):
         images = target.adaptation_tiles()
         labelled = labelled_tiles(target.tiles, self.tiles, self.draw)
         network.adapted(images).bank.apply(fresh)
-        settings = FineTuning("all", self.steps, self.training.learning_rate, folds=0, seed=self.draw)
+        settings = FineTuning(
+            "all", self.steps, self.training.learning_rate, folds=0, seed=self.draw, pseudo_label_weight=0
+        )
         with network.precision():
             finetune(fresh, images, labelled, settings).apply(fresh)
         seconds = round(time.process_time() - started, 3)
