@@ -12,11 +12,11 @@ import torch
 from bnadapt.commands.study import study_class
 from bnadapt.commands.study_config import read_config
 from bnadapt.experiments.case import RunLocation
-from bnadapt.gain.candidates import ADAPTED, DEFAULT
+from bnadapt.gain.candidates import ADAPTED, DEFAULT, NONE
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.labels import FineTuning
 from bnadapt.labels.self_training import SELF_TRAINED
-from bnadapt.studies.labels.case import RANDOM, STATISTICS
+from bnadapt.studies.labels.case import RANDOM, SCRATCH, STATISTICS
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "lightning_logs"
@@ -118,6 +118,7 @@ def update_front(studies: Path) -> None:
     """The picture of README.md and of the site, and README.md's table of what the candidates give on natural pairs."""
     replace(ROOT / "README.md", "defaults", natural_pairs(studies))
     replace(ROOT / "docs" / "which.md", "quality", expected_quality(studies / "pairs"))
+    replace(ROOT / "docs" / "labels.md", "gains", labelled_tiles(studies))
     page = (studies / "pairs" / "README.md").read_text(encoding="utf-8")
     found = re.search(rf"^{PICTURED}, (IoU .*)\n\n!\[.*\]\((.*)\)$", page, re.MULTILINE)
     caption, picture = CAPTION.format(found[1]), found[2]
@@ -190,11 +191,39 @@ def labelled_tile_gains(rows: pd.DataFrame) -> LabelledTileGains:
     """What `recommend` says of labelled tiles: gains by the defaults of `finetune`, from the table of `labels`."""
     drawn = rows[rows["choice"] == RANDOM]
     means = drawn.pivot_table("iou", ["start", "tiles", "learn"], ["task", "source", "target"])
-    numbers = [number for number in means.loc[SELF_TRAINED].index.unique("tiles") if number > 0]
-    learnt = {str(number): means.loc[(SELF_TRAINED, number, FineTuning().learnt_from(number))] for number in numbers}
+    numbers = [number for number in means.loc[ADAPTED].index.unique("tiles") if number > 0]
+    learnt = {str(number): means.loc[(ADAPTED, number, FineTuning().learn)] for number in numbers}
     before = means.loc[(ADAPTED, 0, STATISTICS)]
     gains = {number: round(float((iou - before).mean()), 3) for number, iou in learnt.items()}
     return LabelledTileGains(len(before), gains)
+
+
+def labelled_tiles(studies: Path) -> str:
+    """IoU by pair of the default of `finetune` over labelled tiles, and means of other starts."""
+    rows = pd.read_parquet(studies / "labels" / "table.parquet").query("choice == @RANDOM")
+    rows = rows[rows["learn"].isin([FineTuning().learn, STATISTICS])]
+    numbers = sorted(number for number in rows["tiles"].unique() if number > 0)
+    heads = {number: f"{number} tile{'s' if number > 1 else ''}" for number in numbers}
+    pairs = rows.pivot_table("iou", ["source", "target"], ["start", "tiles"])
+    lines = [
+        {
+            "": f"{source} to {target}",
+            "not adapted": scores[(NONE, 0)],
+            "adapted": scores[(ADAPTED, 0)],
+            "self-trained": scores[(SELF_TRAINED, 0)],
+            **{heads[number]: scores[(ADAPTED, number)] for number in numbers},
+        }
+        for (source, target), scores in pairs.drop("scratch", errors="ignore").iterrows()
+    ]
+    lines.append({head: pd.DataFrame(lines)[head].mean() if head else "mean" for head in lines[0]})
+    for start in (SELF_TRAINED, NONE, SCRATCH):
+        means = pairs[start].mean()
+        lines.append(
+            {**dict.fromkeys(lines[0], ""), "": f"mean, from {start}", **{heads[n]: means[n] for n in numbers}}
+        )
+    return table(
+        [{head: f"{cell:.3f}" if isinstance(cell, float) else cell for head, cell in each.items()} for each in lines]
+    )
 
 
 def keep(page: Path, kind: str, name: str) -> Path:

@@ -11,7 +11,7 @@ from bnadapt.actions.finetune import bank_or_none
 from bnadapt.adaptation import LABELLED_TILES, Recipe
 from bnadapt.api.adapted_network import TILES
 from bnadapt.api.inputs import GivenNetwork, Network, stacked
-from bnadapt.gain.candidates import FULL_REPLACEMENT, NONE
+from bnadapt.gain.candidates import ADAPTED, FULL_REPLACEMENT, NONE
 from bnadapt.labels import FineTuned, FineTuning, LabelledTiles, self_train
 from bnadapt.labels import finetune as finetuned
 from bnadapt.labels.self_training import SELF_TRAINED
@@ -42,7 +42,7 @@ def finetune(
     labelled: Any,
     settings: FineTuning | None = None,
     *,
-    start: Literal["self-trained", "adapted", "none"] = SELF_TRAINED,
+    start: Literal["adapted", "self-trained", "none"] = ADAPTED,
 ) -> FineTunedNetwork:
     """Train a copy of a network on a few labelled tiles of a target; the network itself is left unchanged.
 

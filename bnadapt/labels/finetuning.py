@@ -27,7 +27,6 @@ from bnadapt.tasks.losses import DiceCrossEntropy
 BATCH = 4  # labelled crops in a step, and unlabelled ones for the statistics
 CHECKED_EVERY = 20  # steps between two scores of held-out tiles
 FEWEST_TO_STOP = 3  # labelled tiles from which on held-out ones choose the number of steps
-FEWEST_FOR_ALL = 2  # labelled tiles from which on all weights are learnt by default; see docs/labels.md
 WARMING_UP = 0.1  # share of the steps
 
 
@@ -70,8 +69,7 @@ class FineTuning:
 
     Args:
         learn: `mixing` (one coefficient of source and target statistics for means and one for standard deviations of
-            each layer), `affine` (scales and shifts of BatchNorm layers), `head` (the last layer), or `all` weights. By
-            default `affine` for a single tile, and `all` for more, or without BatchNorm layers.
+            each layer), `affine` (scales and shifts of BatchNorm layers), `head` (the last layer), or `all` weights.
         steps: greatest number of optimizer steps.
         rate: largest learning rate; by default that of what is learnt.
         folds: folds of cross-validation, which may choose fewer steps if there are three tiles or more; 0 takes all
@@ -82,17 +80,13 @@ class FineTuning:
             confidence at the start; 0 for a network that has learnt nothing yet.
     """
 
-    learn: LearnName | None = None
+    learn: LearnName = "all"
     steps: int = 100
     rate: float | None = None
     folds: int = 5
     augmentation: AugmentationName = "moderate"
     seed: int = 0
     pseudo_label_weight: float = 1.0
-
-    def learnt_from(self, tiles: int, has_batchnorm: bool = True) -> LearnName:
-        """What is learnt from a number of tiles."""
-        return self.learn or ("affine" if tiles < FEWEST_FOR_ALL and has_batchnorm else "all")
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +188,7 @@ def finetune(
     """
     _check(labelled)
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
-    run = _Run(network, tiles, source, settings.learnt_from(len(labelled), _has_batchnorm(network)), settings)
+    run = _Run(network, tiles, source, settings)
     run.check_classes(labelled)
     folds = min(settings.folds, len(labelled)) if len(labelled) >= FEWEST_TO_STOP else 0
     advance = partial(next, iter(progress(range((folds + 1) * settings.steps))), None)
@@ -203,7 +197,7 @@ def finetune(
     for _ in run.training(labelled, steps):
         advance()
     run.settle()
-    return FineTuned(run.network.state_dict(), run.learn, steps, {step: each.iou for step, each in scores.items()})
+    return FineTuned(run.network.state_dict(), settings.learn, steps, {step: each.iou for step, each in scores.items()})
 
 
 def _chosen(scores: Mapping[int, HeldOut]) -> int:
@@ -221,16 +215,13 @@ def _iou(overlaps: Tensor) -> Tensor:
 class _Run:
     """A copy of a network that learns."""
 
-    def __init__(
-        self, network: nn.Module, tiles: Tensor, source: Bank | None, learn: LearnName, settings: FineTuning
-    ) -> None:
+    def __init__(self, network: nn.Module, tiles: Tensor, source: Bank | None, settings: FineTuning) -> None:
         self.network = copy.deepcopy(network).eval()
         self.tiles = tiles
-        self.learn = learn
         self.settings = settings
         self.device = next(self.network.parameters()).device
-        self.statistics = None if learn == "head" else self._statistics(source)  # which stay where features do
-        self.learnt = learnt_of(learn, self.network, self.statistics, self.forward, tiles[:1])
+        self.statistics = None if settings.learn == "head" else self._statistics(source)  # which stay where features do
+        self.learnt = learnt_of(settings.learn, self.network, self.statistics, self.forward, tiles[:1])
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, K, h, w)."""

@@ -116,13 +116,6 @@ def test_two_tiles_are_not_cross_validated(adapted, tiles):
     assert (tuned.steps, tuned.before, tuned.after) == (2, None, None)
 
 
-def test_one_tile_moves_scales_and_shifts_two_move_all_weights(adapted, tiles):
-    learnt = [
-        finetune(adapted, tiles.images, tiles.subset(range(count)), FineTuning(steps=1)).learn for count in (1, 2)
-    ]
-    assert learnt == ["affine", "all"]
-
-
 def test_scribbles_are_labels_too(adapted, tiles):
     masks = torch.full_like(tiles.masks[:1], IGNORED)
     masks[:, 5, :] = tiles.masks[:1, 5, :]

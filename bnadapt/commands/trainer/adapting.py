@@ -17,8 +17,8 @@ from bnadapt.callbacks.batchnorm_adaptation import log_adaptation
 from bnadapt.commands.passes import passes_of_adapt, passes_of_finetune
 from bnadapt.commands.trainer.base import CommandTrainer, checkpoint_path
 from bnadapt.files import check_outputs
+from bnadapt.gain.candidates import ADAPTED
 from bnadapt.labels import FineTuning, LearnName, SelfTraining
-from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.reports.latents import LatentFindings
 
 
@@ -119,8 +119,8 @@ class AdaptingCommands(CommandTrainer):
         overwrite: bool = False,
         labelled: int | None = None,
         proposed: str | None = None,
-        start: str = SELF_TRAINED,
-        learn: LearnName | None = None,
+        start: str = ADAPTED,
+        learn: LearnName = "all",
         steps: int = 100,
     ) -> Path:
         """Learn from a few labelled tiles of the target, under BatchNorm statistics of all of it.
@@ -134,11 +134,11 @@ class AdaptingCommands(CommandTrainer):
             overwrite: whether to replace what an earlier run has written there.
             labelled: tiles to learn from, of the target's train block, drawn at random. It needs --data.target.masks.
             proposed: folder of `propose` with tiles that were drawn on, in place of `labelled`.
-            start: what to start from: `self-trained`, the network with the target's statistics in all layers after it
-                has learnt from its own confident predictions; `adapted`, before that; `none`, the checkpoint as it is;
-                `auto`, what `recommend` recommends; or another candidate, such as `mixed`.
+            start: what to start from: `adapted`, the network with the target's statistics in all layers;
+                `self-trained`, the same after it has learnt from its own confident predictions; `none`, the checkpoint
+                as it is; `auto`, what `recommend` recommends; or another candidate, such as `mixed`.
             learn: `mixing` (coefficients of source and target statistics), `affine` (scales and shifts of BatchNorm
-                layers), `head` (the last layer) or `all` weights. By default `affine` of a single tile, else `all`.
+                layers), `head` (the last layer) or `all` weights.
             steps: of the optimizer, at most; with three tiles or more, held-out ones decide.
         """
         self._check_one_process("finetune")

@@ -30,6 +30,7 @@ from bnadapt.studies.pairing import DataSetGroup, check_pairs
 STARTS = {ADAPTED: "#00798c", SELF_TRAINED: "#66a182", NONE: "#d1495b", SCRATCH: "#8a8a8a"}
 LEARNT = {"mixing": "#edae49", "affine": "#66a182", "head": "#8d96a3", "all": "#00798c"}
 ALL = "all tiles"
+DEFAULT: LearnName = FineTuning().learn
 
 
 @dataclass
@@ -146,10 +147,10 @@ class Labels(Study):
 
     def _ways(self, count: int | None) -> Iterator[tuple[Start, LearnName, Choice]]:
         """One thing at a time: from which start, what is learnt, and which tiles are labelled."""
-        ways = [(start, _default(count), RANDOM) for start in (*self._source_starts, ADAPTED)]
+        ways = [(start, DEFAULT, RANDOM) for start in (*self._source_starts, ADAPTED)]
         ways += [(ADAPTED, learn, RANDOM) for learn in self.learn]
         if count in self.proposed:
-            ways.append((ADAPTED, _default(count), PROPOSED))
+            ways.append((ADAPTED, DEFAULT, PROPOSED))
         yield from dict.fromkeys(ways)
 
     def _from_scratch(self, task: str, group: DataSetGroup, target: str) -> Iterator[ScratchCase]:
@@ -189,15 +190,9 @@ def _of(count: int | None) -> int:
     return -1 if count is None else count
 
 
-def _default(count: int | None) -> LearnName:
-    """What `finetune` learns from so many tiles."""
-    return FineTuning().learnt_from(2 if count is None else count)
-
-
 def _by_default(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows in which the default is learnt, or nothing; from scratch always all."""
-    learnt = table["tiles"].map(lambda tiles: _default(None if tiles < 0 else tiles) if tiles else STATISTICS)
-    return table[(table["choice"] == RANDOM) & ((table["learn"] == learnt) | (table["start"] == SCRATCH))]
+    """The rows in which the default is learnt, or nothing."""
+    return table[(table["choice"] == RANDOM) & table["learn"].isin([DEFAULT, STATISTICS])]
 
 
 def _named(count: int | None) -> str:
@@ -214,7 +209,7 @@ def _gains(count: int | None, gains: pd.DataFrame) -> str:
     """What is gained with so many tiles from every start (rows), over pairs (columns)."""
     listed = ", ".join(f"{name} {row.mean():+.3f} ({row.min():+.3f})" for name, row in gains.iterrows())
     return (
-        f"{_named(count)}, {_default(count)}: foreground IoU minus that of the adapted network, mean over"
+        f"{_named(count)}, {DEFAULT}: foreground IoU minus that of the adapted network, mean over"
         f" {gains.count(axis=1).max()} pairs (and the worst), by start: {listed}."
     )
 
