@@ -93,7 +93,7 @@ def test_adapt_learns_from_its_own_predictions_when_asked_to(best, tmp_path, cap
 
 def test_labels_are_learnt_after_self_training(best, tmp_path, monkeypatch):
     monkeypatch.setattr("bnadapt.actions.finetune.SelfTraining", lambda: SelfTraining(steps=2))
-    _, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", start=None)
+    _, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", start="self-trained")
     assert record["self_training"]["steps"] == 2
     assert record["finetuning"]["start"] == "self-trained"
 
