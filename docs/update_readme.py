@@ -193,7 +193,7 @@ def labelled_tile_gains(rows: pd.DataFrame) -> LabelledTileGains:
     means = drawn.pivot_table("iou", ["start", "tiles", "learn"], ["task", "source", "target"])
     numbers = [number for number in means.loc[ADAPTED].index.unique("tiles") if number > 0]
     learnt = {str(number): means.loc[(ADAPTED, number, FineTuning().learn)] for number in numbers}
-    before = means.loc[(ADAPTED, 0, STATISTICS)]
+    before = means.loc[(ADAPTED, 0, STATISTICS)].dropna()
     gains = {number: round(float((iou - before).mean()), 3) for number, iou in learnt.items()}
     return LabelledTileGains(len(before), gains)
 
