@@ -253,8 +253,8 @@ MUTANTS = [
     ),
     Mutant(
         "labels/self_training.py",
-        "least = confidences(network, tiles.split(BATCH), settings.confidence)",
-        "least = settings.confidence",
+        "least, share = confidences(logits, settings.confidence), float(",
+        "least, share = settings.confidence, float(",
         "labels/test_self_training.py::test_a_class_that_is_never_sure_is_not_unlearnt",
     ),
     Mutant(

@@ -221,6 +221,8 @@ class _Run:
         self.settings = settings
         self.device = next(self.network.parameters()).device
         self.statistics = None if settings.learn == "head" else self._statistics(source)  # which stay where features do
+        masks = torch.cat([pseudo_labels(self.network, batch).cpu() for batch in tiles.split(BATCH)])
+        self.pseudo_labelled = LabelledTiles(tiles, masks)  # by the network of the start, also in cross-validation
         self.learnt = learnt_of(settings.learn, self.network, self.statistics, self.forward, tiles[:1])
 
     def forward(self, images: Tensor) -> Tensor:
@@ -247,8 +249,7 @@ class _Run:
         optimizer = torch.optim.AdamW(self.learnt.parameters, lr=rate, weight_decay=0)
         schedule = OneCycleLR(optimizer, rate, total_steps=self.settings.steps + 1, pct_start=WARMING_UP)
         loss = DiceCrossEntropy()
-        masks = torch.cat([pseudo_labels(self.network, batch).cpu() for batch in self.tiles.split(BATCH)])
-        for step, batches in enumerate(self._batches(LabelledTiles(self.tiles, masks), labelled, steps), start=1):
+        for step, batches in enumerate(self._batches(labelled, steps), start=1):
             optimizer.zero_grad()
             logits = self._logits(*(each.images for each in batches))
             of_pseudo, of_labels = (
@@ -277,7 +278,9 @@ class _Run:
         return torch.stack([torch.stack(both), torch.stack(either)])
 
     def _statistics(self, source: Bank | None) -> RelativeStatistics | None:
-        if not _has_batchnorm(self.network):
+        try:
+            batchnorm_layers(self.network)
+        except NoBatchNormError:
             return None
         return RelativeStatistics(self.network, self.forward, self.tiles, source or Bank.of(self.network))
 
@@ -286,10 +289,8 @@ class _Run:
         with self.statistics.of_first(len(unlabelled)) if self.statistics else nullcontext():
             return self.forward(torch.cat([unlabelled, labelled])).split([len(unlabelled), len(labelled)])
 
-    def _batches(
-        self, pseudo_labelled: LabelledTiles, labelled: LabelledTiles, steps: int
-    ) -> Iterator[tuple[LabelledTiles, LabelledTiles]]:
-        """Crops of both; those of labelled tiles are augmented."""
+    def _batches(self, labelled: LabelledTiles, steps: int) -> Iterator[tuple[LabelledTiles, LabelledTiles]]:
+        """Crops with pseudo-labels, and augmented crops of labelled tiles."""
         side = min(min(labelled.masks.shape[1:]) * 3 // 4, *self.tiles.shape[2:])
         crops = RandomCrops(
             labelled.sections(), side, steps * BATCH, self.settings.seed, augmentation=self.settings.augmentation
@@ -297,7 +298,7 @@ class _Run:
         generator = np.random.default_rng(self.settings.seed)
         for step in range(steps):
             items = [crops[step * BATCH + number] for number in range(BATCH)]
-            images, masks = random_crops(generator, side, BATCH, pseudo_labelled.images, pseudo_labelled.masks)
+            images, masks = random_crops(generator, side, BATCH, self.tiles, self.pseudo_labelled.masks)
             cropped = (torch.stack([each[key] for each in items]) for key in ("image", "mask"))
             yield LabelledTiles(images, masks), LabelledTiles(*cropped)
 
@@ -319,13 +320,6 @@ def _cross_validated(
                 own.settle()
                 overlaps.setdefault(step, []).append(own.overlaps(held_out))
     return {step: HeldOut(torch.stack(each)) for step, each in overlaps.items()}
-
-
-def _has_batchnorm(network: nn.Module) -> bool:
-    try:
-        return bool(batchnorm_layers(network))
-    except NoBatchNormError:
-        return False
 
 
 def _check(labelled: LabelledTiles) -> None:

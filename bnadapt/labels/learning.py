@@ -1,6 +1,6 @@
 """Parameters to learn from labelled tiles: mixing coefficients of statistics, scales and shifts, the head, or all."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -74,14 +74,17 @@ def pseudo_labels(network: nn.Module, images: Tensor, confidence: float | Tensor
     return classes.masked_fill(probability < least, IGNORED)
 
 
-@torch.no_grad()
-def confidences(network: nn.Module, batches: Iterable[Tensor], confidence: float) -> Tensor:
+def confidences(logits: Tensor, confidence: float) -> Tensor:
     """A confidence (K,) for each class, at most the given one, that half of the pixels predicted as that class have.
 
-    Without it, a network that is never sure of one class would learn the pseudo-labels of the others alone; see
+    Otherwise a network that is never sure of one class would learn the pseudo-labels of the others alone; see
     class-balanced self-training, Zou et al., ECCV 2018.
+
+    Args:
+        logits: logits (n, K, h, w) of all tiles.
+        confidence: the greatest confidence.
     """
-    probabilities = torch.cat([logits_of(network, batch).float().softmax(1).cpu() for batch in batches])
+    probabilities = logits.softmax(1)
     probability, classes = probabilities.max(1)
     own = [probability[classes == label] for label in range(probabilities.shape[1])]
     return torch.stack(

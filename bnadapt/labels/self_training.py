@@ -61,8 +61,8 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
         State of the teacher, to load into the network.
     """
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
-    least = confidences(network, tiles.split(BATCH), settings.confidence)
-    share = float((_margins(network, tiles) > 0).double().mean())
+    logits = _logits(network, tiles)
+    least, share = confidences(logits, settings.confidence), float((_margins(logits) > 0).double().mean())
     teacher, student = (copy.deepcopy(network).eval().requires_grad_(which) for which in (False, True))
     optimizer = torch.optim.AdamW(student.parameters(), lr=settings.rate, weight_decay=0)
     schedule = OneCycleLR(optimizer, settings.rate, total_steps=settings.steps + 1, pct_start=0.1)
@@ -87,7 +87,7 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
 def _limit_foreground(network: nn.Module, tiles: Tensor, share: float) -> None:
     """Lower the foreground's bias until at most this share of the pixels is predicted as foreground."""
     head = last_layer(network, partial(logits_of, network), tiles[:1])
-    margins = _margins(network, tiles).flatten()
+    margins = _margins(_logits(network, tiles)).flatten()
     bias = getattr(head, "bias", None)
     if bias is None or len(bias) > 2 or float((margins > 0).double().mean()) <= share:
         return
@@ -95,9 +95,13 @@ def _limit_foreground(network: nn.Module, tiles: Tensor, share: float) -> None:
 
 
 @torch.no_grad()
-def _margins(network: nn.Module, tiles: Tensor) -> Tensor:
+def _logits(network: nn.Module, tiles: Tensor) -> Tensor:
+    """Logits (n, K, h, w) of all tiles."""
+    return torch.cat([logits_of(network, batch).float().cpu() for batch in tiles.split(BATCH)])
+
+
+def _margins(logits: Tensor) -> Tensor:
     """Logits (n, h, w) of class 1 minus those of class 0."""
-    logits = torch.cat([logits_of(network, batch).float().cpu()[:, :2] for batch in tiles.split(BATCH)])
     return logits[:, 1] - logits[:, 0]
 
 
