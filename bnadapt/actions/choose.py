@@ -64,7 +64,7 @@ def adapt_by_choice(
         limit: greatest number of batches to read.
 
     Raises:
-        InputError: there is no target, its images cannot be used, or nothing is known of the source to choose by.
+        InputError: the target is missing or unreadable, or the source has no summary to choose by.
         BatchNormError: the statistics cannot be estimated.
     """
     data.target_change = data.requested_change or InputChange()  # not that of another target

@@ -65,8 +65,8 @@ def estimate(
 
     Raises:
         NoBatchNormError: the network has no such layers.
-        StatisticsError: there are no images, or fewer than `until.min_tiles`; a layer sees a single value per channel;
-            pixels or features are not finite; or the propagation is not possible in this network.
+        StatisticsError: no images, or fewer than `until.min_tiles`; a layer with one value per channel; pixels or
+            features that are not finite; or a network that the propagation cannot handle.
         BatchNormError: the policy chooses no layer.
 
     Examples:

@@ -26,7 +26,7 @@ class StatisticsError(BatchNormError):
 
 
 class NoImageError(StatisticsError):
-    """There is no image, so nothing to estimate from."""
+    """No images to estimate statistics from."""
 
     def __init__(self) -> None:
         super().__init__("No image was given, so there is nothing to estimate from; give at least one.")

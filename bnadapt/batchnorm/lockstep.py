@@ -13,7 +13,7 @@ from bnadapt.batchnorm.attributes import Attributes
 
 
 class _Cancelled(BaseException):
-    """Ends a forward pass that is no longer needed; the network's `except Exception` does not catch it."""
+    """Stops a forward pass early; not an Exception, so that the network's own handlers let it through."""
 
 
 class ForwardPass(threading.Thread):

@@ -106,8 +106,7 @@ def estimate_proportions(
         group: processes that share the images.
 
     Raises:
-        StatisticsError: there are no images, or the network does not return logits of as many classes, or did not when
-            the moments were measured.
+        StatisticsError: no images, or a number of classes in the logits that differs from that of the moments.
         BatchNormError: the moments belong to another network.
     """
     layers = batchnorm_layers(network)

@@ -22,7 +22,7 @@ class UntilConverged:
     Args:
         tolerance: standard error of the worst layer at which to stop.
         min_tiles: least number of tiles; fewer are refused.
-        max_tiles: number of tiles after which no batch is read; by default there is no limit.
+        max_tiles: number of tiles after which reading stops; unlimited by default.
 
     Raises:
         BatchNormError: a value is out of range.

@@ -172,7 +172,7 @@ class BnadaptCLI(CommandCLI):
         if path := best or last:
             self._print_next("adapt", path)
         else:
-            Console().print("Interrupted before the end of the first epoch: there is no checkpoint yet.")
+            Console().print("Interrupted during the first epoch, before any checkpoint was written.")
 
     def _print_scores(self, prefix: str) -> None:
         scores = {tag: float(value) for tag, value in self.trainer.callback_metrics.items()}

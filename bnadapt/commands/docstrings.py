@@ -36,7 +36,7 @@ def trainer_of_lightning() -> Path:
 
 @cache
 def parameters(path: Path, class_name: str, method: str) -> Sequence[str]:
-    """Names of the parameters of a method; of a dataclass's `__init__`, its fields; none if there is no such method."""
+    """Parameter names of a method, or a dataclass's fields for `__init__`; empty if the method does not exist."""
     node, kind = _method(path, class_name, method), _definition(path, class_name)
     if node is None:
         fields = kind.body if kind and method == "__init__" else ()

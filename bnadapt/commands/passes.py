@@ -24,12 +24,12 @@ COMPARED = 5  # passes of every tile that `propose` reads
 
 
 def passes_of_adapt(data: DomainPair, is_chosen: bool, self_training: int) -> int:
-    """Passes of adaptation, of distances if there is a source, of trying candidates, and of steps of self-training."""
+    """Passes of adaptation and its alarms, distances if there is a source, candidates, and steps of self-training."""
     distances = STATES * MEASURED if data.source else 0
     tried = TRIED * SCANNED_TILES if is_chosen else 0
     crop = min(1.0, SelfTraining().side / data.tile_size) ** 2  # as a part of a tile
     learnt = round(self_training * SELF_TRAINING_BATCH * (1 + LEARNING) * crop)
-    return adaptation_tiles(data) + distances + tried + learnt
+    return adaptation_tiles(data) + SCANNED_TILES + distances + tried + learnt
 
 
 def passes_of_preview(data: DomainPair, regions: int, candidates: Sequence[str] | None) -> int:

@@ -21,7 +21,7 @@ from bnadapt.labels import SelfTraining, self_train
 from bnadapt.reports.document import Table
 from bnadapt.studies.pairing import PAIR, DataSetGroup, check_pairs, pair_name, with_pairs
 
-Start = Literal["adapted", "full-resolution", "full-resolution-mixed"]
+Start = Literal["adapted", "full-resolution-mixed"]
 Method = Literal["statistics", "TENT", "self-training"]
 STATISTICS, TENT, SELF_TRAINING = "statistics", "TENT", "self-training"
 COLOURS = {STATISTICS: "#8a8a8a", TENT: "#edae49", SELF_TRAINING: "#00798c"}

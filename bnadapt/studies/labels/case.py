@@ -28,7 +28,7 @@ from bnadapt.labels import FineTuning, LabelledTiles, LearnName, finetune, self_
 from bnadapt.labels.proposal import COMPARED, proposed_tiles
 from bnadapt.labels.self_training import SELF_TRAINED
 
-Start = Literal["none", "adapted", "full-resolution", "self-trained", "scratch"]
+Start = Literal["none", "adapted", "self-trained", "scratch"]
 Choice = Literal["random", "proposed"]
 RANDOM, PROPOSED = "random", "proposed"
 SCRATCH, STATISTICS = "scratch", "statistics"

@@ -41,9 +41,8 @@ class Labels(Study):
         tasks: tasks by name.
         tiles: numbers of labelled tiles.
         learn: what is learnt from the adapted network, besides the default; see `bnadapt.labels.FineTuning`.
-        starts: what the default is learnt from: statistics of the source (`none`), of the target (`adapted`), of the
-            target at full resolution (`full-resolution`), the adapted network after self-training (`self-trained`), or
-            new weights (`scratch`), all of which are learnt.
+        starts: what the default is learnt from: statistics of the source (`none`), of the target (`adapted`), the
+            adapted network after self-training (`self-trained`), or new weights (`scratch`), all of which are learnt.
         proposed: numbers of tiles that are also chosen as `bnadapt propose` does.
         ceilings: whether to learn from all labelled tiles of the target's train block, too.
         steps: steps of learning.
