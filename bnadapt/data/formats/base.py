@@ -175,16 +175,19 @@ class ImageFormat(Format):
     written_as: str | None = None
 
     @abstractmethod
-    def read(self, path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
-        """Read the only image of a file: its pixels, and a letter for each axis, S for the samples of a pixel.
+    def read(self, path: Path) -> tuple[np.ndarray, str]:
+        """Read the only image of a file as a viewer shows it: its pixels, and a letter for each axis.
 
-        With `as_shown`, pixels are as in a viewer: colour maps applied, few bits stretched to the range of their type,
-        white stored as zero inverted. Otherwise they are as stored, such as the class indices of a mask. Rotated images
-        are put upright in both cases.
+        Colour maps are applied, few bits stretched to the range of their type, white stored as zero is inverted, and
+        rotated images are put upright. The letter of the samples of a pixel is S.
 
         Raises:
             InputError: the file is damaged, or does not hold a single image of a supported kind.
         """
+
+    @abstractmethod
+    def read_mask(self, path: Path) -> tuple[np.ndarray, str]:
+        """Read the only mask of a file, upright, with values as stored, such as class indices; see `read`."""
 
     @abstractmethod
     def header(self, path: Path) -> tuple[int, Geometry]:
@@ -209,18 +212,21 @@ class VolumeFormat(Format):
     needs_key: bool = False
 
     @abstractmethod
-    def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
-        """Open an array of a file, or of the folder of a store.
+    def open(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
+        """Open an array of images in a file, or in the folder of a store.
 
         Args:
             path: path of the file or folder.
             key: key of the array, if there are several.
-            as_shown: see `ImageFormat.read`.
             pixel_size_nm: pixel size of the resolution level to read, if there are several.
 
         Raises:
             InputError: the file is broken, or the array does not exist.
         """
+
+    def open_masks(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
+        """Open an array of masks, with values as stored; see `open`."""
+        return self.open(path, key, pixel_size_nm)
 
     def output_suffix(self, path: Path) -> str:
         """The suffix of outputs for an input of this name."""

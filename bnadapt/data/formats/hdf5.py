@@ -37,7 +37,7 @@ class Hdf5(VolumeFormat):
     states_place = False
     needs_key = True
 
-    def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
+    def open(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
         import h5py
 
         try:

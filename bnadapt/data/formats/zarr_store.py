@@ -54,7 +54,7 @@ class Zarr(VolumeFormat):
         """See `Format.suffix_of`; the folder of a store may have any name."""
         return super().suffix_of(path) or ("" if is_store(path) else None)
 
-    def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
+    def open(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
         """See `VolumeFormat.open`; OME-Zarr (0.1 to 0.5) opens at full resolution if no level has the pixel size."""
         import zarr
 
