@@ -9,7 +9,8 @@ from filelock import FileLock
 
 from bnadapt.data.formats import PNG, image_format, stem_of, volume_format
 from bnadapt.data.formats.base import CHUNK, ArrayWriter, Format, ImageFormat, NewVolume, StackWriter, VolumeFormat
-from bnadapt.data.formats.zarr_store import majority, mean, new_array
+from bnadapt.data.formats.pyramid import majority, mean
+from bnadapt.data.formats.zarr_store import new_array
 from bnadapt.data.geometry import ACROSS, UNKNOWN, Geometry, Plane, named_axes
 from bnadapt.data.pixel_size import NOT_GIVEN, GivenPixelSize
 from bnadapt.data.readers import open_masks

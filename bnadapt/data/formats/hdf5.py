@@ -17,10 +17,9 @@ from bnadapt.data.formats.base import (
     StackWriter,
     StoredChunks,
     VolumeFormat,
-    array_of,
-    geometry_of_names,
     reason,
 )
+from bnadapt.data.formats.containers import array_of, geometry_of_names
 from bnadapt.data.geometry import Axis, Geometry, length
 from bnadapt.errors import InputError
 
