@@ -48,8 +48,8 @@ def _predicted(folder: Path) -> list[Path]:
 
 def _layers(path: Path, key: str | None) -> list[LayerData]:
     """The layer of an array in a file."""
-    from bnadapt.data.folder import MASK_WORDS
     from bnadapt.data.formats import stem_of
+    from bnadapt.data.mask_files import MASK_WORDS
 
     name = stem_of(path) if key is None else f"{stem_of(path)} {key}"
     is_mask = bool((MASK_WORDS - {"probability"}) & set(re.split(r"[^a-z]+", name.lower())))
@@ -95,8 +95,8 @@ def _read_folder(path: Path, is_mask: bool) -> tuple[Any, dict[str, Any]]:
     """Images of one size, stacked."""
     import numpy as np
 
-    from bnadapt.data.folder import image_files
     from bnadapt.data.formats import image_format
+    from bnadapt.data.image_files import image_files
     from bnadapt.data.readers import read_image, read_mask_values
     from bnadapt.errors import InputError
     from bnadapt.napari.geometry import NANOMETRE, placement
