@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from bnadapt.batchnorm.class_moments import ClassMoments, ProportionCorrection
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import StatisticsError
+from bnadapt.batchnorm.one_pass import OnePass
 from bnadapt.batchnorm.outputs import bins_of, boundaries, hellinger, mismatch_by_class, mixture_weights, output_bins
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
-from bnadapt.batchnorm.propagation import OnePass
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class ProportionTrials:
             outputs.append(self.forward(images))
 
         with isolated(self.network), torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            OnePass(self.network, recorded, self.policy, False, correction).update(batch)
+            OnePass(self.network, recorded, self.policy, correction).update(batch)
         if (
             len(outputs) != 1
             or not isinstance(outputs[0], Tensor)
