@@ -246,7 +246,7 @@ MUTANTS = [
         "labels/test_finetuning.py::test_labelled_tiles_do_not_move_the_statistics_that_they_are_seen_under",
     ),
     Mutant(
-        "labels/finetuning.py",
+        "labels/learner.py",
         "(self.settings.pseudo_label_weight * of_pseudo + of_labels).backward()",
         "of_labels.backward()",
         "labels/test_finetuning.py::test_a_misleading_tile_does_not_undo_what_is_known_of_the_others",

@@ -11,7 +11,8 @@ from bnadapt.batchnorm.isolation import isolated
 from bnadapt.data import DomainPair
 from bnadapt.gain import CANDIDATES
 from bnadapt.labels import FineTuning, SelfTraining
-from bnadapt.labels.finetuning import BATCH, FEWEST_TO_STOP
+from bnadapt.labels.cross_validation import FEWEST_TO_STOP
+from bnadapt.labels.learner import BATCH
 from bnadapt.labels.self_training import BATCH as SELF_TRAINING_BATCH
 from bnadapt.tasks import AdaptableTask
 

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from bnadapt.batchnorm.batches import batches_of
-from bnadapt.labels.learning import CONFIDENCE, confidences, last_layer, logits_of, pseudo_labels, random_crops
+from bnadapt.labels.parameters import last_layer
+from bnadapt.labels.pseudo_labels import CONFIDENCE, confidences, logits_of, pseudo_labels
+from bnadapt.labels.training_tiles import random_crops
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.mean_teacher import strongly_augmented
 
@@ -29,7 +31,7 @@ class SelfTraining:
         rate: largest learning rate.
         decay: of the teacher, the average of past weights.
         confidence: probability from which on the teacher's prediction is learnt; less for classes of which it is rarely
-            so sure, see `bnadapt.labels.learning.confidences`.
+            so sure, see `bnadapt.labels.pseudo_labels.confidences`.
         side: largest side of crops in pixels.
         seed: seed of the crops.
     """
