@@ -14,7 +14,7 @@ import yaml
 
 from bnadapt.commands.command_line import options_in
 from bnadapt.commands.config_files import load_options
-from bnadapt.commands.parser import CLASSES, imported
+from bnadapt.commands.option_classes import CLASSES, imported
 from bnadapt.commands.training_length import STOPPING
 from bnadapt.errors import InputError
 from bnadapt.networks.trust import is_plain
