@@ -1,4 +1,4 @@
-"""Options in YAML: names that look like other values, encodings, configs that another command has kept."""
+"""Options in YAML: names that look like other values, encodings, configs of other commands."""
 
 import codecs
 import re
@@ -17,9 +17,9 @@ TEXTS = {
     "license", "like", "mask", "mask_key", "masks", "masks_key", "networks", "output", "pair", "probability",
     "probability_key", "proposed", "save_dir", "shift", "test", "weights",
 }  # fmt: skip
-"""Options that are texts, whatever stands there: folders called 2024 or yes, keys and classes called 1."""
+"""Options whose values are always texts, such as folders called 2024 or yes, and classes called 1."""
 COUNTED = {"Synthetic": {"images"}}
-"""Those of them that a class takes a number for."""
+"""Exceptions: options of a class that are numbers."""
 BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
     **dict.fromkeys((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-32"),
@@ -28,7 +28,7 @@ BOMS = {
 
 
 def load_options(text: str) -> Any:
-    """The value of YAML, but text options stay texts, and a leading `#` does not start a comment.
+    """Parse YAML; text options stay texts, and a leading `#` does not start a comment.
 
     Raises:
         YAMLError: the text is not YAML, or has an octal number.
@@ -142,7 +142,7 @@ def _check_integers(node: yaml.Node) -> None:
 
 
 def _keep_texts(node: yaml.Node, is_text: bool = False) -> bool:
-    """Make texts of what stands as an option that is one; whether any was not."""
+    """Turn values of text options into texts; returns whether any was something else."""
     if isinstance(node, yaml.ScalarNode):
         if not is_text or node.style is not None or node.tag == NULL:
             return False

@@ -42,7 +42,7 @@ SAID = {
     "trainer.precision": "32-true (default), or bf16-mixed, which is several times faster where the machine knows"
     " bfloat16",
 }
-"""Help for options of Lightning, and of classes that their name does not tell apart."""
+"""Help for options of Lightning, and for those that several classes have."""
 
 
 OF_STUDIES = {
@@ -56,16 +56,10 @@ OF_STUDIES = {
 
 
 class Help(NamedTuple):
-    """What the help of a command shows beside the command's own parameters.
+    """What the help of a command shows beside the command's own parameters."""
 
-    Attributes:
-        example: options of a call.
-        options: that people use, dotted.
-        note: what else is to be known.
-    """
-
-    example: str
-    options: Sequence[str]
+    example: str  # options of a call
+    options: Sequence[str]  # dotted names of common ones
     note: str = ""
 
 
@@ -125,23 +119,14 @@ HELP: Mapping[str, Help] = {
 
 
 class FunctionHelp(NamedTuple):
-    """What the help of a command with options of its own shows, beside the parameters of its function.
+    """Help of a command whose options are the parameters of a function."""
 
-    Attributes:
-        module: of the function, below the package.
-        function: whose parameters are the options.
-        example: a call.
-        note: what else is to be known; names of parameters in braces stand for their descriptions.
-        usage: behind the name of the command.
-        positional: parameters that are not options.
-    """
-
-    module: str
+    module: str  # of the function, below the package
     function: str
     example: str
-    note: str
-    usage: str = "[OPTIONS]"
-    positional: Sequence[str] = ()
+    note: str  # names of parameters in braces stand for their descriptions
+    usage: str = "[OPTIONS]"  # behind the name of the command
+    positional: Sequence[str] = ()  # parameters that are not options
 
 
 STANDALONE_COMMANDS: Mapping[str, FunctionHelp] = {
@@ -173,11 +158,7 @@ STANDALONE_COMMANDS: Mapping[str, FunctionHelp] = {
 
 
 def help_for(arguments: Sequence[str]) -> str | None:
-    """What is to be printed where the command line asks for help; None if it does not.
-
-    Args:
-        arguments: of `bnadapt`.
-    """
+    """The help that the arguments of `bnadapt` ask for; None if they do not."""
     command, *others = [*arguments, *([] if arguments else ["--help"])]
     if command in ASKING:
         return overview()
@@ -193,7 +174,7 @@ def help_for(arguments: Sequence[str]) -> str | None:
 
 
 def overview() -> str:
-    """What `bnadapt --help` prints."""
+    """The text of `bnadapt --help`."""
     commands = "\n".join(f"  {name:14} {what}" for name, what in COMMANDS.items())
     examples = "\n".join(f"  bnadapt {name} {HELP[name].example}" for name in ("fit", "adapt", "predict"))
     return (
@@ -206,7 +187,7 @@ def overview() -> str:
 
 
 def help_of(command: str) -> str:
-    """What `bnadapt COMMAND --help` prints."""
+    """The text of `bnadapt COMMAND --help`."""
     own = HELP[command]
     note = (
         f"{own.note} `bnadapt {command} --help-all` lists all options, Lightning's too; `--data.source.help Folder`"
@@ -216,7 +197,7 @@ def help_of(command: str) -> str:
 
 
 def help_of_function(command: str) -> str:
-    """What `bnadapt COMMAND --help` prints of a command with options of its own."""
+    """The text of `bnadapt COMMAND --help` for one of `STANDALONE_COMMANDS`."""
     own = STANDALONE_COMMANDS[command]
     described = descriptions(ours(own.module), own.function)
     options = [(name, text) for name, text in described.items() if name not in own.positional]
@@ -225,7 +206,7 @@ def help_of_function(command: str) -> str:
 
 
 def help_of_study(name: str) -> str:
-    """What `bnadapt study NAME --help` prints."""
+    """The text of `bnadapt study NAME --help`."""
     described = descriptions(*class_of_study(name))
     options = (*((f"study.{each}", text) for each, text in described.items()), *OF_STUDIES.items())
     note = (
@@ -268,7 +249,7 @@ def _options(command: str) -> Iterator[tuple[str, str]]:
 
 
 def _described(name: str) -> str:
-    """What a docstring says of an option of the data or of the task."""
+    """Description of an option of the data or the task, from its docstring."""
     group, _, parameter = name.partition(".")
     where = {
         "data": (ours("data/datamodule.py"), "DomainPair"),

@@ -19,7 +19,7 @@ from bnadapt.reports.text import shell_line
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Do what a command line asks for, see `import_network`."""
+    """Run `bnadapt import`, see `import_network`."""
     imported, path = import_network(**options_of(import_network, "import", arguments, as_positional=True))
     console = Console()
     console.print(f"Imported {imported.network}, trained on images scaled by {imported.intensity}: {path}")

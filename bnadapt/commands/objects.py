@@ -24,7 +24,7 @@ from bnadapt.volumes.splitting import SplitSections, components_of_labels, objec
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Do what a command line asks for, see `table_of_objects`."""
+    """Run `bnadapt objects`, see `table_of_objects`."""
     for line in table_of_objects(**options_of(table_of_objects, "objects", arguments)):
         Console().print(line)
 

@@ -1,4 +1,4 @@
-"""How many tiles commands pass through the network, and how long one takes, to say beforehand how long they take."""
+"""Number of tiles that commands pass through the network, and the time of one, to estimate how long they take."""
 
 import time
 from collections.abc import Sequence

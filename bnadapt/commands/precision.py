@@ -1,4 +1,4 @@
-"""The precision that a training takes where none is given, by measured training steps."""
+"""The default precision of a training, by measured training steps."""
 
 import copy
 import time
@@ -17,14 +17,9 @@ LESS = 0.9  # of the time, from which bfloat16 is taken
 
 @dataclass(frozen=True)
 class Precision:
-    """A precision, and why.
+    """A precision, and why it was chosen."""
 
-    Attributes:
-        name: for `--trainer.precision`.
-        reason: in words.
-    """
-
-    name: str
+    name: str  # for `--trainer.precision`
     reason: str
 
 
@@ -39,13 +34,13 @@ def device_kind(accelerator: object) -> str | None:
 def fastest_precision(network: nn.Module, shape: tuple[int, int, int, int], classes: int, device: str) -> Precision:
     """The precision for training a network.
 
-    A GPU that computes in bfloat16 takes it. On a CPU it depends on the kind: processor time of training steps decides,
-    which other programs do not disturb as they do the clock.
+    bfloat16 on a GPU that computes in it. On a CPU the processor time of training steps decides, which other programs
+    disturb less than wall-clock time.
 
     Args:
-        network: which stays as it is.
-        shape: of a batch of images (N, C, H, W).
-        classes: of the network.
+        network: network to train, left unchanged.
+        shape: shape (N, C, H, W) of a batch of images.
+        classes: number of classes.
         device: `cuda` or `cpu`.
     """
     if device == "cuda":
@@ -61,7 +56,7 @@ def fastest_precision(network: nn.Module, shape: tuple[int, int, int, int], clas
 
 
 def _seconds(network: nn.Module, shape: tuple[int, int, int, int], classes: int, is_half: bool) -> float:
-    """Processor time of the faster one of some training steps."""
+    """Processor time of the fastest of some training steps."""
     trained, taken = copy.deepcopy(network).train(), []
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         images = torch.randn(shape).contiguous(memory_format=memory_format(trained))
