@@ -70,7 +70,7 @@ class CorrectPanel(QWidget):
 
         def done(tiles: list[ProposedTile]) -> str:
             self.tiles = tiles
-            overlays.show_tiles(self.session.viewer, self.session.layer, tiles, self.session.plane)
+            overlays.show_tiles(self.session.view, tiles)
             self._list()
             return f"{len(tiles)} tiles, in {self.session.outputs.proposed}."
 
@@ -108,8 +108,7 @@ class CorrectPanel(QWidget):
     def _masks(self) -> Any:
         items = [self.list.item(number) for number in range(self.list.count())]
         ticked = [item.data(Qt.ItemDataRole.UserRole) for item in items if item.checkState() == Qt.CheckState.Checked]
-        viewer, layer = self.session.viewer, self.session.layer
-        return overlays.painted(viewer, layer, self.tiles, self.session.plane, ticked) if self.tiles else {}
+        return overlays.painted(self.session.view, self.tiles, ticked) if self.tiles else {}
 
     def _list(self) -> None:
         self.list.clear()
@@ -124,7 +123,7 @@ class CorrectPanel(QWidget):
     def _go_to(self, item: QListWidgetItem) -> None:
         tile = next(each for each in self.tiles if each.file == item.data(Qt.ItemDataRole.UserRole))
         viewer = self.session.viewer
-        overlays.go_to(viewer, self.session.layer, tile.region, self.session.plane)
+        self.session.view.go_to(tile.region)
         if labels := overlays.of_kind(viewer, overlays.CORRECTIONS):
             viewer.layers.selection.active = to_paint = next(iter(labels.values()))
             to_paint.mode = "paint"

@@ -1,5 +1,7 @@
 """Step 2: a region under every candidate, the recommendation, and a slider over the source's weight."""
 
+from dataclasses import replace
+
 import numpy as np
 from napari.layers import Labels, Shapes
 from napari.utils.events import Event
@@ -10,6 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QSli
 from bnadapt.napari import overlays
 from bnadapt.napari.inputs import Advice, Facts, Look, Region, preview_line, recommend_line
 from bnadapt.napari.overlays import CANDIDATE, DISAGREEMENT, KIND, WEIGHTED
+from bnadapt.napari.view import View
 from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, row
 from bnadapt.napari.widgets.session import Session
 
@@ -84,8 +87,8 @@ class LookPanel(QWidget):
         """Segment the region under every candidate, then recommend one."""
         if not self.session.is_ready():
             return
-        viewer, layer, plane = self.session.viewer, self.session.layer, self.session.inputs.plane
-        region = self._region(plane)
+        view = replace(self.session.view, plane=self.session.inputs.plane)
+        region = self._region(view)
 
         def job(engine, watch, facts: Facts) -> tuple[Look, Advice]:  # noqa: ANN001
             looker = self.session.looker
@@ -97,7 +100,7 @@ class LookPanel(QWidget):
 
         def done(result: tuple[Look, Advice]) -> str:
             found, advice = result
-            overlays.show_look(viewer, layer, found, plane, {*SHOWN_AT_FIRST, advice.choice})
+            overlays.show_look(view, found, {*SHOWN_AT_FIRST, advice.choice})
             self._show(found, advice)
             height, width = found.region.size
             needs = sorted(set(found.left_out.values()))
@@ -113,12 +116,12 @@ class LookPanel(QWidget):
         if self._is_redrawing or self._look is None or self.session.work.is_running:
             return
         self._is_redrawing = True
-        looker, viewer, layer, region = self.session.looker, self.session.viewer, self.session.layer, self._look.region
+        looker, view, region = self.session.looker, self.session.view, self._look.region
         from napari.qt.threading import create_worker
 
         def drawn(classes: np.ndarray) -> None:
             self._is_redrawing = False
-            overlays.show_weighted(viewer, layer, region, self.session.plane, classes)
+            overlays.show_weighted(view, region, classes)
             self.session.weight = weight
             self.session.changed.emit()
             if self.slider.value() != round(100 * weight):
@@ -135,20 +138,18 @@ class LookPanel(QWidget):
         shapes = next((each for each in viewer.layers if _is_for_regions(each)), None)
         if shapes is None:
             layer = self.session.layer or next(iter(viewer.layers), None)
-            like = {} if layer is None else {"scale": layer.scale, "translate": layer.translate, "units": layer.units}
-            ndim = 2 if layer is None else layer.ndim
+            like = {"ndim": 2} if layer is None else {"ndim": layer.ndim, **View(viewer, layer).placement}
             shapes = viewer.add_shapes(
-                ndim=ndim, name="region to look at", edge_color="cyan", face_color="transparent", edge_width=3, **like
+                name="region to look at", edge_color="cyan", face_color="transparent", edge_width=3, **like
             )
         viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
         self.where.setCurrentText(shapes.name)
 
-    def _region(self, plane: str) -> Region:
-        viewer, layer, name = self.session.viewer, self.session.layer, self.where.currentText()
-        shapes = [each for each in viewer.layers if each.name == name and isinstance(each, Shapes)]
-        drawn = overlays.drawn_region(viewer, layer, shapes[0], plane) if shapes else None
-        return drawn or overlays.view_region(viewer, layer, plane)
+    def _region(self, view: View) -> Region:
+        name = self.where.currentText()
+        shapes = [each for each in view.viewer.layers if each.name == name and isinstance(each, Shapes)]
+        return (view.drawn(shapes[0]) if shapes else None) or view.region
 
     def _show(self, look: Look, advice: Advice) -> None:
         self._look = look

@@ -1,6 +1,7 @@
 """Step 4: a section, the whole image, and its objects."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from bnadapt.napari.inputs import (
     predict_line,
     weighted,
 )
+from bnadapt.napari.view import View
 from bnadapt.napari.watch import Watch
 from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, row
 from bnadapt.napari.widgets.session import Session
@@ -76,15 +78,15 @@ class SegmentPanel(QWidget):
 
     def segment_section(self) -> None:
         """Segment the visible section, in memory."""
-        viewer, network, plane = self.session.viewer, self._network(), self.session.inputs.plane
-        number = overlays.section_shown(viewer, self.session.layer, plane) if self.session.is_ready() else 0
+        view, network = replace(self.session.view, plane=self.session.inputs.plane), self._network()
+        number = view.section if self.session.is_ready() else 0
 
         def job(engine: Any, watch: Watch, facts: Facts) -> Any:
             return engine.section(facts.inputs, network(engine, watch, facts), number, watch)
 
         def done(found: Any) -> str:
             region = Region(number, *((0, side) for side in found.classes.shape))
-            overlays.show_result(viewer, self.session.layer, "this section", found.classes, region, plane)
+            overlays.show_result(view, "this section", found.classes, region)
             return f"{found.name}: {(found.classes > 0).mean():.1%} foreground. Only the network was written."
 
         self.session.start("Segmenting the section", job, done)
@@ -99,7 +101,7 @@ class SegmentPanel(QWidget):
 
         def done(result: tuple[str, Any]) -> str:
             folder, classes = result
-            overlays.show_result(self.session.viewer, self.session.layer, "segmentation", classes)
+            overlays.show_result(self.session.view, "segmentation", classes)
             return f"Segmented into {folder}."
 
         self.session.start("Segmenting", job, done)
@@ -154,7 +156,7 @@ class SegmentPanel(QWidget):
         if labels is None:
             return
         features = table.rename(columns={"object": "index"})
-        layer = overlays.show_result(self.session.viewer, self.session.layer, OBJECTS, labels, features=features)
+        layer = overlays.show_result(self.session.view, OBJECTS, labels, features=features)
         layer.mouse_drag_callbacks.append(self._clicked)
 
     def _clicked(self, layer: Any, event: Any) -> None:
@@ -176,7 +178,7 @@ class SegmentPanel(QWidget):
         spans = {axis: (int(row_of[f"first_{axis}"]), int(row_of[f"last_{axis}"]) + 1) for axis in ("row", "column")}
         first, last = row_of.get("first_section", 0), row_of.get("last_section", 0)
         middle = int(np.round((first + last) / 2))
-        overlays.go_to(self.session.viewer, layer, Region(middle, spans["row"], spans["column"]), "xy")
+        View(self.session.viewer, layer).go_to(Region(middle, spans["row"], spans["column"]))
 
     def _refresh(self) -> None:
         """Offer what the network allows."""

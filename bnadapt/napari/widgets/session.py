@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from bnadapt.errors import InputError
 from bnadapt.napari.inputs import Facts, Inputs, Outputs, Treatment
+from bnadapt.napari.view import View
 from bnadapt.napari.watch import Watch
 from bnadapt.napari.widgets.work import Work
 
@@ -50,6 +51,11 @@ class Session(QObject):
     def plane(self) -> str:
         """Plane of the sections."""
         return self.facts.inputs.plane if self.facts else "xy"
+
+    @property
+    def view(self) -> View:
+        """The layer of the image in the viewer."""
+        return View(self.viewer, self.layer, self.plane)
 
     @property
     def outputs(self) -> Outputs:
