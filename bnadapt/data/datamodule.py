@@ -10,14 +10,16 @@ import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from bnadapt.data.augmentation import AugmentationName
-from bnadapt.data.datasets import EpochSampler, RandomCrops, ReadingAhead, SectionsToSegment, Tiles
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.data.input_change import InputChange
 from bnadapt.data.intensity import IntensityName
 from bnadapt.data.pooled import Pooled, pooled
 from bnadapt.data.prepared_domains import PreparedDomains
+from bnadapt.data.random_crops import EpochSampler, RandomCrops
+from bnadapt.data.section_tiles import Tiles
 from bnadapt.data.tiles import Blocks
+from bnadapt.data.whole_sections import ReadingAhead, SectionsToSegment
 from bnadapt.errors import InputError
 
 MOST_WORKERS = 512  # processes

@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from bnadapt.batchnorm import Bank, NoBatchNormError, batchnorm_layers
 from bnadapt.data.augmentation import AugmentationName
-from bnadapt.data.datasets import RandomCrops
 from bnadapt.data.masks import IGNORED
+from bnadapt.data.random_crops import RandomCrops
 from bnadapt.errors import InputError
 from bnadapt.labels.parameters import LearnName, learnt_of
 from bnadapt.labels.pseudo_labels import logits_of, pseudo_labels
