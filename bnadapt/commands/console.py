@@ -135,7 +135,7 @@ def print_source_summary(summary: SourceSummary, block: str, path: Path) -> None
     Console().print(
         f"The summary of the source is in {path}: class moments of {sum(pixels) / 1e6:.1f} labelled Mpixel, by class"
         f" {_percentages([count / sum(pixels) for count in pixels])}; foreground IoU {summary.iou:.3f} on tiles of the"
-        f" {SUMMARISED[block]}.",
+        f" {SUMMARISED[block]}."
     )
 
 

@@ -111,12 +111,7 @@ def _beside(segmentation: Segmentation) -> Path:
 
 
 def _objects(
-    segmentation: Segmentation,
-    dimensions: int,
-    connectivity: int,
-    split: float | None,
-    voxel: Voxel,
-    scratch: Path,
+    segmentation: Segmentation, dimensions: int, connectivity: int, split: float | None, voxel: Voxel, scratch: Path
 ) -> tuple[Objects, Callable[[], Iterator[np.ndarray]]]:
     """The objects, split if asked for, and a function that gives the components of the sections again."""
 

@@ -10,15 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bnadapt.data.formats.base import (
-    ArrayWriter,
-    NewVolume,
-    Opened,
-    StackWriter,
-    StoredChunks,
-    VolumeFormat,
-    reason,
-)
+from bnadapt.data.formats.base import ArrayWriter, NewVolume, Opened, StackWriter, StoredChunks, VolumeFormat, reason
 from bnadapt.data.formats.containers import array_of, geometry_of_names
 from bnadapt.data.geometry import Axis, Geometry, length
 from bnadapt.errors import InputError

@@ -9,15 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bnadapt.data.formats.base import (
-    ImageFormat,
-    NewVolume,
-    Opened,
-    StackWriter,
-    StoredChunks,
-    VolumeFormat,
-    reason,
-)
+from bnadapt.data.formats.base import ImageFormat, NewVolume, Opened, StackWriter, StoredChunks, VolumeFormat, reason
 from bnadapt.data.formats.tiff_metadata import imagej_form, stated_geometry
 from bnadapt.data.formats.tiff_pixels import is_plain, is_shown_as_stored, mask_pixels, shown_pixels
 from bnadapt.data.geometry import UNKNOWN, UNNAMED, Geometry

@@ -8,14 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bnadapt.data.formats.base import (
-    ArrayWriter,
-    NewVolume,
-    Opened,
-    StackWriter,
-    VolumeFormat,
-    reason,
-)
+from bnadapt.data.formats.base import ArrayWriter, NewVolume, Opened, StackWriter, VolumeFormat, reason
 from bnadapt.data.formats.containers import array_of, geometry_of_names
 from bnadapt.data.formats.multiscales import (
     VERSION,
