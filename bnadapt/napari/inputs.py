@@ -233,12 +233,11 @@ def finetune_line(inputs: Inputs, steps: int, outputs: Outputs) -> Line:
     return ["finetune", *inputs.estimating, *learning, "--output", outputs.finetuned(inputs), *outputs.overwriting]
 
 
-def predict_line(inputs: Inputs, checkpoint: str, outputs: Outputs, section: int | None = None) -> Line:
-    """The whole image, or one section, segmented by a network; volumes as OME-Zarr."""
+def predict_line(inputs: Inputs, checkpoint: str, outputs: Outputs) -> Line:
+    """The whole image segmented by a network; volumes as OME-Zarr."""
     common = replace(inputs, checkpoint=checkpoint).common
-    part = [] if section is None else ["--sections", f"[{section}]"]
     format_ = [] if inputs.is_folder else ["--format", "ome.zarr"]
-    return ["predict", *common, *part, *format_, "--output", outputs.segmented(checkpoint), *outputs.overwriting]
+    return ["predict", *common, *format_, "--output", outputs.segmented(checkpoint), *outputs.overwriting]
 
 
 def objects_line(folder: str, with_labels: bool, overwrite: bool, min_size: int = 0) -> Line:

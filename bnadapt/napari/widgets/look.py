@@ -7,13 +7,13 @@ from napari.layers import Labels, Shapes
 from napari.utils.events import Event
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QSlider, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QSlider, QWidget
 
 from bnadapt.napari import overlays
 from bnadapt.napari.inputs import Advice, Facts, Look, Region, preview_line, recommend_line
 from bnadapt.napari.overlays import CANDIDATE, DISAGREEMENT, KIND, WEIGHTED
 from bnadapt.napari.view import View
-from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, row
+from bnadapt.napari.widgets.parts import BOLD, WARNING, Commands, button, choice, column, note, number, offer, row
 from bnadapt.napari.widgets.session import Session
 
 SHOWN_AT_FIRST = ("none", "full-resolution-mixed")  # the checkpoint as it is, and the default of `adapt`
@@ -27,10 +27,8 @@ class LookPanel(QWidget):
         super().__init__()
         self.session = session
         self.where = choice()
-        self.tiles = QSpinBox()
-        self.tiles.setRange(2, 512)
-        self.tiles.setValue(16)
-        self.tiles.setToolTip("Tiles of the whole image that statistics are estimated on: more are slower and surer")
+        tip = "Tiles of the whole image that statistics are estimated on: more are slower and surer"
+        self.tiles = number(2, 512, session.tiles, tip)
         self.look_button = button("Look", self.look, "Segment the region in every way, and recommend one")
         self.all = QCheckBox("Show all")
         self.all.setTristate(False)
@@ -39,10 +37,7 @@ class LookPanel(QWidget):
         self.candidates.setWordWrap(True)
         self.candidates.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.disagreement = QCheckBox("Show where they disagree (bright)")
-        self.advice = note()
-        self.advice.setStyleSheet("font-weight: bold;")
-        self.warnings = note()
-        self.warnings.setStyleSheet("color: #ffb454;")
+        self.advice, self.warnings = note(style=BOLD), note(style=WARNING)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, 100)
         self.slider.setEnabled(False)
@@ -156,10 +151,10 @@ class LookPanel(QWidget):
         self.candidates.blockSignals(True)
         self.candidates.clear()
         layers = overlays.of_kind(self.session.viewer, CANDIDATE)
-        for number, name in enumerate(look.classes):
+        for place, name in enumerate(look.classes):
             mark = "recommended: " if name == advice.choice else ""
             text = f"{look.foreground(name):.1%}   {mark}{look.titles[name]}"
-            item = QListWidgetItem(_icon(overlays.colour_of(number)), text)
+            item = QListWidgetItem(_icon(overlays.colour_of(place)), text)
             font = item.font()
             font.setBold(name == advice.choice)
             item.setFont(font)
@@ -190,14 +185,11 @@ class LookPanel(QWidget):
         overlays.set_visible(self.session.viewer, WEIGHTED, on)
 
     def _items(self) -> list[QListWidgetItem]:
-        return [self.candidates.item(number) for number in range(self.candidates.count())]
+        return [*map(self.candidates.item, range(self.candidates.count()))]
 
     def _list_regions(self, *_: object) -> None:
-        now = self.where.currentText()
-        self.where.clear()
-        self.where.addItem(VIEW)
-        self.where.addItems([each.name for each in self.session.viewer.layers if _is_for_regions(each)])
-        self.where.setCurrentText(now)
+        names = [each.name for each in self.session.viewer.layers if _is_for_regions(each)]
+        offer(self.where, [VIEW, *names], self.where.currentText())
 
     def _show_commands(self) -> None:
         inputs, outputs = self.session.inputs, self.session.outputs

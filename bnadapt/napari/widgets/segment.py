@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QAbstractItemView, QLabel, QSpinBox, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QLabel, QTableWidget, QTableWidgetItem, QWidget
 
 from bnadapt.napari import overlays
 from bnadapt.napari.inputs import (
@@ -21,7 +21,7 @@ from bnadapt.napari.inputs import (
 )
 from bnadapt.napari.view import View
 from bnadapt.napari.watch import Watch
-from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, row
+from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, number, offer, row
 from bnadapt.napari.widgets.session import Session
 
 FINETUNED = Treatment("finetuned", "the fine-tuned network (step 3)")
@@ -41,9 +41,7 @@ class SegmentPanel(QWidget):
         self.volume_button = button(
             "The whole image", self.segment_volume, "Segment all sections into files; what is stopped goes on later"
         )
-        self.min_size = QSpinBox()
-        self.min_size.setRange(0, 10**9)
-        self.min_size.setValue(50)
+        self.min_size = number(0, 10**9, 50)
         self.objects_button = button("Objects", self.find_objects, "Number the objects of the whole image")
         self.table = QTableWidget()
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -73,19 +71,19 @@ class SegmentPanel(QWidget):
     @property
     def treatment(self) -> Treatment:
         """The chosen treatment; the unchanged network before anything is known of it."""
-        number = self.networks.currentIndex()
-        return self._known[number] if 0 <= number < len(self._known) else AS_IT_IS
+        place = self.networks.currentIndex()
+        return self._known[place] if 0 <= place < len(self._known) else AS_IT_IS
 
     def segment_section(self) -> None:
         """Segment the visible section, in memory."""
         view, network = replace(self.session.view, plane=self.session.inputs.plane), self._network()
-        number = view.section if self.session.is_ready() else 0
+        section = view.section if self.session.is_ready() else 0
 
         def job(engine: Any, watch: Watch, facts: Facts) -> Any:
-            return engine.section(facts.inputs, network(engine, watch, facts), number, watch)
+            return engine.section(facts.inputs, network(engine, watch, facts), section, watch)
 
         def done(found: Any) -> str:
-            region = Region(number, *((0, side) for side in found.classes.shape))
+            region = Region(section, *((0, side) for side in found.classes.shape))
             overlays.show_result(view, "this section", found.classes, region)
             return f"{found.name}: {(found.classes > 0).mean():.1%} foreground. Only the network was written."
 
@@ -146,10 +144,10 @@ class SegmentPanel(QWidget):
         self.table.setRowCount(len(shown))
         self.table.setColumnCount(len(shown.columns))
         self.table.setHorizontalHeaderLabels(list(map(str, shown.columns)))
-        for number, values in enumerate(shown.itertuples(index=False)):
+        for line, values in enumerate(shown.itertuples(index=False)):
             for place, value in enumerate(values):
                 text = f"{value:.5g}" if isinstance(value, float) else str(value)
-                self.table.setItem(number, place, QTableWidgetItem(text))
+                self.table.setItem(line, place, QTableWidgetItem(text))
         self.table.resizeColumnsToContents()
         self.table.blockSignals(False)
         self._objects = table
@@ -188,14 +186,9 @@ class SegmentPanel(QWidget):
         if offered and self.session.finetuned:
             offered = [*offered, FINETUNED]
         if offered != self._known:
-            now = self.treatment.name
+            now = "" if self.treatment == AS_IT_IS else self.treatment.title
             self._known = offered
-            self.networks.blockSignals(True)
-            self.networks.clear()
-            self.networks.addItems([each.title for each in offered])
-            names = [each.name for each in offered]
-            self.networks.setCurrentIndex(names.index(now) if now in names and now != AS_IT_IS.name else 0)
-            self.networks.blockSignals(False)
+            offer(self.networks, [each.title for each in offered], now)
         self._show_commands()
 
     def _show_commands(self) -> None:

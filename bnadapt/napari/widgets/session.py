@@ -105,11 +105,9 @@ class Session(QObject):
             job: called with the engine, the watch, and the facts.
             done: called with its result in the window's thread; may return a sentence to show.
         """
-        try:
-            asked = self.choose()
-        except InputError as error:
-            self.work.say(str(error), is_error=True)
+        if not self.is_ready():
             return
+        asked = self.choose()
         known = self.facts if asked == self._asked else None
         if self._asked is None or asked.what != self._asked.what:
             self.work.forget()
