@@ -1,7 +1,6 @@
 """The default precision of a training, by measured training steps."""
 
 import copy
-import time
 from dataclasses import dataclass
 
 import torch
@@ -9,9 +8,8 @@ from torch import nn
 
 from bnadapt.networks import memory_format, with_background
 from bnadapt.tasks.losses import DiceCrossEntropy
+from bnadapt.volumes.execution import HALF, SINGLE, processor_time
 
-SINGLE, HALF = "32-true", "bf16-mixed"
-TIMED = 2  # steps in each precision, after one more
 LESS = 0.9  # of the time, from which bfloat16 is taken
 
 
@@ -56,15 +54,15 @@ def fastest_precision(network: nn.Module, shape: tuple[int, int, int, int], clas
 
 
 def _seconds(network: nn.Module, shape: tuple[int, int, int, int], classes: int, is_half: bool) -> float:
-    """Processor time of the fastest of some training steps."""
-    trained, taken = copy.deepcopy(network).train(), []
+    """Processor time of a training step."""
+    trained = copy.deepcopy(network).train()
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         images = torch.randn(shape).contiguous(memory_format=memory_format(trained))
         masks, loss = torch.randint(classes, (shape[0], *shape[2:])), DiceCrossEntropy()
-        for _ in range(1 + TIMED):
-            started = time.process_time()
+
+        def step() -> None:
             with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
                 value = loss(with_background(trained(images), classes), masks)
             value.backward()
-            taken.append(time.process_time() - started)
-    return max(min(taken[1:]), 1e-9)
+
+        return processor_time(step)
