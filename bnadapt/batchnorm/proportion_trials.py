@@ -62,11 +62,7 @@ class ProportionTrials:
     tried: dict[tuple[float, ...], ProportionCandidate] = field(default_factory=dict)
 
     def __call__(self, proportions: Sequence[float]) -> ProportionCandidate:
-        """Outputs of the network adapted for proportions (K,), over all processes (a collective).
-
-        Raises:
-            StatisticsError: the network does not return logits of as many classes.
-        """
+        """Outputs of the network adapted for proportions (K,), over all processes (a collective)."""
         key = tuple(float(share) for share in proportions)
         if key not in self.tried:
             self.tried[key] = self._candidate(key)

@@ -49,11 +49,7 @@ def kept_config(arguments: Sequence[str]) -> Path | None:
 
 
 def kept_options(path: Path, arguments: Sequence[str]) -> dict[str, Any]:
-    """The options to take from a kept config; those of the command line, `arguments`, take precedence.
-
-    Raises:
-        InputError: it names code, or no source.
-    """
+    """Options of a kept config, unless given among `arguments`; refuses a config that names code, or no source."""
     try:
         kept = load_options(path.read_text(encoding="utf-8"))
         data, model, trainer = (dict(kept.get(name) or {}) for name in ("data", "model", "trainer"))

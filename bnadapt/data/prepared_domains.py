@@ -59,11 +59,7 @@ class PreparedDomains(LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore scaling and pixel size of a checkpoint; settings of this run take precedence.
-
-        Raises:
-            InputError: the state does not define the scaling of images.
-        """
+        """Restore scaling and pixel size of a checkpoint, unless set in this run; refuses a state without a scaling."""
         check_stored_state(state_dict)
         for key, requested in self.requested.items():
             if requested is not None and state_dict[key] is not None and requested != state_dict[key]:

@@ -193,22 +193,14 @@ class AdaptableTask(LightningModule):
         ]
 
     def logits(self, batch: dict[str, Tensor]) -> Tensor:
-        """Logits (N, K, H, W) of a batch.
-
-        Raises:
-            InputError: the images do not fit the network, or its output is something else.
-        """
+        """Logits (N, K, H, W) of a batch; refuses images that do not fit the network, and other outputs."""
         images = self.images(batch)
         logits = self(images)
         _check_logits(logits, (len(images), self.hparams.num_classes, *images.shape[2:]), self.hparams.network)
         return logits
 
     def scored_logits(self, batch: dict[str, Tensor]) -> Tensor:
-        """Finite logits (N, K, H, W) of a batch, for predicting classes.
-
-        Raises:
-            InputError: some are NaN or infinite, which would count as class 0.
-        """
+        """Logits (N, K, H, W) of a batch for predicting classes; refuses NaN and infinity, which would be class 0."""
         logits = self.logits(batch)
         if not (logits < math.inf).all():
             raise InputError(
@@ -218,11 +210,7 @@ class AdaptableTask(LightningModule):
         return logits
 
     def images(self, batch: dict[str, Tensor]) -> Tensor:
-        """Images (N, C, H, W) of a batch.
-
-        Raises:
-            InputError: the number of channels is not the network's.
-        """
+        """Images (N, C, H, W) of a batch; refuses another number of channels than the network's."""
         images = batch["image"]
         if images.shape[1] != self.hparams.in_channels:
             raise InputError(
@@ -232,11 +220,7 @@ class AdaptableTask(LightningModule):
         return images
 
     def checked_classes(self, dataset: object) -> tuple[str, ...]:
-        """Names of the classes of a data set.
-
-        Raises:
-            InputError: their number is not the network's.
-        """
+        """Names of the classes of a data set; refuses another number than the network's."""
         classes = tuple(getattr(dataset, "classes", ())) or tuple(map(str, range(self.hparams.num_classes)))
         if len(classes) != self.hparams.num_classes:
             raise InputError(

@@ -125,11 +125,7 @@ class PredictingCommands(CommandTrainer):
 
 
 def _names(target: Domain, folder: Path, limit: int | None, sections: list[int] | None) -> list[str]:
-    """Names of the sections to segment, from the first to the limit.
-
-    Raises:
-        InputError: the target lies in the folder for the output, or a section is out of range.
-    """
+    """Names of the sections to segment, up to the limit; refuses an output folder that is read, and wrong numbers."""
     if target.reads(folder):
         raise InputError(f"{folder}: is read as an input; give another --output.")
     names = [section.name for section in target.all_sections()][:limit]

@@ -28,11 +28,7 @@ def image_format(path: Path) -> ImageFormat | None:
 
 
 def volume_format(path: Path) -> VolumeFormat:
-    """The format of a volume by its name.
-
-    Raises:
-        InputError: the format is not supported.
-    """
+    """The format of a volume by its name; refuses other formats."""
     file_format = format_of(path)
     if path.is_dir() and not isinstance(file_format, type(ZARR)):
         return ZARR

@@ -77,11 +77,7 @@ def _level(
 
 
 def path_inside(key: str, context: str) -> str:
-    """The path of an array in a store, without `.` and `..`.
-
-    Raises:
-        InputError: it leads out of the store.
-    """
+    """The path of an array in a store, without `.` and `..`; refuses paths that lead out of the store."""
     path = posixpath.normpath(key.strip("/"))
     if path.partition("/")[0] == "..":
         raise InputError(f"{context}: {key!r} leads out of the store; name an array inside of it.")
