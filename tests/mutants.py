@@ -183,6 +183,18 @@ MUTANTS = [
         "data/test_pooled.py::test_crops_are_drawn_in_equal_parts_or_by_weight",
     ),
     Mutant(
+        "data/readers/images.py",
+        "image_format_or_png(path).read_mask(path)",
+        "image_format_or_png(path).read(path)",
+        "data/test_readers.py::test_an_indexed_tiff_mask_gives_its_indices",
+    ),
+    Mutant(
+        "data/readers/stacks.py",
+        "volume_format(path).open_masks",
+        "volume_format(path).open",
+        "data/test_readers.py::test_a_stack_of_masks_keeps_its_values",
+    ),
+    Mutant(
         "data/formats/mrc.py",
         "header.origin = tuple(10 * axes[letter].start for letter in",
         "header.origin = tuple(axes[letter].start for letter in",

@@ -69,13 +69,7 @@ class OnePass(Propagation):
             self._run(held, self._moments())
 
     def _run(self, images: Tensor, pooled: Mapping[str, Moments] | None) -> None:
-        """Run a batch.
-
-        Args:
-            images: the batch.
-            pooled: moments by which layers with a single value per channel normalise; without it they raise
-                `_SingleValue`.
-        """
+        """Run a batch; layers with a single value per channel normalise by `pooled`, or raise `_SingleValue`."""
         inputs: list[_LayerInput] = []
         tiles, this = self._images + len(images), threading.get_ident()
 

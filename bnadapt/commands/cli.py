@@ -225,17 +225,7 @@ class BnadaptCLI(CommandCLI):
 
 
 def main(args: ArgsType = None) -> BnadaptCLI:
-    """Run one command.
-
-    Args:
-        args: command line arguments; those of the process by default.
-
-    Returns:
-        The finished command line, with its trainer, model and data module.
-
-    Raises:
-        InputError: an input cannot be used; possibly as the cause of a ValueError.
-    """
+    """Run one command, by default that of the process; returns the command line with its trainer, model and data."""
     quiet()
     return BnadaptCLI(
         AdaptableTask,

@@ -25,12 +25,7 @@ SUMMARISED = {"val": "validation block", "train": "train block, for the split ha
 
 
 def print_scores(scores: Mapping[str, float], adapted_to: str | None) -> None:
-    """Print the IoU of every test set in a sentence, and a table with a row per set (and class).
-
-    Args:
-        scores: scores by tag, `test/SET/MEASURE` or `test/SET/MEASURE/CLASS`, or those of another stage.
-        adapted_to: name of the target, if the network is adapted.
-    """
+    """Print scores by tag, such as `test/SET/MEASURE/CLASS`, of a network that may be adapted to a target."""
     found = [f"{value:.3f} on {tag.split('/')[1]}" for tag, value in scores.items() if tag.endswith("/iou")]
     state = f"adapted to {adapted_to}" if adapted_to else "not adapted"
     what = "Mean IoU" if any("/iou/" in tag for tag in scores) else "Foreground IoU"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.domain import Domain, Section, refuse_format
-from bnadapt.data.formats import PNG, image_format
+from bnadapt.data.formats import image_format_or_png
 from bnadapt.data.formats.base import VolumeFormat
 from bnadapt.data.geometry import UNKNOWN, Geometry
 from bnadapt.data.image_files import image_files
@@ -170,7 +170,7 @@ def _name_of(folder: Path) -> str:
 def _header(path: Path) -> tuple[int, Geometry]:
     """Samples per pixel and geometry of an image; defaults for a broken one, which is refused on reading."""
     try:
-        return (image_format(path) or PNG).header(path)
+        return image_format_or_png(path).header(path)
     except Exception:
         return 1, UNKNOWN
 

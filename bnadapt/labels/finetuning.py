@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from bnadapt.batchnorm import Bank
 from bnadapt.batchnorm.batches import batches_of
 from bnadapt.labels.cross_validation import FEWEST_TO_STOP, held_out_scores, most_steps
-from bnadapt.labels.learner import BATCH, FineTuning, Learner
+from bnadapt.labels.learner import FineTuning, Learner
 from bnadapt.labels.parameters import LearnName
+from bnadapt.labels.pseudo_labels import BATCH
 from bnadapt.labels.training_tiles import LabelledTiles
 
 

@@ -16,12 +16,11 @@ from bnadapt.data.masks import IGNORED
 from bnadapt.data.random_crops import RandomCrops
 from bnadapt.errors import InputError
 from bnadapt.labels.parameters import LearnName, learnt_of
-from bnadapt.labels.pseudo_labels import logits_of, pseudo_labels
+from bnadapt.labels.pseudo_labels import BATCH, logits_of, logits_of_all, pseudo_labels
 from bnadapt.labels.statistics import RelativeStatistics
 from bnadapt.labels.training_tiles import LabelledTiles, random_crops
 from bnadapt.tasks.losses import DiceCrossEntropy
 
-BATCH = 4  # labelled crops in a step, and unlabelled ones for the statistics
 WARMING_UP = 0.1  # share of the steps
 
 
@@ -108,7 +107,7 @@ class Learner:
     @torch.no_grad()
     def overlaps(self, tiles: LabelledTiles) -> Tensor:
         """Pixels (2, K - 1) of intersection and union of every foreground class."""
-        logits = torch.cat([self.forward(batch).float().cpu() for batch in tiles.images.split(BATCH)])
+        logits = logits_of_all(self.network, tiles.images)
         known, predicted = tiles.masks != IGNORED, logits.argmax(1)
         both = [((predicted == label) & (tiles.masks == label)).sum() for label in range(1, logits.shape[1])]
         either = [

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from bnadapt.data.masks import IGNORED
 from bnadapt.networks import memory_format, with_background
 
+BATCH = 4  # crops in a training step, and tiles that go through a network at once
 CONFIDENCE = 0.85  # probability above which a prediction becomes a pseudo-label
 
 
@@ -14,6 +15,12 @@ def logits_of(network: nn.Module, images: Tensor) -> Tensor:
     like = next(network.parameters())
     images = images.to(like.device, like.dtype).contiguous(memory_format=memory_format(network))
     return with_background(network(images), 2)
+
+
+@torch.no_grad()
+def logits_of_all(network: nn.Module, tiles: Tensor) -> Tensor:
+    """Logits (n, K, h, w) float32 of all tiles, batch by batch, on the CPU."""
+    return torch.cat([logits_of(network, batch).float().cpu() for batch in tiles.split(BATCH)])
 
 
 @torch.no_grad()

@@ -13,13 +13,12 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from bnadapt.batchnorm.batches import batches_of
 from bnadapt.labels.parameters import last_layer
-from bnadapt.labels.pseudo_labels import CONFIDENCE, confidences, logits_of, pseudo_labels
+from bnadapt.labels.pseudo_labels import BATCH, CONFIDENCE, confidences, logits_of, logits_of_all, pseudo_labels
 from bnadapt.labels.training_tiles import random_crops
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.mean_teacher import strongly_augmented
 
 SELF_TRAINED = "self-trained"  # name of a start for learning from labels
-BATCH = 4  # crops in a step
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
         State of the teacher, to load into the network.
     """
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
-    logits = _logits(network, tiles)
+    logits = logits_of_all(network, tiles)
     least, share = confidences(logits, settings.confidence), float((_margins(logits) > 0).double().mean())
     teacher, student = (copy.deepcopy(network).eval().requires_grad_(which) for which in (False, True))
     optimizer = torch.optim.AdamW(student.parameters(), lr=settings.rate, weight_decay=0)
@@ -89,17 +88,11 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
 def _limit_foreground(network: nn.Module, tiles: Tensor, share: float) -> None:
     """Lower the foreground's bias until at most this share of the pixels is predicted as foreground."""
     head = last_layer(network, partial(logits_of, network), tiles[:1])
-    margins = _margins(_logits(network, tiles)).flatten()
+    margins = _margins(logits_of_all(network, tiles)).flatten()
     bias = getattr(head, "bias", None)
     if bias is None or len(bias) > 2 or float((margins > 0).double().mean()) <= share:
         return
     bias[-1] -= margins.kthvalue(max(1, round((1 - share) * len(margins)))).values.to(bias)
-
-
-@torch.no_grad()
-def _logits(network: nn.Module, tiles: Tensor) -> Tensor:
-    """Logits (n, K, h, w) of all tiles."""
-    return torch.cat([logits_of(network, batch).float().cpu() for batch in tiles.split(BATCH)])
 
 
 def _margins(logits: Tensor) -> Tensor:

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnadapt.data.formats import PNG, image_format
-from bnadapt.data.formats.base import ImageFormat
+from bnadapt.data.formats import image_format_or_png
 from bnadapt.data.readers.axes import MOST_CHANNELS, layout, single_channel
 from bnadapt.errors import InputError
 from bnadapt.files import existing
@@ -21,7 +20,7 @@ def read_image(path: str | Path) -> np.ndarray:
         InputError: the file is missing, empty, truncated or does not hold a single image.
     """
     path = existing(path)
-    return _one_image(*_format(path).read(path), path)
+    return _one_image(*image_format_or_png(path).read(path), path)
 
 
 def read_mask_values(path: str | Path) -> np.ndarray:
@@ -33,11 +32,7 @@ def read_mask_values(path: str | Path) -> np.ndarray:
         InputError: as for `read_image`; or it is ambiguous which pixels are foreground.
     """
     path = existing(path)
-    return _one_image(*_format(path).read_mask(path), path)
-
-
-def _format(path: Path) -> ImageFormat:
-    return image_format(path) or PNG
+    return _one_image(*image_format_or_png(path).read_mask(path), path)
 
 
 def _one_image(pixels: np.ndarray, axes: str, path: Path) -> np.ndarray:
