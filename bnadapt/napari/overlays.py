@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
-from bnadapt.napari.inputs import Look, ProposedTile, Region
+from bnadapt.napari.results import Look, ProposedTile, Region
 from bnadapt.napari.view import View
 
 KIND, NAME = "bnadapt kind", "bnadapt name"  # metadata of the layers made here

@@ -8,7 +8,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 
-from bnadapt.napari.inputs import Region
+from bnadapt.napari.results import Region
 
 SEEN = 512  # side in pixels of the middle of a view
 

@@ -8,7 +8,6 @@ pytest.importorskip("napari", reason="napari is not installed; pip install 'bnad
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from bnadapt.napari.inputs import Look, ProposedTile, Region
 from bnadapt.napari.overlays import (
     CANDIDATE,
     CORRECTIONS,
@@ -19,6 +18,7 @@ from bnadapt.napari.overlays import (
     show_look,
     show_tiles,
 )
+from bnadapt.napari.results import Look, ProposedTile, Region
 from bnadapt.napari.view import View
 
 LOOK_AT = Region(2, (10, 30), (5, 40))

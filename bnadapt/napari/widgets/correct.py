@@ -6,7 +6,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QWidget
 
 from bnadapt.napari import overlays
-from bnadapt.napari.inputs import Advice, Facts, ProposedTile, finetune_line, propose_line, recommend_line
+from bnadapt.napari.command_lines import finetune_line, propose_line, recommend_line
+from bnadapt.napari.inputs import Facts
+from bnadapt.napari.results import Advice, ProposedTile
 from bnadapt.napari.watch import Watch
 from bnadapt.napari.widgets.parts import BOLD, Commands, button, column, note, number, row
 from bnadapt.napari.widgets.session import Session

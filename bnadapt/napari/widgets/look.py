@@ -10,8 +10,10 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QSlider, QWidget
 
 from bnadapt.napari import overlays
-from bnadapt.napari.inputs import Advice, Facts, Look, Region, preview_line, recommend_line
+from bnadapt.napari.command_lines import preview_line, recommend_line
+from bnadapt.napari.inputs import Facts
 from bnadapt.napari.overlays import CANDIDATE, DISAGREEMENT, KIND, WEIGHTED
+from bnadapt.napari.results import Advice, Look, Region
 from bnadapt.napari.view import View
 from bnadapt.napari.widgets.parts import BOLD, WARNING, Commands, button, choice, column, note, number, offer, row
 from bnadapt.napari.widgets.session import Session

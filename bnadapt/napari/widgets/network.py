@@ -6,7 +6,8 @@ from napari.layers import Image
 from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QFormLayout, QLineEdit, QWidget
 
 from bnadapt.errors import InputError
-from bnadapt.napari.inputs import Facts, Inputs, preview_line
+from bnadapt.napari.command_lines import preview_line
+from bnadapt.napari.inputs import Facts, Inputs
 from bnadapt.napari.overlays import KIND
 from bnadapt.napari.reader import FILE, KEY
 from bnadapt.napari.widgets.parts import WARNING, Commands, bullets, button, choice, column, note, offer, row

@@ -16,7 +16,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from bnadapt.napari.inputs import Line, shown
+from bnadapt.napari.command_lines import shown
+from bnadapt.napari.inputs import Line
 
 BOLD, WARNING = "font-weight: bold;", "color: #ffb454;"  # styles
 

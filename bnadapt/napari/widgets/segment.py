@@ -8,17 +8,9 @@ import numpy as np
 from qtpy.QtWidgets import QAbstractItemView, QLabel, QTableWidget, QTableWidgetItem, QWidget
 
 from bnadapt.napari import overlays
-from bnadapt.napari.inputs import (
-    AS_IT_IS,
-    Facts,
-    Line,
-    Region,
-    Treatment,
-    adapt_line,
-    objects_line,
-    predict_line,
-    weighted,
-)
+from bnadapt.napari.command_lines import adapt_line, objects_line, predict_line
+from bnadapt.napari.inputs import AS_IT_IS, Facts, Line, Treatment, weighted
+from bnadapt.napari.results import Region
 from bnadapt.napari.view import View
 from bnadapt.napari.watch import Watch
 from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, number, offer, row
