@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from bnadapt.callbacks.progress import ProgressBar
-from bnadapt.commands.help import HELP
+from bnadapt.commands.help_texts import HELP
 from bnadapt.commands.parser import CommandParser
 from bnadapt.commands.precision import device_kind, fastest_precision
 from bnadapt.commands.resuming import kept_config, kept_options

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 
-from bnadapt.commands.help import OF_STUDIES
+from bnadapt.commands.help_texts import OF_STUDIES
 from bnadapt.commands.parser import PlainParser
 from bnadapt.errors import InputError
 from bnadapt.experiments.study import Study
