@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bnadapt.commands.parser import options_of
-from bnadapt.data.geometry import same_size
 from bnadapt.data.intensity import IntensityName
+from bnadapt.data.lengths import same_size
 from bnadapt.errors import InputError
 from bnadapt.exchange.importing import ImportedNetwork, write_checkpoint
 from bnadapt.exchange.packages import is_package, read_package

@@ -12,7 +12,8 @@ import numpy as np
 
 from bnadapt.data.formats.base import ArrayWriter, NewVolume, Opened, StackWriter, StoredChunks, VolumeFormat, reason
 from bnadapt.data.formats.containers import array_of, geometry_of_names
-from bnadapt.data.geometry import Axis, Geometry, length
+from bnadapt.data.geometry import Axis, Geometry
+from bnadapt.data.lengths import length
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)

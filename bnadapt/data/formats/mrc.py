@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from bnadapt.data.formats.base import CHUNK, ArrayWriter, NewVolume, Opened, StackWriter, VolumeFormat
-from bnadapt.data.geometry import UNNAMED, Axis, Geometry, length
+from bnadapt.data.geometry import UNNAMED, Axis, Geometry
+from bnadapt.data.lengths import length
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)

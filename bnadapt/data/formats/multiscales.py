@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bnadapt.data.formats.base import reason, say_once
-from bnadapt.data.geometry import UNKNOWN, Axis, Geometry, length, named_axes, same_size
+from bnadapt.data.geometry import UNKNOWN, Axis, Geometry, named_axes
+from bnadapt.data.lengths import length, same_size
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)

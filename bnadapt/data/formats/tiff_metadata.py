@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from bnadapt.data.geometry import PIXELS, UNKNOWN, Axis, Geometry, length, nanometres_in
+from bnadapt.data.geometry import UNKNOWN, Axis, Geometry
+from bnadapt.data.lengths import PIXELS, length, nanometres_in
 
 PRINTERS = {2: "inch", 3: "centimeter"}  # values of the tag ResolutionUnit
 
