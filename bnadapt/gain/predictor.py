@@ -73,6 +73,7 @@ class Predictor:
         range: by feature of `gain`, least and greatest difference of the known cases.
         error: 90 % quantile of the absolute errors of predicted gains.
         cases: predicted and true gains of real pairs, each predicted by a fit to other tissues and laboratories.
+        self_trained: of the same pairs, predicted gain of adapting all layers, and true gain of self-training after it.
         records: SHA-256 of the tables that it was fitted to.
     """
 
@@ -81,6 +82,7 @@ class Predictor:
     range: Mapping[str, tuple[float, float]]
     error: float
     cases: Sequence[tuple[float, float]]
+    self_trained: Sequence[tuple[float, float]]
     records: Sequence[str]
 
     def expected(self, features: Mapping[str, Features]) -> dict[str, Expectation]:
@@ -95,6 +97,10 @@ class Predictor:
     def known(self, gain: float) -> Known:
         """Outcomes of the known cases with at least as much predicted gain, or loss."""
         return comparable(self.cases, gain)
+
+    def known_self_trained(self, gain: float) -> Known:
+        """The same of self-training, from the predicted gain of adapting all layers."""
+        return comparable(self.self_trained, gain)
 
     def save(self, path: Path = STORED) -> None:
         """Write as JSON."""

@@ -9,7 +9,7 @@ from bnadapt.adaptation import NetworkRunner
 from bnadapt.gain.alarms import NOISE, Alarm, alarms_of, differences, inverted_contrast
 from bnadapt.gain.annotation import MOST, Measured, tiles_needed
 from bnadapt.gain.candidate_results import CandidateResults, run_candidates
-from bnadapt.gain.candidates import CANDIDATES, DEFAULT, INVERTED, NONE
+from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, INVERTED, NONE
 from bnadapt.gain.features import POLARITY, PROMISING, View, features_of
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.gain.predictor import Expectation, Known, Predictor
@@ -33,6 +33,12 @@ class Prediction:
         """The recommended candidate."""
         return INVERTED if self.exchanged >= EXCHANGED else chosen(self.expected)
 
+    @property
+    def allows_self_training(self) -> bool:
+        """Whether all layers, from which self-training starts, are expected to gain, and as much as the default."""
+        adapted, default = self.expected[ADAPTED], self.expected[DEFAULT]
+        return self.exchanged < EXCHANGED and adapted.familiar and adapted.gain >= max(default.gain, 0)
+
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
@@ -42,6 +48,7 @@ class Verdict:
         choice: name of the recommended candidate.
         prediction: what it rests on.
         known: known cases with as much predicted gain as the choice, or as the default if nothing is to be done.
+        self_trained: known cases of self-training after adapting all layers, with as much predicted gain of that.
         alarms: what a person should look at.
         reasons: how the target differs from the source, such as `is darker`.
         needed: labelled tiles that would distinguish the choice from no adaptation, or no adaptation from the default.
@@ -52,6 +59,7 @@ class Verdict:
     choice: str
     prediction: Prediction
     known: Known
+    self_trained: Known
     alarms: Sequence[Alarm]
     reasons: Sequence[str]
     needed: int
@@ -78,16 +86,23 @@ class Verdict:
     def sentence(self) -> str:
         """What to do, whether it helps, and how certain that is."""
         title = CANDIDATES[self.choice].title
-        because = f" The target {' and '.join(self.reasons)}." if self.reasons else ""
+        further = f" The target {' and '.join(self.reasons)}." if self.reasons else ""
+        further += self._self_training if self.advises_self_training else ""
         if self.measured:
-            return f"{capitalised(title)}: {self._measured}.{because}"
+            return f"{capitalised(title)}: {self._measured}.{further}"
         if self._doubt is not None:
             tiles = f"{self.needed} labelled tiles or more" if self.needed == MOST else f"{self.needed} labelled tiles"
             return (
                 f"Cannot tell whether adaptation helps: {self._doubt}. Without labels, {title}; about {tiles} would"
-                f" settle it. {LabelledTileGains.load().sentence()}{because}"
+                f" settle it. {LabelledTileGains.load().sentence()}{further}"
             )
-        return f"{capitalised(title)}: {self._certainty}.{because}"
+        return f"{capitalised(title)}: {self._certainty}.{further}"
+
+    @property
+    def advises_self_training(self) -> bool:
+        """Whether to adapt all layers and self-train; never where candidates were measured, or images are inverted."""
+        is_upright = self.choice in self.expected and not self._is_noise
+        return is_upright and not self.measured and self.prediction.allows_self_training
 
     @property
     def _measured(self) -> str:
@@ -100,15 +115,21 @@ class Verdict:
         if self.choice not in self.expected:
             return f"bright and dark are exchanged (probability {self.prediction.exchanged:.0%})"
         what = "adaptation" if self.choice == NONE else "this"
-        found = f"{self.known.helped} of {self.known.cases} known cases that looked"
-        if self.known.share < SURE:
-            return f"{what} helped in only {found} as unpromising"
-        return f"{what} helped in {found} as promising"
+        return f"{what} {_helped(self.known, 'unpromising' if self.known.share < SURE else 'promising')}"
+
+    @property
+    def _self_training(self) -> str:
+        known = _helped(self.self_trained, "promising")
+        return f" Self-training after adapting all layers usually gains more: it {known}."
+
+    @property
+    def _is_noise(self) -> bool:
+        return any(alarm.name == NOISE for alarm in self.alarms)
 
     @property
     def _doubt(self) -> str | None:
         """Why it is unknown whether adaptation helps."""
-        if any(alarm.name == NOISE for alarm in self.alarms):
+        if self._is_noise:
             return "the images look like noise"
         if self.choice not in self.expected:
             return None if self.prediction.exchanged >= EXCHANGED else "nothing is known of such a change of images"
@@ -167,11 +188,13 @@ def verdict_on(
     choice = choice or best
     compared = _compared(choice)
     gain = prediction.expected[compared].gain if compared in prediction.expected else 0.0
+    predictor = predictor or Predictor.load()
     alarms = [*inverted_contrast(prediction.exchanged), *alarms_of(View(source, results, results[choice]))]
     return Verdict(
         choice,
         prediction,
-        (predictor or Predictor.load()).known(gain),
+        predictor.known(gain),
+        predictor.known_self_trained(prediction.expected[ADAPTED].gain),
         alarms,
         differences(View(source, results, results[choice])),
         tiles_needed(results, compared, NONE),
@@ -185,6 +208,11 @@ def chosen(expected: Mapping[str, Expectation]) -> str:
     rivals = [name for name, each in expected.items() if each.familiar]
     best = max(rivals, key=lambda name: expected[name].gain, default=DEFAULT)
     return best if expected[best].gain > expected[DEFAULT].gain + MARGIN else DEFAULT
+
+
+def _helped(known: Known, looked: str) -> str:
+    only = "only " if looked == "unpromising" else ""
+    return f"helped in {only}{known.helped} of {known.cases} known cases that looked as {looked}"
 
 
 def _compared(choice: str) -> str:
