@@ -19,25 +19,40 @@ from bnadapt.reports.text import capitalised
 MARGIN = 0.03  # expected gain over the default that justifies another candidate
 SURE = 0.9  # share of known cases above which a candidate is said to help; below 1 - SURE not to
 EXCHANGED = 0.9  # probability of inverted contrast above which images are inverted
+STABLE = -0.15  # flip consistency on inverted images, minus the source's, below which they are not
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Expected gains of the candidates that keep images unchanged, and the probability of inverted contrast."""
+    """What is expected of the candidates.
+
+    Attributes:
+        expected: gains of those that keep images unchanged.
+        exchanged: probability of inverted contrast.
+        inverted_consistency: feature `flip_consistency` of the candidate that inverts images. Where there is little
+            foreground, or much, the probability alone is often wrong; then predictions are unstable on inverted images,
+            too.
+    """
 
     expected: Mapping[str, Expectation]
     exchanged: float
+    inverted_consistency: float = 0.0
+
+    @property
+    def is_inverted(self) -> bool:
+        """Whether bright and dark are exchanged beyond doubt."""
+        return self.exchanged >= EXCHANGED and self.inverted_consistency >= STABLE
 
     @property
     def choice(self) -> str:
         """The recommended candidate."""
-        return INVERTED if self.exchanged >= EXCHANGED else chosen(self.expected)
+        return INVERTED if self.is_inverted else chosen(self.expected)
 
     @property
     def allows_self_training(self) -> bool:
         """Whether all layers, from which self-training starts, are expected to gain, and as much as the default."""
         adapted, default = self.expected[ADAPTED], self.expected[DEFAULT]
-        return self.exchanged < EXCHANGED and adapted.familiar and adapted.gain >= max(default.gain, 0)
+        return not self.is_inverted and adapted.familiar and adapted.gain >= max(default.gain, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +147,7 @@ class Verdict:
         if self._is_noise:
             return "the images look like noise"
         if self.choice not in self.expected:
-            return None if self.prediction.exchanged >= EXCHANGED else "nothing is known of such a change of images"
+            return None if self.prediction.is_inverted else "nothing is known of such a change of images"
         if not self.expected[_compared(self.choice)].familiar:
             return "the target is unlike all known cases"
         if 1 - SURE < self.known.share < SURE:
@@ -159,7 +174,8 @@ def judge(
     predictor = predictor or Predictor.load()
     results = run_candidates(runner, tiles, source, progress=progress)
     features = features_of(source, results, {*PROMISING, *POLARITY})
-    prediction = Prediction(predictor.expected(features), predictor.exchanged(features))
+    consistency = features[INVERTED]["flip_consistency"]
+    prediction = Prediction(predictor.expected(features), predictor.exchanged(features), consistency)
     return verdict_on(source, results, prediction, predictor=predictor), results
 
 

@@ -33,6 +33,7 @@ def test_the_default_is_taken_unless_another_is_clearly_better():
     assert chosen(expected(none=0, **{"full-resolution-mixed": -0.02})) == "full-resolution-mixed"
     assert chosen(expected(none=0, **{"full-resolution-mixed": -0.04})) == "none"
     assert Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}), 0.95).choice == "inverted"
+    assert Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}), 0.95, -0.2).choice == "full-resolution-mixed"
     assert Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}), 0.6).choice == "full-resolution-mixed"
 
 

@@ -38,6 +38,7 @@ def made_up(noise=0.01, seed=0):
                     score = 0.5 + gain + noise * generator.normal()
                     if inverted:
                         score = 0.5 if candidate == "inverted" else 0.0
+                        features["feature_flip_consistency"] = 0.0 if candidate == "inverted" else gain
                     labels = {"record": f"{source}-{target}-{family}", "candidate": candidate, "iou": score}
                     labels |= {"part": "real", "task": f"of {source}", "seed": 1, "family": family}
                     labels |= {"source": source, "target": target, "source_set": source, "target_set": target}
@@ -102,6 +103,12 @@ def test_inverted_targets_are_inverted_and_others_are_not(table):
     assert found["found"] > 0.9
     assert found["false_alarms"] < 0.1
     assert found["choice"] > 0.4 > found["never"]
+
+
+def test_images_are_not_inverted_where_that_leaves_predictions_unstable(table):
+    unstable = table["candidate"].eq("inverted")
+    table = table.assign(feature_flip_consistency=table["feature_flip_consistency"].mask(unstable, -0.3))
+    assert of_inversions(cross_predicted(table, "strict"), table)["found"] == 0
 
 
 def test_the_best_of_other_seeds_is_a_ceiling_that_can_be_missed():

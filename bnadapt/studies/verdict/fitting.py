@@ -15,7 +15,7 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.tables import Tables
 from bnadapt.files import sha256_of
 from bnadapt.gain import CANDIDATES
-from bnadapt.gain.candidates import ADAPTED, NONE
+from bnadapt.gain.candidates import ADAPTED, INVERTED, NONE
 from bnadapt.gain.features import POLARITY, PROMISING
 from bnadapt.gain.predictor import BOUND, STORED, LinearScore, Predictor
 from bnadapt.studies.candidates.findings import FEATURE
@@ -42,6 +42,7 @@ of the second columns."""
 def prepared(table: pd.DataFrame) -> pd.DataFrame:
     """A table of the candidates that leave images as they are, with `true_gain` and the origins of source and target.
 
+    `inverted_consistency` is the flip consistency of the record's inverted images, see `bnadapt.gain.verdict`.
     Columns of features in `PROMISING` become their differences from no adaptation's.
     """
     rows = table[table["candidate"].isin([name for name, each in CANDIDATES.items() if each.keeps_images])]
@@ -49,7 +50,13 @@ def prepared(table: pd.DataFrame) -> pd.DataFrame:
     features = [f"{FEATURE}{name}" for name in PROMISING]
     origins = {f"{which}_origin": rows[f"{which}_set"].replace(SAME_ORIGIN) for which in ("source", "target")}
     differences = {name: rows[name].to_numpy() - unadapted[name].to_numpy() for name in features}
-    return rows.assign(true_gain=rows["iou"].to_numpy() - unadapted["iou"].to_numpy(), **differences, **origins)
+    inverted = table[table["candidate"] == INVERTED].set_index("record")[f"{FEATURE}flip_consistency"]
+    return rows.assign(
+        true_gain=rows["iou"].to_numpy() - unadapted["iou"].to_numpy(),
+        inverted_consistency=rows["record"].map(inverted),
+        **differences,
+        **origins,
+    )
 
 
 def fitted_gain(rows: pd.DataFrame) -> LinearScore:

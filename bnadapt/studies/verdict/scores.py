@@ -8,10 +8,11 @@ from scipy.stats import spearmanr
 
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, NONE, RECOMMENDABLE
 from bnadapt.gain.predictor import Expectation, comparable
-from bnadapt.gain.verdict import EXCHANGED, SURE, Prediction
+from bnadapt.gain.verdict import SURE, Prediction
 from bnadapt.studies.candidates.findings import CLEAR
 from bnadapt.studies.verdict.fitting import INVERSION, NATURAL, natural_cases, self_trained_cases
 
+POLARITY = ["exchanged", "inverted_consistency"]
 WORSE = 0.03  # loss of IoU that counts as harm
 PAIR = ["task", "source", "target"]
 
@@ -32,8 +33,8 @@ def choices(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """
     scores = wide(table[table["record"].isin(predicted["record"])], "iou")
     scores = scores[[name for name in CANDIDATES if name in scores]]
-    gains, exchanged = wide(predicted, "predicted"), predicted.groupby("record")["exchanged"].first()
-    predictions = {record: _prediction(own, exchanged[record]) for record, own in gains.iterrows()}
+    gains, polarity = wide(predicted, "predicted"), predicted.groupby("record")[POLARITY].first()
+    predictions = {record: _prediction(own, *polarity.loc[record]) for record, own in gains.iterrows()}
     taken = {record: each.choice for record, each in predictions.items()}
     unchanged = scores[[name for name in scores if CANDIDATES[name].keeps_images]]
     return pd.DataFrame(
@@ -114,9 +115,11 @@ def correlations(learning: pd.DataFrame) -> pd.Series:
 
 def of_inversions(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[str, float]:
     """Detection rate and false alarms of inverted images, and the IoU of the choice on them."""
-    by_record = predicted.groupby("record")[["exchanged", "family"]].first()
+    by_record = predicted.groupby("record")[[*POLARITY, "family"]].first()
     inverted = by_record["family"] == INVERSION
-    suspected = by_record["exchanged"] >= EXCHANGED
+    suspected = pd.Series(
+        [Prediction({}, *each).is_inverted for each in by_record[POLARITY].to_numpy()], by_record.index
+    )
     picked = choices(predicted[predicted["family"] == INVERSION], table)
     return {
         "found": float(suspected[inverted].mean()),
@@ -125,11 +128,11 @@ def of_inversions(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[str, 
     }
 
 
-def _prediction(gains: pd.Series, exchanged: float) -> Prediction:
+def _prediction(gains: pd.Series, exchanged: float, inverted_consistency: float) -> Prediction:
     expected = {
         name: Expectation(gain, gain, gain, True) for name, gain in gains.dropna().items() if name in RECOMMENDABLE
     }
-    return Prediction(expected, exchanged)
+    return Prediction(expected, exchanged, inverted_consistency)
 
 
 def _of_other_seeds(scores: pd.DataFrame, table: pd.DataFrame) -> pd.Series:
