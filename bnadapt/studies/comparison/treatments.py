@@ -71,5 +71,5 @@ def treated(network: NetworkEvaluation, treatment: str, tiles: Tensor) -> Iterat
         else:
             BANKS[ADABN](network, tiles).apply(network.network)
             with network.precision():
-                network.network.load_state_dict(self_train(network.network, tiles))
+                network.network.load_state_dict(self_train(network.network, tiles, source_bank=network.bank))
             yield None
