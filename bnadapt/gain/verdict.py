@@ -64,6 +64,7 @@ class Verdict:
         prediction: what it rests on.
         known: known cases with as much predicted gain as the choice, or as the default if nothing is to be done.
         self_trained: known cases of self-training after adapting all layers, with as much predicted gain of that.
+        default_loss: largest loss of foreground IoU by the default in any known case.
         alarms: what a person should look at.
         reasons: how the target differs from the source, such as `is darker`.
         needed: labelled tiles that would distinguish the choice from no adaptation, or no adaptation from the default.
@@ -75,6 +76,7 @@ class Verdict:
     prediction: Prediction
     known: Known
     self_trained: Known
+    default_loss: float
     alarms: Sequence[Alarm]
     reasons: Sequence[str]
     needed: int
@@ -108,8 +110,8 @@ class Verdict:
         if self._doubt is not None:
             tiles = f"{self.needed} labelled tiles or more" if self.needed == MOST else f"{self.needed} labelled tiles"
             return (
-                f"Cannot tell whether adaptation helps: {self._doubt}. Without labels, {title}; about {tiles} would"
-                f" settle it. {LabelledTileGains.load().sentence()}{further}"
+                f"Cannot tell whether adaptation helps: {self._doubt}. Without labels, {title}{self._risk};"
+                f" about {tiles} would settle it. {LabelledTileGains.load().sentence()}{further}"
             )
         return f"{capitalised(title)}: {self._certainty}.{further}"
 
@@ -136,6 +138,10 @@ class Verdict:
     def _self_training(self) -> str:
         known = _helped(self.self_trained, "promising")
         return f" Self-training after adapting all layers usually gains more: it {known}."
+
+    @property
+    def _risk(self) -> str:
+        return f" (this cost at most {self.default_loss:.2f} IoU in known cases)" if self.choice == DEFAULT else ""
 
     @property
     def _is_noise(self) -> bool:
@@ -211,6 +217,7 @@ def verdict_on(
         prediction,
         predictor.known(gain),
         predictor.known_self_trained(prediction.expected[ADAPTED].gain),
+        predictor.default_loss,
         alarms,
         differences(View(source, results, results[choice])),
         tiles_needed(results, compared, NONE),

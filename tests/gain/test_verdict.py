@@ -18,7 +18,7 @@ def verdict(adapted=0.06, default=0.05, familiar=True, exchanged=0.0, alarms=(),
     }
     prediction = Prediction(expected, exchanged)
     choice = choice or prediction.choice
-    return Verdict(choice, prediction, Known(20, 19), Known(37, 29), alarms, [], 12, measured or {}, 8)
+    return Verdict(choice, prediction, Known(20, 19), Known(37, 29), 0.018, alarms, [], 12, measured or {}, 8)
 
 
 def test_the_default_is_taken_unless_another_is_clearly_better():

@@ -15,9 +15,9 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.tables import Tables
 from bnadapt.files import sha256_of
 from bnadapt.gain import CANDIDATES
-from bnadapt.gain.candidates import ADAPTED, INVERTED, NONE
+from bnadapt.gain.candidates import ADAPTED, DEFAULT, INVERTED, NONE
 from bnadapt.gain.features import POLARITY, PROMISING
-from bnadapt.gain.predictor import BOUND, STORED, LinearScore, Predictor
+from bnadapt.gain.predictor import BOUND, STORED, LinearScore, Predictor, probability
 from bnadapt.studies.candidates.findings import FEATURE
 
 COVERAGE = 0.9  # of intervals
@@ -107,8 +107,8 @@ def cross_predicted(table: pd.DataFrame, scheme: str) -> pd.DataFrame:
     for seen, unseen in folds(prepared(table), scheme):
         if not seen["family"].isin(PREDICTED).any():
             raise InputError(f"The table has too few sources to predict records by {scheme}; three are needed.")
-        predictor = Predictor(fitted_gain(seen), fitted_polarity(seen), {}, 0.0, (), (), ())
-        parts.append(unseen.assign(predicted=_gains(predictor, unseen), exchanged=_exchanged(predictor, unseen)))
+        predicted, exchanged = _scored(fitted_gain(seen), unseen), _exchanged(fitted_polarity(seen), unseen)
+        parts.append(unseen.assign(predicted=predicted, exchanged=exchanged))
     return pd.concat(parts)
 
 
@@ -128,9 +128,8 @@ def learning_curve(table: pd.DataFrame) -> pd.DataFrame:
         drawn = generator.choice(seen.loc[is_real, "source_origin"].unique(), groups, replace=False)
         within = seen[["source_origin", "target_origin"]].isin(drawn).all(axis=1) & is_real
         for made_up, fitted in ((False, within), (True, within | ~is_real)):
-            predictor = Predictor(fitted_gain(seen[fitted]), LinearScore({}, {}), {}, 0.0, (), (), ())
             labels = {"groups": groups, "draw": draw, "made_up": made_up}
-            parts.append(unseen.assign(predicted=_gains(predictor, unseen), **labels))
+            parts.append(unseen.assign(predicted=_scored(fitted_gain(seen[fitted]), unseen), **labels))
     return pd.concat(parts)
 
 
@@ -175,7 +174,9 @@ def fitted_predictor(table: pd.DataFrame, digests: Sequence[str]) -> Predictor:
     known = {name: rows[f"{FEATURE}{name}"] for name in PROMISING}
     limits = {name: (round(float(each.min()), 4), round(float(each.max()), 4)) for name, each in known.items()}
     known_cases = (_pairs(cases), _pairs(self_trained_cases(predicted)))
-    return Predictor(fitted_gain(rows), fitted_polarity(rows), limits, round(error, 4), *known_cases, list(digests))
+    loss = max(0.0, -float(cases.loc[cases["candidate"] == DEFAULT, "true_gain"].min()))
+    known = (*known_cases, round(loss, 4), list(digests))
+    return Predictor(fitted_gain(rows), fitted_polarity(rows), limits, round(error, 4), *known)
 
 
 def _pairs(cases: pd.DataFrame) -> list[tuple[float, float]]:
@@ -190,16 +191,15 @@ def _score(names: Sequence[str] | Mapping[str, int], weights: np.ndarray, scales
     return LinearScore(*columns)
 
 
-def _gains(predictor: Predictor, rows: pd.DataFrame) -> list[float]:
-    named = rows[[f"{FEATURE}{name}" for name in PROMISING]].set_axis(list(PROMISING), axis=1)
-    return [predictor.gain(each) for each in named.to_dict("records")]
+def _scored(score: LinearScore, rows: pd.DataFrame) -> np.ndarray:
+    named = rows[[f"{FEATURE}{name}" for name in score.weights]].set_axis(list(score.weights), axis=1)
+    return np.array([score(each) for each in named.to_dict("records")])
 
 
-def _exchanged(predictor: Predictor, rows: pd.DataFrame) -> np.ndarray:
+def _exchanged(polarity: LinearScore, rows: pd.DataFrame) -> np.ndarray:
     """The same for all rows of a record."""
-    adapted = rows[rows["candidate"] == ADAPTED].set_index("record")
-    named = adapted[[f"{FEATURE}{name}" for name in POLARITY]].set_axis(list(POLARITY), axis=1)
-    by_record = {record: predictor.exchanged({ADAPTED: own}) for record, own in named.to_dict("index").items()}
+    adapted = rows[rows["candidate"] == ADAPTED]
+    by_record = pd.Series([probability(each) for each in _scored(polarity, adapted)], adapted["record"])
     return rows["record"].map(by_record).to_numpy()
 
 
