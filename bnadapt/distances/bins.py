@@ -69,9 +69,9 @@ def octaves(values: Tensor) -> Tensor:
     The map and its inverse (`_values`) are exact for float32.
     """
     values = values.double()
-    size = values.abs() * 2.0**-LINEAR
-    mantissa, exponent = torch.frexp(size)  # mantissa from 1/2 on
-    return torch.where(size < 1, size, exponent + 2 * mantissa - 1).copysign(values)
+    size = values.abs().mul_(2.0**-LINEAR)
+    bits = size.view(torch.int64) - (1022 << 52)  # exponent and fraction, one number that rises evenly within an octave
+    return torch.where(size < 1, size, bits.double().mul_(2.0**-52)).copysign_(values)
 
 
 def _window(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
