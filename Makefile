@@ -43,8 +43,8 @@ distances-em: $(READY) ## pages of latent distances on real images, flyem to vnc
 table: $(READY) ## the comparison of methods: Y-Net, CellSegUDA, mean teacher, BatchNorm adaptation and others (3 hours; resumes)
 	$(BIN)/bnadapt study comparison --config configs/studies/comparison.yaml $(ARGS)
 
-predictor: $(READY) ## fit the predictor behind `recommend` to the records in docs/studies/candidates and candidates-synthetic
-	$(BIN)/python -m bnadapt.studies.verdict.fitting docs/studies/candidates docs/studies/candidates-synthetic
+predictor: $(READY) ## fit the predictor behind `recommend` to the records in docs/studies/candidates and candidates-synthetic, and self-training
+	$(BIN)/python -m bnadapt.studies.verdict.fitting docs/studies/candidates docs/studies/candidates-synthetic docs/studies/self-training
 
 readme: $(READY) ## put the results of studies, distances-em and bench into README.md and docs//
 	$(BIN)/python docs/update_readme.py

@@ -5,6 +5,7 @@ import multiprocessing
 import platform
 import re
 import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,15 @@ def synchronise() -> None:
     """Wait until the device has done what it was given."""
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
+
+
+def clocked(action: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Seconds of the wall clock and of the processor, which other programs hardly change, and the action's result."""
+    synchronise()
+    wall, processor = time.perf_counter(), time.process_time()
+    found = action()
+    synchronise()
+    return time.perf_counter() - wall, time.process_time() - processor, found
 
 
 def peak() -> float:

@@ -5,8 +5,7 @@ Run by `make bench`; prints tables and writes benchmarks/results/distances-DEVIC
 
 import argparse
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import product
 from statistics import median
@@ -17,7 +16,7 @@ import numpy as np
 import ot
 import scipy.linalg
 import torch
-from common import DEVICE, MACHINE, in_process_of_its_own, peak, printed, results_path, save, synchronise
+from common import DEVICE, MACHINE, clocked, in_process_of_its_own, peak, printed, results_path, save
 from torch import Tensor
 
 from bnadapt.distances import (
@@ -43,14 +42,6 @@ SHIFT, SCALE = 0.5, 1.5
 MEASURED = ("gaussian_wasserstein", "sliced_wasserstein", "channel_wasserstein")
 
 
-def clocked(action: Callable[[], Any]) -> tuple[float, Any]:
-    synchronise()
-    started = time.perf_counter()
-    found = action()
-    synchronise()
-    return time.perf_counter() - started, found
-
-
 def plain(network: UNet, batches: list[Tensor]) -> None:
     with torch.no_grad():
         for batch in batches:
@@ -65,8 +56,8 @@ def sketching(base_channels: int) -> dict[str, str | float]:
     batches = [batch.contiguous(memory_format=torch.channels_last) for batch in tiles.split(BATCH)]
     taken = []
     for turn in range(ROUNDS + 1):
-        alone, _ = clocked(lambda: plain(network, batches))
-        with_sketches, _ = clocked(lambda: sketch_latents(network, layers, batches))
+        alone, *_ = clocked(lambda: plain(network, batches))
+        with_sketches, *_ = clocked(lambda: sketch_latents(network, layers, batches))
         if turn:
             taken.append((alone, with_sketches))
     return {
@@ -86,16 +77,19 @@ def comparing(base_channels: int, rounds: int) -> dict[str, str | float]:
     states = LatentStates(source, target, target)
     taken = []
     for _ in range(rounds):
-        seconds, rows = clocked(states.rows)
+        *seconds, rows = clocked(states.rows)
         with patch.object(spectra, "_by_lapack", return_value=False):
-            by_torch, expected = clocked(states.rows)
-        taken.append((seconds, by_torch))
+            *by_torch, expected = clocked(states.rows)
+        taken.append((*seconds, *by_torch))
+    wall, processor, by_torch, processor_by_torch = map(median, zip(*taken, strict=True))
     return {
         "base channels": base_channels,
         "latent spaces": len(layers),
-        "all distances, three states / s": median(seconds for seconds, _ in taken),
-        "Gaussians by torch / s": median(by_torch for _, by_torch in taken),
-        "ratio": median(by_torch / seconds for seconds, by_torch in taken),
+        "all distances, three states / s": wall,
+        "of the processor / s": processor,
+        "Gaussians by torch / s": by_torch,
+        "of its processor / s": processor_by_torch,
+        "ratio": processor_by_torch / processor,
         **{
             f"largest difference of {field}": max(map(partial(difference, field), rows, expected))
             for field in ("value", "bias_corrected", "standard_error")
@@ -200,7 +194,7 @@ def run_alone(name: str, channels: int, samples: int) -> tuple[float, float, dic
     method, _ = METHODS[name]
     method(Streams(channels, CHUNK))
     before = peak()
-    seconds, found = clocked(lambda: method(streams))
+    seconds, _, found = clocked(lambda: method(streams))
     return seconds, peak() - before, found
 
 

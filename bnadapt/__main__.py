@@ -1,8 +1,10 @@
 """The console script `bnadapt`, also as `python -m bnadapt`."""
 
+import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from bnadapt.commands.defaults import defaults_in_force
 from bnadapt.commands.docstrings import documented, ours
@@ -42,30 +44,38 @@ def run() -> None:
 
 
 def _run(command: str, arguments: Sequence[str]) -> None:
+    gc.disable()
+    work = _imported(command, arguments)
+    gc.freeze()  # modules live as long as the process: looking for garbage among them took half of a short command
+    gc.enable()
+    work()
+
+
+def _imported(command: str, arguments: Sequence[str]) -> Callable[[], object]:
+    """What a command does with its arguments; all that it needs is imported now."""
     if command == "study":
         from bnadapt.commands.study import main as study
 
-        study(arguments[1:])
-    elif command == "import":
+        return partial(study, arguments[1:])
+    if command == "import":
         from bnadapt.commands.import_network import main as import_network
 
-        import_network(arguments[1:])
-    elif command == "objects":
+        return partial(import_network, arguments[1:])
+    if command == "objects":
         from bnadapt.commands.objects import main as objects
 
-        objects(arguments[1:])
-    elif command == "average":
+        return partial(objects, arguments[1:])
+    if command == "average":
         from bnadapt.commands.average import main as average
 
-        average(arguments[1:])
-    elif command == "doctor":
+        return partial(average, arguments[1:])
+    if command == "doctor":
         from bnadapt.commands.doctor import main as doctor
 
-        doctor()
-    else:
-        from bnadapt.commands.cli import main
+        return doctor
+    from bnadapt.commands.cli import main
 
-        main(arguments)
+    return partial(main, arguments)
 
 
 if __name__ == "__main__":

@@ -119,6 +119,7 @@ def update_front(studies: Path) -> None:
     replace(ROOT / "README.md", "defaults", natural_pairs(studies))
     replace(ROOT / "docs" / "which.md", "quality", expected_quality(studies / "pairs"))
     replace(ROOT / "docs" / "labels.md", "gains", labelled_tiles(studies))
+    replace(ROOT / "docs" / "labels.md", "self-training", self_trained(studies / "self-training"))
     page = (studies / "pairs" / "README.md").read_text(encoding="utf-8")
     found = re.search(rf"^{PICTURED}, (IoU .*)\n\n!\[.*\]\((.*)\)$", page, re.MULTILINE)
     caption, picture = CAPTION.format(found[1]), found[2]
@@ -224,6 +225,26 @@ def labelled_tiles(studies: Path) -> str:
     return table(
         [{head: f"{cell:.3f}" if isinstance(cell, float) else cell for head, cell in each.items()} for each in lines]
     )
+
+
+def self_trained(study: Path) -> str:
+    """Mean IoU by task of adapting all layers, TENT and self-training, and the range of their gains over cases."""
+    rows = pd.read_parquet(study / "table.parquet").query("start == @ADAPTED")
+    scores = rows.pivot_table("iou", ["task", "source", "target", "seed"], "method")
+    scores = scores.rename(columns={STATISTICS: "adapted, all layers"})
+    scores = scores[["adapted, all layers", *scores.columns.drop("adapted, all layers")]]
+    tasks = [*scores.groupby("task"), ("all", scores)]
+    lines = [
+        {"task": task, "pairs": each.groupby(["task", "source", "target"]).ngroups}
+        | {name: f"{mean:.3f}" for name, mean in each.mean().items()}
+        for task, each in tasks
+    ]
+    gains = scores.sub(scores["adapted, all layers"], axis=0).drop(columns="adapted, all layers")
+    seeds = gains.groupby("seed").mean()
+    said = {"gain by seed": lambda name: ", ".join(f"{each:+.3f}" for each in seeds[name])}
+    said |= {"gain of a case": lambda name: f"{gains[name].min():+.3f} to {gains[name].max():+.3f}"}
+    lines += [{"task": title} | {name: of(name) for name in gains} for title, of in said.items()]
+    return table([{head: each.get(head, "") for head in lines[0]} for each in lines])
 
 
 def keep(page: Path, kind: str, name: str) -> Path:

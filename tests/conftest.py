@@ -1,5 +1,6 @@
 """Small images and networks that every test may use."""
 
+import gc
 import os
 import random
 import sys
@@ -70,6 +71,13 @@ TARGET_ALONE = without(LOADING, "--data.source")  # the same where no distances 
 def _own_folder(tmp_path, monkeypatch):
     """Logs and outputs of a test land in its own folder."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _collected():
+    """What the console script keeps from garbage collection, is collected after a test."""
+    yield
+    gc.unfreeze()
 
 
 def once(tmp_path_factory, name, make):

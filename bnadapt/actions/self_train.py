@@ -37,7 +37,7 @@ def self_train_on_target(task: AdaptableTask, data: DomainPair, settings: SelfTr
     tiles = DataLoader(data.unlabelled_tiles("target", data.adaptation_tiles), batch_size=data.batch_size)
     images = [batch["image"] for batch in tiles]
     with task.trainer.precision_plugin.forward_context():
-        task.network.load_state_dict(self_train(task.network, images, settings))
+        task.network.load_state_dict(self_train(task.network, images, settings, task.source_bank))
     task.class_moments = task.source_summary = None  # of other weights
     done = {**asdict(settings), "tiles": sum(map(len, images)), "seconds": round(time.perf_counter() - started, 3)}
     task.adaptation = {**(task.adaptation or {"target": data.target.name}), "self_training": done}

@@ -78,7 +78,7 @@ def finetune(
     if source and start != NONE:
         given.runner().estimate(batches, Recipe(FULL_REPLACEMENT)).bank.apply(own)
     if start == SELF_TRAINED:
-        own.load_state_dict(self_train(own, batches))
+        own.load_state_dict(self_train(own, batches, source_bank=source))
     tuned = finetuned(own, batches, tiles, settings or FineTuning(), source)
     tuned.apply(own)
     return FineTunedNetwork(**vars(tuned), network=own, labelled=len(tiles))

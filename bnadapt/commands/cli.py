@@ -23,6 +23,7 @@ from bnadapt.commands.quiet import quiet
 from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair
 from bnadapt.gain.candidates import NONE
+from bnadapt.labels import SelfTraining
 from bnadapt.reports.adaptation_figures import proportions_figure
 from bnadapt.reports.distance_figures import pictures
 from bnadapt.reports.distance_page import write_distances
@@ -112,12 +113,8 @@ class BnadaptCLI(CommandCLI):
         """Recommend, and write the page."""
         judgement = self.trainer.recommend(**options)
         self._write_verdict(judgement, Path(options["output"]))
-        self._print_next("adapt", more=["--choose", AUTO])
-        if judgement.verdict.choice != NONE:
-            Console().print(
-                "With --self_training 120 the network then also learns from its own confident predictions, which gained"
-                " more than statistics alone in most known cases."
-            )
+        advised = ["--policy.source_weight", "0", "--self_training", str(SelfTraining().steps)]
+        self._print_next("adapt", more=advised if judgement.verdict.advises_self_training else ["--choose", AUTO])
 
     def preview(self, **options: Any) -> None:
         """Show regions on a page, with the next commands for every candidate."""

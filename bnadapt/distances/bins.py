@@ -10,6 +10,7 @@ BINS = 512
 HALF = BINS // 2
 SMALLEST_EXPONENT = -100
 DIGITS = 28  # most binary digits of a bin's number, enough for neighbours in float32
+TOGETHER = 2**16  # values that are placed at a time, so that their float64 copies fit into a cache
 LINEAR = -12  # the scale of the bins is linear below 2^-12 and logarithmic above
 
 
@@ -48,7 +49,9 @@ class Bins:
 
     def places(self, values: Tensor) -> Tensor:
         """Index (n, R) int32 of the bin of every value."""
-        return octaves(values).mul_(torch.exp2(-self.exponent.double())).floor_().sub_(self.first).int()
+        scale = torch.exp2(-self.exponent.double())
+        parts = values.split(max(1, TOGETHER // values.shape[1]))
+        return torch.cat([octaves(part).mul_(scale).floor_().sub_(self.first).int() for part in parts])
 
     def places_of(self, narrower: "Bins") -> Tensor:
         """Index (R, 512) of the bin that holds each of narrower bins; the outermost for those out of range."""
@@ -69,9 +72,9 @@ def octaves(values: Tensor) -> Tensor:
     The map and its inverse (`_values`) are exact for float32.
     """
     values = values.double()
-    size = values.abs() * 2.0**-LINEAR
-    mantissa, exponent = torch.frexp(size)  # mantissa from 1/2 on
-    return torch.where(size < 1, size, exponent + 2 * mantissa - 1).copysign(values)
+    size = values.abs().mul_(2.0**-LINEAR)
+    bits = size.view(torch.int64) - (1022 << 52)  # exponent and fraction, one number that rises evenly within an octave
+    return torch.where(size < 1, size, bits.double().mul_(2.0**-52)).copysign_(values)
 
 
 def _window(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

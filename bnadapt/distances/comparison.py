@@ -1,7 +1,7 @@
 """Distances between two sketches, with standard errors and corrected for the bias of finite samples."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,9 +55,9 @@ def compare_each(
         DistanceError: the numbers of channels differ.
     """
     counts = [min(len(source.groups), len(target.groups)) for target in targets]
-    of_source = {count: source.distribution(_left_out(source.groups, count)) for count in counts}
+    of_source = {count: list(source.distributions(_left_out(source.groups, count))) for count in counts}
     return [
-        _compared(of_source[count], target.distribution(_left_out(target.groups, count)), measures)
+        _compared(of_source[count], target.distributions(_left_out(target.groups, count)), measures)
         for target, count in zip(targets, counts, strict=True)
     ]
 
@@ -72,13 +72,18 @@ def noise_floor(sketch: Sketch, measures: Mapping[str, Measure] = MEASURES) -> d
     count = min(map(len, halves))
     if not count:
         return dict.fromkeys(measures, Distance(math.nan, math.nan, math.nan))
-    return _compared(*(sketch.distribution(_left_out(half, count)) for half in halves), measures)
+    return _compared(*(sketch.distributions(_left_out(half, count)) for half in halves), measures)
 
 
-def _compared(source: Distribution, target: Distribution, measures: Mapping[str, Measure]) -> dict[str, Distance]:
+def _compared(
+    source: Iterable[Distribution], target: Iterable[Distribution], measures: Mapping[str, Measure]
+) -> dict[str, Distance]:
     """Distances over all groups, and leaving out one after the other."""
-    distances = distances_between(source, target, measures)
-    return {name: _jackknifed(values, measures[name].is_root) for name, values in distances.items()}
+    parts = [distances_between(*pair, measures) for pair in zip(source, target, strict=True)]
+    return {
+        name: _jackknifed(torch.cat([each[name] for each in parts]), measure.is_root)
+        for name, measure in measures.items()
+    }
 
 
 def _left_out(groups: Sequence[int], count: int) -> Tensor:

@@ -53,7 +53,7 @@ class Histograms:
             DistanceError: there are no values, or some are not finite.
         """
         values = as_latents(values)
-        bins = Bins.of_range(*(each.double() for each in values.aminmax(dim=0)))
+        bins = Bins.of_range(values.amin(0).double(), values.amax(0).double())
         rows = values.shape[1]
         position = bins.places(values) + torch.arange(0, rows * BINS, BINS, dtype=torch.int32, device=values.device)
         if groups is not None:

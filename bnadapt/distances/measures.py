@@ -9,13 +9,7 @@ from functools import cached_property
 from torch import Tensor
 
 from bnadapt.distances import gaussian
-from bnadapt.distances.histograms import (
-    Histograms,
-    bhattacharyya_by_row,
-    energy_by_row,
-    in_same_bins,
-    wasserstein_by_row,
-)
+from bnadapt.distances.histograms import bhattacharyya_by_row, energy_by_row, wasserstein_by_row
 from bnadapt.distances.latents import DistanceError, check_same_width
 from bnadapt.distances.sketch import Distribution
 
@@ -34,11 +28,6 @@ class Pair:
     def along_axes(self) -> Tensor:
         """2-Wasserstein distances (M, C + 64) along the channels, then along the directions."""
         return wasserstein_by_row(self.source.axes, self.target.axes)
-
-    @cached_property
-    def in_same_bins(self) -> tuple[Histograms, Histograms]:
-        """Histograms of both along the channels, then along the directions, in common bins."""
-        return in_same_bins(self.source.axes, self.target.axes)
 
 
 Between = Callable[[Pair], Tensor]
@@ -90,15 +79,13 @@ def energy_distance(pair: Pair) -> Tensor:
     here over the sketch's 64 directions (Szekely and Rizzo 2013; `energy_by_row`).
     """
     channels = pair.source.width
-    projections = (axes.of_rows(slice(channels, None)) for axes in pair.in_same_bins)
     log_factor = math.lgamma(channels / 2) - math.lgamma((channels + 1) / 2) - math.log(math.pi) / 2
-    return (energy_by_row(*projections).mean(1) / math.exp(log_factor)).sqrt()
+    return (energy_by_row(pair.source.directions, pair.target.directions).mean(1) / math.exp(log_factor)).sqrt()
 
 
 def histogram_bhattacharyya(pair: Pair) -> Tensor:
     """Mean over channels of `bhattacharyya_by_row`, without unit."""
-    channels = (axes.of_rows(slice(pair.source.width)) for axes in pair.in_same_bins)
-    return bhattacharyya_by_row(*channels).mean(1)
+    return bhattacharyya_by_row(pair.source.channels, pair.target.channels).mean(1)
 
 
 def _of_gaussians(measure: Callable[[gaussian.Gaussian, gaussian.Gaussian], Tensor]) -> Between:

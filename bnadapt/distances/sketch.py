@@ -1,5 +1,6 @@
 """Summary of the latents of a layer in a domain, of constant size."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ from bnadapt.distances.histograms import Histograms
 from bnadapt.distances.latents import as_latents
 
 GROUPS = 8
+TOGETHER = 2**20  # values of covariances that are compared at a time, which a processor's cache holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,11 @@ class Distribution:
     def channels(self) -> Histograms:
         """Histograms of the channels."""
         return self.axes.of_rows(slice(self.width))
+
+    @property
+    def directions(self) -> Histograms:
+        """Histograms along the directions."""
+        return self.axes.of_rows(slice(self.width, None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +126,17 @@ class Sketch:
         """
         chosen = torch.ones(1, GROUPS, device=self.axes.bins.low.device) if chosen is None else chosen
         return Distribution(self.covariances.of_groups(chosen).gaussian(), self.axes.of_groups(chosen))
+
+    def distributions(self, chosen: Tensor) -> Iterator[Distribution]:
+        """The same distributions in parts, of fewer the wider the layer is.
+
+        Args:
+            chosen: as for `distribution`.
+        """
+        axes = self.axes.of_groups(chosen)
+        at_once = max(1, TOGETHER // self.width**2)
+        for part, counts in zip(chosen.split(at_once), axes.counts.split(at_once), strict=True):
+            yield Distribution(self.covariances.of_groups(part).gaussian(), Histograms(axes.bins, counts))
 
 
 @lru_cache

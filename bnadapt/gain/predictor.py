@@ -73,6 +73,8 @@ class Predictor:
         range: by feature of `gain`, least and greatest difference of the known cases.
         error: 90 % quantile of the absolute errors of predicted gains.
         cases: predicted and true gains of real pairs, each predicted by a fit to other tissues and laboratories.
+        self_trained: of the same pairs, predicted gain of adapting all layers, and true gain of self-training after it.
+        default_loss: largest loss of foreground IoU by the default on any of these pairs.
         records: SHA-256 of the tables that it was fitted to.
     """
 
@@ -81,6 +83,8 @@ class Predictor:
     range: Mapping[str, tuple[float, float]]
     error: float
     cases: Sequence[tuple[float, float]]
+    self_trained: Sequence[tuple[float, float]]
+    default_loss: float
     records: Sequence[str]
 
     def expected(self, features: Mapping[str, Features]) -> dict[str, Expectation]:
@@ -90,11 +94,15 @@ class Predictor:
 
     def exchanged(self, features: Mapping[str, Features]) -> float:
         """Probability, 0 to 1, that bright and dark are exchanged; see `expected`."""
-        return 1 / (1 + math.exp(-self.polarity(features[ADAPTED])))
+        return probability(self.polarity(features[ADAPTED]))
 
     def known(self, gain: float) -> Known:
         """Outcomes of the known cases with at least as much predicted gain, or loss."""
         return comparable(self.cases, gain)
+
+    def known_self_trained(self, gain: float) -> Known:
+        """The same of self-training, from the predicted gain of adapting all layers."""
+        return comparable(self.self_trained, gain)
 
     def save(self, path: Path = STORED) -> None:
         """Write as JSON."""
@@ -121,6 +129,11 @@ class Predictor:
         gain = self.gain(differences)
         familiar = all(low <= differences[name] <= high for name, (low, high) in self.range.items())
         return Expectation(gain, gain - self.error, gain + self.error, familiar)
+
+
+def probability(log_odds: float) -> float:
+    """The logistic function."""
+    return 1 / (1 + math.exp(-log_odds))
 
 
 def comparable(cases: Sequence[tuple[float, float]], gain: float) -> Known:

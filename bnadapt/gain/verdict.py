@@ -9,7 +9,7 @@ from bnadapt.adaptation import NetworkRunner
 from bnadapt.gain.alarms import NOISE, Alarm, alarms_of, differences, inverted_contrast
 from bnadapt.gain.annotation import MOST, Measured, tiles_needed
 from bnadapt.gain.candidate_results import CandidateResults, run_candidates
-from bnadapt.gain.candidates import CANDIDATES, DEFAULT, INVERTED, NONE
+from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, INVERTED, NONE
 from bnadapt.gain.features import POLARITY, PROMISING, View, features_of
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.gain.predictor import Expectation, Known, Predictor
@@ -19,19 +19,40 @@ from bnadapt.reports.text import capitalised
 MARGIN = 0.03  # expected gain over the default that justifies another candidate
 SURE = 0.9  # share of known cases above which a candidate is said to help; below 1 - SURE not to
 EXCHANGED = 0.9  # probability of inverted contrast above which images are inverted
+STABLE = -0.15  # flip consistency on inverted images, minus the source's, below which they are not
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Expected gains of the candidates that keep images unchanged, and the probability of inverted contrast."""
+    """What is expected of the candidates.
+
+    Attributes:
+        expected: gains of those that keep images unchanged.
+        exchanged: probability of inverted contrast.
+        inverted_consistency: feature `flip_consistency` of the candidate that inverts images. Where there is little
+            foreground, or much, the probability alone is often wrong; then predictions are unstable on inverted images,
+            too.
+    """
 
     expected: Mapping[str, Expectation]
     exchanged: float
+    inverted_consistency: float = 0.0
+
+    @property
+    def is_inverted(self) -> bool:
+        """Whether bright and dark are exchanged beyond doubt."""
+        return self.exchanged >= EXCHANGED and self.inverted_consistency >= STABLE
 
     @property
     def choice(self) -> str:
         """The recommended candidate."""
-        return INVERTED if self.exchanged >= EXCHANGED else chosen(self.expected)
+        return INVERTED if self.is_inverted else chosen(self.expected)
+
+    @property
+    def allows_self_training(self) -> bool:
+        """Whether all layers, from which self-training starts, are expected to gain, and as much as the default."""
+        adapted, default = self.expected[ADAPTED], self.expected[DEFAULT]
+        return not self.is_inverted and adapted.familiar and adapted.gain >= max(default.gain, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +63,8 @@ class Verdict:
         choice: name of the recommended candidate.
         prediction: what it rests on.
         known: known cases with as much predicted gain as the choice, or as the default if nothing is to be done.
+        self_trained: known cases of self-training after adapting all layers, with as much predicted gain of that.
+        default_loss: largest loss of foreground IoU by the default in any known case.
         alarms: what a person should look at.
         reasons: how the target differs from the source, such as `is darker`.
         needed: labelled tiles that would distinguish the choice from no adaptation, or no adaptation from the default.
@@ -52,6 +75,8 @@ class Verdict:
     choice: str
     prediction: Prediction
     known: Known
+    self_trained: Known
+    default_loss: float
     alarms: Sequence[Alarm]
     reasons: Sequence[str]
     needed: int
@@ -78,16 +103,23 @@ class Verdict:
     def sentence(self) -> str:
         """What to do, whether it helps, and how certain that is."""
         title = CANDIDATES[self.choice].title
-        because = f" The target {' and '.join(self.reasons)}." if self.reasons else ""
+        further = f" The target {' and '.join(self.reasons)}." if self.reasons else ""
+        further += self._self_training if self.advises_self_training else ""
         if self.measured:
-            return f"{capitalised(title)}: {self._measured}.{because}"
+            return f"{capitalised(title)}: {self._measured}.{further}"
         if self._doubt is not None:
             tiles = f"{self.needed} labelled tiles or more" if self.needed == MOST else f"{self.needed} labelled tiles"
             return (
-                f"Cannot tell whether adaptation helps: {self._doubt}. Without labels, {title}; about {tiles} would"
-                f" settle it. {LabelledTileGains.load().sentence()}{because}"
+                f"Cannot tell whether adaptation helps: {self._doubt}. Without labels, {title}{self._risk};"
+                f" about {tiles} would settle it. {LabelledTileGains.load().sentence()}{further}"
             )
-        return f"{capitalised(title)}: {self._certainty}.{because}"
+        return f"{capitalised(title)}: {self._certainty}.{further}"
+
+    @property
+    def advises_self_training(self) -> bool:
+        """Whether to adapt all layers and self-train; never where candidates were measured, or images are inverted."""
+        is_upright = self.choice in self.expected and not self._is_noise
+        return is_upright and not self.measured and self.prediction.allows_self_training
 
     @property
     def _measured(self) -> str:
@@ -100,18 +132,28 @@ class Verdict:
         if self.choice not in self.expected:
             return f"bright and dark are exchanged (probability {self.prediction.exchanged:.0%})"
         what = "adaptation" if self.choice == NONE else "this"
-        found = f"{self.known.helped} of {self.known.cases} known cases that looked"
-        if self.known.share < SURE:
-            return f"{what} helped in only {found} as unpromising"
-        return f"{what} helped in {found} as promising"
+        return f"{what} {_helped(self.known, 'unpromising' if self.known.share < SURE else 'promising')}"
+
+    @property
+    def _self_training(self) -> str:
+        known = _helped(self.self_trained, "promising")
+        return f" Self-training after adapting all layers usually gains more: it {known}."
+
+    @property
+    def _risk(self) -> str:
+        return f" (this cost at most {self.default_loss:.2f} IoU in known cases)" if self.choice == DEFAULT else ""
+
+    @property
+    def _is_noise(self) -> bool:
+        return any(alarm.name == NOISE for alarm in self.alarms)
 
     @property
     def _doubt(self) -> str | None:
         """Why it is unknown whether adaptation helps."""
-        if any(alarm.name == NOISE for alarm in self.alarms):
+        if self._is_noise:
             return "the images look like noise"
         if self.choice not in self.expected:
-            return None if self.prediction.exchanged >= EXCHANGED else "nothing is known of such a change of images"
+            return None if self.prediction.is_inverted else "nothing is known of such a change of images"
         if not self.expected[_compared(self.choice)].familiar:
             return "the target is unlike all known cases"
         if 1 - SURE < self.known.share < SURE:
@@ -138,7 +180,8 @@ def judge(
     predictor = predictor or Predictor.load()
     results = run_candidates(runner, tiles, source, progress=progress)
     features = features_of(source, results, {*PROMISING, *POLARITY})
-    prediction = Prediction(predictor.expected(features), predictor.exchanged(features))
+    consistency = features[INVERTED]["flip_consistency"]
+    prediction = Prediction(predictor.expected(features), predictor.exchanged(features), consistency)
     return verdict_on(source, results, prediction, predictor=predictor), results
 
 
@@ -167,11 +210,14 @@ def verdict_on(
     choice = choice or best
     compared = _compared(choice)
     gain = prediction.expected[compared].gain if compared in prediction.expected else 0.0
+    predictor = predictor or Predictor.load()
     alarms = [*inverted_contrast(prediction.exchanged), *alarms_of(View(source, results, results[choice]))]
     return Verdict(
         choice,
         prediction,
-        (predictor or Predictor.load()).known(gain),
+        predictor.known(gain),
+        predictor.known_self_trained(prediction.expected[ADAPTED].gain),
+        predictor.default_loss,
         alarms,
         differences(View(source, results, results[choice])),
         tiles_needed(results, compared, NONE),
@@ -185,6 +231,11 @@ def chosen(expected: Mapping[str, Expectation]) -> str:
     rivals = [name for name, each in expected.items() if each.familiar]
     best = max(rivals, key=lambda name: expected[name].gain, default=DEFAULT)
     return best if expected[best].gain > expected[DEFAULT].gain + MARGIN else DEFAULT
+
+
+def _helped(known: Known, looked: str) -> str:
+    only = "only " if looked == "unpromising" else ""
+    return f"helped in {only}{known.helped} of {known.cases} known cases that looked as {looked}"
 
 
 def _compared(choice: str) -> str:

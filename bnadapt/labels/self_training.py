@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from bnadapt.batchnorm import Bank
 from bnadapt.batchnorm.batches import batches_of
 from bnadapt.labels.parameters import last_layer
 from bnadapt.labels.pseudo_labels import BATCH, CONFIDENCE, confidences, logits_of, logits_of_all, pseudo_labels
@@ -43,7 +44,9 @@ class SelfTraining:
     seed: int = 0
 
 
-def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTraining()) -> Mapping[str, Tensor]:
+def self_train(
+    network: nn.Module, images: Any, settings: SelfTraining = SelfTraining(), source_bank: Bank | None = None
+) -> Mapping[str, Tensor]:
     """Train a network on confident predictions of the average of its own past weights.
 
     The student sees every crop with other brightness, contrast, sharpness and noise than the teacher. Both keep the
@@ -51,19 +54,26 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
 
     Learning from itself, a network tends to predict ever more foreground. With two classes, the bias of its last layer
     is therefore lowered at the end until no more pixels of the target are predicted as foreground than at the start (a
-    one-sided prior on class proportions, as in TTAS, arXiv 2205.07983); a last layer without bias stays as it is.
+    one-sided prior on class proportions, as in TTAS, arXiv 2205.07983), or than with the source's statistics: where
+    the target has more foreground than the source, the target's statistics hide some of it. A last layer without bias
+    stays as it is.
 
     Args:
         network: maps images (n, C, h, w) to logits (n, K, h, w); it is left unchanged.
         images: images of the target, such as a tensor (n, C, h, w); for others see `bnadapt.batchnorm.estimate`.
         settings: how to learn.
+        source_bank: the source's statistics, if they are known.
 
     Returns:
         State of the teacher, to load into the network.
     """
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
     logits = logits_of_all(network, tiles)
-    least, share = confidences(logits, settings.confidence), float((_margins(logits) > 0).double().mean())
+    least, share = confidences(logits, settings.confidence), _foreground(logits)
+    if source_bank is not None:
+        unadapted = copy.deepcopy(network).eval()
+        source_bank.apply(unadapted)
+        share = max(share, _foreground(logits_of_all(unadapted, tiles)))
     teacher, student = (copy.deepcopy(network).eval().requires_grad_(which) for which in (False, True))
     optimizer = torch.optim.AdamW(student.parameters(), lr=settings.rate, weight_decay=0)
     schedule = OneCycleLR(optimizer, settings.rate, total_steps=settings.steps + 1, pct_start=0.1)
@@ -88,11 +98,17 @@ def self_train(network: nn.Module, images: Any, settings: SelfTraining = SelfTra
 def _limit_foreground(network: nn.Module, tiles: Tensor, share: float) -> None:
     """Lower the foreground's bias until at most this share of the pixels is predicted as foreground."""
     head = last_layer(network, partial(logits_of, network), tiles[:1])
-    margins = _margins(logits_of_all(network, tiles)).flatten()
+    logits = logits_of_all(network, tiles)
     bias = getattr(head, "bias", None)
-    if bias is None or len(bias) > 2 or float((margins > 0).double().mean()) <= share:
+    if bias is None or len(bias) > 2 or _foreground(logits) <= share:
         return
+    margins = _margins(logits).flatten()
     bias[-1] -= margins.kthvalue(max(1, round((1 - share) * len(margins)))).values.to(bias)
+
+
+def _foreground(logits: Tensor) -> float:
+    """Share of pixels that are predicted as class 1 rather than 0."""
+    return float((_margins(logits) > 0).double().mean())
 
 
 def _margins(logits: Tensor) -> Tensor:

@@ -46,6 +46,8 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
         "labelled_tiles": verdict.labelled,
         "labelled_tiles_needed": verdict.needed,
         "known_cases": asdict(verdict.known),
+        "known_cases_self_trained": asdict(verdict.self_trained),
+        "advises_self_training": verdict.advises_self_training,
         "exchanged": verdict.prediction.exchanged,
         "expected": {name: asdict(each) for name, each in verdict.expected.items()},
         "measured": {name: asdict(each) for name, each in verdict.measured.items()},

@@ -63,7 +63,7 @@ class UnlabelledCase(NetworkCase):
             self._adapt(network, images)
         elif self.method == SELF_TRAINING:
             with network.precision():
-                learnt = self_train(network.network, images, SelfTraining(**self.settings))
+                learnt = self_train(network.network, images, SelfTraining(**self.settings), network.bank)
             network.network.load_state_dict(learnt)
 
 

@@ -65,6 +65,15 @@ def test_some_groups_are_the_sketch_of_their_tiles():
     assert all(value < 0.02 for value in distances_between(part, alone).values())  # bins may differ
 
 
+def test_parts_of_a_wide_layer_are_the_distributions_in_order():
+    sketch = Sketch.of(*latents(channels=600))
+    chosen = 1 - torch.eye(8)[:5]
+    whole, parts = sketch.distribution(chosen), list(sketch.distributions(chosen))
+    assert [len(part.gaussian.mean) for part in parts] == [2, 2, 1]
+    torch.testing.assert_close(torch.cat([part.gaussian.covariance for part in parts]), whole.gaussian.covariance)
+    torch.testing.assert_close(torch.cat([part.axes.counts for part in parts]), whole.axes.counts)
+
+
 def test_an_empty_sketch_changes_nothing():
     cloud, numbers = latents()
     sketch, empty = Sketch.of(cloud, numbers), Sketch.empty(3)

@@ -14,9 +14,14 @@ TABLE = Path(ROOT) / "docs" / "studies" / "labels" / "table.parquet"
 
 
 def test_a_doubtful_verdict_says_what_labelled_tiles_gave():
-    expected = {name: Expectation(0.0, -0.2, 0.2, familiar=False) for name in ("none", "full-resolution-mixed")}
-    doubtful = Verdict("full-resolution-mixed", Prediction(expected, 0.0), Known(10, 5), [], [], 12)
+    expected = {
+        name: Expectation(0.0, -0.2, 0.2, familiar=False) for name in ("none", "adapted", "full-resolution-mixed")
+    }
+    doubtful = Verdict(
+        "full-resolution-mixed", Prediction(expected, 0.0), Known(10, 5), Known(10, 5), 0.018, [], [], 12
+    )
     assert doubtful.abstains
+    assert "cost at most 0.02 IoU in known cases" in doubtful.sentence()
     assert LabelledTileGains.load().sentence() in doubtful.sentence()
 
 

@@ -1,7 +1,24 @@
 """Which candidate follows from what is expected of each."""
 
-from bnadapt.gain.predictor import Expectation
-from bnadapt.gain.verdict import Prediction, chosen
+import pytest
+
+from bnadapt.gain.alarms import NOISE, Alarm
+from bnadapt.gain.annotation import Measured
+from bnadapt.gain.predictor import Expectation, Known
+from bnadapt.gain.verdict import Prediction, Verdict, chosen
+
+SELF_TRAINING = "Self-training after adapting all layers usually gains more: it helped in 29 of 37 known cases"
+
+
+def verdict(adapted=0.06, default=0.05, familiar=True, exchanged=0.0, alarms=(), measured=None, choice=None):
+    expected = {
+        "none": Expectation(0.0, 0.0, 0.0, True),
+        "adapted": Expectation(adapted, 0.0, 0.0, familiar),
+        "full-resolution-mixed": Expectation(default, 0.0, 0.0, True),
+    }
+    prediction = Prediction(expected, exchanged)
+    choice = choice or prediction.choice
+    return Verdict(choice, prediction, Known(20, 19), Known(37, 29), 0.018, alarms, [], 12, measured or {}, 8)
 
 
 def test_the_default_is_taken_unless_another_is_clearly_better():
@@ -16,4 +33,27 @@ def test_the_default_is_taken_unless_another_is_clearly_better():
     assert chosen(expected(none=0, **{"full-resolution-mixed": -0.02})) == "full-resolution-mixed"
     assert chosen(expected(none=0, **{"full-resolution-mixed": -0.04})) == "none"
     assert Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}), 0.95).choice == "inverted"
+    assert Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}), 0.95, -0.2).choice == "full-resolution-mixed"
     assert Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}), 0.6).choice == "full-resolution-mixed"
+
+
+def test_self_training_is_advised_where_all_layers_are_expected_to_gain_as_much_as_the_default():
+    assert verdict().advises_self_training
+    assert SELF_TRAINING in verdict().sentence()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"adapted": 0.04},
+        {"adapted": -0.01, "default": -0.02},
+        {"familiar": False},
+        {"exchanged": 0.95},
+        {"choice": "inverted"},
+        {"alarms": [Alarm(NOISE, "Look.")]},
+        {"measured": dict.fromkeys(("none", "full-resolution-mixed"), Measured(0.5, 0.4, 0.6))},
+    ],
+)
+def test_self_training_is_not_advised(options):
+    assert not verdict(**options).advises_self_training
+    assert "Self-training" not in verdict(**options).sentence()

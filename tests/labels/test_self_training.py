@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from bnadapt.batchnorm import adapt
+from bnadapt.batchnorm import Bank, adapt
 from bnadapt.labels import SelfTraining, self_train
 
 
@@ -85,3 +85,25 @@ def test_no_more_foreground_is_predicted_than_at_the_start(network, images):
         learnt.load_state_dict(self_train(network, images, SelfTraining(steps=40, rate=0.01, confidence=0.7)))
         after = float((learnt(images).argmax(1) == 1).double().mean())
     assert after == pytest.approx(before, abs=0.001)
+
+
+def test_foreground_that_adaptation_has_hidden_may_come_back(network, images):
+    """As where the target has more of it than the source: then the source's statistics show more."""
+    source_bank = Bank.of(network)
+    with torch.no_grad():
+        logits = network(images).movedim(1, -1)[images[:, 0] > 0.5].mean(0)
+        network[3].bias[1] += logits[0] - logits[1] - 0.3
+        hiding = copy.deepcopy(network)
+        hiding[1].running_mean += (
+            0.1 * hiding[1].running_var.sqrt() * (network[3].weight[1] - network[3].weight[0]).sign().view(-1)
+        )
+
+        def share(own):
+            return float((own(images).argmax(1) == 1).double().mean())
+
+        unadapted, start = share(network), share(hiding)
+        assert start < unadapted
+        learnt = copy.deepcopy(hiding)
+        settings = SelfTraining(steps=40, rate=0.01, confidence=0.7)
+        learnt.load_state_dict(self_train(hiding, images, settings, source_bank))
+    assert start + 0.005 < share(learnt) <= unadapted + 0.001

@@ -16,6 +16,7 @@ from bnadapt.studies.verdict.fitting import (
     fitted_predictor,
     folds,
     prepared,
+    with_self_training,
 )
 from bnadapt.studies.verdict.scores import choices, of_inversions, of_natural_pairs
 
@@ -37,11 +38,24 @@ def made_up(noise=0.01, seed=0):
                     score = 0.5 + gain + noise * generator.normal()
                     if inverted:
                         score = 0.5 if candidate == "inverted" else 0.0
+                        features["feature_flip_consistency"] = 0.0 if candidate == "inverted" else gain
                     labels = {"record": f"{source}-{target}-{family}", "candidate": candidate, "iou": score}
                     labels |= {"part": "real", "task": f"of {source}", "seed": 1, "family": family}
                     labels |= {"source": source, "target": target, "source_set": source, "target_set": target}
                     rows.append({**features, **labels})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(self_trained=np.nan)
+
+
+def learnt_from(table, gain):
+    """A table of self-training that gains as much beyond adapting all layers as a function of the pair says."""
+    rows = table[(table["family"] == "pair") & (table["candidate"] == "adapted")]
+    keys = rows[["task", "source", "target", "seed"]].assign(start="adapted")
+    return pd.concat(
+        [
+            keys.assign(method="statistics", iou=0.4),  # other tiles than those of the candidates
+            keys.assign(method="self-training", iou=0.4 + rows["source"].map(gain)),
+        ]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +103,12 @@ def test_inverted_targets_are_inverted_and_others_are_not(table):
     assert found["found"] > 0.9
     assert found["false_alarms"] < 0.1
     assert found["choice"] > 0.4 > found["never"]
+
+
+def test_images_are_not_inverted_where_that_leaves_predictions_unstable(table):
+    unstable = table["candidate"].eq("inverted")
+    table = table.assign(feature_flip_consistency=table["feature_flip_consistency"].mask(unstable, -0.3))
+    assert of_inversions(cross_predicted(table, "strict"), table)["found"] == 0
 
 
 def test_the_best_of_other_seeds_is_a_ceiling_that_can_be_missed():
@@ -145,3 +165,23 @@ def test_known_cases_are_those_of_at_least_as_much_gain_or_loss():
     assert (comparable(cases, -0.11).cases, comparable(cases, -0.11).helped) == (20, 0)
     assert comparable(cases, 0.5).cases == 10
     assert comparable([], 0.1).share == 0.5
+
+
+def test_following_the_advice_to_self_train_is_scored(table):
+    helpful = with_self_training(table, learnt_from(table, lambda source: 0.1))
+    found = of_natural_pairs(cross_predicted(helpful, "strict"), helpful)
+    assert found["always_self_trained"] == pytest.approx(found["all_layers"] + 0.1)
+    assert 0 < found["advised"] < 1
+    assert found["self_trained"] > max(found["choice"], found["always_self_trained"])
+    harmful = with_self_training(table, learnt_from(table, lambda source: -0.2))
+    assert of_natural_pairs(cross_predicted(harmful, "strict"), harmful)["self_trained"] < found["choice"]
+
+
+def test_cases_of_self_training_are_known_to_the_predictor(table):
+    learnt = with_self_training(table, learnt_from(table, lambda source: 0.1))
+    predictor = fitted_predictor(learnt, ["digest"])
+    assert len(predictor.self_trained) == len(ORIGINS) * (len(ORIGINS) - 1)
+    assert not fitted_predictor(table, ["digest"]).self_trained
+    gains = {record: rows.set_index("candidate")["iou"] for record, rows in table.groupby("record")}
+    expected = sorted(round(own["adapted"] + 0.1 - own["none"], 3) for name, own in gains.items() if "-pair" in name)
+    assert sorted(round(gain, 3) for _, gain in predictor.self_trained) == pytest.approx(expected, abs=0.001)

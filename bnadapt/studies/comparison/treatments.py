@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-from bnadapt.batchnorm import Bank, Policy, SourcePrior, minimise_entropy
+from bnadapt.adaptation import DEFAULT_POLICY
+from bnadapt.batchnorm import Bank, Policy, minimise_entropy
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import batchnorm_layers
-from bnadapt.batchnorm.policy import ENCODER, FULL_RESOLUTION
 from bnadapt.experiments.evaluation import NetworkEvaluation
 from bnadapt.labels import self_train
 from bnadapt.studies.comparison.methods import ADABN, NONE
@@ -39,12 +39,8 @@ BANKS: dict[str, Callable[[NetworkEvaluation, Tensor], Bank | None]] = {
     NONE: lambda network, tiles: None,
     ADABN: lambda network, tiles: network.adapted(tiles).bank,
     "momentum 0.1": momentum_bank,
-    "full resolution alone": lambda network, tiles: network.adapted(tiles, Policy(layers=FULL_RESOLUTION)).bank,
-    "a quarter of AdaBN": lambda network, tiles: network.adapted(tiles, Policy(source_weight=0.75)).bank,
     "half AdaBN": lambda network, tiles: network.adapted(tiles, Policy(source_weight=0.5)).bank,
-    "AdaBN, prior of 16": lambda network, tiles: network.adapted(tiles, Policy(source_weight=SourcePrior(16))).bank,
-    "AdaBN, encoder": lambda network, tiles: network.adapted(tiles, Policy(layers=ENCODER)).bank,
-    "corrected AdaBN": lambda network, tiles: network.corrected(tiles, "estimated").bank,
+    "default": lambda network, tiles: network.adapted(tiles, DEFAULT_POLICY).bank,
 }
 TENT, SELF_TRAINING = "TENT", "self-training"
 TREATMENTS = (*BANKS, TENT, SELF_TRAINING)
@@ -71,5 +67,5 @@ def treated(network: NetworkEvaluation, treatment: str, tiles: Tensor) -> Iterat
         else:
             BANKS[ADABN](network, tiles).apply(network.network)
             with network.precision():
-                network.network.load_state_dict(self_train(network.network, tiles))
+                network.network.load_state_dict(self_train(network.network, tiles, source_bank=network.bank))
             yield None

@@ -156,7 +156,7 @@ def _self_trained(target: DomainEvaluation) -> Mapping[str, Tensor]:
     network = target.network
     start_bank(target, ADAPTED).apply(network.network)
     with network.precision():
-        return self_train(network.network, target.adaptation_tiles())
+        return self_train(network.network, target.adaptation_tiles(), source_bank=network.bank)
 
 
 def start_bank(target: DomainEvaluation, candidate: str) -> Bank:

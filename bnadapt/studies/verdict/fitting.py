@@ -1,7 +1,9 @@
 """Fit the predictor to tables of candidates, and predict records that a fit has not seen."""
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +15,15 @@ from bnadapt.errors import InputError
 from bnadapt.experiments.tables import Tables
 from bnadapt.files import sha256_of
 from bnadapt.gain import CANDIDATES
-from bnadapt.gain.candidates import ADAPTED, NONE
+from bnadapt.gain.candidates import ADAPTED, DEFAULT, INVERTED, NONE
 from bnadapt.gain.features import POLARITY, PROMISING
-from bnadapt.gain.predictor import BOUND, STORED, LinearScore, Predictor
+from bnadapt.gain.predictor import BOUND, STORED, LinearScore, Predictor, probability
 from bnadapt.studies.candidates.findings import FEATURE
 
 COVERAGE = 0.9  # of intervals
 SHRINKAGE = 1.0  # ridge penalty on weights of features that have a mean square of 1
 LOGISTIC = 10.0  # inverse penalty of the same
+DRAWS = 10  # of the tissues and laboratories that a fit sees, for the learning curve
 SMALLEST_SCALE = 1e-6  # of features that hardly vary
 NATURAL, OWN, INVERSION = "pair", "own", "inversion"  # families of targets; all others are made up
 PREDICTED = (NATURAL, OWN, INVERSION)
@@ -39,6 +42,7 @@ of the second columns."""
 def prepared(table: pd.DataFrame) -> pd.DataFrame:
     """A table of the candidates that leave images as they are, with `true_gain` and the origins of source and target.
 
+    `inverted_consistency` is the flip consistency of the record's inverted images, see `bnadapt.gain.verdict`.
     Columns of features in `PROMISING` become their differences from no adaptation's.
     """
     rows = table[table["candidate"].isin([name for name, each in CANDIDATES.items() if each.keeps_images])]
@@ -46,7 +50,13 @@ def prepared(table: pd.DataFrame) -> pd.DataFrame:
     features = [f"{FEATURE}{name}" for name in PROMISING]
     origins = {f"{which}_origin": rows[f"{which}_set"].replace(SAME_ORIGIN) for which in ("source", "target")}
     differences = {name: rows[name].to_numpy() - unadapted[name].to_numpy() for name in features}
-    return rows.assign(true_gain=rows["iou"].to_numpy() - unadapted["iou"].to_numpy(), **differences, **origins)
+    inverted = table[table["candidate"] == INVERTED].set_index("record")[f"{FEATURE}flip_consistency"]
+    return rows.assign(
+        true_gain=rows["iou"].to_numpy() - unadapted["iou"].to_numpy(),
+        inverted_consistency=rows["record"].map(inverted),
+        **differences,
+        **origins,
+    )
 
 
 def fitted_gain(rows: pd.DataFrame) -> LinearScore:
@@ -97,9 +107,45 @@ def cross_predicted(table: pd.DataFrame, scheme: str) -> pd.DataFrame:
     for seen, unseen in folds(prepared(table), scheme):
         if not seen["family"].isin(PREDICTED).any():
             raise InputError(f"The table has too few sources to predict records by {scheme}; three are needed.")
-        predictor = Predictor(fitted_gain(seen), fitted_polarity(seen), {}, 0.0, (), ())
-        parts.append(unseen.assign(predicted=_gains(predictor, unseen), exchanged=_exchanged(predictor, unseen)))
+        predicted, exchanged = _scored(fitted_gain(seen), unseen), _exchanged(fitted_polarity(seen), unseen)
+        parts.append(unseen.assign(predicted=predicted, exchanged=exchanged))
     return pd.concat(parts)
+
+
+def learning_curve(table: pd.DataFrame) -> pd.DataFrame:
+    """Natural pairs, predicted as in the strict scheme by fits to the records of ever more tissues and laboratories.
+
+    Columns `groups`, how many of these a fit sees; `draw`, which ones at random; `made_up`, whether it sees the
+    records that are not of real sets, too.
+    """
+    rows = prepared(table)
+    pairs = [(seen, natural_cases(unseen)) for seen, unseen in folds(rows, STRICT)]
+    pairs = [(seen, unseen) for seen, unseen in pairs if len(unseen)]
+    most = min(seen.loc[seen["family"].isin(PREDICTED), "source_origin"].nunique() for seen, _ in pairs)
+    parts, generator = [], np.random.default_rng(0)
+    for (seen, unseen), groups, draw in product(pairs, range(1, most + 1), range(DRAWS)):
+        is_real = seen["family"].isin(PREDICTED)
+        drawn = generator.choice(seen.loc[is_real, "source_origin"].unique(), groups, replace=False)
+        within = seen[["source_origin", "target_origin"]].isin(drawn).all(axis=1) & is_real
+        for made_up, fitted in ((False, within), (True, within | ~is_real)):
+            labels = {"groups": groups, "draw": draw, "made_up": made_up}
+            parts.append(unseen.assign(predicted=_scored(fitted_gain(seen[fitted]), unseen), **labels))
+    return pd.concat(parts)
+
+
+def with_self_training(table: pd.DataFrame, learnt: pd.DataFrame) -> pd.DataFrame:
+    """A table of candidates with `self_trained`: IoU of self-training from all layers, where it was measured.
+
+    Args:
+        table: of the study of candidates.
+        learnt: of the study of self-training, whose gain over its own start is added to the IoU of `adapted`.
+    """
+    keys = ["task", "source", "target", "seed"]
+    rows = learnt[learnt["start"] == ADAPTED].pivot_table("iou", keys, "method")
+    gains = (rows["self-training"] - rows["statistics"]).rename("self_trained").reset_index()
+    adapted = table[(table["candidate"] == ADAPTED) & (table["family"] == NATURAL)]
+    adapted = adapted[["record", "iou", *keys]].merge(gains, "left", keys).set_index("record")
+    return table.assign(self_trained=table["record"].map(adapted["iou"] + adapted["self_trained"]))
 
 
 def natural_cases(predicted: pd.DataFrame) -> pd.DataFrame:
@@ -107,15 +153,35 @@ def natural_cases(predicted: pd.DataFrame) -> pd.DataFrame:
     return predicted[(predicted["family"] == NATURAL) & (predicted["candidate"] != NONE)]
 
 
+def self_trained_cases(predicted: pd.DataFrame) -> pd.DataFrame:
+    """The natural pairs on which self-training was measured: predictions for all layers, its gain as `true_gain`."""
+    unadapted = predicted[predicted["candidate"] == NONE].set_index("record")["iou"]
+    rows = predicted[(predicted["candidate"] == ADAPTED) & predicted["self_trained"].notna()]
+    return rows.assign(true_gain=rows["self_trained"] - unadapted.reindex(rows["record"]).to_numpy())
+
+
 def fitted_predictor(table: pd.DataFrame, digests: Sequence[str]) -> Predictor:
-    """The predictor of tables of candidates, with what is known of strict predictions of natural pairs."""
+    """The predictor of tables of candidates, with what is known of strict predictions of natural pairs.
+
+    Args:
+        table: see `with_self_training`.
+        digests: SHA-256 of the tables.
+    """
     rows = prepared(table)
-    cases = natural_cases(cross_predicted(table, STRICT))
+    predicted = cross_predicted(table, STRICT)
+    cases = natural_cases(predicted)
     error = float((cases["predicted"] - cases["true_gain"]).abs().quantile(COVERAGE))
     known = {name: rows[f"{FEATURE}{name}"] for name in PROMISING}
     limits = {name: (round(float(each.min()), 4), round(float(each.max()), 4)) for name, each in known.items()}
-    pairs = sorted((round(p, 4), round(g, 4)) for p, g in zip(cases["predicted"], cases["true_gain"], strict=True))
-    return Predictor(fitted_gain(rows), fitted_polarity(rows), limits, round(error, 4), pairs, list(digests))
+    known_cases = (_pairs(cases), _pairs(self_trained_cases(predicted)))
+    loss = max(0.0, -float(cases.loc[cases["candidate"] == DEFAULT, "true_gain"].min()))
+    known = (*known_cases, round(loss, 4), list(digests))
+    return Predictor(fitted_gain(rows), fitted_polarity(rows), limits, round(error, 4), *known)
+
+
+def _pairs(cases: pd.DataFrame) -> list[tuple[float, float]]:
+    """Predicted and true gains, in order."""
+    return sorted((round(p, 4), round(g, 4)) for p, g in zip(cases["predicted"], cases["true_gain"], strict=True))
 
 
 def _score(names: Sequence[str] | Mapping[str, int], weights: np.ndarray, scales: np.ndarray) -> LinearScore:
@@ -125,24 +191,32 @@ def _score(names: Sequence[str] | Mapping[str, int], weights: np.ndarray, scales
     return LinearScore(*columns)
 
 
-def _gains(predictor: Predictor, rows: pd.DataFrame) -> list[float]:
-    named = rows[[f"{FEATURE}{name}" for name in PROMISING]].set_axis(list(PROMISING), axis=1)
-    return [predictor.gain(each) for each in named.to_dict("records")]
+def _scored(score: LinearScore, rows: pd.DataFrame) -> np.ndarray:
+    named = rows[[f"{FEATURE}{name}" for name in score.weights]].set_axis(list(score.weights), axis=1)
+    return np.array([score(each) for each in named.to_dict("records")])
 
 
-def _exchanged(predictor: Predictor, rows: pd.DataFrame) -> np.ndarray:
+def _exchanged(polarity: LinearScore, rows: pd.DataFrame) -> np.ndarray:
     """The same for all rows of a record."""
-    adapted = rows[rows["candidate"] == ADAPTED].set_index("record")
-    named = adapted[[f"{FEATURE}{name}" for name in POLARITY]].set_axis(list(POLARITY), axis=1)
-    by_record = {record: predictor.exchanged({ADAPTED: own}) for record, own in named.to_dict("index").items()}
+    adapted = rows[rows["candidate"] == ADAPTED]
+    by_record = pd.Series([probability(each) for each in _scored(polarity, adapted)], adapted["record"])
     return rows["record"].map(by_record).to_numpy()
 
 
-def main(folders: Sequence[Path], output: Path = STORED) -> None:
-    """Fit to the tables in studies' folders, and write the predictor that comes with bnadapt."""
-    tables = pd.concat([Tables.read(folder).table for folder in folders], ignore_index=True)
-    fitted_predictor(tables, [sha256_of(folder / "table.parquet") for folder in folders]).save(output)
+def read(candidates: Sequence[Path], self_training: Path | None) -> pd.DataFrame:
+    """The tables in folders of studies of candidates and of self-training, as one."""
+    table = pd.concat([Tables.read(folder).table for folder in candidates], ignore_index=True)
+    if self_training is None:
+        return table.assign(self_trained=math.nan)
+    return with_self_training(table, Tables.read(self_training).table)
+
+
+def main(candidates: Sequence[Path], self_training: Path, output: Path = STORED) -> None:
+    """Fit to the tables in folders of studies, and write the predictor that comes with bnadapt."""
+    digests = [sha256_of(folder / "table.parquet") for folder in (*candidates, self_training)]
+    fitted_predictor(read(candidates, self_training), digests).save(output)
 
 
 if __name__ == "__main__":
-    main([Path(each) for each in sys.argv[1:]])
+    *given, last = map(Path, sys.argv[1:])
+    main(given, last)

@@ -8,10 +8,11 @@ from scipy.stats import spearmanr
 
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, NONE, RECOMMENDABLE
 from bnadapt.gain.predictor import Expectation, comparable
-from bnadapt.gain.verdict import EXCHANGED, SURE, Prediction
+from bnadapt.gain.verdict import SURE, Prediction
 from bnadapt.studies.candidates.findings import CLEAR
-from bnadapt.studies.verdict.fitting import INVERSION, NATURAL, natural_cases
+from bnadapt.studies.verdict.fitting import INVERSION, NATURAL, natural_cases, self_trained_cases
 
+POLARITY = ["exchanged", "inverted_consistency"]
 WORSE = 0.03  # loss of IoU that counts as harm
 PAIR = ["task", "source", "target"]
 
@@ -24,18 +25,22 @@ def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
 def choices(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """IoU by record: of the choice, of constant rules, of the best candidate, and of the best one of other seeds.
 
+    `taken` is the choice, `advised` whether to self-train.
+
     Args:
         predicted: see `bnadapt.studies.verdict.fitting.cross_predicted`.
         table: of candidates, inverted ones among them.
     """
     scores = wide(table[table["record"].isin(predicted["record"])], "iou")
     scores = scores[[name for name in CANDIDATES if name in scores]]
-    gains, exchanged = wide(predicted, "predicted"), predicted.groupby("record")["exchanged"].first()
-    taken = {record: _choice(own, exchanged[record]) for record, own in gains.iterrows()}
+    gains, polarity = wide(predicted, "predicted"), predicted.groupby("record")[POLARITY].first()
+    predictions = {record: _prediction(own, *polarity.loc[record]) for record, own in gains.iterrows()}
+    taken = {record: each.choice for record, each in predictions.items()}
     unchanged = scores[[name for name in scores if CANDIDATES[name].keeps_images]]
     return pd.DataFrame(
         {
             "taken": taken,
+            "advised": {record: each.allows_self_training for record, each in predictions.items()},
             "choice": {record: scores.loc[record, name] for record, name in taken.items()},
             "never": scores[NONE],
             "all_layers": scores[ADAPTED],
@@ -57,41 +62,64 @@ def decided(predicted: pd.DataFrame, taken: pd.Series) -> tuple[float, float]:
         taken: choice by record.
     """
     rows = natural_cases(predicted)
-    rows = rows.assign(origins=["/".join(sorted(own)) for own in rows[["source_origin", "target_origin"]].to_numpy()])
     compared = rows["record"].map(taken).replace(NONE, DEFAULT)
-    said, right = [], []
-    for origins, own in rows[rows["candidate"] == compared].groupby("origins"):
-        others = rows[rows["origins"] != origins]
+    asked = rows[rows["candidate"] == compared]
+    shares = _shares_elsewhere(rows, asked)
+    said = (shares >= SURE) | (shares <= 1 - SURE)
+    clear = said & (asked["true_gain"].abs() > CLEAR)
+    right = (shares >= SURE) == (asked["true_gain"] > 0)
+    return float(right[clear].mean()), float(said.mean())
+
+
+def _shares_elsewhere(rows: pd.DataFrame, asked: pd.DataFrame) -> pd.Series:
+    """For some of the rows, how many of the comparable ones without the same two origins adaptation helped: a share."""
+    origins = rows[["source_origin", "target_origin"]].apply(frozenset, axis=1)
+    shares = pd.Series(0.5, asked.index)
+    for own, group in asked.groupby(origins.loc[asked.index]):
+        others = rows[origins != own]
         cases = list(zip(others["predicted"], others["true_gain"], strict=True))
-        for predicted_gain, gain in zip(own["predicted"], own["true_gain"], strict=True):
-            share = comparable(cases, predicted_gain).share
-            said.append(share >= SURE or share <= 1 - SURE)
-            if said[-1] and abs(gain) > CLEAR:
-                right.append((share >= SURE) == (gain > 0))
-    return float(np.mean(right)) if right else np.nan, float(np.mean(said)) if said else 0.0
+        shares[group.index] = [comparable(cases, gain).share for gain in group["predicted"]]
+    return shares
 
 
 def of_natural_pairs(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[str, float]:
     """All measures of predictions and choices on natural pairs."""
     rows = natural_cases(predicted)
     picked = choices(predicted[predicted["family"] == NATURAL], table)
-    loss = picked["choice"] - picked["never"]
     right, said = decided(predicted, picked["taken"])
+    loss = picked["choice"] - picked["never"]
+    learnt = self_trained_cases(predicted).set_index("record")["self_trained"].reindex(picked.index)
+    advised = picked["advised"] & learnt.notna()
+    followed = learnt.where(advised, picked["choice"])
     return {
-        **picked.drop(columns="taken").mean().to_dict(),
+        **picked.drop(columns=["taken", "advised"]).mean().to_dict(),
         "rank_correlation": float(spearmanr(rows["predicted"], rows["true_gain"]).statistic),
         "right": right,
         "decided": said,
         "worse": float((loss < -WORSE).mean()),
         "worst": float(loss.min()),
+        "advised": float(advised.mean()),
+        "helped": float((learnt > picked["never"])[advised].mean()),
+        "always_self_trained": float(learnt.mean()),
+        "self_trained": float(followed.mean()),
+        "self_trained_worse": float((followed - picked["never"] < -WORSE).mean()),
+        "self_trained_worst": float((followed - picked["never"]).min()),
     }
+
+
+def correlations(learning: pd.DataFrame) -> pd.Series:
+    """Rank correlation of predicted and true gains by `made_up`, `groups` and `draw`, see `learning_curve`."""
+    by_fit = learning.groupby(["made_up", "groups", "draw"])[["predicted", "true_gain"]]
+    return by_fit.apply(lambda rows: float(spearmanr(rows["predicted"], rows["true_gain"]).statistic))
 
 
 def of_inversions(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[str, float]:
     """Detection rate and false alarms of inverted images, and the IoU of the choice on them."""
-    by_record = predicted.groupby("record")[["exchanged", "family"]].first()
+    by_record = predicted.groupby("record")[[*POLARITY, "family"]].first()
     inverted = by_record["family"] == INVERSION
-    suspected = by_record["exchanged"] >= EXCHANGED
+    suspected = pd.Series(
+        [Prediction({}, *each).is_inverted for each in by_record[POLARITY].to_numpy()], by_record.index
+    )
     picked = choices(predicted[predicted["family"] == INVERSION], table)
     return {
         "found": float(suspected[inverted].mean()),
@@ -100,11 +128,11 @@ def of_inversions(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[str, 
     }
 
 
-def _choice(gains: pd.Series, exchanged: float) -> str:
+def _prediction(gains: pd.Series, exchanged: float, inverted_consistency: float) -> Prediction:
     expected = {
         name: Expectation(gain, gain, gain, True) for name, gain in gains.dropna().items() if name in RECOMMENDABLE
     }
-    return Prediction(expected, exchanged).choice
+    return Prediction(expected, exchanged, inverted_consistency)
 
 
 def _of_other_seeds(scores: pd.DataFrame, table: pd.DataFrame) -> pd.Series:

@@ -11,11 +11,14 @@ from bnadapt.experiments.case import Case
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
-from bnadapt.studies.verdict.findings import draw_predicted, schemes_table, sentences
-from bnadapt.studies.verdict.fitting import PREDICTED, SCHEMES, cross_predicted
+from bnadapt.studies.verdict.findings import draw_learning, draw_predicted, schemes_table, sentences
+from bnadapt.studies.verdict.fitting import DRAWS, PREDICTED, SCHEMES, cross_predicted, learning_curve, read
+from bnadapt.studies.verdict.scores import POLARITY
 
-KEPT = ["record", "family", "task", "source", "target", "seed", "candidate", "iou"]
-ADDED = ["record", "candidate", "true_gain", "source_origin", "target_origin", "predicted", "exchanged"]
+LEARNING_CURVE = "learning curve"  # in place of a scheme
+KEPT = ["record", "family", "task", "source", "target", "seed", "candidate", "iou", "self_trained"]
+LEARNING = ["record", "candidate", "groups", "draw", "made_up", "predicted", "true_gain"]
+ADDED = ["record", "candidate", "true_gain", "source_origin", "target_origin", "predicted", *POLARITY]
 
 
 @dataclass
@@ -24,6 +27,7 @@ class VerdictStudy(Study):
 
     Args:
         candidates: folders of finished studies of candidates.
+        self_training: folder of a finished study of self-training on the same pairs; None if there is none.
         schemes: what the fit does not see; names in `bnadapt.studies.verdict.fitting.SCHEMES`.
 
     Raises:
@@ -38,9 +42,10 @@ class VerdictStudy(Study):
         " (strict), as source, or of the same task. Does it tell help from harm, and is its choice worth more than"
         " always doing the same?"
     )
-    columns = (*KEPT, "scheme", "true_gain", "predicted", "exchanged", "source_origin", "target_origin")
+    columns = (*KEPT, "scheme", "true_gain", "predicted", *POLARITY, "source_origin", "target_origin")
 
     candidates: Sequence[str]
+    self_training: str | None = None
     schemes: Sequence[str] = tuple(SCHEMES)
 
     def __post_init__(self) -> None:
@@ -53,29 +58,44 @@ class VerdictStudy(Study):
 
     def tables(self, measured: Sequence) -> Tables:
         """Real records under every scheme; inverted candidates have no predicted gain."""
-        table = pd.concat([Tables.read(Path(each)).table for each in self.candidates], ignore_index=True)
+        table = read([Path(each) for each in self.candidates], Path(self.self_training) if self.self_training else None)
         real = table[table["family"].isin(PREDICTED)][KEPT]
         predicted = [
             real.merge(cross_predicted(table, scheme)[ADDED], "left", ["record", "candidate"]).assign(scheme=scheme)
             for scheme in self.schemes
         ]
-        return Tables(pd.concat(predicted, ignore_index=True))
+        learning = learning_curve(table)[LEARNING].assign(scheme=LEARNING_CURVE)
+        return Tables(pd.concat([*predicted, learning], ignore_index=True))
 
     def findings(self, tables: Tables) -> list[str]:
         """How good predictions and choices are under the first scheme; the others are in the table."""
-        return sentences(tables.table)
+        return sentences(*_parts(tables))
 
     def summary(self, tables: Tables) -> Table:
-        """All measures of natural pairs by scheme."""
-        return schemes_table(tables.table)
+        """All measures of natural pairs by scheme, and by task in the first scheme."""
+        return schemes_table(_parts(tables)[0])
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
-        """Predicted against true gains."""
+        """Predicted against true gains, and the learning curve."""
+        predicted, learning = _parts(tables)
         return {
             "predicted": StudyFigure(
                 "Predicted and true",
                 "One dot per natural pair, seed and candidate: the predicted gain over no adaptation, and the measured"
                 " one.",
-                draw_predicted(tables.table[tables.table["predicted"].notna()]),
+                draw_predicted(predicted[predicted["predicted"].notna()]),
+            ),
+            "learning-curve": StudyFigure(
+                "From how many tissues and laboratories can it be learnt?",
+                "Rank correlation of predicted and true gains of natural pairs against the number of tissues and"
+                f" laboratories that the fit has seen, none of them the pair's own; mean and standard deviation over"
+                f" {DRAWS} draws of these.",
+                draw_learning(learning),
             ),
         }
+
+
+def _parts(tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predictions under the schemes, and those of the learning curve."""
+    is_learning = tables.table["scheme"] == LEARNING_CURVE
+    return tables.table[~is_learning], tables.table[is_learning]
