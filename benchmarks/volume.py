@@ -23,9 +23,9 @@ from torch import Tensor
 from bnadapt.commands.cli import main as command
 from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair, Synthetic
-from bnadapt.data.datasets import SectionsToSegment
 from bnadapt.data.prepare import PreparedSection
 from bnadapt.data.tiles import Blocks
+from bnadapt.data.whole_sections import SectionsToSegment
 from bnadapt.networks import UNet
 from bnadapt.networks.receptive_field import receptive_field
 from bnadapt.tasks import SegmentationTask

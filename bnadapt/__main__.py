@@ -9,7 +9,8 @@ from functools import partial
 from bnadapt.commands.defaults import defaults_in_force
 from bnadapt.commands.docstrings import documented, ours
 from bnadapt.commands.early import announce, check_inputs
-from bnadapt.commands.help import HELP, STANDALONE_COMMANDS, help_for
+from bnadapt.commands.help import help_for
+from bnadapt.commands.help_texts import HELP, STANDALONE_COMMANDS
 from bnadapt.commands.options import check_function_options, check_options
 from bnadapt.commands.refusals import refusals
 from bnadapt.reports.text import show_safely

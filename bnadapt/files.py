@@ -1,4 +1,4 @@
-"""Outputs are written beside their place and renamed, all or none, so that nobody finds half of them."""
+"""Paths of inputs and outputs; outputs are written to a temporary name and renamed, all or none."""
 
 import errno
 import os
@@ -43,21 +43,13 @@ NO_SPACE = (
 
 
 def refuse_address(path: str | Path) -> None:
-    """Refuse addresses such as https://example.org/a.zarr, which are neither read nor written.
-
-    Raises:
-        InputError: it is one.
-    """
+    """Refuse addresses such as https://example.org/a.zarr, which are neither read nor written."""
     if ADDRESS.match(str(path)):
         raise InputError(f"{path}: is an address, and files are read and written on disk alone; give a local copy.")
 
 
 def existing(path: str | Path) -> Path:
-    """Check that a file or folder can be read, and return its path.
-
-    Raises:
-        InputError: it is missing, empty, a URL, neither a file nor a folder, or may not be read.
-    """
+    """The path of a file or folder; refuses one that is missing, empty or unreadable, and addresses."""
     refuse_address(path)
     path = Path(path)
     if not path.exists():
@@ -72,11 +64,7 @@ def existing(path: str | Path) -> Path:
 
 
 def existing_folder(path: str | Path) -> Path:
-    """Check that a folder is there, and return its path.
-
-    Raises:
-        InputError: it is missing, a file, or a URL.
-    """
+    """The path of a folder; refuses one that is missing, files and addresses."""
     refuse_address(path)
     if not Path(path).is_dir():
         raise InputError(f"{path}: no such folder; check the path.")
@@ -93,11 +81,7 @@ def printable(name: str) -> str:
 
 
 def ensure_folder(path: str | Path) -> Path:
-    """A folder that results can go to, made if need be.
-
-    Raises:
-        InputError: it cannot be made, or nothing can be written there.
-    """
+    """A folder for results, created if missing; refuses one that cannot be created or written to."""
     refuse_address(path)
     path = Path(path)
     if path.is_file():
@@ -117,14 +101,9 @@ def unwritable(path: str | Path, error: OSError) -> InputError:
 
 
 def refusal_of_place(error: BaseException, path: str | Path | None = None) -> InputError | None:
-    """The refusal that an error stands for which an operating system, or a library, raises on writing.
+    """The refusal for an error of an operating system, or a library, on writing; None for other errors.
 
-    Args:
-        error: any.
-        path: that was to be written; by default the one that the error names.
-
-    Returns:
-        None if the error is of another kind.
+    `path` was to be written; by default it is the one that the error names.
     """
     if isinstance(error, RuntimeError) and (loop := LOOP.fullmatch(str(error))):
         error = OSError(errno.ELOOP, "its links lead in a circle", loop[1])
@@ -137,11 +116,7 @@ def refusal_of_place(error: BaseException, path: str | Path | None = None) -> In
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
-    """Refuse to replace earlier results, unless asked to.
-
-    Raises:
-        InputError: some are there.
-    """
+    """Refuse to replace earlier results, unless asked to."""
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         others = f", and {len(there) - 1} more" if len(there) > 1 else ""
@@ -149,26 +124,13 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
 
 
 def refuse_inputs(path: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output that is one of the inputs, which would be lost.
-
-    Raises:
-        InputError: it is.
-    """
+    """Refuse an output that is one of the inputs, which would be lost."""
     if any(path.resolve() == each.resolve() for each in inputs):
         raise InputError(f"{path}: is read by this command; give another --output.")
 
 
 def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:
-    """Refuse outputs that are inputs, that are there already, or that cannot be written, before any work is done.
-
-    Args:
-        paths: of the outputs.
-        overwrite: whether earlier ones may be replaced.
-        inputs: paths that are read.
-
-    Raises:
-        InputError: one is refused.
-    """
+    """Refuse outputs that are inputs, that exist (unless `overwrite`), or that cannot be written."""
     for path in paths:
         refuse_inputs(path, inputs)
     refuse_existing(paths, overwrite)
@@ -180,11 +142,7 @@ def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path]
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path to write to that becomes `path` when the block ends without an exception.
 
-    The stand-in lies in the same folder and has the same extension. After an exception it is gone
-    and `path` is as it was.
-
-    Raises:
-        InputError: `path` is a folder, or cannot be written.
+    It has the same name and is removed after an exception. Refuses folders, and paths that cannot be written.
     """
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the path of a file.")
@@ -194,13 +152,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: Path, names: Sequence[str] = ()) -> Iterator[Path]:
-    """Give an empty folder whose entries move into `folder` when the block ends without an exception.
-
-    All of them do, or none; what they replace comes back if one cannot be moved.
+    """Give an empty folder whose entries move into `folder` when the block ends without an exception, all or none.
 
     Args:
-        folder: made if need be.
-        names: of entries to come, which are tried at once; messages name the first.
+        folder: folder of the results, created if missing.
+        names: names of the results, tried at once; messages contain the first.
 
     Raises:
         InputError: `folder` is a file, or cannot be written.
@@ -220,16 +176,12 @@ def atomic_folder(folder: Path, names: Sequence[str] = ()) -> Iterator[Path]:
 
 
 def check_writable(folder: Path, names: Sequence[str] = ()) -> None:
-    """Find out whether `atomic_folder` can do its work, before any other work is done; nothing is left behind.
-
-    Raises:
-        InputError: as there.
-    """
+    """Refuse a folder in which `atomic_folder` would fail, before any other work is done; leaves nothing behind."""
     shutil.rmtree(_partial_folder(folder, names, folder / names[0] if names else folder), ignore_errors=True)
 
 
 def _partial_folder(folder: Path, names: Sequence[str], output: Path) -> Path:
-    """A new folder in `folder`, or beside it where it is yet to come, in which entries of these names can be."""
+    """A new folder in `folder`, or beside it if it does not exist yet, in which these names are possible."""
     refuse_address(output)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{output}: cannot be written, {folder} is a file; give a folder to write into.")
@@ -249,13 +201,13 @@ def _partial_folder(folder: Path, names: Sequence[str], output: Path) -> Path:
 
 
 def remove_hidden(folder: Path) -> None:
-    """Remove what lies in a folder under a name that begins with a dot."""
+    """Remove files and folders whose names begin with a dot from a folder."""
     for each in folder.glob(".*"):
         shutil.rmtree(each) if each.is_dir() else each.unlink()
 
 
 def move_all(partial: Path, folder: Path) -> None:
-    """Rename all entries of a folder into another one; what they replace is put aside until all have moved."""
+    """Move all entries of a folder into another one; replaced entries are kept until all have moved."""
     replaced = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
     moved: list[str] = []
     try:
@@ -274,7 +226,7 @@ def move_all(partial: Path, folder: Path) -> None:
 
 
 def _put_back(path: Path, new: Path, old: Path) -> None:
-    """Undo what was done of a replacement, as far as the disk allows."""
+    """Undo a replacement, as far as the disk allows."""
     with suppress(OSError):
         if path.exists() and not new.exists():
             os.replace(path, new)
@@ -283,7 +235,7 @@ def _put_back(path: Path, new: Path, old: Path) -> None:
 
 
 def sampled_digest(path: Path) -> str:
-    """SHA-256 of a file's size and of a few parts of it: differs between files, whatever they are called."""
+    """SHA-256 of the size and a few parts of a file."""
     size = path.stat().st_size
     digest = sha256(str(size).encode())
     with path.open("rb") as file:

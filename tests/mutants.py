@@ -183,6 +183,18 @@ MUTANTS = [
         "data/test_pooled.py::test_crops_are_drawn_in_equal_parts_or_by_weight",
     ),
     Mutant(
+        "data/readers/images.py",
+        "image_format_or_png(path).read_mask(path)",
+        "image_format_or_png(path).read(path)",
+        "data/test_readers.py::test_an_indexed_tiff_mask_gives_its_indices",
+    ),
+    Mutant(
+        "data/readers/stacks.py",
+        "volume_format(path).open_masks",
+        "volume_format(path).open",
+        "data/test_readers.py::test_a_stack_of_masks_keeps_its_values",
+    ),
+    Mutant(
         "data/formats/mrc.py",
         "header.origin = tuple(10 * axes[letter].start for letter in",
         "header.origin = tuple(axes[letter].start for letter in",
@@ -246,15 +258,15 @@ MUTANTS = [
         "labels/test_finetuning.py::test_labelled_tiles_do_not_move_the_statistics_that_they_are_seen_under",
     ),
     Mutant(
-        "labels/finetuning.py",
+        "labels/learner.py",
         "(self.settings.pseudo_label_weight * of_pseudo + of_labels).backward()",
         "of_labels.backward()",
         "labels/test_finetuning.py::test_a_misleading_tile_does_not_undo_what_is_known_of_the_others",
     ),
     Mutant(
         "labels/self_training.py",
-        "least, share = confidences(logits, settings.confidence), float(",
-        "least, share = settings.confidence, float(",
+        "least, share = confidences(logits, settings.confidence), _foreground(",
+        "least, share = settings.confidence, _foreground(",
         "labels/test_self_training.py::test_a_class_that_is_never_sure_is_not_unlearnt",
     ),
     Mutant(

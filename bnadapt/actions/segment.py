@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from bnadapt.data import DomainPair
-from bnadapt.data.datasets import Outline, SectionsToSegment
 from bnadapt.data.prepare import resampled
+from bnadapt.data.whole_sections import Outline, SectionsToSegment
 from bnadapt.errors import InputError
 from bnadapt.tasks import AdaptableTask
 from bnadapt.volumes.blocks import blocks_for

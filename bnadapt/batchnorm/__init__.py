@@ -4,7 +4,7 @@ from bnadapt.batchnorm.bank import Bank, BankMismatchError, LayerShift
 from bnadapt.batchnorm.class_estimation import measure_class_moments
 from bnadapt.batchnorm.class_moments import ClassMoments, ProportionCorrection
 from bnadapt.batchnorm.entropy import minimise_entropy
-from bnadapt.batchnorm.estimator import Estimate, Estimator
+from bnadapt.batchnorm.estimator import Estimate, Estimator, PropagationName
 from bnadapt.batchnorm.functional import adapt, estimate
 from bnadapt.batchnorm.layers import (
     BatchNormError,
@@ -24,7 +24,6 @@ from bnadapt.batchnorm.policy import (
     SourcePrior,
     SourceWeight,
 )
-from bnadapt.batchnorm.propagation import PropagationName
 from bnadapt.batchnorm.proportion_trials import ProportionCandidate
 from bnadapt.batchnorm.proportions import ProportionEstimate, estimate_proportions
 from bnadapt.batchnorm.resolution import layer_groups

@@ -15,6 +15,7 @@ from bnadapt.batchnorm.class_moments import ClassMoments
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import StatisticsError, batchnorm_layers
 from bnadapt.batchnorm.outputs import MOST_CLASSES, bins_of, boundaries, margins, output_bins
+from bnadapt.batchnorm.processes import gathered_objects
 from bnadapt.batchnorm.watching import watched
 
 POOLINGS = {1: functional.adaptive_avg_pool1d, 2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
@@ -64,7 +65,7 @@ def measure_class_moments(
             with watched(forward or network, layers, seen.take) as run:
                 logits = run(images.to(device, non_blocking=True))
             own = [reduce(ClassMoments.merged, own, seen.moments(logits))]
-    found = _of_all_processes(own, group)
+    found = [part for parts in gathered_objects(own, group) for part in parts]
     if not found:
         raise StatisticsError("No labelled image was given, so there are no class moments; give images with masks.")
     moments = reduce(ClassMoments.merged, found)
@@ -151,14 +152,6 @@ class _Batch:
 
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
-
-
-def _of_all_processes(parts: list[ClassMoments], group: distributed.ProcessGroup | None) -> list[ClassMoments]:
-    if group is None:
-        return parts
-    gathered: list[list[ClassMoments]] = [[] for _ in range(distributed.get_world_size(group))]
-    distributed.all_gather_object(gathered, parts, group=group)
-    return [part for own in gathered for part in own]
 
 
 def _check(moments: ClassMoments, layers: Mapping[str, nn.Module]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, distributed, nn
@@ -11,13 +11,17 @@ from torch import Tensor, distributed, nn
 from bnadapt.batchnorm.bank import Bank
 from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.isolation import isolated
+from bnadapt.batchnorm.layer_consistent import LayerConsistent
 from bnadapt.batchnorm.layers import NoImageError, StatisticsError
 from bnadapt.batchnorm.left_out import warn_of_left_out
-from bnadapt.batchnorm.moments import Moments
+from bnadapt.batchnorm.moments import Moments, as_one_tile
+from bnadapt.batchnorm.one_pass import OnePass
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
-from bnadapt.batchnorm.propagation import PROPAGATIONS, PropagationName
 from bnadapt.batchnorm.stopping import Convergence, UntilConverged
+
+PROPAGATIONS = {"one_pass": OnePass, "layer_consistent": LayerConsistent}
+PropagationName = Literal["one_pass", "layer_consistent"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,8 +88,9 @@ class Estimator:
         self.until = until
         self.correction = correction
         self.random_order = random_order
+        units = as_one_tile if until is None else _tiles
         rule = PROPAGATIONS[propagation]
-        self._propagation = rule(network, forward or network, self.policy, until is not None, correction)
+        self._propagation = rule(network, forward or network, self.policy, correction, units)
         self._processes = Processes(group, self._propagation.layers)
         self._source = Bank.of(network)
         self._tiles = self._pixels = 0
@@ -178,3 +183,8 @@ class Estimator:
         error = self._convergence.append(self._total, self._propagation.layers, self._moments)
         self._converged = self.until is not None and error <= self.until.tolerance
         self._next_check = self._propagation.growth * self._total
+
+
+def _tiles(features: Tensor) -> Tensor:
+    """Features (N, C, ...), whose first axis counts tiles."""
+    return features

@@ -11,10 +11,9 @@ from torch import Tensor, distributed, nn
 from bnadapt.batchnorm.bank import Bank
 from bnadapt.batchnorm.batches import Pick, batches_of, has_fixed_order
 from bnadapt.batchnorm.class_moments import ProportionCorrection
-from bnadapt.batchnorm.estimator import Estimate, Estimator
+from bnadapt.batchnorm.estimator import Estimate, Estimator, PropagationName
 from bnadapt.batchnorm.layers import batchnorm_layers
 from bnadapt.batchnorm.policy import Policy
-from bnadapt.batchnorm.propagation import PropagationName
 from bnadapt.batchnorm.resolution import in_network
 from bnadapt.batchnorm.stopping import UntilConverged
 

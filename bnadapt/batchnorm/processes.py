@@ -1,6 +1,7 @@
 """Pool moments over the processes of a distributed run."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -12,11 +13,16 @@ STATISTICS = 5  # mean, variance and three rows of spread
 
 def known_to_all(names: Sequence[str], group: distributed.ProcessGroup | None) -> list[str]:
     """The names of the first process that has any (a collective)."""
+    return list(next(filter(None, gathered_objects(names, group)), ()))
+
+
+def gathered_objects(own: Any, group: distributed.ProcessGroup | None) -> list[Any]:
+    """The objects of all processes, by rank (a collective)."""
     if group is None:
-        return list(names)
-    gathered: list[Sequence[str]] = [()] * distributed.get_world_size(group)
-    distributed.all_gather_object(gathered, names, group=group)
-    return list(next(filter(None, gathered), ()))
+        return [own]
+    gathered: list[Any] = [None] * distributed.get_world_size(group)
+    distributed.all_gather_object(gathered, own, group=group)
+    return gathered
 
 
 class Processes:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from bnadapt.batchnorm.class_moments import ClassMoments, ProportionCorrection
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import StatisticsError
+from bnadapt.batchnorm.one_pass import OnePass
 from bnadapt.batchnorm.outputs import bins_of, boundaries, hellinger, mismatch_by_class, mixture_weights, output_bins
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
-from bnadapt.batchnorm.propagation import OnePass
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,7 @@ class ProportionTrials:
     tried: dict[tuple[float, ...], ProportionCandidate] = field(default_factory=dict)
 
     def __call__(self, proportions: Sequence[float]) -> ProportionCandidate:
-        """Outputs of the network adapted for proportions (K,), over all processes (a collective).
-
-        Raises:
-            StatisticsError: the network does not return logits of as many classes.
-        """
+        """Outputs of the network adapted for proportions (K,), over all processes (a collective)."""
         key = tuple(float(share) for share in proportions)
         if key not in self.tried:
             self.tried[key] = self._candidate(key)
@@ -112,7 +108,7 @@ class ProportionTrials:
             outputs.append(self.forward(images))
 
         with isolated(self.network), torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            OnePass(self.network, recorded, self.policy, False, correction).update(batch)
+            OnePass(self.network, recorded, self.policy, correction).update(batch)
         if (
             len(outputs) != 1
             or not isinstance(outputs[0], Tensor)

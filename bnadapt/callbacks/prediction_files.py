@@ -14,10 +14,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from bnadapt.actions.segment import foreground, whole_section
-from bnadapt.data.datamodule import report_blank
-from bnadapt.data.datasets import Outline
 from bnadapt.data.masks import as_stored
+from bnadapt.data.prepare import report_blank
 from bnadapt.data.tiles import Blocks
+from bnadapt.data.whole_sections import Outline
 from bnadapt.data.writers import SectionWriter, stored_probability
 from bnadapt.errors import InputError
 from bnadapt.reports.terminal import Console

@@ -14,7 +14,7 @@ from bnadapt.volumes.segmentation import Images, Segmentation, open_segmentation
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Do what a command line asks for, see `average_segmentations`."""
+    """Run `bnadapt average`, see `average_segmentations`."""
     options = options_of(average_segmentations, "average", arguments)
     for path in average_segmentations(**options):
         Console().print(f"Average of {len(options['masks'])}: {path}")
@@ -78,6 +78,6 @@ def _names(first: Segmentation) -> list[str]:
 
 
 def _files(segmentation: Segmentation) -> list[Path]:
-    """What is read of a segmentation."""
+    """All files of a segmentation."""
     parts = (segmentation.mask, segmentation.probability)
     return [*segmentation.inputs, *(path for part in parts if isinstance(part, Images) for path in part.paths)]

@@ -1,4 +1,4 @@
-"""The command line: LightningCLI with fit, validate, test, predict, and commands of our own, such as adapt."""
+"""The command line: runs Lightning's and bnadapt's commands, prints their results and writes pages."""
 
 import atexit
 from collections.abc import Sequence
@@ -36,10 +36,10 @@ from bnadapt.tasks import AdaptableTask
 
 
 class BnadaptCLI(CommandCLI):
-    """Runs a command, prints what came of it and the command that follows, and writes pages."""
+    """Runs a command, prints its result and the next command, and writes pages."""
 
     def fit(self, **options: Any) -> None:
-        """Train; where Ctrl-C ends that, say where the network is so far, and how to go on."""
+        """Train; after Ctrl-C, print the checkpoints so far and how to resume."""
         try:
             self.trainer.fit(**options)
         except SystemExit as ended:
@@ -48,7 +48,7 @@ class BnadaptCLI(CommandCLI):
             raise
 
     def after_fit(self) -> None:
-        """Say where the trained network is, and what it scores."""
+        """Print the checkpoints of the trained network and its score."""
         if not self.trainer.is_global_zero:
             return
         stopping = self.trainer.early_stopping_callback
@@ -75,7 +75,7 @@ class BnadaptCLI(CommandCLI):
             self._print_next("predict" if is_adapted else "adapt")
 
     def predict(self, **options: Any) -> None:
-        """Segment, and say how much was, where the files are written."""
+        """Segment, and print how many images were segmented."""
         if done := self.trainer.predict(**options):
             of_all = f" of {done.total}" if done.count < done.total else ""
             verb = "was" if done.blank == 1 else "were"
@@ -85,7 +85,7 @@ class BnadaptCLI(CommandCLI):
             self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)
 
     def adapt(self, **options: Any) -> None:
-        """Adapt, say what was adapted, and write pages beside the checkpoint."""
+        """Adapt, print what was adapted, and write pages beside the checkpoint."""
         done = self.trainer.adapt(**options)
         if not self.trainer.is_global_zero:
             return
@@ -98,26 +98,26 @@ class BnadaptCLI(CommandCLI):
         self._print_next("predict", done.path)
 
     def finetune(self, **options: Any) -> None:
-        """Learn from labelled tiles, and say from what, and what it scores."""
+        """Learn from labelled tiles, and print the scores."""
         path = self.trainer.finetune(**options)
         console.print_finetuning(self.model.adaptation, path)
         self._print_next("test" if has_masks(self.arguments) else "predict", path)
 
     def propose(self, **options: Any) -> None:
-        """Choose tiles to label, and say where they are."""
+        """Choose tiles to label, and print where they are."""
         proposal, folder = self.trainer.propose(**options), Path(options["output"])
         console.print_proposal(proposal, folder)
         self._print_next("finetune", more=["--proposed", str(folder)])
 
     def recommend(self, **options: Any) -> None:
-        """Say what to do, and write the page of it."""
+        """Recommend, and write the page."""
         judgement = self.trainer.recommend(**options)
         self._write_verdict(judgement, Path(options["output"]))
         advised = ["--policy.source_weight", "0", "--self_training", str(SelfTraining().steps)]
         self._print_next("adapt", more=advised if judgement.verdict.advises_self_training else ["--choose", AUTO])
 
     def preview(self, **options: Any) -> None:
-        """Look at regions, and write the page of it, with the commands that follow for every candidate."""
+        """Show regions on a page, with the next commands for every candidate."""
         preview, folder = self.trainer.preview(**options), Path(options["output"])
         segmenting = {name: self._segmenting(name, chosen) for name, chosen in preview.options.items()}
         judge = self._next_command("recommend") if preview.can_be_judged else None
@@ -128,7 +128,7 @@ class BnadaptCLI(CommandCLI):
         self._print_next("recommend" if judge else "adapt")
 
     def distances(self, **options: Any) -> None:
-        """Measure distances, and write the page of it."""
+        """Measure distances, and write the page."""
         findings = self.trainer.distances(**options)
         if self.trainer.is_global_zero:
             console.print_distances(findings)
@@ -136,13 +136,13 @@ class BnadaptCLI(CommandCLI):
             self._print_next("predict" if findings.adapted else "adapt")
 
     def export(self, **options: Any) -> None:
-        """Export, and say what was written."""
+        """Export, and print the file."""
         path = self.trainer.export(**options)
         if self.trainer.is_global_zero:
             console.print_export(options["format"], path)
 
     def source_summary(self, **options: Any) -> None:
-        """Summarise the source, and say what the summary rests on."""
+        """Summarise the source, and print the summary."""
         summary = self.trainer.source_summary(**options)
         if self.trainer.is_global_zero:
             path = Path(options["output"] or options["ckpt_path"])
@@ -150,7 +150,7 @@ class BnadaptCLI(CommandCLI):
             self._print_next("recommend", path)
 
     def _print_training(self) -> tuple[Path | None, Path | None]:
-        """Print where the checkpoints of the best and the last epoch are; the paths of those that there are."""
+        """Print and return the checkpoints of the best and the last epoch, as far as they exist."""
         kept = {each.filename: each for each in self.trainer.callbacks if isinstance(each, ModelCheckpoint)}
         best, last = (
             Path(kept[name].best_model_path) if name in kept and kept[name].best_model_path else None
@@ -178,7 +178,7 @@ class BnadaptCLI(CommandCLI):
         console.print_scores(of_stage, self.model.adaptation["target"] if self.model.adaptation else bank)
 
     def _print_next(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> None:
-        """Print the command that follows; it takes this one's checkpoint unless another is given."""
+        """Print the next command, with this one's checkpoint unless another is given."""
         Console().print(f"Next: {self._next_command(name, ckpt_path, more)}")
 
     def _next_command(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> str:
@@ -193,7 +193,7 @@ class BnadaptCLI(CommandCLI):
         return Path(self.config[self.config.subcommand].ckpt_path)
 
     def _segmenting(self, candidate: str, options: Sequence[str]) -> list[str]:
-        """What one would type to segment all of the target under a candidate."""
+        """The commands that segment all of the target under a candidate."""
         source = self._ckpt_path
         output = ["--output", f"predictions-{candidate}"]
         if candidate == NONE and self.model.source_bank is None:
@@ -222,17 +222,7 @@ class BnadaptCLI(CommandCLI):
 
 
 def main(args: ArgsType = None) -> BnadaptCLI:
-    """Run one command.
-
-    Args:
-        args: command line arguments; those of the process by default.
-
-    Returns:
-        The finished command line, with its trainer, model and data module.
-
-    Raises:
-        InputError: an input cannot be used; possibly as the cause of a ValueError.
-    """
+    """Run one command, by default that of the process; returns the command line with its trainer, model and data."""
     quiet()
     return BnadaptCLI(
         AdaptableTask,

@@ -1,4 +1,4 @@
-"""From the words of a command line to its Trainer, task and data: LightningCLI that reads checkpoints and configs."""
+"""LightningCLI that completes a command line from checkpoints and kept configs."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from bnadapt.callbacks.progress import ProgressBar
-from bnadapt.commands.help import HELP
+from bnadapt.commands.help_texts import HELP
 from bnadapt.commands.parser import CommandParser
 from bnadapt.commands.precision import device_kind, fastest_precision
 from bnadapt.commands.resuming import kept_config, kept_options
@@ -23,7 +23,7 @@ from bnadapt.networks.smp import DOWNLOADED
 from bnadapt.tasks import known_tasks
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
 
-NO_PRECISION = ("precision", "plugins", "fast_dev_run")  # options of a Trainer for which none is chosen
+NO_PRECISION = ("precision", "plugins", "fast_dev_run")  # options of a Trainer that rule out choosing one
 
 
 class CommandCLI(LightningCLI):
@@ -39,20 +39,20 @@ class CommandCLI(LightningCLI):
         super().__init__(*args, **kwargs)
 
     def subcommands(self) -> dict[str, set[str]]:
-        """The command that is asked for, each with the arguments that are not options; all commands if it is unknown.
+        """The requested command, with the arguments that are not options; all commands if it is unknown.
 
-        The parser of a command takes some 50 ms to build, those of all commands half a second.
+        Building the parsers of all commands takes half a second, of one 50 ms.
         """
         every = {name: {"model", "datamodule"} for name in HELP} | LightningCLI.subcommands()
         asked = self.arguments[:1]
         return {name: every[name] for name in asked if name in every} or every
 
     def add_arguments_to_parser(self, parser: CommandParser) -> None:
-        """The task that is meant where none is named."""
+        """Set the default task."""
         parser.set_defaults({"model": {"class_path": DEFAULT_TASK}})
 
     def parse_arguments(self, parser: Any, args: ArgsType) -> None:
-        """Parse, and refuse a checkpoint that is missing, broken, foreign or of another network than asked for."""
+        """Parse; refuse a checkpoint that is missing, broken, foreign or of another network than requested."""
         super().parse_arguments(parser, self._with_kept_options(self.arguments))
         config = self.config[self.config.subcommand]
         self.stored: StoredTask | None = None
@@ -75,14 +75,14 @@ class CommandCLI(LightningCLI):
         self._check_requested(asked)
 
     def before_instantiate_classes(self) -> None:
-        """Give a training without a length the default one."""
+        """Set the default length of a training."""
         if self.config.subcommand == "fit" and (given := default_length(self.config.fit.trainer)):
             self.config = self.parser.parse_object({"fit": {"trainer": given}}, self.config)
             rank_zero_only(print)(LENGTH)
 
     @staticmethod
     def _with_kept_options(arguments: list[str]) -> list[str]:
-        """Arguments, with the options that were kept of the training that they go on with."""
+        """Arguments with the kept options of the training to resume."""
         path = kept_config(arguments)
         if path is None:
             return arguments
@@ -93,7 +93,7 @@ class CommandCLI(LightningCLI):
         return [arguments[0], f"--config={yaml.safe_dump(kept)}", *arguments[1:]]
 
     def _check_requested(self, asked: Any) -> None:
-        """Refuse a checkpoint of another network than the command line or a config asks for."""
+        """Refuse a checkpoint of another network than the command line or a config requests."""
         defaults = self._subcommand_parsers[self.config.subcommand].get_defaults().model.init_args
         for name in NETWORK_PARAMETERS:
             given = asked.get(name)
@@ -106,7 +106,7 @@ class CommandCLI(LightningCLI):
                 )
 
     def _parse_ckpt_path(self) -> None:
-        """Take the task's class and hyper-parameters from the checkpoint, of which nothing else is followed."""
+        """Take the task's class and hyper-parameters, and nothing else, from the checkpoint."""
         if self.stored is None:
             return
         config = self.config[self.config.subcommand].model
@@ -122,7 +122,7 @@ class CommandCLI(LightningCLI):
         self.config = self.parser.parse_object({self.config.subcommand: {"model": task}}, self.config)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Lightning's, whose refusals become a sentence."""
+        """The Trainer; errors of Lightning become one sentence."""
         try:
             trainer = super().instantiate_trainer(**{**kwargs, **self._precision()})
         except InputError:
@@ -141,7 +141,7 @@ class CommandCLI(LightningCLI):
         return trainer
 
     def _precision(self) -> dict[str, str]:
-        """The option for a training that is given none, which is kept with the others."""
+        """The fastest precision for a training without the option, which is stored with the others."""
         options = self.config[self.config.subcommand].trainer
         device = device_kind(options.accelerator)
         if self.config.subcommand != "fit" or device is None or any(options[name] for name in NO_PRECISION):

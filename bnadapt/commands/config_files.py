@@ -1,4 +1,4 @@
-"""Options in YAML: names that look like other values, encodings, configs that another command has kept."""
+"""Options in YAML: names that look like other values, encodings, configs of other commands."""
 
 import codecs
 import re
@@ -17,10 +17,9 @@ TEXTS = {
     "license", "like", "mask", "mask_key", "masks", "masks_key", "networks", "output", "pair", "probability",
     "probability_key", "proposed", "save_dir", "shift", "test", "weights",
 }  # fmt: skip
-"""Options that are texts, whatever stands there: folders called 2024 or yes, keys and classes called 1."""
+"""Options whose values are always texts, such as folders called 2024 or yes, and classes called 1."""
 COUNTED = {"Synthetic": {"images"}}
-"""Those of them that a class takes a number for."""
-OF_SOURCE = ("source", "sources", "source_weights", "test")
+"""Exceptions: options of a class that are numbers."""
 BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
     **dict.fromkeys((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-32"),
@@ -29,7 +28,7 @@ BOMS = {
 
 
 def load_options(text: str) -> Any:
-    """The value of YAML, but text options stay texts, and a leading `#` does not start a comment.
+    """Parse YAML; text options stay texts, and a leading `#` does not start a comment.
 
     Raises:
         YAMLError: the text is not YAML, or has an octal number.
@@ -43,17 +42,17 @@ def load_options(text: str) -> Any:
 
 
 def read_config(
-    path: Path, options: Collection[str], of_others: Collection[str], is_of_target: bool
+    path: Path, options: Collection[str], of_others: Collection[str], unread: Collection[str]
 ) -> tuple[str, Sequence[str]]:
-    """The YAML of a config for a command, and what is left out because other commands take it, one of which kept it.
+    """The YAML of a config for a command, and the names of options left out because only other commands have them.
 
-    What is null is left out too, so that it replaces nothing.
+    Options that are null are left out too, so that they replace nothing.
 
     Args:
-        path: of the config.
-        options: names of the command's own.
-        of_others: names of options that other commands have.
-        is_of_target: whether the command reads the target alone; source and test sets of other commands are left out.
+        path: file of the config.
+        options: names of the command's options.
+        of_others: names of options of other commands.
+        unread: parts of `data` that the command does not read; left out of a config of another command.
 
     Raises:
         InputError: it is not text.
@@ -69,8 +68,8 @@ def read_config(
     given = [(key.value, key, value) for key, value in node.value if value.tag != NULL]
     node.value = [(key, value) for name, key, value in given if name not in foreign]
     for name, _, value in given:
-        if name == "data" and foreign and is_of_target and isinstance(value, yaml.MappingNode):
-            value.value = [pair for pair in value.value if pair[0].value not in OF_SOURCE]
+        if name == "data" and foreign and isinstance(value, yaml.MappingNode):
+            value.value = [pair for pair in value.value if pair[0].value not in unread]
     left_out = [name for name, _, value in given if name in foreign and value.value != "false"]
     _keep_texts(node)
     return yaml.serialize(node, allow_unicode=True), left_out
@@ -143,7 +142,7 @@ def _check_integers(node: yaml.Node) -> None:
 
 
 def _keep_texts(node: yaml.Node, is_text: bool = False) -> bool:
-    """Make texts of what stands as an option that is one; whether any was not."""
+    """Turn values of text options into texts; returns whether any was something else."""
     if isinstance(node, yaml.ScalarNode):
         if not is_text or node.style is not None or node.tag == NULL:
             return False

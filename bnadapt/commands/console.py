@@ -1,4 +1,4 @@
-"""What the commands print when they are done."""
+"""Results of the commands, printed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,12 +25,7 @@ SUMMARISED = {"val": "validation block", "train": "train block, for the split ha
 
 
 def print_scores(scores: Mapping[str, float], adapted_to: str | None) -> None:
-    """The IoU of every test set in a sentence; then a row per test set (and class), a column per score.
-
-    Args:
-        scores: by tag `test/SET/MEASURE` or `test/SET/MEASURE/CLASS`, or such of another stage.
-        adapted_to: name of the target, if the network is adapted.
-    """
+    """Print scores by tag, such as `test/SET/MEASURE/CLASS`, of a network that may be adapted to a target."""
     found = [f"{value:.3f} on {tag.split('/')[1]}" for tag, value in scores.items() if tag.endswith("/iou")]
     state = f"adapted to {adapted_to}" if adapted_to else "not adapted"
     what = "Mean IoU" if any("/iou/" in tag for tag in scores) else "Foreground IoU"
@@ -47,12 +42,7 @@ def print_scores(scores: Mapping[str, float], adapted_to: str | None) -> None:
 
 
 def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
-    """What was read, how long it took, and where the result is.
-
-    Args:
-        record: of the adaptation, as it is written beside the checkpoint.
-        path: the adapted checkpoint.
-    """
+    """Print what the record of an adaptation says, and the paths of the results."""
     console = Console()
     total, adapted = record["batchnorm_layers"], len(record["adapted_layers"])
     layers = total if adapted == total else f"{adapted} of {total}"
@@ -80,12 +70,7 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
 
 
 def print_finetuning(record: Mapping[str, Any], path: Path) -> None:
-    """What was learnt, from what, what it scores, and where the result is.
-
-    Args:
-        record: as it is written beside the checkpoint.
-        path: the fine-tuned checkpoint.
-    """
+    """Print what the record of a fine-tuning says, and the paths of the results."""
     done, console = record["finetuning"], Console()
     tiles = f"{done['labelled_tiles']} labelled tile{'s' if done['labelled_tiles'] > 1 else ''} of {record['target']}"
     console.print(
@@ -109,7 +94,7 @@ def print_finetuning(record: Mapping[str, Any], path: Path) -> None:
 
 
 def print_proposal(proposal: Proposal, folder: Path) -> None:
-    """How many tiles were proposed, why, and how to draw on them."""
+    """Print how many tiles were proposed, why, and how to draw on them."""
     console = Console()
     console.print(
         f"Proposed {len(proposal.tiles)} of {proposal.considered} tiles: candidates disagree on"
@@ -123,7 +108,7 @@ def print_proposal(proposal: Proposal, folder: Path) -> None:
 
 
 def _said_of_proportions(record: Mapping[str, Any]) -> str:
-    """What statistics were corrected for, or why they were not."""
+    """The class proportions that statistics were corrected for, or why they were not."""
     source = _percentages(record["source"])
     if not record.get("reason"):
         how = "estimated" if record["estimated"] else "given"
@@ -140,17 +125,17 @@ def _percentages(shares: Sequence[float]) -> str:
 
 
 def print_source_summary(summary: SourceSummary, block: str, path: Path) -> None:
-    """What is known of the source, and which checkpoint holds it; `block` is the one that it was scored on."""
+    """Print what is known of the source, scored on `block`, and the checkpoint that holds it."""
     pixels = summary.moments.pixels.tolist()
     Console().print(
         f"The summary of the source is in {path}: class moments of {sum(pixels) / 1e6:.1f} labelled Mpixel, by class"
         f" {_percentages([count / sum(pixels) for count in pixels])}; foreground IoU {summary.iou:.3f} on tiles of the"
-        f" {SUMMARISED[block]}.",
+        f" {SUMMARISED[block]}."
     )
 
 
 def print_distances(findings: LatentFindings) -> None:
-    """The answer, the mean over layers of every measure in every state, and what they say."""
+    """Print the answer, the mean over layers of every measure in every state, and their meaning."""
     console = Console()
     console.print(answer(findings), style="bold")
     states = list(by_state(findings.rows))
@@ -165,7 +150,7 @@ def print_distances(findings: LatentFindings) -> None:
 
 
 def print_export(name: str, path: Path) -> None:
-    """What was written, how large it is, and how one would look at it."""
+    """Print the exported file, its size, and a program that reads it."""
     how = {
         "torchscript": "torch.jit.load reads it",
         "onnx": "onnxruntime and others read it",

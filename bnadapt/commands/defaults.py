@@ -1,4 +1,4 @@
-"""Defaults that hold where `--print_config` shows null, as comments of YAML; read from docstrings, not imported."""
+"""Defaults behind the nulls of `--print_config`, as YAML comments, read from docstrings."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +15,7 @@ OF_TRAINER = (
 
 
 def defaults_in_force(arguments: Sequence[str]) -> str:
-    """Comments that say what holds for options that are not given.
-
-    Args:
-        arguments: of the command line, which may name a task by `--model`.
-    """
+    """Comments on the defaults of options; `arguments` may name a task by `--model`."""
     of_data = _clauses("data", documented(ours("data/datamodule.py"), "DomainPair"))
     lines = [f"#   {name}: {text}" for name, text in (*_of_task(arguments), *of_data, *OF_TRAINER)]
     return "\n".join(["# Where a value below is null, or a length is not set:", *lines])

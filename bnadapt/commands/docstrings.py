@@ -1,4 +1,4 @@
-"""What classes take as parameters, and what their docstrings say of them, read from source files without importing."""
+"""Parameters of classes and functions, and their descriptions, read from source files without importing them."""
 
 import ast
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ def ours(path: str) -> Path:
 
 @cache
 def method_of_trainer(command: str) -> tuple[Path, str, str]:
-    """Source file, class and name of the method that does a command; of none if it is Lightning's own."""
+    """Source file, class and name of the method of a command; the class lacks it if it is Lightning's own."""
     files = sorted(ours("commands/trainer").glob("*.py"))
     classes = [(path, node.name) for path in files for node in _nodes(path) if isinstance(node, ast.ClassDef)]
     found = (each for each in classes if _method(*each, command))
@@ -54,7 +54,7 @@ def descriptions(path: Path, name: str, method: str = "__init__") -> Mapping[str
 
 @cache
 def documented(path: Path, name: str, method: str = "__init__") -> Mapping[str, str]:
-    """What the docstring of a class's method, or else of the class or function, says of every parameter."""
+    """Description of every parameter in the docstring of a class's method, or else of the class or function."""
     from docstring_parser import DocstringStyle, parse
 
     nodes = [_method(path, name, method), _definition(path, name)]

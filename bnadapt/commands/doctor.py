@@ -22,7 +22,7 @@ LITTLE_SPACE = 2e9  # bytes; a few runs with their checkpoints take that
 
 
 def main() -> None:
-    """Print it; what is missing comes last, each with its remedy."""
+    """Print what is installed, and last what is missing."""
     console = Console()
     for title, text in sections():
         console.print(f"{title + ':':11}{text}")
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def sections() -> Iterator[tuple[str, str]]:
-    """What there is: titles and texts."""
+    """Titles and texts of what is installed."""
     yield "bnadapt", f"{__version__}, Python {platform.python_version()}, {platform.platform(terse=True)}"
     yield "packages", ", ".join(f"{name} {_version(name) or 'MISSING'}" for name in SHOWN)
     yield "devices", _devices()
@@ -63,7 +63,7 @@ def missing() -> Iterator[str]:
 
 
 def _required(extra: str) -> Iterator[Requirement]:
-    """What the installed bnadapt asks for, by itself or with an extra."""
+    """Requirements of the installed bnadapt, or of one of its extras."""
     for requirement in map(Requirement, requires("bnadapt") or ()):
         if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
             yield requirement
@@ -87,7 +87,7 @@ def _devices() -> str:
 
 
 def _precision() -> str:
-    """What `fit` takes for a U-Net of 16 channels, and why."""
+    """The precision that `fit` takes for a U-Net of 16 channels, and why."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     found = fastest_precision(build_network("unet", 1, 2, {"base_channels": 16}), (2, 1, 192, 192), 2, device)
     return f"fit takes {found.name} for a U-Net of 16 channels ({device}; {found.reason})"

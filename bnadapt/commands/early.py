@@ -1,6 +1,6 @@
-"""Before anything heavy is imported: refuse inputs that are missing or of another kind, and say what a command will do.
+"""Checks and announcements before anything heavy is imported.
 
-Only what the command line itself names is looked at; what a config names is left to the command.
+Only inputs named on the command line are checked; those named by a config are left to the command.
 """
 
 import os
@@ -35,15 +35,7 @@ SAYS = {
 
 
 def check_inputs(command: str, arguments: Sequence[str]) -> None:
-    """Refuse inputs on the command line that are missing, or a checkpoint that is none.
-
-    Args:
-        command: such as `adapt`.
-        arguments: of the command.
-
-    Raises:
-        InputError: an input cannot be used.
-    """
+    """Refuse inputs on the command line of a command, such as `adapt`, that are missing or of the wrong kind."""
     given = _values(arguments)
     if "ckpt_path" in given:
         _check_checkpoint(Path(given["ckpt_path"]))
@@ -58,7 +50,7 @@ def check_inputs(command: str, arguments: Sequence[str]) -> None:
 
 
 def announce(command: str, arguments: Sequence[str]) -> None:
-    """Say what a command will do, at once; processes that share its work say nothing."""
+    """Print what a command will do, in one of the processes that share its work."""
     if (
         command not in SAYS
         or any(each.startswith("--print_config") for each in arguments)
@@ -71,7 +63,7 @@ def announce(command: str, arguments: Sequence[str]) -> None:
 
 
 class _Named(dict):
-    """What sentences call inputs: a domain by its images, or its class."""
+    """Names of inputs in sentences: a domain is called by its images, or its class."""
 
     def __missing__(self, name: str) -> str:
         domain = f"data.{name}"
@@ -79,7 +71,7 @@ class _Named(dict):
 
 
 def _values(arguments: Sequence[str]) -> dict[str, str]:
-    """Values of options that have one, without those that are set to null."""
+    """Values of options, without those that have none or are null."""
     return {name: values[0] for name, values in options_in(arguments).items() if values and values[0] != "null"}
 
 
@@ -94,7 +86,7 @@ def _check_checkpoint(path: Path) -> None:
 
 
 def _lack_of_checkpoint(path: Path) -> str | None:
-    """What a file lacks of a checkpoint, as far as its first bytes and the names in it say."""
+    """Why a file is not a checkpoint, judged by its first bytes and the names in it."""
     try:
         with zipfile.ZipFile(path) as archive:
             content = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)

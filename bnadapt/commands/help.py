@@ -1,183 +1,20 @@
-"""Help of the commands on a screen: what each does, an example, and the options that people use."""
+"""Help of the commands, laid out for a screen."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import fill
-from typing import NamedTuple
 
 from bnadapt.commands.docstrings import class_of_study, descriptions, method_of_trainer, ours, parameters
+from bnadapt.commands.help_texts import DESCRIPTIONS, HELP, OF_STUDIES, STANDALONE_COMMANDS
 from bnadapt.commands.options import COMMANDS
 from bnadapt.studies import STUDIES
 
 WIDTH, INDENT = 110, 36
-CHECKPOINT = "lightning_logs/default/version_0/checkpoints/best.ckpt"
-SOURCE_IMAGES = "--data.source Folder --data.source.images source/images"
-SOURCE = f"{SOURCE_IMAGES} --data.source.masks source/masks"
-TARGET = "--data.target Folder --data.target.images target/images"
-OF_SOURCE = ("data.source", "data.source.images", "data.source.masks")
-OF_TARGET = ("data.target", "data.target.images")
-OF_MASKED_TARGET = (*OF_TARGET, "data.target.masks")
-RUNNING = ("trainer.accelerator", "trainer.precision")
 ASKING = {"-h", "--help"}
 NOT_SHOWN = ("model", "datamodule", "dataloaders", "verbose", "ckpt_path")
 
-SAID = {
-    "config": "YAML file with options; those on the command line go before",
-    "seed_everything": "seed of everything random",
-    "ckpt_path": "checkpoint of the trained network; for `fit`, of the training to go on with",
-    "data.source": "domain to learn from: Folder, Stack (a volume in one file), or a public set: FlyEM, VNC, ISBI2012,"
-    " CDeep3M, AxonDeepSeg",
-    "data.target": "domain to adapt to, such as Folder or Stack",
-    "data.source.images": "folder, or file, of its images",
-    "data.source.masks": "folder, or file, of its masks: 0 background, 255 or 1 foreground",
-    "data.target.images": "folder, or file, of its images",
-    "data.target.masks": "folder, or file, of its masks; only scores read them",
-    "data.crops_per_epoch": "crops of an epoch",
-    "data.source.pixel_size_nm": "of a pixel, if the files do not state it; targets are resampled to the network's",
-    "model.network_args.base_channels": "channels of the U-Net's first level, 64 by default; 16 train in minutes on a"
-    " CPU",
-    "model.optimizer.lr": "learning rate, after --model.optimizer AdamW",
-    "trainer.max_epochs": "passes of data.crops_per_epoch crops",
-    "trainer.max_steps": "or training steps",
-    "trainer.accelerator": "cpu or gpu; what there is by default",
-    "trainer.precision": "32-true (default), or bf16-mixed, which is several times faster where the machine knows"
-    " bfloat16",
-}
-"""Help for options of Lightning, and of classes that their name does not tell apart."""
-
-
-OF_STUDIES = {
-    "config": SAID["config"],
-    "yes": "run it without a config; else it only says what it would do",
-    "output": "folder of results; lightning_logs/studies/NAME by default",
-    "networks": "folder of trained networks, which studies share; lightning_logs/studies/networks by default",
-    "workers": "processes on this machine, 0 for this one alone; by default one per GPU or core",
-    "scheduler": "address of a dask scheduler, such as tcp://host:8786, in place of them",
-}
-
-
-class Help(NamedTuple):
-    """What the help of a command shows beside the command's own parameters.
-
-    Attributes:
-        example: options of a call.
-        options: that people use, dotted.
-        note: what else is to be known.
-    """
-
-    example: str
-    options: Sequence[str]
-    note: str = ""
-
-
-HELP: Mapping[str, Help] = {
-    "fit": Help(
-        f"{SOURCE} \\\n      --model.network_args.base_channels 16 --data.crop_size 128 --trainer.max_epochs 10",
-        (
-            *OF_SOURCE,
-            "data.source.pixel_size_nm",
-            "data.intensity",
-            "data.crop_size",
-            "data.crops_per_epoch",
-            "data.batch_size",
-            "model.network",
-            "model.network_args.base_channels",
-            "model.optimizer.lr",
-            "trainer.max_epochs",
-            "trainer.max_steps",
-            *RUNNING,
-            "seed_everything",
-        ),
-        "Writes best.ckpt and last.ckpt into a new version folder of lightning_logs/default; --ckpt_path last.ckpt goes"
-        " on with an interrupted run.",
-    ),
-    "recommend": Help(f"--ckpt_path {CHECKPOINT} \\\n      {TARGET}", OF_MASKED_TARGET),
-    "preview": Help(
-        f"--ckpt_path {CHECKPOINT} \\\n      --data.target Stack --data.target.images volume.tif",
-        (*OF_TARGET, "data.adaptation_tiles", "data.tile_size", *RUNNING),
-    ),
-    "adapt": Help(
-        f"--ckpt_path {CHECKPOINT} \\\n      {TARGET} --output adapted.ckpt",
-        (*OF_TARGET, "data.adaptation_tiles", "data.tile_size", *RUNNING),
-    ),
-    "propose": Help(f"--ckpt_path {CHECKPOINT} \\\n      {TARGET}", (*OF_TARGET, "data.tile_size", *RUNNING)),
-    "finetune": Help(
-        f"--ckpt_path {CHECKPOINT} \\\n      {TARGET} --data.target.masks target/masks --labelled 5",
-        (*OF_MASKED_TARGET, "data.adaptation_tiles", "data.tile_size", *RUNNING),
-    ),
-    "test": Help(f"--ckpt_path adapted.ckpt {TARGET} \\\n      --data.target.masks target/masks", OF_MASKED_TARGET),
-    "predict": Help(
-        f"--ckpt_path adapted.ckpt {TARGET} --output predictions",
-        (*OF_TARGET, "data.block_size", "data.margin", "data.batch_size", *RUNNING),
-    ),
-    "export": Help(
-        f"--ckpt_path adapted.ckpt {TARGET} --format onnx",
-        OF_TARGET,
-        "A model takes images with the values that their files have, scales them by fixed numbers, those of the target,"
-        " and gives the probability of every class.",
-    ),
-    "distances": Help(
-        f"--ckpt_path {CHECKPOINT} \\\n      {SOURCE_IMAGES} \\\n      {TARGET}",
-        ("data.source", "data.source.images", *OF_TARGET, "data.tile_size"),
-    ),
-    "source_summary": Help(f"--ckpt_path old.ckpt \\\n      {SOURCE}", OF_SOURCE),
-    "validate": Help(f"--ckpt_path {CHECKPOINT} \\\n      {SOURCE}", OF_SOURCE),
-}
-
-
-class FunctionHelp(NamedTuple):
-    """What the help of a command with options of its own shows, beside the parameters of its function.
-
-    Attributes:
-        module: of the function, below the package.
-        function: whose parameters are the options.
-        example: a call.
-        note: what else is to be known; names of parameters in braces stand for their descriptions.
-        usage: behind the name of the command.
-        positional: parameters that are not options.
-    """
-
-    module: str
-    function: str
-    example: str
-    note: str
-    usage: str = "[OPTIONS]"
-    positional: Sequence[str] = ()
-
-
-STANDALONE_COMMANDS: Mapping[str, FunctionHelp] = {
-    "import": FunctionHelp(
-        "commands/import_network.py",
-        "import_network",
-        "bnadapt import weights.pth --network smp/unet --network_args.encoder_name resnet34",
-        "WEIGHTS: {weights}. The checkpoint is then adapted like any other; `bnadapt export --format state_dict --like"
-        " WEIGHTS` writes it back in the form of the file that it came from.",
-        positional=("weights",),
-    ),
-    "objects": FunctionHelp(
-        "commands/objects.py",
-        "table_of_objects",
-        "bnadapt objects --mask predictions/volume_mask.tif --pixel_size_nm 4 --spacing_nm 40 --min_size 50",
-        "A row of the table is an object: its class, where it begins and ends, its size, centroid and mean probability."
-        " Connected pixels of one class are an object; the volume is read section by section.",
-        "--mask MASK [OPTIONS]",
-    ),
-    "average": FunctionHelp(
-        "commands/average.py",
-        "average_segmentations",
-        "bnadapt average --masks '[xy, xz, yz]'",
-        "A pixel is foreground where the mean is above one half. Segmentations in other planes come from `bnadapt"
-        " predict --data.target.plane xz`; those of several networks can be averaged too.",
-        "--masks '[MASK, MASK]' [OPTIONS]",
-    ),
-}
-
 
 def help_for(arguments: Sequence[str]) -> str | None:
-    """What is to be printed where the command line asks for help; None if it does not.
-
-    Args:
-        arguments: of `bnadapt`.
-    """
+    """The help that the arguments of `bnadapt` ask for; None if they do not."""
     command, *others = [*arguments, *([] if arguments else ["--help"])]
     if command in ASKING:
         return overview()
@@ -193,7 +30,7 @@ def help_for(arguments: Sequence[str]) -> str | None:
 
 
 def overview() -> str:
-    """What `bnadapt --help` prints."""
+    """The text of `bnadapt --help`."""
     commands = "\n".join(f"  {name:14} {what}" for name, what in COMMANDS.items())
     examples = "\n".join(f"  bnadapt {name} {HELP[name].example}" for name in ("fit", "adapt", "predict"))
     return (
@@ -206,7 +43,7 @@ def overview() -> str:
 
 
 def help_of(command: str) -> str:
-    """What `bnadapt COMMAND --help` prints."""
+    """The text of `bnadapt COMMAND --help`."""
     own = HELP[command]
     note = (
         f"{own.note} `bnadapt {command} --help-all` lists all options, Lightning's too; `--data.source.help Folder`"
@@ -216,7 +53,7 @@ def help_of(command: str) -> str:
 
 
 def help_of_function(command: str) -> str:
-    """What `bnadapt COMMAND --help` prints of a command with options of its own."""
+    """The text of `bnadapt COMMAND --help` for one of `STANDALONE_COMMANDS`."""
     own = STANDALONE_COMMANDS[command]
     described = descriptions(ours(own.module), own.function)
     options = [(name, text) for name, text in described.items() if name not in own.positional]
@@ -225,7 +62,7 @@ def help_of_function(command: str) -> str:
 
 
 def help_of_study(name: str) -> str:
-    """What `bnadapt study NAME --help` prints."""
+    """The text of `bnadapt study NAME --help`."""
     described = descriptions(*class_of_study(name))
     options = (*((f"study.{each}", text) for each, text in described.items()), *OF_STUDIES.items())
     note = (
@@ -260,15 +97,15 @@ def _screen(
 
 def _options(command: str) -> Iterator[tuple[str, str]]:
     """Names and descriptions of the options that are shown."""
-    yield from ((name, SAID[name]) for name in ("config", "ckpt_path"))
+    yield from ((name, DESCRIPTIONS[name]) for name in ("config", "ckpt_path"))
     method = method_of_trainer(command)
     described = descriptions(*method)
-    yield from ((name, SAID.get(name) or _described(name)) for name in HELP[command].options)
+    yield from ((name, DESCRIPTIONS.get(name) or _described(name)) for name in HELP[command].options)
     yield from ((name, described[name]) for name in parameters(*method) if name not in NOT_SHOWN)
 
 
 def _described(name: str) -> str:
-    """What a docstring says of an option of the data or of the task."""
+    """Description of an option of the data or the task, from its docstring."""
     group, _, parameter = name.partition(".")
     where = {
         "data": (ours("data/datamodule.py"), "DomainPair"),

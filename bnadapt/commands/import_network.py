@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bnadapt.commands.parser import options_of
-from bnadapt.data.geometry import same_size
 from bnadapt.data.intensity import IntensityName
+from bnadapt.data.lengths import same_size
 from bnadapt.errors import InputError
 from bnadapt.exchange.importing import ImportedNetwork, write_checkpoint
 from bnadapt.exchange.packages import is_package, read_package
@@ -19,7 +19,7 @@ from bnadapt.reports.text import shell_line
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Do what a command line asks for, see `import_network`."""
+    """Run `bnadapt import`, see `import_network`."""
     imported, path = import_network(**options_of(import_network, "import", arguments, as_positional=True))
     console = Console()
     console.print(f"Imported {imported.network}, trained on images scaled by {imported.intensity}: {path}")

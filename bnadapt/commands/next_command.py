@@ -1,4 +1,4 @@
-"""The command that one would type next, with the options of the one that is done."""
+"""The command to type next, with the options of the finished one."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -8,21 +8,20 @@ from bnadapt.reports.text import shell_line
 
 NETWORK = ("model", "model.network")  # which the user names, see bnadapt.networks.trust
 KEPT = ("config", "c", "data.tile_size", "data.overlap", "trainer.accelerator", *NETWORK)
-SEEN = ("data.intensity", "data.pixel_size_nm")  # asked for beside what a checkpoint remembers
+SEEN = ("data.intensity", "data.pixel_size_nm")  # which override the checkpoint
 TARGET, TARGET_MASKS = "data.target", "data.target.masks"
 IMAGES = ["--data.target", "Folder", "--data.target.images", "IMAGES"]
 MASKS = ["--data.target.masks", "MASKS"]
 
 
 def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, has_target: bool, more: Sequence[str] = ()) -> str:
-    """A command line.
+    """The command line of a command.
 
     Args:
-        name: of the command.
-        done: arguments of the command that is done; its target, network, tiles, device and config are kept.
-        ckpt_path: checkpoint that the command takes.
-        has_target: whether the command that is done named a target, by an option or in its config; if not, its images
-            are to be filled in.
+        name: name of the command.
+        done: arguments of the finished command, whose target, network, tiles, device and config are kept.
+        ckpt_path: checkpoint for the command.
+        has_target: whether the finished command had a target; if not, a placeholder stands for its images.
         more: further options.
     """
     seen = () if done[0] == "fit" else SEEN
@@ -33,22 +32,18 @@ def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, has_target:
 
 
 def resume_command(done: Sequence[str], ckpt_path: Path) -> str:
-    """The command line that goes on with a training that was interrupted.
+    """The command line that resumes an interrupted training from the checkpoint of its last epoch.
 
-    Args:
-        done: arguments of that training; all are kept but the checkpoint that it went on from itself.
-        ckpt_path: of the last epoch.
+    `done` are the arguments of the training; all are kept but the checkpoint that it resumed itself.
     """
     kept = _words_of(done, lambda option: option != "ckpt_path")
     return shell_line(["bnadapt", "fit", "--ckpt_path", str(ckpt_path), *kept])
 
 
 def source_summary_command(done: Sequence[str], ckpt_path: Path) -> str:
-    """The command line that adds to a checkpoint what is to be known of its source; its images are to be filled in.
+    """The command line that adds a summary of the source to a checkpoint, with a placeholder for the images.
 
-    Args:
-        done: arguments of the command that is done; its network is kept.
-        ckpt_path: checkpoint that the command takes.
+    `done` are the arguments of the finished command, whose network is kept.
     """
     source = ["--data.source", "Folder", "--data.source.images", "IMAGES", "--data.source.masks", "MASKS"]
     network = _words_of(done, NETWORK.__contains__)
@@ -61,7 +56,7 @@ def has_masks(done: Iterable[str]) -> bool:
 
 
 def _words_of(done: Sequence[str], is_kept: Callable[[str], bool]) -> list[str]:
-    """The words of the options of a command that are kept by their names."""
+    """The words of the options of a command whose names are kept."""
     return [word for name, _, words in split_options(done[1:]) if is_kept(name) for word in words]
 
 

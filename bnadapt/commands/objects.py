@@ -24,7 +24,7 @@ from bnadapt.volumes.splitting import SplitSections, components_of_labels, objec
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Do what a command line asks for, see `table_of_objects`."""
+    """Run `bnadapt objects`, see `table_of_objects`."""
     for line in table_of_objects(**options_of(table_of_objects, "objects", arguments)):
         Console().print(line)
 
@@ -79,22 +79,17 @@ def table_of_objects(
     _check_numbers(min_size=min_size, pixel_size_nm=pixel_size_nm, spacing_nm=spacing_nm, split=split)
     segmentation = open_segmentation(mask, mask_key, probability, probability_key)
     dimensions = dimensions or (3 if segmentation.are_volume else 2)
-    _check_dimensions(dimensions, connectivity, spacing_nm)
+    _check_dimensions(dimensions, connectivity)
+    _check_spacing(segmentation, dimensions, spacing_nm)
     path, label_path = Path(output) if output else _beside(segmentation), Path(labels) if labels else None
     _check_outputs(path, label_path, segmentation, overwrite)
-    if spacing_nm is not None and "Z" not in segmentation.geometry.letters:
-        raise InputError("objects: the sections of the mask do not lie along Z; leave out --spacing_nm.")
     if not override_pixel_size:
         _check_sides(segmentation, pixel_size_nm, spacing_nm)
     geometry = segmentation.geometry.with_sides(pixel_size_nm, spacing_nm)
-    voxel = geometry.voxel
     with TemporaryDirectory() as scratch:
-        found, components = _objects(segmentation, dimensions, connectivity, split, voxel, Path(scratch))
+        found, components = _objects(segmentation, dimensions, connectivity, split, geometry.voxel, Path(scratch))
         objects = found.of_size(min_size)
-        if dimensions == 2:
-            table = section_table(objects.regions, voxel, segmentation.names)
-        else:
-            table = volume_table(objects.regions, voxel)
+        table = _table(objects, dimensions, geometry.voxel, segmentation.names)
         with atomic_write(path) as partial:
             table.to_csv(partial, index=False, float_format="%.10g")
             if label_path is not None:
@@ -111,12 +106,7 @@ def _beside(segmentation: Segmentation) -> Path:
 
 
 def _objects(
-    segmentation: Segmentation,
-    dimensions: int,
-    connectivity: int,
-    split: float | None,
-    voxel: Voxel,
-    scratch: Path,
+    segmentation: Segmentation, dimensions: int, connectivity: int, split: float | None, voxel: Voxel, scratch: Path
 ) -> tuple[Objects, Callable[[], Iterator[np.ndarray]]]:
     """The objects, split if asked for, and a function that gives the components of the sections again."""
 
@@ -133,6 +123,12 @@ def _objects(
         shape = len(segmentation), *next(segmentation.classes()).shape
         labels = split_volume(components(), whole, shape, sides, split, scratch)
     return objects_of_labels(segmentation, labels), lambda: components_of_labels(labels)
+
+
+def _table(objects: Objects, dimensions: int, voxel: Voxel, names: Sequence[str]) -> pd.DataFrame:
+    if dimensions == 2:
+        return section_table(objects.regions, voxel, names)
+    return volume_table(objects.regions, voxel)
 
 
 def _sides(voxel: Voxel, dimensions: int) -> Sequence[float]:
@@ -152,13 +148,18 @@ def _check_numbers(min_size: int, **sides: float | None) -> None:
             raise InputError(f"objects: --{name} is {side:g}; give a number above 0.")
 
 
-def _check_dimensions(dimensions: int, connectivity: int, spacing_nm: float | None) -> None:
+def _check_dimensions(dimensions: int, connectivity: int) -> None:
     if connectivity not in range(1, dimensions + 1):
         raise InputError(
             f"objects: --connectivity is {connectivity}; in {dimensions}-D it goes from 1 to {dimensions}."
         )
+
+
+def _check_spacing(segmentation: Segmentation, dimensions: int, spacing_nm: float | None) -> None:
     if dimensions == 2 and spacing_nm is not None:
         raise InputError("objects: objects in 2-D have no extent across sections; leave out --spacing_nm.")
+    if spacing_nm is not None and "Z" not in segmentation.geometry.letters:
+        raise InputError("objects: the sections of the mask do not lie along Z; leave out --spacing_nm.")
 
 
 def _check_sides(segmentation: Segmentation, pixel_size_nm: float | None, spacing_nm: float | None) -> None:

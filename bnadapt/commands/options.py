@@ -38,12 +38,9 @@ OF_COMMAND = ("ckpt_path", "verbose", "weights_only", "return_predictions")
 
 
 def check_options(arguments: Sequence[str]) -> None:
-    """Refuse a command or an option that does not exist, as far as names alone can decide.
+    """Refuse a command or an option that does not exist, by an InputError that gives the nearest name.
 
-    What stands below an option that takes a class, such as `--data.source.images`, is left to the parser.
-
-    Raises:
-        InputError: there is no such command or option; the sentence gives the nearest one.
+    Options of classes, such as `--data.source.images`, are left to the parser.
     """
     command = arguments[0]
     if command.startswith("-"):  # options in front of the command are rare
@@ -56,13 +53,7 @@ def check_options(arguments: Sequence[str]) -> None:
 
 
 def check_function_options(command: str, arguments: Sequence[str], known: Sequence[str]) -> None:
-    """The same for a command whose options are the parameters of a function.
-
-    Args:
-        command: such as `objects`.
-        arguments: of the command.
-        known: the parameters.
-    """
+    """The same for a command, such as `objects`, whose options are the parameters of a function."""
     for option in options_in(arguments):
         first = option.partition(".")[0]
         if first not in (*known, *OF_ALL):
@@ -70,7 +61,7 @@ def check_function_options(command: str, arguments: Sequence[str], known: Sequen
 
 
 def options_of_commands() -> set[str]:
-    """Names of the options of all commands that are LightningCLI's, without those of trainer, model and data."""
+    """Names of the options of all LightningCLI commands, without those of trainer, model and data."""
     own = (parameters(*method_of_trainer(command)) for command in COMMANDS)
     return {*OF_COMMAND, *(name for each in own for name in each)} - {"model", "datamodule", "dataloaders"}
 
@@ -89,12 +80,7 @@ def check_study_options(name: str, arguments: Sequence[str]) -> None:
 
 
 def refusal_of_option(command: str, option: str) -> str | None:
-    """Why there is no such option, with the nearest one; None if names alone cannot decide.
-
-    Args:
-        command: such as `fit`.
-        option: such as `trainer.max_epochs`.
-    """
+    """Why a command has no option of a dotted name, with the nearest one; None if names alone cannot decide."""
     first, _, rest = option.partition(".")
     known = [*OF_ALL, *OF_COMMAND, *parameters(*method_of_trainer(command))]
     if first not in known:

@@ -1,4 +1,4 @@
-"""How many tiles commands pass through the network, and how long one takes, to say beforehand how long they take."""
+"""Number of tiles that commands pass through the network, and the time of one, to estimate how long they take."""
 
 import time
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from bnadapt.batchnorm.isolation import isolated
 from bnadapt.data import DomainPair
 from bnadapt.gain import CANDIDATES
 from bnadapt.labels import FineTuning, SelfTraining
-from bnadapt.labels.finetuning import BATCH, FEWEST_TO_STOP
-from bnadapt.labels.self_training import BATCH as SELF_TRAINING_BATCH
+from bnadapt.labels.cross_validation import FEWEST_TO_STOP
+from bnadapt.labels.pseudo_labels import BATCH
 from bnadapt.tasks import AdaptableTask
 
 TRIED = 20  # passes of every tile that all candidates are tried on
@@ -28,7 +28,7 @@ def passes_of_adapt(data: DomainPair, is_chosen: bool, self_training: int) -> in
     distances = STATES * MEASURED if data.source else 0
     tried = TRIED * SCANNED_TILES if is_chosen else 0
     crop = min(1.0, SelfTraining().side / data.tile_size) ** 2  # as a part of a tile
-    learnt = round(self_training * SELF_TRAINING_BATCH * (1 + LEARNING) * crop)
+    learnt = round(self_training * BATCH * (1 + LEARNING) * crop)
     return adaptation_tiles(data) + SCANNED_TILES + distances + tried + learnt
 
 

@@ -1,7 +1,6 @@
-"""The precision that a training takes where none is given, by measured training steps."""
+"""The default precision of a training, by measured training steps."""
 
 import copy
-import time
 from dataclasses import dataclass
 
 import torch
@@ -9,22 +8,16 @@ from torch import nn
 
 from bnadapt.networks import memory_format, with_background
 from bnadapt.tasks.losses import DiceCrossEntropy
+from bnadapt.volumes.execution import HALF, SINGLE, processor_time
 
-SINGLE, HALF = "32-true", "bf16-mixed"
-TIMED = 2  # steps in each precision, after one more
 LESS = 0.9  # of the time, from which bfloat16 is taken
 
 
 @dataclass(frozen=True)
 class Precision:
-    """A precision, and why.
+    """A precision, and why it was chosen."""
 
-    Attributes:
-        name: for `--trainer.precision`.
-        reason: in words.
-    """
-
-    name: str
+    name: str  # for `--trainer.precision`
     reason: str
 
 
@@ -39,13 +32,13 @@ def device_kind(accelerator: object) -> str | None:
 def fastest_precision(network: nn.Module, shape: tuple[int, int, int, int], classes: int, device: str) -> Precision:
     """The precision for training a network.
 
-    A GPU that computes in bfloat16 takes it. On a CPU it depends on the kind: processor time of training steps decides,
-    which other programs do not disturb as they do the clock.
+    bfloat16 on a GPU that computes in it. On a CPU the processor time of training steps decides, which other programs
+    disturb less than wall-clock time.
 
     Args:
-        network: which stays as it is.
-        shape: of a batch of images (N, C, H, W).
-        classes: of the network.
+        network: network to train, left unchanged.
+        shape: shape (N, C, H, W) of a batch of images.
+        classes: number of classes.
         device: `cuda` or `cpu`.
     """
     if device == "cuda":
@@ -61,15 +54,15 @@ def fastest_precision(network: nn.Module, shape: tuple[int, int, int, int], clas
 
 
 def _seconds(network: nn.Module, shape: tuple[int, int, int, int], classes: int, is_half: bool) -> float:
-    """Processor time of the faster one of some training steps."""
-    trained, taken = copy.deepcopy(network).train(), []
+    """Processor time of a training step."""
+    trained = copy.deepcopy(network).train()
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         images = torch.randn(shape).contiguous(memory_format=memory_format(trained))
         masks, loss = torch.randint(classes, (shape[0], *shape[2:])), DiceCrossEntropy()
-        for _ in range(1 + TIMED):
-            started = time.process_time()
+
+        def step() -> None:
             with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
                 value = loss(with_background(trained(images), classes), masks)
             value.backward()
-            taken.append(time.process_time() - started)
-    return max(min(taken[1:]), 1e-9)
+
+        return processor_time(step)

@@ -1,4 +1,4 @@
-"""Messages of libraries that mean nothing to a user of bnadapt are dropped."""
+"""Drop messages of libraries that mean nothing to a user of bnadapt."""
 
 import logging
 import warnings
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def quiet() -> None:
-    """Drop messages that mean nothing to a user of bnadapt, and of our own warnings all but the sentence."""
+    """Drop messages of libraries, and show only the sentence of our own warnings."""
     if not isinstance(warnings.showwarning, _PackageWarnings):
         warnings.showwarning = _PackageWarnings(warnings.showwarning)
     for pattern in UNWANTED:
@@ -47,7 +47,7 @@ def _is_wanted(record: logging.LogRecord) -> bool:
 
 
 class _PackageWarnings:
-    """Shows warnings of ours as the log does, and others as before."""
+    """Shows our warnings as the log does, and others as before."""
 
     def __init__(self, others: Callable[..., None]) -> None:
         self.others = others

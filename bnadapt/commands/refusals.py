@@ -1,4 +1,4 @@
-"""What the user can put right ends a command with a sentence, not with a traceback; so does a signal to end."""
+"""Errors that the user can fix, and signals, end a command with a sentence instead of a traceback."""
 
 import os
 import signal
@@ -20,10 +20,10 @@ SIGNALLED = 128  # exit statuses of processes that a signal ends begin there
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """End the process with a sentence and exit status 2 on what the user can put right.
+    """End the process with a sentence and exit status 2 on errors that the user can fix.
 
-    SIGTERM and SIGHUP raise SystemExit meanwhile, so that nothing is left half-written. Where nobody reads the output
-    any more, as in `bnadapt --help | head -1`, the process ends without a word.
+    SIGTERM and SIGHUP raise SystemExit meanwhile, so that nothing is left half-written. If nobody reads the output any
+    more, as in `bnadapt --help | head -1`, the process ends silently.
     """
     for each in ENDING:
         signal.signal(each, _end)
@@ -58,18 +58,18 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _forgive_finalizers() -> None:
-    """Say nothing of objects that a signal has left half made, and whose finalizers miss what is not there."""
+    """Ignore errors in finalizers of objects whose construction a signal has interrupted."""
     sys.unraisablehook = lambda failure: None
 
 
 def _report(failure: threading.ExceptHookArgs) -> None:
-    """Print what a thread failed with, unless it is what the process will refuse, such as a full disk."""
+    """Print the error of a thread, unless the process will refuse it, such as a full disk."""
     if failure.exc_value is None or refusal_in(failure.exc_value) is None:
         threading.__excepthook__(failure)
 
 
 def _is_read(stream: TextIO) -> bool:
-    """Whether what is written still arrives; if not, the rest is dropped."""
+    """Whether somebody still reads a stream; if not, the rest is dropped."""
     try:
         print(file=stream, flush=True)
     except BrokenPipeError:
@@ -79,7 +79,7 @@ def _is_read(stream: TextIO) -> bool:
 
 
 def refusal_in(error: BaseException | None) -> BaseException | None:
-    """What the user can put right, in an error or what caused it (jsonargparse wraps what constructors raise)."""
+    """The error that the user can fix, in an error or its causes (jsonargparse wraps errors of constructors)."""
     kinds = _kinds()
     while error is not None and not isinstance(error, kinds):
         if (known := refusal_of_place(error) or _refusal_of_memory(error)) is not None:
@@ -89,7 +89,7 @@ def refusal_in(error: BaseException | None) -> BaseException | None:
 
 
 def _refusal_of_memory(error: BaseException) -> InputError | None:
-    """Where memory of the machine, or of its GPU, does not suffice."""
+    """The refusal of an error for lack of memory, of the machine or its GPU."""
     if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
         return InputError(
             "there is not enough memory; set a smaller --data.batch_size, and --data.crop_size, --data.tile_size or, of"
@@ -99,6 +99,6 @@ def _refusal_of_memory(error: BaseException) -> InputError | None:
 
 
 def _kinds() -> tuple[type[BaseException], ...]:
-    """The exceptions that are sentences; Lightning's only if it was imported, for else it cannot have been raised."""
+    """Exceptions whose messages are sentences; Lightning's only if Lightning was imported."""
     lightning = sys.modules.get("lightning.pytorch.utilities.exceptions")
     return (BnadaptError, lightning.MisconfigurationException) if lightning else (BnadaptError,)

@@ -1,7 +1,7 @@
-"""The options of a training that is gone on with, as far as they are not given: from the config kept beside its logs.
+"""Options to resume a training with, from the config kept beside its logs.
 
-That config may come from others, as a checkpoint may. So it decides on data, on how is trained and for how long, with
-classes that bnadapt knows by name; neither on networks, see `bnadapt.networks.trust`, nor on files that are written.
+The config may come from others, as a checkpoint may. So it sets the data, how to train and for how long, with classes
+that bnadapt knows by name, but neither networks (see `bnadapt.networks.trust`) nor files to write.
 """
 
 import re
@@ -14,14 +14,14 @@ import yaml
 
 from bnadapt.commands.command_line import options_in
 from bnadapt.commands.config_files import load_options
-from bnadapt.commands.parser import CLASSES, imported
+from bnadapt.commands.option_classes import CLASSES, imported
 from bnadapt.commands.training_length import STOPPING
 from bnadapt.errors import InputError
 from bnadapt.networks.trust import is_plain
 from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS
 
 CONFIG = "config.yaml"
-SOURCE = re.compile(r"config|c|data|data\.sources?(\..*)?")  # options that may say what is trained on
+SOURCE = re.compile(r"config|c|data|data\.sources?(\..*)?")  # options that may name the training data
 KNOWN = {**CLASSES, "sources": CLASSES["source"]}
 LENGTH = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
 TRAINED = (
@@ -31,13 +31,10 @@ TRAINED = (
 
 
 def kept_config(arguments: Sequence[str]) -> Path | None:
-    """The config that a training is to be gone on with; None where the command line says itself what is trained on.
-
-    Args:
-        arguments: of `bnadapt`.
+    """The kept config of the training to resume; None if nothing is resumed, or the command line names the data.
 
     Raises:
-        InputError: neither is there.
+        InputError: there is neither.
     """
     options = options_in(arguments[1:])
     if arguments[0] != "fit" or "ckpt_path" not in options or any(map(SOURCE.fullmatch, options)):
@@ -52,15 +49,7 @@ def kept_config(arguments: Sequence[str]) -> Path | None:
 
 
 def kept_options(path: Path, arguments: Sequence[str]) -> dict[str, Any]:
-    """What is taken of a kept config; options of the command line go before it.
-
-    Args:
-        path: of the config.
-        arguments: of `bnadapt`.
-
-    Raises:
-        InputError: it names code, or no source.
-    """
+    """Options of a kept config, unless given among `arguments`; refuses a config that names code, or no source."""
     try:
         kept = load_options(path.read_text(encoding="utf-8"))
         data, model, trainer = (dict(kept.get(name) or {}) for name in ("data", "model", "trainer"))
@@ -80,7 +69,7 @@ def kept_options(path: Path, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def _of_trainer(trainer: Mapping[str, Any], given: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """What decides on how is trained, and for how long unless the command line does."""
+    """Options of how to train, and for how long unless the command line says so."""
     names = TRAINED if any(f"trainer.{name}" in given for name in LENGTH) else (*TRAINED, *LENGTH)
     taken = {name: trainer[name] for name in names if name in trainer}
     if not is_plain(taken):
@@ -93,13 +82,9 @@ def _of_trainer(trainer: Mapping[str, Any], given: Mapping[str, Any], path: Path
 
 
 def _check(value: Any, option: str, path: Path, are_texts: bool) -> None:
-    """Refuse what would be imported, but for the classes that an option takes by name.
+    """Refuse values of an option that would be imported, other than its classes with short names.
 
-    Args:
-        value: of the option.
-        option: its name.
-        path: of the config.
-        are_texts: whether texts with dots in them are texts, and not functions by their import path.
+    With `are_texts`, texts with dots are plain texts; otherwise they may be import paths of functions.
     """
     match value:
         case {"class_path": kind, **others}:
@@ -122,7 +107,7 @@ def _check(value: Any, option: str, path: Path, are_texts: bool) -> None:
 
 
 def _members(value: Any, path: Path, option: str) -> Iterator[tuple[str, Any]]:
-    """Names and values of a mapping, of which none stands for a part of another or adds to it."""
+    """Names and values of a mapping; refuses names that denote part of an option, or an addition to one."""
     for name, each in (value or {}).items():
         if not isinstance(name, str) or "." in name or name.endswith("+"):
             _refuse(path, option, name)
@@ -130,7 +115,7 @@ def _members(value: Any, path: Path, option: str) -> Iterator[tuple[str, Any]]:
 
 
 def _is_known(option: str, kind: Any) -> bool:
-    """Whether an option takes a class by its short name, which is in a module that is imported anyway."""
+    """Whether a class is one that an option takes by its short name, from a module that is imported anyway."""
     if option not in KNOWN or not isinstance(kind, str):
         return False
     module, base = KNOWN[option]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bnadapt.experiments.study import Study
     from bnadapt.reports.document import Document
 
-FEW_ROWS = 12  # of a table that is also printed
+FEW_ROWS = 12  # of the largest table that is also printed
 NEEDED = ("distributed", "pyarrow", "sklearn")
 INTERRUPTED = 130  # exit status, as of shells
 USAGE = """\
@@ -34,14 +34,7 @@ example:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run a study, or draw the report of a finished one.
-
-    Args:
-        arguments: those of `bnadapt study`.
-
-    Raises:
-        InputError: the study cannot be done.
-    """
+    """Run a study, or draw the report of a finished one; `arguments` are those of `bnadapt study`."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE.format(studies="\n".join(f"  {name:20}{entry.about}" for name, entry in STUDIES.items())))
     elif missing := [name for name in NEEDED if find_spec(name) is None]:

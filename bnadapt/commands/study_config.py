@@ -1,4 +1,4 @@
-"""The options of a study: their parser, and `study.yaml`, which keeps them beside what they gave."""
+"""The options of a study: their parser, and `study.yaml`, which keeps them beside the results."""
 
 import inspect
 from collections.abc import Callable, Sized
@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 
-from bnadapt.commands.help import OF_STUDIES
+from bnadapt.commands.help_texts import OF_STUDIES
 from bnadapt.commands.parser import PlainParser
 from bnadapt.errors import InputError
 from bnadapt.experiments.study import Study
@@ -31,17 +31,13 @@ def parser_of(study: type[Study], **options: Any) -> ArgumentParser:
 
 
 def build(kind: type[Study], options: Namespace) -> Study:
-    """The study of parsed options.
-
-    Raises:
-        InputError: what it is to vary is empty, or the study refuses it.
-    """
+    """The study of parsed options; raises InputError if they are empty, or the study refuses them."""
     _refuse_empty(kind, options.study)
     return parser_of(kind).instantiate(options).study
 
 
 def write_config(folder: Path, kind: type[Study], options: Namespace, command: str) -> None:
-    """Keep the options of a study, and the command that they came by, as `study.yaml`."""
+    """Write the options of a study, and its command, as `study.yaml`."""
     config = yaml.safe_load(parser_of(kind).dump(options, skip_none=False))["study"]
     with atomic_write(folder / "study.yaml") as partial:
         stored = {"name": kind.name, "command": command, "study": config}
@@ -49,14 +45,9 @@ def write_config(folder: Path, kind: type[Study], options: Namespace, command: s
 
 
 def read_config(folder: Path, study_class: Callable[[str], type[Study]]) -> tuple[Study, str]:
-    """The study whose folder it is, and the command that made it.
+    """The study in the folder of a finished one, and the command that ran it.
 
-    Args:
-        folder: of a finished study.
-        study_class: gives the class of a study by its name.
-
-    Raises:
-        InputError: `study.yaml` is missing, or says nothing that is a study.
+    `study_class` returns the class of a study by its name. Raises InputError if `study.yaml` is missing or invalid.
     """
     path = folder / "study.yaml"
     try:
@@ -76,7 +67,7 @@ def read_config(folder: Path, study_class: Callable[[str], type[Study]]) -> tupl
 
 
 def _refuse_empty(kind: type[Study], options: Namespace) -> None:
-    """Refuse nothing at all where the study needs something to vary: where its default is not empty either."""
+    """Refuse empty options whose default is not empty, since the study needs something to vary."""
     for name, parameter in inspect.signature(kind).parameters.items():
         given = options.get(name)
         if isinstance(given, Sized) and not len(given) and parameter.default not in (None, ()):

@@ -1,11 +1,11 @@
-"""The length of a training that is given none."""
+"""The default length of a training."""
 
 from typing import Any
 
 from jsonargparse import Namespace
 
-STEPS = 2000  # of a training that is given no length
-PATIENCE = 20  # epochs without a better score after which it ends: half of it, for scores rise most at its end
+STEPS = 2000
+PATIENCE = 20  # epochs without a better score after which it ends
 STOPPING = {
     "class_path": "lightning.pytorch.callbacks.EarlyStopping",
     "init_args": {
@@ -23,11 +23,7 @@ LENGTH = (
 
 
 def default_length(trainer: Namespace) -> dict[str, Any]:
-    """Options of a Trainer for the default length; none if the options given set one.
-
-    Args:
-        trainer: options of the Trainer as they are given.
-    """
+    """Options of a Trainer for the default length; none if its given options set one."""
     is_given = (
         trainer.max_epochs is not None
         or trainer.max_steps != -1

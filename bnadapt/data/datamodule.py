@@ -1,7 +1,5 @@
 """The LightningDataModule that pairs a source with a target."""
 
-import logging
-import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -9,28 +7,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from bnadapt.data.augmentation import AugmentationName
-from bnadapt.data.datasets import EpochSampler, RandomCrops, ReadingAhead, SectionsToSegment, Tiles
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.data.input_change import InputChange
-from bnadapt.data.intensity import IntensityName, Scaling
-from bnadapt.data.pixel_size import resampling_sentence
+from bnadapt.data.intensity import IntensityName
 from bnadapt.data.pooled import Pooled, pooled
-from bnadapt.data.prepare import PreparedSection, check_channels, prepare
-from bnadapt.data.scaling import Scalings, check_stored_state
+from bnadapt.data.prepared_domains import PreparedDomains
+from bnadapt.data.random_crops import EpochSampler, RandomCrops
+from bnadapt.data.section_tiles import Tiles
 from bnadapt.data.tiles import Blocks
+from bnadapt.data.whole_sections import ReadingAhead, SectionsToSegment
 from bnadapt.errors import InputError
 
-log = logging.getLogger(__name__)
 MOST_WORKERS = 512  # processes
 MOST_OF_A_SECTION = 8  # tiles drawn together if a section costs as much to read as several
 
 
-class DomainPair(LightningDataModule):
+class DomainPair(PreparedDomains):
     """A source to train on and a target to adapt to.
 
     Training and validation read the source; adaptation reads images of the target, never a mask; `test` reads the test
@@ -92,7 +88,6 @@ class DomainPair(LightningDataModule):
         adaptation_tiles: int | None = 64,
         num_workers: int = 0,
     ) -> None:
-        super().__init__()
         for name, number, least, most in (
             ("crop_size", crop_size, 1, None),
             ("crops_per_epoch", crops_per_epoch, 1, None),
@@ -105,20 +100,10 @@ class DomainPair(LightningDataModule):
             ("margin", margin, 0, None),
         ):
             _check_range(name, number, least, most)
-        if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
-            raise InputError(f"pixel_size_nm is {pixel_size_nm}; set --data.pixel_size_nm above 0, or leave it out.")
         if source is not None and sources:
             raise InputError("there are --data.source and --data.sources; leave out one of them.")
-        self.source = pooled(sources, source_weights) if sources else source
-        _check_names(["source", "target", *(test or {}), *((sources and self.source.domains) or ())])
-        self.target = target
-        self.further_tests = test or {}
-        self.requested = {"intensity": intensity, "pixel_size_nm": pixel_size_nm}
-        self.requested_change = target_change
-        self.target_change = target_change or InputChange()
-        self.restored: dict[str, Any] = {}
-        self._scalings: Scalings | None = None
-        self._known_sizes: set[str] = set()
+        source = pooled(sources, source_weights) if sources else source
+        super().__init__(source, target, test or {}, intensity, pixel_size_nm, target_change)
         self.crop_size = crop_size
         self.crops_per_epoch = crops_per_epoch
         self.augmentation = augmentation
@@ -134,49 +119,9 @@ class DomainPair(LightningDataModule):
         self.num_workers = num_workers
 
     def state_dict(self) -> dict[str, Any]:
-        """Scaling with its numbers, pixel size, and the epoch to continue from, for later runs."""
-        return {
-            "intensity": self.intensity,
-            "pixel_size_nm": self.pixel_size_nm,
-            "target_change": self.target_change.state_dict(),
-            **self.scalings.state_dict(),
-            "epoch": self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0,
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore scaling and pixel size of a checkpoint; settings of this run take precedence.
-
-        Raises:
-            InputError: the state does not define the scaling of images.
-        """
-        check_stored_state(state_dict)
-        for key, requested in self.requested.items():
-            if requested is not None and state_dict[key] is not None and requested != state_dict[key]:
-                log.warning("The network was trained with %s %s; this run sets %s.", key, state_dict[key], requested)
-        self.restored, self._scalings = state_dict, None
-        self.target_change = self.requested_change or InputChange(**state_dict.get("target_change", {}))
-
-    @property
-    def intensity(self) -> IntensityName:
-        """The name of the scaling in force."""
-        return self.requested["intensity"] or self.restored.get("intensity") or "zscore"
-
-    @property
-    def pixel_size_nm(self) -> float | None:
-        """The pixel size in force: given, restored, or the coarsest of source and target."""
-        if chosen := self.requested["pixel_size_nm"] or self.restored.get("pixel_size_nm"):
-            return chosen
-        if self.restored:
-            return None
-        sizes = [_pixel_size(domain) for domain in (self.source, self.target) if domain]
-        return max(filter(None, sizes), default=None)
-
-    @property
-    def scalings(self) -> Scalings:
-        """The scalings of all domains."""
-        if self._scalings is None:
-            self._scalings = Scalings(self.intensity, self.pixel_size_nm, self.source, self.restored)
-        return self._scalings
+        """How images are prepared, and the epoch to continue from."""
+        epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0
+        return {**super().state_dict(), "epoch": epoch}
 
     def train_dataloader(self) -> DataLoader | dict[str, DataLoader]:
         """Random crops of the source's train block; with `target_crops` also of the target's images for adaptation."""
@@ -187,35 +132,10 @@ class DomainPair(LightningDataModule):
         target = self._needed("target")
         return {"source": crops, "target": self._crops("target", target.adaptation(), torch.initial_seed() + 1)}
 
-    def source_domains(self) -> dict[str, Domain]:
-        """The sources by name; a single one as `source`."""
-        if isinstance(self.source, Pooled):
-            return self.source.domains
-        return {"source": self.source} if self.source else {}
-
     def val_dataloader(self) -> list[DataLoader]:
         """Tiles of the validation block of each source."""
         self._needed("source")
         return [self._scored_tiles(name, domain, "val") for name, domain in self.source_domains().items()]
-
-    def test_domains(self) -> dict[str, Domain]:
-        """The named test sets: each source, the target if it has masks, and the further ones.
-
-        Raises:
-            InputError: there are no test sets, or two differ in their number of classes.
-        """
-        target = {"target": self.target} if self.target and self.target.labelled() else {}
-        domains = {**self.source_domains(), **target, **self.further_tests}
-        if not domains:
-            raise InputError("test: there is no labelled data; give --data.source, --data.target or --data.test.")
-        first, *others = domains
-        for name in others:
-            if len(domains[name].classes) != len(domains[first].classes):
-                raise InputError(
-                    f"{name} has the classes {list(domains[name].classes)}, {first} {list(domains[first].classes)};"
-                    " name as many for each."
-                )
-        return domains
 
     def test_dataloader(self) -> list[DataLoader]:
         """Tiles of every test set's test block, in the order of `test_domains`."""
@@ -295,28 +215,18 @@ class DomainPair(LightningDataModule):
         `change` replaces `target_change`.
         """
         domain = self._needed(which)
-        prepared = self._with_something_to_see(which, domain, domain.block(block), change)
+        prepared = self._not_blank(which, domain, domain.block(block), change)
         tiles = Tiles(prepared, self.tile_size, self.overlap, which, domain.classes)
         order = shuffled([section.domain for section, _ in tiles.tiles], np.random.default_rng(seed))
         return self._loader(Subset(tiles, order[:count]))
-
-    def prepared(self, which: str, section: Section) -> PreparedSection:
-        """A section of `source` or `target` as the network sees it."""
-        return self._prepare(which, self._needed(which), section)
 
     def summary_block(self, which: str) -> str:
         """The block to summarise a domain on: validation, or the train block if the split has none."""
         return "val" if self._needed(which).split[1] > 0 else "train"
 
-    def _needed(self, which: str) -> Domain:
-        domain = getattr(self, which)
-        if domain is None:
-            raise InputError(f"there is no {which}; give one, such as --data.{which} Folder --data.{which}.images DIR.")
-        return domain
-
     def _crops(self, name: str, sections: Sequence[Section], seed: int) -> DataLoader:
         domain = self._needed(name)
-        prepared = self._with_something_to_see(name, domain, sections)
+        prepared = self._not_blank(name, domain, sections)
         weights = domain.weights if isinstance(domain, Pooled) else None
         crops = RandomCrops(
             prepared, self.crop_size, self.crops_per_epoch, seed, name, domain.classes, self.augmentation, weights
@@ -327,41 +237,9 @@ class DomainPair(LightningDataModule):
         return self._loader(crops, sampler=sampler, drop_last=len(crops) > self.batch_size)
 
     def _scored_tiles(self, name: str, domain: Domain, block: str) -> DataLoader:
-        prepared = self._with_something_to_see(name, domain, domain.block(block))
+        prepared = self._not_blank(name, domain, domain.block(block))
         processes = self.trainer.world_size if self.trainer else 1
         return self._loader(Tiles(prepared, self.tile_size, self.overlap, name, domain.classes, processes))
-
-    def _with_something_to_see(
-        self, name: str, domain: Domain, sections: Sequence[Section], change: InputChange | None = None
-    ) -> list[PreparedSection]:
-        """The prepared sections that are not blank; blank ones are reported."""
-        prepared = [self._prepare(name, domain, section, change) for section in sections]
-        for section in prepared:
-            check_channels(section, prepared[0], domain.name)
-        blank = [section for section in prepared if section.is_blank]
-        report_blank(domain.name, [section.name for section in blank], len(prepared), "left out")
-        return [section for section in prepared if not section.is_blank]
-
-    def _prepare(
-        self, name: str, domain: Domain, section: Section, change: InputChange | None = None
-    ) -> PreparedSection:
-        key = name
-        if isinstance(domain, Pooled):
-            key, domain = section.domain, domain.domains[section.domain]
-        scaling = self._scaling(key, domain)
-        if name != "target":
-            return prepare(section, domain.name, self.pixel_size_nm, scaling)
-        change = self.target_change if change is None else change
-        return prepare(section, domain.name, self.pixel_size_nm, change.after(scaling), change.zoom)
-
-    def _scaling(self, key: str, domain: Domain) -> Scaling:
-        """The scaling of a domain; logs, once, how far its images are resampled."""
-        if key not in self._known_sizes:
-            self._known_sizes.add(key)
-            sizes = (section.pixel_size_nm for section in domain.all_sections())
-            if sentence := resampling_sentence(sizes, self.pixel_size_nm):
-                log.warning("%s: %s", domain.name, sentence)
-        return self.scalings.of(key, domain)
 
     def _loader(self, dataset: Dataset, **options: Any) -> DataLoader:
         return DataLoader(
@@ -391,42 +269,7 @@ def shuffled(groups: Sequence[str], generator: np.random.Generator) -> list[int]
     return sorted(order, key=places.get)
 
 
-def _check_names(names: Sequence[str]) -> None:
-    """Refuse names of sets that would make tags of scores ambiguous."""
-    if reserved := [name for name in names if "/" in name or names.count(name) > 1]:
-        raise InputError(
-            f"set {reserved[0]!r}: give each source and test set a unique name, without / and not source or target."
-        )
-
-
 def _check_range(name: str, number: int | None, least: int, most: int | None) -> None:
     if number is not None and (number < least or (most is not None and number > most)):
         allowed = f"at least {least}" if most is None else f"{least} to {most}"
         raise InputError(f"{name} is {number}; set --data.{name} to {allowed}.")
-
-
-def report_blank(context: str, blank: Sequence[str], count: int, consequence: str) -> None:
-    """Warn about blank images of a domain, with a consequence such as `left out`; refuse if all `count` are blank."""
-    if blank and len(blank) == count:
-        raise InputError(
-            f"{context}: in {'the only image' if count == 1 else f'each of the {count} images'}, such as"
-            f" {blank[0]}, every pixel is the same; give images with something to see."
-        )
-    if blank:
-        log.warning(
-            "%s: %d of %d images %s blank (every pixel the same), such as %s; %s.",
-            context,
-            len(blank),
-            count,
-            "is" if len(blank) == 1 else "are",
-            blank[0],
-            consequence,
-        )
-
-
-def _pixel_size(domain: Domain) -> float | None:
-    """The coarsest pixel size of a domain's sections; None if one is not known."""
-    if isinstance(domain, Pooled):
-        return max(filter(None, map(_pixel_size, domain.domains.values())), default=None)
-    sizes = [section.pixel_size_nm for section in domain.labelled() or domain.unlabelled()]
-    return max(sizes) if sizes and all(sizes) else None

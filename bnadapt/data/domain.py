@@ -122,11 +122,7 @@ class Domain(ABC):
         return []
 
     def writer(self, folder: Path, format: VolumeFormat | None = None) -> SectionWriter:
-        """A writer of this domain's predictions into `folder`, as PNG by default.
-
-        Raises:
-            InputError: a format of volumes is given for single images.
-        """
+        """A writer of this domain's predictions into `folder`, as PNG by default; refuses volume formats for images."""
         refuse_format(self.name, format)
         return ImageFiles(folder)
 

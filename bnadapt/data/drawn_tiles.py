@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from bnadapt.data.datasets import Tiles
 from bnadapt.data.prepare import PreparedSection, check_channels, is_blank
+from bnadapt.data.section_tiles import Tiles
 from bnadapt.data.tiles import Tile
 from bnadapt.errors import InputError
 

@@ -1,8 +1,6 @@
 """A user's own images: a folder of PNG, JPEG or TIFF files, with or without masks."""
 
 import logging
-import re
-import unicodedata
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,24 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from bnadapt.data.domain import Domain, Section, refuse_format
-from bnadapt.data.formats import IMAGE_EXTENSIONS, PNG, image_format, stem_of
+from bnadapt.data.formats import image_format_or_png
 from bnadapt.data.formats.base import VolumeFormat
 from bnadapt.data.geometry import UNKNOWN, Geometry
+from bnadapt.data.image_files import image_files
+from bnadapt.data.mask_files import BY_ORDER, check_no_masks, check_pair, mask_files
 from bnadapt.data.masks import as_classes, from_colours
 from bnadapt.data.pixel_size import GivenPixelSize
 from bnadapt.data.readers import read_image, read_mask_values
 from bnadapt.data.writers import ImageFiles, SectionWriter
 from bnadapt.errors import InputError
-from bnadapt.files import existing_folder, refuse_address, sampled_digest
+from bnadapt.files import refuse_address, sampled_digest
 
 log = logging.getLogger(__name__)
 
-BY_NAME, BY_ORDER = "name", "order"
-SHOWN_PAIRS = 3
 COMMON_NAMES = {"images", "image", "imgs", "img", "raw"}  # common names of folders
-MASK_WORDS = {
-    "mask", "masks", "label", "labels", "seg", "segmentation", "gt", "groundtruth", "annotation", "probability"
-}  # fmt: skip
 
 
 class Folder(Domain):
@@ -76,11 +71,7 @@ class Folder(Domain):
         self.images = Path(images)
         self.masks = Path(masks) if masks else None
         self.pair = pair
-        if pair not in (BY_NAME, BY_ORDER) and [part.count("*") for part in pair.split(":")] not in ([1], [1, 1]):
-            raise InputError(
-                f"{images}: pair is {pair!r}; give {BY_NAME}, {BY_ORDER}, or a pattern with one * for the image's name,"
-                " such as *_mask."
-            )
+        check_pair(pair, images)
         self._given_size = GivenPixelSize(pixel_size_nm, override_pixel_size)
         self.classes = tuple(classes)
         self.ignored = ignored
@@ -115,11 +106,11 @@ class Folder(Domain):
 
     def _paired(self) -> list[Section]:
         files = image_files(self.images)
-        masks = self._mask_files(files)
+        masks = mask_files(self.masks, files, self.pair, self.name) if self.masks else {}
         images = {stem: path for stem, path in files.items() if path not in set(masks.values())}
         if not images:
             raise InputError(f"{self.images}: holds only masks; give the folder of their images.")
-        self._check_no_masks(images)
+        check_no_masks(self.images, images)
         if surplus := sorted(masks.keys() - images.keys()):
             raise InputError(
                 f"{masks[surplus[0]]}: no image of that name in {self.images}; give masks the names of their images, or"
@@ -170,104 +161,16 @@ class Folder(Domain):
         elif unread := next(iter(self._headers.values()))[1].unread():
             log.warning("%s: %s", self.name, unread)
 
-    def _mask_files(self, images: dict[str, Path]) -> dict[str, Path]:
-        """The masks by the name of their image without extension."""
-        if self.masks is None:
-            return {}
-        if self.masks.resolve() == self.images.resolve() and self.pair in (BY_NAME, BY_ORDER):
-            raise InputError(
-                f"{self.masks}: holds both images and masks, so say by pair, such as *_mask or mask_*, which are masks."
-            )
-        files = image_files(self.masks)
-        if self.pair == BY_ORDER:
-            return self._in_order(images, files)
-        of_image, of_mask = _patterns(self.pair)
-        middle = {match[1]: path for stem, path in files.items() if (match := of_mask.fullmatch(stem))}
-        if not middle:
-            raise InputError(f"{self.masks}: holds no masks whose names are like {self.pair!r}; check pair.")
-        named = {match[1]: stem for stem in images if (match := of_image.fullmatch(stem))}
-        return {named.get(name, name): path for name, path in middle.items()}
-
-    def _in_order(self, images: dict[str, Path], masks: dict[str, Path]) -> dict[str, Path]:
-        """As many masks as images, in the order of their names; logs the first pairs."""
-        if len(images) != len(masks):
-            raise InputError(
-                f"{self.masks}: holds {len(masks)} masks for {len(images)} images; give as many, or pair them by name."
-            )
-        pairs = list(zip(images.values(), masks.values(), strict=True))
-        first = ", ".join(f"{image.name} with {mask.name}" for image, mask in pairs[:SHOWN_PAIRS])
-        more = ", ..." if len(pairs) > SHOWN_PAIRS else ""
-        log.warning("%s: %d images and masks are paired by order: %s%s.", self.name, len(pairs), first, more)
-        return dict(zip(images, masks.values(), strict=True))
-
-    def _check_no_masks(self, images: dict[str, Path]) -> None:
-        """Refuse folders in which some, but not all, images are named like masks."""
-        named = [path.name for stem, path in images.items() if MASK_WORDS & set(re.split(r"[^a-z]+", stem.lower()))]
-        if named and len(named) < len(images):
-            raise InputError(
-                f"{self.images}: {len(named)} of {len(images)} images are named like masks, such as {named[0]}; move"
-                " them to a separate folder, or give masks: the same folder, and pair: what their names look like, such"
-                " as *_mask."
-            )
-
 
 def _name_of(folder: Path) -> str:
     """The name of a folder, or of its parent if the folder is called `images` or the like."""
     return folder.parent.name or folder.name if folder.name.lower() in COMMON_NAMES else folder.name
 
 
-def image_files(folder: Path) -> dict[str, Path]:
-    """The image files of a folder by name without extension, in natural order (2 before 10), without hidden ones.
-
-    Raises:
-        InputError: the folder is missing or holds no images, or two have the same name.
-    """
-    existing_folder(folder)
-    try:
-        entries = [path for path in folder.iterdir() if not path.name.startswith((".", "~"))]
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be listed ({error.strerror}); check its permissions.") from error
-    images = (path for path in entries if path.suffix.lower() in IMAGE_EXTENSIONS and not _is_other(path))
-    paths = sorted(images, key=_natural)
-    if not paths:
-        raise InputError(f"{folder}: holds no images; put PNG, JPEG or TIFF files there or give another folder.")
-    by_stem: dict[str, Path] = {}
-    for path in paths:
-        name = _composed(stem_of(path))
-        if name in by_stem:
-            raise InputError(f"{path}: {by_stem[name].name} has the same name; rename one of the two.")
-        by_stem[name] = path
-    return by_stem
-
-
-def _is_other(path: Path) -> bool:
-    """Whether there is something other than a file, such as a folder or a pipe."""
-    return path.exists() and not path.is_file()
-
-
-def _patterns(pair: str) -> tuple[re.Pattern, re.Pattern]:
-    """Patterns of the names of images and masks, whose group is the shared part."""
-    of_image, _, of_mask = ("" if pair == BY_NAME else _composed(pair)).rpartition(":")
-    return tuple(
-        re.compile(re.escape(each or "*").replace(re.escape("*"), "(.+)"), re.DOTALL) for each in (of_image, of_mask)
-    )
-
-
-def _composed(name: str) -> str:
-    """The name in Unicode's composed form, since some systems decompose accented letters."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sorting key of natural order, so that neighbouring sections stay neighbours."""
-    parts = re.split(r"([0-9]+)", _composed(path.name))
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-
 def _header(path: Path) -> tuple[int, Geometry]:
     """Samples per pixel and geometry of an image; defaults for a broken one, which is refused on reading."""
     try:
-        return (image_format(path) or PNG).header(path)
+        return image_format_or_png(path).header(path)
     except Exception:
         return 1, UNKNOWN
 

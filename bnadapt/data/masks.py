@@ -1,6 +1,6 @@
 """Class indices of masks."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 
@@ -34,8 +34,7 @@ def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context:
         )
     labelled = mask != ignored if ignored is not None else np.ones(mask.shape, dtype=bool)
     values = set(np.unique(mask[labelled]).tolist())
-    greatest = np.iinfo(mask.dtype).max if mask.dtype.kind in "iu" else 1
-    if num_classes == 2 and (values <= {0, 255} or values <= {0, greatest}):
+    if num_classes == 2 and are_black_and_white(values, mask.dtype):
         return np.where(labelled, mask > 0, IGNORED).astype(np.uint8)
     if surplus := sorted(values - set(range(num_classes))):
         raise InputError(
@@ -44,6 +43,12 @@ def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context:
             f" classes, or set `ignored` to {surplus[0]} if such pixels have no label."
         )
     return np.where(labelled, mask, IGNORED).astype(np.uint8)
+
+
+def are_black_and_white(values: Set[float], dtype: np.dtype) -> bool:
+    """Whether values are those of two classes, stored as 0 and 255 or the type's greatest value."""
+    greatest = np.iinfo(dtype).max if dtype.kind in "iu" else 1
+    return values <= {0, 255} or values <= {0, greatest}
 
 
 def from_colours(mask: np.ndarray, colours: Sequence[Sequence[int]], context: str) -> np.ndarray:

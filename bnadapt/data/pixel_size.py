@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnadapt.data.geometry import Geometry, Voxel, same_size
+from bnadapt.data.geometry import Geometry, Voxel
+from bnadapt.data.lengths import same_size
 from bnadapt.errors import InputError
 
 UNSAID = 1.5  # factor up to which images are resampled without a message

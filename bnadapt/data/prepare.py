@@ -1,5 +1,6 @@
 """Turn a section of a domain into a network's input."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from bnadapt.data.domain import Section
 from bnadapt.data.intensity import Scaling, by_data_type
 from bnadapt.errors import InputError
 
+log = logging.getLogger(__name__)
 LARGEST_ZOOM = 16  # beyond that, an image of usual size exhausts the memory
 
 
@@ -98,6 +100,25 @@ def read_channels(section: Section, context: str) -> np.ndarray:
 def is_blank(image: np.ndarray) -> bool:
     """Whether every channel is constant or not finite."""
     return not image.size or not np.isfinite(image.flat[0]) or bool((image == image[:, :1, :1]).all())
+
+
+def report_blank(context: str, blank: Sequence[str], count: int, consequence: str) -> None:
+    """Warn about blank images of a domain, with a consequence such as `left out`; refuse if all `count` are blank."""
+    if blank and len(blank) == count:
+        raise InputError(
+            f"{context}: in {'the only image' if count == 1 else f'each of the {count} images'}, such as"
+            f" {blank[0]}, every pixel is the same; give images with something to see."
+        )
+    if blank:
+        log.warning(
+            "%s: %d of %d images %s blank (every pixel the same), such as %s; %s.",
+            context,
+            len(blank),
+            count,
+            "is" if len(blank) == 1 else "are",
+            blank[0],
+            consequence,
+        )
 
 
 def check_channels(section: PreparedSection, first: PreparedSection, context: str) -> None:

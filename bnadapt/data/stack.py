@@ -116,7 +116,8 @@ class Stack(Domain):
     def _pixel_size(self) -> float | None:
         """The given or stated pixel size; logs what the file states."""
         opened, given = self._images.opened, self._given_size
-        size, stated = given.of(self._images.context, opened.voxel, opened.levels.values()), opened.voxel.pixel_size_nm
+        voxel = opened.geometry.voxel
+        size, stated = given.of(self._images.context, voxel, opened.levels.values()), voxel.pixel_size_nm
         if opened.level is not None:
             read = (
                 f"its resolution level {opened.level} is read, whose pixels are {stated:g} nm wide, as its file says."

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from bnadapt.data.formats import PNG, image_format, stem_of, volume_format
+from bnadapt.data.formats import PNG, image_format_or_png, stem_of, volume_format
 from bnadapt.data.formats.base import CHUNK, ArrayWriter, Format, ImageFormat, NewVolume, StackWriter, VolumeFormat
-from bnadapt.data.formats.zarr_store import majority, mean, new_array
+from bnadapt.data.formats.pyramid import majority, mean
+from bnadapt.data.formats.zarr_store import new_array
 from bnadapt.data.geometry import ACROSS, UNKNOWN, Geometry, Plane, named_axes
 from bnadapt.data.pixel_size import NOT_GIVEN, GivenPixelSize
 from bnadapt.data.readers import open_masks
@@ -65,7 +66,7 @@ class ImageFiles(SectionWriter):
     def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write both images at once; see `SectionWriter.write`."""
         written_as, paths = _written_as(name), self.paths([name])
-        geometry = UNKNOWN if self.images is None else _format_of_image(name).header(self.images / name)[1]
+        geometry = UNKNOWN if self.images is None else image_format_or_png(Path(name)).header(self.images / name)[1]
         for path, image in zip(paths, (mask, held_probability(probability, written_as)), strict=True):
             written_as.write(path, image, self.given_size.stated_in(geometry))
 
@@ -191,11 +192,7 @@ def stored_probability(probability: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return np.rint(probability * np.iinfo(stored).max).astype(stored)
 
 
-def _format_of_image(name: str) -> ImageFormat:
-    return image_format(Path(name)) or PNG
-
-
 def _written_as(name: str) -> ImageFormat:
     """The output format for an image: its own, but PNG for JPEG and for unknown suffixes."""
-    format_ = _format_of_image(name)
-    return format_ if format_.written_as is None else _format_of_image(format_.written_as)
+    format_ = image_format_or_png(Path(name))
+    return format_ if format_.written_as is None else image_format_or_png(Path(format_.written_as))

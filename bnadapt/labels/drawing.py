@@ -62,11 +62,7 @@ class Drawing:
 
 
 def write_drawings(folder: Path, drawings: Sequence[Drawing]) -> None:
-    """Write images, empty masks and predictions of tiles, and their list.
-
-    Raises:
-        InputError: they cannot be written.
-    """
+    """Write images, empty masks and predictions of tiles, and their list."""
     with atomic_folder(folder, [LIST]) as partial:
         for name in (IMAGES, MASKS, PREDICTIONS):
             (partial / name).mkdir()
@@ -91,11 +87,7 @@ def drawn_masks(folder: Path, num_classes: int) -> list[tuple[TileToDraw, np.nda
 
 
 def listed_tiles(folder: Path) -> list[TileToDraw]:
-    """The tiles of a folder.
-
-    Raises:
-        InputError: `write_drawings` did not write it.
-    """
+    """The tiles of a folder; refuses folders that `write_drawings` did not write."""
     try:
         listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
         return [TileToDraw(**{**each, "size": tuple(each["size"])}) for each in listed]
@@ -104,11 +96,7 @@ def listed_tiles(folder: Path) -> list[TileToDraw]:
 
 
 def predicted_classes(folder: Path, tile: TileToDraw, num_classes: int) -> np.ndarray:
-    """Predicted classes (h, w) of a tile.
-
-    Raises:
-        InputError: they cannot be read.
-    """
+    """Predicted classes (h, w) of a tile."""
     path = folder / PREDICTIONS / tile.file
     return as_classes(read_mask_values(path), num_classes, None, str(path))
 

@@ -13,12 +13,13 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from bnadapt.batchnorm import Bank
 from bnadapt.batchnorm.batches import batches_of
-from bnadapt.labels.learning import CONFIDENCE, confidences, last_layer, logits_of, pseudo_labels, random_crops
+from bnadapt.labels.parameters import last_layer
+from bnadapt.labels.pseudo_labels import BATCH, CONFIDENCE, confidences, logits_of, logits_of_all, pseudo_labels
+from bnadapt.labels.training_tiles import random_crops
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.mean_teacher import strongly_augmented
 
 SELF_TRAINED = "self-trained"  # name of a start for learning from labels
-BATCH = 4  # crops in a step
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class SelfTraining:
         rate: largest learning rate.
         decay: of the teacher, the average of past weights.
         confidence: probability from which on the teacher's prediction is learnt; less for classes of which it is rarely
-            so sure, see `bnadapt.labels.learning.confidences`.
+            so sure, see `bnadapt.labels.pseudo_labels.confidences`.
         side: largest side of crops in pixels.
         seed: seed of the crops.
     """
@@ -67,12 +68,12 @@ def self_train(
         State of the teacher, to load into the network.
     """
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
-    logits = _logits(network, tiles)
+    logits = logits_of_all(network, tiles)
     least, share = confidences(logits, settings.confidence), _foreground(logits)
     if source_bank is not None:
         unadapted = copy.deepcopy(network).eval()
         source_bank.apply(unadapted)
-        share = max(share, _foreground(_logits(unadapted, tiles)))
+        share = max(share, _foreground(logits_of_all(unadapted, tiles)))
     teacher, student = (copy.deepcopy(network).eval().requires_grad_(which) for which in (False, True))
     optimizer = torch.optim.AdamW(student.parameters(), lr=settings.rate, weight_decay=0)
     schedule = OneCycleLR(optimizer, settings.rate, total_steps=settings.steps + 1, pct_start=0.1)
@@ -97,18 +98,12 @@ def self_train(
 def _limit_foreground(network: nn.Module, tiles: Tensor, share: float) -> None:
     """Lower the foreground's bias until at most this share of the pixels is predicted as foreground."""
     head = last_layer(network, partial(logits_of, network), tiles[:1])
-    logits = _logits(network, tiles)
+    logits = logits_of_all(network, tiles)
     bias = getattr(head, "bias", None)
     if bias is None or len(bias) > 2 or _foreground(logits) <= share:
         return
     margins = _margins(logits).flatten()
     bias[-1] -= margins.kthvalue(max(1, round((1 - share) * len(margins)))).values.to(bias)
-
-
-@torch.no_grad()
-def _logits(network: nn.Module, tiles: Tensor) -> Tensor:
-    """Logits (n, K, h, w) of all tiles."""
-    return torch.cat([logits_of(network, batch).float().cpu() for batch in tiles.split(BATCH)])
 
 
 def _foreground(logits: Tensor) -> float:

@@ -7,18 +7,11 @@ import numpy as np
 
 from bnadapt.data import Domain
 from bnadapt.labels.drawing import LIST, TileToDraw, draw, listed_tiles, predicted_classes
-from bnadapt.napari.inputs import (
-    Advice,
-    Inputs,
-    Outputs,
-    ProposedTile,
-    Region,
-    finetune_line,
-    propose_line,
-    recommend_line,
-)
+from bnadapt.napari.command_lines import finetune_line, propose_line, recommend_line
+from bnadapt.napari.inputs import Inputs, Outputs
 from bnadapt.napari.loading import load, target_of
 from bnadapt.napari.looking import advice_of
+from bnadapt.napari.results import Advice, ProposedTile, Region
 from bnadapt.napari.watch import Watch
 from bnadapt.reports.verdict_page import write_verdict
 from bnadapt.tasks.checkpoints import read_checkpoint

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bnadapt.data.geometry import Axis, Geometry, nanometres_in
+from bnadapt.data.geometry import Axis, Geometry
+from bnadapt.data.lengths import nanometres_in
 
 PIXEL, NANOMETRE = "pixel", "nanometer"
 

@@ -1,12 +1,8 @@
-"""The user's choices, the equivalent command lines, and results; plain types, without torch."""
+"""The user's choices in plain types, without torch, and the options that they stand for."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-
-from bnadapt.reports.text import shell_line
 
 TILE = 256  # default side of a tile in commands
 Line = list[str]
@@ -102,62 +98,6 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Region:
-    """A rectangle of a section, in pixels of the file; rows and columns are [first, last)."""
-
-    section: int
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
-
-    def within(self, size: Sequence[int], most: int) -> "Region":
-        """The part inside a section of this size, and of that the middle of at most `most` pixels."""
-        rows, columns = (
-            _clipped(*limits, side, most) for limits, side in zip((self.rows, self.columns), size, strict=True)
-        )
-        return replace(self, rows=rows, columns=columns)
-
-
-@dataclass(frozen=True, eq=False)
-class Look:
-    """A region under every candidate."""
-
-    region: Region
-    classes: Mapping[str, np.ndarray]  # (h, w) uint8 by the candidate's name
-    titles: Mapping[str, str]
-    disagreement: np.ndarray  # (h, w) share of the candidates that differ from the most frequent class
-    left_out: Mapping[str, str]  # missing information by the name of the candidate that needs it
-    tiles: int  # behind the statistics
-
-    def foreground(self, name: str) -> float:
-        """Share of the region that a candidate predicts as foreground."""
-        return float((self.classes[name] > 0).mean())
-
-
-@dataclass(frozen=True)
-class Advice:
-    """A recommendation in words: the candidate, what to do and whether it helps, and what to check."""
-
-    choice: str
-    sentence: str
-    warnings: Sequence[str] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class ProposedTile:
-    """A tile to correct."""
-
-    file: str  # name of its image and its mask
-    region: Region
-    prediction: np.ndarray  # (h, w) uint8 class indices
-    disagreement: float = 0.0  # share of its pixels on which candidates disagree
-
-
-@dataclass(frozen=True)
 class Outputs:
     """Where results of an image go: their folder, and whether earlier ones are replaced."""
 
@@ -197,58 +137,3 @@ class Outputs:
     def segmented(self, checkpoint: str) -> str:
         """The folder of a network's segmentation."""
         return str(self.folder / f"segmented-by-{Path(checkpoint).stem}")
-
-
-def shown(*lines: Line) -> str:
-    """Command lines as typed."""
-    return "\n".join(shell_line(["bnadapt", *line]) for line in lines)
-
-
-def preview_line(inputs: Inputs, outputs: Outputs) -> Line:
-    """Regions under every candidate, on a page."""
-    return ["preview", *inputs.estimating, "--output", outputs.preview, *outputs.overwriting]
-
-
-def recommend_line(inputs: Inputs, outputs: Outputs, proposed: str | None = None) -> Line:
-    """A recommendation; on corrected tiles, if there are any."""
-    measured = ["--proposed", proposed] if proposed else []
-    output = f"{outputs.recommendation}-measured" if proposed else outputs.recommendation
-    return ["recommend", *inputs.reading, *measured, "--output", output, *outputs.overwriting]
-
-
-def adapt_line(inputs: Inputs, treatment: Treatment, output: str) -> Line:
-    """An adapted checkpoint; replaces that of another command."""
-    return ["adapt", *inputs.estimating, *treatment.options, "--output", output, "--overwrite"]
-
-
-def propose_line(inputs: Inputs, count: int, outputs: Outputs) -> Line:
-    """Tiles to correct."""
-    tiles = ["--tiles", str(count)]
-    return ["propose", *inputs.estimating, *tiles, "--output", outputs.proposed, *outputs.overwriting]
-
-
-def finetune_line(inputs: Inputs, steps: int, outputs: Outputs) -> Line:
-    """A network trained on corrected tiles."""
-    learning = ["--proposed", outputs.proposed, "--steps", str(steps)]
-    return ["finetune", *inputs.estimating, *learning, "--output", outputs.finetuned(inputs), *outputs.overwriting]
-
-
-def predict_line(inputs: Inputs, checkpoint: str, outputs: Outputs, section: int | None = None) -> Line:
-    """The whole image, or one section, segmented by a network; volumes as OME-Zarr."""
-    common = replace(inputs, checkpoint=checkpoint).common
-    part = [] if section is None else ["--sections", f"[{section}]"]
-    format_ = [] if inputs.is_folder else ["--format", "ome.zarr"]
-    return ["predict", *common, *part, *format_, "--output", outputs.segmented(checkpoint), *outputs.overwriting]
-
-
-def objects_line(folder: str, with_labels: bool, overwrite: bool, min_size: int = 0) -> Line:
-    """A table of the objects of a segmentation, of at least so many voxels."""
-    labels = ["--labels", str(Path(folder) / "objects.ome.zarr")] if with_labels else []
-    replacing = [*(["--min_size", str(min_size)] if min_size else []), *(["--overwrite"] if overwrite else [])]
-    return ["objects", folder, "--output", str(Path(folder) / "objects.csv"), *labels, *replacing]
-
-
-def _clipped(first: int, last: int, side: int, most: int) -> tuple[int, int]:
-    first, last = max(0, first), min(side, last)
-    surplus = max(0, last - first - most)
-    return first + surplus // 2, last - (surplus - surplus // 2)

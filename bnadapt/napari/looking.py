@@ -16,8 +16,9 @@ from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES
 from bnadapt.gain.candidates import FULL_REPLACEMENT
-from bnadapt.napari.inputs import Advice, Inputs, Look, Region
+from bnadapt.napari.inputs import Inputs
 from bnadapt.napari.loading import Loaded, load, unchanged
+from bnadapt.napari.results import Advice, Look, Region
 from bnadapt.napari.watch import Watch
 from bnadapt.volumes.blocks import blocks_for
 

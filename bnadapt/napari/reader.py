@@ -48,12 +48,14 @@ def _predicted(folder: Path) -> list[Path]:
 
 def _layers(path: Path, key: str | None) -> list[LayerData]:
     """The layer of an array in a file."""
-    from bnadapt.data.folder import MASK_WORDS
     from bnadapt.data.formats import stem_of
+    from bnadapt.data.mask_files import MASK_WORDS
+    from bnadapt.data.readers import open_masks, open_stack, read_image, read_mask_values
 
     name = stem_of(path) if key is None else f"{stem_of(path)} {key}"
     is_mask = bool((MASK_WORDS - {"probability"}) & set(re.split(r"[^a-z]+", name.lower())))
-    pixels, options = _read(path, key, is_mask)
+    readers = (read_mask_values, open_masks) if is_mask else (read_image, open_stack)
+    pixels, options = _read(path, key, *readers)
     options |= {"name": name, "metadata": {FILE: str(path.absolute()), **({KEY: key} if key else {})}}
     finest = pixels[0] if isinstance(pixels, list) else pixels
     is_labels = is_mask and finest.dtype.kind in "iu" and not options.get("rgb")
@@ -74,35 +76,34 @@ def _keys(path: Path) -> Sequence[str | None]:
     return names
 
 
-def _read(path: Path, key: str | None, is_mask: bool) -> tuple[Any, dict[str, Any]]:
+def _read(path: Path, key: str | None, read_image: Callable, open_volume: Callable) -> tuple[Any, dict[str, Any]]:
+    """Pixels, and options of the layer."""
     from bnadapt.data.formats import VolumeFormat, format_of, image_format
-    from bnadapt.data.readers import open_masks, open_stack, read_image, read_mask_values
     from bnadapt.napari.geometry import placement
     from bnadapt.napari.lazy import levels_of
 
     format_ = format_of(path)
     if path.is_dir() and format_ is None:
-        return _read_folder(path, is_mask)
+        return _read_folder(path, read_image)
     if image_format(path) is not None and not (isinstance(format_, VolumeFormat) and format_.is_volume(path)):
-        pixels = (read_mask_values if is_mask else read_image)(path)
+        pixels = read_image(path)
         return pixels, {**placement(format_.header(path)[1], "YX"), **_colours(pixels.shape[2:])}
-    sections = (open_masks if is_mask else open_stack)(path, key=key)
+    sections = open_volume(path, key=key)
     options = {**placement(sections.geometry.by_sections(), "ZYX"), **_colours(sections.shape[3:])}
     return levels_of(sections, sections[0]), options
 
 
-def _read_folder(path: Path, is_mask: bool) -> tuple[Any, dict[str, Any]]:
+def _read_folder(path: Path, read_image: Callable) -> tuple[Any, dict[str, Any]]:
     """Images of one size, stacked."""
     import numpy as np
 
-    from bnadapt.data.folder import image_files
     from bnadapt.data.formats import image_format
-    from bnadapt.data.readers import read_image, read_mask_values
+    from bnadapt.data.image_files import image_files
     from bnadapt.errors import InputError
     from bnadapt.napari.geometry import NANOMETRE, placement
 
     paths = list(image_files(path).values())
-    images = list(map(read_mask_values if is_mask else read_image, paths))
+    images = list(map(read_image, paths))
     if len(shapes := {image.shape for image in images}) > 1:
         one, other = sorted(shapes)[:2]
         raise InputError(f"{path}: its images differ in shape, such as {one} and {other}; open them one by one.")

@@ -14,7 +14,8 @@ from bnadapt.commands.objects import table_of_objects
 from bnadapt.data.readers import open_masks
 from bnadapt.errors import InputError
 from bnadapt.files import sha256_of
-from bnadapt.napari.inputs import Inputs, Line, Outputs, Treatment, adapt_line, predict_line, shown
+from bnadapt.napari.command_lines import adapt_line, predict_line, shown
+from bnadapt.napari.inputs import Inputs, Line, Outputs, Treatment
 from bnadapt.napari.lazy import pixels_of
 from bnadapt.napari.loading import load
 from bnadapt.napari.watch import Watch

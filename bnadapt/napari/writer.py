@@ -8,7 +8,7 @@ import numpy as np
 
 from bnadapt.data.formats import VolumeFormat, format_of, image_format
 from bnadapt.data.formats.base import NewVolume, Reduction
-from bnadapt.data.formats.zarr_store import majority, mean
+from bnadapt.data.formats.pyramid import majority, mean
 from bnadapt.data.writers import held
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder

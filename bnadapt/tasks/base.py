@@ -2,8 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +10,6 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader
-from torchmetrics import MetricCollection
 
 from bnadapt.adaptation import NetworkRunner
 from bnadapt.batchnorm import Bank, ClassMoments
@@ -20,7 +18,7 @@ from bnadapt.gain import SourceSummary
 from bnadapt.networks import build_network, memory_format, with_background
 from bnadapt.networks.stored import load_tensors
 from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS, check_weights, read_checkpoint, without_other_files
-from bnadapt.tasks.metrics import named_scores, segmentation_metrics
+from bnadapt.tasks.metrics import ScoredSet, mean_scores
 
 log = logging.getLogger(__name__)
 
@@ -33,21 +31,6 @@ def known_tasks() -> dict[str, type["AdaptableTask"]]:
 def _subclasses(kind: type) -> set[type]:
     own = set(kind.__subclasses__())
     return own.union(*map(_subclasses, own))
-
-
-@dataclass(frozen=True)
-class ScoredSet:
-    """A set that a stage scores.
-
-    Attributes:
-        name: name of the set.
-        classes: names of the classes.
-        metrics: metrics accumulated so far.
-    """
-
-    name: str
-    classes: Sequence[str]
-    metrics: MetricCollection
 
 
 class AdaptableTask(LightningModule):
@@ -135,11 +118,11 @@ class AdaptableTask(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores of every source, and the mean over several as those of `source`."""
-        by_set = [_computed(each, "val") for each in self.val_sets]
+        by_set = [each.scores("val") for each in self.val_sets]
         for scores in by_set:
             self.log_dict(scores)
         if len(by_set) > 1:
-            self.log_dict(_mean_scores(by_set, "val/source"))
+            self.log_dict(mean_scores(by_set, "val/source"))
         mean = torch.stack([scores[f"val/{each.name}/iou"] for each, scores in zip(self.val_sets, by_set, strict=True)])
         self.log("iou", mean.mean(), prog_bar=True, logger=False)
 
@@ -152,7 +135,7 @@ class AdaptableTask(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         for each in self.test_sets:
-            self.log_dict(_computed(each, "test"))
+            self.log_dict(each.scores("test"))
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Class probabilities (N, K, H, W) of the tiles of a section, see `SectionsToSegment`."""
@@ -205,31 +188,19 @@ class AdaptableTask(LightningModule):
     def _scored_sets(self, loaders: DataLoader | Sequence[DataLoader]) -> list[ScoredSet]:
         datasets = [each.dataset for each in (loaders if isinstance(loaders, (list, tuple)) else [loaders])]
         return [
-            ScoredSet(
-                getattr(dataset, "name", f"set{number}"),
-                self.checked_classes(dataset),
-                segmentation_metrics(self.hparams.num_classes).to(self.device),
-            )
+            ScoredSet(getattr(dataset, "name", f"set{number}"), self.checked_classes(dataset), self.device)
             for number, dataset in enumerate(datasets)
         ]
 
     def logits(self, batch: dict[str, Tensor]) -> Tensor:
-        """Logits (N, K, H, W) of a batch.
-
-        Raises:
-            InputError: the images do not fit the network, or its output is something else.
-        """
+        """Logits (N, K, H, W) of a batch; refuses images that do not fit the network, and other outputs."""
         images = self.images(batch)
         logits = self(images)
         _check_logits(logits, (len(images), self.hparams.num_classes, *images.shape[2:]), self.hparams.network)
         return logits
 
     def scored_logits(self, batch: dict[str, Tensor]) -> Tensor:
-        """Finite logits (N, K, H, W) of a batch, for predicting classes.
-
-        Raises:
-            InputError: some are NaN or infinite, which would count as class 0.
-        """
+        """Logits (N, K, H, W) of a batch for predicting classes; refuses NaN and infinity, which would be class 0."""
         logits = self.logits(batch)
         if not (logits < math.inf).all():
             raise InputError(
@@ -239,11 +210,7 @@ class AdaptableTask(LightningModule):
         return logits
 
     def images(self, batch: dict[str, Tensor]) -> Tensor:
-        """Images (N, C, H, W) of a batch.
-
-        Raises:
-            InputError: the number of channels is not the network's.
-        """
+        """Images (N, C, H, W) of a batch; refuses another number of channels than the network's."""
         images = batch["image"]
         if images.shape[1] != self.hparams.in_channels:
             raise InputError(
@@ -253,11 +220,7 @@ class AdaptableTask(LightningModule):
         return images
 
     def checked_classes(self, dataset: object) -> tuple[str, ...]:
-        """Names of the classes of a data set.
-
-        Raises:
-            InputError: their number is not the network's.
-        """
+        """Names of the classes of a data set; refuses another number than the network's."""
         classes = tuple(getattr(dataset, "classes", ())) or tuple(map(str, range(self.hparams.num_classes)))
         if len(classes) != self.hparams.num_classes:
             raise InputError(
@@ -276,22 +239,6 @@ def _restored_summary(state: dict[str, Any], moments: ClassMoments | None) -> So
             " source_summary --overwrite replaces it."
         )
         return None
-
-
-def _computed(scored: ScoredSet, stage: str) -> dict[str, Tensor]:
-    scores = named_scores(scored.metrics.compute(), scored.classes, f"{stage}/{scored.name}")
-    scored.metrics.reset()
-    return scores
-
-
-def _mean_scores(by_set: Sequence[Mapping[str, Tensor]], prefix: str) -> dict[str, Tensor]:
-    """Means over sets of `stage/SET/MEASURE`, without scores by class, whose names may differ between sets."""
-    measures = [tag.split("/")[2:] for tag in by_set[0]]
-    means = {}
-    for number, measure in enumerate(measures):
-        if len(measure) == 1:
-            means[f"{prefix}/{measure[0]}"] = torch.stack([list(scores.values())[number] for scores in by_set]).mean()
-    return means
 
 
 def _check_logits(logits: object, expected: tuple[int, ...], network: str) -> None:

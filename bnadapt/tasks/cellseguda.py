@@ -67,11 +67,7 @@ class CellSegUDATask(TwoDomainTask):
         return DiceCrossEntropy(cross_entropy_weight=0.0)
 
     def on_fit_start(self) -> None:
-        """Refuse settings that three optimizers in one step do not support.
-
-        Raises:
-            InputError: there are several processes, or gradients are scaled.
-        """
+        """Refuse several processes and scaled gradients, which three optimizers in one step do not support."""
         super().on_fit_start()
         if self.trainer.world_size > 1 or self.trainer.precision == "16-mixed":
             raise InputError(

@@ -106,11 +106,7 @@ def _check_kinds(checkpoint: Mapping[str, Any]) -> None:
 
 
 def _check_content(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Refuse weights and statistics that are not finite, and incomplete adaptations.
-
-    Raises:
-        InputError: the checkpoint holds such entries.
-    """
+    """Refuse weights and statistics that are not finite, and incomplete adaptations."""
     check_numbers(checkpoint["state_dict"], path)
     check_numbers({key: checkpoint[key] for key in NUMBERS if key in checkpoint}, path)
     if "source_bank" in checkpoint and "adaptation" not in checkpoint:

@@ -38,12 +38,7 @@ class MeanTeacherTask(TwoDomainTask):
     """
 
     def __init__(
-        self,
-        *,
-        decay: float = 0.99,
-        unlabelled_weight: float = 1.0,
-        confidence: float = 0.9,
-        **options: Any,
+        self, *, decay: float = 0.99, unlabelled_weight: float = 1.0, confidence: float = 0.9, **options: Any
     ) -> None:
         super().__init__(**options)
         self.decay = decay

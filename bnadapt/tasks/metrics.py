@@ -1,15 +1,11 @@
 """Segmentation metrics, accumulated over all pixels of a set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
-from torchmetrics.classification import (
-    MulticlassF1Score,
-    MulticlassJaccardIndex,
-    MulticlassPrecision,
-    MulticlassRecall,
-)
+from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardIndex, MulticlassPrecision, MulticlassRecall
 
 from bnadapt.data.masks import IGNORED
 
@@ -52,3 +48,28 @@ def named_scores(scores: dict[str, Tensor], classes: Sequence[str], prefix: str)
         for label, value in zip(classes, values, strict=True)
     }
     return {f"{prefix}/{name}": values.mean() for name, values in scores.items()} | each
+
+
+class ScoredSet:
+    """A named set that a stage scores, with the metrics accumulated so far."""
+
+    def __init__(self, name: str, classes: Sequence[str], device: torch.device) -> None:
+        self.name = name
+        self.classes = classes
+        self.metrics = segmentation_metrics(len(classes)).to(device)
+
+    def scores(self, stage: str) -> dict[str, Tensor]:
+        """The scores of a stage, such as `test`, by tag; the metrics start anew."""
+        scores = named_scores(self.metrics.compute(), self.classes, f"{stage}/{self.name}")
+        self.metrics.reset()
+        return scores
+
+
+def mean_scores(by_set: Sequence[Mapping[str, Tensor]], prefix: str) -> dict[str, Tensor]:
+    """Means over sets of `stage/SET/MEASURE`, without scores by class, whose names may differ between sets."""
+    measures = [tag.split("/")[2:] for tag in by_set[0]]
+    means = {}
+    for number, measure in enumerate(measures):
+        if len(measure) == 1:
+            means[f"{prefix}/{measure[0]}"] = torch.stack([list(scores.values())[number] for scores in by_set]).mean()
+    return means

@@ -17,11 +17,7 @@ class TwoDomainTask(SegmentationTask):
     """
 
     def domains(self, batch: Mapping[str, Mapping[str, Tensor]]) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
-        """Source and target of a batch.
-
-        Raises:
-            InputError: the batch has no target.
-        """
+        """Source and target of a batch; refuses a batch without a target."""
         if "target" not in batch:
             raise InputError(
                 f"{type(self).__name__} trains on images of the target, too; give --data.target and"
@@ -30,11 +26,7 @@ class TwoDomainTask(SegmentationTask):
         return batch["source"], batch["target"]
 
     def checked_unet(self) -> UNet:
-        """The network, for methods that use its encoder and decoder.
-
-        Raises:
-            InputError: the network is not `unet`.
-        """
+        """The network, for methods that use its encoder and decoder; refuses others than `unet`."""
         if not isinstance(self.network, UNet):
             raise InputError(
                 f"{type(self).__name__} needs encoder and decoder of the network `unet`, and"

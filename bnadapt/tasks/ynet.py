@@ -38,13 +38,7 @@ class YNetTask(TwoDomainTask):
         ISBI 2019.
     """
 
-    def __init__(
-        self,
-        *,
-        reconstruction_weight: float = 0.1,
-        dropout: float = 0.0,
-        **options: Any,
-    ) -> None:
+    def __init__(self, *, reconstruction_weight: float = 0.1, dropout: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
         unet = self.checked_unet()
         self.reconstruction_weight = reconstruction_weight

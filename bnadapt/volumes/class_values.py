@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from bnadapt.data.masks import are_black_and_white
 from bnadapt.errors import InputError
 
 MOST_CLASSES = 64
-FOREGROUND = 255  # in masks of two classes
 
 
 def class_sections(sections: Iterable[tuple[str, np.ndarray]]) -> Iterator[np.ndarray]:
@@ -26,17 +26,11 @@ def class_sections(sections: Iterable[tuple[str, np.ndarray]]) -> Iterator[np.nd
                 f"{context}: is a mask in colours, of shape {mask.shape}; save it with one channel of class indices."
             )
         values.update(np.unique(mask)[: MOST_CLASSES + 1].tolist())  # one too many is enough to refuse them
-        if _is_binary(values, mask.dtype):
+        if are_black_and_white(values, mask.dtype):
             yield (mask > 0).astype(np.uint8)
         else:
             _check_indices(values, context)
             yield mask.astype(np.uint8)
-
-
-def _is_binary(values: set[float], dtype: np.dtype) -> bool:
-    """Whether values are those of two classes, stored as black and white."""
-    greatest = np.iinfo(dtype).max if dtype.kind in "iu" else 1
-    return values <= {0, FOREGROUND} or values <= {0, greatest}
 
 
 def _check_indices(values: set[float], context: str) -> None:

@@ -149,15 +149,20 @@ class Executions:
     @torch.no_grad()
     def _seconds(self, run: Run) -> float:
         """Processor time for a piece."""
-        taken = []
-        for _ in range(1 + TIMED):
-            started = time.process_time()
-            run(self.pieces[0])
-            taken.append(time.process_time() - started)
-        return max(min(taken[1:]), 1e-9)
+        return processor_time(lambda: run(self.pieces[0]))
 
     def _said(self, changed: int) -> str:
         return f"the class of {changed} of {self._checked} compared pixels, ties apart"
+
+
+def processor_time(work: Callable[[], object]) -> float:
+    """Seconds of the fastest of some repetitions after a first one; other programs disturb them less than a clock."""
+    taken = []
+    for _ in range(1 + TIMED):
+        started = time.process_time()
+        work()
+        taken.append(time.process_time() - started)
+    return max(min(taken[1:]), 1e-9)
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 
 from bnadapt.data.formats import FORMATS, VolumeFormat, format_of
 from bnadapt.data.formats.base import NewVolume
-from bnadapt.data.formats.zarr_store import majority
+from bnadapt.data.formats.pyramid import majority
 from bnadapt.data.geometry import Geometry
 from bnadapt.errors import InputError
 from bnadapt.volumes.objects import Objects, object_labels

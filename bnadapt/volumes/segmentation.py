@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bnadapt.data.folder import image_files
 from bnadapt.data.formats import VolumeFormat, format_of, image_format
 from bnadapt.data.formats.zarr_store import is_store
 from bnadapt.data.geometry import Geometry
+from bnadapt.data.image_files import image_files
 from bnadapt.data.readers import Sections, open_masks, read_mask_values
 from bnadapt.data.writers import KINDS
 from bnadapt.errors import InputError

@@ -6,7 +6,8 @@ import pytest
 
 from bnadapt.__main__ import run
 from bnadapt.commands.docstrings import documented, method_of_trainer
-from bnadapt.commands.help import HELP, help_for
+from bnadapt.commands.help import help_for
+from bnadapt.commands.help_texts import HELP
 from bnadapt.commands.options import COMMANDS, check_options, check_study_options
 from bnadapt.gain import CANDIDATES, RECOMMENDABLE
 from bnadapt.studies import STUDIES

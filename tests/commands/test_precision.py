@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from bnadapt.commands import precision
 from bnadapt.commands.cli import main
 from bnadapt.commands.precision import fastest_precision
 from bnadapt.networks import build_network
+from bnadapt.volumes import execution
 from tests.conftest import DOMAINS, SMALL, without
 
 SHAPE = (2, 1, 32, 32)
@@ -27,7 +27,7 @@ def steps(monkeypatch):
 
     def take(*seconds):
         ticks = accumulate(chain.from_iterable((0.0, each) for each in seconds))
-        monkeypatch.setattr(precision, "time", SimpleNamespace(process_time=lambda: next(ticks)))
+        monkeypatch.setattr(execution, "time", SimpleNamespace(process_time=lambda: next(ticks)))
 
     return take
 

@@ -6,8 +6,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from bnadapt.data import Section
-from bnadapt.data.datasets import RandomCrops
 from bnadapt.data.prepare import PreparedSection, prepare
+from bnadapt.data.random_crops import RandomCrops
 
 
 def section(image, mask):

@@ -10,7 +10,7 @@ import tifffile
 import zarr
 
 from bnadapt.data import Stack
-from bnadapt.data.formats import zarr_store
+from bnadapt.data.formats import zarr_chunks
 from bnadapt.data.readers import open_stack
 from bnadapt.errors import InputError
 
@@ -206,8 +206,8 @@ def test_masks_may_lack_any_chunks_for_background_is_not_stored(caplog):
 
 @pytest.mark.parametrize("kind", ["zarr", "sharded", "zip"])
 def test_of_very_many_chunks_some_are_looked_for(kind, monkeypatch, caplog):
-    monkeypatch.setattr(zarr_store, "MOST_CHUNKS", 9)
-    monkeypatch.setattr(zarr_store, "DRAWN_CHUNKS", 8)
+    monkeypatch.setattr(zarr_chunks, "MOST_CHUNKS", 9)
+    monkeypatch.setattr(zarr_chunks, "DRAWN_CHUNKS", 8)
     path, _ = sparse(kind, 5)
     open_stack(path)
     missing = int(caplog.text.split("about ")[1].split()[0])

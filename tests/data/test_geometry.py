@@ -14,7 +14,8 @@ import zarr
 
 from bnadapt.data import Folder, Stack
 from bnadapt.data.formats import FORMATS, stem_of
-from bnadapt.data.geometry import letter_of, nanometres_in
+from bnadapt.data.geometry import letter_of
+from bnadapt.data.lengths import nanometres_in
 from bnadapt.data.readers import open_masks, open_stack
 from bnadapt.data.writers import StackFile
 from bnadapt.errors import InputError

@@ -6,12 +6,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from bnadapt.data import DomainPair, Synthetic
-from bnadapt.data.datasets import EpochSampler, RandomCrops, SectionsToSegment, Tiles
 from bnadapt.data.domain import Section
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.data.intensity import by_data_type, by_histogram, by_percentiles, by_zscore, reference_quantiles
 from bnadapt.data.prepare import PreparedSection, prepare
+from bnadapt.data.random_crops import EpochSampler, RandomCrops
+from bnadapt.data.section_tiles import Tiles
 from bnadapt.data.tiles import Blocks, tiles_of
+from bnadapt.data.whole_sections import SectionsToSegment
 from bnadapt.errors import InputError
 
 

@@ -90,8 +90,8 @@ def test_masks_are_read_at_the_level_of_the_images():
 def test_an_image_inside_a_store_is_named_by_its_group():
     stack = open_stack(pyramid(group="0"), "0")
     np.testing.assert_array_equal(stack[1], FINEST[1])
-    assert stack.opened.voxel.pixel_size_nm == 8
-    assert open_stack("s.ome.zarr", "0/1").opened.voxel.pixel_size_nm == 16
+    assert stack.opened.geometry.voxel.pixel_size_nm == 8
+    assert open_stack("s.ome.zarr", "0/1").opened.geometry.voxel.pixel_size_nm == 16
 
 
 @pytest.mark.parametrize("size", [0, -4, float("nan"), float("inf")])
@@ -242,8 +242,8 @@ def test_a_series_of_tiff_is_chosen_by_its_number():
     assert stack.dtype == np.uint16
     stack = open_stack(two_series("two.ome.tif"), "1")
     np.testing.assert_array_equal(stack[3], LEVELS[1][3])
-    assert stack.opened.voxel.pixel_size_nm == 8
-    assert open_stack("two.ome.tif", "0").opened.voxel.pixel_size_nm == 4
+    assert stack.opened.geometry.voxel.pixel_size_nm == 8
+    assert open_stack("two.ome.tif", "0").opened.geometry.voxel.pixel_size_nm == 4
 
 
 @pytest.mark.parametrize("key", [None, "2", "raw", "-1"])

@@ -8,7 +8,8 @@ import zarr
 from bnadapt.commands.cli import main
 from bnadapt.data import Stack
 from bnadapt.data.formats.base import NewVolume
-from bnadapt.data.formats.zarr_store import OmeZarr, halved, majority, mean
+from bnadapt.data.formats.pyramid import halved, majority, mean
+from bnadapt.data.formats.zarr_store import OmeZarr
 from bnadapt.data.geometry import Geometry
 from tests.data.test_pixel_size import ome_zarr
 

@@ -11,7 +11,8 @@ import pytest
 
 import bnadapt
 from bnadapt.__main__ import run
-from bnadapt.commands.help import STANDALONE_COMMANDS, help_for
+from bnadapt.commands.help import help_for
+from bnadapt.commands.help_texts import STANDALONE_COMMANDS
 from bnadapt.commands.options import COMMANDS, check_options, check_study_options
 from bnadapt.data import example_folders
 

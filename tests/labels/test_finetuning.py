@@ -9,8 +9,8 @@ from torch import nn
 from bnadapt.batchnorm import Bank, NoBatchNormError, adapt
 from bnadapt.errors import InputError
 from bnadapt.labels import FineTuning, LabelledTiles, finetune
-from bnadapt.labels.finetuning import HeldOut
-from bnadapt.labels.learning import last_layer
+from bnadapt.labels.cross_validation import HeldOut
+from bnadapt.labels.parameters import last_layer
 from bnadapt.labels.statistics import RelativeStatistics
 
 IGNORED = 255

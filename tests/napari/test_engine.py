@@ -11,7 +11,9 @@ from bnadapt.commands.cli import main
 from bnadapt.data.readers import open_masks
 from bnadapt.errors import InputError
 from bnadapt.napari import engine
-from bnadapt.napari.inputs import AS_IT_IS, Inputs, Outputs, Region, Treatment, adapt_line, predict_line, shown
+from bnadapt.napari.command_lines import adapt_line, predict_line, shown
+from bnadapt.napari.inputs import AS_IT_IS, Inputs, Outputs, Treatment
+from bnadapt.napari.results import Region
 from bnadapt.napari.watch import Stopped, Watch
 
 

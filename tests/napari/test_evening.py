@@ -11,6 +11,7 @@ pytest.importorskip("napari", reason="napari is not installed; pip install 'bnad
 from bnadapt.data.readers import open_masks
 from bnadapt.napari import overlays
 from bnadapt.napari.overlays import CANDIDATE, CORRECTIONS, RESULT
+from bnadapt.napari.view import View
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_the_whole_evening(chosen, viewer, wait, volume):
     assert wait().startswith("Segmented into")
     folder = volume.parent / "volume-bnadapt" / "segmented-by-best-adapted"
     mask = open_masks(folder / "volume_mask.ome.zarr")
-    number = overlays.section_shown(viewer, viewer.layers["volume"], "xy")
+    number = View(viewer, viewer.layers["volume"]).section
     np.testing.assert_array_equal(mask[number] > 0, section > 0)
     assert mask.geometry.voxel == pytest.approx((20, 8, 8))
 

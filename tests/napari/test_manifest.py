@@ -10,7 +10,8 @@ import yaml
 import bnadapt
 
 MANIFEST = Path(bnadapt.__file__).parent / "napari" / "napari.yaml"
-LIGHT = ["bnadapt.napari", "bnadapt.napari.reader", "bnadapt.napari.samples", "bnadapt.napari.inputs"]
+LIGHT = ["bnadapt.napari", "bnadapt.napari.reader", "bnadapt.napari.samples"]
+LIGHT += ["bnadapt.napari.command_lines", "bnadapt.napari.results"]
 
 
 def imported_by(code):

@@ -268,7 +268,7 @@ def test_labels_are_the_numbers_of_the_table(objects, extension):
     assert volume[labels > 0].tolist() == table["class"].to_numpy()[labels[labels > 0] - 1].tolist()
     if extension == ".ome.zarr":
         ome_zarr_models.open_ome_zarr(zarr.open_group(path, mode="r"), version="0.5")
-        assert stack.opened.voxel.pixel_size_nm == 4
+        assert stack.opened.geometry.voxel.pixel_size_nm == 4
     objects(*asked, "--overwrite")
 
 

@@ -213,7 +213,7 @@ def test_the_average_of_stacks(average, extension):
     assert set(np.unique(written("mean", "mask"))) == {0, 255}
     assert f"Average of 3: mean/volume_mask{extension}" in said
     paths = masks[0], Path(f"mean/volume_mask{extension}")
-    voxels = [open_masks(path, key=key[1] if key else None).opened.voxel for path in paths]
+    voxels = [open_masks(path, key=key[1] if key else None).opened.geometry.voxel for path in paths]
     assert voxels[0] == voxels[1]
     assert [path.name for path in Path("mean").glob(".*")] == []
 

@@ -11,7 +11,7 @@ __all__ = ["AdaptationTrainer"]
 class AdaptationTrainer(AdaptingCommands, ComparingCommands, PredictingCommands, StoringCommands):
     """A Lightning Trainer that can also adapt a trained network to a target, and measure what that needs or leaves.
 
-    A command checks its options, does one piece of work where Lightning would predict, and returns what came of it.
+    A command checks its options, runs one action in place of Lightning's predict loop, and returns its result.
 
     Args:
         **settings: see `lightning.pytorch.Trainer`.

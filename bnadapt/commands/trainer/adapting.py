@@ -24,12 +24,12 @@ from bnadapt.reports.latents import LatentFindings
 
 @dataclass(frozen=True)
 class AdaptedCheckpoint:
-    """What `adapt` has written and found.
+    """Results of `adapt`.
 
     Attributes:
-        path: of the checkpoint.
-        judgement: of the target, if a candidate was chosen.
-        distances: of source and target before and after, if there is a source.
+        path: path of the checkpoint.
+        judgement: judgement of the target, if a candidate was chosen.
+        distances: distances of source and target before and after, if there is a source.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""What the commands of the Trainer share: their work runs where Lightning would predict."""
+"""The base of the Trainer's commands: work runs in place of Lightning's predict loop."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,11 +37,7 @@ class CommandTrainer(Trainer):
         return sys.argv[1:]
 
     def shown(self, what: str) -> Progress:
-        """Wrapper around the parts of some work that shows its progress: a bar on a terminal, lines elsewhere.
-
-        Args:
-            what: name of the work, such as `Adapting`.
-        """
+        """Wrapper around the parts of some work, such as `Adapting`, that shows progress: a bar, or lines in a file."""
         if not self.is_global_zero:
             return iter
         if Console().is_terminal and self.progress_bar_callback is not None:
@@ -69,7 +65,7 @@ class CommandTrainer(Trainer):
         ckpt_path: str | None,
         passes: int = 0,
     ) -> Result:
-        """Result of work that runs where Lightning would predict; `passes` of tiles say how long it takes."""
+        """Run work in place of Lightning's predict loop; `passes` of tiles are for estimating its time."""
         self.datamodule, datamodule.trainer = datamodule, self
         ready = _WhenReady(work, passes)
         callbacks = [each for each in self.callbacks if not isinstance(each, ProgressBar)]
@@ -79,7 +75,7 @@ class CommandTrainer(Trainer):
 
     @contextmanager
     def _with(self, callbacks: list[Callback]) -> Iterator[None]:
-        """These callbacks instead of the Trainer's within the block."""
+        """Replace the Trainer's callbacks within the block."""
         configured, self.callbacks = self.callbacks, callbacks
         try:
             yield
@@ -91,7 +87,7 @@ class CommandTrainer(Trainer):
         return next((each for each in self.callbacks if isinstance(each, kind)), default)
 
     def _limit(self, command: str, count: int | None = None) -> int | None:
-        """Greatest number of batches, or of `count` images, that a command reads."""
+        """Largest number of batches, or of `count` images, that a command reads."""
         limit = self.limit_predict_batches
         if limit == 0:
             raise InputError(f"{command}: --trainer.limit_predict_batches 0 leaves nothing to read; leave it out.")
@@ -101,7 +97,7 @@ class CommandTrainer(Trainer):
 
     @contextmanager
     def _without_limit(self) -> Iterator[None]:
-        """No limit of Lightning's within the block, which counts other things than are limited here."""
+        """Suspend Lightning's own limit, which counts other things, within the block."""
         limit, self.limit_predict_batches = self.limit_predict_batches, 1.0
         try:
             yield
@@ -116,17 +112,12 @@ class CommandTrainer(Trainer):
 
 
 def applied(bank: str | None) -> list[Callback]:
-    """Callbacks that hold the network to a bank of statistics, if one is given."""
+    """The callback that applies a bank of statistics, if one is given."""
     return [] if bank is None else [AppliedBank(bank)]
 
 
 def checkpoint_path(output: str | None, ckpt_path: str | None, suffix: str) -> Path:
-    """The checkpoint to write: as asked for, or named after the one that is read.
-
-    Args:
-        output: as asked for.
-        ckpt_path: that is read.
-        suffix: behind its name, such as `adapted`.
+    """The checkpoint to write: `output`, or the one that is read with a suffix, such as `adapted`, behind its name.
 
     Raises:
         InputError: neither is given, or it is not the name of a checkpoint.
@@ -147,7 +138,7 @@ class _NoBatches(IterableDataset):
 
 
 class _WhenReady(Callback):
-    """Works once the checkpoint is restored and the task is on its device; says before how long that takes."""
+    """Runs work once the checkpoint is restored and the task is on its device; prints an estimate of its time."""
 
     def __init__(self, work: Callable[[], Any], passes: int) -> None:
         self.work = work

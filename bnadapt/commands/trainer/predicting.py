@@ -27,12 +27,12 @@ QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": 
 
 @dataclass(frozen=True)
 class Segmented:
-    """What `predict` has done.
+    """Result of `predict`.
 
     Attributes:
-        count: images that are segmented.
-        total: images of the target.
-        blank: of those that are segmented, the ones with nothing to see.
+        count: number of segmented images.
+        total: number of images of the target.
+        blank: number of blank images among the segmented ones.
     """
 
     count: int
@@ -125,11 +125,7 @@ class PredictingCommands(CommandTrainer):
 
 
 def _names(target: Domain, folder: Path, limit: int | None, sections: list[int] | None) -> list[str]:
-    """Names of the sections to segment, from the first to the limit.
-
-    Raises:
-        InputError: the target lies in the folder for the output, or a section is out of range.
-    """
+    """Names of the sections to segment, up to the limit; refuses an output folder that is read, and wrong numbers."""
     if target.reads(folder):
         raise InputError(f"{folder}: is read as an input; give another --output.")
     names = [section.name for section in target.all_sections()][:limit]
@@ -150,7 +146,7 @@ def _prediction_files(
     format: VolumeFormatName | None,
     **statistics: str | None,
 ) -> PredictionFiles:
-    """Writer of the sections of these names, which goes on with what an earlier run of the same options has left."""
+    """Writer of the sections of these names, which resumes an earlier run with the same options."""
     folder, written_as = Path(output), OME_ZARR if format else None
     blocks = blocks_for(task, data)
     identity = identity_of(task, data, blocks, precision or "fastest that is exact enough", **statistics)

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from bnadapt.data.domain import Domain, Section
-from bnadapt.data.em.masks import read_label
 from bnadapt.data.em.origin import origin
-from bnadapt.data.readers import read_image
+from bnadapt.data.em.sections import section_of
 from bnadapt.errors import InputError
 
 LABELS = {"myelin": (64, 191), "axon": (192, 255)}  # grey values
@@ -57,10 +55,5 @@ class AxonDeepSeg(Domain):
         sidecar = beside if beside in self.origin.sha256 else f"{folder}/sub-rat{rat}_SEM.json"
         label = f"derivatives/labels/{folder}/{stem}_seg-axonmyelin-manual.png"
         image, mask, described = self.origin.fetch([path, label, sidecar])
-        return Section(
-            name=image.name,
-            read_image=partial(read_image, image),
-            read_mask=partial(read_label, mask, LABELS[self.task]),
-            pixel_size_nm=1000 * json.loads(described.read_text())["PixelSize"][0],
-            group=f"rat{rat}",
-        )
+        size = 1000 * json.loads(described.read_text())["PixelSize"][0]
+        return section_of(image, size, mask, LABELS[self.task], group=f"rat{rat}")

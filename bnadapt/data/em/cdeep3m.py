@@ -1,14 +1,12 @@
 """Mitochondria in brain tissue, the sample of CDeep3M (Haberl et al. 2018)."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from bnadapt.data.domain import Domain, Section
-from bnadapt.data.em.masks import read_label
 from bnadapt.data.em.origin import origin
-from bnadapt.data.readers import read_image
+from bnadapt.data.em.sections import section_of
 
 
 class CDeep3M(Domain):
@@ -41,15 +39,12 @@ class CDeep3M(Domain):
     def labelled(self) -> list[Section]:
         """The origin's training and validation sections."""
         pairs = zip(self._fetched("images"), self._fetched("labels"), strict=True)
-        return [
-            Section(image.name, partial(read_image, image), partial(read_label, mask, (1, 255)), self.pixel_size_nm)
-            for image, mask in pairs
-        ]
+        return [section_of(image, self.pixel_size_nm, mask, (1, 255)) for image, mask in pairs]
 
     def unlabelled(self) -> list[Section]:
         """The origin's test sections."""
         images = self.origin.fetch(self.origin.matching("mito_testsample/testset/", ".png"))
-        return [Section(image.name, partial(read_image, image), None, self.pixel_size_nm) for image in images]
+        return [section_of(image, self.pixel_size_nm) for image in images]
 
     def _fetched(self, kind: str) -> list[Path]:
         parts = (self.origin.matching(f"mito_testsample/{part}/{kind}/", ".png") for part in ("training", "validation"))

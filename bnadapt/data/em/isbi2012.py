@@ -1,16 +1,12 @@
 """The ISBI 2012 EM segmentation challenge (Cardona et al. 2010)."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from bnadapt.data.domain import Domain, Section
-from bnadapt.data.em.masks import WHITE, read_label
 from bnadapt.data.em.origin import origin
-from bnadapt.data.readers import read_image
+from bnadapt.data.em.sections import WHITE, section_of
 
 ORGANELLES = {"mitochondria": "mithocondria", "synapses": "synapses"}  # names of the origin's mask files
 
@@ -43,18 +39,15 @@ class ISBI2012(Domain):
     def labelled(self) -> list[Section]:
         """The challenge's training sections, in their order in the sample."""
         images = self.origin.fetch(_numbered(self.origin.matching("data/membrane/train/image/", ".png")))
-        return [
-            Section(image.name, partial(read_image, image), read_mask, pixel_size_nm=4.0)
-            for image, read_mask in zip(images, self._masks(), strict=True)
-        ]
+        values = (0, 0) if self.task == "membrane" else WHITE
+        return [section_of(image, 4.0, mask, values) for image, mask in zip(images, self._masks(), strict=True)]
 
-    def _masks(self) -> list[Callable[[], np.ndarray]]:
+    def _masks(self) -> list[Path]:
         if self.task == "membrane":
-            paths = self.origin.fetch(_numbered(self.origin.matching("data/membrane/train/label/", ".png")))
-            return [partial(read_label, path, (0, 0)) for path in paths]
+            return self.origin.fetch(_numbered(self.origin.matching("data/membrane/train/label/", ".png")))
         organelles = origin("isbi2012-organelles")
         names = [path for path in organelles.matching("data/", ".png") if f"/{ORGANELLES[self.task]}_" in path]
-        return [partial(read_label, path, WHITE) for path in organelles.fetch(_numbered(names))]
+        return organelles.fetch(_numbered(names))
 
 
 def _numbered(paths: Sequence[str]) -> list[str]:

@@ -1,14 +1,12 @@
 """Mouse hippocampus, FIB-SEM (Lucchi et al. 2012), with the masks of Casser et al. 2018, "Lucchi++"."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from bnadapt.data.domain import Domain, Section
-from bnadapt.data.em.masks import WHITE, read_label
 from bnadapt.data.em.origin import origin
-from bnadapt.data.readers import read_image
+from bnadapt.data.em.sections import section_of
 from bnadapt.errors import InputError
 
 
@@ -48,10 +46,7 @@ class Lucchi(Domain):
     def _volume(self, which: str) -> list[Section]:
         images, masks = (self._fetched(f"{which}_{kind}") for kind in ("In", "Out"))
         return [
-            Section(
-                f"{which}-{mask.name}", partial(read_image, image), partial(read_label, mask, WHITE), pixel_size_nm=5.0
-            )
-            for image, mask in zip(images, masks, strict=True)
+            section_of(image, 5.0, mask, name=f"{which}-{mask.name}") for image, mask in zip(images, masks, strict=True)
         ]
 
     def _fetched(self, folder: str) -> list[Path]:

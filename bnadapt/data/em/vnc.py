@@ -1,16 +1,15 @@
 """Drosophila larva ventral nerve cord, serial-section TEM (Gerhard et al. 2013)."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from bnadapt.data.domain import Domain, Section
-from bnadapt.data.em.masks import read_label
 from bnadapt.data.em.origin import origin
-from bnadapt.data.readers import read_image
+from bnadapt.data.em.sections import section_of
 
 LABELS = {"membrane": (0, 159), "mitochondria": (191, 191), "synapses": (223, 223)}  # grey values
+PIXEL = 4.6  # nm
 
 
 class VNC(Domain):
@@ -44,7 +43,7 @@ class VNC(Domain):
         images = self.origin.fetch(self.origin.matching("stack1/raw/", ".tif"))
         masks = self.origin.fetch(self.origin.matching("stack1/labels/", ".png"))
         return [
-            _section(image, partial(read_label, mask, LABELS[self.task]))
+            section_of(image, PIXEL, mask, LABELS[self.task], name=_name(image))
             for image, mask in zip(images, masks, strict=True)
         ]
 
@@ -52,9 +51,9 @@ class VNC(Domain):
         """The sections of stack 2."""
         if self.stack != 2:
             return []
-        return [_section(image, None) for image in self.origin.fetch(self.origin.matching("stack2/raw/", ".tif"))]
+        images = self.origin.fetch(self.origin.matching("stack2/raw/", ".tif"))
+        return [section_of(image, PIXEL, name=_name(image)) for image in images]
 
 
-def _section(image: Path, read_mask: partial | None) -> Section:
-    name = f"{image.parts[-3]}-{image.name}"
-    return Section(name, partial(read_image, image), read_mask, pixel_size_nm=4.6)
+def _name(image: Path) -> str:
+    return f"{image.parts[-3]}-{image.name}"

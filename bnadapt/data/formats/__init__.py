@@ -27,12 +27,13 @@ def image_format(path: Path) -> ImageFormat | None:
     return file_format if isinstance(file_format, ImageFormat) else None
 
 
-def volume_format(path: Path) -> VolumeFormat:
-    """The format of a volume by its name.
+def image_format_or_png(path: Path) -> ImageFormat:
+    """The format of an image by its name; PNG for unknown suffixes."""
+    return image_format(path) or PNG
 
-    Raises:
-        InputError: the format is not supported.
-    """
+
+def volume_format(path: Path) -> VolumeFormat:
+    """The format of a volume by its name; refuses other formats."""
     file_format = format_of(path)
     if path.is_dir() and not isinstance(file_format, type(ZARR)):
         return ZARR

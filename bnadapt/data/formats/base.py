@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnadapt.data.geometry import UNKNOWN, UNNAMED, Geometry, Voxel, named_axes
+from bnadapt.data.geometry import UNKNOWN, Geometry
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -54,11 +54,6 @@ class Opened:
     level: str | None = None
     count_chunks: Callable[[], StoredChunks] | None = None
     files: Callable[[], Sequence[Path]] | None = None
-
-    @property
-    def voxel(self) -> Voxel:
-        """Sides of a voxel in nanometres, where the file states them."""
-        return self.geometry.voxel
 
 
 @dataclass(frozen=True)
@@ -175,16 +170,19 @@ class ImageFormat(Format):
     written_as: str | None = None
 
     @abstractmethod
-    def read(self, path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
-        """Read the only image of a file: its pixels, and a letter for each axis, S for the samples of a pixel.
+    def read(self, path: Path) -> tuple[np.ndarray, str]:
+        """Read the only image of a file as a viewer shows it: its pixels, and a letter for each axis.
 
-        With `as_shown`, pixels are as in a viewer: colour maps applied, few bits stretched to the range of their type,
-        white stored as zero inverted. Otherwise they are as stored, such as the class indices of a mask. Rotated images
-        are put upright in both cases.
+        Colour maps are applied, few bits stretched to the range of their type, white stored as zero is inverted, and
+        rotated images are put upright. The letter of the samples of a pixel is S.
 
         Raises:
             InputError: the file is damaged, or does not hold a single image of a supported kind.
         """
+
+    @abstractmethod
+    def read_mask(self, path: Path) -> tuple[np.ndarray, str]:
+        """Read the only mask of a file, upright, with values as stored, such as class indices; see `read`."""
 
     @abstractmethod
     def header(self, path: Path) -> tuple[int, Geometry]:
@@ -209,18 +207,21 @@ class VolumeFormat(Format):
     needs_key: bool = False
 
     @abstractmethod
-    def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
-        """Open an array of a file, or of the folder of a store.
+    def open(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
+        """Open an array of images in a file, or in the folder of a store.
 
         Args:
             path: path of the file or folder.
             key: key of the array, if there are several.
-            as_shown: see `ImageFormat.read`.
             pixel_size_nm: pixel size of the resolution level to read, if there are several.
 
         Raises:
             InputError: the file is broken, or the array does not exist.
         """
+
+    def open_masks(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
+        """Open an array of masks, with values as stored; see `open`."""
+        return self.open(path, key, pixel_size_nm)
 
     def output_suffix(self, path: Path) -> str:
         """The suffix of outputs for an input of this name."""
@@ -261,44 +262,3 @@ def check_numbers(dtype: object, context: str) -> None:
 def say_once(where: Path | str, sentence: str) -> None:
     """Log a warning about a file, once for all files in a folder."""
     log.warning("%s: %s", where, sentence)
-
-
-def array_of(store: Mapping[str, Any], path: Path, key: str | None) -> Any:
-    """Look up the array `key` of an HDF5 file or Zarr group; refuses keys that do not name an array."""
-    names = ", ".join(sorted(store.keys())) or "(none)"
-    if not key:
-        raise InputError(f"{path}: is a container of arrays; name one of {names} as the key.")
-    if key not in store:
-        raise InputError(f"{path}: has no array {key!r}; name one of {names} as the key.")
-    try:
-        item = store[key]
-    except (KeyError, OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: {key!r} cannot be opened ({reason(error)}); it may link to a file that is gone. Name one of"
-            f" {names} as the key."
-        ) from error
-    if not hasattr(item, "shape") and not hasattr(item, "keys"):
-        raise InputError(f"{path}: {key!r} is not an array; name one of {names} as the key.")
-    if not hasattr(item, "shape"):
-        inside = ", ".join(f"{key}/{name}" for name in sorted(item.keys())) or "(none)"
-        raise InputError(f"{path}: {key!r} is a group; name one of {inside} as the key.")
-    return item
-
-
-def geometry_of_names(names: Sequence[Any], dimensions: int, context: str) -> Geometry:
-    """The geometry of an array whose container names all or some of its axes.
-
-    `names` is empty, or all None, if the file has no names. Refuses names of another number of axes.
-    """
-    names = [name if isinstance(name, str) else None for name in names]
-    if names and len(names) != dimensions:
-        raise InputError(
-            f"{context}: has {dimensions} axes, but its attributes name {len(names)}, {list(names)}; mend them."
-        )
-    geometry = named_axes(names)
-    if set(geometry.letters) <= {UNNAMED}:
-        return UNKNOWN
-    if not set(geometry.letters) & {"Y", "X", UNNAMED}:
-        log.warning("%s: calls its axes %s, of which none are rows or columns.", context, ", ".join(map(str, names)))
-        return UNKNOWN
-    return geometry

@@ -10,18 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from bnadapt.data.formats.base import (
-    ArrayWriter,
-    NewVolume,
-    Opened,
-    StackWriter,
-    StoredChunks,
-    VolumeFormat,
-    array_of,
-    geometry_of_names,
-    reason,
-)
-from bnadapt.data.geometry import Axis, Geometry, length
+from bnadapt.data.formats.base import ArrayWriter, NewVolume, Opened, StackWriter, StoredChunks, VolumeFormat, reason
+from bnadapt.data.formats.containers import array_of, geometry_of_names
+from bnadapt.data.geometry import Axis, Geometry
+from bnadapt.data.lengths import length
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -37,7 +29,7 @@ class Hdf5(VolumeFormat):
     states_place = False
     needs_key = True
 
-    def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
+    def open(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
         import h5py
 
         try:

@@ -1,13 +1,16 @@
 """MRC files (MRC2014), with IMOD's additions to the header."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bnadapt.data.formats.base import CHUNK, ArrayWriter, NewVolume, Opened, StackWriter, VolumeFormat
-from bnadapt.data.geometry import UNNAMED, Axis, Geometry, length
+from bnadapt.data.geometry import UNNAMED, Axis, Geometry
+from bnadapt.data.lengths import length
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -26,19 +29,22 @@ class Mrc(VolumeFormat):
     title = ".mrc"
     integers = (2,)  # of the bytes that it knows nobody agrees on the sign
 
-    def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
+    def open(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
+        return self.read_alone(path, key, partial(self._opened, has_sign=_has_sign))
 
-        def read(path: Path) -> Opened:
-            import mrcfile
+    def open_masks(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
+        """See `VolumeFormat.open_masks`; bytes are unsigned unless a flag states a sign, as no class is negative."""
+        return self.read_alone(path, key, partial(self._opened, has_sign=_states_sign))
 
-            with mrcfile.mmap(path, "r") as file:
-                array = file.data
-                if array.dtype == np.int8 and not _has_sign(array, file.header, as_shown, path):
-                    array = array.view(np.uint8)
-                geometry = _geometry(file.header, file.voxel_size, array.ndim, path)
-                return Opened(array, geometry, format=self, files=lambda: [path])
+    def _opened(self, path: Path, has_sign: Callable[[np.ndarray, Any, Path], bool]) -> Opened:
+        import mrcfile
 
-        return self.read_alone(path, key, read)
+        with mrcfile.mmap(path, "r") as file:
+            array = file.data
+            if array.dtype == np.int8 and not has_sign(array, file.header, path):
+                array = array.view(np.uint8)
+            geometry = _geometry(file.header, file.voxel_size, array.ndim, path)
+            return Opened(array, geometry, format=self, files=lambda: [path])
 
     def create(self, volume: NewVolume) -> StackWriter:
         import mrcfile
@@ -86,14 +92,16 @@ def _flag(header: Any, flag: int) -> bool | None:
     return bool(flags & flag) if stamp == STAMP else None
 
 
-def _has_sign(array: np.ndarray, header: Any, as_shown: bool, path: Path) -> bool:
-    """Whether bytes are signed: by IMOD's flag, else by the smoother of both readings, else by the stated range.
+def _states_sign(array: np.ndarray, header: Any, path: Path) -> bool:
+    """Whether IMOD's flag says that bytes are signed."""
+    return bool(_flag(header, SIGNED_BYTES))
 
-    Masks are unsigned, because classes are not negative.
-    """
+
+def _has_sign(array: np.ndarray, header: Any, path: Path) -> bool:
+    """Whether bytes are signed: by IMOD's flag, else by the smoother of both readings, else by the stated range."""
     stated = _flag(header, SIGNED_BYTES)
-    if stated is not None or not as_shown:
-        return bool(stated)
+    if stated is not None:
+        return stated
     sections = array.reshape(-1, *array.shape[-2:])[:: max(1, len(array) // LOOKED_AT)]
     middle = tuple(slice(max(0, side // 2 - CHUNK // 2), side // 2 + CHUNK // 2) for side in sections.shape[1:])
     part = np.ascontiguousarray(sections[(slice(None), *middle)])

@@ -16,7 +16,7 @@ class Npy(VolumeFormat):
     states_size = False
     states_place = False
 
-    def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
+    def open(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
 
         def read(path: Path) -> Opened:
             return Opened(np.load(path, mmap_mode="r", allow_pickle=False), format=self, files=lambda: [path])

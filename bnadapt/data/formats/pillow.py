@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bnadapt.data.formats.base import ImageFormat, reason
-from bnadapt.data.formats.shown import ORIENTATION, upright, without_alpha
+from bnadapt.data.formats.display import ORIENTATION, mask_without_alpha, upright
 from bnadapt.data.geometry import UNKNOWN, Geometry
 from bnadapt.errors import InputError
 
@@ -23,25 +23,24 @@ class Png(ImageFormat):
     holds_floats = False
     states_size = False  # resolutions of PNG are those of printers
 
-    def read(self, path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
+    def read(self, path: Path) -> tuple[np.ndarray, str]:
         image = _decoded(path, "PNG")
-        bits, colour_type = _header(path)[BITS], _header(path)[COLOUR_TYPE]
-        if bits == 16 and colour_type in (2, 4, 6):  # several samples, which PIL cuts to 8 bits
-            import imagecodecs
+        pixels = _stored(path, image.convert("RGB") if image.mode == "P" else image)
+        return _shown(pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels, image)
 
-            pixels = imagecodecs.png_decode(path.read_bytes())
-        elif as_shown and image.mode == "P":
-            pixels = np.asarray(image.convert("RGB"))
-        else:
-            pixels = np.asarray(image)
-        if as_shown and pixels.dtype == bool:
-            pixels = pixels.astype(np.uint8) * 255
-        if not as_shown and colour_type == 0 and bits in FEW_BITS:
+    def read_mask(self, path: Path) -> tuple[np.ndarray, str]:
+        image = _decoded(path, "PNG")
+        pixels = _stored(path, image)
+        bits, colour_type = _header(path)
+        if colour_type == 0 and bits in FEW_BITS:
             pixels = pixels // FEW_BITS[bits]
-        return _as_seen(pixels, image, as_shown, path)
+        pixels = _upright(pixels, image)
+        if _has_alpha(pixels):
+            pixels = mask_without_alpha(pixels, 2, pixels.shape[2] - 1, path)
+        return pixels, "YXS"[: pixels.ndim]
 
     def header(self, path: Path) -> tuple[int, Geometry]:
-        return {2: 3, 3: 3, 6: 3}.get(_header(path)[COLOUR_TYPE], 1), UNKNOWN
+        return {2: 3, 3: 3, 6: 3}.get(_header(path)[1], 1), UNKNOWN
 
     def write(self, path: Path, image: np.ndarray, geometry: Geometry = UNKNOWN) -> None:
         import imageio.v3
@@ -56,15 +55,14 @@ class Jpeg(Png):
     title = "JPEG"
     written_as = ".png"
 
-    def read(self, path: Path, as_shown: bool) -> tuple[np.ndarray, str]:
+    def read(self, path: Path) -> tuple[np.ndarray, str]:
         image = _decoded(path, "JPEG")
-        if not as_shown:
-            raise InputError(
-                f"{path}: is a mask in JPEG, which changes values at edges; save masks as PNG or TIFF, from the"
-                " original."
-            )
-        pixels = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
-        return _as_seen(pixels, image, as_shown, path)
+        return _shown(np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB")), image)
+
+    def read_mask(self, path: Path) -> tuple[np.ndarray, str]:
+        raise InputError(
+            f"{path}: is a mask in JPEG, which changes values at edges; save masks as PNG or TIFF, from the original."
+        )
 
     def header(self, path: Path) -> tuple[int, Geometry]:
         from PIL import Image
@@ -73,17 +71,35 @@ class Jpeg(Png):
             return 1 if image.mode == "L" else 3, UNKNOWN
 
 
-def _as_seen(pixels: np.ndarray, image: Any, as_shown: bool, path: Path) -> tuple[np.ndarray, str]:
-    """Upright, without alpha."""
-    pixels = upright(pixels, image.getexif().get(ORIENTATION, 1))
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        pixels = without_alpha(pixels, 2, pixels.shape[2] - 1, as_shown, path)
+def _shown(pixels: np.ndarray, image: Any) -> tuple[np.ndarray, str]:
+    """Upright, without alpha; and the letters of the axes."""
+    pixels = _upright(pixels, image)
+    pixels = pixels[..., :-1] if _has_alpha(pixels) else pixels
     return pixels, "YXS"[: pixels.ndim]
 
 
-def _header(path: Path) -> bytes:
+def _upright(pixels: np.ndarray, image: Any) -> np.ndarray:
+    return upright(pixels, image.getexif().get(ORIENTATION, 1))
+
+
+def _has_alpha(pixels: np.ndarray) -> bool:
+    return pixels.ndim == 3 and pixels.shape[2] in (2, 4)
+
+
+def _header(path: Path) -> tuple[int, int]:
+    """Bits per sample and colour type of a PNG file."""
     with path.open("rb") as file:
-        return file.read(COLOUR_TYPE + 1)
+        return tuple(file.read(COLOUR_TYPE + 1)[BITS:])
+
+
+def _stored(path: Path, image: Any) -> np.ndarray:
+    """The pixels of a PNG file; PIL would cut several samples of 16 bits to 8."""
+    bits, colour_type = _header(path)
+    if bits == 16 and colour_type in (2, 4, 6):
+        import imagecodecs
+
+        return imagecodecs.png_decode(path.read_bytes())
+    return np.asarray(image)
 
 
 def _decoded(path: Path, kind: str) -> Any:

@@ -1,7 +1,7 @@
 """TIFF files of images and stacks, including those of ImageJ and OME."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -9,25 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from bnadapt.data.formats.base import (
-    ImageFormat,
-    NewVolume,
-    Opened,
-    StackWriter,
-    StoredChunks,
-    VolumeFormat,
-    check_numbers,
-    reason,
-    say_once,
-)
-from bnadapt.data.formats.shown import ORIENTATION, upright, without_alpha
-from bnadapt.data.geometry import PIXELS, UNKNOWN, UNNAMED, Axis, Geometry, length, nanometres_in
+from bnadapt.data.formats.base import ImageFormat, NewVolume, Opened, StackWriter, StoredChunks, VolumeFormat, reason
+from bnadapt.data.formats.tiff_metadata import imagej_form, stated_geometry
+from bnadapt.data.formats.tiff_pixels import is_plain, is_shown_as_stored, mask_pixels, shown_pixels
+from bnadapt.data.geometry import UNKNOWN, UNNAMED, Geometry
 from bnadapt.errors import InputError
 
 DAMAGED = ("page offset", "corrupt", "truncated", "missing data", "incomplete")
 CLASSIC = 2**32 - 2**25  # bytes above which offsets need 64 bits
 WITHOUT_NAMES = {"Q": UNNAMED, "I": UNNAMED}  # tifffile's letters for pages of unknown meaning
-PRINTERS = {2: "inch", 3: "centimeter"}  # values of the tag ResolutionUnit
+
+Conversion = Callable[[Any, Path], tuple[np.ndarray, str]]
+"""Reads the pixels of a series of a file: an array, and a letter for each of its axes."""
 
 
 class Tiff(ImageFormat, VolumeFormat):
@@ -37,23 +30,11 @@ class Tiff(ImageFormat, VolumeFormat):
     title = "multi-page TIFF"
     orders_axes = False  # a page has rows and columns
 
-    def read(self, path: Path, as_shown: bool, key: str | None = None) -> tuple[np.ndarray, str]:
-        """See `ImageFormat.read`; the key is the number of the series, from 0."""
-        with _refusing_damage(path), _opened(path) as file:
-            series = file.series[_number(file, path, key)]
-            page = series.keyframe
-            pixels, axes = series.asarray(), series.axes
-            check_numbers(pixels.dtype, str(path))
-            pixels = _without_alpha(pixels, axes, page, as_shown, path)
-            if as_shown:
-                pixels = _black_is_zero(pixels, page, path)
-                pixels, axes = _in_colour(pixels, axes, page, path)
-                pixels = _in_full_range(pixels, page)
-            elif page.photometric.name == "MINISWHITE":
-                by_tifffile = pixels.dtype == bool and page.software.startswith("tifffile")
-                _check_black_is_foreground(file.is_imagej or by_tifffile, path)
-            tag = page.tags.get(ORIENTATION)
-        return upright(pixels, int(tag.value) if tag else 1, axes.index("Y"), axes.index("X")), axes
+    def read(self, path: Path) -> tuple[np.ndarray, str]:
+        return _converted(path, None, shown_pixels)
+
+    def read_mask(self, path: Path) -> tuple[np.ndarray, str]:
+        return _converted(path, None, mask_pixels)
 
     def header(self, path: Path) -> tuple[int, Geometry]:
         import tifffile
@@ -61,37 +42,17 @@ class Tiff(ImageFormat, VolumeFormat):
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]
             colours = 3 if page.photometric.name == "PALETTE" else page.samplesperpixel
-            return colours, replace(_stated(file, 0), letters="YX")
+            return colours, replace(stated_geometry(file, 0), letters="YX")
 
     def write(self, path: Path, image: np.ndarray, geometry: Geometry = UNKNOWN) -> None:
         _Pages(NewVolume(path, (1, *image.shape), image.dtype, geometry)).write(0, image).close()
 
-    def open(self, path: Path, key: str | None, as_shown: bool, pixel_size_nm: float | None) -> Opened:
+    def open(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
         """See `VolumeFormat.open`; pixels that need no conversion are read on indexing."""
-        import zarr
+        return self._volume(path, key, is_shown_as_stored, shown_pixels)
 
-        with _refusing_damage(path):
-            file = _opened(path)
-            number = _number(file, path, key)
-            series, stated = file.series[number], _stated(file, number)
-            files = [path] if not file.is_ome else _files_of(series)
-            stored = _stored_parts(series)
-            letters, array = series.axes, None
-            if letters == "SYX":  # how three or four sections come out that were written without saying what they are
-                letters, array = "QYX", series.asarray()
-            elif _is_plain(series, as_shown):
-                _check_complete(series)
-                array = zarr.open(series.aszarr(level=0), mode="r")
-        if array is None:
-            file.close()
-            array, letters = self.read(path, as_shown, key)
-        if not set(letters) - set("YXS"):
-            raise InputError(
-                f"{path}: has the shape {array.shape}, one image; give single images to the domain `Folder`."
-            )
-        letters = "".join(WITHOUT_NAMES.get(letter, letter) for letter in letters)
-        geometry = replace(stated, letters=letters)
-        return Opened(array, geometry, key, self, count_chunks=lambda: stored, files=lambda: files)
+    def open_masks(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
+        return self._volume(path, key, is_plain, mask_pixels)
 
     def create(self, volume: NewVolume) -> StackWriter:
         return _Pages(volume)
@@ -106,6 +67,34 @@ class Tiff(ImageFormat, VolumeFormat):
         except tifffile.TiffFileError:
             return False
 
+    def _volume(
+        self, path: Path, key: str | None, is_stored_as_read: Callable[[Any], bool], convert: Conversion
+    ) -> Opened:
+        import zarr
+
+        with _refusing_damage(path):
+            file = _opened(path)
+            number = _number(file, path, key)
+            series, stated = file.series[number], stated_geometry(file, number)
+            files = [path] if not file.is_ome else _files_of(series)
+            stored = _stored_parts(series)
+            letters, array = series.axes, None
+            if letters == "SYX":  # how three or four sections come out that were written without saying what they are
+                letters, array = "QYX", series.asarray()
+            elif is_stored_as_read(series):
+                _check_complete(series)
+                array = zarr.open(series.aszarr(level=0), mode="r")
+        if array is None:
+            file.close()
+            array, letters = _converted(path, key, convert)
+        if not set(letters) - set("YXS"):
+            raise InputError(
+                f"{path}: has the shape {array.shape}, one image; give single images to the domain `Folder`."
+            )
+        letters = "".join(WITHOUT_NAMES.get(letter, letter) for letter in letters)
+        geometry = replace(stated, letters=letters)
+        return Opened(array, geometry, key, self, count_chunks=lambda: stored, files=lambda: files)
+
 
 class _Pages(StackWriter):
     """Writes one page per section, in order, with known sizes, times and positions as ImageJ does.
@@ -119,7 +108,7 @@ class _Pages(StackWriter):
 
         large = int(np.prod(volume.shape)) * volume.dtype.itemsize > CLASSIC
         self.file = tifffile.TiffWriter(volume.path, bigtiff=large)
-        self.options, self.description = _imagej_form(volume.shape[0], volume.geometry)
+        self.options, self.description = imagej_form(volume.shape[0], volume.geometry)
 
     def write(self, index: int, section: np.ndarray) -> "_Pages":
         """Write a page."""
@@ -138,105 +127,15 @@ class _Pages(StackWriter):
         self.file.close()
 
 
-def _imagej_form(count: int, geometry: Geometry) -> tuple[dict[str, Any], str | None]:
-    """Options of every page, and the description by which ImageJ recognises its stacks."""
-    x, y, z, t = (geometry[letter] for letter in "XYZT")
-    if x.unit in PRINTERS.values() and x.step_nm is None and x.step and y.step:
-        return {"resolution": (1 / x.step, 1 / y.step), "resolutionunit": x.unit.upper()}, None
-    if x.unit != y.unit or not (x.unit or "").isascii() or (x.unit or "").endswith("meter"):
-        x, y = x.in_nanometres(), y.in_nanometres()
-    unit, is_known = ("nm" if x.unit == "nanometer" else x.unit), bool(x.step and y.step and x.unit == y.unit)
-    kind = "frames" if "T" in geometry.letters else "slices"
-    lines = {"ImageJ": "1.54f", "images": count, kind: count}
-    if is_known:
-        lines |= {"unit": unit} if unit else {}
-        z = _in_unit(z, x.unit)
-        lines |= {"spacing": z.step} if z and z.step else {}
-        lines |= {
-            f"{name}origin": -axis.start / axis.step
-            for name, axis in (("x", x), ("y", y), ("z", z))
-            if axis and axis.step and axis.start
-        }
-    if kind == "frames" and t.step:
-        lines |= {"finterval": t.step, "tunit": t.unit or "sec"}
-    described = "".join(f"{name}={value}\n" for name, value in lines.items())
-    options = {"resolution": (1 / x.step, 1 / y.step), "resolutionunit": "NONE"} if is_known else {}
-    return options, described if is_known or kind == "frames" else None
-
-
-def _in_unit(axis: Axis, unit: str | None) -> Axis | None:
-    """An axis in another unit of length; None if one of the units is unknown."""
-    if axis.unit == unit:
-        return axis
-    factor = nanometres_in(unit)
-    return axis.of_step(axis.step_nm / factor, unit) if factor and axis.step_nm else None
-
-
-def _stated(file: Any, series: int) -> Geometry:
-    """Steps and positions stated by an OME-TIFF series, by ImageJ, or by the tags of another file."""
-    if file.is_ome:
-        return _of_ome(file.ome_metadata, series)
-    imagej, tags = (file.imagej_metadata or {}) if file.is_imagej else {}, file.pages[0].tags
-    resolution_unit = tags.valueof("ResolutionUnit", 1)
-    unit = imagej.get("unit") if file.is_imagej else PRINTERS.get(int(resolution_unit))
-    unit = unit if isinstance(unit, str) else None
-    rows, columns = (_pixels_in_a_unit(tags.get(f"{axis}Resolution")) for axis in "YX")
-    spacing = _magnitude(imagej.get("spacing"))
-    steps = {"Y": length(rows and 1 / rows), "X": length(columns and 1 / columns), "Z": spacing}
-    if (unit or "").lower() in PIXELS and steps["Y"] == steps["X"] == 1:
-        steps = dict.fromkeys("ZYX")
-    origins = {letter: imagej.get(f"{letter.lower()}origin") or 0.0 for letter in steps}
-    axes = {letter: Axis(None, step, 0.0 - origins[letter] * (step or 0), unit) for letter, step in steps.items()}
-    interval = length(imagej.get("finterval"))
-    return Geometry("", axes | {"T": Axis(None, interval, unit=imagej.get("tunit", "sec") if interval else None)})
-
-
-def _of_ome(text: str, series: int) -> Geometry:
-    from xml.etree import ElementTree
-
-    images = [each for each in ElementTree.fromstring(text).iter() if each.tag.rpartition("}")[2] == "Pixels"]
-    if series >= len(images):
-        return UNKNOWN
-    said = images[series]
-    named = {letter: f"PhysicalSize{letter}" for letter in "ZYX"}
-    axes = {
-        letter: Axis(None, length(said.get(name)), unit=said.get(f"{name}Unit", "µm")) for letter, name in named.items()
-    }
-    interval = length(said.get("TimeIncrement"))
-    return Geometry("", axes | {"T": Axis(None, interval, unit=said.get("TimeIncrementUnit", "s"))})
-
-
-def _magnitude(spacing: Any) -> float | None:
-    """A distance of sections, which ImageJ states below zero where their order is reversed."""
-    return length(abs(spacing)) if isinstance(spacing, int | float) else None
-
-
-def _pixels_in_a_unit(tag: Any) -> float:
-    """The value of a rational TIFF tag."""
-    if tag is None:
-        return 0.0
-    above, below = tag.value
-    return above / below if below else 0.0
+def _converted(path: Path, key: str | None, convert: Conversion) -> tuple[np.ndarray, str]:
+    """Pixels of the series that a key names, and the letters of their axes."""
+    with _refusing_damage(path), _opened(path) as file:
+        return convert(file.series[_number(file, path, key)], path)
 
 
 def _files_of(series: Any) -> list[Path]:
     """The files of an OME-TIFF, which may be several."""
     return sorted({Path(page.parent.filehandle.path) for page in series.pages if page is not None})
-
-
-def _is_plain(series: Any, as_shown: bool) -> bool:
-    """Whether pixels are returned as they are stored."""
-    page, dtype = series.keyframe, series.dtype
-    turned = page.tags.get(ORIENTATION)
-    in_full_range = dtype.kind != "u" or page.bitspersample == 8 * dtype.itemsize
-    return (
-        page.photometric.name == "MINISBLACK"
-        and dtype.kind in "uif"
-        and "S" not in series.axes
-        and not page.extrasamples
-        and (turned is None or int(turned.value) == 1)
-        and (in_full_range or not as_shown)
-    )
 
 
 def _check_complete(series: Any) -> None:
@@ -326,64 +225,3 @@ def _number(file: Any, path: Path, key: str | None) -> int:
         f"{path}: holds {len(file.series)} series ({listed}){other}; name one by its number as the key of a"
         " `Stack`, such as --data.target.images_key 0, or save it as a separate file."
     )
-
-
-def _without_alpha(pixels: np.ndarray, axes: str, page: Any, as_shown: bool, path: Path) -> np.ndarray:
-    """Pixels without alpha channels."""
-    if "S" not in axes or not page.extrasamples:
-        return pixels
-    axis = axes.index("S")
-    first = pixels.shape[axis] - len(page.extrasamples)
-    for number, kind in reversed([*enumerate(page.extrasamples, first)]):
-        if int(kind) in (1, 2):
-            pixels = without_alpha(pixels, axis, number, as_shown, path)
-    return pixels
-
-
-def _black_is_zero(pixels: np.ndarray, page: Any, path: Path) -> np.ndarray:
-    """Pixels whose values increase with brightness."""
-    if page.photometric.name != "MINISWHITE":
-        return pixels
-    if pixels.dtype == bool:
-        return ~pixels
-    if pixels.dtype.kind == "f":
-        raise InputError(f"{path}: stores floating point numbers with white as zero; save them with black as zero.")
-    if pixels.dtype.kind == "i":
-        return -1 - pixels
-    return pixels.dtype.type(2**page.bitspersample - 1) - pixels
-
-
-def _in_colour(pixels: np.ndarray, axes: str, page: Any, path: Path) -> tuple[np.ndarray, str]:
-    """Apply a colour map; refuse ways to store colours other than RGB."""
-    name = page.photometric.name
-    if name == "PALETTE" and page.colormap is not None:
-        colours = page.colormap.T
-        if not (colours % 257).any():
-            colours = (colours // 257).astype(np.uint8)
-        return colours[pixels], f"{axes}S"
-    if name == "YCBCR" and "JPEG" in page.compression.name:  # tifffile has made RGB of it
-        return pixels, axes
-    if name not in ("MINISWHITE", "MINISBLACK", "RGB"):
-        raise InputError(f"{path}: stores pixels as {name}; convert it to grey values or RGB.")
-    return pixels, axes
-
-
-def _in_full_range(pixels: np.ndarray, page: Any) -> np.ndarray:
-    """Stretch integers of few bits to the range of the type that holds them."""
-    if pixels.dtype == bool:
-        return pixels.astype(np.uint8) * 255
-    bits = page.bitspersample
-    if pixels.dtype.kind != "u" or bits >= 8 * pixels.dtype.itemsize or page.photometric.name == "PALETTE":
-        return pixels
-    factor = np.iinfo(pixels.dtype).max / (2**bits - 1)
-    return np.rint(pixels * factor).astype(pixels.dtype)
-
-
-def _check_black_is_foreground(is_known: bool, path: Path) -> None:
-    """Refuse a mask with white as zero, unless a program wrote it that stores objects as black, not zero."""
-    if not is_known:
-        raise InputError(
-            f"{path}: stores white as zero, so it is ambiguous whether black or white is foreground; save the mask with"
-            " black as zero."
-        )
-    say_once(path.absolute().parent, "holds masks that store white as zero; pixels above 0 (black) are foreground.")

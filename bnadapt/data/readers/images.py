@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnadapt.data.formats import PNG, image_format
+from bnadapt.data.formats import image_format_or_png
 from bnadapt.data.readers.axes import MOST_CHANNELS, layout, single_channel
 from bnadapt.errors import InputError
 from bnadapt.files import existing
@@ -19,7 +19,8 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         InputError: the file is missing, empty, truncated or does not hold a single image.
     """
-    return _read(existing(path), as_shown=True)
+    path = existing(path)
+    return _one_image(*image_format_or_png(path).read(path), path)
 
 
 def read_mask_values(path: str | Path) -> np.ndarray:
@@ -30,15 +31,12 @@ def read_mask_values(path: str | Path) -> np.ndarray:
     Raises:
         InputError: as for `read_image`; or it is ambiguous which pixels are foreground.
     """
-    return _read(existing(path), as_shown=False)
-
-
-def _read(path: Path, as_shown: bool) -> np.ndarray:
-    return single_channel(_one_image(*(image_format(path) or PNG).read(path, as_shown), path))
+    path = existing(path)
+    return _one_image(*image_format_or_png(path).read_mask(path), path)
 
 
 def _one_image(pixels: np.ndarray, axes: str, path: Path) -> np.ndarray:
-    """Reorder the pixels of a single image to (H, W) or (H, W, C)."""
+    """Reorder the pixels of a single image to (H, W) or (H, W, C); equal channels become one."""
     places = layout(axes, pixels.shape, str(path))
     if places.sections is not None:
         raise InputError(
@@ -52,4 +50,4 @@ def _one_image(pixels: np.ndarray, axes: str, path: Path) -> np.ndarray:
             f"{path}: has {image.shape[2]} channels, of which at most {MOST_CHANNELS} are read; save the ones to"
             " read as a separate image."
         )
-    return image
+    return single_channel(image)

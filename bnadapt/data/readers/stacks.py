@@ -1,14 +1,14 @@
 """Stacks of sections: one file, or the folder of a store."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from bnadapt.data.formats import volume_format
 from bnadapt.data.formats.base import Opened, StoredChunks, check_numbers
 from bnadapt.data.geometry import Plane
-from bnadapt.data.readers.axes import choice_for_masks, how_to_choose, resolved, save_part, say_guess
+from bnadapt.data.readers.axes import Remedy, choice_for_masks, how_to_choose, resolved, save_part, say_guess
 from bnadapt.data.readers.sections import Sections
 from bnadapt.errors import InputError
 from bnadapt.files import existing
@@ -41,9 +41,11 @@ def open_stack(
         InputError: the file is missing or broken, the key is missing, or the array is not a stack.
     """
     path = existing(path)
-    opened, context = _opened(path, key, pixel_size_nm, as_shown=True)
+    read = partial(volume_format(path).open, path)
+    opened = read(key, pixel_size_nm)
+    context, letters = _context(path, opened), opened.geometry.letters
     _check(opened, context, MOST_MISSING)
-    return _sections(opened, opened.geometry.letters, index or {}, context, path, True, plane)
+    return _sections(opened, letters, index or {}, context, read, partial(how_to_choose, letters), plane)
 
 
 def open_masks(
@@ -59,20 +61,20 @@ def open_masks(
     axis names take those of the images.
     """
     path = existing(path)
-    opened, context = _opened(path, key, pixel_size_nm, as_shown=False)
+    read = partial(volume_format(path).open_masks, path)
+    opened = read(key, pixel_size_nm)
+    context, letters, index = _context(path, opened), opened.geometry.letters, {}
     _check(opened, context, most_missing=1.0)
-    letters, index = opened.geometry.letters, {}
     if images is not None:
         if not letters and opened.array.shape == images.opened.array.shape:
             letters = images.letters
         index = choice_for_masks(images.index, len(images.letters), letters, opened.array.shape, context)
-    return _sections(opened, letters, index, context, path, False, plane)
+    return _sections(opened, letters, index, context, read, save_part, plane)
 
 
-def _opened(path: Path, key: str | None, pixel_size_nm: float | None, as_shown: bool) -> tuple[Opened, str]:
-    """An array and its name in messages."""
-    opened = volume_format(path).open(path, key, as_shown, pixel_size_nm)
-    return opened, f"{path}" if opened.key is None else f"{path}:{opened.key}"
+def _context(path: Path, opened: Opened) -> str:
+    """The name of an array in messages."""
+    return f"{path}" if opened.key is None else f"{path}:{opened.key}"
 
 
 def _check(opened: Opened, context: str, most_missing: float) -> None:
@@ -104,10 +106,14 @@ def _check_stored(chunks: StoredChunks, context: str, most_missing: float) -> No
 
 
 def _sections(
-    opened: Opened, letters: str, index: Mapping[str, int], context: str, path: Path, as_shown: bool, plane: Plane
+    opened: Opened,
+    letters: str,
+    index: Mapping[str, int],
+    context: str,
+    read: Callable[[str | None, float | None], Opened],
+    remedy: Remedy,
+    plane: Plane,
 ) -> Sections:
-    remedy = partial(how_to_choose, letters) if as_shown else save_part
     taken = resolved(letters, opened.array.shape, index, context, remedy)
     say_guess(letters, taken, opened.array.shape, context)
-    reopen = partial(volume_format(path).open, path, opened.key, as_shown, None)
-    return Sections(opened, taken, index, context, reopen, remedy, plane)
+    return Sections(opened, taken, index, context, partial(read, opened.key, None), remedy, plane)

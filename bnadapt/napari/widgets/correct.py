@@ -3,12 +3,14 @@
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QSpinBox, QWidget
+from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QWidget
 
 from bnadapt.napari import overlays
-from bnadapt.napari.inputs import Advice, Facts, ProposedTile, finetune_line, propose_line, recommend_line
+from bnadapt.napari.command_lines import finetune_line, propose_line, recommend_line
+from bnadapt.napari.inputs import Facts
+from bnadapt.napari.results import Advice, ProposedTile
 from bnadapt.napari.watch import Watch
-from bnadapt.napari.widgets.parts import Commands, button, column, note, row
+from bnadapt.napari.widgets.parts import BOLD, Commands, button, column, note, number, row
 from bnadapt.napari.widgets.session import Session
 
 HOW = (
@@ -26,15 +28,9 @@ class CorrectPanel(QWidget):
         super().__init__()
         self.session = session
         self.tiles: list[ProposedTile] = []
-        self.count = QSpinBox()
-        self.count.setRange(1, 100)
-        self.count.setValue(5)
-        self.steps = QSpinBox()
-        self.steps.setRange(1, 10000)
-        self.steps.setValue(100)
-        self.steps.setToolTip(
-            "Steps of the optimizer, at most; with three tiles or more, tiles that are left out decide"
-        )
+        self.count = number(1, 100, 5)
+        tip = "Steps of the optimizer, at most; with three tiles or more, tiles that are left out decide"
+        self.steps = number(1, 10000, 100, tip)
         self.list = QListWidget()
         self.list.setMaximumHeight(130)
         self.list.itemClicked.connect(self._go_to)
@@ -43,8 +39,7 @@ class CorrectPanel(QWidget):
         self.compare_button = button(
             "Which candidate is best on them?", self.compare, "Score every candidate on the corrected tiles; needs two"
         )
-        self.result = note()
-        self.result.setStyleSheet("font-weight: bold;")
+        self.result = note(style=BOLD)
         self.commands = Commands()
         column(
             note(HOW),
@@ -70,7 +65,7 @@ class CorrectPanel(QWidget):
 
         def done(tiles: list[ProposedTile]) -> str:
             self.tiles = tiles
-            overlays.show_tiles(self.session.viewer, self.session.layer, tiles, self.session.plane)
+            overlays.show_tiles(self.session.view, tiles)
             self._list()
             return f"{len(tiles)} tiles, in {self.session.outputs.proposed}."
 
@@ -106,16 +101,15 @@ class CorrectPanel(QWidget):
         self.session.start("Comparing candidates", job, done)
 
     def _masks(self) -> Any:
-        items = [self.list.item(number) for number in range(self.list.count())]
+        items = map(self.list.item, range(self.list.count()))
         ticked = [item.data(Qt.ItemDataRole.UserRole) for item in items if item.checkState() == Qt.CheckState.Checked]
-        viewer, layer = self.session.viewer, self.session.layer
-        return overlays.painted(viewer, layer, self.tiles, self.session.plane, ticked) if self.tiles else {}
+        return overlays.painted(self.session.view, self.tiles, ticked) if self.tiles else {}
 
     def _list(self) -> None:
         self.list.clear()
-        for number, tile in enumerate(self.tiles, start=1):
+        for place, tile in enumerate(self.tiles, start=1):
             share = f", candidates disagree on {tile.disagreement:.0%}" if tile.disagreement else ""
-            item = QListWidgetItem(f"{number}: section {tile.region.section}{share}")
+            item = QListWidgetItem(f"{place}: section {tile.region.section}{share}")
             item.setData(Qt.ItemDataRole.UserRole, tile.file)
             item.setCheckState(Qt.CheckState.Unchecked)
             item.setToolTip("Click to go there; tick when it is right")
@@ -124,7 +118,7 @@ class CorrectPanel(QWidget):
     def _go_to(self, item: QListWidgetItem) -> None:
         tile = next(each for each in self.tiles if each.file == item.data(Qt.ItemDataRole.UserRole))
         viewer = self.session.viewer
-        overlays.go_to(viewer, self.session.layer, tile.region, self.session.plane)
+        self.session.view.go_to(tile.region)
         if labels := overlays.of_kind(viewer, overlays.CORRECTIONS):
             viewer.layers.selection.active = to_paint = next(iter(labels.values()))
             to_paint.mode = "paint"

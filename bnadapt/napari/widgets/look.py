@@ -1,16 +1,21 @@
 """Step 2: a region under every candidate, the recommendation, and a slider over the source's weight."""
 
+from dataclasses import replace
+
 import numpy as np
 from napari.layers import Labels, Shapes
 from napari.utils.events import Event
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QSlider, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QSlider, QWidget
 
 from bnadapt.napari import overlays
-from bnadapt.napari.inputs import Advice, Facts, Look, Region, preview_line, recommend_line
+from bnadapt.napari.command_lines import preview_line, recommend_line
+from bnadapt.napari.inputs import Facts
 from bnadapt.napari.overlays import CANDIDATE, DISAGREEMENT, KIND, WEIGHTED
-from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, row
+from bnadapt.napari.results import Advice, Look, Region
+from bnadapt.napari.view import View
+from bnadapt.napari.widgets.parts import BOLD, WARNING, Commands, button, choice, column, note, number, offer, row
 from bnadapt.napari.widgets.session import Session
 
 SHOWN_AT_FIRST = ("none", "full-resolution-mixed")  # the checkpoint as it is, and the default of `adapt`
@@ -24,10 +29,8 @@ class LookPanel(QWidget):
         super().__init__()
         self.session = session
         self.where = choice()
-        self.tiles = QSpinBox()
-        self.tiles.setRange(2, 512)
-        self.tiles.setValue(16)
-        self.tiles.setToolTip("Tiles of the whole image that statistics are estimated on: more are slower and surer")
+        tip = "Tiles of the whole image that statistics are estimated on: more are slower and surer"
+        self.tiles = number(2, 512, session.tiles, tip)
         self.look_button = button("Look", self.look, "Segment the region in every way, and recommend one")
         self.all = QCheckBox("Show all")
         self.all.setTristate(False)
@@ -36,10 +39,7 @@ class LookPanel(QWidget):
         self.candidates.setWordWrap(True)
         self.candidates.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.disagreement = QCheckBox("Show where they disagree (bright)")
-        self.advice = note()
-        self.advice.setStyleSheet("font-weight: bold;")
-        self.warnings = note()
-        self.warnings.setStyleSheet("color: #ffb454;")
+        self.advice, self.warnings = note(style=BOLD), note(style=WARNING)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, 100)
         self.slider.setEnabled(False)
@@ -84,8 +84,8 @@ class LookPanel(QWidget):
         """Segment the region under every candidate, then recommend one."""
         if not self.session.is_ready():
             return
-        viewer, layer, plane = self.session.viewer, self.session.layer, self.session.inputs.plane
-        region = self._region(plane)
+        view = replace(self.session.view, plane=self.session.inputs.plane)
+        region = self._region(view)
 
         def job(engine, watch, facts: Facts) -> tuple[Look, Advice]:  # noqa: ANN001
             looker = self.session.looker
@@ -97,7 +97,7 @@ class LookPanel(QWidget):
 
         def done(result: tuple[Look, Advice]) -> str:
             found, advice = result
-            overlays.show_look(viewer, layer, found, plane, {*SHOWN_AT_FIRST, advice.choice})
+            overlays.show_look(view, found, {*SHOWN_AT_FIRST, advice.choice})
             self._show(found, advice)
             height, width = found.region.size
             needs = sorted(set(found.left_out.values()))
@@ -113,12 +113,12 @@ class LookPanel(QWidget):
         if self._is_redrawing or self._look is None or self.session.work.is_running:
             return
         self._is_redrawing = True
-        looker, viewer, layer, region = self.session.looker, self.session.viewer, self.session.layer, self._look.region
+        looker, view, region = self.session.looker, self.session.view, self._look.region
         from napari.qt.threading import create_worker
 
         def drawn(classes: np.ndarray) -> None:
             self._is_redrawing = False
-            overlays.show_weighted(viewer, layer, region, self.session.plane, classes)
+            overlays.show_weighted(view, region, classes)
             self.session.weight = weight
             self.session.changed.emit()
             if self.slider.value() != round(100 * weight):
@@ -135,30 +135,28 @@ class LookPanel(QWidget):
         shapes = next((each for each in viewer.layers if _is_for_regions(each)), None)
         if shapes is None:
             layer = self.session.layer or next(iter(viewer.layers), None)
-            like = {} if layer is None else {"scale": layer.scale, "translate": layer.translate, "units": layer.units}
-            ndim = 2 if layer is None else layer.ndim
+            like = {"ndim": 2} if layer is None else {"ndim": layer.ndim, **View(viewer, layer).placement}
             shapes = viewer.add_shapes(
-                ndim=ndim, name="region to look at", edge_color="cyan", face_color="transparent", edge_width=3, **like
+                name="region to look at", edge_color="cyan", face_color="transparent", edge_width=3, **like
             )
         viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
         self.where.setCurrentText(shapes.name)
 
-    def _region(self, plane: str) -> Region:
-        viewer, layer, name = self.session.viewer, self.session.layer, self.where.currentText()
-        shapes = [each for each in viewer.layers if each.name == name and isinstance(each, Shapes)]
-        drawn = overlays.drawn_region(viewer, layer, shapes[0], plane) if shapes else None
-        return drawn or overlays.view_region(viewer, layer, plane)
+    def _region(self, view: View) -> Region:
+        name = self.where.currentText()
+        shapes = [each for each in view.viewer.layers if each.name == name and isinstance(each, Shapes)]
+        return (view.drawn(shapes[0]) if shapes else None) or view.region
 
     def _show(self, look: Look, advice: Advice) -> None:
         self._look = look
         self.candidates.blockSignals(True)
         self.candidates.clear()
         layers = overlays.of_kind(self.session.viewer, CANDIDATE)
-        for number, name in enumerate(look.classes):
+        for place, name in enumerate(look.classes):
             mark = "recommended: " if name == advice.choice else ""
             text = f"{look.foreground(name):.1%}   {mark}{look.titles[name]}"
-            item = QListWidgetItem(_icon(overlays.colour_of(number)), text)
+            item = QListWidgetItem(_icon(overlays.colour_of(place)), text)
             font = item.font()
             font.setBold(name == advice.choice)
             item.setFont(font)
@@ -189,14 +187,11 @@ class LookPanel(QWidget):
         overlays.set_visible(self.session.viewer, WEIGHTED, on)
 
     def _items(self) -> list[QListWidgetItem]:
-        return [self.candidates.item(number) for number in range(self.candidates.count())]
+        return [*map(self.candidates.item, range(self.candidates.count()))]
 
     def _list_regions(self, *_: object) -> None:
-        now = self.where.currentText()
-        self.where.clear()
-        self.where.addItem(VIEW)
-        self.where.addItems([each.name for each in self.session.viewer.layers if _is_for_regions(each)])
-        self.where.setCurrentText(now)
+        names = [each.name for each in self.session.viewer.layers if _is_for_regions(each)]
+        offer(self.where, [VIEW, *names], self.where.currentText())
 
     def _show_commands(self) -> None:
         inputs, outputs = self.session.inputs, self.session.outputs

@@ -6,10 +6,11 @@ from napari.layers import Image
 from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QFormLayout, QLineEdit, QWidget
 
 from bnadapt.errors import InputError
-from bnadapt.napari.inputs import Facts, Inputs, preview_line
+from bnadapt.napari.command_lines import preview_line
+from bnadapt.napari.inputs import Facts, Inputs
 from bnadapt.napari.overlays import KIND
 from bnadapt.napari.reader import FILE, KEY
-from bnadapt.napari.widgets.parts import Commands, bullets, button, choice, column, note, row
+from bnadapt.napari.widgets.parts import WARNING, Commands, bullets, button, choice, column, note, offer, row
 from bnadapt.napari.widgets.session import Session
 
 PLANES = {"xy": "xy, as taken", "xz": "xz", "yz": "yz"}
@@ -36,8 +37,7 @@ class NetworkPanel(QWidget):
         self.index = QLineEdit()
         self.index.setPlaceholderText("only for files with more axes, such as T=0, C=1")
         self.facts = note("Choose a network and an image, then check them. Nothing is run yet.")
-        self.warnings = note()
-        self.warnings.setStyleSheet("color: #ffb454;")
+        self.warnings = note(style=WARNING)
         self.check_button = button("Check", self.check, "See what the two files say, and whether they fit")
         self.commands = Commands("A page of small regions, on the command line:")
         form = QFormLayout()
@@ -103,12 +103,7 @@ class NetworkPanel(QWidget):
         names = [
             each.name for each in self.session.viewer.layers if isinstance(each, Image) and KIND not in each.metadata
         ]
-        self.layers.blockSignals(True)
-        self.layers.clear()
-        self.layers.addItems(names)
-        if now in names:
-            self.layers.setCurrentText(now)
-        self.layers.blockSignals(False)
+        offer(self.layers, names, now)
         if now != self.layers.currentText():
             self.session.changed.emit()
 

@@ -11,11 +11,15 @@ from qtpy.QtWidgets import (
     QPlainTextEdit,
     QPushButton,
     QSizePolicy,
+    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
-from bnadapt.napari.inputs import Line, shown
+from bnadapt.napari.command_lines import shown
+from bnadapt.napari.inputs import Line
+
+BOLD, WARNING = "font-weight: bold;", "color: #ffb454;"  # styles
 
 
 class Commands(QWidget):
@@ -64,9 +68,28 @@ def choice() -> QComboBox:
     return made
 
 
-def note(text: str = "") -> QLabel:
+def number(least: int, most: int, value: int, tip: str = "") -> QSpinBox:
+    """A field for a whole number."""
+    made = QSpinBox()
+    made.setRange(least, most)
+    made.setValue(value)
+    made.setToolTip(tip)
+    return made
+
+
+def offer(box: QComboBox, items: Sequence[str], chosen: str) -> None:
+    """Replace the items of a combo box without a signal; without the chosen one the first is chosen."""
+    box.blockSignals(True)
+    box.clear()
+    box.addItems(items)
+    box.setCurrentIndex(max(0, box.findText(chosen)))
+    box.blockSignals(False)
+
+
+def note(text: str = "", style: str = "") -> QLabel:
     """A paragraph."""
     made = QLabel(text)
+    made.setStyleSheet(style)
     made.setWordWrap(True)
     made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return made

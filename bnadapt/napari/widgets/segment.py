@@ -1,25 +1,19 @@
 """Step 4: a section, the whole image, and its objects."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QAbstractItemView, QLabel, QSpinBox, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QLabel, QTableWidget, QTableWidgetItem, QWidget
 
 from bnadapt.napari import overlays
-from bnadapt.napari.inputs import (
-    AS_IT_IS,
-    Facts,
-    Line,
-    Region,
-    Treatment,
-    adapt_line,
-    objects_line,
-    predict_line,
-    weighted,
-)
+from bnadapt.napari.command_lines import adapt_line, objects_line, predict_line
+from bnadapt.napari.inputs import AS_IT_IS, Facts, Line, Treatment, weighted
+from bnadapt.napari.results import Region
+from bnadapt.napari.view import View
 from bnadapt.napari.watch import Watch
-from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, row
+from bnadapt.napari.widgets.parts import Commands, button, choice, column, note, number, offer, row
 from bnadapt.napari.widgets.session import Session
 
 FINETUNED = Treatment("finetuned", "the fine-tuned network (step 3)")
@@ -39,9 +33,7 @@ class SegmentPanel(QWidget):
         self.volume_button = button(
             "The whole image", self.segment_volume, "Segment all sections into files; what is stopped goes on later"
         )
-        self.min_size = QSpinBox()
-        self.min_size.setRange(0, 10**9)
-        self.min_size.setValue(50)
+        self.min_size = number(0, 10**9, 50)
         self.objects_button = button("Objects", self.find_objects, "Number the objects of the whole image")
         self.table = QTableWidget()
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -71,20 +63,20 @@ class SegmentPanel(QWidget):
     @property
     def treatment(self) -> Treatment:
         """The chosen treatment; the unchanged network before anything is known of it."""
-        number = self.networks.currentIndex()
-        return self._known[number] if 0 <= number < len(self._known) else AS_IT_IS
+        place = self.networks.currentIndex()
+        return self._known[place] if 0 <= place < len(self._known) else AS_IT_IS
 
     def segment_section(self) -> None:
         """Segment the visible section, in memory."""
-        viewer, network, plane = self.session.viewer, self._network(), self.session.inputs.plane
-        number = overlays.section_shown(viewer, self.session.layer, plane) if self.session.is_ready() else 0
+        view, network = replace(self.session.view, plane=self.session.inputs.plane), self._network()
+        section = view.section if self.session.is_ready() else 0
 
         def job(engine: Any, watch: Watch, facts: Facts) -> Any:
-            return engine.section(facts.inputs, network(engine, watch, facts), number, watch)
+            return engine.section(facts.inputs, network(engine, watch, facts), section, watch)
 
         def done(found: Any) -> str:
-            region = Region(number, *((0, side) for side in found.classes.shape))
-            overlays.show_result(viewer, self.session.layer, "this section", found.classes, region, plane)
+            region = Region(section, *((0, side) for side in found.classes.shape))
+            overlays.show_result(view, "this section", found.classes, region)
             return f"{found.name}: {(found.classes > 0).mean():.1%} foreground. Only the network was written."
 
         self.session.start("Segmenting the section", job, done)
@@ -99,7 +91,7 @@ class SegmentPanel(QWidget):
 
         def done(result: tuple[str, Any]) -> str:
             folder, classes = result
-            overlays.show_result(self.session.viewer, self.session.layer, "segmentation", classes)
+            overlays.show_result(self.session.view, "segmentation", classes)
             return f"Segmented into {folder}."
 
         self.session.start("Segmenting", job, done)
@@ -144,17 +136,17 @@ class SegmentPanel(QWidget):
         self.table.setRowCount(len(shown))
         self.table.setColumnCount(len(shown.columns))
         self.table.setHorizontalHeaderLabels(list(map(str, shown.columns)))
-        for number, values in enumerate(shown.itertuples(index=False)):
+        for line, values in enumerate(shown.itertuples(index=False)):
             for place, value in enumerate(values):
                 text = f"{value:.5g}" if isinstance(value, float) else str(value)
-                self.table.setItem(number, place, QTableWidgetItem(text))
+                self.table.setItem(line, place, QTableWidgetItem(text))
         self.table.resizeColumnsToContents()
         self.table.blockSignals(False)
         self._objects = table
         if labels is None:
             return
         features = table.rename(columns={"object": "index"})
-        layer = overlays.show_result(self.session.viewer, self.session.layer, OBJECTS, labels, features=features)
+        layer = overlays.show_result(self.session.view, OBJECTS, labels, features=features)
         layer.mouse_drag_callbacks.append(self._clicked)
 
     def _clicked(self, layer: Any, event: Any) -> None:
@@ -176,7 +168,7 @@ class SegmentPanel(QWidget):
         spans = {axis: (int(row_of[f"first_{axis}"]), int(row_of[f"last_{axis}"]) + 1) for axis in ("row", "column")}
         first, last = row_of.get("first_section", 0), row_of.get("last_section", 0)
         middle = int(np.round((first + last) / 2))
-        overlays.go_to(self.session.viewer, layer, Region(middle, spans["row"], spans["column"]), "xy")
+        View(self.session.viewer, layer).go_to(Region(middle, spans["row"], spans["column"]))
 
     def _refresh(self) -> None:
         """Offer what the network allows."""
@@ -186,14 +178,9 @@ class SegmentPanel(QWidget):
         if offered and self.session.finetuned:
             offered = [*offered, FINETUNED]
         if offered != self._known:
-            now = self.treatment.name
+            now = "" if self.treatment == AS_IT_IS else self.treatment.title
             self._known = offered
-            self.networks.blockSignals(True)
-            self.networks.clear()
-            self.networks.addItems([each.title for each in offered])
-            names = [each.name for each in offered]
-            self.networks.setCurrentIndex(names.index(now) if now in names and now != AS_IT_IS.name else 0)
-            self.networks.blockSignals(False)
+            offer(self.networks, [each.title for each in offered], now)
         self._show_commands()
 
     def _show_commands(self) -> None:

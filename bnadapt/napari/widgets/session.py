@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from bnadapt.errors import InputError
 from bnadapt.napari.inputs import Facts, Inputs, Outputs, Treatment
+from bnadapt.napari.view import View
 from bnadapt.napari.watch import Watch
 from bnadapt.napari.widgets.work import Work
 
@@ -50,6 +51,11 @@ class Session(QObject):
     def plane(self) -> str:
         """Plane of the sections."""
         return self.facts.inputs.plane if self.facts else "xy"
+
+    @property
+    def view(self) -> View:
+        """The layer of the image in the viewer."""
+        return View(self.viewer, self.layer, self.plane)
 
     @property
     def outputs(self) -> Outputs:
@@ -99,11 +105,9 @@ class Session(QObject):
             job: called with the engine, the watch, and the facts.
             done: called with its result in the window's thread; may return a sentence to show.
         """
-        try:
-            asked = self.choose()
-        except InputError as error:
-            self.work.say(str(error), is_error=True)
+        if not self.is_ready():
             return
+        asked = self.choose()
         known = self.facts if asked == self._asked else None
         if self._asked is None or asked.what != self._asked.what:
             self.work.forget()

@@ -1,4 +1,4 @@
-"""Pixels as a viewer shows them."""
+"""Orientation and transparency, which files state for the display of an image."""
 
 from pathlib import Path
 
@@ -24,15 +24,15 @@ def upright(pixels: np.ndarray, orientation: int, rows: int = 0, columns: int = 
     return np.ascontiguousarray(pixels)
 
 
-def without_alpha(pixels: np.ndarray, axis: int, alpha: int, as_shown: bool, path: Path) -> np.ndarray:
-    """Remove the alpha channel, at index `alpha` of `axis`; transparent pixels of a mask become background.
+def mask_without_alpha(pixels: np.ndarray, axis: int, alpha: int, path: Path) -> np.ndarray:
+    """Remove the alpha channel, at index `alpha` of `axis`, of a mask, whose transparent pixels become background.
 
     A mask of a single colour, as painting programs export it, is read from the alpha channel. Masks with partly
     transparent pixels are refused.
     """
     opacity = np.take(pixels, [alpha], axis)
     colours = np.delete(pixels, alpha, axis)
-    if as_shown or (opacity == opacity.flat[0]).all():
+    if (opacity == opacity.flat[0]).all():
         return colours
     opaque = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
     if not np.isin(opacity, (0, opaque)).all():

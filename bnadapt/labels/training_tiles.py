@@ -1,0 +1,66 @@
+"""Tiles to learn from, and random crops of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from bnadapt.data.masks import IGNORED
+from bnadapt.data.prepare import PreparedSection
+from bnadapt.errors import InputError
+
+
+@dataclass(frozen=True)
+class LabelledTiles:
+    """Tiles of a target with masks.
+
+    Attributes:
+        images: (n, C, h, w) float32, as the network takes them.
+        masks: (n, h, w) int64 class indices, 255 for unlabelled pixels.
+    """
+
+    images: Tensor
+    masks: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def classes(self) -> list[int]:
+        """Classes that occur."""
+        return self.masks[self.masks != IGNORED].unique().tolist()
+
+    def sections(self) -> list[PreparedSection]:
+        """The tiles as sections to crop."""
+        return [
+            PreparedSection(f"labelled tile {number}", image.numpy(), mask, mask.shape, np.dtype(np.float32))
+            for number, (image, mask) in enumerate(zip(self.images, self.masks.numpy().astype(np.uint8), strict=True))
+        ]
+
+    def check(self) -> None:
+        """Refuse tiles that cannot be learnt from."""
+        if self.images[:, 0].shape != self.masks.shape:
+            raise InputError(
+                f"The labelled tiles have images of {tuple(self.images.shape)} and masks of"
+                f" {tuple(self.masks.shape)}; give a mask (h, w) of each image (C, h, w)."
+            )
+        if not self.classes:
+            raise InputError("The labelled tiles have no labelled pixel; draw some.")
+        if len(self.classes) == 1:
+            raise InputError(
+                f"All labelled pixels are of class {self.classes[0]}, from which nothing can be learnt; label a tile"
+                " that shows another class, too."
+            )
+
+    def subset(self, indices: Sequence[int]) -> "LabelledTiles":
+        """Some of the tiles."""
+        chosen = list(indices)
+        return LabelledTiles(self.images[chosen], self.masks[chosen])
+
+
+def random_crops(generator: np.random.Generator, side: int, count: int, *tiles: Tensor) -> list[Tensor]:
+    """Crops (count, ..., side, side) of different tiles (n, ..., h, w) at one random place, the same in all tensors."""
+    chosen = generator.permutation(len(tiles[0]))[:count]
+    top, left = (int(generator.integers(extent - side + 1)) for extent in tiles[0].shape[-2:])
+    return [each[chosen][..., top : top + side, left : left + side] for each in tiles]
