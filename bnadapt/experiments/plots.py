@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 WITHOUT, WITH = "#d1495b", "#00798c"
 BAR_GROUP = 0.8  # inches for the name of a group of bars
+LABEL = 2.2  # inches for a label in a legend
 IOU = {"iou_unadapted": ("without adaptation", WITHOUT), "iou_adapted": ("with adaptation", WITH)}
 
 
@@ -86,9 +87,10 @@ def curve_panels(
 
 
 def legend(figure: Figure, panel: Axes) -> None:
-    """The legend of a panel, above all of them, at most four labels in a row."""
+    """The legend of a panel, above all of them, with as many labels in a row as fit, at most four."""
     handles, labels = panel.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), frameon=False, fontsize=8)
+    columns = min(4, len(labels), max(1, int(figure.get_figwidth() / LABEL)))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
 
 
 Series = tuple[Sequence[float], Sequence[float], str]

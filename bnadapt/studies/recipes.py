@@ -102,8 +102,8 @@ class Recipes(Study):
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """Curves of IoU against steps, a panel for each source and augmentation."""
         table = tables.table
-        keys = [(source, name) for source in self.sources for name in self.augmentations]
-        figure, axes = panels(len(keys), len(self.augmentations), (3.4, 2.4))
+        keys = [(source, name) for name in self.augmentations for source in self.sources]
+        figure, axes = panels(len(keys), len(self.sources), (3.4, 2.4))
         for panel, (source, name) in zip(axes, keys, strict=True):
             _draw(panel, table[(table["source"] == source) & (table["augmentation"] == name)])
             panel.set_title(f"{source}, {name}", fontsize=9)
