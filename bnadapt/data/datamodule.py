@@ -1,7 +1,6 @@
 """The LightningDataModule that pairs a source with a target."""
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -18,7 +17,7 @@ from bnadapt.data.domain import Domain, Section
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.data.input_change import InputChange
 from bnadapt.data.intensity import IntensityName, Scaling
-from bnadapt.data.pixel_size import resampling_sentence
+from bnadapt.data.pixel_size import check_size, resampling_sentence
 from bnadapt.data.pooled import Pooled, pooled
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare
 from bnadapt.data.scaling import Scalings, check_stored_state
@@ -105,8 +104,7 @@ class DomainPair(LightningDataModule):
             ("margin", margin, 0, None),
         ):
             _check_range(name, number, least, most)
-        if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
-            raise InputError(f"pixel_size_nm is {pixel_size_nm}; set --data.pixel_size_nm above 0, or leave it out.")
+        check_size(pixel_size_nm, "--data.pixel_size_nm")
         if source is not None and sources:
             raise InputError("there are --data.source and --data.sources; leave out one of them.")
         self.source = pooled(sources, source_weights) if sources else source

@@ -36,6 +36,7 @@ SYMBOLS = {
 ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")  # as ImageJ writes the signs of micro and of angstrom
 PRINTED = 1e3  # nm; larger pixels stated in inches or centimetres are those of a printer
 PIXELS = {"pixel", "pixels", "px", ""}
+SIZES = 1e-6, 1e12  # nm; lengths outside are mistakes
 ALIKE = 1e-3  # relative difference of rows and columns of square pixels
 ROUNDED = 0.02  # relative difference of a size and a rounded one
 
@@ -88,9 +89,9 @@ class Axis:
 
     @property
     def step_nm(self) -> float | None:
-        """The step in nanometres, if its unit is a known length."""
+        """The step in nanometres, if its unit is a known length and it is a size that pixels have."""
         factor = nanometres_in(self.unit)
-        if factor is None or self.step is None:
+        if factor is None or self.step is None or not is_size(factor * self.step):
             return None
         is_printed = factor in (SYMBOLS["cm"], SYMBOLS["in"]) and factor * self.step > PRINTED
         return None if is_printed else factor * self.step
@@ -186,9 +187,10 @@ class Geometry:
             )
         if (x.unit or "").lower() in PIXELS and x.step == y.step == 1:
             return None
-        if nanometres_in(x.unit):  # of a printer
+        if (factor := nanometres_in(x.unit)) and is_size(factor * x.step):  # of a printer
             return None
-        unit = f"in the unit {x.unit!r}, which is not known" if x.unit else "without a unit"
+        unknown = f"in the unit {x.unit!r}, which is not known" if x.unit else "without a unit"
+        unit = f"{x.unit}, which no image has" if factor else unknown
         return f"its file states pixels of {y.step:g} x {x.step:g} {unit}; `pixel_size_nm` gives their size."
 
 
@@ -236,6 +238,12 @@ def nanometres_in(unit: str | None) -> float | None:
 def same_size(one: float, other: float) -> bool:
     """Whether two lengths are the same but for rounding."""
     return abs(one - other) <= ROUNDED * max(one, other)
+
+
+def is_size(nm: float) -> bool:
+    """Whether a length in nanometres is one that a pixel can have."""
+    least, most = SIZES
+    return least <= nm <= most
 
 
 def length(value: Any) -> float | None:

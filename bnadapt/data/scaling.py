@@ -1,7 +1,6 @@
 """The scaling of intensities of every domain, with its numbers."""
 
 import logging
-import math
 from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Any, get_args
@@ -9,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 
 from bnadapt.data.domain import Domain
+from bnadapt.data.geometry import is_size
 from bnadapt.data.input_change import InputChange
 from bnadapt.data.intensity import (
     IntensityName,
@@ -149,7 +149,7 @@ def check_stored_state(state: Mapping[str, Any]) -> None:
         name, size = state["intensity"], state["pixel_size_nm"]
         if name not in get_args(IntensityName):
             raise ValueError(f"unknown scaling {name!r}")
-        if size is not None and not 0 < size < math.inf:
+        if size is not None and not is_size(size):
             raise ValueError(f"the pixel size is {size}")
         for ends in state.get("ranges", {}).values():
             IntensityRange(**ends)

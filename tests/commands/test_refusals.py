@@ -1,5 +1,7 @@
 """Bad input gets one sentence with file, value and remedy, exit status 2, and nothing half-written."""
 
+from importlib.util import find_spec
+
 import imageio.v3
 import numpy as np
 import pytest
@@ -281,6 +283,11 @@ def test_an_adaptation_at_the_end_of_training_without_a_target_is_refused_at_its
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has the accelerator")
 def test_a_machine_without_the_accelerator_asked_for(refused):
     assert "MPSAccelerator" in refused("fit", *SMALL, *DOMAINS, "--trainer.accelerator=mps")
+
+
+@pytest.mark.skipif(find_spec("torch_xla") is not None, reason="this machine has the package")
+def test_an_accelerator_whose_package_is_missing(refused):
+    assert "--trainer: Requirement 'torch_xla" in refused("fit", *SMALL, *DOMAINS, "--trainer.accelerator=tpu")
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")])

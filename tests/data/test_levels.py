@@ -7,7 +7,7 @@ import tifffile
 import zarr
 
 from bnadapt.commands.cli import main
-from bnadapt.data import Stack
+from bnadapt.data import DomainPair, Stack
 from bnadapt.data.readers import open_stack
 from bnadapt.errors import InputError
 
@@ -94,10 +94,12 @@ def test_an_image_inside_a_store_is_named_by_its_group():
     assert open_stack("s.ome.zarr", "0/1").opened.voxel.pixel_size_nm == 16
 
 
-@pytest.mark.parametrize("size", [0, -4, float("nan"), float("inf")])
+@pytest.mark.parametrize("size", [0, -4, float("nan"), float("inf"), 1e-300, 1e300])
 def test_pixel_sizes_that_are_none_are_refused(size):
-    with pytest.raises(InputError, match="give the side of a pixel in nanometres, above 0"):
+    with pytest.raises(InputError, match=r"pixel_size_nm is .*; give a number from 1e-06 to 1e\+12"):
         Stack(pyramid(), pixel_size_nm=size)
+    with pytest.raises(InputError, match="--data.pixel_size_nm is .*; give a number"):
+        DomainPair(pixel_size_nm=size)
 
 
 # An index of an axis
