@@ -132,7 +132,7 @@ class CommandCLI(LightningCLI):
             trainer = super().instantiate_trainer(**{**kwargs, **self._precision()})
         except InputError:
             raise
-        except (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException) as error:
+        except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
             raise InputError(f"--trainer: {error}") from error
         trainer.callbacks = [ProgressBar() if type(each) is RichProgressBar else each for each in trainer.callbacks]
         for logger in trainer.loggers:

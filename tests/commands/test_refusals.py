@@ -285,9 +285,14 @@ def test_a_machine_without_the_accelerator_asked_for(refused):
     assert "MPSAccelerator" in refused("fit", *SMALL, *DOMAINS, "--trainer.accelerator=mps")
 
 
-@pytest.mark.skipif(find_spec("torch_xla") is not None, reason="this machine has the package")
-def test_an_accelerator_whose_package_is_missing(refused):
-    assert "--trainer: Requirement 'torch_xla" in refused("fit", *SMALL, *DOMAINS, "--trainer.accelerator=tpu")
+@pytest.mark.parametrize(
+    ("option", "package"), [("accelerator=tpu", "torch_xla"), ("logger=CometLogger", "comet_ml")], ids=["tpu", "comet"]
+)
+def test_options_whose_package_is_missing(refused, option, package):
+    if find_spec(package):
+        pytest.skip("this machine has the package")
+    sentence = refused("fit", *SMALL, *DOMAINS, f"--trainer.{option}")
+    assert f"a package is missing ({package}" in sentence.replace("Requirement '", "").replace("-", "_")
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")])
