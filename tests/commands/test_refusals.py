@@ -221,6 +221,14 @@ def test_a_network_that_does_not_exist(refused):
     assert "network nosuch: not found" in refused("fit", *SMALL, *DOMAINS, "--model.network=nosuch")
 
 
+@pytest.mark.parametrize("command", [["adapt"], ["finetune", "--labelled", 1]])
+def test_the_original_network_is_not_replaced(refused, best, command):
+    before = best.read_bytes()
+    sentence = refused(*command, "--ckpt_path", best, *DOMAINS, *TILES, "--output", best, "--overwrite")
+    assert "is read by this command; give another --output" in sentence
+    assert best.read_bytes() == before
+
+
 def test_a_failed_adapt_leaves_the_earlier_output_alone(images, refused, best, tmp_path):
     output = tmp_path / "adapted.ckpt"
     output.write_text("precious")
