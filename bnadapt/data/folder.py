@@ -13,7 +13,7 @@ from bnadapt.data.domain import Domain, Section, refuse_format
 from bnadapt.data.formats import IMAGE_EXTENSIONS, PNG, image_format, stem_of
 from bnadapt.data.formats.base import VolumeFormat
 from bnadapt.data.geometry import UNKNOWN, Geometry
-from bnadapt.data.masks import as_classes, from_colours
+from bnadapt.data.masks import as_classes, class_names, from_colours
 from bnadapt.data.pixel_size import GivenPixelSize
 from bnadapt.data.readers import read_image, read_mask_values
 from bnadapt.data.writers import ImageFiles, SectionWriter
@@ -82,7 +82,7 @@ class Folder(Domain):
                 " such as *_mask."
             )
         self._given_size = GivenPixelSize(pixel_size_nm, override_pixel_size)
-        self.classes = tuple(classes)
+        self.classes = class_names(classes, images)
         self.ignored = ignored
         self.colours = colours
         if colours is not None and len(colours) != len(classes):

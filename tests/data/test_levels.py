@@ -81,7 +81,14 @@ def test_levels_of_unknown_pixel_size_are_not_chosen(options):
 
 def test_masks_are_read_at_the_level_of_the_images():
     images, masks = pyramid(), pyramid(group="labels/cells")
-    stack = Stack(images, masks, masks_key="labels/cells", pixel_size_nm=16, classes=[str(each) for each in range(256)])
+    stack = Stack(
+        images,
+        masks,
+        masks_key="labels/cells",
+        pixel_size_nm=16,
+        classes=[str(each) for each in range(255)],
+        ignored=255,
+    )
     np.testing.assert_array_equal(stack.labelled()[1].read_mask(), LEVELS[1][1])
     with pytest.raises(InputError, match=r"masks of shape \(4, 64, 64\) for images of shape \(4, 32, 32\)"):
         Stack(images, masks, masks_key="labels/cells/0", pixel_size_nm=16)
