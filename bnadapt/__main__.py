@@ -13,6 +13,7 @@ from bnadapt.commands.help import help_for
 from bnadapt.commands.help_texts import HELP, STANDALONE_COMMANDS
 from bnadapt.commands.options import check_function_options, check_options
 from bnadapt.commands.refusals import refusals
+from bnadapt.errors import InputError
 from bnadapt.reports.text import show_safely
 
 ALL_HELP = {"--help-all": "--help"}  # of the parsers
@@ -20,11 +21,10 @@ ALL_HELP = {"--help-all": "--help"}  # of the parsers
 
 def run() -> None:
     """Do what the command line says; by LightningCLI, apart from commands with options of their own and `doctor`."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # networks of one's own lie where one works
     show_safely()
     arguments = sys.argv[1:]
     with refusals():
+        _add_working_folder()
         if arguments == ["--version"]:
             from bnadapt import __version__
 
@@ -41,6 +41,16 @@ def run() -> None:
             if arguments[0] in HELP and any(each.startswith("--print_config") for each in arguments):
                 print(defaults_in_force(arguments), flush=True)
             _run(arguments[0], [ALL_HELP.get(each, each) for each in arguments])
+
+
+def _add_working_folder() -> None:
+    """Import from the working folder, too, where networks of one's own lie."""
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError as error:
+        raise InputError("the working folder is gone; change to another one.") from error
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
 def _run(command: str, arguments: Sequence[str]) -> None:

@@ -115,6 +115,17 @@ def refusal_of_place(error: BaseException, path: str | Path | None = None) -> In
     return unwritable(path or "the output", error)
 
 
+@contextmanager
+def refusing_place(path: str | Path) -> Iterator[None]:
+    """Turn a failure to write into an `InputError` that names the path."""
+    try:
+        yield
+    except Exception as error:
+        if refusal := refusal_of_place(error, path):
+            raise refusal from error
+        raise
+
+
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
     """Refuse to replace earlier results, unless asked to."""
     there = [path for path in paths if path.exists()]
@@ -164,13 +175,10 @@ def atomic_folder(folder: Path, names: Sequence[str] = ()) -> Iterator[Path]:
     output = folder / names[0] if names else folder
     partial = _partial_folder(folder, names, output)
     try:
-        yield partial
-        folder.mkdir(exist_ok=True)
-        move_all(partial, folder)
-    except Exception as error:
-        if refusal := refusal_of_place(error, output):
-            raise refusal from error
-        raise
+        with refusing_place(output):
+            yield partial
+            folder.mkdir(exist_ok=True)
+            move_all(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -53,6 +53,13 @@ def test_inputs_that_cannot_be_used_are_refused_before_a_command_begins(best, re
     assert re.search(words, refused(*line.format(best=best).split()))
 
 
+def test_a_working_folder_that_is_gone_is_refused(refused, monkeypatch, tmp_path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "the working folder is gone; change to another one" in refused("--version")
+
+
 @pytest.mark.parametrize(
     "line",
     [

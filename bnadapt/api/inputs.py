@@ -6,8 +6,8 @@ loaded to the GPU if there is one. It is left unchanged.
 **Images** are one of
 
 - *pixels as the network sees them*, scaled as in its training: a tensor or array (N, C, H, W), or (N, H, W) of one
-  channel; or a batch, or any iterable of batches, such as a DataLoader. A batch is a tensor, a tuple that starts with
-  one, or a mapping with one under `image`;
+  channel; or a batch, or any iterable of batches, such as a DataLoader. A batch is a tensor or array, a tuple that
+  starts with one, or a mapping with one under `image`;
 - *pixels as files hold them*: the path of a folder of images, or of a volume (TIFF, HDF5, Zarr, NumPy, MRC); a domain
   of `bnadapt.data`; or, for a checkpoint, an array of integers. They are scaled and resampled as the checkpoint says;
   for a network without one, integers are divided by their type's greatest value.
@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader
 from bnadapt.adaptation import LABELLED_TILES, Batches, NetworkRunner, beginning
 from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.batchnorm.batches import batches_of, labelled_batches_of
+from bnadapt.batchnorm.volume import real_numbers
 from bnadapt.data import Domain, DomainPair, Folder, InputChange, Section, Stack
 from bnadapt.data.formats import VolumeFormat, format_of
 from bnadapt.errors import InputError
@@ -131,7 +132,7 @@ class GivenNetwork:
         if (domain := self._domain(images)) is not None:
             tiles = self._data(which, domain).unlabelled_tiles(which, count, change=change)
             return DataLoader(tiles, batch_size=BATCH)
-        return ({"image": batch} for batch in _seen(images))
+        return ({"image": self._as_taken(batch)} for batch in _seen(images))
 
     def labelled(self, images: Any) -> LabelledImages:
         """Labelled images of the source, see this module."""
@@ -142,9 +143,15 @@ class GivenNetwork:
                 data.labelled_tiles("source", "train", LABELLED_TILES),
                 data.labelled_tiles("source", held_out, SUMMARY_TILES),
             )
-        pairs = ({"image": image, "mask": mask} for image, mask in labelled_batches_of(_listed(images)))
+        batches = [images] if _is_pair(images) else _listed(images)
+        pairs = ({"image": self._as_taken(image), "mask": mask} for image, mask in labelled_batches_of(batches))
         training = list(beginning(pairs, LABELLED_TILES))
         return LabelledImages(training, list(beginning(training, SUMMARY_TILES)))
+
+    def _as_taken(self, images: Tensor) -> Tensor:
+        """Images in the precision of the network's weights."""
+        weights = (each for each in self.network.parameters() if each.is_floating_point())
+        return images.to(next(weights, images).dtype)
 
     def _domain(self, images: Any) -> Domain | None:
         """The domain of the images, if they are pixels as files hold them."""
@@ -185,7 +192,7 @@ class ArrayDomain(Domain):
         return [Section(f"image {index}", partial(self._read, index)) for index in range(len(self.images))]
 
     def _read(self, index: int) -> np.ndarray:
-        image = np.asarray(self.images[index])
+        image = real_numbers(self.images[index])
         return image if image.ndim == 2 else np.moveaxis(image, 0, -1)
 
 
@@ -234,16 +241,20 @@ def _with_channel(images: Tensor) -> Tensor:
 
 def _listed(images: Any) -> Any:
     """Batches; a single mapping or pair of images and masks becomes a list of one batch."""
-    is_pair = isinstance(images, tuple) and len(images) > 1 and isinstance(images[1], Tensor)
-    is_pair = is_pair and not images[1].is_floating_point()  # two tensors of images are two batches
-    return [images] if is_pair or isinstance(images, Mapping) else images
+    is_labelled = _is_pair(images) and _is_integer(images[1])  # two tensors of images are two batches
+    return [images] if is_labelled or isinstance(images, Mapping) else images
+
+
+def _is_pair(images: Any) -> bool:
+    """Whether this is a tuple that starts with two tensors or arrays."""
+    return isinstance(images, tuple) and len(images) > 1 and all(hasattr(each, "shape") for each in images[:2])
 
 
 def _is_integer(images: Any) -> bool:
-    """Whether this is a tensor or array of integers."""
+    """Whether this is a tensor or array of integers or truth values."""
     if isinstance(images, Tensor):
         return not images.is_floating_point()
-    return hasattr(images, "shape") and np.issubdtype(getattr(images, "dtype", np.float32), np.integer)
+    return hasattr(images, "shape") and np.dtype(getattr(images, "dtype", np.float32)).kind in "biu"
 
 
 def _shortest_side(section: Section, pixel_size_nm: float | None) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler
 
 from bnadapt.batchnorm.layers import StatisticsError
-from bnadapt.batchnorm.volume import VolumeTiles, as_float
+from bnadapt.batchnorm.volume import VolumeTiles, as_float, real_numbers
 
 Pick = Hashable | Callable[[Any], Tensor]
 IMAGE, MASK = "image", "mask"  # keys of a batch that is a mapping
@@ -21,8 +21,8 @@ def batches_of(images: Any, pick: Pick | None = None, batch_size: int = 8) -> It
     Args:
         images: one of
 
-            - a DataLoader, generator or other iterable of batches, in their order. A batch is a tensor (N, C, ...), a
-              tuple or list that starts with one, or a mapping with one under `image`;
+            - a DataLoader, generator or other iterable of batches, in their order. A batch is a tensor or array
+              (N, C, ...), a tuple or list that starts with one, or a mapping with one under `image`;
             - one tensor (N, C, ...), whose images are drawn in random order;
             - an array on disk or in memory (NumPy memory map, HDF5, Zarr) of images (N, C, H, W) or of a volume
               (Z, H, W), read piece by piece in random order; integers are divided by their type's greatest value;
@@ -41,7 +41,7 @@ def batches_of(images: Any, pick: Pick | None = None, batch_size: int = 8) -> It
         images = _stacked(VolumeTiles(images) if len(images.shape) == 3 else _rows(images), batch_size)
     elif isinstance(images, VolumeTiles):
         images = _stacked(images, batch_size)
-    for number, batch in enumerate(images):
+    for number, batch in _numbered(images):
         yield _checked(_picked(batch, pick), number)
 
 
@@ -53,10 +53,10 @@ def labelled_batches_of(batches: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
             images of one channel may have the shape of their masks.
 
     Raises:
-        StatisticsError: a batch has no masks, or not one for each image.
+        StatisticsError: a batch has no masks, or not one for each image, or masks have other values than whole numbers.
     """
-    for number, batch in enumerate(batches):
-        masks = batch.get(MASK) if isinstance(batch, Mapping) else _second(batch)
+    for number, batch in _numbered(batches):
+        masks = _as_tensor(batch.get(MASK) if isinstance(batch, Mapping) else _second(batch))
         if not isinstance(masks, Tensor):
             raise StatisticsError(
                 f"Batch {number} has no masks; give (images, masks), or a mapping with {IMAGE!r} and {MASK!r}."
@@ -71,7 +71,10 @@ def labelled_batches_of(batches: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
                 f"Batch {number} has images of shape {tuple(images.shape)} and masks of shape {tuple(masks.shape)};"
                 " give masks (N, ...) for images (N, C, ...)."
             )
-        yield images, masks.long()
+        classes = masks.long()
+        if masks.is_floating_point() and not torch.equal(classes.to(masks), masks):
+            raise StatisticsError(f"Batch {number} has masks whose values are not whole numbers; give class indices.")
+        yield images, classes
 
 
 def has_fixed_order(images: Any) -> bool:
@@ -80,6 +83,15 @@ def has_fixed_order(images: Any) -> bool:
     Generators and iterable data sets are assumed to be in random order.
     """
     return isinstance(images, Sequence) or isinstance(getattr(images, "sampler", None), SequentialSampler)
+
+
+def _numbered(batches: Any) -> Iterator[tuple[int, Any]]:
+    try:
+        return enumerate(batches)
+    except TypeError as error:
+        raise StatisticsError(
+            f"Images are of type {type(batches).__name__}; give tensors or arrays (N, C, H, W)."
+        ) from error
 
 
 def _drawn(images: Tensor, batch_size: int) -> Iterator[Tensor]:
@@ -97,7 +109,7 @@ def _rows(images: Any) -> Iterator[Tensor]:
             " give one of these, or batches."
         )
     for index in np.random.default_rng(0).permutation(images.shape[0]):
-        yield as_float(np.asarray(images[int(index)]))
+        yield as_float(images[int(index)])
 
 
 def _stacked(tiles: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
@@ -132,7 +144,13 @@ def _second(batch: Any) -> Any:
     return batch[1] if isinstance(batch, (tuple, list)) and len(batch) > 1 else None
 
 
+def _as_tensor(values: Any) -> Any:
+    """A tensor of an array; anything else unchanged."""
+    return torch.from_numpy(real_numbers(values)) if isinstance(values, np.ndarray) else values
+
+
 def _checked(images: Any, number: int) -> Tensor:
+    images = _as_tensor(images)
     if not isinstance(images, Tensor):
         raise StatisticsError(
             f"Batch {number} is of type {type(images).__name__}; give tensors (N, C, ...), or say by `pick` how to"

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-DAMAGE = (KeyError, TypeError, ValueError, AttributeError, RuntimeError)
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError)
 """Errors that reading a malformed state can raise."""
 
 
@@ -32,6 +32,8 @@ def means_and_variances(state: Mapping[str, Any], axes: int) -> tuple[dict[str, 
             raise ValueError(
                 f"layer {layer} has statistics of shapes {tuple(each.shape)}, {tuple(variance[layer].shape)}"
             )
+        if not all(state[part][layer].is_floating_point() for part in ("mean", "variance")):
+            raise ValueError(f"layer {layer} has statistics that are not floating point numbers")
         if not (each.isfinite().all() and variance[layer].isfinite().all()):
             raise ValueError(f"layer {layer} has statistics that are NaN or infinite")
         if (variance[layer] < 0).any():

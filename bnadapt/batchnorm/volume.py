@@ -18,6 +18,7 @@ def as_float(pixels: np.ndarray) -> Tensor:
     Raises:
         StatisticsError: integers have 64 bits, whose range no image fills.
     """
+    pixels = real_numbers(pixels)
     if np.issubdtype(pixels.dtype, np.integer):
         if pixels.dtype.itemsize == 8:
             raise StatisticsError(
@@ -25,6 +26,16 @@ def as_float(pixels: np.ndarray) -> Tensor:
             )
         pixels = pixels / np.float32(np.iinfo(pixels.dtype).max)
     return torch.from_numpy(np.array(pixels, dtype=np.float32))
+
+
+def real_numbers(pixels: Any) -> np.ndarray:
+    """An array in memory, in this machine's byte order; refuses masked pixels, complex numbers and objects."""
+    if np.ma.is_masked(pixels):
+        raise StatisticsError("Images are an array with masked pixels; fill these, or leave the images out.")
+    pixels = np.asarray(pixels)
+    if pixels.dtype.kind not in "biuf":
+        raise StatisticsError(f"Images are of type {pixels.dtype}; give integers or floating point numbers.")
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
 
 
 class VolumeTiles:
@@ -85,7 +96,7 @@ class VolumeTiles:
             section, row, column = np.unravel_index(index - start, (depth, len(rows), len(columns)))
             top, left = rows[row], columns[column]
             tile = self.volumes[which][int(section), top : top + self.tile_size, left : left + self.tile_size]
-            yield self.scale(np.asarray(tile)).unsqueeze(0)
+            yield self.scale(real_numbers(tile)).unsqueeze(0)
 
     def _order(self) -> Iterator[int]:
         """Every index once: first in the order of the sequence, then those that it has missed after many points."""

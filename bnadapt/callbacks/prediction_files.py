@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
@@ -165,7 +166,7 @@ class PredictionFiles(Callback):
                 self.writer.close()
                 unused = asdict(Execution("none", "none", 0, "every section is blank"))
                 record = {**self.unfinished.run, EXECUTION: self.unfinished.settled(EXECUTION, lambda: unused)}
-                path = self.unfinished.results / f"{context}_segmentation.json"
+                path = self.unfinished.results / f"{context.replace(os.sep, '_')}_segmentation.json"
                 path.write_text(json.dumps(record, indent=2) + "\n")
         self.unfinished.publish()
 

@@ -23,6 +23,7 @@ from bnadapt.networks.smp import DOWNLOADED
 from bnadapt.tasks import known_tasks
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
 
+GREATEST_SEED = 2**32 - 1  # NumPy's
 NO_PRECISION = ("precision", "plugins", "fast_dev_run")  # options of a Trainer that rule out choosing one
 
 
@@ -55,6 +56,10 @@ class CommandCLI(LightningCLI):
         """Parse; refuse a checkpoint that is missing, broken, foreign or of another network than requested."""
         super().parse_arguments(parser, self._with_kept_options(self.arguments))
         config = self.config[self.config.subcommand]
+        if not 0 <= config.seed_everything <= GREATEST_SEED:
+            raise InputError(
+                f"--seed_everything is {config.seed_everything}; give a whole number from 0 to {GREATEST_SEED}."
+            )
         self.stored: StoredTask | None = None
         if config.ckpt_path is None:
             if self.config.subcommand != "fit":

@@ -31,13 +31,13 @@ def load_options(text: str) -> Any:
     """Parse YAML; text options stay texts, and a leading `#` does not start a comment.
 
     Raises:
-        YAMLError: the text is not YAML, or has an octal number.
+        YAMLError: the text is not YAML, or has a number that is another one than it seems.
     """
     node = _composed(text)
     if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == NULL):
         return None if text.strip() == "null" else text
     changed = isinstance(node, yaml.MappingNode) and _keep_texts(node)
-    _check_integers(node)
+    _check_numbers(node)
     return get_loader("yaml")(yaml.serialize(node, allow_unicode=True) if changed else text)
 
 
@@ -55,15 +55,17 @@ def read_config(
         unread: parts of `data` that the command does not read; left out of a config of another command.
 
     Raises:
-        InputError: it is not text.
+        InputError: it is not text, or does not give options by name.
     """
     text = _decoded(path)
     try:
         node = _composed(text)
     except yaml.YAMLError:
         return text, []  # which the parser refuses with line and column
+    if node is None or node.tag == NULL:
+        return "{}", []
     if not isinstance(node, yaml.MappingNode):
-        return text, []
+        raise InputError(f"{path}: does not give options by name, such as `seed_everything: 3`; give a config.")
     foreign = {key.value for key, _ in node.value if key.value not in options and key.value in of_others}
     given = [(key.value, key, value) for key, value in node.value if value.tag != NULL]
     node.value = [(key, value) for name, key, value in given if name not in foreign]
@@ -76,7 +78,9 @@ def read_config(
 
 
 NULL, TEXT, INTEGER, MERGED = (f"tag:yaml.org,2002:{kind}" for kind in ("null", "str", "int", "merge"))
+NUMBERS = (INTEGER, "tag:yaml.org,2002:float")
 OCTAL = re.compile(r"[+-]?0[0-7_]+")
+BASE_60 = re.compile(r"[+-]?[0-9][0-9_]*(:[0-9]+)+(\.[0-9_]*)?")
 MOST_NODES = 100_000  # aliases counted as often as they are used
 
 
@@ -134,9 +138,11 @@ def _check_names(keys: Sequence[yaml.Node]) -> None:
         names.add(key.value)
 
 
-def _check_integers(node: yaml.Node) -> None:
-    """Refuse 0123, which is 83 in YAML."""
+def _check_numbers(node: yaml.Node) -> None:
+    """Refuse 0123 and 1:30, which are 83 and 90 in YAML."""
     for each in _nodes(node):
+        if each.tag in NUMBERS and BASE_60.fullmatch(each.value):
+            raise yaml.YAMLError(f"{each.value} is a number to the base 60; write it to the base 10, or in quotes")
         if each.tag == INTEGER and OCTAL.fullmatch(each.value):
             raise yaml.YAMLError(f"{each.value} is an octal number; leave out its first 0, or put it in quotes")
 

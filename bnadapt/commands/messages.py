@@ -93,7 +93,8 @@ def _no_choice(found: re.Match, refused: Refused) -> str:
 
 
 def _wrong_kind(found: re.Match, refused: Refused) -> str:
-    return f"{_value(refused.message)} is not {KINDS[found[1]]}"
+    kinds = re.findall(found.re.pattern, refused.message)
+    return f"{_value(refused.message)} is not {' or '.join(dict.fromkeys(KINDS[each] for each in kinds))}"
 
 
 def _missing(found: re.Match, refused: Refused) -> str:

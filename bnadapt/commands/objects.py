@@ -1,6 +1,5 @@
 """The command line of `bnadapt objects`."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +10,7 @@ import pandas as pd
 
 from bnadapt.commands.parser import options_of
 from bnadapt.data.geometry import Voxel
-from bnadapt.data.pixel_size import refuse_contradiction
+from bnadapt.data.pixel_size import check_size, refuse_contradiction
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write, check_outputs
 from bnadapt.reports.terminal import Console
@@ -144,8 +143,7 @@ def _check_numbers(min_size: int, **sides: float | None) -> None:
     if min_size < 0:
         raise InputError(f"objects: --min_size is {min_size}; give a number of pixels, 0 to keep all objects.")
     for name, side in sides.items():
-        if side is not None and not 0 < side < math.inf:
-            raise InputError(f"objects: --{name} is {side:g}; give a number above 0.")
+        check_size(side, f"objects: --{name}")
 
 
 def _check_dimensions(dimensions: int, connectivity: int) -> None:

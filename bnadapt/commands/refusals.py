@@ -82,7 +82,7 @@ def refusal_in(error: BaseException | None) -> BaseException | None:
     """The error that the user can fix, in an error or its causes (jsonargparse wraps errors of constructors)."""
     kinds = _kinds()
     while error is not None and not isinstance(error, kinds):
-        if (known := refusal_of_place(error) or _refusal_of_memory(error)) is not None:
+        if (known := refusal_of_place(error) or _refusal_of_memory(error) or _refusal_of_package(error)) is not None:
             return known
         error = error.__cause__ or error.__context__
     return error
@@ -96,6 +96,13 @@ def _refusal_of_memory(error: BaseException) -> InputError | None:
             " predict, --data.block_size."
         )
     return None
+
+
+def _refusal_of_package(error: BaseException) -> InputError | None:
+    """Where a package is missing that an option needs, such as a logger of Lightning."""
+    if not isinstance(error, ModuleNotFoundError) or (error.name or "").startswith("bnadapt"):
+        return None
+    return InputError(f"a package is missing ({error}); install it, or leave out the option that needs it.")
 
 
 def _kinds() -> tuple[type[BaseException], ...]:

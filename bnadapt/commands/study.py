@@ -70,7 +70,7 @@ def _run(name: str, arguments: Sequence[str]) -> None:
     from bnadapt.experiments.plan import plan
     from bnadapt.experiments.report import report
     from bnadapt.experiments.scheduling import Folders, measure_all
-    from bnadapt.files import ensure_folder, refusal_of_place
+    from bnadapt.files import ensure_folder, refusing_place
 
     kind = study_class(name)
     options = parser_of(kind, prog=f"bnadapt study {name}").parse_args(list(arguments))
@@ -90,12 +90,10 @@ def _run(name: str, arguments: Sequence[str]) -> None:
         print("bnadapt: interrupted; the same command goes on where it stopped.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     command = shell_line(["bnadapt", "study", name, *arguments])
-    try:
+    with refusing_place(folder):
         study.tables([(case, folders.records.read(case)) for case in cases]).write(folder)
         write_config(folder, kind, options, command)
         page = report(study, folder, command)
-    except OSError as error:
-        raise refusal_of_place(error, folder) or error from error
     _print_page(folder, page)
 
 

@@ -13,7 +13,7 @@ from bnadapt.data.formats.base import VolumeFormat
 from bnadapt.data.geometry import UNKNOWN, Geometry
 from bnadapt.data.image_files import image_files
 from bnadapt.data.mask_files import BY_ORDER, check_no_masks, check_pair, mask_files
-from bnadapt.data.masks import as_classes, from_colours
+from bnadapt.data.masks import as_classes, class_names, from_colours
 from bnadapt.data.pixel_size import GivenPixelSize
 from bnadapt.data.readers import read_image, read_mask_values
 from bnadapt.data.writers import ImageFiles, SectionWriter
@@ -73,7 +73,7 @@ class Folder(Domain):
         self.pair = pair
         check_pair(pair, images)
         self._given_size = GivenPixelSize(pixel_size_nm, override_pixel_size)
-        self.classes = tuple(classes)
+        self.classes = class_names(classes, images)
         self.ignored = ignored
         self.colours = colours
         if colours is not None and len(colours) != len(classes):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeVar
 
-from bnadapt.data.lengths import PIXELS, SYMBOLS, nanometres_in
+from bnadapt.data.lengths import PIXELS, SYMBOLS, is_size, nanometres_in
 
 UNNAMED = "?"  # letter of an axis without a name
 WORDS = {
@@ -71,9 +71,9 @@ class Axis:
 
     @property
     def step_nm(self) -> float | None:
-        """The step in nanometres, if its unit is a known length."""
+        """The step in nanometres, if its unit is a known length and it is a size that pixels have."""
         factor = nanometres_in(self.unit)
-        if factor is None or self.step is None:
+        if factor is None or self.step is None or not is_size(factor * self.step):
             return None
         is_printed = factor in (SYMBOLS["cm"], SYMBOLS["in"]) and factor * self.step > PRINTED
         return None if is_printed else factor * self.step
@@ -169,9 +169,10 @@ class Geometry:
             )
         if (x.unit or "").lower() in PIXELS and x.step == y.step == 1:
             return None
-        if nanometres_in(x.unit):  # of a printer
+        if (factor := nanometres_in(x.unit)) and is_size(factor * x.step):  # of a printer
             return None
-        unit = f"in the unit {x.unit!r}, which is not known" if x.unit else "without a unit"
+        unknown = f"in the unit {x.unit!r}, which is not known" if x.unit else "without a unit"
+        unit = f"{x.unit}, which no image has" if factor else unknown
         return f"its file states pixels of {y.step:g} x {x.step:g} {unit}; `pixel_size_nm` gives their size."
 
 

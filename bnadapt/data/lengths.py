@@ -21,6 +21,7 @@ SYMBOLS = {
 }
 ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")  # as ImageJ writes the signs of micro and of angstrom
 PIXELS = {"pixel", "pixels", "px", ""}
+SIZES = 1e-6, 1e12  # nm; lengths outside are mistakes
 ROUNDED = 0.02  # relative difference of a size and a rounded one
 
 
@@ -38,6 +39,12 @@ def nanometres_in(unit: str | None) -> float | None:
 def same_size(one: float, other: float) -> bool:
     """Whether two lengths are the same but for rounding."""
     return abs(one - other) <= ROUNDED * max(one, other)
+
+
+def is_size(nm: float) -> bool:
+    """Whether a length in nanometres is one that a pixel can have."""
+    least, most = SIZES
+    return least <= nm <= most
 
 
 def length(value: Any) -> float | None:

@@ -9,6 +9,13 @@ from bnadapt.errors import InputError
 IGNORED = 255
 
 
+def class_names(names: Sequence[str], context: str) -> tuple[str, ...]:
+    """Names of the classes of masks; refuses other than 2 to 255 different ones. `context` is the file in messages."""
+    if not 2 <= len(names) <= IGNORED or len(set(names)) < len(names):
+        raise InputError(f"{context}: classes are {', '.join(names) or 'none'}; give 2 to {IGNORED} different names.")
+    return tuple(names)
+
+
 def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context: str) -> np.ndarray:
     """Class indices (H, W) uint8, 255 where ignored, of a stored mask.
 

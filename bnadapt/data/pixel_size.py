@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bnadapt.data.geometry import Geometry, Voxel
-from bnadapt.data.lengths import same_size
+from bnadapt.data.lengths import SIZES, is_size, same_size
 from bnadapt.errors import InputError
 
 UNSAID = 1.5  # factor up to which images are resampled without a message
@@ -23,15 +23,14 @@ class GivenPixelSize:
         overrides: whether it is used even if a file states another one.
 
     Raises:
-        InputError: it is not a positive number, or missing although it is to override.
+        InputError: no pixel has that size, or it is missing although it is to override.
     """
 
     nm: float | None = None
     overrides: bool = False
 
     def __post_init__(self) -> None:
-        if self.nm is not None and not 0 < self.nm < math.inf:
-            raise InputError(f"pixel_size_nm is {self.nm}; give the side of a pixel in nanometres, above 0.")
+        check_size(self.nm, "pixel_size_nm")
         if self.overrides and self.nm is None:
             raise InputError("override_pixel_size is set, but no pixel size is given; add pixel_size_nm.")
 
@@ -58,6 +57,12 @@ class GivenPixelSize:
         """The geometry for outputs: that of the file, with the given size if it overrides or the file has none."""
         voxel = geometry.voxel
         return geometry.with_sides(self.nm) if self.overrides or not (voxel.y or voxel.x) else geometry
+
+
+def check_size(nm: float | None, name: str) -> None:
+    """Refuse a length in nanometres that no pixel has; `name` is its option."""
+    if nm is not None and not is_size(nm):
+        raise InputError(f"{name} is {nm:g}; give a number from {SIZES[0]:g} to {SIZES[1]:g}.")
 
 
 NOT_GIVEN = GivenPixelSize()

@@ -1,7 +1,6 @@
 """The domains of a run, and how their images are prepared for the network."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from lightning.pytorch import LightningDataModule
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.input_change import InputChange
 from bnadapt.data.intensity import IntensityName, Scaling
-from bnadapt.data.pixel_size import resampling_sentence
+from bnadapt.data.pixel_size import check_size, resampling_sentence
 from bnadapt.data.pooled import Pooled
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare, report_blank
 from bnadapt.data.scaling import Scalings, check_stored_state
@@ -36,8 +35,7 @@ class PreparedDomains(LightningDataModule):
         target_change: InputChange | None,
     ) -> None:
         super().__init__()
-        if pixel_size_nm is not None and not 0 < pixel_size_nm < math.inf:
-            raise InputError(f"pixel_size_nm is {pixel_size_nm}; set --data.pixel_size_nm above 0, or leave it out.")
+        check_size(pixel_size_nm, "--data.pixel_size_nm")
         self.source = source
         self.target = target
         self.further_tests = further_tests

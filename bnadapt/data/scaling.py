@@ -1,7 +1,6 @@
 """The scaling of intensities of every domain, with its numbers."""
 
 import logging
-import math
 from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Any, get_args
@@ -21,6 +20,7 @@ from bnadapt.data.intensity import (
     by_zscore,
     reference_quantiles,
 )
+from bnadapt.data.lengths import is_size
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare, read_channels
 from bnadapt.errors import InputError
 
@@ -149,7 +149,7 @@ def check_stored_state(state: Mapping[str, Any]) -> None:
         name, size = state["intensity"], state["pixel_size_nm"]
         if name not in get_args(IntensityName):
             raise ValueError(f"unknown scaling {name!r}")
-        if size is not None and not 0 < size < math.inf:
+        if size is not None and not is_size(size):
             raise ValueError(f"the pixel size is {size}")
         for ends in state.get("ranges", {}).values():
             IntensityRange(**ends)

@@ -11,7 +11,7 @@ from bnadapt.data.domain import Domain, Section
 from bnadapt.data.formats import stem_of
 from bnadapt.data.formats.base import VolumeFormat
 from bnadapt.data.geometry import ACROSS, Plane, section_index
-from bnadapt.data.masks import as_classes
+from bnadapt.data.masks import as_classes, class_names
 from bnadapt.data.pixel_size import GivenPixelSize
 from bnadapt.data.readers import Sections, open_masks, open_stack
 from bnadapt.data.writers import SectionWriter, StackFile
@@ -74,7 +74,7 @@ class Stack(Domain):
         self.images_key = images_key
         self.index = dict(index or {})
         self.plane = plane
-        self.classes = tuple(classes)
+        self.classes = class_names(classes, images)
         self.ignored = ignored
         self.name = label or stem_of(self.path)
         self._given_size = GivenPixelSize(pixel_size_nm, override_pixel_size)

@@ -1,6 +1,5 @@
 """Convert an externally trained network to a checkpoint of bnadapt."""
 
-import math
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from bnadapt.data import DomainPair
 from bnadapt.data.intensity import IntensityName
+from bnadapt.data.pixel_size import check_size
 from bnadapt.errors import InputError
 from bnadapt.exchange.state_dicts import fitted
 from bnadapt.files import atomic_write
@@ -52,8 +52,7 @@ def write_checkpoint(imported: ImportedNetwork, path: Path) -> None:
     Raises:
         InputError: the weights belong to another network, or its output is not logits.
     """
-    if imported.pixel_size_nm is not None and not 0 < imported.pixel_size_nm < math.inf:
-        raise InputError(f"import: the pixel size is {imported.pixel_size_nm} nm; give a number above 0.")
+    check_size(imported.pixel_size_nm, "import: --pixel_size_nm")
     task = SegmentationTask(imported.network, imported.network_args, imported.in_channels, imported.num_classes)
     task.network.load_state_dict(fitted(imported.weights, task.network.state_dict()))
     _check_logits(task, imported)

@@ -40,6 +40,14 @@ class TileToDraw:
         return cls(f"{stem}-{top}-{left}{suffix}", place.section, top, left, size, tuple(section_size))
 
     @property
+    def is_possible(self) -> bool:
+        """Whether the file is a plain name, and the tile lies in its section; a list may have been edited."""
+        ends = zip((self.top, self.left), self.size, self.section_size, strict=True)
+        is_within = all(start >= 0 and 0 < side <= section - start for start, side, section in ends)
+        places = (self.top, self.left, *self.size, *self.section_size)
+        return is_within and all(type(each) is int for each in places) and Path(self.file).name == self.file
+
+    @property
     def area(self) -> tuple[slice, slice]:
         """Rows and columns of the section."""
         (height, width), (top, left) = self.size, (self.top, self.left)
@@ -90,9 +98,16 @@ def listed_tiles(folder: Path) -> list[TileToDraw]:
     """The tiles of a folder; refuses folders that `write_drawings` did not write."""
     try:
         listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
-        return [TileToDraw(**{**each, "size": tuple(each["size"])}) for each in listed]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        tiles = [TileToDraw(**{**each, "size": tuple(each["size"])}) for each in listed]
+        impossible = next((tile.file for tile in tiles if not tile.is_possible), None)
+    except (OSError, RecursionError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{folder}: holds no list of tiles, {LIST}; give a folder of bnadapt propose.") from error
+    if impossible is not None:
+        raise InputError(
+            f"{folder / LIST}: has a tile {impossible!r} with a file elsewhere, or outside of its section; take it as"
+            " bnadapt propose wrote it."
+        )
+    return tiles
 
 
 def predicted_classes(folder: Path, tile: TileToDraw, num_classes: int) -> np.ndarray:

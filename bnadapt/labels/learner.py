@@ -71,9 +71,9 @@ class Learner:
     def check_classes(self, labelled: LabelledTiles) -> None:
         """Refuse classes that the network does not have."""
         count = self.forward(labelled.images[:1]).shape[1]
-        if max(labelled.classes) >= count:
+        if surplus := set(labelled.classes) - set(range(count)):
             raise InputError(
-                f"The labelled tiles have pixels of class {max(labelled.classes)}, and the network has {count} classes;"
+                f"The labelled tiles have pixels of class {max(surplus)}, and the network has {count} classes;"
                 f" give masks of 0 to {count - 1}, and 255 where nothing is labelled."
             )
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from bnadapt.errors import InputError
-from bnadapt.files import ensure_folder, move_all, refusal_of_place, refuse_existing, remove_hidden
+from bnadapt.files import ensure_folder, move_all, refuse_existing, refusing_place, remove_hidden
 
 HIDDEN = ".unfinished"
 RUN, LOCK, COMPLETE, AT_WORK = "run.json", "lock", "complete", ".at-work"
@@ -143,13 +143,13 @@ class Unfinished:
     def refusing(self) -> Iterator[None]:
         """Turn failures to write into an `InputError` that names the folder."""
         try:
-            yield
-        except OSError as error:
-            if isinstance(error, FileNotFoundError) and not self.hidden.exists():
-                raise InputError(
-                    f"{self.folder}: another run has finished there meanwhile; look at its results."
-                ) from error
-            raise refusal_of_place(error, self.folder) or error from error
+            with refusing_place(self.folder):
+                yield
+        except FileNotFoundError as error:
+            if self.hidden.exists():
+                raise
+            refusal = f"{self.folder}: another run has finished there meanwhile; look at its results."
+            raise InputError(refusal) from error
 
     def keep_partial(self) -> int:
         """Keep finished pieces, if any; returns their number, 0 if the run has not begun."""

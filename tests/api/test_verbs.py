@@ -135,6 +135,8 @@ def test_images_may_be_anything_with_batches(target):
         [{"image": part, "number": 3} for part in parts],
         {"image": target},
         (target, torch.zeros(16, 32, 32, dtype=torch.uint8)),
+        (target.numpy(), np.zeros((16, 32, 32), bool)),
+        target.double(),
         DataLoader(TensorDataset(target), batch_size=8),
     ):
         assert same(bnadapt.adapt(Segmenter(), images).bank, expected)
@@ -245,6 +247,14 @@ def test_finetune_gives_a_copy_that_has_learnt(source, target):
     assert same(Bank.of(kept.network), Bank.of(own))
 
 
+def test_labelled_images_may_be_tensors_or_arrays_of_any_real_type(source):
+    images, masks = source
+    settings = FineTuning("head", steps=2, folds=0)
+    expected = bnadapt.finetune(Segmenter(), images, (images, masks), settings).network.last.weight
+    for labelled in ((images.numpy(), masks.numpy()), (images.double(), masks.float()), (images[:, 0], masks == 1)):
+        assert torch.equal(bnadapt.finetune(Segmenter(), images, labelled, settings).network.last.weight, expected)
+
+
 def test_finetune_takes_networks_without_batchnorm(source):
     images, masks = source
     tuned = bnadapt.finetune(nn.Conv2d(1, 2, 1), images, (images[:1], masks[:1]), FineTuning("head", steps=2))
@@ -274,6 +284,9 @@ def test_finetune_takes_checkpoints_and_domains(best):
         (lambda source, images: bnadapt.finetune(Segmenter(), images, images), "has no masks"),
         (lambda source, images: bnadapt.finetune(Segmenter(), images, (images, source[1][:, 1:])), "give a mask"),
         (lambda source, images: bnadapt.finetune(Segmenter(), images, (images, 3 * source[1])), "has 2 classes"),
+        (lambda source, images: bnadapt.finetune(Segmenter(), images, (images, source[1] - 100)), "of class -99"),
+        (lambda source, images: bnadapt.finetune(Segmenter(), images, (images, source[1] / 2)), "not whole numbers"),
+        (lambda source, images: bnadapt.finetune(Segmenter(), images, None), "of type NoneType; give"),
         (lambda source, images: bnadapt.finetune(Segmenter(), images, (images, 0 * source[1])), "another class, too"),
         (lambda source, images: bnadapt.distances(Segmenter(), images, images, measures=["far"]), "no measure 'far'"),
         (lambda source, images: bnadapt.recommend(Segmenter(), source[0], images), "has no masks"),

@@ -124,6 +124,20 @@ def test_a_file_of_what_is_no_statistic_is_refused(banks, tmp_path, part, value,
         Bank.load(tmp_path / "bank.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("part", "values", "words"),
+    [
+        ("mean", torch.ones(4, dtype=torch.int32), "layer 1 has statistics that are not floating point numbers"),
+        ("count", torch.tensor(torch.inf, dtype=torch.float16), "cannot convert float infinity"),
+    ],
+)
+def test_statistics_in_a_type_that_does_not_hold_them_are_refused(banks, part, values, words):
+    state = banks[2].state_dict()
+    state[part]["1"] = values
+    with pytest.raises(BatchNormError, match=f"is damaged: {words}"):
+        Bank.from_state_dict(state)
+
+
 def test_a_bank_of_another_network_says_which_layers_differ(network):
     other = nn.Sequential(nn.BatchNorm2d(2), nn.BatchNorm2d(8))
     with pytest.raises(BankMismatchError, match=r"0 is only in the bank; 1 has 4 channels, in the bank 8"):

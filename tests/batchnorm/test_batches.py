@@ -33,6 +33,8 @@ def test_all_kinds_of_batches_give_the_same(net, images):
         ([{"pixels": part} for part in parts], "pixels"),
         ([{"image": part - 3} for part in parts], lambda batch: batch["image"] + 3),
         (images.numpy(), None),
+        ([part.numpy().astype(">f4") for part in parts], None),
+        (TensorDataset(images.unsqueeze(0)), None),
     ]:
         assert variance(net, given, pick=pick) == pytest.approx(expected, rel=1e-6)
 
@@ -40,7 +42,13 @@ def test_all_kinds_of_batches_give_the_same(net, images):
 def test_labelled_batches_are_pairs_or_mappings(net, images):
     masks = (images[:, 0] > 0).to(torch.uint8)
     expected = measure_class_moments(net, [(images, masks.long())])
-    for given in ((images, masks), [images, masks.unsqueeze(1), None], {"image": images, "mask": masks}):
+    for given in (
+        (images, masks),
+        [images, masks.unsqueeze(1), None],
+        {"image": images, "mask": masks},
+        (images.numpy(), masks.numpy() > 0),
+        (images, masks.float()),
+    ):
         moments = measure_class_moments(net, [given])
         assert torch.equal(moments.mean["0"], expected.mean["0"])
         assert moments.pixels.tolist() == expected.pixels.tolist()
@@ -52,11 +60,28 @@ def test_labelled_batches_are_pairs_or_mappings(net, images):
         (torch.ones(2, 1, 4, 4), "Batch 0 has no masks; give"),
         ({"image": torch.ones(2, 1, 4, 4)}, "Batch 0 has no masks; give"),
         ((torch.ones(2, 1, 4, 4), torch.ones(3, 4, 4)), r"masks of shape \(3, 4, 4\); give"),
+        ((torch.ones(2, 1, 4, 4), torch.full((2, 4, 4), 0.9)), "not whole numbers; give class indices"),
     ],
 )
 def test_batches_without_masks_are_refused(net, given, words):
     with pytest.raises(StatisticsError, match=words):
         measure_class_moments(net, [given])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (np.ma.masked_greater(np.arange(64.0).reshape(4, 1, 4, 4), 60), "masked pixels; fill these"),
+        (np.ones((4, 1, 4, 4), complex), "of type complex128; give integers or floating"),
+        (np.full((4, 1, 4, 4), None), "of type object; give"),
+        ([np.ones((4, 1, 4, 4), np.uint8)], "of type torch.uint8; scale it"),
+        (None, "of type NoneType; give tensors or arrays"),
+        (3.0, "of type float; give tensors or arrays"),
+    ],
+)
+def test_what_is_not_pixels_is_refused(net, given, words):
+    with pytest.raises(StatisticsError, match=words):
+        estimate(net, given)
 
 
 NOISE = torch.rand(128, 1, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -196,9 +196,10 @@ def test_iou_is_that_of_all_pixels_of_the_set(best):
 def test_predict_writes_mask_and_probability_in_format_and_size_of_the_input(best, tmp_path, ending, dtype):
     folder = write_images(tmp_path / "mine", size=(48, 60), ending=ending, dtype=dtype, count=3)
     target = ["--data.target=Folder", f"--data.target.images={folder / 'images'}", "--data.tile_size=32"]
+    target.append("--data.target.label=my/own")
     main(["predict", "--ckpt_path", str(best), *target, "--output", str(tmp_path / "out")])
     names = {f"{index:02d}_{kind}{ending}" for index in range(3) for kind in ("mask", "probability")}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == names | {"mine_segmentation.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names | {"my_own_segmentation.json"}
     mask, probability = (imageio.v3.imread(tmp_path / "out" / f"01_{kind}{ending}") for kind in ("mask", "probability"))
     assert mask.shape == probability.shape == (48, 60)
     assert set(np.unique(mask)) <= {0, 255}

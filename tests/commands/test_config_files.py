@@ -126,6 +126,8 @@ def test_a_name_whose_bytes_are_not_utf8_is_refused(parser):
 
 
 AMBIGUOUS = {
+    "tiles: 1:30\n": "1:30 is a number to the base 60",
+    "shares: [0.5, 1:30.5]\n": "1:30.5 is a number to the base 60",
     "tiles: 010\n": "010 is an octal number; leave out its first 0",
     "tiles: 3\noutput: a\ntiles: 4\n": "tiles is given twice",
     "target: {class_path: Folder, init_args: {images: a, images: b}}\n": "images is given twice",
@@ -143,6 +145,17 @@ def test_yaml_that_says_something_else_than_it_seems_to_is_refused(parser, tmp_p
     with pytest.raises(InputError) as refused:
         parser.parse_args(["--config", str(tmp_path / "c.yaml")])
     assert AMBIGUOUS[text] in str(refused.value)
+
+
+@pytest.mark.parametrize(("text", "is_read"), [("", True), ("# nothing yet\n", True), ("- 1\n", False), ("3\n", False)])
+def test_configs_without_options(parser, tmp_path, text, is_read):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    if is_read:
+        assert parser.parse_args(["--tiles=3", f"--config={path}"]).tiles == 3
+        return
+    with pytest.raises(InputError, match="c.yaml: does not give options by name"):
+        parser.parse_args(["--config", str(path)])
 
 
 def test_names_with_a_leading_zero_are_texts_and_merged_options_hold(parser, tmp_path):

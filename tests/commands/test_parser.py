@@ -32,6 +32,8 @@ import pytest
         ),
         ("import weights.pth --netwrok unet", "import: there is no option --netwrok; did you mean --network."),
         ("fit --data.crop_size abc", "--data.crop_size: abc is not a whole number."),
+        ("fit --seed_everything abc", "--seed_everything: abc is not true or false or a whole number."),
+        ("fit --seed_everything -1", "--seed_everything is -1; give a whole number from 0"),
         ("fit --data.source Folder", "Folder needs --data.source.images."),
         ("fit --trainer.precision bf16mixed", "bf16; did you mean bf16-mixed."),
         (

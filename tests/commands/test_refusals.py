@@ -1,5 +1,7 @@
 """Bad input gets one sentence with file, value and remedy, exit status 2, and nothing half-written."""
 
+from importlib.util import find_spec
+
 import imageio.v3
 import numpy as np
 import pytest
@@ -219,6 +221,14 @@ def test_a_network_that_does_not_exist(refused):
     assert "network nosuch: not found" in refused("fit", *SMALL, *DOMAINS, "--model.network=nosuch")
 
 
+@pytest.mark.parametrize("command", [["adapt"], ["finetune", "--labelled", 1]])
+def test_the_original_network_is_not_replaced(refused, best, command):
+    before = best.read_bytes()
+    sentence = refused(*command, "--ckpt_path", best, *DOMAINS, *TILES, "--output", best, "--overwrite")
+    assert "is read by this command; give another --output" in sentence
+    assert best.read_bytes() == before
+
+
 def test_a_failed_adapt_leaves_the_earlier_output_alone(images, refused, best, tmp_path):
     output = tmp_path / "adapted.ckpt"
     output.write_text("precious")
@@ -281,6 +291,16 @@ def test_an_adaptation_at_the_end_of_training_without_a_target_is_refused_at_its
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has the accelerator")
 def test_a_machine_without_the_accelerator_asked_for(refused):
     assert "MPSAccelerator" in refused("fit", *SMALL, *DOMAINS, "--trainer.accelerator=mps")
+
+
+@pytest.mark.parametrize(
+    ("option", "package"), [("accelerator=tpu", "torch_xla"), ("logger=CometLogger", "comet_ml")], ids=["tpu", "comet"]
+)
+def test_options_whose_package_is_missing(refused, option, package):
+    if find_spec(package):
+        pytest.skip("this machine has the package")
+    sentence = refused("fit", *SMALL, *DOMAINS, f"--trainer.{option}")
+    assert f"a package is missing ({package}" in sentence.replace("Requirement '", "").replace("-", "_")
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")])

@@ -144,6 +144,13 @@ def test_foreign_files_are_refused(tmp_path, name, content):
         open_stack(tmp_path / name, "raw" if name.endswith(".h5") else None)
 
 
+def test_archives_of_numpy_under_the_name_of_an_array_are_refused():
+    np.savez("s.npz", VOLUME)
+    shutil.move("s.npz", "s.npy")
+    with pytest.raises(InputError, match="s.npy: cannot be read .*; copy it again"):
+        open_stack("s.npy")
+
+
 @pytest.mark.parametrize("sizes", ["a b c", [np.nan] * 3, 3.0, h5py.Empty("f4"), [0, 0, 0]])
 def test_element_sizes_that_are_none_tell_nothing(sizes):
     with h5py.File("s.h5", "w") as store:
@@ -159,11 +166,40 @@ def test_element_sizes_of_rows_and_columns_alone_are_taken():
     assert Stack("s.h5", images_key="raw").pixel_size_nm == pytest.approx(4)
 
 
-def test_what_is_no_array_in_hdf5_is_refused():
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("raw", "'raw' is not an array"),
+        ("loop", "'loop' cannot be opened .*; it may link to itself"),
+        ("gone", "'gone' cannot be opened"),
+        ("/", "is a container of arrays; name one of gone, loop, raw"),
+    ],
+)
+def test_what_is_no_array_in_hdf5_is_refused(key, words):
     with h5py.File("s.h5", "w") as store:
         store["raw"] = np.dtype("f4")
-    with pytest.raises(InputError, match="'raw' is not an array"):
-        open_stack("s.h5", "raw")
+        store["loop"] = h5py.SoftLink("/loop")
+        store["gone"] = h5py.ExternalLink("gone.h5", "raw")
+    with pytest.raises(InputError, match=words):
+        open_stack("s.h5", key)
+
+
+@pytest.mark.parametrize("tags", ["[" * 50_000, "[1, 2]", 3], ids=["deep", "list", "number"])
+def test_broken_axistags_are_reported_and_ignored(tags, caplog):
+    with h5py.File("s.h5", "w") as store:
+        store["raw"] = VOLUME
+        store["raw"].attrs["axistags"] = tags
+    assert open_stack("s.h5", "raw").shape == VOLUME.shape
+    assert "its axistags are broken" in caplog.text
+
+
+def test_a_header_of_mrc_without_voxels_has_no_sizes(recwarn):
+    with mrcfile.new("s.mrc") as file:
+        file.set_data(VOLUME.astype(np.int16))
+        for name in ("mx", "my", "mz"):
+            file.header[name] = 0
+    assert open_stack("s.mrc").geometry.voxel == (None, None, None)
+    assert not recwarn
 
 
 # Chunks that are not stored

@@ -324,6 +324,12 @@ def test_a_pixel_size_that_the_user_gives_is_written_and_moves_the_place_along()
         ([40, 8, 4], "nanometer", "its pixels are 8 x 4 nm, as its file says, and so not square"),
         ([2, 0.5, 0.5], None, "its file states pixels of 0.5 x 0.5 without a unit; `pixel_size_nm` gives"),
         ([2, 0.5, 0.5], "foo", "states pixels of 0.5 x 0.5 in the unit 'foo', which is not known"),
+        (
+            [1, 1e-320, 1e-320],
+            "meter",
+            "states pixels of 9.99989e-321 x 9.99989e-321 meter, which no image has",
+        ),
+        ([1, 4e6, 4e6], "meter", "its file states pixels of 4e+06 x 4e+06 meter, which no image has"),
         ([40, -4, 4], "nanometer", "states the scale [40, -4, 4] of 3 axes, which is ignored"),
     ],
 )

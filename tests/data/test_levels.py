@@ -7,7 +7,7 @@ import tifffile
 import zarr
 
 from bnadapt.commands.cli import main
-from bnadapt.data import Stack
+from bnadapt.data import DomainPair, Stack
 from bnadapt.data.readers import open_stack
 from bnadapt.errors import InputError
 
@@ -81,7 +81,14 @@ def test_levels_of_unknown_pixel_size_are_not_chosen(options):
 
 def test_masks_are_read_at_the_level_of_the_images():
     images, masks = pyramid(), pyramid(group="labels/cells")
-    stack = Stack(images, masks, masks_key="labels/cells", pixel_size_nm=16, classes=[str(each) for each in range(256)])
+    stack = Stack(
+        images,
+        masks,
+        masks_key="labels/cells",
+        pixel_size_nm=16,
+        classes=[str(each) for each in range(255)],
+        ignored=255,
+    )
     np.testing.assert_array_equal(stack.labelled()[1].read_mask(), LEVELS[1][1])
     with pytest.raises(InputError, match=r"masks of shape \(4, 64, 64\) for images of shape \(4, 32, 32\)"):
         Stack(images, masks, masks_key="labels/cells/0", pixel_size_nm=16)
@@ -94,10 +101,12 @@ def test_an_image_inside_a_store_is_named_by_its_group():
     assert open_stack("s.ome.zarr", "0/1").opened.geometry.voxel.pixel_size_nm == 16
 
 
-@pytest.mark.parametrize("size", [0, -4, float("nan"), float("inf")])
+@pytest.mark.parametrize("size", [0, -4, float("nan"), float("inf"), 1e-300, 1e300])
 def test_pixel_sizes_that_are_none_are_refused(size):
-    with pytest.raises(InputError, match="give the side of a pixel in nanometres, above 0"):
+    with pytest.raises(InputError, match=r"pixel_size_nm is .*; give a number from 1e-06 to 1e\+12"):
         Stack(pyramid(), pixel_size_nm=size)
+    with pytest.raises(InputError, match="--data.pixel_size_nm is .*; give a number"):
+        DomainPair(pixel_size_nm=size)
 
 
 # An index of an axis

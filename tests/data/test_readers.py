@@ -1,5 +1,7 @@
 """The same picture is read alike however it is stored; what cannot be read is refused with the right reason."""
 
+from functools import partial
+
 import h5py
 import mrcfile
 import numpy as np
@@ -328,6 +330,15 @@ def test_a_section_in_colour_among_many_grey_ones_is_refused(tmp_path):
     assert stack[0].shape == (8, 9)
     with pytest.raises(InputError, match="section 3 has colours, others have grey values alone"):
         stack[3]
+
+
+@pytest.mark.parametrize("classes", [[], ["a"], ["a", "b", "a"], [str(number) for number in range(256)]])
+def test_classes_that_masks_cannot_have_are_refused(tmp_path, tiff, classes):
+    tiff(np.zeros((4, 5), np.uint8))
+    np.save(tmp_path / "s.npy", STACK)
+    for domain in (partial(Folder, str(tmp_path)), partial(Stack, str(tmp_path / "s.npy"))):
+        with pytest.raises(InputError, match="classes are .*; give 2 to 255 different names"):
+            domain(classes=classes)
 
 
 def test_a_mask_in_colours_is_refused(tmp_path, tiff):

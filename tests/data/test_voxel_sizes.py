@@ -107,6 +107,15 @@ def test_imagej_states_reversed_sections_below_zero():
     assert Stack("a.tif")._images.spacing_nm == 20
 
 
+def test_imagej_states_units_that_differ():
+    """Each axis has its own unit if that differs from the unit of X, in the file and in what is written."""
+    metadata = {"unit": "um", "yunit": "nm", "zunit": "mm", "spacing": 2e-5, "axes": "ZYX"}
+    tifffile.imwrite("a.tif", VOLUME, imagej=True, resolution=(125, 0.125), metadata=metadata)
+    stack = Stack("a.tif")
+    for each in (stack, Stack(str(written(stack)[0]))):
+        assert each._images.geometry.voxel == pytest.approx((20, 8, 8))
+
+
 def test_times_have_no_distance_in_space():
     stack = Stack(imagej("TYX"))
     assert stack.pixel_size_nm == pytest.approx(8)

@@ -120,7 +120,7 @@ def test_safetensors_are_read_also_of_a_network_of_small_logits(seed):
         (["weights.pth", "--network", "foreign.OneLogit", "--intensity=nosuch"], "intensity"),
         (["weights.pth", "--network", "foreign.OneLogit", "--output=foreign.py"], "foreign.py"),
         (["weights.pth", "--network", "foreign.OneLogit", "--in_channels=3"], "fails on images of 3 channels"),
-        (["weights.pth", "--network", "foreign.OneLogit", "--pixel_size_nm=-4"], "give a number above 0"),
+        (["weights.pth", "--network", "foreign.OneLogit", "--pixel_size_nm=-4"], "give a number from 1e-06"),
         (["nan.pth", "--network", "foreign.OneLogit"], "nan.pth: layers.0.bias has values that are NaN or infinite"),
         (["integers.pth", "--network", "foreign.OneLogit"], "1 of another shape or type"),
         (["negative.pth", "--network", "foreign.OneLogit"], "running_var has negative values and is a variance"),

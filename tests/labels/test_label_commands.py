@@ -14,6 +14,7 @@ from bnadapt.data import DomainPair, Folder, Synthetic
 from bnadapt.errors import InputError
 from bnadapt.gain import RECOMMENDABLE
 from bnadapt.labels import SelfTraining
+from bnadapt.labels.drawing import drawn_masks
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import TARGET_ALONE, without
 
@@ -185,6 +186,21 @@ def test_what_cannot_be_learnt_from_is_refused(proposed, images):
     imageio.v3.imwrite(proposed / "masks" / first["file"], np.zeros((30, 32), np.uint8))
     with pytest.raises(InputError, match="has 30 x 32 pixels, its tile 32 x 32"):
         labelled_by_hand(data, proposed, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("file", "../../a.png"), ("file", "/a.png"), ("top", -5), ("left", 10_000), ("top", 1.5), ("size", [0, 32])],
+)
+def test_a_list_of_tiles_that_cannot_be_is_refused(proposed, name, value):
+    path = proposed / "tiles.json"
+    first, *others = json.loads(path.read_text())
+    path.write_text(json.dumps([first | {name: value}, *others]))
+    with pytest.raises(InputError, match=r"tiles.json: has a tile .*; take it as bnadapt propose wrote it"):
+        drawn_masks(proposed, 2)
+    path.write_text("[" * 50_000)
+    with pytest.raises(InputError, match="holds no list of tiles"):
+        drawn_masks(proposed, 2)
 
 
 def test_labels_lie_where_the_network_sees_them_at_another_pixel_size(proposed, images):

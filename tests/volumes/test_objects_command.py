@@ -313,8 +313,8 @@ def inputs():
         ("--mask volume_mask.tif --connectivity 4", "in 3-D it goes from 1 to 3"),
         ("--mask volume_mask.tif --connectivity 3 --dimensions 2", "in 2-D it goes from 1 to 2"),
         ("--mask volume_mask.tif --connectivity 0", "--connectivity is 0"),
-        ("--mask volume_mask.tif --pixel_size_nm 0", "--pixel_size_nm is 0; give a number above 0"),
-        ("--mask volume_mask.tif --spacing_nm -3", "--spacing_nm is -3; give a number above 0"),
+        ("--mask volume_mask.tif --pixel_size_nm 0", "--pixel_size_nm is 0; give a number from 1e-06"),
+        ("--mask volume_mask.tif --spacing_nm -3", "--spacing_nm is -3; give a number from 1e-06"),
         ("--mask volume_mask.tif --spacing_nm 4 --dimensions 2", "leave out --spacing_nm"),
         ("--mask volume_probability.tif", "volume_probability.tif, section 0: holds values such as"),
         ("--mask raw.npy", "which is not a class"),
@@ -391,7 +391,7 @@ def test_each_section_is_split_for_itself(objects):
 def test_a_split_goes_by_all_sides_of_a_voxel(refused):
     np.save("a_mask.npy", twins())
     assert "give --spacing_nm" in refused("objects", "--mask", "a_mask.npy", "--split", 3, "--pixel_size_nm", 4)
-    assert "--split is 0; give a number above 0" in refused("objects", "--mask", "a_mask.npy", "--split", 0)
+    assert "--split is 0; give a number from 1e-06" in refused("objects", "--mask", "a_mask.npy", "--split", 0)
 
 
 @pytest.mark.parametrize("mask", ["there/volume_mask.tif", "there"])

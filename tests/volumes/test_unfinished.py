@@ -177,6 +177,12 @@ def test_what_is_written_after_another_run_has_ended_is_refused_in_a_sentence():
         run.finish(0)
 
 
+def test_other_failures_stay_as_they_are():
+    with pytest.raises(FileNotFoundError) as raised, begun(images="a").refusing():
+        raise FileNotFoundError("gone")
+    assert raised.value.__cause__ is None
+
+
 def test_a_run_that_is_killed_is_at_work_no_more():
     def work():
         begun(images="a").finish(1)

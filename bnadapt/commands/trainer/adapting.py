@@ -87,7 +87,7 @@ class AdaptingCommands(CommandTrainer):
             check_choice("adapt: --choose", choose, policy, class_proportions, datamodule.requested_change)
         path = checkpoint_path(output, ckpt_path, "adapted")
         limit = self._limit("adapt")
-        check_outputs(adapted_files(path), overwrite)
+        check_outputs(adapted_files(path), overwrite, [Path(ckpt_path)])
         recipe = replace(
             self._configured(BatchNormAdaptation, BatchNormAdaptation()).recipe,
             **{name: value for name, value in asked.items() if value is not None},
@@ -144,7 +144,7 @@ class AdaptingCommands(CommandTrainer):
         self._check_one_process("finetune")
         check_finetuning(datamodule, labelled, proposed, start, steps)
         path = checkpoint_path(output, ckpt_path, "finetuned")
-        check_outputs(adapted_files(path), overwrite)
+        check_outputs(adapted_files(path), overwrite, [Path(ckpt_path)])
         labels = labelled if proposed is None else Path(proposed)
         settings = FineTuning(learn, steps, augmentation=datamodule.augmentation)
 

@@ -15,17 +15,18 @@ log = logging.getLogger(__name__)
 def array_of(store: Mapping[str, Any], path: Path, key: str | None) -> Any:
     """Look up the array `key` of an HDF5 file or Zarr group; refuses keys that do not name an array."""
     names = ", ".join(sorted(store.keys())) or "(none)"
+    key = (key or "").strip("/")
     if not key:
         raise InputError(f"{path}: is a container of arrays; name one of {names} as the key.")
-    if key not in store:
-        raise InputError(f"{path}: has no array {key!r}; name one of {names} as the key.")
     try:
-        item = store[key]
-    except (KeyError, OSError, ValueError) as error:
+        item = store[key] if key in store else None  # noqa: SIM401 (`get` says nothing of broken links)
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"{path}: {key!r} cannot be opened ({reason(error)}); it may link to a file that is gone. Name one of"
-            f" {names} as the key."
+            f"{path}: {key!r} cannot be opened ({reason(error)}); it may link to itself, or to a file that is gone."
+            f" Name one of {names} as the key."
         ) from error
+    if item is None:
+        raise InputError(f"{path}: has no array {key!r}; name one of {names} as the key.")
     if not hasattr(item, "shape") and not hasattr(item, "keys"):
         raise InputError(f"{path}: {key!r} is not an array; name one of {names} as the key.")
     if not hasattr(item, "shape"):

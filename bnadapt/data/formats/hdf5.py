@@ -137,7 +137,7 @@ def _tags(array: Any, context: str) -> list[Mapping[str, Any]]:
         return labels
     try:
         tags = [{**tag, "key": str(tag["key"])} for tag in json.loads(stored)["axes"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
         log.warning("%s: its axistags are broken (%s) and ignored.", context, reason(error))
         return labels
     named, tagged = ([tag["key"] for tag in each] for each in (labels, tags))

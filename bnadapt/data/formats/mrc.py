@@ -43,7 +43,9 @@ class Mrc(VolumeFormat):
             array = file.data
             if array.dtype == np.int8 and not has_sign(array, file.header, path):
                 array = array.view(np.uint8)
-            geometry = _geometry(file.header, file.voxel_size, array.ndim, path)
+            with np.errstate(all="ignore"):  # of headers that give no number of voxels
+                voxel_size = file.voxel_size
+            geometry = _geometry(file.header, voxel_size, array.ndim, path)
             return Opened(array, geometry, format=self, files=lambda: [path])
 
     def create(self, volume: NewVolume) -> StackWriter:

@@ -19,7 +19,7 @@ class Npy(VolumeFormat):
     def open(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
 
         def read(path: Path) -> Opened:
-            return Opened(np.load(path, mmap_mode="r", allow_pickle=False), format=self, files=lambda: [path])
+            return Opened(np.lib.format.open_memmap(path, mode="r"), format=self, files=lambda: [path])
 
         return self.read_alone(path, key, read)
 

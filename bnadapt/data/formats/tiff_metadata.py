@@ -15,14 +15,17 @@ def stated_geometry(file: Any, series: int) -> Geometry:
     imagej, tags = (file.imagej_metadata or {}) if file.is_imagej else {}, file.pages[0].tags
     resolution_unit = tags.valueof("ResolutionUnit", 1)
     unit = imagej.get("unit") if file.is_imagej else PRINTERS.get(int(resolution_unit))
-    unit = unit if isinstance(unit, str) else None
+    own = {letter: imagej.get(f"{letter.lower()}unit", unit) for letter in "ZYX"}  # ImageJ states those that differ
+    units = {letter: each if isinstance(each, str) else None for letter, each in own.items()}
     rows, columns = (_pixels_in_a_unit(tags.get(f"{axis}Resolution")) for axis in "YX")
     spacing = _magnitude(imagej.get("spacing"))
     steps = {"Y": length(rows and 1 / rows), "X": length(columns and 1 / columns), "Z": spacing}
-    if (unit or "").lower() in PIXELS and steps["Y"] == steps["X"] == 1:
+    if (units["X"] or "").lower() in PIXELS and steps["Y"] == steps["X"] == 1:
         steps = dict.fromkeys("ZYX")
     origins = {letter: imagej.get(f"{letter.lower()}origin") or 0.0 for letter in steps}
-    axes = {letter: Axis(None, step, 0.0 - origins[letter] * (step or 0), unit) for letter, step in steps.items()}
+    axes = {
+        letter: Axis(None, step, 0.0 - origins[letter] * (step or 0), units[letter]) for letter, step in steps.items()
+    }
     interval = length(imagej.get("finterval"))
     return Geometry("", axes | {"T": Axis(None, interval, unit=imagej.get("tunit", "sec") if interval else None)})
 
