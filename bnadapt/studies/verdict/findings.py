@@ -54,7 +54,7 @@ def sentences(table: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
         f"{pairs['decided']:.0%} of the cases), that is right in {pairs['right']:.0%}."
     )
     if not (rows["family"] == INVERSION).any():
-        return [of_pairs, *_of_self_training(scheme, pairs), _of_learning(learning)]
+        return [of_pairs, *_of_self_training(scheme, pairs), *_of_learning(learning)]
     found = of_inversions(predicted, rows)
     return [
         of_pairs,
@@ -62,7 +62,7 @@ def sentences(table: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
         f"{scheme}: {found['found']:.0%} of the inverted targets are recognised, {found['false_alarms']:.0%} of"
         f" the natural pairs are taken for such; IoU of the choice on inverted targets {found['choice']:.3f},"
         f" never adapting {found['never']:.3f}.",
-        _of_learning(learning),
+        *_of_learning(learning),
     ]
 
 
@@ -77,17 +77,19 @@ def _of_self_training(scheme: str, pairs: Mapping[str, float]) -> list[str]:
     ]
 
 
-def _of_learning(learning: pd.DataFrame) -> str:
-    """How much predictions improve with every tissue and laboratory."""
+def _of_learning(learning: pd.DataFrame) -> list[str]:
+    """How much predictions improve with every tissue and laboratory; nothing where there are too few of them."""
+    if learning.empty:
+        return []
     means = correlations(learning).groupby(["made_up", "groups"]).mean()
     said = [
         f"{what} {', '.join(f'{means[made_up, groups]:.2f}' for groups in sorted(learning['groups'].unique()))}"
         for made_up, what in MADE_UP.items()
     ]
-    return (
+    return [
         f"Rank correlation of fits that have seen 1 to {learning['groups'].max():.0f} other tissues and laboratories:"
         f" {'; '.join(said)}."
-    )
+    ]
 
 
 def _measures(name: str, rows: pd.DataFrame) -> list[str]:

@@ -116,12 +116,13 @@ def learning_curve(table: pd.DataFrame) -> pd.DataFrame:
     """Natural pairs, predicted as in the strict scheme by fits to the records of ever more tissues and laboratories.
 
     Columns `groups`, how many of these a fit sees; `draw`, which ones at random; `made_up`, whether it sees the
-    records that are not of real sets, too.
+    records that are not of real sets, too. It is empty if a pair leaves no other tissue or laboratory to see.
     """
     rows = prepared(table)
     pairs = [(seen, natural_cases(unseen)) for seen, unseen in folds(rows, STRICT)]
     pairs = [(seen, unseen) for seen, unseen in pairs if len(unseen)]
-    most = min(seen.loc[seen["family"].isin(PREDICTED), "source_origin"].nunique() for seen, _ in pairs)
+    origins = [seen.loc[seen["family"].isin(PREDICTED), "source_origin"].nunique() for seen, _ in pairs]
+    most = min(origins, default=0)
     parts, generator = [], np.random.default_rng(0)
     for (seen, unseen), groups, draw in product(pairs, range(1, most + 1), range(DRAWS)):
         is_real = seen["family"].isin(PREDICTED)
@@ -130,7 +131,7 @@ def learning_curve(table: pd.DataFrame) -> pd.DataFrame:
         for made_up, fitted in ((False, within), (True, within | ~is_real)):
             labels = {"groups": groups, "draw": draw, "made_up": made_up}
             parts.append(unseen.assign(predicted=_scored(fitted_gain(seen[fitted]), unseen), **labels))
-    return pd.concat(parts)
+    return pd.concat(parts) if parts else rows.head(0).assign(predicted=[], groups=[], draw=[], made_up=[])
 
 
 def with_self_training(table: pd.DataFrame, learnt: pd.DataFrame) -> pd.DataFrame:

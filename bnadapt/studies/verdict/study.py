@@ -76,23 +76,25 @@ class VerdictStudy(Study):
         return schemes_table(_parts(tables)[0])
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
-        """Predicted against true gains, and the learning curve."""
+        """Predicted against true gains, and the learning curve where there is one."""
         predicted, learning = _parts(tables)
-        return {
+        figures = {
             "predicted": StudyFigure(
                 "Predicted and true",
                 "One dot per natural pair, seed and candidate: the predicted gain over no adaptation, and the measured"
                 " one.",
                 draw_predicted(predicted[predicted["predicted"].notna()]),
-            ),
-            "learning-curve": StudyFigure(
+            )
+        }
+        if len(learning):
+            figures["learning-curve"] = StudyFigure(
                 "From how many tissues and laboratories can it be learnt?",
                 "Rank correlation of predicted and true gains of natural pairs against the number of tissues and"
                 f" laboratories that the fit has seen, none of them the pair's own; mean and standard deviation over"
                 f" {DRAWS} draws of these.",
                 draw_learning(learning),
-            ),
-        }
+            )
+        return figures
 
 
 def _parts(tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame]:
