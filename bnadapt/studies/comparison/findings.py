@@ -8,6 +8,7 @@ from bnadapt.experiments.plots import heat_map, panels, write_in
 from bnadapt.experiments.specs import REAL
 from bnadapt.experiments.tables import mean_and_std
 from bnadapt.reports.document import Table
+from bnadapt.reports.text import counted
 from bnadapt.studies.comparison.methods import ADABN, PUBLISHED, row_name
 from bnadapt.studies.pairing import PAIR
 
@@ -70,7 +71,8 @@ def sentences(table: pd.DataFrame) -> list[str]:
     named = [name for name in dict.fromkeys([*best, BASE, REFERENCE, CEILING]) if name in means]
     listed = ", ".join(f"{name} {means[name]:.3f}" for name in named)
     best_first = ", the best without labels of the target first" if best else ""
-    return [f"Mean IoU over {table.groupby(PAIR).ngroups} directions{best_first}: {listed}.", *_failures(table)]
+    directions = counted(table.groupby(PAIR).ngroups, "direction")
+    return [f"Mean IoU over {directions}{best_first}: {listed}.", *_failures(table)]
 
 
 def _row(name: str, rows: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
@@ -88,7 +90,7 @@ def _row(name: str, rows: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
         f"minus {REFERENCE} [95 %]": apart,
         "better / worse in": directions,
         "IoU source": mean_and_std(by_seed["iou_source"].mean()),
-        "training [s]": f"{rows['seconds_training'].mean():.0f}",
+        "training [s]": "" if rows["seconds_training"].isna().all() else f"{rows['seconds_training'].mean():.0f}",
         "adaptation [s]": f"{rows['seconds_adaptation'].mean():.1f}",
         "s per point": f"{extra / gained:.1f}" if worth else "",
         "target images": f"{rows['target_crops'].mean() + rows['target_tiles'].mean():.0f}",
@@ -98,6 +100,8 @@ def _row(name: str, rows: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
 
 
 def _compared(differences: pd.Series) -> tuple[str, str]:
+    if len(differences) == 1:
+        return f"{differences.mean():+.3f}", ""
     wins, losses = clear_directions(differences)
     low, high = interval(differences)
     of_directions = f"{wins} / {losses} of {differences.groupby(level=PAIR).ngroups}"
