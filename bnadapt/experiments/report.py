@@ -90,7 +90,11 @@ def _page(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], fold
 
 
 def _seeds(table: pd.DataFrame) -> str:
-    return ", ".join(map(str, sorted(table["seed"].unique()))) if "seed" in table else "of the studies that it reads"
+    return (
+        ", ".join(map(str, sorted(table["seed"].dropna().astype(int).unique())))
+        if "seed" in table
+        else "of the studies that it reads"
+    )
 
 
 def _distances(tables: Tables) -> str:

@@ -128,8 +128,8 @@ def inverted_contrast(exchanged: float) -> list[Alarm]:
     if exchanged < SUSPECTED:
         return []
     sentence = (
-        f"Bright and dark seem to be exchanged (probability {exchanged:.0%}): look at an image of the source and at one"
-        " of the target."
+        f"Bright and dark may be exchanged (probability {exchanged:.0%}, unsure where there is little or much"
+        " foreground): look at an image of the source and at one of the target."
     )
     return [Alarm("inverted contrast", sentence)]
 

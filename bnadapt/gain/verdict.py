@@ -19,7 +19,7 @@ from bnadapt.reports.text import capitalised
 MARGIN = 0.03  # expected gain over the default that justifies another candidate
 SURE = 0.9  # share of known cases above which a candidate is said to help; below 1 - SURE not to
 EXCHANGED = 0.9  # probability of inverted contrast above which images are inverted
-STABLE = -0.15  # flip consistency on inverted images, minus the source's, below which they are not
+STABLE = -0.15  # least flip consistency on inverted images, minus that on the source, to invert them
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,8 @@ class Prediction:
     Attributes:
         expected: gains of those that keep images unchanged.
         exchanged: probability of inverted contrast.
-        inverted_consistency: feature `flip_consistency` of the candidate that inverts images. Where there is little
-            foreground, or much, the probability alone is often wrong; then predictions are unstable on inverted images,
-            too.
+        inverted_consistency: feature `flip_consistency` of the candidate that inverts images. It is low where the
+            probability is wrong, as on targets with very little or very much foreground.
     """
 
     expected: Mapping[str, Expectation]
@@ -52,7 +51,7 @@ class Prediction:
     def allows_self_training(self) -> bool:
         """Whether all layers, from which self-training starts, are expected to gain, and as much as the default."""
         adapted, default = self.expected[ADAPTED], self.expected[DEFAULT]
-        return not self.is_inverted and adapted.familiar and adapted.gain >= max(default.gain, 0)
+        return not self.is_inverted and adapted.familiar and adapted.gain > 0 and adapted.gain >= default.gain
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +136,7 @@ class Verdict:
     @property
     def _self_training(self) -> str:
         known = _helped(self.self_trained, "promising")
-        return f" Self-training after adapting all layers usually gains more: it {known}."
+        return f" Self-training (--self_training 120) after adapting all layers is expected to gain more: it {known}."
 
     @property
     def _risk(self) -> str:

@@ -45,7 +45,8 @@ class TileToDraw:
         ends = zip((self.top, self.left), self.size, self.section_size, strict=True)
         is_within = all(start >= 0 and 0 < side <= section - start for start, side, section in ends)
         places = (self.top, self.left, *self.size, *self.section_size)
-        return is_within and all(type(each) is int for each in places) and Path(self.file).name == self.file
+        is_plain = Path(self.file).name == self.file and self.file not in ("", "..")
+        return is_within and all(type(each) is int for each in places) and is_plain
 
     @property
     def area(self) -> tuple[slice, slice]:

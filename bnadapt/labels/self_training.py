@@ -69,11 +69,8 @@ def self_train(
     """
     tiles = torch.cat(list(batches_of(images, None, BATCH)))
     logits = logits_of_all(network, tiles)
-    least, share = confidences(logits, settings.confidence), _foreground(logits)
-    if source_bank is not None:
-        unadapted = copy.deepcopy(network).eval()
-        source_bank.apply(unadapted)
-        share = max(share, _foreground(logits_of_all(unadapted, tiles)))
+    least = confidences(logits, settings.confidence)
+    share = _most_foreground(network, tiles, logits, source_bank) if logits.shape[1] == 2 else 1.0
     teacher, student = (copy.deepcopy(network).eval().requires_grad_(which) for which in (False, True))
     optimizer = torch.optim.AdamW(student.parameters(), lr=settings.rate, weight_decay=0)
     schedule = OneCycleLR(optimizer, settings.rate, total_steps=settings.steps + 1, pct_start=0.1)
@@ -92,6 +89,16 @@ def self_train(
                     averaged.lerp_(learnt, 1 - settings.decay)
     _limit_foreground(teacher, tiles, share)
     return teacher.state_dict()
+
+
+def _most_foreground(network: nn.Module, tiles: Tensor, logits: Tensor, source_bank: Bank | None) -> float:
+    """Share of foreground that the network predicts, or with the source's statistics if that is more."""
+    share = _foreground(logits)
+    if source_bank is None:
+        return share
+    unadapted = copy.deepcopy(network).eval()
+    source_bank.apply(unadapted)
+    return max(share, _foreground(logits_of_all(unadapted, tiles)))
 
 
 @torch.no_grad()

@@ -185,3 +185,13 @@ def test_cases_of_self_training_are_known_to_the_predictor(table):
     gains = {record: rows.set_index("candidate")["iou"] for record, rows in table.groupby("record")}
     expected = sorted(round(own["adapted"] + 0.1 - own["none"], 3) for name, own in gains.items() if "-pair" in name)
     assert sorted(round(gain, 3) for _, gain in predictor.self_trained) == pytest.approx(expected, abs=0.001)
+
+
+def test_what_is_decided_of_the_tasks_adds_up(table):
+    predicted = cross_predicted(table, "strict")
+    of_tasks = [of_natural_pairs(predicted, table, task) for task in table["task"].unique()]
+    found = of_natural_pairs(predicted, table)
+    assert sum(each["records"] for each in of_tasks) == found["records"]
+    assert sum(each["records"] * each["decided"] for each in of_tasks) == pytest.approx(
+        found["records"] * found["decided"]
+    )

@@ -36,8 +36,10 @@ def schemes_table(table: pd.DataFrame) -> Table:
     """All measures of natural pairs by scheme, and by task in the first scheme."""
     schemes = dict(list(table.groupby("scheme", sort=False)))
     first, rows = next(iter(schemes.items()))
-    schemes |= {f"{first}, {task}": own for task, own in rows.groupby("task", sort=False)}
-    return Table(["unseen", "records", *HEADER.values()], [_measures(name, own) for name, own in schemes.items()])
+    lines = [_measures(scheme, own) for scheme, own in schemes.items()]
+    tasks = rows.loc[rows["family"] == NATURAL, "task"].unique()
+    lines += [_measures(f"{first}, {task}", rows, task) for task in tasks]
+    return Table(["unseen", "records", *HEADER.values()], lines)
 
 
 def sentences(table: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
@@ -92,10 +94,9 @@ def _of_learning(learning: pd.DataFrame) -> list[str]:
     ]
 
 
-def _measures(name: str, rows: pd.DataFrame) -> list[str]:
-    found = of_natural_pairs(rows[rows["predicted"].notna()], rows)
-    count = rows[rows["family"] == NATURAL]["record"].nunique()
-    return [name, str(count), *("" if math.isnan(found[each]) else f"{found[each]:.3f}" for each in HEADER)]
+def _measures(name: str, rows: pd.DataFrame, task: str | None = None) -> list[str]:
+    found = of_natural_pairs(rows[rows["predicted"].notna()], rows, task)
+    return [name, str(found["records"]), *("" if math.isnan(found[each]) else f"{found[each]:.3f}" for each in HEADER)]
 
 
 def draw_learning(table: pd.DataFrame) -> Figure:

@@ -59,7 +59,7 @@ def decided(predicted: pd.DataFrame, taken: pd.Series) -> tuple[float, float]:
 
     Args:
         predicted: see `choices`.
-        taken: choice by record.
+        taken: choice by record, of some or all records.
     """
     rows = natural_cases(predicted)
     compared = rows["record"].map(taken).replace(NONE, DEFAULT)
@@ -82,16 +82,23 @@ def _shares_elsewhere(rows: pd.DataFrame, asked: pd.DataFrame) -> pd.Series:
     return shares
 
 
-def of_natural_pairs(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[str, float]:
-    """All measures of predictions and choices on natural pairs."""
+def of_natural_pairs(predicted: pd.DataFrame, table: pd.DataFrame, task: str | None = None) -> Mapping[str, float]:
+    """All measures of predictions and choices on natural pairs, of all tasks or of one.
+
+    Known cases that statements rest on are those of all tasks.
+    """
     rows = natural_cases(predicted)
     picked = choices(predicted[predicted["family"] == NATURAL], table)
+    if task:
+        rows = rows[rows["task"] == task]
+        picked = picked.loc[picked.index.isin(rows["record"])]
     right, said = decided(predicted, picked["taken"])
     loss = picked["choice"] - picked["never"]
     learnt = self_trained_cases(predicted).set_index("record")["self_trained"].reindex(picked.index)
     advised = picked["advised"] & learnt.notna()
     followed = learnt.where(advised, picked["choice"])
     return {
+        "records": len(picked),
         **picked.drop(columns=["taken", "advised"]).mean().to_dict(),
         "rank_correlation": float(spearmanr(rows["predicted"], rows["true_gain"]).statistic),
         "right": right,

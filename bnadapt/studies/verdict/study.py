@@ -17,7 +17,7 @@ from bnadapt.studies.verdict.scores import POLARITY
 
 LEARNING_CURVE = "learning curve"  # in place of a scheme
 KEPT = ["record", "family", "task", "source", "target", "seed", "candidate", "iou", "self_trained"]
-LEARNING = ["record", "candidate", "groups", "draw", "made_up", "predicted", "true_gain"]
+LEARNING = ["record", "candidate", "seed", "groups", "draw", "made_up", "predicted", "true_gain"]
 ADDED = ["record", "candidate", "true_gain", "source_origin", "target_origin", "predicted", *POLARITY]
 
 
