@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnadapt.data.geometry import UNKNOWN, Geometry
+from bnadapt.data.geometry import UNKNOWN, Geometry, Voxel
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,11 @@ class Opened:
     level: str | None = None
     count_chunks: Callable[[], StoredChunks] | None = None
     files: Callable[[], Sequence[Path]] | None = None
+
+    @property
+    def voxel(self) -> Voxel:
+        """Sides of a voxel in nanometres, where the file states them."""
+        return self.geometry.voxel
 
 
 @dataclass(frozen=True)
