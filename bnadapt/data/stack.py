@@ -116,7 +116,7 @@ class Stack(Domain):
     def _pixel_size(self) -> float | None:
         """The given or stated pixel size; logs what the file states."""
         opened, given = self._images.opened, self._given_size
-        voxel = opened.voxel
+        voxel = opened.geometry.voxel
         size, stated = given.of(self._images.context, voxel, opened.levels.values()), voxel.pixel_size_nm
         if opened.level is not None:
             read = (
@@ -133,7 +133,7 @@ class Stack(Domain):
 
     def _check_sides(self) -> None:
         """Refuse planes with unequal voxel sides; warn if the sides are unknown."""
-        voxel = self._images.voxel
+        voxel = self._images.geometry.voxel
         spacing, pixel = voxel.spacing_nm, voxel.pixel_size_nm or self.pixel_size_nm
         if not voxel.is_square:
             raise InputError(
