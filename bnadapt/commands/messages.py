@@ -77,7 +77,7 @@ def _no_option(found: re.Match, refused: Refused) -> str:
 
 
 def _no_class(found: re.Match, refused: Refused) -> str:
-    return f"there is no class {found[1]!r}{_nearest_or_all(found[1], short_names(refused.key))}"
+    return f"unknown class {found[1]!r}{_nearest_or_all(found[1], short_names(refused.key))}"
 
 
 def _no_attribute(found: re.Match, refused: Refused) -> str:
@@ -117,7 +117,7 @@ def _not_expected(found: re.Match, refused: Refused) -> str:
         return sentence
     near = get_close_matches(found[1], [name.rpartition(".")[2] for name in refused.options], 1)
     remedy = f"did you mean {near[0]}" if near else "check its spelling and where it stands"
-    return f"there is no option {found[1]!r}; {remedy}"
+    return f"unknown option {found[1]!r}; {remedy}"
 
 
 RULES: Sequence[tuple[str, Callable[[re.Match, Refused], str]]] = (

@@ -95,7 +95,7 @@ def refusal_of_option(command: str, option: str) -> str | None:
 def _no_option(option: str, name: str, known: Sequence[str], prefix: str) -> str:
     near = get_close_matches(name, known, 1)
     remedy = f"did you mean --{prefix}{near[0]}" if near else "--help lists what there is"
-    return f"there is no option --{option}; {remedy}"
+    return f"unknown option --{option}; {remedy}"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

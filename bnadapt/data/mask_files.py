@@ -36,7 +36,7 @@ def mask_files(folder: Path, images: Mapping[str, Path], pair: str, context: str
         context: name of the domain, for messages.
 
     Raises:
-        InputError: there are no masks, or they cannot be told from images.
+        InputError: masks are missing, or cannot be distinguished from images.
     """
     image_folder = next(iter(images.values())).parent
     if folder.resolve() == image_folder.resolve() and pair in (BY_NAME, BY_ORDER):

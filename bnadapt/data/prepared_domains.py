@@ -97,12 +97,12 @@ class PreparedDomains(LightningDataModule):
         """The named test sets: each source, the target if it has masks, and the further ones.
 
         Raises:
-            InputError: there are no test sets, or two differ in their number of classes.
+            InputError: no test set is given, or two differ in their number of classes.
         """
         target = {"target": self.target} if self.target and self.target.labelled() else {}
         domains = {**self.source_domains(), **target, **self.further_tests}
         if not domains:
-            raise InputError("test: there is no labelled data; give --data.source, --data.target or --data.test.")
+            raise InputError("test: no labelled data; give --data.source, --data.target or --data.test.")
         first, *others = domains
         for name in others:
             if len(domains[name].classes) != len(domains[first].classes):

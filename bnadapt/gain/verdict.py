@@ -136,7 +136,7 @@ class Verdict:
     @property
     def _self_training(self) -> str:
         known = _helped(self.self_trained, "promising")
-        return f" Self-training (--self_training 120) after adapting all layers is expected to gain more: it {known}."
+        return f" Self-training (adapt --self_training) after adapting all layers is expected to gain more: it {known}."
 
     @property
     def _risk(self) -> str:

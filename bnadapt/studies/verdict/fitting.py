@@ -174,10 +174,17 @@ def fitted_predictor(table: pd.DataFrame, digests: Sequence[str]) -> Predictor:
     error = float((cases["predicted"] - cases["true_gain"]).abs().quantile(COVERAGE))
     known = {name: rows[f"{FEATURE}{name}"] for name in PROMISING}
     limits = {name: (round(float(each.min()), 4), round(float(each.max()), 4)) for name, each in known.items()}
-    known_cases = (_pairs(cases), _pairs(self_trained_cases(predicted)))
     loss = max(0.0, -float(cases.loc[cases["candidate"] == DEFAULT, "true_gain"].min()))
-    known = (*known_cases, round(loss, 4), list(digests))
-    return Predictor(fitted_gain(rows), fitted_polarity(rows), limits, round(error, 4), *known)
+    return Predictor(
+        fitted_gain(rows),
+        fitted_polarity(rows),
+        range=limits,
+        error=round(error, 4),
+        cases=_pairs(cases),
+        self_trained=_pairs(self_trained_cases(predicted)),
+        default_loss=round(loss, 4),
+        records=list(digests),
+    )
 
 
 def _pairs(cases: pd.DataFrame) -> list[tuple[float, float]]:
