@@ -41,8 +41,8 @@ The study `verdict` has no records of its own. Its `table.parquet` has a row per
 `predicted` (of candidates that leave images as they are), the probability that bright and dark are `exchanged`, the
 `inverted_consistency` of predictions on inverted images, the IoU after self-training (`self_trained`), and the tissue
 or laboratory of source and target (`source_origin`, `target_origin`). Rows of the scheme `learning curve` are
-predictions by fits to some `groups` of tissues and laboratories, one `draw` of these, with the synthetic records
-(`made_up`) or without.
+predictions by fits to records of some tissues and laboratories (`origins`, their number), one `draw` of these, with the
+synthetic records (`with_synthetic`) or without.
 
 The study of labels has a record per source network, target, `start` (`none`, `adapted`, `scratch`), number of labelled
 `tiles` (-1 for all of the train block), `draw` and `choice` of them (`random`, `proposed`), and what is learnt

@@ -18,12 +18,12 @@ from bnadapt.studies.verdict.fitting import (
     prepared,
     with_self_training,
 )
-from bnadapt.studies.verdict.scores import choices, of_inversions, of_natural_pairs
+from bnadapt.studies.verdict.scores import choices, of_family, of_natural_pairs
 
 ORIGINS = ["vnc", "isbi2012", "a", "b", "c"]
 
 
-def made_up(noise=0.01, seed=0):
+def table_of_gains(noise=0.01, seed=0):
     """Records of which a feature says the gain, and which are recognised as inverted by another."""
     generator = np.random.default_rng(seed)
     rows = []
@@ -43,7 +43,7 @@ def made_up(noise=0.01, seed=0):
                     labels |= {"part": "real", "task": f"of {source}", "seed": 1, "family": family}
                     labels |= {"source": source, "target": target, "source_set": source, "target_set": target}
                     rows.append({**features, **labels})
-    return pd.DataFrame(rows).assign(self_trained=np.nan)
+    return pd.DataFrame(rows).assign(self_trained=np.nan, held_out=False)
 
 
 def learnt_from(table, gain):
@@ -60,7 +60,7 @@ def learnt_from(table, gain):
 
 @pytest.fixture(scope="module")
 def table():
-    return made_up()
+    return table_of_gains()
 
 
 def test_nothing_of_what_is_predicted_is_seen(table):
@@ -99,20 +99,29 @@ def test_what_cannot_be_predicted_leaves_the_default(table):
 
 
 def test_inverted_targets_are_inverted_and_others_are_not(table):
-    found = of_inversions(cross_predicted(table, "strict"), table)
-    assert found["found"] > 0.9
-    assert found["false_alarms"] < 0.1
-    assert found["choice"] > 0.4 > found["never"]
+    predicted = cross_predicted(table, "strict")
+    inverted = of_family(predicted, table, "inversion")
+    assert inverted["inverted"] > 0.9
+    assert inverted["choice"] > 0.4 > inverted["never"]
+    assert of_family(predicted, table, "pair")["inverted"] < 0.1
 
 
 def test_images_are_not_inverted_where_that_leaves_predictions_unstable(table):
     unstable = table["candidate"].eq("inverted")
     table = table.assign(feature_flip_consistency=table["feature_flip_consistency"].mask(unstable, -0.3))
-    assert of_inversions(cross_predicted(table, "strict"), table)["found"] == 0
+    assert of_family(cross_predicted(table, "strict"), table, "inversion")["inverted"] == 0
+
+
+def test_records_that_are_held_out_are_predicted_and_change_no_other_prediction(table):
+    unusual = table.assign(record="unusual " + table["record"], family="sparse", iou=1 - table["iou"], held_out=True)
+    predicted = cross_predicted(pd.concat([table, unusual], ignore_index=True), "strict").set_index("record")
+    alone = cross_predicted(table, "strict").set_index("record")
+    assert predicted.loc[alone.index.unique(), "predicted"].equals(alone["predicted"])
+    assert predicted.loc[unusual["record"].unique(), "predicted"].notna().all()
 
 
 def test_the_best_of_other_seeds_is_a_ceiling_that_can_be_missed():
-    first = made_up(noise=0.0)
+    first = table_of_gains(noise=0.0)
     again = first.assign(seed=2, record="again " + first["record"])
     again["iou"] = np.random.default_rng(1).permutation(first["iou"])
     both = pd.concat([first, again], ignore_index=True)
@@ -123,14 +132,14 @@ def test_the_best_of_other_seeds_is_a_ceiling_that_can_be_missed():
 
 
 def test_weights_never_contradict_what_a_feature_means():
-    table = made_up()
+    table = table_of_gains()
     table["iou"] = 1 - table["iou"]
     weights = fitted_gain(prepared(table)).weights
     assert all(weight * PROMISING[name] >= 0 for name, weight in weights.items())
 
 
 def test_too_few_sources():
-    table = made_up()
+    table = table_of_gains()
     with pytest.raises(InputError, match="three are needed"):
         cross_predicted(table[table["source"].isin(["a", "b"]) & table["target"].isin(["a", "b"])], "strict")
 

@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 
 from bnadapt.experiments.plots import WITH, WITHOUT, legend, panels, spread
 from bnadapt.reports.document import Table
-from bnadapt.studies.verdict.fitting import INVERSION, NATURAL, natural_cases
-from bnadapt.studies.verdict.scores import correlations, of_inversions, of_natural_pairs
+from bnadapt.studies.candidates.findings import TITLES
+from bnadapt.studies.verdict.fitting import NATURAL, natural_cases
+from bnadapt.studies.verdict.scores import correlations, of_family, of_natural_pairs
 
-MADE_UP = {False: "real records alone", True: "with synthetic records"}
+SYNTHETIC = {False: "real records alone", True: "with synthetic records"}
 HEADER = {
     "choice": "choice",
     "never": "never",
@@ -24,6 +25,7 @@ HEADER = {
     "decided": "decided",
     "worse": "worse by 0.03",
     "worst": "worst",
+    "inverted": "taken for inverted",
     "always_self_trained": "always self-trained",
     "advised": "self-training advised",
     "self_trained": "choice with it",
@@ -39,7 +41,15 @@ def schemes_table(table: pd.DataFrame) -> Table:
     lines = [_measures(scheme, own) for scheme, own in schemes.items()]
     tasks = rows.loc[rows["family"] == NATURAL, "task"].unique()
     lines += [_measures(f"{first}, {task}", rows, task) for task in tasks]
+    predicted = rows[rows["predicted"].notna()]
+    for family in _others(rows):
+        lines.append(_line(f"{first}, {TITLES.get(family, family)}", of_family(predicted, rows, family)))
     return Table(["unseen", "records", *HEADER.values()], lines)
+
+
+def _others(rows: pd.DataFrame) -> list[str]:
+    """Families of targets other than natural pairs."""
+    return [family for family in rows["family"].unique() if family != NATURAL]
 
 
 def sentences(table: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
@@ -55,17 +65,21 @@ def sentences(table: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
         f" {pairs['rank_correlation']:.2f}; where it says that its choice helps or that adaptation harms ("
         f"{pairs['decided']:.0%} of the cases), that is right in {pairs['right']:.0%}."
     )
-    if not (rows["family"] == INVERSION).any():
-        return [of_pairs, *_of_self_training(scheme, pairs), *_of_learning(learning)]
-    found = of_inversions(predicted, rows)
     return [
         of_pairs,
         *_of_self_training(scheme, pairs),
-        f"{scheme}: {found['found']:.0%} of the inverted targets are recognised, {found['false_alarms']:.0%} of"
-        f" the natural pairs are taken for such; IoU of the choice on inverted targets {found['choice']:.3f},"
-        f" never adapting {found['never']:.3f}.",
+        *_of_polarity(scheme, predicted, rows),
         *_of_learning(learning),
     ]
+
+
+def _of_polarity(scheme: str, predicted: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
+    """Where images are taken for inverted; nothing where all targets are natural pairs."""
+    others = _others(rows)
+    if not others:
+        return []
+    shares = {TITLES.get(each, each): of_family(predicted, rows, each)["inverted"] for each in (NATURAL, *others)}
+    return [f"{scheme}: taken for inverted are {', '.join(f'{share:.0%} ({name})' for name, share in shares.items())}."]
 
 
 def _of_self_training(scheme: str, pairs: Mapping[str, float]) -> list[str]:
@@ -83,32 +97,37 @@ def _of_learning(learning: pd.DataFrame) -> list[str]:
     """How much predictions improve with every tissue and laboratory; nothing where there are too few of them."""
     if learning.empty:
         return []
-    means = correlations(learning).groupby(["made_up", "groups"]).mean()
-    said = [
-        f"{what} {', '.join(f'{means[made_up, groups]:.2f}' for groups in sorted(learning['groups'].unique()))}"
-        for made_up, what in MADE_UP.items()
+    means = correlations(learning).groupby(["with_synthetic", "origins"]).mean()
+    counts = sorted(learning["origins"].unique())
+    listed = [
+        f"{what} {', '.join(f'{means[with_synthetic, count]:.2f}' for count in counts)}"
+        for with_synthetic, what in SYNTHETIC.items()
     ]
     return [
-        f"Rank correlation of fits that have seen 1 to {learning['groups'].max():.0f} other tissues and laboratories:"
-        f" {'; '.join(said)}."
+        f"Rank correlation of fits that have seen 1 to {counts[-1]:.0f} other tissues and laboratories:"
+        f" {'; '.join(listed)}."
     ]
 
 
 def _measures(name: str, rows: pd.DataFrame, task: str | None = None) -> list[str]:
-    found = of_natural_pairs(rows[rows["predicted"].notna()], rows, task)
-    return [name, str(found["records"]), *("" if math.isnan(found[each]) else f"{found[each]:.3f}" for each in HEADER)]
+    return _line(name, of_natural_pairs(rows[rows["predicted"].notna()], rows, task))
+
+
+def _line(name: str, measures: Mapping[str, float]) -> list[str]:
+    values = [measures.get(each, math.nan) for each in HEADER]
+    return [name, str(measures["records"]), *("" if math.isnan(value) else f"{value:.3f}" for value in values)]
 
 
 def draw_learning(table: pd.DataFrame) -> Figure:
-    """Rank correlations against the number of tissues and laboratories, with and without made-up records."""
+    """Rank correlations against the number of tissues and laboratories, with and without synthetic records."""
     figure, (panel,) = panels(1, 1, (4.6, 3.0))
     rows = correlations(table).rename("rank correlation").reset_index()
-    for (made_up, label), colour in zip(MADE_UP.items(), (WITHOUT, WITH), strict=True):
-        own = rows[rows["made_up"] == made_up]
-        spread(panel, own, "groups", "rank correlation", label, colour)
+    for (with_synthetic, label), colour in zip(SYNTHETIC.items(), (WITHOUT, WITH), strict=True):
+        own = rows[rows["with_synthetic"] == with_synthetic]
+        spread(panel, own, "origins", "rank correlation", label, colour)
     panel.set_xlabel("tissues and laboratories seen")
     panel.set_ylabel("rank correlation")
-    panel.set_xticks(sorted(rows["groups"].unique()))
+    panel.set_xticks(sorted(rows["origins"].unique()))
     panel.set_ylim(0, 1)
     legend(figure, panel)
     return figure

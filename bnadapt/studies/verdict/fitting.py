@@ -12,6 +12,7 @@ from scipy.optimize import nnls
 from sklearn.linear_model import LogisticRegression
 
 from bnadapt.errors import InputError
+from bnadapt.experiments.specs import REAL
 from bnadapt.experiments.tables import Tables
 from bnadapt.files import sha256_of
 from bnadapt.gain import CANDIDATES
@@ -25,8 +26,7 @@ SHRINKAGE = 1.0  # ridge penalty on weights of features that have a mean square 
 LOGISTIC = 10.0  # inverse penalty of the same
 DRAWS = 10  # of the tissues and laboratories that a fit sees, for the learning curve
 SMALLEST_SCALE = 1e-6  # of features that hardly vary
-NATURAL, OWN, INVERSION = "pair", "own", "inversion"  # families of targets; all others are made up
-PREDICTED = (NATURAL, OWN, INVERSION)
+NATURAL, INVERSION = "pair", "inversion"  # families of targets
 SAME_ORIGIN = {"isbi2012": "vnc", "dark-rats": "bright-rats"}
 """Sets that share their tissue, or their laboratory, with another one."""
 STRICT, SOURCE, TASK = "strict", "source", "task"
@@ -74,7 +74,7 @@ def fitted_gain(rows: pd.DataFrame) -> LinearScore:
 
 def fitted_polarity(rows: pd.DataFrame) -> LinearScore:
     """Logistic regression of whether a real target is inverted; each also counts with its polarity changed."""
-    rows = rows[(rows["candidate"] == ADAPTED) & rows["family"].isin(PREDICTED)]
+    rows = rows[(rows["candidate"] == ADAPTED) & (rows["part"] == REAL)]
     features = rows[[f"{FEATURE}{name}" for name in POLARITY]].to_numpy()
     scales = np.sqrt((features**2).mean(0)) + SMALLEST_SCALE
     scaled, inverted = np.clip(features / scales, -BOUND, BOUND), (rows["family"] == INVERSION).to_numpy()
@@ -84,19 +84,21 @@ def fitted_polarity(rows: pd.DataFrame) -> LinearScore:
 
 
 def folds(rows: pd.DataFrame, scheme: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Pairs of what a fit may see, and the records of `PREDICTED` families that it is to predict.
+    """Pairs of the records that a fit may see, and the real ones that it is to predict.
+
+    Records that are `held_out` (see `read`) are predicted and never seen.
 
     Args:
         rows: see `prepared`.
         scheme: of `SCHEMES`.
     """
     keys, hidden = SCHEMES[scheme]
-    for values, unseen in rows[rows["family"].isin(PREDICTED)].groupby(list(keys), sort=False):
-        yield rows[~rows[list(hidden)].isin(values).any(axis=1)], unseen
+    for values, unseen in rows[rows["part"] == REAL].groupby(list(keys), sort=False):
+        yield rows[~(rows["held_out"] | rows[list(hidden)].isin(values).any(axis=1))], unseen
 
 
 def cross_predicted(table: pd.DataFrame, scheme: str) -> pd.DataFrame:
-    """Records of `PREDICTED` families, with what a fit predicts that has not seen such.
+    """Real records, with the predictions of a fit that has not seen the like.
 
     Columns `predicted`, a gain, and `exchanged`, the probability that bright and dark are.
 
@@ -105,7 +107,7 @@ def cross_predicted(table: pd.DataFrame, scheme: str) -> pd.DataFrame:
     """
     parts = []
     for seen, unseen in folds(prepared(table), scheme):
-        if not seen["family"].isin(PREDICTED).any():
+        if not (seen["part"] == REAL).any():
             raise InputError(f"The table has too few sources to predict records by {scheme}; three are needed.")
         predicted, exchanged = _scored(fitted_gain(seen), unseen), _exchanged(fitted_polarity(seen), unseen)
         parts.append(unseen.assign(predicted=predicted, exchanged=exchanged))
@@ -115,23 +117,22 @@ def cross_predicted(table: pd.DataFrame, scheme: str) -> pd.DataFrame:
 def learning_curve(table: pd.DataFrame) -> pd.DataFrame:
     """Natural pairs, predicted as in the strict scheme by fits to the records of ever more tissues and laboratories.
 
-    Columns `groups`, how many of these a fit sees; `draw`, which ones at random; `made_up`, whether it sees the
-    records that are not of real sets, too. It is empty if a pair leaves no other tissue or laboratory to see.
+    Columns `origins`, how many of these a fit sees; `draw`, which ones at random; `with_synthetic`, whether it sees
+    the synthetic records, too. It is empty if a pair leaves no other tissue or laboratory to see.
     """
     rows = prepared(table)
     pairs = [(seen, natural_cases(unseen)) for seen, unseen in folds(rows, STRICT)]
     pairs = [(seen, unseen) for seen, unseen in pairs if len(unseen)]
-    origins = [seen.loc[seen["family"].isin(PREDICTED), "source_origin"].nunique() for seen, _ in pairs]
-    most = min(origins, default=0)
+    most = min((seen.loc[seen["part"] == REAL, "source_origin"].nunique() for seen, _ in pairs), default=0)
     parts, generator = [], np.random.default_rng(0)
-    for (seen, unseen), groups, draw in product(pairs, range(1, most + 1), range(DRAWS)):
-        is_real = seen["family"].isin(PREDICTED)
-        drawn = generator.choice(seen.loc[is_real, "source_origin"].unique(), groups, replace=False)
+    for (seen, unseen), count, draw in product(pairs, range(1, most + 1), range(DRAWS)):
+        is_real = seen["part"] == REAL
+        drawn = generator.choice(seen.loc[is_real, "source_origin"].unique(), count, replace=False)
         within = seen[["source_origin", "target_origin"]].isin(drawn).all(axis=1) & is_real
-        for made_up, fitted in ((False, within), (True, within | ~is_real)):
-            labels = {"groups": groups, "draw": draw, "made_up": made_up}
+        for with_synthetic, fitted in ((False, within), (True, within | ~is_real)):
+            labels = {"origins": count, "draw": draw, "with_synthetic": with_synthetic}
             parts.append(unseen.assign(predicted=_scored(fitted_gain(seen[fitted]), unseen), **labels))
-    return pd.concat(parts) if parts else rows.head(0).assign(predicted=[], groups=[], draw=[], made_up=[])
+    return pd.concat(parts) if parts else rows.head(0).assign(predicted=[], origins=[], draw=[], with_synthetic=[])
 
 
 def with_self_training(table: pd.DataFrame, learnt: pd.DataFrame) -> pd.DataFrame:
@@ -211,9 +212,16 @@ def _exchanged(polarity: LinearScore, rows: pd.DataFrame) -> np.ndarray:
     return rows["record"].map(by_record).to_numpy()
 
 
-def read(candidates: Sequence[Path], self_training: Path | None) -> pd.DataFrame:
-    """The tables in folders of studies of candidates and of self-training, as one."""
-    table = pd.concat([Tables.read(folder).table for folder in candidates], ignore_index=True)
+def read(candidates: Sequence[Path], self_training: Path | None, held_out: Sequence[Path] = ()) -> pd.DataFrame:
+    """The tables in folders of studies as one, with `held_out`: whether no fit sees the record.
+
+    Args:
+        candidates: studies of candidates that predictions are fitted to.
+        self_training: study of self-training on the same pairs.
+        held_out: studies of candidates that are only predicted.
+    """
+    tables = [Tables.read(folder).table.assign(held_out=folder in held_out) for folder in (*candidates, *held_out)]
+    table = pd.concat(tables, ignore_index=True)
     if self_training is None:
         return table.assign(self_trained=math.nan)
     return with_self_training(table, Tables.read(self_training).table)

@@ -10,7 +10,7 @@ from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, NONE, RECOMMEN
 from bnadapt.gain.predictor import Expectation, comparable
 from bnadapt.gain.verdict import SURE, Prediction
 from bnadapt.studies.candidates.findings import CLEAR
-from bnadapt.studies.verdict.fitting import INVERSION, NATURAL, natural_cases, self_trained_cases
+from bnadapt.studies.verdict.fitting import NATURAL, natural_cases, self_trained_cases
 
 POLARITY = ["exchanged", "inverted_consistency"]
 WORSE = 0.03  # loss of IoU that counts as harm
@@ -25,7 +25,7 @@ def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
 def choices(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """IoU by record: of the choice, of constant rules, of the best candidate, and of the best one of other seeds.
 
-    `taken` is the choice, `advised` whether to self-train.
+    `taken` is the choice, `inverted` whether images are taken for inverted, `advised` whether to self-train.
 
     Args:
         predicted: see `bnadapt.studies.verdict.fitting.cross_predicted`.
@@ -40,6 +40,7 @@ def choices(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "taken": taken,
+            "inverted": {record: each.is_inverted for record, each in predictions.items()},
             "advised": {record: each.allows_self_training for record, each in predictions.items()},
             "choice": {record: scores.loc[record, name] for record, name in taken.items()},
             "never": scores[NONE],
@@ -93,18 +94,14 @@ def of_natural_pairs(predicted: pd.DataFrame, table: pd.DataFrame, task: str | N
         rows = rows[rows["task"] == task]
         picked = picked.loc[picked.index.isin(rows["record"])]
     right, said = decided(predicted, picked["taken"])
-    loss = picked["choice"] - picked["never"]
     learnt = self_trained_cases(predicted).set_index("record")["self_trained"].reindex(picked.index)
     advised = picked["advised"] & learnt.notna()
     followed = learnt.where(advised, picked["choice"])
     return {
-        "records": len(picked),
-        **picked.drop(columns=["taken", "advised"]).mean().to_dict(),
+        **_measures(picked),
         "rank_correlation": float(spearmanr(rows["predicted"], rows["true_gain"]).statistic),
         "right": right,
         "decided": said,
-        "worse": float((loss < -WORSE).mean()),
-        "worst": float(loss.min()),
         "advised": float(advised.mean()),
         "helped": float((learnt > picked["never"])[advised].mean()),
         "always_self_trained": float(learnt.mean()),
@@ -115,23 +112,23 @@ def of_natural_pairs(predicted: pd.DataFrame, table: pd.DataFrame, task: str | N
 
 
 def correlations(learning: pd.DataFrame) -> pd.Series:
-    """Rank correlation of predicted and true gains by `made_up`, `groups` and `draw`, see `learning_curve`."""
-    by_fit = learning.groupby(["made_up", "groups", "draw"])[["predicted", "true_gain"]]
+    """Rank correlation of predicted and true gains by `with_synthetic`, `origins` and `draw`, see `learning_curve`."""
+    by_fit = learning.groupby(["with_synthetic", "origins", "draw"])[["predicted", "true_gain"]]
     return by_fit.apply(lambda rows: float(spearmanr(rows["predicted"], rows["true_gain"]).statistic))
 
 
-def of_inversions(predicted: pd.DataFrame, table: pd.DataFrame) -> Mapping[str, float]:
-    """Detection rate and false alarms of inverted images, and the IoU of the choice on them."""
-    by_record = predicted.groupby("record")[[*POLARITY, "family"]].first()
-    inverted = by_record["family"] == INVERSION
-    suspected = pd.Series(
-        [Prediction({}, *each).is_inverted for each in by_record[POLARITY].to_numpy()], by_record.index
-    )
-    picked = choices(predicted[predicted["family"] == INVERSION], table)
+def of_family(predicted: pd.DataFrame, table: pd.DataFrame, family: str) -> Mapping[str, float]:
+    """IoU of choices and constant rules on a family of targets, and the share that is taken for inverted."""
+    return _measures(choices(predicted[predicted["family"] == family], table))
+
+
+def _measures(picked: pd.DataFrame) -> Mapping[str, float]:
+    loss = picked["choice"] - picked["never"]
     return {
-        "found": float(suspected[inverted].mean()),
-        "false_alarms": float(suspected[by_record["family"] == NATURAL].mean()),
-        **picked[["choice", "never"]].mean().to_dict(),
+        "records": len(picked),
+        **picked.drop(columns=["taken", "advised"]).mean().to_dict(),
+        "worse": float((loss < -WORSE).mean()),
+        "worst": float(loss.min()),
     }
 
 

@@ -8,16 +8,17 @@ import pandas as pd
 
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case
+from bnadapt.experiments.specs import REAL
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
 from bnadapt.studies.verdict.findings import draw_learning, draw_predicted, schemes_table, sentences
-from bnadapt.studies.verdict.fitting import DRAWS, PREDICTED, SCHEMES, cross_predicted, learning_curve, read
+from bnadapt.studies.verdict.fitting import DRAWS, SCHEMES, cross_predicted, learning_curve, read
 from bnadapt.studies.verdict.scores import POLARITY
 
 LEARNING_CURVE = "learning curve"  # in place of a scheme
 KEPT = ["record", "family", "task", "source", "target", "seed", "candidate", "iou", "self_trained"]
-LEARNING = ["record", "candidate", "seed", "groups", "draw", "made_up", "predicted", "true_gain"]
+LEARNING = ["record", "candidate", "seed", "origins", "draw", "with_synthetic", "predicted", "true_gain"]
 ADDED = ["record", "candidate", "true_gain", "source_origin", "target_origin", "predicted", *POLARITY]
 
 
@@ -28,6 +29,7 @@ class VerdictStudy(Study):
     Args:
         candidates: folders of finished studies of candidates.
         self_training: folder of a finished study of self-training on the same pairs; None if there is none.
+        held_out: folders of further studies of candidates, which are predicted, but which no fit sees.
         schemes: what the fit does not see; names in `bnadapt.studies.verdict.fitting.SCHEMES`.
 
     Raises:
@@ -46,6 +48,7 @@ class VerdictStudy(Study):
 
     candidates: Sequence[str]
     self_training: str | None = None
+    held_out: Sequence[str] = ()
     schemes: Sequence[str] = tuple(SCHEMES)
 
     def __post_init__(self) -> None:
@@ -58,8 +61,9 @@ class VerdictStudy(Study):
 
     def tables(self, measured: Sequence) -> Tables:
         """Real records under every scheme; inverted candidates have no predicted gain."""
-        table = read([Path(each) for each in self.candidates], Path(self.self_training) if self.self_training else None)
-        real = table[table["family"].isin(PREDICTED)][KEPT]
+        candidates, held_out = ([Path(each) for each in folders] for folders in (self.candidates, self.held_out))
+        table = read(candidates, Path(self.self_training) if self.self_training else None, held_out)
+        real = table[table["part"] == REAL][KEPT]
         predicted = [
             real.merge(cross_predicted(table, scheme)[ADDED], "left", ["record", "candidate"]).assign(scheme=scheme)
             for scheme in self.schemes
