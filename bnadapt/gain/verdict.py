@@ -17,7 +17,7 @@ from bnadapt.gain.source_summary import SourceSummary
 from bnadapt.reports.text import capitalised
 
 MARGIN = 0.03  # expected gain over the default that justifies another candidate
-SURE = 0.9  # share of known cases above which a candidate is said to help; below 1 - SURE not to
+SURE, SELDOM = 0.9, 0.1  # shares of known cases from which on, and up to which, a candidate is said to help, and not to
 EXCHANGED = 0.9  # probability of inverted contrast above which images are inverted
 STABLE = -0.15  # least flip consistency on inverted images, minus that on the source, to invert them
 
@@ -44,7 +44,7 @@ class Prediction:
 
     @property
     def choice(self) -> str:
-        """The recommended candidate."""
+        """The candidate with the best expectation; see `recommended`."""
         return INVERTED if self.is_inverted else chosen(self.expected)
 
     @property
@@ -90,7 +90,7 @@ class Verdict:
     @property
     def abstains(self) -> bool:
         """Whether it is unknown if the choice helps."""
-        return not self.labelled and self._doubt is not None
+        return not self.labelled and (self._unlike is not None or self._is_open)
 
     @property
     def gain(self) -> float | None:
@@ -106,19 +106,23 @@ class Verdict:
         further += self._self_training if self.advises_self_training else ""
         if self.measured:
             return f"{capitalised(title)}: {self._measured}.{further}"
-        if self._doubt is not None:
-            tiles = f"{self.needed} labelled tiles or more" if self.needed == MOST else f"{self.needed} labelled tiles"
+        if self._unlike is not None:
             return (
-                f"Cannot tell whether adaptation helps: {self._doubt}. Without labels, {title}{self._risk};"
-                f" about {tiles} would settle it. {LabelledTileGains.load().sentence()}{further}"
+                f"Cannot tell whether adaptation helps: {self._unlike}. Without labels, {title}{self._risk};"
+                f" {self._needed}{further}"
+            )
+        if self._is_open:
+            return (
+                f"{capitalised(title)}{self._risk}. Whether adaptation helps is uncertain: known cases that looked like"
+                f" this one went either way; {self._needed}{further}"
             )
         return f"{capitalised(title)}: {self._certainty}.{further}"
 
     @property
     def advises_self_training(self) -> bool:
         """Whether to adapt all layers and self-train; never where candidates were measured, or images are inverted."""
-        is_upright = self.choice in self.expected and not self._is_noise
-        return is_upright and not self.measured and self.prediction.allows_self_training
+        adapts = self.choice in self.expected and self.choice != NONE
+        return adapts and not self._is_noise and not self.measured and self.prediction.allows_self_training
 
     @property
     def _measured(self) -> str:
@@ -147,17 +151,26 @@ class Verdict:
         return any(alarm.name == NOISE for alarm in self.alarms)
 
     @property
-    def _doubt(self) -> str | None:
-        """Why it is unknown whether adaptation helps."""
+    def _needed(self) -> str:
+        """How many labelled tiles would show whether the choice helps, and what they are worth beyond that."""
+        tiles = f"{self.needed} labelled tiles or more" if self.needed == MOST else f"{self.needed} labelled tiles"
+        return f"about {tiles} would settle it. {LabelledTileGains.load().sentence()}"
+
+    @property
+    def _unlike(self) -> str | None:
+        """Why no known case applies, if none does."""
         if self._is_noise:
             return "the images look like noise"
         if self.choice not in self.expected:
             return None if self.prediction.is_inverted else "nothing is known of such a change of images"
         if not self.expected[_compared(self.choice)].familiar:
             return "the target is unlike all known cases"
-        if 1 - SURE < self.known.share < SURE:
-            return "known cases that looked like this one went either way"
         return None
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether known cases went either way."""
+        return self.choice in self.expected and SELDOM < self.known.share < SURE
 
 
 def judge(
@@ -205,11 +218,12 @@ def verdict_on(
         predictor: its known cases count; by default the one shipped with bnadapt.
     """
     measured = measured or {}
-    best = max(measured, key=lambda name: measured[name].iou) if measured else prediction.choice
-    choice = choice or best
+    predictor = predictor or Predictor.load()
+    if not choice and measured:
+        choice = max(measured, key=lambda name: measured[name].iou)
+    choice = choice or recommended(prediction, predictor.known(prediction.expected[DEFAULT].gain).share)
     compared = _compared(choice)
     gain = prediction.expected[compared].gain if compared in prediction.expected else 0.0
-    predictor = predictor or Predictor.load()
     alarms = [*inverted_contrast(prediction.exchanged), *alarms_of(View(source, results, results[choice]))]
     return Verdict(
         choice,
@@ -223,6 +237,16 @@ def verdict_on(
         measured,
         labelled,
     )
+
+
+def recommended(prediction: Prediction, helped: float) -> str:
+    """The choice; no adaptation instead of the default, if that hardly ever helped.
+
+    Args:
+        prediction: what is expected.
+        helped: share of the known cases with as much predicted gain as the default in which adaptation helped.
+    """
+    return NONE if prediction.choice == DEFAULT and helped <= SELDOM else prediction.choice
 
 
 def chosen(expected: Mapping[str, Expectation]) -> str:

@@ -5,12 +5,12 @@ import pytest
 from bnadapt.gain.alarms import NOISE, Alarm
 from bnadapt.gain.annotation import Measured
 from bnadapt.gain.predictor import Expectation, Known
-from bnadapt.gain.verdict import Prediction, Verdict, chosen
+from bnadapt.gain.verdict import Prediction, Verdict, chosen, recommended
 
 SELF_TRAINING = "after adapting all layers is expected to gain more: it helped in 29 of 37 known cases"
 
 
-def verdict(adapted=0.06, default=0.05, familiar=True, exchanged=0.0, alarms=(), measured=None, choice=None):
+def verdict(adapted=0.06, default=0.05, familiar=True, exchanged=0.0, alarms=(), measured=None, choice=None, helped=19):
     expected = {
         "none": Expectation(0.0, 0.0, 0.0, True),
         "adapted": Expectation(adapted, 0.0, 0.0, familiar),
@@ -18,7 +18,7 @@ def verdict(adapted=0.06, default=0.05, familiar=True, exchanged=0.0, alarms=(),
     }
     prediction = Prediction(expected, exchanged)
     choice = choice or prediction.choice
-    return Verdict(choice, prediction, Known(20, 19), Known(37, 29), 0.018, alarms, [], 12, measured or {}, 8)
+    return Verdict(choice, prediction, Known(20, helped), Known(37, 29), 0.018, alarms, [], 12, measured or {}, 8)
 
 
 def test_the_default_is_taken_unless_another_is_clearly_better():
@@ -57,3 +57,28 @@ def test_self_training_is_advised_where_all_layers_are_expected_to_gain_as_much_
 def test_self_training_is_not_advised(options):
     assert not verdict(**options).advises_self_training
     assert "Self-training" not in verdict(**options).sentence()
+
+
+@pytest.mark.parametrize(("helped", "choice"), [(0.05, "none"), (0.1, "none"), (0.2, "full-resolution-mixed")])
+def test_nothing_is_done_where_the_default_hardly_ever_helped(helped, choice):
+    assert recommended(verdict().prediction, helped) == choice
+
+
+def test_no_other_choice_depends_on_what_the_default_gave():
+    assert recommended(verdict(adapted=0.1).prediction, 0.05) == "adapted"
+    assert recommended(verdict(exchanged=0.95).prediction, 0.05) == "inverted"
+
+
+def test_self_training_is_not_advised_beside_doing_nothing():
+    assert not verdict(choice="none", helped=1).advises_self_training
+
+
+def test_a_sentence_begins_with_what_to_do_also_where_it_is_uncertain_whether_that_helps():
+    open_sentence = verdict(helped=10).sentence()
+    assert open_sentence.startswith("Adapt the layers at full resolution, but keep half of the source's statistics")
+    assert "cost at most 0.02 IoU in known cases" in open_sentence
+    assert "Whether adaptation helps is uncertain" in open_sentence
+    assert "about 12 labelled tiles would settle it" in open_sentence
+    assert (
+        verdict(helped=10, choice="none").sentence().startswith("Do not adapt. Whether adaptation helps is uncertain")
+    )

@@ -8,13 +8,14 @@ from scipy.stats import spearmanr
 
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, NONE, RECOMMENDABLE
 from bnadapt.gain.predictor import Expectation, comparable
-from bnadapt.gain.verdict import SURE, Prediction
+from bnadapt.gain.verdict import SELDOM, SURE, Prediction, recommended
 from bnadapt.studies.candidates.findings import CLEAR
 from bnadapt.studies.verdict.fitting import NATURAL, natural_cases, self_trained_cases
 
 POLARITY = ["exchanged", "inverted_consistency"]
 WORSE = 0.03  # loss of IoU that counts as harm
 PAIR = ["task", "source", "target"]
+ORIGINS = ["source_origin", "target_origin"]
 
 
 def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -22,7 +23,7 @@ def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
     return table.pivot_table(column, "record", "candidate", sort=False)
 
 
-def choices(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def choices(predicted: pd.DataFrame, table: pd.DataFrame, family: str = NATURAL) -> pd.DataFrame:
     """IoU by record: of the choice, of constant rules, of the best candidate, and of the best one of other seeds.
 
     `taken` is the choice, `inverted` whether images are taken for inverted, `advised` whether to self-train.
@@ -30,18 +31,24 @@ def choices(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     Args:
         predicted: see `bnadapt.studies.verdict.fitting.cross_predicted`.
         table: of candidates, inverted ones among them.
+        family: of the targets.
     """
-    scores = wide(table[table["record"].isin(predicted["record"])], "iou")
+    rows = predicted[predicted["family"] == family]
+    scores = wide(table[table["record"].isin(rows["record"])], "iou")
     scores = scores[[name for name in CANDIDATES if name in scores]]
-    gains, polarity = wide(predicted, "predicted"), predicted.groupby("record")[POLARITY].first()
+    gains, polarity = wide(rows, "predicted"), rows.groupby("record")[POLARITY].first()
     predictions = {record: _prediction(own, *polarity.loc[record]) for record, own in gains.iterrows()}
-    taken = {record: each.choice for record, each in predictions.items()}
+    defaults = rows[rows["candidate"] == DEFAULT].set_index("record")
+    helped = _shares_elsewhere(natural_cases(predicted), defaults)
+    taken = {record: recommended(each, helped[record]) for record, each in predictions.items()}
     unchanged = scores[[name for name in scores if CANDIDATES[name].keeps_images]]
     return pd.DataFrame(
         {
             "taken": taken,
             "inverted": {record: each.is_inverted for record, each in predictions.items()},
-            "advised": {record: each.allows_self_training for record, each in predictions.items()},
+            "advised": {
+                record: each.allows_self_training and taken[record] != NONE for record, each in predictions.items()
+            },
             "choice": {record: scores.loc[record, name] for record, name in taken.items()},
             "never": scores[NONE],
             "all_layers": scores[ADAPTED],
@@ -66,17 +73,17 @@ def decided(predicted: pd.DataFrame, taken: pd.Series) -> tuple[float, float]:
     compared = rows["record"].map(taken).replace(NONE, DEFAULT)
     asked = rows[rows["candidate"] == compared]
     shares = _shares_elsewhere(rows, asked)
-    said = (shares >= SURE) | (shares <= 1 - SURE)
+    said = (shares >= SURE) | (shares <= SELDOM)
     clear = said & (asked["true_gain"].abs() > CLEAR)
     right = (shares >= SURE) == (asked["true_gain"] > 0)
     return float(right[clear].mean()), float(said.mean())
 
 
 def _shares_elsewhere(rows: pd.DataFrame, asked: pd.DataFrame) -> pd.Series:
-    """For some of the rows, how many of the comparable ones without the same two origins adaptation helped: a share."""
-    origins = rows[["source_origin", "target_origin"]].apply(frozenset, axis=1)
+    """For every prediction asked for, in how many comparable rows of other origins adaptation helped: a share."""
+    origins, own_origins = (each[ORIGINS].apply(frozenset, axis=1) for each in (rows, asked))
     shares = pd.Series(0.5, asked.index)
-    for own, group in asked.groupby(origins.loc[asked.index]):
+    for own, group in asked.groupby(own_origins):
         others = rows[origins != own]
         cases = list(zip(others["predicted"], others["true_gain"], strict=True))
         shares[group.index] = [comparable(cases, gain).share for gain in group["predicted"]]
@@ -89,7 +96,7 @@ def of_natural_pairs(predicted: pd.DataFrame, table: pd.DataFrame, task: str | N
     Known cases that statements rest on are those of all tasks.
     """
     rows = natural_cases(predicted)
-    picked = choices(predicted[predicted["family"] == NATURAL], table)
+    picked = choices(predicted, table)
     if task:
         rows = rows[rows["task"] == task]
         picked = picked.loc[picked.index.isin(rows["record"])]
@@ -119,7 +126,7 @@ def correlations(learning: pd.DataFrame) -> pd.Series:
 
 def of_family(predicted: pd.DataFrame, table: pd.DataFrame, family: str) -> Mapping[str, float]:
     """IoU of choices and constant rules on a family of targets, and the share that is taken for inverted."""
-    return _measures(choices(predicted[predicted["family"] == family], table))
+    return _measures(choices(predicted, table, family))
 
 
 def _measures(picked: pd.DataFrame) -> Mapping[str, float]:
