@@ -56,8 +56,8 @@ def minimise_entropy(
         )
     if any(each.is_inference() for each in network.parameters()):
         raise StatisticsError(
-            "The network was made in torch's inference mode, in which nothing can be learnt; make it outside of it, or"
-            " take copy.deepcopy of it."
+            "The network was created in torch's inference mode, in which nothing can be learnt; create it outside of"
+            " that mode, or take copy.deepcopy of it."
         )
     entropies = []
     with torch.inference_mode(False), isolated(network), _trained_alone(network, scales):

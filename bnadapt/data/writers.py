@@ -116,7 +116,7 @@ class StackFile(SectionWriter):
     def begin(self, count: int, provenance: Mapping[str, str] | None = None) -> None:
         """Prepare for `count` sections; OME-Zarr stores their provenance."""
         self.count, self.provenance = count, provenance or {}
-        self.format.say_what_is_lost(self.paths([])[0], self.geometry)
+        self.format.warn_of_losses(self.paths([])[0], self.geometry)
 
     def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write a section into both stacks; see `SectionWriter.write`."""

@@ -45,7 +45,7 @@ def _write_volume(path: Path, data: Any, attributes: Mapping[str, Any], key: str
     greatest = max((int(np.max(section)) for section in data), default=0) if key == "labels" else None
     dtype = held(_stored(np.asarray(data[0]), key, greatest), format_).dtype
     geometry = geometry_of(attributes, "ZYX")
-    format_.say_what_is_lost(path, geometry)
+    format_.warn_of_losses(path, geometry)
     writer = format_.create(NewVolume(path, data.shape, dtype, geometry, key if format_.needs_key else None, reduce))
     for index, section in enumerate(data):
         writer.write(index, np.asarray(section).astype(dtype))

@@ -160,7 +160,7 @@ def test_code_of_ones_own_that_does_something_else_is_said_or_refused(features, 
     with pytest.warns(BatchNormWarning, match=r"^Not adapted: 0 \(its batch_norm was not called\); their statistics"):
         bank = estimate(nn.Sequential(make(2), nn.BatchNorm2d(2)), features).bank
     assert bank.count["0"] == 0
-    with pytest.raises(StatisticsError, match="normalise by code of their own"):
+    with pytest.raises(StatisticsError, match="these layers normalise without"):
         estimate(make(2), features)
 
 

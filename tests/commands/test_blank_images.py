@@ -50,7 +50,7 @@ def test_it_is_left_out_of_adaptation(best, one_blank, tmp_path, capfd):
     record = json.loads((tmp_path / "a.json").read_text())
     assert record["blank_sections"] == ["02.png"]
     assert record["tiles"] == 5 * 4
-    assert "1 blank image left out: every pixel is the same." in " ".join(capfd.readouterr().out.split())
+    assert "1 blank image left out: all pixels are equal." in " ".join(capfd.readouterr().out.split())
 
 
 def test_it_is_left_out_of_training_and_scores(one_blank, caplog):

@@ -263,7 +263,7 @@ def test_an_adapted_checkpoint_cannot_be_resumed(refused, best, tmp_path):
 def test_a_resume_beyond_the_schedule(refused, best):
     options = ["--data.crops_per_epoch=120", "--trainer.max_epochs=9", "--ckpt_path", best]
     small = without(SMALL, "--model", "--data.crops_per_epoch", "--trainer.max_epochs")
-    assert "one-cycle schedule ends after 90 steps, this run asks for 270" in refused("fit", *small, *DOMAINS, *options)
+    assert "one-cycle schedule ends after 90 steps, this run has 270" in refused("fit", *small, *DOMAINS, *options)
 
 
 @pytest.mark.parametrize("name", ["batch_size", "crop_size", "adaptation_tiles"])
@@ -284,7 +284,7 @@ def test_a_source_without_masks(images):
 
 def test_an_adaptation_at_the_end_of_training_without_a_target_is_refused_at_its_start(images, refused, tmp_path):
     options = [*folder_options("source", images), "--trainer.callbacks+=bnadapt.callbacks.BatchNormAdaptation"]
-    assert "there is no target to adapt to" in refused("fit", *SMALL, *options, "--data.source.gap=0")
+    assert "needs a target to adapt to" in refused("fit", *SMALL, *options, "--data.source.gap=0")
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
@@ -309,4 +309,4 @@ def test_memory_that_does_not_suffice_is_a_sentence(error, monkeypatch, refused)
         raise error
 
     monkeypatch.setattr("bnadapt.commands.cli.main", fail)
-    assert "there is not enough memory; set a smaller --data.batch_size" in refused("fit")
+    assert "out of memory; set a smaller --data.batch_size" in refused("fit")

@@ -148,7 +148,7 @@ def test_refusals(tmp_path, small):
         main(small(variations={"foregruond": [0.1]}))
     with pytest.raises(InputError, match="no dask scheduler answers there"):
         main([*small(), "--scheduler", "tcp://127.0.0.1:9"])
-    with pytest.raises(InputError, match="there is no study 'pears'; did you mean pairs"):
+    with pytest.raises(InputError, match="unknown study 'pears'; did you mean pairs"):
         main(["pears"])
     with pytest.raises(InputError, match="unknown option --study.level; did you mean --study.levels"):
         main(["two-mean-grid", "--study.level", "[0.1]"])

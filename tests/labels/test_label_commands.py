@@ -196,7 +196,7 @@ def test_a_list_of_tiles_that_cannot_be_is_refused(proposed, name, value):
     path = proposed / "tiles.json"
     first, *others = json.loads(path.read_text())
     path.write_text(json.dumps([first | {name: value}, *others]))
-    with pytest.raises(InputError, match=r"tiles.json: has a tile .*; take it as bnadapt propose wrote it"):
+    with pytest.raises(InputError, match=r"tiles.json: has a tile .*; restore the list that bnadapt propose wrote"):
         drawn_masks(proposed, 2)
     path.write_text("[" * 50_000)
     with pytest.raises(InputError, match="holds no list of tiles"):

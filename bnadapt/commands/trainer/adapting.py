@@ -82,7 +82,12 @@ class AdaptingCommands(CommandTrainer):
         if self_training:
             self._check_one_process("adapt --self_training")
             check_self_training(datamodule, self_training)
-        asked = {"policy": policy, "propagation": propagation, "until": until, "class_proportions": class_proportions}
+        requested = {
+            "policy": policy,
+            "propagation": propagation,
+            "until": until,
+            "class_proportions": class_proportions,
+        }
         if choose is not None:
             check_choice("adapt: --choose", choose, policy, class_proportions, datamodule.requested_change)
         path = checkpoint_path(output, ckpt_path, "adapted")
@@ -90,12 +95,12 @@ class AdaptingCommands(CommandTrainer):
         check_outputs(adapted_files(path), overwrite, [Path(ckpt_path)])
         recipe = replace(
             self._configured(BatchNormAdaptation, BatchNormAdaptation()).recipe,
-            **{name: value for name, value in asked.items() if value is not None},
+            **{name: value for name, value in requested.items() if value is not None},
         )
 
         def work() -> AdaptedCheckpoint:
-            done = adapt_by_choice(model, datamodule, recipe, choose, self.shown, limit)
-            log_adaptation(self, done.adaptation)
+            adapted = adapt_by_choice(model, datamodule, recipe, choose, self.progress_for, limit)
+            log_adaptation(self, adapted.adaptation)
             distances = None
             if datamodule.source is not None:
                 distances = self._configured(LatentDistance, LatentDistance()).measure(self, model)
@@ -103,12 +108,12 @@ class AdaptingCommands(CommandTrainer):
                 self_train_on_target(model, datamodule, SelfTraining(steps=self_training))
             for pictures in (each for each in self.callbacks if isinstance(each, SegmentationPictures)):
                 pictures.draw_target(self, model)
-            return AdaptedCheckpoint(path, done.judgement, distances)
+            return AdaptedCheckpoint(path, adapted.judgement, distances)
 
         passes = passes_of_adapt(datamodule, choose is not None, self_training)
-        done = self._run_ready(work, model, datamodule, ckpt_path, passes)
+        result = self._run_ready(work, model, datamodule, ckpt_path, passes)
         save_adapted(self, model, path, self.command)
-        return done
+        return result
 
     def finetune(
         self,
@@ -149,7 +154,7 @@ class AdaptingCommands(CommandTrainer):
         settings = FineTuning(learn, steps, augmentation=datamodule.augmentation)
 
         def work() -> None:
-            adaptation = finetune_to_target(model, datamodule, labels, settings, start, self.shown)
+            adaptation = finetune_to_target(model, datamodule, labels, settings, start, self.progress_for)
             if adaptation:
                 log_adaptation(self, adaptation)
 

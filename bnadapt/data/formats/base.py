@@ -160,7 +160,7 @@ class Format(ABC):
         """Whether the format stores pixels of this type."""
         return self.holds_floats if dtype.kind == "f" else dtype.itemsize in self.integers
 
-    def say_what_is_lost(self, path: Path, geometry: Geometry) -> None:
+    def warn_of_losses(self, path: Path, geometry: Geometry) -> None:
         """Warn about parts of a geometry that the format cannot store."""
         known = [geometry[letter] for letter in geometry.letters]
         if not self.states_size and any(axis.step for axis in known):
