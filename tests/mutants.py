@@ -246,8 +246,8 @@ MUTANTS = [
     ),
     Mutant(
         "data/input_change.py",
-        "changed = images if self.inverted_about is None else self.inverted_about - images",
-        "changed = images",
+        "inverted = images if self.inverted_about is None else self.inverted_about - images",
+        "inverted = images",
         "gain/test_candidates.py::test_an_input_change_is_undone_in_the_logits",
     ),
     # A few labels

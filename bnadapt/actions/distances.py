@@ -28,7 +28,7 @@ def measure_distances(
 
     Args:
         task: with the network.
-        data: whose source and target are read, without masks.
+        data: its source and target are read, without masks.
         measures: some of `bnadapt.distances.MEASURES`.
         tiles: of source and of target, drawn at random.
         positions_per_tile: latents that are taken at random from every layer of a tile.

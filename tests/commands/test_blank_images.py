@@ -58,7 +58,7 @@ def test_it_is_left_out_of_training_and_scores(one_blank, caplog):
     source += [f"--data.source.masks={one_blank}/masks", "--data.source.gap=0"]
     with caplog.at_level(logging.WARNING):
         run = main(["fit", *SMALL, *source, "--trainer.max_epochs=1"])
-    assert "1 of 4 images is blank (every pixel the same), such as 02.png; left out." in caplog.text
+    assert "1 of 4 images is blank (all pixels equal), such as 02.png; left out." in caplog.text
     assert {section.name for section in run.datamodule.train_dataloader().dataset.sections} == {
         "00.png",
         "01.png",

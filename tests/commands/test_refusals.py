@@ -139,13 +139,13 @@ def test_pixels_that_are_no_finite_numbers(images, read, value):
 def test_nothing_but_constant_images(images, predict):
     for path in (images / "images").iterdir():
         imageio.v3.imwrite(path, np.full((48, 48), 9, np.uint8))
-    assert "in each of its 6 images every pixel is the same; give images with something to see" in predict()
+    assert "all of its 6 images are blank (all pixels equal); give images that show something" in predict()
 
 
 def test_images_smaller_than_a_tile(refused, best, images):
     target = folder_options("target", images, masks=False)
     sentence = refused("adapt", "--ckpt_path", best, *target, "--data.tile_size=64", "--output", "adapted.ckpt")
-    assert "48 x 48 pixels (after resampling) are less than a tile of 64; set --data.tile_size to 48" in sentence
+    assert "48 x 48 pixels (after resampling) are smaller than a tile of 64; set --data.tile_size to 48" in sentence
 
 
 def test_images_smaller_than_a_crop(learn):

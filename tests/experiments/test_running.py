@@ -119,7 +119,7 @@ def test_a_case_that_fails_is_reported_and_the_others_are_kept(tmp_path, network
     config = tmp_path / "shifts.yaml"
     config.write_text(yaml.safe_dump({"study": {"sources": sources, "shifts": ["blur"], "seeds": [1]}}))
     folders = ["--output", str(tmp_path / "out"), "--networks", str(networks)]
-    with pytest.raises(InputError, match="the first one because: .*are less than a crop of 32"):
+    with pytest.raises(InputError, match="the first one because: .*are smaller than a crop of 32"):
         main(["image-shifts", "--config", str(config), *folders, *HERE])
     assert len(records(tmp_path / "out")) == 6
 

@@ -120,8 +120,8 @@ def test_no_tile_of_the_test_block_is_learnt_from(best, tmp_path, caplog):
     _, record = finetune(best, tmp_path, "--labelled=50", "--steps=1", "--learn=head")
     tiles = len(TARGET.block("train")) * 4  # of 32 pixels in images of 48
     assert record["finetuning"]["labelled_tiles"] == tiles
-    assert f"50 labelled tiles were asked for, its train block has {tiles}" in caplog.text
-    assert "of 6 labelled images are left out, for test and validation blocks" in caplog.text
+    assert f"50 labelled tiles were requested, but its train block has {tiles}" in caplog.text
+    assert "of 6 labelled images are kept for test and validation" in caplog.text
 
 
 def test_proposed_tiles_are_spread_and_empty(proposed, images):
@@ -178,7 +178,7 @@ def test_what_cannot_be_learnt_from_is_refused(proposed, images):
     assert len(labelled_by_hand(data, proposed, 2)) == 3
     first, second, _ = json.loads((proposed / "tiles.json").read_text())
     other = DomainPair(target=Synthetic(size=48, images=6), intensity="dtype", tile_size=32)
-    with pytest.raises(InputError, match="which synthetic has not; give the target that it was proposed of"):
+    with pytest.raises(InputError, match="which synthetic does not have; give the target that it was proposed for"):
         labelled_by_hand(other, proposed, 2)
     imageio.v3.imwrite(proposed / "masks" / second["file"], np.full((32, 32), 7, np.uint8))
     with pytest.raises(InputError, match="mask value 7 is not a class"):

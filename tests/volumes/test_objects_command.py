@@ -160,7 +160,7 @@ def test_labels_lie_where_their_mask_does(objects, extension, caplog):
     assert labels.geometry.voxel == pytest.approx((40, 4, 4) if keeps_size else (None, None, None))
     keeps_place = extension in (".ome.zarr", ".tif")
     assert labels.geometry["X"].in_nanometres().start == pytest.approx(100 if keeps_place else 0)
-    assert ("the format has no place for" in caplog.text) == (not keeps_place)
+    assert ("the format cannot store" in caplog.text) == (not keeps_place)
 
 
 def test_names_that_are_not_utf8_are_escaped_in_tables(objects):
@@ -322,7 +322,7 @@ def inputs():
         ("--mask ignored.npy", "values such as 255, which is not a class"),
         ("--mask negative.npy", "values such as -1, which is not a class"),
         ("--mask colours.npy", "is a mask in colours"),
-        ("--mask volume_mask.tif --mask_key raw", "holds 1 series (0: (4, 20, 24)), none of which is 'raw'"),
+        ("--mask volume_mask.tif --mask_key raw", "holds 1 series (0: (4, 20, 24)), none of them 'raw'"),
         ("--mask volume_mask.tif --probability short.npy", "short.npy: has the shape (3, 20, 24), volume_mask.tif"),
         ("--mask volume_mask.tif --probability raw.npy", "raw.npy, section 0: holds no probabilities"),
         ("--mask volume_mask.tif --probability signed.npy", "signed.npy, section 0: holds no probabilities"),

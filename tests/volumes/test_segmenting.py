@@ -338,5 +338,5 @@ def test_a_scheduler_that_is_not_there_is_refused(best, volume, refused):
 
 def test_a_volume_with_nothing_to_see_leaves_nothing_to_go_on_with(best, refused, tmp_path):
     np.save(tmp_path / "blank.npy", np.zeros((3, 64, 64), np.uint8))
-    assert "every pixel is the same" in refused(*command(best, tmp_path / "blank.npy"))
+    assert "all pixels equal" in refused(*command(best, tmp_path / "blank.npy"))
     assert not Path("out").exists()
