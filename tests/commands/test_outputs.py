@@ -115,7 +115,7 @@ def test_a_signal_ends_with_its_status_and_leaves_nothing_half_written(best, tmp
     process.until(lambda: list(tmp_path.glob("out/.unfinished/finished-*"))).send(number)
     assert process.wait() == status, process.errors
     assert "Traceback" not in process.errors
-    assert "of 2000 sections are segmented; the same command goes on with the rest" in process.errors
+    assert "of 2000 sections are segmented; the same command resumes with the rest" in process.errors
     assert [each.name for each in (tmp_path / "out").iterdir()] == [".unfinished"]
 
 

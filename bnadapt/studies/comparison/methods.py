@@ -40,7 +40,7 @@ class Method:
             target: the other one.
             seed: seed of weights and crops.
         """
-        rows = replace(
+        adjusted = replace(
             training,
             network=self.network or training.network,
             intensity=self.intensity or training.intensity,
@@ -48,7 +48,7 @@ class Method:
             task_args={**training.task_args, **self.task_args},
         )
         labelled = target if self.learns_from == "target" else source
-        return SourceNetwork(rows, labelled, seed, target if self.learns_from == "both" else None)
+        return SourceNetwork(adjusted, labelled, seed, target if self.learns_from == "both" else None)
 
 
 PUBLISHED = {
