@@ -38,7 +38,7 @@ class Adaptation:
         statistics: adapted, and how they came about.
         source_bank: the source's statistics.
         moments: class moments of the source, if they are known.
-        record: of the adaptation, in plain types.
+        record: record of the adaptation, in plain types.
     """
 
     statistics: AdaptedStatistics
@@ -74,7 +74,7 @@ def adapt_to_target(task: AdaptableTask, data: DomainPair, recipe: Recipe, progr
     moments = _moments_for(recipe, task, data)
     statistics = runner.adapt(batches, recipe, DataLoader(scanned, batch_size=SCANNED_TILES), moments)
     record = _record(statistics, recipe, data, tiles, str(task.trainer.precision))
-    record["alarms"] = _alarms(runner.alone(), statistics.bank, data, task.source_summary)
+    record["alarms"] = _alarms(runner.without_group(), statistics.bank, data, task.source_summary)
     record["seconds"] = round(time.perf_counter() - started, 3)
     return Adaptation(statistics, runner.source_bank, moments, record)
 
@@ -100,9 +100,9 @@ def save_adapted(trainer: Trainer, task: AdaptableTask, path: Path, command: Seq
     All three appear together or not at all. All processes must call it; the first one writes.
 
     Args:
-        trainer: that has the task, and knows the checkpoint that it began with.
+        trainer: Trainer of the task, which knows the checkpoint that it started from.
         task: with the adapted network.
-        path: of the checkpoint.
+        path: path of the checkpoint.
         command: arguments of `bnadapt`, for the record; by default those of the process.
 
     Raises:

@@ -23,7 +23,7 @@ class ChosenAdaptation:
 
     Attributes:
         adaptation: the adaptation.
-        judgement: of the target, if a candidate was chosen.
+        judgement: judgement of the target, if a candidate was chosen.
     """
 
     adaptation: Adaptation

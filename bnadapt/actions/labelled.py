@@ -25,7 +25,7 @@ def labelled_of_train_block(data: DomainPair, count: int) -> LabelledTiles:
 
     Args:
         data: its target has masks.
-        count: of tiles; of fewer all.
+        count: number of tiles; all if there are fewer.
 
     Raises:
         InputError: there are none.
@@ -57,8 +57,8 @@ def labelled_by_hand(data: DomainPair, folder: Path, num_classes: int) -> Labell
 
     Args:
         data: has the target that they were proposed for.
-        folder: of `propose`.
-        num_classes: of the network.
+        folder: folder that `propose` wrote.
+        num_classes: number of classes of the network.
 
     Raises:
         InputError: nothing was drawn, masks cannot be used, or the target is another one.

@@ -27,10 +27,10 @@ class Proposal:
     """Tiles that were proposed.
 
     Attributes:
-        tiles: to draw on.
+        tiles: tiles to draw on.
         disagreement: share of the pixels of each on which candidates disagree.
         considered: tiles that they were chosen from.
-        mean_disagreement: of these.
+        mean_disagreement: mean over these.
     """
 
     tiles: list[TileToDraw]
@@ -51,8 +51,8 @@ def propose_tiles(
     Args:
         task: the trained network.
         data: its target is looked at, without masks; no tile is proposed of blocks that adaptation must not read.
-        count: of the tiles.
-        folder: for them.
+        count: number of tiles.
+        folder: folder for the tiles.
         progress: wraps the candidates, to show how far it is.
 
     Raises:

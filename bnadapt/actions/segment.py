@@ -19,7 +19,7 @@ class SegmentedSection:
     """What a network predicts of a section, in the size of its file.
 
     Attributes:
-        name: of the section.
+        name: name of the section.
         classes: (H, W) uint8 class indices.
         foreground: (H, W) float32 probability of no background, 0 to 1.
     """
@@ -36,7 +36,7 @@ def segment_section(task: AdaptableTask, data: DomainPair, number: int) -> Segme
     Args:
         task: the trained or adapted network.
         data: has the target.
-        number: of the section, from 0.
+        number: number of the section, from 0.
 
     Raises:
         InputError: the section does not exist, or cannot be used.

@@ -22,7 +22,7 @@ def class_moments_of(task: AdaptableTask, data: DomainPair) -> ClassMoments:
         BatchNormError: they cannot be measured.
     """
     tiles = data.labelled_tiles("source", "train", LABELLED_TILES)
-    return task.runner().alone().class_moments(tiles, task.hparams.num_classes)
+    return task.runner().without_group().class_moments(tiles, task.hparams.num_classes)
 
 
 def source_summary_of(task: AdaptableTask, data: DomainPair, moments: ClassMoments) -> SourceSummary:
@@ -32,7 +32,7 @@ def source_summary_of(task: AdaptableTask, data: DomainPair, moments: ClassMomen
         InputError: no tile has labels, or the network does not return logits.
     """
     tiles = data.labelled_tiles("source", data.summary_block("source"), SUMMARY_TILES)
-    return summarise_source(task.runner().alone(), *images_and_masks(tiles), moments)
+    return summarise_source(task.runner().without_group(), *images_and_masks(tiles), moments)
 
 
 def add_source_summary(task: AdaptableTask, data: DomainPair, path: Path, output: Path) -> SourceSummary:

@@ -23,8 +23,8 @@ class Recipe:
         propagation: `one_pass` (every layer normalises by the batch at hand), or `layer_consistent` (by its statistics
             over all tiles; exact, holds all tiles in memory).
         until: standard error of the statistics at which to stop reading; by default all tiles are read.
-        class_proportions: of the target: `source` if they are the source's, `estimated`, or shares of the classes, such
-            as [0.9, 0.1]; statistics are corrected for the difference from the source's.
+        class_proportions: those of the target: `source` if they are the source's, `estimated`, or shares of the
+            classes, such as [0.9, 0.1]; statistics are corrected for the difference from the source's.
 
     Examples:
         >>> Recipe(policy=Policy(source_weight=0.5)).propagation

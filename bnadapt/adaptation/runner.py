@@ -35,9 +35,9 @@ class DomainSketch:
     """The latents of a domain in one state of a network.
 
     Attributes:
-        sketches: by layer, in the order in which the network calls them, of all processes.
+        sketches: sketches of all processes by layer, in the order in which the network calls them.
         examples: some latents (n, C) by layer, of this process.
-        tiles: that all processes have read.
+        tiles: number of tiles that all processes have read.
     """
 
     sketches: Mapping[str, Sketch]
@@ -93,7 +93,7 @@ class NetworkRunner:
             return 0, 1
         return distributed.get_rank(self.group), distributed.get_world_size(self.group)
 
-    def alone(self) -> "NetworkRunner":
+    def without_group(self) -> "NetworkRunner":
         """The same for tiles that every process reads in full."""
         return self._with(group=None)
 
@@ -159,7 +159,7 @@ class NetworkRunner:
 
         Args:
             target: some tiles, to estimate the proportions from.
-            recipe: of the adaptation, with its `class_proportions`.
+            recipe: recipe of the adaptation, with `class_proportions`.
             moments: class moments of the source.
 
         Returns:

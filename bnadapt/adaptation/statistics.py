@@ -13,8 +13,8 @@ class AdaptedStatistics:
     """Statistics of a target, and how they came about.
 
     Attributes:
-        estimate: of them, with the bank.
-        correction: for the target's class proportions; None where they are taken to be the source's.
+        estimate: the estimate, with the bank.
+        correction: correction for the target's class proportions; None if they are assumed to be the source's.
         proportions: how these were estimated, if they were.
     """
 

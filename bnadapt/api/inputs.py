@@ -124,7 +124,7 @@ class SourceModel:
         """Batches of images; see this module.
 
         Args:
-            images: of any kind.
+            images: images of any kind.
             which: `source` or `target`.
             count: number of tiles to draw from files; everything else is read to the end.
             change: change of a target's images in files; by default as the checkpoint says.

@@ -28,7 +28,7 @@ def warn_of_left_out(network: nn.Module, unseen: Collection[str], bypasses: Bypa
             parts.setdefault(owner, "batch_norm with statistics of its own")
     if parts:
         entries = [f"{name or 'the network itself'} ({kind})" for name, kind in parts.items()]
-        _warn(f"Not adapted: {_listed(entries)}; their statistics stay as they are.")
+        _warn(f"Not adapted: {_listed(entries)}; their statistics are unchanged.")
     if bypasses.uncalled:
         _warn(
             f"Adapted, though the network normalises by their statistics without calling them:"

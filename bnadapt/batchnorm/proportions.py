@@ -193,10 +193,10 @@ def _refined(trials: ProportionTrials, candidate: ProportionCandidate) -> Propor
 
 def _one_class(explanations: Sequence[ProportionCandidate], source: ProportionCandidate) -> Explanation | None:
     """The class closest to the source's proportions, if one class explains the outputs clearly better than several."""
-    alone = len(source.proportions) - 1
-    several = min((each.distance for each in explanations if _absent(each) < alone), default=math.inf)
+    absent = len(source.proportions) - 1
+    several = min((each.distance for each in explanations if _absent(each) < absent), default=math.inf)
     limit = min(ALONE, several / CLEARLY)
-    good = [each for each in explanations if _absent(each) == alone and each.distance <= limit]
+    good = [each for each in explanations if _absent(each) == absent and each.distance <= limit]
     if not good:
         return None
     first, *others = sorted(good, key=lambda each: _divergence(each, source))
@@ -208,7 +208,7 @@ def _one_class(explanations: Sequence[ProportionCandidate], source: ProportionCa
 def _most_credible(explanations: Sequence[ProportionCandidate], source: ProportionCandidate) -> Explanation:
     """The explanation of the outputs closest to the source's proportions.
 
-    Explanations without an absent class come first: adapted as if for one class alone, a network finds that class alone
+    Explanations without an absent class come first: adapted as if for one class, a network finds only that class
     in many images.
     """
     consistent = [each for each in explanations if each.distance <= CONSISTENT]

@@ -79,7 +79,7 @@ class BnadaptCLI(CommandCLI):
         if segmented := self.trainer.predict(**options):
             of_all = f" of {segmented.total}" if segmented.count < segmented.total else ""
             verb = "was" if segmented.blank == 1 else "were"
-            of_these = f", of which {segmented.blank} {verb} blank and so background" if segmented.blank else ""
+            of_these = f" ({segmented.blank} {verb} blank, predicted as background)" if segmented.blank else ""
             folder = Path(options["output"])
             Console().print(
                 f"Segmented {segmented.count}{of_all} images{of_these}: masks and probabilities are in {folder}"

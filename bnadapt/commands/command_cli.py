@@ -107,7 +107,7 @@ class CommandCLI(LightningCLI):
             if value not in (defaults[name], self.stored.parameters[name]):
                 raise InputError(
                     f"{self.stored.path}: holds a network with {name} {self.stored.parameters[name]}, --model.{name}"
-                    f" asks for {requested.get(name)}; leave out --model.{name}, or take another checkpoint."
+                    f" requests {requested.get(name)}; leave out --model.{name}, or take another checkpoint."
                 )
 
     def _parse_ckpt_path(self) -> None:
@@ -118,8 +118,8 @@ class CommandCLI(LightningCLI):
         tasks = known_tasks()
         if self.stored.task not in tasks:
             raise InputError(
-                f"{self.stored.path}: was written by the task {self.stored.task}, whose code would be imported and run;"
-                f" if you trust that code, name it yourself by --model {self.stored.task}."
+                f"{self.stored.path}: was written by the task {self.stored.task}; its code would be imported and run."
+                f" If you trust that code, name it yourself by --model {self.stored.task}."
             )
         names = tasks[self.stored.task].stored_parameters
         parameters = {name: self.stored.parameters[name] for name in names if name in self.stored.parameters}

@@ -125,7 +125,7 @@ def _percentages(shares: Sequence[float]) -> str:
 
 
 def print_source_summary(summary: SourceSummary, block: str, path: Path) -> None:
-    """Print what is known of the source, scored on `block`, and the checkpoint that holds it."""
+    """Print the summary of the source, scored on `block`, and the checkpoint that holds it."""
     pixels = summary.moments.pixels.tolist()
     Console().print(
         f"The summary of the source is in {path}: class moments of {sum(pixels) / 1e6:.1f} labelled Mpixel, by class"

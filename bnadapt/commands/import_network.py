@@ -48,7 +48,7 @@ def import_network(
         in_channels: channels of images; a package states them.
         num_classes: background included; a network of one logit has two. A package states them.
         intensity: how its training images were scaled; `zscore` by default, or what a package states.
-        pixel_size_nm: of these images, where it is known; a package may state it.
+        pixel_size_nm: pixel size of these images, if known; a package may state it.
         output: the checkpoint.
         overwrite: whether to replace one.
 

@@ -107,7 +107,7 @@ def _default_path(segmentation: Segmentation) -> Path:
 def _objects(
     segmentation: Segmentation, dimensions: int, connectivity: int, split: float | None, voxel: Voxel, scratch: Path
 ) -> tuple[Objects, Callable[[], Iterator[np.ndarray]]]:
-    """The objects, split if asked for, and a function that gives the components of the sections again."""
+    """The objects, split if requested, and a function that gives the components of the sections again."""
 
     def components() -> Iterator[np.ndarray]:
         return (component_labels(classes, connectivity) for classes in segmentation.classes())

@@ -116,14 +116,14 @@ class Folder(Domain):
                 f"{masks[surplus[0]]}: no image of that name in {self.images}; give masks the names of their images, or"
                 f" say by pair how they differ, such as *_mask, mask_* or {BY_ORDER}."
             )
-        if masks and (alone := [path.name for stem, path in images.items() if stem not in masks]):
+        if masks and (unlabelled := [path.name for stem, path in images.items() if stem not in masks]):
             log.warning(
                 "%s: %d of %d images have no mask, such as %s; they count as unlabelled, so nothing is trained or"
                 " scored on them.",
                 self.name,
-                len(alone),
+                len(unlabelled),
                 len(images),
-                alone[0],
+                unlabelled[0],
             )
         return [self._section(path, masks.get(stem)) for stem, path in images.items()]
 

@@ -22,7 +22,7 @@ class TilesByForeground(Domain):
     the block of its original section.
 
     Args:
-        domain: domain whose labelled sections are cut into tiles, without overlap.
+        domain: domain of which labelled sections are cut into tiles, without overlap.
         tile_size: side of a tile, in pixels of the domain's files.
         foreground: least and greatest share of class 1 among the labelled pixels of a tile.
         label: name of the domain in tables and tags.

@@ -32,7 +32,7 @@ class FineTuning:
         learn: `mixing` (one coefficient of source and target statistics for means and one for standard deviations of
             each layer), `affine` (scales and shifts of BatchNorm layers), `head` (the last layer), or `all` weights.
         steps: greatest number of optimizer steps.
-        rate: largest learning rate; by default that of what is learnt.
+        rate: largest learning rate; by default one that suits `learn`.
         folds: folds of cross-validation, which may choose fewer steps if there are three tiles or more; 0 takes all
             steps.
         augmentation: augmentation of the labelled crops, see `bnadapt.data.augmentation`.

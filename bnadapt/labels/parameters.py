@@ -31,7 +31,7 @@ def learnt_of(
     Args:
         name: which.
         network: any module.
-        statistics: of its BatchNorm layers, if it has any.
+        statistics: statistics of its BatchNorm layers, if it has any.
         forward: runs it on a batch.
         image: (1, C, h, w), to find the last layer.
 

@@ -72,7 +72,7 @@ class Executions:
 
     def in_precision(self, precision: str) -> Execution:
         """The execution in a precision set by the Trainer."""
-        return self._by_torch(precision, "--trainer.precision asks for it")
+        return self._by_torch(precision, "set by --trainer.precision")
 
     def run(self, execution: Execution) -> Run:
         """The network as a function of images (N, C, H, W); refuses OpenVINO if it is not installed."""

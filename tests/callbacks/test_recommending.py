@@ -109,7 +109,7 @@ def test_a_summary_is_added_to_a_copy_of_the_checkpoint(best, tmp_path, refused)
     main([*asked, "--output", str(tmp_path / "new.ckpt")])
     assert "source_summary" in torch.load(tmp_path / "new.ckpt", weights_only=True)
     assert (tmp_path / "bare.ckpt").read_bytes() == before
-    assert "is there already" in refused(*asked, "--output", tmp_path / "new.ckpt")
+    assert "exists already" in refused(*asked, "--output", tmp_path / "new.ckpt")
     assert "give an --output that ends in .ckpt" in refused(*asked, "--output", tmp_path / "new.pt")
 
 
@@ -141,7 +141,7 @@ def test_refusals(best, refused, tmp_path):
     page.mkdir()
     (page / "recommendation.json").write_text("{}")
     recommend = ("recommend", *TARGET_ALONE, "--ckpt_path", best, "--output", page)
-    assert "is there already" in refused(*recommend)
+    assert "exists already" in refused(*recommend)
     assert "there is no target" in refused(*without(recommend, "--data.target"), "--overwrite")
 
 

@@ -32,7 +32,7 @@ def test_it_is_predicted_as_background(best, one_blank, tmp_path, capfd):
     assert len(shares) == 6
     assert shares.pop("02_mask.png") == 0
     assert all(0.05 < share < 0.95 for share in shares.values())
-    assert "of which 1 was blank and so background" in " ".join(capfd.readouterr().out.split())
+    assert "(1 was blank, predicted as background)" in " ".join(capfd.readouterr().out.split())
 
 
 def test_adapting_to_images_of_nothing_is_said(best, images, tmp_path, capfd):

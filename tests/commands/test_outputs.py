@@ -50,7 +50,7 @@ def test_earlier_results_are_replaced_only_where_asked(best, refused, tmp_path, 
     (tmp_path / there).write_text("earlier")
     asked = [command, "--ckpt_path", str(best), *domain, *source, "--trainer.logger=false", "--output", output]
     sentence = refused(*asked)
-    assert f"{there}: is there already; give another --output, or --overwrite to replace it" in sentence
+    assert f"{there}: exists already; give another --output, or --overwrite to replace it" in sentence
     assert content(tmp_path / "out") == {os.path.relpath(there, "out"): b"earlier"}
     if command != "distances":
         main([*asked, "--overwrite"])

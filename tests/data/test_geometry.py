@@ -532,5 +532,5 @@ def test_stores_without_an_ending_have_outputs_of_their_own():
 @pytest.mark.parametrize("address", ["https://example.org/a.ome.zarr", "s3://bucket/a.zarr", "file:///tmp/a.zarr"])
 def test_addresses_are_refused_as_such(address):
     for make in (Stack, Folder, open_masks):
-        with pytest.raises(InputError, match=r"is an address, and files are read and written on disk alone"):
+        with pytest.raises(InputError, match=r"is an address; give a local copy"):
             make(address)

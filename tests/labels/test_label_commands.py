@@ -141,7 +141,7 @@ def test_what_was_drawn_is_replaced_only_when_asked_for(proposed, images, best, 
     draw(proposed, images)
     asked = ["propose", *FOLDER, f"--data.target.images={images / 'images'}", "--ckpt_path", str(best)]
     asked += ["--output", str(proposed), "--tiles=2"]
-    assert "is there already" in refused(*asked)
+    assert "exists already" in refused(*asked)
     main([*asked, "--overwrite"])
     assert len(list((proposed / "masks").iterdir())) == 2
     printed = " ".join(capsys.readouterr().out.split())

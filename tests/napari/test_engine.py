@@ -118,7 +118,7 @@ def test_what_is_stopped_goes_on_by_the_command(inputs, outputs, caplog):
     mask = open_masks(folder / "volume_mask.ome.zarr")
     assert mask.shape == (6, 48, 48)
     np.testing.assert_array_equal(engine.classes_in(str(folder))[4], mask[4])
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         engine.volume(inputs, inputs.checkpoint, outputs, Watch())
 
 

@@ -334,7 +334,7 @@ def inputs():
         ("--mask images", "holds no image with a name that ends in _mask"),
         ("--mask some", "some/a_mask.png: 1 of 2 masks have no probability"),
         ("--mask volume_mask.tif --output volume_mask.tif", "give an --output that ends in .csv"),
-        ("--mask volume_mask.tif --output there.csv", "there.csv: is there already"),
+        ("--mask volume_mask.tif --output there.csv", "there.csv: exists already"),
         ("--mask volume_mask.tif --output volume_mask.tif/a.csv", "cannot be written"),
         ("--mask volume_mask.tif --labels a.png", "labels are written as"),
         ("--mask volume_mask.tif --labels volume_mask.tif --overwrite", "is read by this command"),

@@ -289,4 +289,4 @@ def test_what_cannot_be_averaged_is_refused(sentence):
     assert not Path("mean").exists()
     Path("mean").mkdir()
     Path("mean/volume_mask.tif").touch()
-    assert "is there already" in sentence(first, second, options=["--output", "mean"])
+    assert "exists already" in sentence(first, second, options=["--output", "mean"])

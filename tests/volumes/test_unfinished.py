@@ -165,7 +165,7 @@ def test_a_run_that_comes_when_another_one_has_ended_replaces_nothing():
     (first.results / "result").touch()
     first.publish()
     first.keep_partial()
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         late.begin(overwrite=False)
     assert [path.name for path in Path("out").iterdir()] == ["result"]
 

@@ -70,9 +70,9 @@ class AdaptingCommands(CommandTrainer):
                 statistics over all tiles; exact, holds all tiles in memory). By default as with `policy`, `one_pass`.
             until: standard error of the statistics at which to stop reading. By default as with `policy`, and at most,
                 the data's `adaptation_tiles` are read.
-            class_proportions: of the target: `source` if they are the source's, `estimated`, or shares of the classes,
-                such as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default as with
-                `policy`, `source`.
+            class_proportions: those of the target: `source` if they are the source's, `estimated`, or shares of the
+                classes, such as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default
+                as with `policy`, `source`.
             choose: `auto` takes what `recommend` recommends, a candidate's name that one: none, adapted, mixed,
                 full-resolution-mixed, inverted or coarser. What it does to images of the target holds for the adapted
                 checkpoint, too.
@@ -137,14 +137,15 @@ class AdaptingCommands(CommandTrainer):
             output: the fine-tuned checkpoint; by default CKPT_PATH with `-finetuned` before its extension. Beside it
                 are written its bank of statistics (.safetensors) and a record of what was done (.json).
             overwrite: whether to replace what an earlier run has written there.
-            labelled: tiles to learn from, of the target's train block, drawn at random. It needs --data.target.masks.
+            labelled: number of tiles of the target's train block to learn from, drawn at random; needs
+                --data.target.masks.
             proposed: folder of `propose` with tiles that were drawn on, in place of `labelled`.
             start: what to start from: `adapted`, the network with the target's statistics in all layers;
-                `self-trained`, the same after it has learnt from its own confident predictions; `none`, the checkpoint
-                as it is; `auto`, what `recommend` recommends; or another candidate, such as `mixed`.
+                `self-trained`, the same after it has learnt from its own confident predictions; `none`, the unchanged
+                checkpoint; `auto`, what `recommend` recommends; or another candidate, such as `mixed`.
             learn: `mixing` (coefficients of source and target statistics), `affine` (scales and shifts of BatchNorm
                 layers), `head` (the last layer) or `all` weights.
-            steps: of the optimizer, at most; with three tiles or more, held-out ones decide.
+            steps: most steps of the optimizer; with three tiles or more, held-out ones decide how many.
         """
         self._check_one_process("finetune")
         check_finetuning(datamodule, labelled, proposed, start, steps)

@@ -42,7 +42,7 @@ class ComparingCommands(CommandTrainer):
             ckpt_path: checkpoint of the trained network.
             output: folder for a picture page and the record `recommendation.json`.
             overwrite: whether to replace what an earlier run has written there.
-            tiles: of the target that are looked at, drawn at random.
+            tiles: number of tiles of the target to examine, drawn at random.
             annotated: labelled tiles of the target to score every candidate on, where it has masks; 0 predicts without.
             proposed: folder of `propose` with tiles that were drawn on, in place of `annotated`.
         """
@@ -75,7 +75,7 @@ class ComparingCommands(CommandTrainer):
             regions: tiles that are shown, drawn at random from what `adapt` may read and is not blank.
             candidates: names of those to show, such as '[none, adapted]'; by default all that need no more than what
                 the checkpoint holds of its source. See `adapt --choose`.
-            seed: of the draw; another one shows other regions.
+            seed: seed of the draw; another seed shows other regions.
         """
         self._check_one_process("preview")
         check_preview(datamodule, regions, candidates)
@@ -137,7 +137,7 @@ class ComparingCommands(CommandTrainer):
             overwrite: whether to replace what an earlier run has written there.
             bank: BatchNorm statistics of the adapted network, as `adapt` writes them beside its checkpoint; then
                 CKPT_PATH may be that of the source network.
-            tiles: of source and of target, drawn at random.
+            tiles: number of tiles of source and of target, drawn at random.
             positions_per_tile: latents that are taken at random from every layer of a tile.
             layers: names of the modules to measure at, with `*` as wildcard; by default all BatchNorm layers and the
                 modules that contain them, such as the stages of the U-Net.

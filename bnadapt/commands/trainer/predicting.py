@@ -92,7 +92,7 @@ class PredictingCommands(CommandTrainer):
             bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
             probabilities: type in which they are stored, 1 as its greatest integer; by default as fine as that of the
                 images. PNG takes no floating point, MRC no uint8; uint16 is taken then.
-            format: of the volumes that are written, such as ome.zarr; by default that of the images.
+            format: format of the written volumes, such as ome.zarr; by default that of the images.
             sections: numbers, from 0, of the sections that this run segments, for jobs that share the work; afterwards
                 the same command without this option segments the rest and writes the files.
             scheduler: address of a dask scheduler, such as tcp://host:8786; its workers do the work, and must find all

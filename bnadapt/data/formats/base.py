@@ -240,7 +240,7 @@ class VolumeFormat(Format):
         """Whether a file of this format is a volume rather than a single image."""
         return True
 
-    def read_alone(self, path: Path, key: str | None, open_file: Callable[[Path], Opened]) -> Opened:
+    def open_single_array(self, path: Path, key: str | None, open_file: Callable[[Path], Opened]) -> Opened:
         """Open the only array of a file; refuses a key, and files that cannot be read."""
         if key is not None:
             raise InputError(f"{path}: holds a single array; leave out the key {key!r}.")

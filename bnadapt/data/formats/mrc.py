@@ -30,11 +30,11 @@ class Mrc(VolumeFormat):
     integers = (2,)  # programs disagree on the sign of its bytes
 
     def open(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
-        return self.read_alone(path, key, partial(self._opened, has_sign=_has_sign))
+        return self.open_single_array(path, key, partial(self._opened, has_sign=_has_sign))
 
     def open_masks(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
         """See `VolumeFormat.open_masks`; bytes are unsigned unless a flag states a sign, as no class is negative."""
-        return self.read_alone(path, key, partial(self._opened, has_sign=_states_sign))
+        return self.open_single_array(path, key, partial(self._opened, has_sign=_states_sign))
 
     def _opened(self, path: Path, has_sign: Callable[[np.ndarray, Any, Path], bool]) -> Opened:
         import mrcfile

@@ -20,8 +20,8 @@ class Method:
         afterwards: names of treatments, see `bnadapt.studies.comparison.treatments`.
         task: import path of the task; the study's by default.
         task_args: further arguments of the task.
-        network: by name, if it is another than the study's.
-        intensity: scaling of intensities, if it is another than the study's.
+        network: name of the network, if it differs from the study's.
+        intensity: scaling of intensities, if it differs from the study's.
     """
 
     learns_from: Literal["source", "target", "both"] = "source"
