@@ -38,7 +38,7 @@ import pytest
         ("fit --trainer.precision bf16mixed", "bf16; did you mean bf16-mixed."),
         (
             "adapt --propagation lyer_consistent",
-            "'lyer_consistent' is none of one_pass, layer_consistent; did you mean layer_consistent.",
+            "'lyer_consistent' is not one of one_pass, layer_consistent; did you mean layer_consistent.",
         ),
         ("adapt --until.tolerence 3", "--until: UntilConverged has no option 'tolerence'; did you mean tolerance."),
         ("study pears", "unknown study 'pears'; did you mean pairs."),

@@ -245,8 +245,8 @@ def test_outputs_that_would_overwrite_something_else(refused, best, images, tmp_
     (tmp_path / "results" / "precious.txt").write_text("precious")
     target = folder_options("target", images, masks=False)
     adapt = ["adapt", "--ckpt_path", best, *target, *TILES, "--output"]
-    assert "is not a name of a checkpoint" in refused(*adapt, tmp_path / "results")
-    assert "is not a name of a checkpoint" in refused(*adapt, tmp_path / "adapted.json")
+    assert "is not the name of a checkpoint" in refused(*adapt, tmp_path / "results")
+    assert "is not the name of a checkpoint" in refused(*adapt, tmp_path / "adapted.json")
     predict = ["predict", "--ckpt_path", best, *target, *TILES, "--output"]
     assert "is a file; give a folder" in refused(*predict, tmp_path / "results" / "precious.txt")
     assert (tmp_path / "results" / "precious.txt").read_text() == "precious"

@@ -196,7 +196,7 @@ def test_names_that_contradict_each_other_are_refused_and_broken_ones_said(caplo
     path, key = hdf5("zyx", VOLUME)
     with h5py.File(path, "r+") as file:
         file[key].attrs["axistags"] = json.dumps({"axes": [{"key": axis} for axis in "xyz"]})
-    with pytest.raises(InputError, match="its axistags name the axes x, y, z, its dimensions z, y, x; mend one"):
+    with pytest.raises(InputError, match="its axistags name the axes x, y, z, its dimensions z, y, x; correct one"):
         open_stack(path, key)
     with h5py.File(path, "r+") as file:
         file[key].attrs["axistags"] = "{"

@@ -154,7 +154,7 @@ def test_refusals(tmp_path, small):
         main(["pears"])
     with pytest.raises(InputError, match="unknown option --study.level; did you mean --study.levels"):
         main(["two-mean-grid", "--study.level", "[0.1]"])
-    with pytest.raises(InputError, match="there is no shift 'nosuch'"):
+    with pytest.raises(InputError, match="unknown shift 'nosuch'"):
         study_class("image-shifts")(sources={}, shifts=["nosuch"])
 
 

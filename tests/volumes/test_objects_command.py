@@ -309,7 +309,7 @@ def inputs():
         ("--mask nosuch.tif", "nosuch.tif: no such file"),
         ("--mask volume_mask.tif --min_size -1", "--min_size is -1; give a number of pixels"),
         ("--mask volume_mask.tif --min_size a", "a is not a whole number"),
-        ("--mask volume_mask.tif --dimensions 4", "'4' is none of 2, 3"),
+        ("--mask volume_mask.tif --dimensions 4", "'4' is not one of 2, 3"),
         ("--mask volume_mask.tif --connectivity 4", "in 3-D it ranges from 1 to 3"),
         ("--mask volume_mask.tif --connectivity 3 --dimensions 2", "in 2-D it ranges from 1 to 2"),
         ("--mask volume_mask.tif --connectivity 0", "--connectivity is 0"),
