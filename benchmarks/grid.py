@@ -12,7 +12,9 @@ from pathlib import Path
 from common import DEVICE, MACHINE, clocked, printed, results_path, save
 
 from bnadapt.experiments.case import AdaptationCase, RunLocation
-from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_network
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.network_evaluation import DomainEvaluation
+from bnadapt.experiments.trained_networks import cached_network
 from bnadapt.studies.two_mean_grid import TwoMeanGrid
 
 RESULTS = results_path("grid")

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from bnadapt.commands.announcement import announce
 from bnadapt.commands.defaults import defaults_in_force
 from bnadapt.commands.docstrings import documented, ours
-from bnadapt.commands.early import announce, check_inputs
 from bnadapt.commands.help import help_for
 from bnadapt.commands.help_texts import HELP, STANDALONE_COMMANDS
+from bnadapt.commands.input_checks import check_inputs
 from bnadapt.commands.options import check_function_options, check_options
 from bnadapt.commands.refusals import refusals
 from bnadapt.errors import InputError
@@ -20,7 +21,7 @@ ALL_HELP = {"--help-all": "--help"}  # of the parsers
 
 
 def run() -> None:
-    """Do what the command line says; by LightningCLI, apart from commands with options of their own and `doctor`."""
+    """Run the command line: LightningCLI, or the function of a stand-alone command."""
     show_safely()
     arguments = sys.argv[1:]
     with refusals():
@@ -32,8 +33,10 @@ def run() -> None:
         elif text := help_for(arguments):
             print(text)
         else:
-            if own := STANDALONE_COMMANDS.get(arguments[0]):
-                check_function_options(arguments[0], arguments[1:], list(documented(ours(own.module), own.function)))
+            if entry := STANDALONE_COMMANDS.get(arguments[0]):
+                check_function_options(
+                    arguments[0], arguments[1:], list(documented(ours(entry.module), entry.function))
+                )
             elif arguments[0] != "study":
                 check_options(arguments)
             check_inputs(arguments[0], arguments[1:])

@@ -45,7 +45,7 @@ NO_SPACE = (
 def refuse_address(path: str | Path) -> None:
     """Refuse addresses such as https://example.org/a.zarr, which are neither read nor written."""
     if ADDRESS.match(str(path)):
-        raise InputError(f"{path}: is an address, and files are read and written on disk alone; give a local copy.")
+        raise InputError(f"{path}: is an address; give a local copy, since only files on disk are read and written.")
 
 
 def existing(path: str | Path) -> Path:
@@ -131,7 +131,7 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         others = f", and {len(there) - 1} more" if len(there) > 1 else ""
-        raise InputError(f"{there[0]}: is there already{others}; give another --output, or --overwrite to replace it.")
+        raise InputError(f"{there[0]}: exists already{others}; give another --output, or --overwrite to replace it.")
 
 
 def refuse_inputs(path: Path, inputs: Iterable[Path]) -> None:
@@ -163,7 +163,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: Path, names: Sequence[str] = ()) -> Iterator[Path]:
-    """Give an empty folder whose entries move into `folder` when the block ends without an exception, all or none.
+    """Give an empty folder; its entries move into `folder` when the block ends without an exception, all or none.
 
     Args:
         folder: folder of the results, created if missing.
@@ -209,7 +209,7 @@ def _partial_folder(folder: Path, names: Sequence[str], output: Path) -> Path:
 
 
 def remove_hidden(folder: Path) -> None:
-    """Remove files and folders whose names begin with a dot from a folder."""
+    """Remove files and folders with names that begin with a dot from a folder."""
     for each in folder.glob(".*"):
         shutil.rmtree(each) if each.is_dir() else each.unlink()
 

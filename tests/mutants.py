@@ -246,15 +246,15 @@ MUTANTS = [
     ),
     Mutant(
         "data/input_change.py",
-        "changed = images if self.inverted_about is None else self.inverted_about - images",
-        "changed = images",
+        "inverted = images if self.inverted_about is None else self.inverted_about - images",
+        "inverted = images",
         "gain/test_candidates.py::test_an_input_change_is_undone_in_the_logits",
     ),
     # A few labels
     Mutant(
         "labels/statistics.py",
-        "seen = features[:count].float()",
-        "seen = features.float()",
+        "values = features[:count].float()",
+        "values = features.float()",
         "labels/test_finetuning.py::test_labelled_tiles_do_not_move_the_statistics_that_they_are_seen_under",
     ),
     Mutant(
@@ -265,8 +265,8 @@ MUTANTS = [
     ),
     Mutant(
         "labels/self_training.py",
-        "least, share = confidences(logits, settings.confidence), _foreground(",
-        "least, share = settings.confidence, _foreground(",
+        "least = confidences(logits, settings.confidence)",
+        "least = settings.confidence",
         "labels/test_self_training.py::test_a_class_that_is_never_sure_is_not_unlearnt",
     ),
     Mutant(
@@ -353,7 +353,7 @@ MUTANTS = [
     ),
     Mutant(
         "commands/parser.py",
-        "places = sorted(range(len(arguments)), key=lambda place: place not in taken)",
+        "places = sorted(range(len(arguments)), key=lambda place: place not in config_places)",
         "places = range(len(arguments))",
         "commands/test_config_files.py::test_the_command_line_goes_before_a_config_wherever_that_stands",
     ),

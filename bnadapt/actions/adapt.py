@@ -32,13 +32,13 @@ Progress = Callable[[Iterable], Iterable]
 
 @dataclass(frozen=True)
 class Adaptation:
-    """Statistics of a target for a task's network, which is unchanged until they are applied.
+    """Statistics of a target for a task's network, which changes only on `apply`.
 
     Attributes:
         statistics: adapted, and how they came about.
         source_bank: the source's statistics.
         moments: class moments of the source, if they are known.
-        record: of the adaptation, in plain types.
+        record: record of the adaptation, in plain types.
     """
 
     statistics: AdaptedStatistics
@@ -47,7 +47,7 @@ class Adaptation:
     record: Mapping[str, Any]
 
     def apply(self, task: AdaptableTask) -> None:
-        """Have the task's network hold the adapted statistics, and the task the record."""
+        """Set the adapted statistics in the task's network, and the record in the task."""
         self.statistics.bank.apply(task.network)
         task.source_bank, task.target_bank = self.source_bank, self.statistics.bank
         task.class_moments, task.adaptation = self.moments, dict(self.record)
@@ -58,12 +58,12 @@ def adapt_to_target(task: AdaptableTask, data: DomainPair, recipe: Recipe, progr
 
     Args:
         task: the trained network.
-        data: whose target is read, without masks.
+        data: its target is read, without masks.
         recipe: how statistics are estimated.
-        progress: wraps the batches, to show how far it is, or to stop earlier.
+        progress: wraps the batches, to show progress or to stop earlier.
 
     Raises:
-        InputError: there is no target, or its images cannot be used.
+        InputError: the target is missing, or its images cannot be used.
         BatchNormError: the statistics cannot be estimated.
     """
     started = time.perf_counter()
@@ -74,13 +74,13 @@ def adapt_to_target(task: AdaptableTask, data: DomainPair, recipe: Recipe, progr
     moments = _moments_for(recipe, task, data)
     statistics = runner.adapt(batches, recipe, DataLoader(scanned, batch_size=SCANNED_TILES), moments)
     record = _record(statistics, recipe, data, tiles, str(task.trainer.precision))
-    record["alarms"] = _alarms(runner.alone(), statistics.bank, data, task.source_summary)
+    record["alarms"] = _alarms(runner.without_group(), statistics.bank, data, task.source_summary)
     record["seconds"] = round(time.perf_counter() - started, 3)
     return Adaptation(statistics, runner.source_bank, moments, record)
 
 
 def _alarms(runner: NetworkRunner, bank: Bank, data: DomainPair, source: SourceSummary | None) -> list[str]:
-    """What a person should look at before trusting the adapted network; nothing where the source is not known."""
+    """What a person should check before relying on the adapted network; empty if the source is unknown."""
     if source is None:
         return []
     tiles = DataLoader(data.unlabelled_tiles("target", SCANNED_TILES), batch_size=SCANNED_TILES)
@@ -100,9 +100,9 @@ def save_adapted(trainer: Trainer, task: AdaptableTask, path: Path, command: Seq
     All three appear together or not at all. All processes must call it; the first one writes.
 
     Args:
-        trainer: that has the task, and knows the checkpoint that it began with.
+        trainer: Trainer of the task, which knows the checkpoint that it started from.
         task: with the adapted network.
-        path: of the checkpoint.
+        path: path of the checkpoint.
         command: arguments of `bnadapt`, for the record; by default those of the process.
 
     Raises:
@@ -132,10 +132,10 @@ def _provenance(ckpt_path: str | Path | None, command: Sequence[str] | None) -> 
 
 
 def _moments_for(recipe: Recipe, task: AdaptableTask, data: DomainPair) -> ClassMoments | None:
-    """Class moments of the source, which are measured if the recipe needs them and they are not known.
+    """Class moments of the source, measured if the recipe needs them and they are unknown.
 
     Raises:
-        InputError: the recipe cannot do without them, and there is no source to measure them on.
+        InputError: the recipe needs them, and there is no source to measure them on.
     """
     if task.class_moments is not None or recipe.class_proportions == "source":
         return task.class_moments

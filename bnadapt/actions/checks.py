@@ -8,7 +8,7 @@ def require_domains(data: DomainPair, command: str, *names: str) -> None:
     """Refuse data without domains that a command needs.
 
     Args:
-        data: of the command.
+        data: data of the command.
         command: its name, for messages.
         names: some of `source` and `target`.
 

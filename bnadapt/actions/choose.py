@@ -1,4 +1,4 @@
-"""Adapt a task's network as given, or as a candidate does that the user names or the recommendation chooses."""
+"""Adapt a task's network by a recipe, or by a candidate that the user names or the recommendation chooses."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ Show = Callable[[str], Progress]
 
 @dataclass(frozen=True)
 class ChosenAdaptation:
-    """An adaptation that a task's network holds now.
+    """An adaptation that was applied to a task's network.
 
     Attributes:
-        adaptation: as it was applied.
-        judgement: of the target, if a candidate was chosen.
+        adaptation: the adaptation.
+        judgement: judgement of the target, if a candidate was chosen.
     """
 
     adaptation: Adaptation
@@ -31,13 +31,13 @@ class ChosenAdaptation:
 
 
 def check_choice(option: str, choice: str, *settings: object, names: Sequence[str] = tuple(RECOMMENDABLE)) -> None:
-    """Refuse an unknown choice, or one beside settings that it decides on.
+    """Refuse an unknown choice, or one together with settings that it determines.
 
     Args:
-        option: that gives the choice, for messages.
+        option: name of the option, for messages.
         choice: a name, or `auto`.
         settings: policy, class proportions and change of the images; None where they are not given.
-        names: that the option takes beside `auto`.
+        names: names that the option takes besides `auto`.
 
     Raises:
         InputError: it is refused.
@@ -46,20 +46,20 @@ def check_choice(option: str, choice: str, *settings: object, names: Sequence[st
         raise InputError(f"{option} {choice} is unknown; take {AUTO} or one of {', '.join(names)}.")
     if any(each is not None for each in settings):
         raise InputError(
-            f"{option} decides on policy, class proportions and --data.target_change; leave out these, or it."
+            f"{option} determines policy, class proportions and --data.target_change; leave out these, or the choice."
         )
 
 
 def adapt_by_choice(
     task: AdaptableTask, data: DomainPair, recipe: Recipe, choice: str | None, show: Show, limit: int | None = None
 ) -> ChosenAdaptation:
-    """Adapt a task's network, which then holds the adapted statistics, and the data the change of the target's images.
+    """Adapt a task's network in place, and set the change of the target's images in the data.
 
     Args:
         task: the trained network.
-        data: whose target is read, without masks.
+        data: its target is read, without masks.
         recipe: how statistics are estimated.
-        choice: candidate whose policy and change of the images replace those given, or `auto`.
+        choice: name of a candidate, or `auto`; its policy and change of images replace the given ones.
         show: gives the `progress` of a piece of work by its name.
         limit: greatest number of batches to read.
 

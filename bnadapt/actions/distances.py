@@ -28,9 +28,9 @@ def measure_distances(
 
     Args:
         task: with the network.
-        data: whose source and target are read, without masks.
+        data: its source and target are read, without masks.
         measures: some of `bnadapt.distances.MEASURES`.
-        tiles: of source and of target, drawn at random.
+        tiles: number of tiles of source and of target, drawn at random.
         positions_per_tile: latents that are taken at random from every layer of a tile.
         layers: see `bnadapt.distances.latent_spaces`.
 
@@ -65,7 +65,7 @@ def latent_findings(
         source: tiles.
         target: tiles.
         names: what sentences call `source` and `target`.
-        measures: to take.
+        measures: measures to take.
         adapted: the adapted statistics, if there are some.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Have a task's network learn from a few labelled tiles of its target."""
+"""Fine-tune a task's network on a few labelled tiles of its target."""
 
 import time
 from pathlib import Path
@@ -49,11 +49,11 @@ def check_finetuning(data: DomainPair, labelled: int | None, proposed: str | Non
 def finetune_to_target(
     task: AdaptableTask, data: DomainPair, labels: int | Path, settings: FineTuning, start: str, show: Show
 ) -> Adaptation | None:
-    """Learn from labelled tiles, and have the task's network and record hold what was learnt.
+    """Learn from labelled tiles, and update the task's network and record.
 
     Args:
         task: the trained network.
-        data: whose target is read without masks, for statistics.
+        data: its target is read without masks, for statistics.
         labels: number of tiles of the target's train block, which has masks, or folder of `propose`.
         settings: how to learn.
         start: what to start from, see `bnadapt finetune`.
@@ -109,7 +109,7 @@ def bank_or_none(network: nn.Module) -> Bank | None:
 
 
 def _begin(task: AdaptableTask, data: DomainPair, start: str, show: Show) -> Adaptation | None:
-    """Bring the network to its start; statistics are adapted only where there are some."""
+    """Bring the network to its start; statistics are adapted only if the network has any."""
     adaptation = None
     if start != NONE and bank_or_none(task.network):
         choice = None if start in UNCHOSEN else start

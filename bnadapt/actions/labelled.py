@@ -24,8 +24,8 @@ def labelled_of_train_block(data: DomainPair, count: int) -> LabelledTiles:
     """Labelled tiles of the target's train block, drawn at random; what lies in other blocks is left to scores.
 
     Args:
-        data: whose target has masks.
-        count: of tiles; of fewer all.
+        data: its target has masks.
+        count: number of tiles; all if there are fewer.
 
     Raises:
         InputError: there are none.
@@ -35,19 +35,19 @@ def labelled_of_train_block(data: DomainPair, count: int) -> LabelledTiles:
         raise InputError(f"{data.target.name}: no tile of its train block has a labelled pixel; label some.")
     if len(tiles) < count:
         log.warning(
-            "%s: %d labelled tiles were asked for, its train block has %d; these are learnt from.",
+            "%s: %d labelled tiles were requested, but its train block has %d; these are used.",
             data.target.name,
             count,
             len(tiles),
         )
-    every = len(data.target.labelled())
-    if kept := every - len(data.target.block("train")):
+    total = len(data.target.labelled())
+    if left_out := total - len(data.target.block("train")):
         log.warning(
-            "%s: %d of %d labelled images are left out, for test and validation blocks; --data.target.split [1, 0, 0]"
-            " learns from all.",
+            "%s: %d of %d labelled images are kept for test and validation; --data.target.split [1, 0, 0] learns from"
+            " all.",
             data.target.name,
-            kept,
-            every,
+            left_out,
+            total,
         )
     return _stacked(data, tiles)
 
@@ -56,26 +56,26 @@ def labelled_by_hand(data: DomainPair, folder: Path, num_classes: int) -> Labell
     """The tiles of `propose` that were drawn on, as the network sees them in the target.
 
     Args:
-        data: with the target that they were proposed of.
-        folder: of `propose`.
-        num_classes: of the network.
+        data: has the target that they were proposed for.
+        folder: folder that `propose` wrote.
+        num_classes: number of classes of the network.
 
     Raises:
         InputError: nothing was drawn, masks cannot be used, or the target is another one.
     """
-    read = {section.name: section for section in data.target.adaptation()}
-    others = {section.name for section in data.target.all_sections()} - read.keys()
+    readable = {section.name: section for section in data.target.adaptation()}
+    unreadable = {section.name for section in data.target.all_sections()} - readable.keys()
     tiles = []
     for tile, mask in drawn_masks(folder, num_classes):
-        if tile.section in others:
-            log.warning("%s: is left out, for it lies in the test or validation block of the target.", tile.file)
+        if tile.section in unreadable:
+            log.warning("%s: is left out, because it lies in the test or validation block of the target.", tile.file)
             continue
-        if tile.section not in read:
+        if tile.section not in readable:
             raise InputError(
-                f"{folder}/{tile.file}: lies in {tile.section}, which {data.target.name} has not; give the target that"
-                " it was proposed of."
+                f"{folder}/{tile.file}: lies in {tile.section}, which {data.target.name} does not have; give the target"
+                " that it was proposed for."
             )
-        section = replace(read[tile.section], read_mask=partial(tile.whole, mask))
+        section = replace(readable[tile.section], read_mask=partial(tile.whole, mask))
         tiles.append(_cut(data.prepared("target", section), tile, data.tile_size))
     if not tiles:
         raise InputError(
@@ -104,11 +104,11 @@ def _cut(section: PreparedSection, tile: TileToDraw, side: int) -> tuple[Tensor,
 
 def _stacked(data: DomainPair, tiles: list[tuple[Tensor, Tensor]]) -> LabelledTiles:
     images, masks = (torch.stack(each) for each in zip(*tiles, strict=True))
-    if without := sum(not ((mask > 0) & (mask != IGNORED)).any() for mask in masks):
+    if empty := sum(not ((mask > 0) & (mask != IGNORED)).any() for mask in masks):
         log.warning(
-            "%s: %d of %d labelled tiles show no foreground; they are learnt from, too.",
+            "%s: %d of %d labelled tiles show no foreground; they are used, too.",
             data.target.name,
-            without,
+            empty,
             len(masks),
         )
     return LabelledTiles(images, masks)

@@ -27,10 +27,10 @@ class Proposal:
     """Tiles that were proposed.
 
     Attributes:
-        tiles: to draw on.
+        tiles: tiles to draw on.
         disagreement: share of the pixels of each on which candidates disagree.
         considered: tiles that they were chosen from.
-        mean_disagreement: of these.
+        mean_disagreement: mean over these.
     """
 
     tiles: list[TileToDraw]
@@ -50,9 +50,9 @@ def propose_tiles(
 
     Args:
         task: the trained network.
-        data: whose target is looked at, without masks; of blocks that adaptation may not read no tile is proposed.
-        count: of the tiles.
-        folder: for them.
+        data: its target is looked at, without masks; no tile is proposed of blocks that adaptation must not read.
+        count: number of tiles.
+        folder: folder for the tiles.
         progress: wraps the candidates, to show how far it is.
 
     Raises:
@@ -61,16 +61,18 @@ def propose_tiles(
     """
     if count < 1:
         raise InputError(f"propose: tiles is {count}; set --tiles to at least 1.")
-    seen = preview_target(task, data, Recipe(), CONSIDERED, COMPARED, progress=progress)
+    preview = preview_target(task, data, Recipe(), CONSIDERED, COMPARED, progress=progress)
     sections = {section.name: section for section in data.target.adaptation()}
     numbers = {name: number for number, name in enumerate(sections)}
-    keys = [(numbers[place.section], place.rows.start, place.columns.start) for place in seen.places]
+    keys = [(numbers[place.section], place.rows.start, place.columns.start) for place in preview.places]
     order = sorted(range(len(keys)), key=keys.__getitem__)
-    shares = (seen.disagreement > 0).double().mean((1, 2))
-    chosen = proposed_tiles(seen.images, shares, order, count)
-    classes = seen.probabilities[ADAPTED].argmax(1).numpy().astype(np.uint8)
+    shares = (preview.disagreement > 0).double().mean((1, 2))
+    chosen = proposed_tiles(preview.images, shares, order, count)
+    classes = preview.probabilities[ADAPTED].argmax(1).numpy().astype(np.uint8)
     drawings = [
-        _drawing(sections[seen.places[index].section], seen.places[index], classes[index], task.hparams.num_classes)
+        _drawing(
+            sections[preview.places[index].section], preview.places[index], classes[index], task.hparams.num_classes
+        )
         for index in chosen
     ]
     write_drawings(folder, drawings)

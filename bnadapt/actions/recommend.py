@@ -90,7 +90,7 @@ def judge_target(
     summary = task.source_summary or _measured_summary(task, data)
     change = data.requested_change or InputChange()
     images = torch.stack([item["image"] for item in data.unlabelled_tiles("target", tiles, change=change)])
-    verdict, results = judge(task.runner().alone(), images, summary, progress=progress)
+    verdict, results = judge(task.runner().without_group(), images, summary, progress=progress)
     if proposed:
         data.target_change = change  # not that of another target
         labelled = labelled_by_hand(data, proposed, task.hparams.num_classes)

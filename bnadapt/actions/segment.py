@@ -19,7 +19,7 @@ class SegmentedSection:
     """What a network predicts of a section, in the size of its file.
 
     Attributes:
-        name: of the section.
+        name: name of the section.
         classes: (H, W) uint8 class indices.
         foreground: (H, W) float32 probability of no background, 0 to 1.
     """
@@ -35,14 +35,14 @@ def segment_section(task: AdaptableTask, data: DomainPair, number: int) -> Segme
 
     Args:
         task: the trained or adapted network.
-        data: whose target it is.
-        number: of the section, from 0.
+        data: has the target.
+        number: number of the section, from 0.
 
     Raises:
-        InputError: there is no such section, or it cannot be used.
+        InputError: the section does not exist, or cannot be used.
     """
     if not 0 <= number < (count := len(data.target.all_sections())):
-        raise InputError(f"{data.target.name}: there is no section {number}; give a number from 0 to {count - 1}.")
+        raise InputError(f"{data.target.name}: section {number} does not exist; give a number from 0 to {count - 1}.")
     data.segment_by(blocks_for(task, data), [number])
     sections = data.prediction_dataset()
     batch = sections[0]

@@ -1,4 +1,4 @@
-"""Have a task's adapted network learn from its own confident predictions of the target."""
+"""Train a task's adapted network on its own confident predictions of the target."""
 
 import time
 from dataclasses import asdict
@@ -26,11 +26,11 @@ def check_self_training(data: DomainPair, steps: int) -> None:
 
 @torch.inference_mode(False)
 def self_train_on_target(task: AdaptableTask, data: DomainPair, settings: SelfTraining) -> None:
-    """Learn from the target without labels, and have the task's network and record hold what was learnt.
+    """Learn from the target without labels, and update the task's network and record.
 
     Args:
-        task: with the adapted network, whose statistics stay.
-        data: whose target is read, without masks.
+        task: has the adapted network; its statistics stay.
+        data: its target is read, without masks.
         settings: how.
     """
     started = time.perf_counter()
@@ -39,5 +39,5 @@ def self_train_on_target(task: AdaptableTask, data: DomainPair, settings: SelfTr
     with task.trainer.precision_plugin.forward_context():
         task.network.load_state_dict(self_train(task.network, images, settings, task.source_bank))
     task.class_moments = task.source_summary = None  # of other weights
-    done = {**asdict(settings), "tiles": sum(map(len, images)), "seconds": round(time.perf_counter() - started, 3)}
-    task.adaptation = {**(task.adaptation or {"target": data.target.name}), "self_training": done}
+    record = {**asdict(settings), "tiles": sum(map(len, images)), "seconds": round(time.perf_counter() - started, 3)}
+    task.adaptation = {**(task.adaptation or {"target": data.target.name}), "self_training": record}

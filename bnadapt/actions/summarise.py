@@ -22,17 +22,17 @@ def class_moments_of(task: AdaptableTask, data: DomainPair) -> ClassMoments:
         BatchNormError: they cannot be measured.
     """
     tiles = data.labelled_tiles("source", "train", LABELLED_TILES)
-    return task.runner().alone().class_moments(tiles, task.hparams.num_classes)
+    return task.runner().without_group().class_moments(tiles, task.hparams.num_classes)
 
 
 def source_summary_of(task: AdaptableTask, data: DomainPair, moments: ClassMoments) -> SourceSummary:
     """Summary of the source on its validation block, or the train block if it has none; each process measures all.
 
     Raises:
-        InputError: there are no tiles with labels, or the network gives no logits.
+        InputError: no tile has labels, or the network does not return logits.
     """
     tiles = data.labelled_tiles("source", data.summary_block("source"), SUMMARY_TILES)
-    return summarise_source(task.runner().alone(), *images_and_masks(tiles), moments)
+    return summarise_source(task.runner().without_group(), *images_and_masks(tiles), moments)
 
 
 def add_source_summary(task: AdaptableTask, data: DomainPair, path: Path, output: Path) -> SourceSummary:
@@ -40,7 +40,7 @@ def add_source_summary(task: AdaptableTask, data: DomainPair, path: Path, output
 
     Args:
         task: with the network.
-        data: whose source is summarised.
+        data: its source is summarised.
         path: the checkpoint.
         output: path to write to, which may be the same.
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from bnadapt.adaptation import SCANNED_TILES, Batches, Recipe
-from bnadapt.api.inputs import GivenNetwork, Network, split
+from bnadapt.api.inputs import Network, SourceModel, split
 from bnadapt.batchnorm import Bank, ClassMoments, LayerShift
 from bnadapt.data import InputChange
 from bnadapt.errors import InputError
@@ -100,25 +100,25 @@ def adapt(network: Network, images: Any, settings: Recipe | None = None, *, sour
         >>> network[1].running_mean.tolist()
         [0.0, 0.0, 0.0, 0.0]
     """
-    given = GivenNetwork.of(network)
+    model = SourceModel.of(network)
     recipe = settings or Recipe()
     if source is None:
-        return adapted(given, images, recipe, given.class_moments)
+        return adapted(model, images, recipe, model.class_moments)
     if recipe.class_proportions == "source":
         raise InputError(
             "adapt: the source is of use only where the target's class proportions differ; leave source out, or set"
             " Recipe(class_proportions='estimated')."
         )
-    return adapted(given, images, recipe, class_moments(given, given.labelled(source).training))
+    return adapted(model, images, recipe, class_moments(model, model.labelled(source).training))
 
 
 def adapted(
-    given: GivenNetwork, images: Any, recipe: Recipe, moments: ClassMoments | None, change: InputChange | None = None
+    model: SourceModel, images: Any, recipe: Recipe, moments: ClassMoments | None, change: InputChange | None = None
 ) -> AdaptedNetwork:
     """Adapt a network to images.
 
     Args:
-        given: the network.
+        model: the network.
         images: images of the target.
         recipe: how statistics are re-estimated.
         moments: class moments of the source, if known.
@@ -126,18 +126,18 @@ def adapted(
     """
     started = time.perf_counter()
     change = change or InputChange()
-    scanned, batches = split(given.batches(images, count=TILES, change=InputChange()), SCANNED_TILES)
-    runner = given.runner().with_forward(change.around(given.forward))
+    scanned, batches = split(model.batches(images, count=TILES, change=InputChange()), SCANNED_TILES)
+    runner = model.runner().with_forward(change.around(model.forward))
     statistics = runner.adapt(batches, recipe, scanned, moments)
-    network = deepcopy(given.network).eval()
+    network = deepcopy(model.network).eval()
     statistics.bank.apply(network)
     record = statistics.record(recipe) | {"seconds": round(time.perf_counter() - started, 3)}
     record["target_change"] = change.state_dict()
-    return AdaptedNetwork(ChangedImages(network, change) if change else network, statistics.bank, given.bank, record)
+    return AdaptedNetwork(ChangedImages(network, change) if change else network, statistics.bank, model.bank, record)
 
 
-def class_moments(given: GivenNetwork, labelled: Batches) -> ClassMoments:
+def class_moments(model: SourceModel, labelled: Batches) -> ClassMoments:
     """Class moments of labelled batches of the source."""
     first, batches = split(labelled, 1)
-    classes = logits_under(given.runner(), first[0]["image"]).shape[1] if first else 2
-    return given.runner().class_moments(batches, classes)
+    classes = logits_under(model.runner(), first[0]["image"]).shape[1] if first else 2
+    return model.runner().class_moments(batches, classes)

@@ -10,7 +10,7 @@ from torch import nn
 from bnadapt.actions.finetune import bank_or_none
 from bnadapt.adaptation import LABELLED_TILES, Recipe
 from bnadapt.api.adapted_network import TILES
-from bnadapt.api.inputs import GivenNetwork, Network, stacked
+from bnadapt.api.inputs import Network, SourceModel, stacked
 from bnadapt.gain.candidates import ADAPTED, FULL_REPLACEMENT, NONE
 from bnadapt.labels import FineTuned, FineTuning, LabelledTiles, self_train
 from bnadapt.labels import finetune as finetuned
@@ -70,15 +70,15 @@ def finetune(
         >>> finetune(network, target, (target[:2], (target[:2, 0] > 3).long()), FineTuning(steps=5))
         FineTunedNetwork(Sequential, learnt all from 2 tiles in 5 steps)
     """
-    given = GivenNetwork.of(network)
-    pairs = list(given.labelled(labelled).training)
+    model = SourceModel.of(network)
+    pairs = list(model.labelled(labelled).training)
     tiles = LabelledTiles(stacked(pairs, LABELLED_TILES, "labelled"), torch.cat([each["mask"] for each in pairs]))
-    batches = list(given.batches(images, count=TILES))
-    own, source = deepcopy(given.network).eval(), given.source_bank or bank_or_none(given.network)
+    batches = list(model.batches(images, count=TILES))
+    copied, source = deepcopy(model.network).eval(), model.source_bank or bank_or_none(model.network)
     if source and start != NONE:
-        given.runner().estimate(batches, Recipe(FULL_REPLACEMENT)).bank.apply(own)
+        model.runner().estimate(batches, Recipe(FULL_REPLACEMENT)).bank.apply(copied)
     if start == SELF_TRAINED:
-        own.load_state_dict(self_train(own, batches, source_bank=source))
-    tuned = finetuned(own, batches, tiles, settings or FineTuning(), source)
-    tuned.apply(own)
-    return FineTunedNetwork(**vars(tuned), network=own, labelled=len(tiles))
+        copied.load_state_dict(self_train(copied, batches, source_bank=source))
+    tuned = finetuned(copied, batches, tiles, settings or FineTuning(), source)
+    tuned.apply(copied)
+    return FineTunedNetwork(**vars(tuned), network=copied, labelled=len(tiles))

@@ -56,7 +56,7 @@ class LabelledImages(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class GivenNetwork:
+class SourceModel:
     """A network, and what is known about its source.
 
     Attributes:
@@ -76,7 +76,7 @@ class GivenNetwork:
     scaling: Mapping[str, Any] | None = None
 
     @classmethod
-    def of(cls, network: Network) -> "GivenNetwork":
+    def of(cls, network: Network) -> "SourceModel":
         """Take a network as given to a verb.
 
         Raises:
@@ -95,7 +95,7 @@ class GivenNetwork:
         return cls(network, lambda images: with_background(network(images), num_classes=2))
 
     @classmethod
-    def _of_task(cls, task: AdaptableTask, scaling: Mapping[str, Any] | None = None) -> "GivenNetwork":
+    def _of_task(cls, task: AdaptableTask, scaling: Mapping[str, Any] | None = None) -> "SourceModel":
         return cls(
             task.network,
             lambda images: task.logits({"image": images.to(task.device)}),
@@ -124,7 +124,7 @@ class GivenNetwork:
         """Batches of images; see this module.
 
         Args:
-            images: of any kind.
+            images: images of any kind.
             which: `source` or `target`.
             count: number of tiles to draw from files; everything else is read to the end.
             change: change of a target's images in files; by default as the checkpoint says.
@@ -132,7 +132,7 @@ class GivenNetwork:
         if (domain := self._domain(images)) is not None:
             tiles = self._data(which, domain).unlabelled_tiles(which, count, change=change)
             return DataLoader(tiles, batch_size=BATCH)
-        return ({"image": self._as_taken(batch)} for batch in _seen(images))
+        return ({"image": self._as_taken(batch)} for batch in _tensors(images))
 
     def labelled(self, images: Any) -> LabelledImages:
         """Labelled images of the source, see this module."""
@@ -225,12 +225,12 @@ def stacked(batches: Batches, count: int, name: str) -> Tensor:
     parts = [batch["image"] for batch in beginning(batches, count)]
     sizes = sorted({tuple(part.shape[1:]) for part in parts})
     if len(sizes) != 1:
-        found = f"images of the shapes {' and '.join(map(str, sizes[:2]))}" if sizes else "no images"
-        raise InputError(f"{name} has {found}; give tiles (N, C, H, W) of one size.")
+        content = f"images of the shapes {' and '.join(map(str, sizes[:2]))}" if sizes else "no images"
+        raise InputError(f"{name} has {content}; give tiles (N, C, H, W) of one size.")
     return torch.cat(parts)
 
 
-def _seen(images: Any) -> Iterator[Tensor]:
+def _tensors(images: Any) -> Iterator[Tensor]:
     return map(_with_channel, batches_of(_with_channel(images) if isinstance(images, Tensor) else _listed(images)))
 
 
@@ -260,5 +260,5 @@ def _is_integer(images: Any) -> bool:
 def _shortest_side(section: Section, pixel_size_nm: float | None) -> int:
     """In pixels, after resampling."""
     side = min(section.read_image().shape[:2])
-    known = section.pixel_size_nm and pixel_size_nm
-    return int(side * section.pixel_size_nm / pixel_size_nm) if known else side
+    is_resampled = section.pixel_size_nm and pixel_size_nm
+    return int(side * section.pixel_size_nm / pixel_size_nm) if is_resampled else side

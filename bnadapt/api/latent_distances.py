@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from bnadapt.actions.distances import latent_findings
-from bnadapt.api.inputs import GivenNetwork, Network
+from bnadapt.api.inputs import Network, SourceModel
 from bnadapt.batchnorm import Bank
 from bnadapt.distances.measures import measures_named
 from bnadapt.reports.distance_figures import depth_figure
@@ -78,10 +78,10 @@ def distances(
         >>> apart.layers, sorted(apart.table().state)
         (['1'], ['noise_floor', 'unadapted'])
     """
-    chosen = measures_named(measures)
-    given = GivenNetwork.of(network)
-    adapted = bank or (Bank.of(given.network) if given.source_bank else None)
-    batches = given.batches(source, "source", TILES), given.batches(target, "target", TILES)
+    selected = measures_named(measures)
+    model = SourceModel.of(network)
+    adapted = bank or (Bank.of(model.network) if model.source_bank else None)
+    batches = model.batches(source, "source", TILES), model.batches(target, "target", TILES)
     names = {"source": "source", "target": "target"}
-    runner = given.runner(list(layers) if layers is not None else None)
-    return LatentDistances(**vars(latent_findings(runner, *batches, names, chosen, adapted)))
+    runner = model.runner(list(layers) if layers is not None else None)
+    return LatentDistances(**vars(latent_findings(runner, *batches, names, selected, adapted)))

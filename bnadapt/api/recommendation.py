@@ -11,7 +11,7 @@ from torch import Tensor
 from bnadapt.actions.recommend import Judgement
 from bnadapt.adaptation import SCANNED_TILES, Recipe
 from bnadapt.api.adapted_network import AdaptedNetwork, adapted, class_moments
-from bnadapt.api.inputs import GivenNetwork, Network, stacked
+from bnadapt.api.inputs import Network, SourceModel, stacked
 from bnadapt.data import InputChange
 from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES, Expectation, SourceSummary, judge, summarise_source
@@ -29,13 +29,13 @@ class Recommendation(Judgement):
     """What to do with a target, and whether that helps.
 
     Attributes:
-        given: the network.
+        model: the network.
         verdict: the choice among candidates, and what it rests on.
         results: results of all candidates.
         summary: summary of the source.
     """
 
-    given: GivenNetwork
+    model: SourceModel
 
     @property
     def choice(self) -> str:
@@ -86,7 +86,7 @@ class Recommendation(Judgement):
             settings: with `propagation` and `until`; policy and class proportions are the recommended ones.
         """
         recipe = self.recipe(settings or Recipe())
-        return adapted(self.given, images, recipe, self.summary.moments, self.change)
+        return adapted(self.model, images, recipe, self.summary.moments, self.change)
 
     def __repr__(self) -> str:
         warnings = f" Look first at: {', '.join(each.name for each in self.alarms)}." if self.alarms else ""
@@ -110,29 +110,29 @@ def recommend(network: Network, source: Any, target: Any, *, tiles: int = SCANNE
     """
     if tiles < 1:
         raise InputError(f"recommend: tiles is {tiles}; give at least 1.")
-    given = GivenNetwork.of(network)
-    images = stacked(given.batches(target, count=tiles, change=InputChange()), tiles, "the target")
-    _check_classes(given, images)
-    summary = given.source_summary if source is None else _summary(given, source)
+    model = SourceModel.of(network)
+    images = stacked(model.batches(target, count=tiles, change=InputChange()), tiles, "the target")
+    _check_classes(model, images)
+    summary = model.source_summary if source is None else _summary(model, source)
     if summary is None:
         raise InputError(
             "recommend: the network comes without a summary of its source; give images of the source with masks, or a"
             " checkpoint that `bnadapt source_summary` has seen."
         )
-    verdict, results = judge(given.runner(), images, summary)
-    return Recommendation(verdict, results, summary, given)
+    verdict, results = judge(model.runner(), images, summary)
+    return Recommendation(verdict, results, summary, model)
 
 
-def _check_classes(given: GivenNetwork, images: Tensor) -> None:
-    classes = logits_under(given.runner(), images[:1]).shape[1]
+def _check_classes(model: SourceModel, images: Tensor) -> None:
+    classes = logits_under(model.runner(), images[:1]).shape[1]
     if classes != 2:
         raise InputError(f"recommend: the network has {classes} classes; its predictions rest on networks of two.")
 
 
-def _summary(given: GivenNetwork, source: Any) -> SourceSummary:
-    labelled = given.labelled(source)
-    moments = class_moments(given, labelled.training)
+def _summary(model: SourceModel, source: Any) -> SourceSummary:
+    labelled = model.labelled(source)
+    moments = class_moments(model, labelled.training)
     held_out = list(labelled.held_out)
     images = stacked(held_out, SUMMARY_TILES, "the source")
     masks = torch.cat([batch["mask"] for batch in held_out])
-    return summarise_source(given.runner(), images, masks, moments)
+    return summarise_source(model.runner(), images, masks, moments)

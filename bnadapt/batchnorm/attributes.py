@@ -43,8 +43,8 @@ class Attributes:
         self._modules = modules
         self._attributes = [(module, _own(module)) for module in modules if not _is_of_torch(module)]
         hooks = (vars(module)[name] for module in modules for name in HOOKS)
-        held = (each for _, attributes in self._attributes for each in _containers(attributes))
-        self._contents = [(each, each.copy()) for each in (*hooks, *{id(each): each for each in held}.values())]
+        containers = (each for _, attributes in self._attributes for each in _containers(attributes))
+        self._contents = [(each, each.copy()) for each in (*hooks, *{id(each): each for each in containers}.values())]
 
     def put_back(self) -> None:
         """Restore the attributes: the same objects with the same contents."""

@@ -164,7 +164,7 @@ class Bank:
         """Difference from another bank of the same network, layer by layer.
 
         Args:
-            reference: the bank whose standard deviations are the unit, such as the source's.
+            reference: the bank that provides the unit, its standard deviations, such as the source's.
             eps: added to variances, so that channels without signal do not count.
 
         Raises:

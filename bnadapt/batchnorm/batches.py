@@ -23,7 +23,7 @@ def batches_of(images: Any, pick: Pick | None = None, batch_size: int = 8) -> It
 
             - a DataLoader, generator or other iterable of batches, in their order. A batch is a tensor or array
               (N, C, ...), a tuple or list that starts with one, or a mapping with one under `image`;
-            - one tensor (N, C, ...), whose images are drawn in random order;
+            - one tensor (N, C, ...), read in random order;
             - an array on disk or in memory (NumPy memory map, HDF5, Zarr) of images (N, C, H, W) or of a volume
               (Z, H, W), read piece by piece in random order; integers are divided by their type's greatest value;
             - `VolumeTiles`, for tiles of another size or of several volumes.
@@ -36,7 +36,7 @@ def batches_of(images: Any, pick: Pick | None = None, batch_size: int = 8) -> It
     if batch_size < 1:
         raise StatisticsError(f"batch_size is {batch_size}; give at least 1.")
     if isinstance(images, Tensor):
-        images = _drawn(images, batch_size)
+        images = _shuffled(images, batch_size)
     elif hasattr(images, "shape") and hasattr(images, "dtype"):
         images = _stacked(VolumeTiles(images) if len(images.shape) == 3 else _rows(images), batch_size)
     elif isinstance(images, VolumeTiles):
@@ -53,7 +53,8 @@ def labelled_batches_of(batches: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
             images of one channel may have the shape of their masks.
 
     Raises:
-        StatisticsError: a batch has no masks, or not one for each image, or masks have other values than whole numbers.
+        StatisticsError: a batch has no masks, their number differs from that of its images, or they hold other than
+            whole numbers.
     """
     for number, batch in _numbered(batches):
         masks = _as_tensor(batch.get(MASK) if isinstance(batch, Mapping) else _second(batch))
@@ -73,12 +74,12 @@ def labelled_batches_of(batches: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
             )
         classes = masks.long()
         if masks.is_floating_point() and not torch.equal(classes.to(masks), masks):
-            raise StatisticsError(f"Batch {number} has masks whose values are not whole numbers; give class indices.")
+            raise StatisticsError(f"Batch {number} has masks of values that are not whole; give class indices.")
         yield images, classes
 
 
 def has_fixed_order(images: Any) -> bool:
-    """Whether batches come in an order that someone chose: sequences, and DataLoaders without shuffling.
+    """Whether batches come in a fixed order, as from sequences and DataLoaders without shuffling.
 
     Generators and iterable data sets are assumed to be in random order.
     """
@@ -94,15 +95,15 @@ def _numbered(batches: Any) -> Iterator[tuple[int, Any]]:
         ) from error
 
 
-def _drawn(images: Tensor, batch_size: int) -> Iterator[Tensor]:
+def _shuffled(images: Tensor, batch_size: int) -> Iterator[Tensor]:
     """Batches of a tensor's images, in the same random order every time."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    for chosen in order.split(batch_size):
-        yield images[chosen.to(images.device)]
+    for indices in order.split(batch_size):
+        yield images[indices.to(images.device)]
 
 
 def _rows(images: Any) -> Iterator[Tensor]:
-    """The images of an array (N, C, H, W) in random order, each read when it is due."""
+    """The images of an array (N, C, H, W) in random order, each read when needed."""
     if len(images.shape) < 4:
         raise StatisticsError(
             f"An array of shape {tuple(images.shape)} is neither images (N, C, H, W, ...) nor a volume (Z, H, W);"
@@ -157,9 +158,7 @@ def _checked(images: Any, number: int) -> Tensor:
             " get them."
         )
     if not images.is_floating_point():
-        raise StatisticsError(
-            f"Batch {number} is of type {images.dtype}; scale it as the images that the network was trained on."
-        )
+        raise StatisticsError(f"Batch {number} is of type {images.dtype}; scale it like the network's training images.")
     if images.ndim < 2 or images.numel() == 0:
         raise StatisticsError(
             f"Batch {number} has the shape {tuple(images.shape)}; give (N, C, ...) with at least one image, or leave it"

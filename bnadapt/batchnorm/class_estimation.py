@@ -52,23 +52,23 @@ def measure_class_moments(
     Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
         >>> masks = torch.arange(2).repeat(4, 8, 4)
-        >>> found = measure_class_moments(network, [(masks.unsqueeze(1) * 3.0, masks)])
-        >>> found.mean["0"].tolist(), found.proportions.tolist()
+        >>> moments = measure_class_moments(network, [(masks.unsqueeze(1) * 3.0, masks)])
+        >>> moments.mean["0"].tolist(), moments.proportions.tolist()
         ([[0.0], [3.0]], [0.5, 0.5])
     """
     layers = batchnorm_layers(network)
     device = next(iter(layers.values())).running_mean.device
-    own: list[ClassMoments] = []
+    measured: list[ClassMoments] = []
     with isolated(network), torch.no_grad(), torch.compiler.set_stance("force_eager"):
         for images, masks in labelled_batches_of(batches):
-            seen = _Batch(masks, classes, ignored)
-            with watched(forward or network, layers, seen.take) as run:
+            batch = _Batch(masks, classes, ignored)
+            with watched(forward or network, layers, batch.take) as run:
                 logits = run(images.to(device, non_blocking=True))
-            own = [reduce(ClassMoments.merged, own, seen.moments(logits))]
-    found = [part for parts in gathered_objects(own, group) for part in parts]
-    if not found:
+            measured = [reduce(ClassMoments.merged, measured, batch.moments(logits))]
+    parts = [part for measured_there in gathered_objects(measured, group) for part in measured_there]
+    if not parts:
         raise StatisticsError("No labelled image was given, so there are no class moments; give images with masks.")
-    moments = reduce(ClassMoments.merged, found)
+    moments = reduce(ClassMoments.merged, parts)
     _check(moments, layers)
     return moments
 
@@ -83,11 +83,11 @@ class _Batch:
                 f"The masks hold values from {masks[labelled].min()} to {masks[labelled].max()}; give classes 0 to"
                 f" {classes - 1}, or {ignored} for ignored pixels."
             )
-        each = torch.arange(classes, device=masks.device).view(-1, *[1] * (masks.ndim - 1))
+        labels = torch.arange(classes, device=masks.device).view(-1, *[1] * (masks.ndim - 1))
         self.masks = masks
-        self.shares = (masks.unsqueeze(1) == each).double()
+        self.shares = (masks.unsqueeze(1) == labels).double()
         self.pooled: dict[tuple[int, ...], Tensor] = {}
-        self.found: list[tuple[str, Tensor, Tensor, Tensor]] = []
+        self.calls: list[tuple[str, Tensor, Tensor, Tensor]] = []
 
     def take(self, layer: str, features: Tensor) -> None:
         """Add the input (N, C, ...) of a layer."""
@@ -101,7 +101,7 @@ class _Batch:
         values = values - centre.unsqueeze(1)
         mean = torch.einsum("nkp,ncp->kc", shares, values) / divisor
         squares = torch.einsum("nkp,ncp->kc", shares, values.square()) / divisor
-        self.found.append((layer, (mean + centre).cpu(), (squares - mean.square()).clamp(min=0).cpu(), weight.cpu()))
+        self.calls.append((layer, (mean + centre).cpu(), (squares - mean.square()).clamp(min=0).cpu(), weight.cpu()))
 
     def moments(self, logits: Any) -> ClassMoments:
         """Class moments of the whole batch; a layer called several times counts as often.
@@ -110,21 +110,21 @@ class _Batch:
         """
         pixels = self.shares.sum((0, *range(2, self.shares.ndim))).cpu()
         none = torch.zeros_like(pixels)
-        calls = [ClassMoments({layer: m}, {layer: v}, {layer: w}, none) for layer, m, v, w in self.found]
-        own = ClassMoments({}, {}, {}, pixels)
+        parts = [ClassMoments({layer: m}, {layer: v}, {layer: w}, none) for layer, m, v, w in self.calls]
+        total = ClassMoments({}, {}, {}, pixels)
         if isinstance(logits, Tensor) and logits.shape == self.shares.shape:
-            own = replace(
-                own,
+            total = replace(
+                total,
                 margin=self._margin(logits),
                 outputs=self._outputs(logits),
                 boundaries=_share(*boundaries(logits).tolist()),
             )
-        return reduce(ClassMoments.merged, calls, own)
+        return reduce(ClassMoments.merged, parts, total)
 
     def _margin(self, logits: Tensor) -> float:
         """Mean difference of the two largest logits over labelled pixels."""
-        known = self.shares.sum(1).to(logits.device) > 0
-        return float(margins(logits)[known].double().mean())
+        labelled = self.shares.sum(1).to(logits.device) > 0
+        return float(margins(logits)[labelled].double().mean())
 
     def _outputs(self, logits: Tensor) -> Tensor | None:
         """Labelled pixels (K, B) by class and `output_bins`."""
@@ -140,8 +140,8 @@ class _Batch:
         size = tuple(features.shape[2:])
         if len(features) != len(self.shares) or (size and len(size) != self.shares.ndim - 2):
             raise StatisticsError(
-                f"The BatchNorm layer {layer} gets an input of shape {tuple(features.shape)}, whose positions have no"
-                f" place in masks of shape {(len(self.shares), *self.shares.shape[2:])}; class moments cannot be"
+                f"The BatchNorm layer {layer} gets an input of shape {tuple(features.shape)}, which cannot be aligned"
+                f" with masks of shape {(len(self.shares), *self.shares.shape[2:])}; class moments cannot be"
                 " measured in this network."
             )
         if size not in self.pooled:
@@ -158,8 +158,8 @@ def _check(moments: ClassMoments, layers: Mapping[str, nn.Module]) -> None:
     if not moments.pixels.all():
         missing = [str(index) for index, pixels in enumerate(moments.pixels.tolist()) if not pixels]
         raise StatisticsError(
-            f"The source has no pixel of class {', '.join(missing)}, so that it has no moments; give tiles of all"
-            " classes."
+            f"The source has no pixel of class {', '.join(missing)}, so it has no moments of that class; give"
+            " tiles of all classes."
         )
     if broken := [layer for layer in moments.mean if not torch.isfinite(moments.variance[layer]).all()]:
         raise StatisticsError(

@@ -118,11 +118,11 @@ class ClassMoments:
             ) from error
 
     def require_fit(self, channels: Mapping[str, int]) -> None:
-        """Refuse moments of a network whose BatchNorm layers have other channels, by name, with a `BatchNormError`."""
-        own = {layer: each.shape[1] for layer, each in self.mean.items()}
-        if differing := [layer for layer in own if own[layer] != channels.get(layer)]:
+        """Refuse moments of another network (numbers of channels by layer differ), by a `BatchNormError`."""
+        measured = {layer: each.shape[1] for layer, each in self.mean.items()}
+        if differing := [layer for layer in measured if measured[layer] != channels.get(layer)]:
             raise BatchNormError(
-                f"The class moments are of another network: {differing[0]} has {own[differing[0]]} channels there,"
+                f"The class moments are of another network: {differing[0]} has {measured[differing[0]]} channels there,"
                 f" {channels.get(differing[0], 'none')} here. Measure them with this network."
             )
 
@@ -168,11 +168,11 @@ class ProportionCorrection:
     proportions: Sequence[float]
 
     def __post_init__(self) -> None:
-        given, classes = list(self.proportions), len(self.moments.pixels)
-        if len(given) != classes:
-            raise BatchNormError(f"proportions are {given}; give one for each of the {classes} classes.")
-        if not (all(0 <= share <= 1 for share in given) and abs(sum(given) - 1) < 1e-6):
-            raise BatchNormError(f"proportions are {given}; give shares of the classes, 0 to 1, that sum up to 1.")
+        shares, classes = list(self.proportions), len(self.moments.pixels)
+        if len(shares) != classes:
+            raise BatchNormError(f"proportions are {shares}; give one for each of the {classes} classes.")
+        if not (all(0 <= share <= 1 for share in shares) and abs(sum(shares) - 1) < 1e-6):
+            raise BatchNormError(f"proportions are {shares}; give shares of the classes, from 0 to 1, with sum 1.")
 
     def __str__(self) -> str:
         return f"class proportions {', '.join(f'{share:.3g}' for share in self.proportions)}"

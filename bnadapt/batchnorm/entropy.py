@@ -27,7 +27,7 @@ def minimise_entropy(
     Args:
         network: network with BatchNorm layers.
         batches: images (N, C, ...) of the target on the network's device.
-        learning_rate: of Adam.
+        learning_rate: learning rate of Adam.
         forward: runs the network on a batch and returns logits (N, K, ...); the network itself by default.
 
     Returns:
@@ -56,11 +56,11 @@ def minimise_entropy(
         )
     if any(each.is_inference() for each in network.parameters()):
         raise StatisticsError(
-            "The network was made in torch's inference mode, in which nothing can be learnt; make it outside of it, or"
-            " take copy.deepcopy of it."
+            "The network was created in torch's inference mode, in which nothing can be learnt; create it outside of"
+            " that mode, or take copy.deepcopy of it."
         )
     entropies = []
-    with torch.inference_mode(False), isolated(network), _trained_alone(network, scales):
+    with torch.inference_mode(False), isolated(network), _training_only(network, scales):
         for layer in layers:
             layer.training = True
         optimizer = torch.optim.Adam(scales, lr=learning_rate)
@@ -94,7 +94,7 @@ def _entropy(logits: Any) -> Tensor:
 
 
 @contextmanager
-def _trained_alone(network: nn.Module, parameters: list[nn.Parameter]) -> Iterator[None]:
+def _training_only(network: nn.Module, parameters: list[nn.Parameter]) -> Iterator[None]:
     """Require gradients of these parameters only, and restore their values after an exception."""
     needed: dict[Any, bool] = {each: each.requires_grad for each in network.parameters()}
     values = [each.detach().clone() for each in parameters]

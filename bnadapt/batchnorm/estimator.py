@@ -32,7 +32,7 @@ class Estimate:
         bank: statistics of all layers under the policy; layers that it leaves out, or that no image reached, have the
             source's.
         tiles: number of images read.
-        pixels: number of pixels of these images.
+        pixels: number of their pixels.
         converged: whether the tolerance was met; None without one.
         convergence: standard errors by number of tiles. Without a tolerance there is one check, at the end, in which
             batches may count as tiles.
@@ -103,7 +103,7 @@ class Estimator:
 
     def __enter__(self) -> "Estimator":
         self._stack.enter_context(isolated(self.network))
-        self._stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code knows no new hooks
+        self._stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code ignores new hooks
         self._entered = True
         return self
 
@@ -120,7 +120,7 @@ class Estimator:
             self._pixels += images[:, 0].numel()
             if self.until is None:
                 return False
-            self._meet(more=True)
+            self._synchronise(more=True)
             return self._finished()
 
     def compute(self) -> Estimate:
@@ -131,7 +131,7 @@ class Estimator:
         """
         self._require_entered()
         with torch.no_grad():
-            while self.until is not None and not self._finished() and self._meet(more=False):
+            while self.until is not None and not self._finished() and self._synchronise(more=False):
                 pass  # other processes still have batches
             self._total, pixels = (sum(self._processes.gathered(number)) for number in (self._tiles, self._pixels))
             if self._total == 0:
@@ -144,38 +144,38 @@ class Estimator:
             if self._convergence.tiles[-1:] != [self._total]:
                 self._check()
             unseen = [name for name in self._propagation.layers if name not in self._moments]
-            warn_of_left_out(self.network, unseen, self._propagation.otherwise)
+            warn_of_left_out(self.network, unseen, self._propagation.bypasses)
         bank = self._source.adapted(self._moments, self.policy, self._total, self.propagation, self.correction)
         return Estimate(bank, self._total, pixels, self._converged if self.until else None, self._convergence)
 
     def _require_entered(self) -> None:
         if not self._entered:
             raise StatisticsError(
-                "The estimator is not entered; call it inside of `with Estimator(...) as estimator:`."
+                "The estimator was not entered; use it inside of `with Estimator(...) as estimator:`."
             )
 
     def _finished(self) -> bool:
         return (self._converged and self.random_order) or self.until.exhausted(self._total)
 
-    def _meet(self, more: bool) -> bool:
+    def _synchronise(self, more: bool) -> bool:
         """Count the tiles of all processes, and check for convergence if due; returns whether any process has more."""
-        someone = any(self._processes.gathered(int(more)))
+        any_more = any(self._processes.gathered(int(more)))
         self._total = sum(self._processes.gathered(self._tiles))
-        if someone and self._total >= max(self.until.min_tiles, self._next_check):
+        if any_more and self._total >= max(self.until.min_tiles, self._next_check):
             self._check()
-        return someone
+        return any_more
 
     def _check(self) -> None:
         """Compute the moments so far, and record their standard errors."""
         self._moments = self._propagation.compute(self._processes)
         if not self._moments:
             raise StatisticsError(
-                "No image reached a BatchNorm layer that the policy chooses, or these normalise by code of their own;"
-                " choose others, or let them call torch's batch_norm."
+                "No image reached a BatchNorm layer that the policy selects, or these layers normalise without torch's"
+                " batch_norm; select others, or let them call it."
             )
         finite = torch.stack([torch.isfinite(each.variance).all() for each in self._moments.values()])
-        for name, known in zip(self._moments, finite.tolist(), strict=True):  # the device is waited for once
-            if not known:
+        for name, is_finite in zip(self._moments, finite.tolist(), strict=True):  # the device is waited for once
+            if not is_finite:
                 raise StatisticsError(
                     f"The input of the BatchNorm layer {name} is NaN or infinite; look at the images, at the weights in"
                     " front of it, and at the precision."
@@ -186,5 +186,5 @@ class Estimator:
 
 
 def _tiles(features: Tensor) -> Tensor:
-    """Features (N, C, ...), whose first axis counts tiles."""
+    """Features (N, C, ...); their first axis counts tiles."""
     return features

@@ -14,7 +14,7 @@ from bnadapt.batchnorm.class_moments import ProportionCorrection
 from bnadapt.batchnorm.estimator import Estimate, Estimator, PropagationName
 from bnadapt.batchnorm.layers import batchnorm_layers
 from bnadapt.batchnorm.policy import Policy
-from bnadapt.batchnorm.resolution import in_network
+from bnadapt.batchnorm.resolution import resolved_policy
 from bnadapt.batchnorm.stopping import UntilConverged
 
 UNUSED = (
@@ -80,7 +80,7 @@ def estimate(
     policy = policy or Policy()
     if policy.is_of_group:
         first = list(islice(batches, 1))
-        policy, batches = in_network(policy, network, first, forward, group), chain(first, batches)
+        policy, batches = resolved_policy(policy, network, first, forward, group), chain(first, batches)
     is_fixed = has_fixed_order(images)
     with Estimator(network, propagation, policy, until, forward, group, correction, not is_fixed) as estimator:
         for batch in batches:

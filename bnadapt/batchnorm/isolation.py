@@ -34,14 +34,14 @@ def isolated(network: nn.Module) -> Iterator[None]:
         try:
             for module in modes:
                 module.training = False
-            for module, own in buffers.items():
-                module._buffers.update({name: _copied(buffer, copies) for name, buffer in own.items()})
+            for module, originals in buffers.items():
+                module._buffers.update({name: _copied(buffer, copies) for name, buffer in originals.items()})
             with attributes_unless_ended(network):
                 yield
         finally:
-            for module, own in buffers.items():
+            for module, originals in buffers.items():
                 module._buffers.clear()
-                module._buffers.update(own)
+                module._buffers.update(originals)
             for module, mode in modes.items():
                 module.training = mode
             np.random.set_state(states[0])  # noqa: NPY002

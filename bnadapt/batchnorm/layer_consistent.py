@@ -1,4 +1,4 @@
-"""Estimate each layer on what the layers before it give once they are adapted."""
+"""Estimate each layer on the outputs of the layers before it once these are adapted."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class LayerConsistent(Propagation):
                 in a pass, so that no single statistics fit both inputs.
         """
         if 0 in processes.gathered(len(self.batches)):
-            raise StatisticsError("No image came to one of the processes; give at least one batch to each.")
+            raise StatisticsError("One of the processes got no image; give at least one batch to each.")
         images = sum(processes.gathered(sum(map(len, self.batches))))
         pooled: dict[str, Moments] = {}
         device_type = self.batches[0].device.type
@@ -53,8 +53,8 @@ class LayerConsistent(Propagation):
             side_by_side([partial(forward, batch) for batch in self.batches], self.network, device_type) as passes,
         ):
             while (name := _common_layer(passes)) is not None:
-                own = {name: reduce(Moments.merged, (each.value for each in passes))}
-                pooled |= processes.pooled(own, [name])
+                moments = {name: reduce(Moments.merged, (each.value for each in passes))}
+                pooled |= processes.pooled(moments, [name])
                 if pooled[name].count == 1:
                     raise StatisticsError(no_variance(name))
                 self.normalise_by(name, pooled[name].mean, pooled[name].variance, images)
@@ -64,14 +64,14 @@ class LayerConsistent(Propagation):
         return pooled
 
     def _halt(self, name: str, features: Tensor) -> None:
-        """Take the layer's moments to where all passes wait."""
-        this = threading.current_thread()
-        if not isinstance(this, ForwardPass):
+        """Compute the moments of the layer's input, and wait there for all other passes."""
+        thread = threading.current_thread()
+        if not isinstance(thread, ForwardPass):
             raise StatisticsError(
                 f"The BatchNorm layer {name} is called in a thread that the network has started, as DataParallel does;"
                 " give the network inside, or take the propagation 'one_pass'."
             )
-        this.halt(name, Moments.of(self.units(features)))
+        thread.halt(name, Moments.of(self.units(features)))
 
 
 def _common_layer(passes: Sequence[ForwardPass]) -> str | None:
@@ -88,6 +88,6 @@ def _common_layer(passes: Sequence[ForwardPass]) -> str | None:
 def _check_once(layer: str | None, pooled: Mapping[str, Moments]) -> None:
     if layer in pooled:
         raise StatisticsError(
-            f"The BatchNorm layer {layer} is called twice in a forward pass, so that no statistics are those of both"
-            " its inputs in the adapted network. Take the propagation 'one_pass'."
+            f"The BatchNorm layer {layer} is called twice in a forward pass, so no single"
+            " statistics fit both of its inputs. Take the propagation 'one_pass'."
         )

@@ -100,8 +100,8 @@ def _check_statistics(name: str, layer: _BatchNorm) -> None:
     for kind, statistics in zip(("mean", "variance"), _statistics(layer), strict=True):
         if statistics is None:
             raise NoBatchNormError(
-                f"The BatchNorm layer {name} has no running {kind}, but the other of the two; build it anew with"
-                " track_running_stats=True, and load its weights."
+                f"The BatchNorm layer {name} has only one of running mean and variance, no {kind}; build it again"
+                " with track_running_stats=True, and load its weights."
             )
         if statistics.shape != (layer.num_features,) or not statistics.is_floating_point():
             raise NoBatchNormError(
@@ -122,16 +122,16 @@ def other_normalisers(network: nn.Module) -> dict[str, str]:
         >>> other_normalisers(nn.Sequential(nn.BatchNorm2d(4), nn.InstanceNorm2d(4, track_running_stats=True)))
         {'1': 'InstanceNorm2d'}
     """
-    found: dict[str, str] = {}
+    kinds: dict[str, str] = {}
     inside: tuple[str, ...] = ()
     for name, module in named_modules(network):
         if isinstance(module, torch.jit.ScriptModule):
             if not name.startswith(inside) and (kind := _scripted_kind(module)):
-                found[name] = f"{kind} in TorchScript"
+                kinds[name] = f"{kind} in TorchScript"
                 inside = (*inside, f"{name}." if name else "")
         elif not isinstance(module, _BatchNorm) and _keeps_statistics(module):
-            found[name] = type(module).__name__
-    return found
+            kinds[name] = type(module).__name__
+    return kinds
 
 
 def _keeps_statistics(module: nn.Module) -> bool:
@@ -153,7 +153,7 @@ def _instead(network: nn.Module) -> str:
         return f" but {scripted[0]}, which cannot be watched; give the network it was scripted from."
     if normalising:
         return (
-            f" of torch's own but {', '.join(normalising)}, whose statistics are constants; build the network with"
+            f" of torch but {', '.join(normalising)}, with constant statistics; build the network with"
             " torch.nn.BatchNorm2d, and load the same weights into it."
         )
     kinds = {type(each).__name__ for _, each in named_modules(network) if isinstance(each, OTHER_NORMS)}

@@ -64,25 +64,25 @@ class OnePass(Propagation):
 
     def _run_held(self) -> None:
         """Run the batch that was held back; single values per channel are normalised by the moments so far."""
-        held, self._held = self._held, None
-        if held is not None:
-            self._run(held, self._moments())
+        images, self._held = self._held, None
+        if images is not None:
+            self._run(images, self._moments())
 
     def _run(self, images: Tensor, pooled: Mapping[str, Moments] | None) -> None:
         """Run a batch; layers with a single value per channel normalise by `pooled`, or raise `_SingleValue`."""
         inputs: list[_LayerInput] = []
-        tiles, this = self._images + len(images), threading.get_ident()
+        tiles, thread = self._images + len(images), threading.get_ident()
 
         def end_behind_the_last() -> None:
-            if self._whole == [each.layer for each in inputs] and threading.get_ident() == this:
+            if self._whole == [each.layer for each in inputs] and threading.get_ident() == thread:
                 raise _NothingLeft
 
         def record(name: str, features: Tensor) -> None:
             end_behind_the_last()  # again, if the network has caught the first one
             units = self.units(features)
-            own = _LayerInput(name, *tile_moments(units), units[0, 0].numel())
-            mean, variance = own.pooled() if own.count > 1 else _with_others(own, pooled)
-            inputs.append(own)
+            layer_input = _LayerInput(name, *tile_moments(units), units[0, 0].numel())
+            mean, variance = layer_input.pooled() if layer_input.count > 1 else _with_others(layer_input, pooled)
+            inputs.append(layer_input)
             self.normalise_by(name, mean, variance, tiles)
             end_behind_the_last()
 

@@ -78,7 +78,7 @@ class DecayingMomentum(SourceWeight):
     def __post_init__(self) -> None:
         if not (self.momentum >= 0 and self.minimum >= 0 and self.momentum + self.minimum <= 1):
             raise BatchNormError(
-                f"momentum is {self.momentum} and minimum {self.minimum}; give two values of at least 0 whose sum is"
+                f"momentum is {self.momentum} and minimum {self.minimum}; give two values of at least 0 with a sum of"
                 " at most 1."
             )
         if not (0 <= self.decay <= 1 and self.tiles_per_step >= 1):

@@ -16,12 +16,12 @@ def known_to_all(names: Sequence[str], group: distributed.ProcessGroup | None) -
     return list(next(filter(None, gathered_objects(names, group)), ()))
 
 
-def gathered_objects(own: Any, group: distributed.ProcessGroup | None) -> list[Any]:
+def gathered_objects(value: Any, group: distributed.ProcessGroup | None) -> list[Any]:
     """The objects of all processes, by rank (a collective)."""
     if group is None:
-        return [own]
+        return [value]
     gathered: list[Any] = [None] * distributed.get_world_size(group)
-    distributed.all_gather_object(gathered, own, group=group)
+    distributed.all_gather_object(gathered, value, group=group)
     return gathered
 
 
@@ -45,7 +45,7 @@ class Processes:
         """The numbers of all processes, by rank."""
         if self.group is None:
             return [number]
-        return [int(other) for other in self._all_gathered(torch.tensor(number, dtype=torch.float64))]
+        return [int(value) for value in self._all_gathered(torch.tensor(number, dtype=torch.float64))]
 
     def summed(self, values: Tensor) -> Tensor:
         """Sum over the processes of float64 tensors of one shape."""

@@ -11,7 +11,7 @@ from bnadapt.batchnorm.layers import batchnorm_layers
 from bnadapt.batchnorm.moments import Moments, as_one_tile
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
-from bnadapt.batchnorm.watching import Forward, Otherwise, watched
+from bnadapt.batchnorm.watching import Bypasses, Forward, watched
 
 
 class Propagation(ABC):
@@ -24,13 +24,13 @@ class Propagation(ABC):
         forward: runs it on a batch.
         policy: which layers adapt, and how; the others keep the source's statistics.
         correction: correction for class proportions.
-        units: features whose first axis counts the units of standard errors: by default batches, which costs a little
-            less than tiles.
+        units: rearranges features so that their first axis counts the units of standard errors: by default batches,
+            which costs a little less than tiles.
 
     Attributes:
         layers: the chosen layers by name, in order of definition.
         leaves_out: whether the network has others.
-        otherwise: what the network normalises in another way.
+        bypasses: what the network normalises without calling layers.
     """
 
     growth: int
@@ -53,7 +53,7 @@ class Propagation(ABC):
         self.policy = policy
         self.correction = correction
         self.units = units
-        self.otherwise = Otherwise()
+        self.bypasses = Bypasses()
 
     @abstractmethod
     def update(self, images: Tensor) -> None:
@@ -72,9 +72,9 @@ class Propagation(ABC):
         for buffer, value in zip(("running_mean", "running_var"), adapted, strict=True):
             layer._buffers[buffer] = value.to(layer._buffers[buffer])
 
-    def watched(self, seen: Callable[[str, Tensor], None]) -> AbstractContextManager[Forward]:
-        """The forward, with `seen` called for every input that the chosen layers normalise."""
-        return watched(self.forward, self.layers, seen, self.otherwise)
+    def watched(self, on_input: Callable[[str, Tensor], None]) -> AbstractContextManager[Forward]:
+        """The forward, with `on_input` called for every input that the chosen layers normalise."""
+        return watched(self.forward, self.layers, on_input, self.bypasses)
 
 
 def _in_float64(layer: nn.Module) -> tuple[Tensor, Tensor]:

@@ -116,7 +116,7 @@ class ProportionTrials:
         ):
             raise StatisticsError(
                 f"The network gives no logits of {len(correction.proportions)} classes for a batch of"
-                f" {tuple(batch.shape)}; give one whose output is (N, K, ...), and images that leave no layer with a"
-                " single value per channel."
+                f" {tuple(batch.shape)}; give one that returns (N, K, ...), and images large enough for more than one"
+                " value per channel in every layer."
             )
         return outputs[0]

@@ -13,7 +13,7 @@ from bnadapt.batchnorm.outputs import MOST_CLASSES, hellinger
 from bnadapt.batchnorm.policy import Policy
 from bnadapt.batchnorm.processes import Processes
 from bnadapt.batchnorm.proportion_trials import ProportionCandidate, ProportionTrials
-from bnadapt.batchnorm.resolution import in_network
+from bnadapt.batchnorm.resolution import resolved_policy
 
 STARTS = (0.99, 0.9, 0.7, 0.02)  # share of one class; the others get equal shares
 COMMON = 0.05  # least share of a class that is not rare
@@ -122,7 +122,7 @@ def estimate_proportions(
     tiles = sum(processes.gathered(sum(map(len, images))))
     if not tiles:
         raise StatisticsError("No image was given, so there are no proportions to estimate; give at least one.")
-    policy = in_network(policy or Policy(), network, images, forward, group)
+    policy = resolved_policy(policy or Policy(), network, images, forward, group)
     trials = ProportionTrials(network, images, moments, policy, forward or network, processes)
     source = trials(moments.proportions.tolist())
     explanations = _explanations(trials, source)
@@ -193,27 +193,27 @@ def _refined(trials: ProportionTrials, candidate: ProportionCandidate) -> Propor
 
 def _one_class(explanations: Sequence[ProportionCandidate], source: ProportionCandidate) -> Explanation | None:
     """The class closest to the source's proportions, if one class explains the outputs clearly better than several."""
-    alone = len(source.proportions) - 1
-    several = min((each.distance for each in explanations if _absent(each) < alone), default=math.inf)
+    absent = len(source.proportions) - 1
+    several = min((each.distance for each in explanations if _absent(each) < absent), default=math.inf)
     limit = min(ALONE, several / CLEARLY)
-    good = [each for each in explanations if _absent(each) == alone and each.distance <= limit]
+    good = [each for each in explanations if _absent(each) == absent and each.distance <= limit]
     if not good:
         return None
     first, *others = sorted(good, key=lambda each: _divergence(each, source))
     if others and not _is_likelier(first, others[0], source):
-        return first, others, "others explain what the network puts out about as well"
+        return first, others, "other proportions explain the network's outputs about as well"
     return first, others, NO_BACKGROUND if first.proportions[0] < ABSENT else None
 
 
 def _most_credible(explanations: Sequence[ProportionCandidate], source: ProportionCandidate) -> Explanation:
     """The explanation of the outputs closest to the source's proportions.
 
-    Explanations without an absent class come first: adapted as if for one class alone, a network finds that class alone
+    Explanations without an absent class come first: adapted as if for one class, a network finds only that class
     in many images.
     """
     consistent = [each for each in explanations if each.distance <= CONSISTENT]
     if not consistent:
-        return explanations[0], [], "no proportions explain what the network puts out"
+        return explanations[0], [], "no proportions explain the network's outputs"
     absent = min(map(_absent, consistent))
     good = [each for each in consistent if _absent(each) == absent]
     good = [each for each in good if each.distance <= _about(good[0].distance)]
@@ -222,13 +222,13 @@ def _most_credible(explanations: Sequence[ProportionCandidate], source: Proporti
         first.distance > SURE or any(_absent(each) < absent and each.distance < DOUBTFUL for each in explanations)
     )
     if others and not _is_likelier(first, others[0], source):
-        reason = "others explain what the network puts out about as well"
+        reason = "other proportions explain the network's outputs about as well"
     elif is_doubtful or good[0].distance > _about(explanations[0].distance):
-        reason = "others may explain what the network puts out"
+        reason = "other proportions may explain the network's outputs"
     elif first.proportions[0] < ABSENT:
         reason = NO_BACKGROUND
     elif first.mismatch > BETTER * source.mismatch:
-        reason = "the source's explain what the network puts out nearly as well"
+        reason = "the source's proportions explain the network's outputs nearly as well"
     else:
         reason = None
     return first, others, reason
@@ -255,7 +255,7 @@ def _disagreement(
     """Reason to distrust an estimate, if those of two halves of the tiles differ too much."""
     if _between(*halves) <= _between(best, source) / 2:
         return None
-    return "two halves of the tiles differ by more than half of what the estimate differs from the source"
+    return "the estimates of two halves of the tiles differ by more than half of the difference from the source"
 
 
 def _distance(candidate: ProportionCandidate) -> float:

@@ -15,7 +15,7 @@ from bnadapt.batchnorm.processes import known_to_all
 from bnadapt.batchnorm.watching import watched
 
 
-def in_network(
+def resolved_policy(
     policy: Policy,
     network: nn.Module,
     batches: Sequence[Tensor],
@@ -33,15 +33,15 @@ def in_network(
 
     Raises:
         NoImageError: no process has a batch.
-        BatchNormError: no layer of the network is meant.
+        BatchNormError: no layer of the network belongs to the group.
     """
     if not policy.is_of_group:
         return policy
     if not known_to_all(["batches"] if batches else [], group):
         raise NoImageError
     device = next(iter(batchnorm_layers(network).values())).running_mean.device
-    found = layer_groups(network, batches[0][:1].to(device), forward)[policy.layers] if batches else []
-    layers = known_to_all(found, group)
+    names = layer_groups(network, batches[0][:1].to(device), forward)[policy.layers] if batches else []
+    layers = known_to_all(names, group)
     if not layers:
         raise BatchNormError(
             f"layers is {policy.layers!r}, but no BatchNorm layer of the network is; give patterns of names, of"
@@ -71,14 +71,14 @@ def layer_groups(
     """
     positions: dict[str, int] = {}
 
-    def seen(name: str, features: Tensor) -> None:
+    def count_positions(name: str, features: Tensor) -> None:
         positions[name] = max(positions.get(name, 0), prod(features.shape[2:]))
 
     with (
         torch.no_grad(),
         isolated(network),
         torch.compiler.set_stance("force_eager"),
-        watched(forward or network, batchnorm_layers(network), seen) as run,
+        watched(forward or network, batchnorm_layers(network), count_positions) as run,
     ):
         run(images)
     names, counts = list(positions), list(positions.values())

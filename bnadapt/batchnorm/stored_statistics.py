@@ -26,7 +26,7 @@ def means_and_variances(state: Mapping[str, Any], axes: int) -> tuple[dict[str, 
     """
     mean, variance = ({layer: each.double() for layer, each in state[part].items()} for part in ("mean", "variance"))
     if mean.keys() != variance.keys():
-        raise ValueError(f"it has means of {len(mean)} layers, and variances of others, or of {len(variance)}")
+        raise ValueError(f"it has means of {len(mean)} layers, but variances of {len(variance)} or of others")
     for layer, each in mean.items():
         if each.ndim != axes or each.shape != variance[layer].shape:
             raise ValueError(
@@ -56,7 +56,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Map
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{secrets.token_hex(8)}")  # a name that nobody can guess
+    partial = path.with_name(f".partial-{secrets.token_hex(8)}")  # not guessable
     described = {name: json.dumps(value) for name, value in metadata.items()}
     content = save({name: each.contiguous() for name, each in tensors.items()}, metadata=described)
     file = partial.open("xb")  # follows no link

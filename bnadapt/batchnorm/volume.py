@@ -16,13 +16,14 @@ def as_float(pixels: np.ndarray) -> Tensor:
     """Float32 tensor; integers are divided by their type's greatest value.
 
     Raises:
-        StatisticsError: integers have 64 bits, whose range no image fills.
+        StatisticsError: integers have 64 bits, a range too large to scale by.
     """
     pixels = real_numbers(pixels)
     if np.issubdtype(pixels.dtype, np.integer):
         if pixels.dtype.itemsize == 8:
             raise StatisticsError(
-                f"Images are of type {pixels.dtype}, whose range no image fills; convert them to that of the training."
+                f"Images are of type {pixels.dtype}, with a range too large to scale by; convert them to the type of"
+                " the training images."
             )
         pixels = pixels / np.float32(np.iinfo(pixels.dtype).max)
     return torch.from_numpy(np.array(pixels, dtype=np.float32))
@@ -74,7 +75,7 @@ class VolumeTiles:
                 raise StatisticsError(f"A volume has the shape {tuple(volume.shape)}; give (Z, H, W).")
         shortest = min((min(volume.shape) and min(volume.shape[1:]) for volume in self.volumes), default=0)
         if shortest == 0:
-            raise StatisticsError("There is no volume, or one without pixels; give at least one section.")
+            raise StatisticsError("A volume is missing or has no pixels; give at least one section.")
         self.tile_size = min(256, shortest) if tile_size is None else tile_size
         if not 1 <= self.tile_size <= shortest:
             raise StatisticsError(
@@ -99,7 +100,7 @@ class VolumeTiles:
             yield self.scale(real_numbers(tile)).unsqueeze(0)
 
     def _order(self) -> Iterator[int]:
-        """Every index once: first in the order of the sequence, then those that it has missed after many points."""
+        """Every index once: first in the order of the sequence, then those that many points of it have missed."""
         from scipy.stats import qmc
 
         sequence = qmc.Sobol(d=3, rng=np.random.default_rng(self.seed))

@@ -28,42 +28,42 @@ NEAR = 0.01  # share of the largest output by which two computations differ in h
 
 
 @dataclass(frozen=True)
-class Otherwise:
-    """What a network normalises other than by calling its layers."""
+class Bypasses:
+    """Normalisation in a network that bypasses its layers."""
 
     foreign: dict[int, Tensor] = field(default_factory=dict)
     """Running means, by identity, that torch's functions normalised by and that belong to no layer."""
     uncalled: set[str] = field(default_factory=set)
-    """Layers whose statistics were used without calling them."""
+    """Layers that were not called although their statistics were used."""
 
 
 @contextmanager
 def watched(
     forward: Forward,
     layers: Mapping[str, nn.Module],
-    seen: Callable[[str, Tensor], None],
-    otherwise: Otherwise | None = None,
+    on_input: Callable[[str, Tensor], None],
+    bypasses: Bypasses | None = None,
 ) -> Iterator[Forward]:
-    """A forward, for any thread, that calls `seen` with the name and input (N, C, ...) of every layer that normalises.
+    """A forward, for any thread, that calls `on_input` with name and input (N, C, ...) of every layer that normalises.
 
     What counts is the input of `batch_norm` together with the statistics of a layer: a subclass may change its input
     first, and a network may use the statistics without calling the layer. A layer with code of its own is seen if its
-    output is that of an ordinary one. `seen` may replace the buffers of the layer, which then normalises by the new
+    output is that of an ordinary one. `on_input` may replace the buffers of the layer, which then normalises by the new
     ones.
 
     Args:
         forward: runs the network on a batch.
         layers: BatchNorm layers by name.
-        seen: called with a layer's name and what it normalises.
-        otherwise: collects what else is normalised.
+        on_input: called with a layer's name and what it normalises.
+        bypasses: collects what else is normalised.
     """
-    mode = _Watching(layers, seen, otherwise or Otherwise())
+    mode = _Watching(layers, on_input, bypasses or Bypasses())
 
     def run(images: Tensor) -> Any:
         with mode:
-            given = forward(images)
+            output = forward(images)
         mode.end()
-        return given
+        return output
 
     hooks = [layer.register_forward_hook(partial(mode.after, name), with_kwargs=True) for name, layer in layers.items()]
     try:
@@ -77,12 +77,12 @@ class _Watching(TorchFunctionMode):
     """Intercepts torch's functions in every thread that enters it."""
 
     def __init__(
-        self, layers: Mapping[str, nn.Module], seen: Callable[[str, Tensor], None], otherwise: Otherwise
+        self, layers: Mapping[str, nn.Module], on_input: Callable[[str, Tensor], None], bypasses: Bypasses
     ) -> None:
         super().__init__()
         self.layers = layers
-        self.seen = seen
-        self.otherwise = otherwise
+        self.on_input = on_input
+        self.bypasses = bypasses
         self.normalised: set[tuple[int, str]] = set()  # layers that have done so in a call, by thread
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -91,47 +91,47 @@ class _Watching(TorchFunctionMode):
             args, kwargs = self._normalising(function, args, kwargs)
         return function(*args, **kwargs)
 
-    def after(self, name: str, layer: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any], output: Any) -> Any:
+    def after(self, name: str, layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:
         """Forward hook for a layer that has not called torch's function."""
         call = get_ident(), name
         if call in self.normalised or layer is not self.layers[name]:  # the other is a replica of DataParallel
             self.normalised.discard(call)
             return None
-        features = args[0] if args else named["input"]
+        features = args[0] if args else kwargs["input"]
         if not _is_ordinary(layer, features, output):
             return None
-        self.seen(name, features.detach())
-        return layer.forward(*args, **named)
+        self.on_input(name, features.detach())
+        return layer.forward(*args, **kwargs)
 
     def end(self) -> None:
         """Record the layers that were not called in a forward pass of this thread."""
-        self.otherwise.uncalled.update(name for thread, name in self.normalised if thread == get_ident())
+        self.bypasses.uncalled.update(name for thread, name in self.normalised if thread == get_ident())
 
-    def _normalising(self, function: Any, args: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, Any]:
-        """The arguments of a call that normalises, with the statistics of the layer after `seen`."""
+    def _normalising(self, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The arguments of a call that normalises, with the statistics of the layer after `on_input`."""
         position = FUNCTIONAL_MEAN if function in (functional.batch_norm, functional.instance_norm) else MEAN
-        running_mean = _argument(args, named, position, "running_mean")
+        running_mean = _argument(args, kwargs, position, "running_mean")
         if running_mean is None:
-            return args, named
+            return args, kwargs
         name = next((name for name, each in self.layers.items() if each._buffers[STATISTICS[0]] is running_mean), None)
         if name is None:
-            if not _argument(args, named, BY_BATCH, "training", "use_input_stats"):
-                self.otherwise.foreign[id(running_mean)] = running_mean
-            return args, named
+            if not _argument(args, kwargs, BY_BATCH, "training", "use_input_stats"):
+                self.bypasses.foreign[id(running_mean)] = running_mean
+            return args, kwargs
         layer = self.layers[name]
         before = {id(layer._buffers[each]): each for each in STATISTICS}
         self.normalised.add((get_ident(), name))
-        self.seen(name, _argument(args, named, 0, "input").detach())
+        self.on_input(name, _argument(args, kwargs, 0, "input").detach())
 
         def now(value: Any) -> Any:
             return layer._buffers[before[id(value)]] if id(value) in before else value
 
-        return tuple(map(now, args)), {key: now(value) for key, value in named.items()}
+        return tuple(map(now, args)), {key: now(value) for key, value in kwargs.items()}
 
 
-def _argument(args: tuple[Any, ...], named: Mapping[str, Any], position: int, *names: str) -> Any:
-    given = [named[name] for name in names if name in named]
-    return given[0] if given else args[position] if position < len(args) else None
+def _argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], position: int, *names: str) -> Any:
+    values = [kwargs[name] for name in names if name in kwargs]
+    return values[0] if values else args[position] if position < len(args) else None
 
 
 def _is_ordinary(layer: nn.Module, features: Any, output: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Hold a network to a bank of BatchNorm statistics while it is tested or predicts."""
+"""Apply a bank of BatchNorm statistics to a network for `test` and `predict`."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ class AppliedBank(Callback):
     The task then holds the checkpoint's statistics as `source_bank`.
 
     Args:
-        path: of the bank, safetensors.
+        path: file of the bank, safetensors.
 
     Raises:
-        BatchNormError: if the file is missing or broken; at the start of `test` and `predict`, if it is of another
+        BatchNormError: if the file is missing or broken; at the start of `test` and `predict`, if it belongs to another
             network.
     """
 

@@ -16,9 +16,9 @@ from bnadapt.reports.page import rendered
 class BatchNormAdaptation(Callback):
     """Re-estimates the running statistics of BatchNorm layers on images of the target.
 
-    At the end of `fit` it reads tiles of the target, without masks, and writes the adapted network as a checkpoint of
-    its own; best and last checkpoint stay unadapted. With several processes each passes its share through the network,
-    and all hold the same statistics. All weights, and all buffers other than the running statistics, stay
+    At the end of `fit` it reads tiles of the target, without masks, and writes the adapted network as a separate
+    checkpoint; best and last checkpoint stay unadapted. With several processes each passes its share through the
+    network, and all hold the same statistics. All weights, and all buffers other than the running statistics, stay
     bit-identical. See `bnadapt.actions.adapt.adapt_to_target`, which `bnadapt adapt` calls, too.
 
     Args:
@@ -29,7 +29,7 @@ class BatchNormAdaptation(Callback):
         output: name of the checkpoint that `fit` writes into the folder of its checkpoints.
 
     Raises:
-        InputError: at the start of `fit`, if there is no target.
+        InputError: at the start of `fit`, without a target.
         NoBatchNormError: at the start of `fit`, if the network has no BatchNorm statistics.
 
     Examples:
@@ -53,7 +53,7 @@ class BatchNormAdaptation(Callback):
         if not self.recipe.policy.is_of_group:
             self.recipe.policy.chosen(layers)
         if trainer.datamodule.target is None:
-            raise InputError("BatchNormAdaptation: there is no target to adapt to; give --data.target.")
+            raise InputError("BatchNormAdaptation: needs a target to adapt to; give --data.target.")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         adaptation = adapt_to_target(pl_module, trainer.datamodule, self.recipe)

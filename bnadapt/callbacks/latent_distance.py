@@ -43,12 +43,12 @@ class LatentDistance(Callback):
     the first measure of every layer, `latent/layer/LAYER`.
 
     Args:
-        tiles: of source and of target, drawn at random.
+        tiles: number of tiles of source and of target, drawn at random.
         positions_per_tile: latents that are taken at random from every layer of a tile.
-        layers: names of the modules whose outputs are measured, as in `named_modules`, `*` stands for anything; by
-            default all BatchNorm layers and the modules that they stand in, such as the stages of the U-Net.
-        measures: names of those to take, of `bnadapt.distances.MEASURES`; all by default.
-        every_n_epochs: epochs between measurements during training, which does not change by them.
+        layers: names of the modules to measure at, as in `named_modules`, with `*` as wildcard; by default all
+            BatchNorm layers and the modules that contain them, such as the stages of the U-Net.
+        measures: some of `bnadapt.distances.MEASURES`; all by default.
+        every_n_epochs: epochs between measurements during training; they do not affect it.
         source: images of the source: a DataLoader or batches, tensors (N, C, H, W), tuples with them in front, or dicts
             with `image`; the first `tiles` are read, once. By default those of the Trainer's DomainPair.
         target: the same of the target.
@@ -78,9 +78,7 @@ class LatentDistance(Callback):
         self.layers = layers
         self.measures = measures_named(measures)
         if tiles < 1 or positions_per_tile < 1:
-            raise DistanceError(
-                f"There are {tiles} tiles and {positions_per_tile} positions per tile; give at least 1 of both."
-            )
+            raise DistanceError(f"tiles is {tiles}, positions_per_tile {positions_per_tile}; give at least 1 of both.")
         if every_n_epochs is not None and every_n_epochs < 1:
             raise DistanceError(f"every_n_epochs is {every_n_epochs}; give at least 1, or leave it out.")
         if (source is None) != (target is None):
@@ -155,8 +153,8 @@ def log_distances(trainer: Trainer, findings: LatentFindings) -> None:
     if not trainer.is_global_zero or tensorboard_logger(trainer) is None:
         return
     writer = writer_of(trainer)
-    for name, drawn in pictures(findings).items():
-        writer.add_image(f"picture/distances/{name}", drawn, trainer.global_step, dataformats="HWC")
+    for name, picture in pictures(findings).items():
+        writer.add_image(f"picture/distances/{name}", picture, trainer.global_step, dataformats="HWC")
     for measure in findings.measures:
         writer.add_text(f"distances/{measure}", layer_table(findings, measure).markdown(), trainer.global_step)
     clouds = {state: latents[findings.widest] for state, latents in findings.examples.items()}

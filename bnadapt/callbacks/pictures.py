@@ -30,19 +30,19 @@ class SegmentationPictures(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for loader in _listed(trainer.val_dataloaders or []):
             tiles = loader.dataset
-            self._draw(trainer, pl_module, f"val/{tiles.name}", map(tiles.uncut, self._chosen(len(tiles))))
+            self._draw(trainer, pl_module, f"val/{tiles.name}", map(tiles.uncut, self._indices(len(tiles))))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for loader in _listed(trainer.test_dataloaders):
             name = loader.dataset.name
-            chosen = self._chosen(len(loader.dataset))
-            self._draw(trainer, pl_module, f"test/{name}", map(loader.dataset.uncut, chosen))
+            indices = self._indices(len(loader.dataset))
+            self._draw(trainer, pl_module, f"test/{name}", map(loader.dataset.uncut, indices))
 
     def draw_target(self, trainer: Trainer, task: LightningModule) -> None:
         """Draw tiles of the target, drawn at random, without masks."""
         self._draw(trainer, task, "adapt/target", trainer.datamodule.unlabelled_tiles("target", self.count))
 
-    def _chosen(self, count: int) -> list[int]:
+    def _indices(self, count: int) -> list[int]:
         return sorted(set(np.linspace(0, count - 1, self.count).astype(int).tolist()))
 
     def _draw(self, trainer: Trainer, task: LightningModule, where: str, items: Iterable[Mapping[str, Tensor]]) -> None:
@@ -54,7 +54,7 @@ class SegmentationPictures(Callback):
 
 
 class TrainingCrops(Callback):
-    """Draws the crops of the first batch of a training, changed as they are, with outlines of their masks.
+    """Draws the crops of the first batch of a training, as augmented, with outlines of their masks.
 
     The tag is `picture/training_crops`; 8 crops at most, of the source where a batch is of source and target.
     """

@@ -1,4 +1,4 @@
-"""Write what `bnadapt predict` segments."""
+"""Write the masks and probabilities of `bnadapt predict`."""
 
 import json
 import logging
@@ -34,21 +34,21 @@ class PredictionFiles(Callback):
     """Writes one mask and one probability image per section of the target, in its format and size.
 
     The probability is that of no background; masks of two classes hold 0 and 255, those of more the
-    class index. A thread writes while the network segments the next section. What a run that was cut off has written
-    is not segmented again.
+    class index. A thread writes while the network segments the next section. An interrupted run is resumed: its
+    finished sections are not segmented again.
 
     Args:
-        writer: takes them.
-        unfinished: where they wait for the last one.
-        names: of all sections.
-        blocks: how they are cut.
-        chosen: numbers of those to segment; all by default.
-        overwrite: whether to throw away what a run of another identity has left.
+        writer: writes masks and probabilities.
+        unfinished: keeps finished sections until the last one is finished.
+        names: names of all sections.
+        blocks: division of the sections.
+        sections: numbers of the sections to segment; all by default.
+        overwrite: whether to discard sections of a run of another identity.
         probability: type of the stored probabilities; by default as fine as that of the image.
-        precision: in which the network runs; by default the fastest one that is exact enough.
+        precision: precision of the network; by default the fastest one that is exact enough.
 
     Attributes:
-        blank: names of sections with nothing to see, once all are written.
+        blank: names of the blank sections, once all are written.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class PredictionFiles(Callback):
         unfinished: Unfinished,
         names: Sequence[str],
         blocks: Blocks,
-        chosen: Sequence[int] | None = None,
+        sections: Sequence[int] | None = None,
         overwrite: bool = False,
         probability: str | None = None,
         precision: str | None = None,
@@ -66,8 +66,8 @@ class PredictionFiles(Callback):
         self.unfinished = unfinished
         self.names = names
         self.blocks = blocks
-        self.is_part = chosen is not None
-        self.chosen = range(len(names)) if chosen is None else chosen
+        self.is_part = sections is not None
+        self.sections = range(len(names)) if sections is None else sections
         self.overwrite = overwrite
         self.probability = probability
         self.precision = precision
@@ -76,7 +76,7 @@ class PredictionFiles(Callback):
         self._pending: Future | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Begin, or find out what there is to go on with.
+        """Start a run, or resume one.
 
         Raises:
             InputError: in all processes; see `Unfinished.begin`.
@@ -92,12 +92,12 @@ class PredictionFiles(Callback):
         finished = self.unfinished.finished()
         if finished and trainer.is_global_zero:
             log.warning(
-                "%s: goes on with a run that has segmented %d of %d sections.",
+                "%s: resumes a run that has segmented %d of %d sections.",
                 self.unfinished.folder,
                 len(finished),
                 len(self.names),
             )
-        missing = [number for number in self.chosen if number not in finished]
+        missing = [number for number in self.sections if number not in finished]
         shares = np.array_split(missing, trainer.world_size)  # of neighbours, which may lie in common chunks
         trainer.datamodule.segment_by(self.blocks, shares[trainer.global_rank].tolist())
         self.writer.begin(len(self.names), self.unfinished.run)
@@ -105,9 +105,9 @@ class PredictionFiles(Callback):
     def on_predict_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: int
     ) -> None:
-        """Before the first section, say how sections are cut, and how much memory that takes.
+        """Before the first section, print how sections are divided, and how much memory that takes.
 
-        Before the first one that is not blank, find out how the network is run.
+        Before the first one that is not blank, decide how the network is run.
         """
         if pl_module.execution is None and len(batch["image"]):
             self._set_execution(trainer, pl_module, batch)
@@ -115,20 +115,18 @@ class PredictionFiles(Callback):
             self._announce(trainer, pl_module, batch["section"].size)
 
     def _set_execution(self, trainer: Trainer, task: LightningModule, batch: Any) -> None:
-        """Run the network as the run does already, or else in the fastest way that is exact enough."""
+        """Run the network as the resumed run does, or else in the fastest way that is exact enough."""
         pixels = len(self.names) * math.prod(batch["section"].size)
         executions = Executions(task.network, task.hparams.num_classes, batch["image"], self.blocks.stride, pixels)
-        settle = executions.fastest if self.precision is None else partial(executions.given, self.precision)
-        execution = Execution(**self.unfinished.settled(EXECUTION, lambda: asdict(settle())))
+        decide = executions.fastest if self.precision is None else partial(executions.in_precision, self.precision)
+        execution = Execution(**self.unfinished.decided(EXECUTION, lambda: asdict(decide())))
         task.execution = executions.run(execution)
         if trainer.is_global_zero:
             Console().print(f"Execution: {execution}.")
 
     def _announce(self, trainer: Trainer, task: LightningModule, size: tuple[int, int]) -> None:
-        asked = task.hparams
-        most = most_memory(
-            task.network, asked.in_channels, asked.num_classes, size, self.blocks, trainer.datamodule.batch_size
-        )
+        channels, classes = task.hparams.in_channels, task.hparams.num_classes
+        most = most_memory(task.network, channels, classes, size, self.blocks, trainer.datamodule.batch_size)
         memory = "" if most is None else f"; at most {most / 1e9:.1f} GB a process"
         Console().print(
             f"Segmenting {len(self.names)} sections, the first of {size[0]} x {size[1]} pixels, in blocks of"
@@ -138,7 +136,7 @@ class PredictionFiles(Callback):
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Tensor, batch: Any, *_: int
     ) -> None:
-        """Have a section put together from its tiles, and written, once the one before it is."""
+        """Assemble and write a section, after the one before it."""
         self._finish_writing()
         self._pending = self._thread.submit(self._write, trainer, batch["section"], outputs)
 
@@ -152,10 +150,10 @@ class PredictionFiles(Callback):
             context: name of the domain.
 
         Raises:
-            InputError: there was nothing to see in any section.
+            InputError: all sections are blank.
         """
         finished = self.unfinished.finished()
-        self.blank = [self.names[number] for number, said in sorted(finished.items()) if said == BLANK]
+        self.blank = [self.names[number] for number, note in sorted(finished.items()) if note == BLANK]
         try:
             report_blank(context, self.blank, len(self.names), "predicted as background")
         except InputError:
@@ -165,17 +163,17 @@ class PredictionFiles(Callback):
             with self.unfinished.refusing():
                 self.writer.close()
                 unused = asdict(Execution("none", "none", 0, "every section is blank"))
-                record = {**self.unfinished.run, EXECUTION: self.unfinished.settled(EXECUTION, lambda: unused)}
+                record = {**self.unfinished.run, EXECUTION: self.unfinished.decided(EXECUTION, lambda: unused)}
                 path = self.unfinished.results / f"{context.replace(os.sep, '_')}_segmentation.json"
                 path.write_text(json.dumps(record, indent=2) + "\n")
         self.unfinished.publish()
 
     def keep_partial(self) -> None:
-        """After the run, whatever ended it: say how it goes on, if it does."""
+        """After the run, whatever ended it: keep finished sections, and log how to resume."""
         self._thread.shutdown()
         if 0 < (count := self.unfinished.keep_partial()) < len(self.names):
             log.warning(
-                "%s: %d of %d sections are segmented; the same command goes on with the rest.",
+                "%s: %d of %d sections are segmented; the same command resumes with the rest.",
                 self.unfinished.folder,
                 count,
                 len(self.names),

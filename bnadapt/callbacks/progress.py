@@ -14,10 +14,10 @@ from bnadapt.reports.time_left import LINES, SECONDS, LinesOnTimeLeft, duration
 
 
 class RemainingTime:
-    """How long a training still takes, if it goes on as since this was made; validation is part of it.
+    """Estimates how long a training still takes, from its pace since this object was created, validation included.
 
     Attributes:
-        steps: of the whole training.
+        steps: steps of the whole training.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -27,7 +27,7 @@ class RemainingTime:
 
     @property
     def done(self) -> int:
-        """Steps that are done, those before a training was resumed included."""
+        """Finished steps, including those before a training was resumed."""
         return (self._trainer.fit_loop.total_batch_idx + 1) // self._trainer.accumulate_grad_batches
 
     @property
@@ -36,7 +36,7 @@ class RemainingTime:
         return time.monotonic() - self._started
 
     def text(self, elapsed: float) -> str | None:
-        """Such as `about 6 min left`; None where that is not known.
+        """Text such as `about 6 min left`; None if unknown.
 
         Args:
             elapsed: seconds.
@@ -47,15 +47,15 @@ class RemainingTime:
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's, but that it counts epochs from 1, knows how many the steps take, and shows no number of a folder.
+    """Lightning's progress bar, which counts epochs from 1, derives their number from the steps, and hides the version.
 
-    It shows how long the whole training still takes, as of the beginning of the epoch, and, while sections are
-    segmented, megabytes of images in a second.
+    It shows how long the whole training still takes, as of the beginning of the epoch, and megabytes of images per
+    second while sections are segmented.
     """
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        shown = super().get_metrics(trainer, pl_module)
-        return {name: value for name, value in shown.items() if name != "v_num"}
+        metrics = super().get_metrics(trainer, pl_module)
+        return {name: value for name, value in metrics.items() if name != "v_num"}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
@@ -80,13 +80,13 @@ class ProgressBar(RichProgressBar):
         epochs = self.trainer.max_epochs
         if epochs == -1 and self.trainer.max_steps > 0:
             epochs = math.ceil(self.trainer.max_steps / self.trainer.num_training_batches)
-        left = self._remaining.text(self._remaining.elapsed)
+        remaining = self._remaining.text(self._remaining.elapsed)
         of_all = f"/{epochs}" if epochs and epochs > 0 else ""
-        return f"Epoch {current_epoch + 1}{of_all}{f', {left}' if left else ''}"
+        return f"Epoch {current_epoch + 1}{of_all}{f', {remaining}' if remaining else ''}"
 
 
 class TrainingStart(Callback):
-    """Says in a line what is trained on what, for how long, and where the logs are."""
+    """Prints a line on what is trained on what, for how long, and where the logs are."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         folder = trainer.log_dir if trainer.loggers else None  # asks all processes
@@ -102,7 +102,7 @@ class TrainingStart(Callback):
 
 
 class TimeLeft(Callback):
-    """Says in a line how far a training is and how long it still takes, where no progress bar does.
+    """Prints lines on how far a training is and how long it still takes, where no progress bar does.
 
     The first line comes after 20 seconds, others after each tenth of the training but no sooner than 20 seconds later.
     """
@@ -110,24 +110,24 @@ class TimeLeft(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         bar = trainer.progress_bar_callback
         self._is_shown = trainer.is_global_zero and not (bar and bar.is_enabled and Console().is_terminal)
-        self._remaining, self._said, self._part = RemainingTime(trainer), 0.0, -1
+        self._remaining, self._last_line, self._part = RemainingTime(trainer), 0.0, -1
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         done, steps, elapsed = self._remaining.done, self._remaining.steps, self._remaining.elapsed
         part = LINES * done // steps
-        if not self._is_shown or elapsed - self._said < SECONDS or part == self._part or done >= steps:
+        if not self._is_shown or elapsed - self._last_line < SECONDS or part == self._part or done >= steps:
             return
-        if left := self._remaining.text(elapsed):
-            self._said, self._part = elapsed, part
+        if remaining := self._remaining.text(elapsed):
+            self._last_line, self._part = elapsed, part
             iou = trainer.callback_metrics.get("val/source/iou")
             score = "" if iou is None else f"; IoU {iou:.2f} on the source's validation block"
-            Console().print(f"Step {done} of {steps}, {left}{score}.")
+            Console().print(f"Step {done} of {steps}, {remaining}{score}.")
 
 
 class EvaluationTimeLeft(Callback):
-    """Says how long `predict`, `test` or `validate` takes, measured on the first batch; in logs also how long is left.
+    """Prints how long `predict`, `test` or `validate` takes, measured on the first batch, and in logs the time left.
 
     Further lines come after each tenth of the batches but no sooner than 20 seconds after the last.
     """
@@ -148,5 +148,5 @@ class EvaluationTimeLeft(Callback):
     on_test_batch_end = on_predict_batch_end
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if trainer.state.fn == TrainerFn.VALIDATING:  # a training says itself how long it takes
+        if trainer.state.fn == TrainerFn.VALIDATING:  # a training prints its own lines
             self.on_predict_batch_end(trainer)

@@ -1,4 +1,4 @@
-"""The options of a run, kept beside its logs."""
+"""The options of a run, stored beside its logs."""
 
 import shutil
 from pathlib import Path
@@ -9,9 +9,9 @@ from lightning.pytorch.cli import SaveConfigCallback
 
 
 class RunConfig(SaveConfigCallback):
-    """Keeps the options of a run as `config.yaml` in the folder of its logs.
+    """Stores the options of a run as `config.yaml` in the folder of its logs.
 
-    A training takes its folder at once, so that no other run of the same moment takes it, and gives it back if it is
+    A training claims its folder at once, so that no simultaneous run takes it, and removes it if the training is
     refused before its first step. Other commands have a folder only if they have logged something.
     """
 
@@ -31,7 +31,7 @@ class RunConfig(SaveConfigCallback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if self.claimed and trainer.is_global_zero:
             for logger in trainer.loggers:
-                logger.finalize("failed")  # what still writes to the folder ends before it goes
+                logger.finalize("failed")  # before the folder is removed
             shutil.rmtree(self.claimed, ignore_errors=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

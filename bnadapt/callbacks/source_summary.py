@@ -1,4 +1,4 @@
-"""Leave what later commands need to know of the source in the checkpoints of a training."""
+"""Store a summary of the source in the checkpoints of a training, for later commands."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ class SourceSummaryCallback(Callback):
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget those of the weights that a training goes on from."""
+        """Forget the summary of the weights that a training starts from."""
         pl_module.class_moments = pl_module.source_summary = None
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -44,18 +44,18 @@ class SourceSummaryCallback(Callback):
 
 
 def _summarise(trainer: Trainer, task: LightningModule) -> None:
-    """Add moments and summaries to all checkpoints; those of the same weights have the same."""
-    known: list[tuple[dict[str, Tensor], dict[str, Any]]] = []
+    """Add moments and summaries to all checkpoints; measured once for equal weights."""
+    summaries: list[tuple[dict[str, Tensor], dict[str, Any]]] = []
     try:
         with _restored(task):
             for path in sorted(_written(trainer)):
                 weights = _weights_in(path)
-                summary = next((state for others, state in known if _equal(weights, others)), None)
+                summary = next((state for stored, state in summaries if _equal(weights, stored)), None)
                 if summary is None:
                     task.network.load_state_dict(weights)
                     task.class_moments = class_moments_of(task, trainer.datamodule)
                     summary = stored_summary(task.class_moments, _summary_or_none(trainer, task, task.class_moments))
-                    known.append((weights, summary))
+                    summaries.append((weights, summary))
                 add_to_checkpoint(path, summary, path)
     except BatchNormError as error:
         log.warning("The checkpoints hold no summary of the source. %s", error)
@@ -63,7 +63,7 @@ def _summarise(trainer: Trainer, task: LightningModule) -> None:
 
 @contextmanager
 def _restored(task: LightningModule) -> Iterator[None]:
-    """Afterwards the task's network has the weights that it has now."""
+    """Restore the weights of the task's network afterwards."""
     final = {name: each.clone() for name, each in task.network.state_dict().items()}
     try:
         yield
@@ -76,9 +76,9 @@ def _written(trainer: Trainer) -> set[Path]:
     paths: set[Path] = set()
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint):
-            named = {callback.best_model_path, callback.last_model_path, *callback.best_k_models} - {""}
+            names = {callback.best_model_path, callback.last_model_path, *callback.best_k_models} - {""}
             folder = Path(callback.dirpath).resolve()
-            paths |= {Path(each) for each in named if Path(each).resolve().is_relative_to(folder)}
+            paths |= {Path(each) for each in names if Path(each).resolve().is_relative_to(folder)}
     return {path for path in paths if path.is_file()}
 
 
@@ -95,5 +95,5 @@ def _summary_or_none(trainer: Trainer, task: LightningModule, moments: ClassMome
         return None
 
 
-def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(each, other[name]) for name, each in one.items())
+def _equal(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(each, second[name]) for name, each in first.items())

@@ -28,30 +28,30 @@ LAYOUT = {
         ],
     },
 }
-"""Custom scalars; distances by layer are pictures and texts, for TensorBoard smooths curves unless told not to."""
+"""Custom scalars; distances by layer are pictures and texts, since TensorBoard smooths curves by default."""
 SCORES = ("iou/target", "iou/source", "val/source/iou")  # beside hyper-parameters
 
 
 class RunLogger(TensorBoardLogger):
-    """Lightning's, but that it makes its folder when something is logged, not before."""
+    """TensorBoardLogger that creates its folder when something is logged, not before."""
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The SummaryWriter, which is made when it is first used: Lightning asks for it in front of every run."""
+        """The SummaryWriter, created on first use: Lightning asks for it before every run."""
         return _WhenUsed(lambda: TensorBoardLogger.experiment.fget(self))
 
     @property
     def has_logged(self) -> bool:
-        """Whether there is anything."""
+        """Whether anything was logged."""
         return self._experiment is not None
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log all but the number of the epoch, which Lightning adds: TensorBoard would open on it."""
-        shown = {name: value for name, value in metrics.items() if name != "epoch"}
-        if shown:
-            super().log_metrics(shown, step)
+        """Log all metrics except the epoch that Lightning adds: TensorBoard would open on it."""
+        without_epoch = {name: value for name, value in metrics.items() if name != "epoch"}
+        if without_epoch:
+            super().log_metrics(without_epoch, step)
 
     @rank_zero_only
     def save(self) -> None:
@@ -60,7 +60,7 @@ class RunLogger(TensorBoardLogger):
 
 
 class _WhenUsed:
-    """Stands for an object until something of it is used."""
+    """Proxy that creates an object when an attribute of it is used."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
@@ -77,7 +77,7 @@ def tensorboard_logger(trainer: Trainer) -> TensorBoardLogger | None:
 
 
 def writer_of(trainer: Trainer) -> Any:
-    """The run's SummaryWriter; without one, something that takes the same calls."""
+    """The run's SummaryWriter; without one, a dummy that accepts the same calls."""
     logger = tensorboard_logger(trainer)
     return logger.experiment if logger else DummyLogger().experiment
 
@@ -109,7 +109,7 @@ class TensorBoardOverview(Callback):
 
 
 def _log_hyper_parameters(trainer: Trainer, task: LightningModule) -> None:
-    """All runs name the same scores, for TensorBoard shows those alone that the first run names."""
+    """All runs name the same scores, since TensorBoard shows only those of the first run."""
     logger = tensorboard_logger(trainer)
     if logger:
         from torch.utils.tensorboard.summary import hparams

@@ -53,8 +53,8 @@ def average_segmentations(
 
 
 def _write(segmentations: Sequence[Segmentation], names: Sequence[str], writer: SectionWriter) -> None:
-    read = [str(each.inputs[0]) for each in segmentations]
-    writer.begin(len(names), {"version": __version__, "average of": ", ".join(read)})
+    inputs = [str(each.inputs[0]) for each in segmentations]
+    writer.begin(len(names), {"version": __version__, "average of": ", ".join(inputs)})
     dtype = segmentations[0].probability[0].dtype
     for index, (mask, mean) in enumerate(tracked(averaged(segmentations), "sections", len(names))):
         writer.write(index, names[index], mask, stored_probability(mean, dtype))

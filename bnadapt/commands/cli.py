@@ -76,26 +76,28 @@ class BnadaptCLI(CommandCLI):
 
     def predict(self, **options: Any) -> None:
         """Segment, and print how many images were segmented."""
-        if done := self.trainer.predict(**options):
-            of_all = f" of {done.total}" if done.count < done.total else ""
-            verb = "was" if done.blank == 1 else "were"
-            of_these = f", of which {done.blank} {verb} blank and so background" if done.blank else ""
+        if segmented := self.trainer.predict(**options):
+            of_all = f" of {segmented.total}" if segmented.count < segmented.total else ""
+            verb = "was" if segmented.blank == 1 else "were"
+            of_these = f" ({segmented.blank} {verb} blank, predicted as background)" if segmented.blank else ""
             folder = Path(options["output"])
-            Console().print(f"Segmented {done.count}{of_all} images{of_these}: masks and probabilities are in {folder}")
+            Console().print(
+                f"Segmented {segmented.count}{of_all} images{of_these}: masks and probabilities are in {folder}"
+            )
             self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)
 
     def adapt(self, **options: Any) -> None:
         """Adapt, print what was adapted, and write pages beside the checkpoint."""
-        done = self.trainer.adapt(**options)
+        result = self.trainer.adapt(**options)
         if not self.trainer.is_global_zero:
             return
-        if done.judgement:
-            self._write_verdict(done.judgement, done.path.with_name(f"{done.path.stem}-recommendation"))
-        console.print_adaptation(self.model.adaptation, done.path)
-        if done.distances:
-            Console().print(answer(done.distances))
-            self._write_distances(done.distances, done.path.with_name(f"{done.path.stem}-distances"))
-        self._print_next("predict", done.path)
+        if result.judgement:
+            self._write_verdict(result.judgement, result.path.with_name(f"{result.path.stem}-recommendation"))
+        console.print_adaptation(self.model.adaptation, result.path)
+        if result.distances:
+            Console().print(answer(result.distances))
+            self._write_distances(result.distances, result.path.with_name(f"{result.path.stem}-distances"))
+        self._print_next("predict", result.path)
 
     def finetune(self, **options: Any) -> None:
         """Learn from labelled tiles, and print the scores."""
@@ -119,7 +121,7 @@ class BnadaptCLI(CommandCLI):
     def preview(self, **options: Any) -> None:
         """Show regions on a page, with the next commands for every candidate."""
         preview, folder = self.trainer.preview(**options), Path(options["output"])
-        segmenting = {name: self._segmenting(name, chosen) for name, chosen in preview.options.items()}
+        segmenting = {name: self._segmenting(name, more) for name, more in preview.options.items()}
         judge = self._next_command("recommend") if preview.can_be_judged else None
         Console().print(foreground_sentence(preview), style="bold")
         summary = source_summary_command(self.arguments, self._ckpt_path)
@@ -151,12 +153,12 @@ class BnadaptCLI(CommandCLI):
 
     def _print_training(self) -> tuple[Path | None, Path | None]:
         """Print and return the checkpoints of the best and the last epoch, as far as they exist."""
-        kept = {each.filename: each for each in self.trainer.callbacks if isinstance(each, ModelCheckpoint)}
+        by_name = {each.filename: each for each in self.trainer.callbacks if isinstance(each, ModelCheckpoint)}
         best, last = (
-            Path(kept[name].best_model_path) if name in kept and kept[name].best_model_path else None
+            Path(by_name[name].best_model_path) if name in by_name and by_name[name].best_model_path else None
             for name in ("best", "last")
         )
-        if best and (score := kept["best"].best_model_score) is not None:
+        if best and (score := by_name["best"].best_model_score) is not None:
             Console().print(f"Best: {best}, IoU {float(score):.3f} on the source's validation block")
         if last:
             Console().print(f"Last: {last}")
@@ -173,9 +175,9 @@ class BnadaptCLI(CommandCLI):
 
     def _print_scores(self, prefix: str) -> None:
         scores = {tag: float(value) for tag, value in self.trainer.callback_metrics.items()}
-        of_stage = {tag: value for tag, value in scores.items() if tag.startswith(prefix)}
+        stage_scores = {tag: value for tag, value in scores.items() if tag.startswith(prefix)}
         bank = self.config.test.bank if self.config.subcommand == "test" else None
-        console.print_scores(of_stage, self.model.adaptation["target"] if self.model.adaptation else bank)
+        console.print_scores(stage_scores, self.model.adaptation["target"] if self.model.adaptation else bank)
 
     def _print_next(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> None:
         """Print the next command, with this one's checkpoint unless another is given."""
@@ -206,10 +208,10 @@ class BnadaptCLI(CommandCLI):
 
     def _write_distances(self, findings: LatentFindings, folder: Path) -> None:
         verdict = (self.model.adaptation or {}).get("recommendation")
-        drawn, proportions = pictures(findings), (self.model.adaptation or {}).get("class_proportions")
+        figures, proportions = pictures(findings), (self.model.adaptation or {}).get("class_proportions")
         if self.config.subcommand == "adapt" and proportions and proportions["estimated"]:
-            drawn["proportions"] = rendered(proportions_figure(proportions))
-        write_distances(findings, drawn, folder, verdict["sentence"] if verdict else None)
+            figures["proportions"] = rendered(proportions_figure(proportions))
+        write_distances(findings, figures, folder, verdict["sentence"] if verdict else None)
         Console().print(f"Page: {folder / 'index.html'}")
 
     def _write_verdict(self, judgement: Judgement, folder: Path) -> None:
@@ -265,7 +267,7 @@ def main(args: ArgsType = None) -> BnadaptCLI:
 def end_process_group() -> None:
     """End the process group of a distributed run; Lightning ends those of NCCL alone.
 
-    Those of gloo that are left to the end of the process abort it now and then.
+    Groups of gloo that still exist when the process ends abort it now and then.
     """
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""LightningCLI that completes a command line from checkpoints and kept configs."""
+"""LightningCLI that completes a command line from checkpoints and stored configs."""
 
 import sys
 from pathlib import Path
@@ -35,8 +35,8 @@ class CommandCLI(LightningCLI):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Run the command that the arguments begin with."""
-        given = kwargs.get("args")
-        self.arguments = [str(each) for each in (sys.argv[1:] if given is None else given)]
+        words = kwargs.get("args")
+        self.arguments = [str(each) for each in (sys.argv[1:] if words is None else words)]
         super().__init__(*args, **kwargs)
 
     def subcommands(self) -> dict[str, set[str]]:
@@ -44,9 +44,9 @@ class CommandCLI(LightningCLI):
 
         Building the parsers of all commands takes half a second, of one 50 ms.
         """
-        every = {name: {"model", "datamodule"} for name in HELP} | LightningCLI.subcommands()
-        asked = self.arguments[:1]
-        return {name: every[name] for name in asked if name in every} or every
+        by_name = {name: {"model", "datamodule"} for name in HELP} | LightningCLI.subcommands()
+        requested = self.arguments[:1]
+        return {name: by_name[name] for name in requested if name in by_name} or by_name
 
     def add_arguments_to_parser(self, parser: CommandParser) -> None:
         """Set the default task."""
@@ -65,49 +65,49 @@ class CommandCLI(LightningCLI):
             if self.config.subcommand != "fit":
                 raise InputError(f"{self.config.subcommand}: give the trained network by --ckpt_path.")
             return
-        asked = config.model.init_args
-        self.stored = read_checkpoint(Path(config.ckpt_path), asked.get("network"))
+        requested = config.model.init_args
+        self.stored = read_checkpoint(Path(config.ckpt_path), requested.get("network"))
         if self.config.subcommand == "fit" and not self.stored.is_resumable:
             raise InputError(
-                f"{config.ckpt_path}: holds a network without the whole state of its training, as adapted ones are, so"
-                " that it cannot be resumed; take best.ckpt or last.ckpt."
+                f"{config.ckpt_path}: holds a network without the state of its training, as adapted checkpoints do, so"
+                " it cannot be resumed; take best.ckpt or last.ckpt."
             )
         if not self.stored.knows_scaling and config.data.intensity is None:
             raise InputError(
-                f"{config.ckpt_path}: does not say how the images were scaled that its network was trained on; give"
+                f"{config.ckpt_path}: does not say how the training images of its network were scaled; give"
                 " --data.intensity."
             )
-        self._check_requested(asked)
+        self._check_requested(requested)
 
     def before_instantiate_classes(self) -> None:
         """Set the default length of a training."""
-        if self.config.subcommand == "fit" and (given := default_length(self.config.fit.trainer)):
-            self.config = self.parser.parse_object({"fit": {"trainer": given}}, self.config)
+        if self.config.subcommand == "fit" and (length := default_length(self.config.fit.trainer)):
+            self.config = self.parser.parse_object({"fit": {"trainer": length}}, self.config)
             rank_zero_only(print)(LENGTH)
 
     @staticmethod
     def _with_kept_options(arguments: list[str]) -> list[str]:
-        """Arguments with the kept options of the training to resume."""
+        """Arguments preceded by the stored options of the training to resume."""
         path = kept_config(arguments)
         if path is None:
             return arguments
-        kept = kept_options(path, arguments)
+        options = kept_options(path, arguments)
         rank_zero_only(print)(
-            f"Going on with the options of {path} (from {', '.join(kept)}); those given here go before."
+            f"Resuming with the options of {path} ({', '.join(options)}); options on the command line take precedence."
         )
-        return [arguments[0], f"--config={yaml.safe_dump(kept)}", *arguments[1:]]
+        return [arguments[0], f"--config={yaml.safe_dump(options)}", *arguments[1:]]
 
-    def _check_requested(self, asked: Any) -> None:
+    def _check_requested(self, requested: Any) -> None:
         """Refuse a checkpoint of another network than the command line or a config requests."""
         defaults = self._subcommand_parsers[self.config.subcommand].get_defaults().model.init_args
         for name in NETWORK_PARAMETERS:
-            given = asked.get(name)
-            if isinstance(given, dict):  # the checkpoint holds the weights
-                given = {key: value for key, value in given.items() if key != DOWNLOADED} or None
-            if given not in (defaults[name], self.stored.parameters[name]):
+            value = requested.get(name)
+            if isinstance(value, dict):  # the checkpoint holds the weights
+                value = {key: each for key, each in value.items() if key != DOWNLOADED} or None
+            if value not in (defaults[name], self.stored.parameters[name]):
                 raise InputError(
                     f"{self.stored.path}: holds a network with {name} {self.stored.parameters[name]}, --model.{name}"
-                    f" asks for {asked.get(name)}; leave out --model.{name}, or take another checkpoint."
+                    f" requests {requested.get(name)}; leave out --model.{name}, or take another checkpoint."
                 )
 
     def _parse_ckpt_path(self) -> None:
@@ -115,13 +115,13 @@ class CommandCLI(LightningCLI):
         if self.stored is None:
             return
         config = self.config[self.config.subcommand].model
-        known = known_tasks()
-        if self.stored.task not in known:
+        tasks = known_tasks()
+        if self.stored.task not in tasks:
             raise InputError(
-                f"{self.stored.path}: is of the task {self.stored.task}, code that would be imported and run; if you"
-                f" trust that code, name it yourself by --model {self.stored.task}."
+                f"{self.stored.path}: was written by the task {self.stored.task}; its code would be imported and run."
+                f" If you trust that code, name it yourself by --model {self.stored.task}."
             )
-        names = known[self.stored.task].stored_parameters
+        names = tasks[self.stored.task].stored_parameters
         parameters = {name: self.stored.parameters[name] for name in names if name in self.stored.parameters}
         task = {"class_path": self.stored.task, "init_args": {**config.init_args.as_dict(), **parameters}}
         self.config = self.parser.parse_object({self.config.subcommand: {"model": task}}, self.config)
@@ -140,8 +140,8 @@ class CommandCLI(LightningCLI):
                 ensure_folder(logger.save_dir)
         if any(isinstance(callback, LearningRateFinder) for callback in trainer.callbacks):
             raise InputError(
-                "LearningRateFinder changes a learning rate of the task itself, and here it is the optimizer's; set it"
-                " by --model.optimizer AdamW --model.optimizer.lr RATE."
+                "LearningRateFinder needs a learning rate that belongs to the task; here it belongs to the optimizer."
+                " Set it by --model.optimizer AdamW --model.optimizer.lr RATE."
             )
         return trainer
 
@@ -153,7 +153,7 @@ class CommandCLI(LightningCLI):
             return {}
         task, data = self.model.hparams, self.datamodule
         shape = (data.batch_size, task.in_channels, data.crop_size, data.crop_size)
-        found = fastest_precision(self.model.network, shape, task.num_classes, device)
-        rank_zero_only(print)(f"Precision: {found.name}; {found.reason}. --trainer.precision sets another.")
-        options.precision = found.name
-        return {"precision": found.name}
+        precision = fastest_precision(self.model.network, shape, task.num_classes, device)
+        rank_zero_only(print)(f"Precision: {precision.name}; {precision.reason}. --trainer.precision sets another.")
+        options.precision = precision.name
+        return {"precision": precision.name}

@@ -31,14 +31,14 @@ def load_options(text: str) -> Any:
     """Parse YAML; text options stay texts, and a leading `#` does not start a comment.
 
     Raises:
-        YAMLError: the text is not YAML, or has a number that is another one than it seems.
+        YAMLError: the text is not YAML, or has a number that YAML reads differently than it looks.
     """
     node = _composed(text)
     if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == NULL):
         return None if text.strip() == "null" else text
-    changed = isinstance(node, yaml.MappingNode) and _keep_texts(node)
+    is_rewritten = isinstance(node, yaml.MappingNode) and _keep_texts(node)
     _check_numbers(node)
-    return get_loader("yaml")(yaml.serialize(node, allow_unicode=True) if changed else text)
+    return get_loader("yaml")(yaml.serialize(node, allow_unicode=True) if is_rewritten else text)
 
 
 def read_config(
@@ -67,12 +67,12 @@ def read_config(
     if not isinstance(node, yaml.MappingNode):
         raise InputError(f"{path}: does not give options by name, such as `seed_everything: 3`; give a config.")
     foreign = {key.value for key, _ in node.value if key.value not in options and key.value in of_others}
-    given = [(key.value, key, value) for key, value in node.value if value.tag != NULL]
-    node.value = [(key, value) for name, key, value in given if name not in foreign]
-    for name, _, value in given:
+    entries = [(key.value, key, value) for key, value in node.value if value.tag != NULL]
+    node.value = [(key, value) for name, key, value in entries if name not in foreign]
+    for name, _, value in entries:
         if name == "data" and foreign and isinstance(value, yaml.MappingNode):
             value.value = [pair for pair in value.value if pair[0].value not in unread]
-    left_out = [name for name, _, value in given if name in foreign and value.value != "false"]
+    left_out = [name for name, _, value in entries if name in foreign and value.value != "false"]
     _keep_texts(node)
     return yaml.serialize(node, allow_unicode=True), left_out
 
@@ -148,7 +148,7 @@ def _check_numbers(node: yaml.Node) -> None:
 
 
 def _keep_texts(node: yaml.Node, is_text: bool = False) -> bool:
-    """Turn values of text options into texts; returns whether any was something else."""
+    """Turn values of text options into texts; returns whether any value changed."""
     if isinstance(node, yaml.ScalarNode):
         if not is_text or node.style is not None or node.tag == NULL:
             return False

@@ -26,10 +26,10 @@ SUMMARISED = {"val": "validation block", "train": "train block, for the split ha
 
 def print_scores(scores: Mapping[str, float], adapted_to: str | None) -> None:
     """Print scores by tag, such as `test/SET/MEASURE/CLASS`, of a network that may be adapted to a target."""
-    found = [f"{value:.3f} on {tag.split('/')[1]}" for tag, value in scores.items() if tag.endswith("/iou")]
+    ious = [f"{value:.3f} on {tag.split('/')[1]}" for tag, value in scores.items() if tag.endswith("/iou")]
     state = f"adapted to {adapted_to}" if adapted_to else "not adapted"
-    what = "Mean IoU" if any("/iou/" in tag for tag in scores) else "Foreground IoU"
-    Console().print(f"{what} {' and '.join(found)}; the network is {state}.", style="bold")
+    title = "Mean IoU" if any("/iou/" in tag for tag in scores) else "Foreground IoU"
+    Console().print(f"{title} {' and '.join(ious)}; the network is {state}.", style="bold")
     rows: dict[str, dict[str, float]] = {}
     for tag, value in scores.items():
         _, name, measure, *label = tag.split("/")
@@ -42,7 +42,7 @@ def print_scores(scores: Mapping[str, float], adapted_to: str | None) -> None:
 
 
 def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
-    """Print what the record of an adaptation says, and the paths of the results."""
+    """Print the record of an adaptation in sentences, and the paths of the results."""
     console = Console()
     total, adapted = record["batchnorm_layers"], len(record["adapted_layers"])
     layers = total if adapted == total else f"{adapted} of {total}"
@@ -50,19 +50,19 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
         f"Adapted {layers} BatchNorm layers to {record['target']}: {record['tiles']} tiles,"
         f" {record['pixels'] / 1e6:.1f} Mpixel, {record['seconds']:.1f} s."
     )
-    for what, count in (("image", len(record["blank_sections"])), ("tile", record["blank_tiles"])):
+    for unit, count in (("image", len(record["blank_sections"])), ("tile", record["blank_tiles"])):
         if count:
-            console.print(f"{count} blank {what}{'s' if count > 1 else ''} left out: every pixel is the same.")
+            console.print(f"{count} blank {unit}{'s' if count > 1 else ''} left out: all pixels are equal.")
     if record["until"]:
-        reached = "converged" if record["converged"] else "NOT converged"
-        console.print(f"The statistics have {reached} to a standard error of {record['until']['tolerance']}.")
-    if done := record.get("self_training"):
+        state = "converged" if record["converged"] else "NOT converged"
+        console.print(f"The statistics have {state} to a standard error of {record['until']['tolerance']}.")
+    if learning := record.get("self_training"):
         console.print(
-            f"Learnt all weights from its own predictions of {done['tiles']} tiles in {done['steps']} steps,"
-            f" {done['seconds']:.0f} s."
+            f"Learnt all weights from its own predictions of {learning['tiles']} tiles in {learning['steps']} steps,"
+            f" {learning['seconds']:.0f} s."
         )
     if record["class_proportions"]["target"]:
-        console.print(_said_of_proportions(record["class_proportions"]))
+        console.print(_proportions_sentence(record["class_proportions"]))
     for alarm in record["alarms"]:
         console.print(alarm)
     for kind, extension in (("Checkpoint", path.suffix), ("Bank", ".safetensors"), ("Record", ".json")):
@@ -70,25 +70,25 @@ def print_adaptation(record: Mapping[str, Any], path: Path) -> None:
 
 
 def print_finetuning(record: Mapping[str, Any], path: Path) -> None:
-    """Print what the record of a fine-tuning says, and the paths of the results."""
-    done, console = record["finetuning"], Console()
-    tiles = f"{done['labelled_tiles']} labelled tile{'s' if done['labelled_tiles'] > 1 else ''} of {record['target']}"
-    console.print(
-        f"Learnt {LEARNT[done['learn']]} from {tiles} in {done['steps']} steps, {done['seconds']:.0f} s, from"
-        f" {done['start']}; statistics of {done['unlabelled_tiles']} unlabelled tiles."
+    """Print the record of a fine-tuning in sentences, and the paths of the results."""
+    tuning, console = record["finetuning"], Console()
+    tiles = (
+        f"{tuning['labelled_tiles']} labelled tile{'s' if tuning['labelled_tiles'] > 1 else ''} of {record['target']}"
     )
-    if done["iou_after"] is None:
-        console.print(
-            "Not cross-validated, which takes three labelled tiles that show every class; see `bnadapt test`."
-        )
+    console.print(
+        f"Learnt {LEARNT[tuning['learn']]} from {tiles} in {tuning['steps']} steps, {tuning['seconds']:.0f} s, from"
+        f" {tuning['start']}; statistics of {tuning['unlabelled_tiles']} unlabelled tiles."
+    )
+    if tuning["iou_after"] is None:
+        console.print("Not cross-validated: this needs three labelled tiles that show every class; see `bnadapt test`.")
     else:
         console.print(
-            f"Foreground IoU on labelled tiles that were not learnt from (cross-validated): {done['iou_before']:.3f}"
-            f" before, {done['iou_after']:.3f} after.",
+            f"Foreground IoU on labelled tiles that were not learnt from (cross-validated): {tuning['iou_before']:.3f}"
+            f" before, {tuning['iou_after']:.3f} after.",
             style="bold",
         )
-        if done["iou_after"] < done["iou_before"]:
-            console.print("It has fallen: look at predictions without and with learning before you take either.")
+        if tuning["iou_after"] < tuning["iou_before"]:
+            console.print("Learning lowered the score: compare predictions without and with it before you choose.")
     for kind, extension in (("Checkpoint", path.suffix), ("Record", ".json")):
         console.print(f"{kind}: {path.with_suffix(extension)}")
 
@@ -107,7 +107,7 @@ def print_proposal(proposal: Proposal, folder: Path) -> None:
     )
 
 
-def _said_of_proportions(record: Mapping[str, Any]) -> str:
+def _proportions_sentence(record: Mapping[str, Any]) -> str:
     """The class proportions that statistics were corrected for, or why they were not."""
     source = _percentages(record["source"])
     if not record.get("reason"):
@@ -125,7 +125,7 @@ def _percentages(shares: Sequence[float]) -> str:
 
 
 def print_source_summary(summary: SourceSummary, block: str, path: Path) -> None:
-    """Print what is known of the source, scored on `block`, and the checkpoint that holds it."""
+    """Print the summary of the source, scored on `block`, and the checkpoint that holds it."""
     pixels = summary.moments.pixels.tolist()
     Console().print(
         f"The summary of the source is in {path}: class moments of {sum(pixels) / 1e6:.1f} labelled Mpixel, by class"

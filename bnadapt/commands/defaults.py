@@ -23,8 +23,8 @@ def defaults_in_force(arguments: Sequence[str]) -> str:
 
 def _of_task(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Defaults of the named task, if it is one of bnadapt."""
-    named = re.search(r"--model(?:\.class_path)?[= ](\S+)", " ".join(arguments))
-    task = named[1].rpartition(".")[2] if named else TASK
+    option = re.search(r"--model(?:\.class_path)?[= ](\S+)", " ".join(arguments))
+    task = option[1].rpartition(".")[2] if option else TASK
     for path in ours("tasks").glob("*.py"):
         if f"class {task}(" in path.read_text(encoding="utf-8"):
             yield from _clauses("model", documented(path, task))

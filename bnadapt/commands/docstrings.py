@@ -19,8 +19,8 @@ def method_of_trainer(command: str) -> tuple[Path, str, str]:
     """Source file, class and name of the method of a command; the class lacks it if it is Lightning's own."""
     files = sorted(ours("commands/trainer").glob("*.py"))
     classes = [(path, node.name) for path in files for node in _nodes(path) if isinstance(node, ast.ClassDef)]
-    found = (each for each in classes if _method(*each, command))
-    return *next(found, classes[0]), command
+    owners = (each for each in classes if _method(*each, command))
+    return *next(owners, classes[0]), command
 
 
 def class_of_study(name: str) -> tuple[Path, str]:

@@ -1,4 +1,4 @@
-"""`bnadapt doctor`: what this installation and machine have, and what is missing."""
+"""`bnadapt doctor`: report what this installation and machine have, and what is missing."""
 
 import os
 import platform
@@ -17,7 +17,11 @@ from bnadapt.networks import build_network
 from bnadapt.reports.terminal import Console
 
 SHOWN = ("torch", "lightning", "torchmetrics", "segmentation-models-pytorch", "albumentations", "pot", "tensorboard")
-EXTRAS = {"studies": "studies", "share": "exchange", "fast": "speed"}  # ONNX and bioimage.io, the second; OpenVINO
+EXTRAS = {
+    "studies": "studies",
+    "share": "exchange",
+    "fast": "speed",
+}  # `exchange`: ONNX and bioimage.io; `speed`: OpenVINO
 LITTLE_SPACE = 2e9  # bytes; a few runs with their checkpoints take that
 
 
@@ -26,8 +30,8 @@ def main() -> None:
     console = Console()
     for title, text in sections():
         console.print(f"{title + ':':11}{text}")
-    found = list(missing())
-    console.print("missing:   " + ("\n           ".join(found) if found else "nothing"))
+    problems = list(missing())
+    console.print("missing:   " + ("\n           ".join(problems) if problems else "nothing"))
 
 
 def sections() -> Iterator[tuple[str, str]]:
@@ -36,8 +40,8 @@ def sections() -> Iterator[tuple[str, str]]:
     yield "packages", ", ".join(f"{name} {_version(name) or 'MISSING'}" for name in SHOWN)
     yield "devices", _devices()
     threads = os.environ.get("OMP_NUM_THREADS")
-    asked = f"is {threads}" if threads else "is not set"
-    yield "threads", f"{torch.get_num_threads()} that torch computes with (OMP_NUM_THREADS {asked})"
+    setting = f"is {threads}" if threads else "is not set"
+    yield "threads", f"{torch.get_num_threads()} that torch computes with (OMP_NUM_THREADS {setting})"
     yield "precision", _precision()
     yield "space", f"{shutil.disk_usage('.').free / 1e9:.0f} GB free where lightning_logs goes"
     yield "data sets", _data_sets()
@@ -55,11 +59,11 @@ def missing() -> Iterator[str]:
             needed = f"{requirement.name}{requirement.specifier}"
             yield f"{needed}: {have}; pip install '{needed}'"
     if not torch.cuda.is_available() and shutil.which("nvidia-smi"):
-        yield "GPU: there is one, but torch does not reach it; install a build of torch for CUDA that fits the driver"
+        yield "GPU: present, but torch cannot use it; install a CUDA build of torch that matches the driver"
     if not os.access(".", os.W_OK):
-        yield f"{Path.cwd()}: cannot be written to; work in a folder of yours"
+        yield f"{Path.cwd()}: cannot be written to; work in a folder that you own"
     elif shutil.disk_usage(".").free < LITTLE_SPACE:
-        yield f"{Path.cwd()}: the disk is nearly full; make room, or work elsewhere"
+        yield f"{Path.cwd()}: the disk is nearly full; free some space, or work elsewhere"
 
 
 def _required(extra: str) -> Iterator[Requirement]:
@@ -89,14 +93,14 @@ def _devices() -> str:
 def _precision() -> str:
     """The precision that `fit` takes for a U-Net of 16 channels, and why."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    found = fastest_precision(build_network("unet", 1, 2, {"base_channels": 16}), (2, 1, 192, 192), 2, device)
-    return f"fit takes {found.name} for a U-Net of 16 channels ({device}; {found.reason})"
+    precision = fastest_precision(build_network("unet", 1, 2, {"base_channels": 16}), (2, 1, 192, 192), 2, device)
+    return f"fit takes {precision.name} for a U-Net of 16 channels ({device}; {precision.reason})"
 
 
 def _data_sets() -> str:
     folder = data_folder()
-    there = [each.name for each in registered() if all((folder / each.name / path).exists() for path in each.sha256)]
-    others = [each.name for each in registered() if each.name not in there]
-    named = "BNADAPT_DATA" if os.environ.get("BNADAPT_DATA") else "the cache; BNADAPT_DATA names another folder"
-    to_fetch = f"; {', '.join(others)} {'are' if len(others) > 1 else 'is'} fetched on first use" if others else ""
-    return f"{', '.join(there) or 'none'} in {folder} ({named}){to_fetch}"
+    present = [each.name for each in registered() if all((folder / each.name / path).exists() for path in each.sha256)]
+    absent = [each.name for each in registered() if each.name not in present]
+    origin = "BNADAPT_DATA" if os.environ.get("BNADAPT_DATA") else "the cache; BNADAPT_DATA names another folder"
+    to_fetch = f"; {', '.join(absent)} {'are' if len(absent) > 1 else 'is'} fetched on first use" if absent else ""
+    return f"{', '.join(present) or 'none'} in {folder} ({origin}){to_fetch}"

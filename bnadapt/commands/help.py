@@ -15,13 +15,13 @@ NOT_SHOWN = ("model", "datamodule", "dataloaders", "verbose", "ckpt_path")
 
 def help_for(arguments: Sequence[str]) -> str | None:
     """The help that the arguments of `bnadapt` ask for; None if they do not."""
-    command, *others = [*arguments, *([] if arguments else ["--help"])]
+    command, *options = [*arguments, *([] if arguments else ["--help"])]
     if command in ASKING:
         return overview()
-    if not ASKING & set(others):
+    if not ASKING & set(options):
         return None
-    if command == "study" and others[0] in STUDIES:
-        return help_of_study(others[0])
+    if command == "study" and options[0] in STUDIES:
+        return help_of_study(options[0])
     if command in HELP:
         return help_of(command)
     if command in STANDALONE_COMMANDS:
@@ -31,7 +31,7 @@ def help_for(arguments: Sequence[str]) -> str | None:
 
 def overview() -> str:
     """The text of `bnadapt --help`."""
-    commands = "\n".join(f"  {name:14} {what}" for name, what in COMMANDS.items())
+    commands = "\n".join(f"  {name:14} {about}" for name, about in COMMANDS.items())
     examples = "\n".join(f"  bnadapt {name} {HELP[name].example}" for name in ("fit", "adapt", "predict"))
     return (
         "usage: bnadapt COMMAND [OPTIONS]\n\n"
@@ -44,21 +44,21 @@ def overview() -> str:
 
 def help_of(command: str) -> str:
     """The text of `bnadapt COMMAND --help`."""
-    own = HELP[command]
+    entry = HELP[command]
     note = (
-        f"{own.note} `bnadapt {command} --help-all` lists all options, Lightning's too; `--data.source.help Folder`"
+        f"{entry.note} `bnadapt {command} --help-all` lists all options, Lightning's too; `--data.source.help Folder`"
         " those of a class; `--print_config` prints them as YAML."
     )
-    return _screen(command, COMMANDS[command], f"bnadapt {command} {own.example}", _options(command), note)
+    return _screen(command, COMMANDS[command], f"bnadapt {command} {entry.example}", _options(command), note)
 
 
 def help_of_function(command: str) -> str:
     """The text of `bnadapt COMMAND --help` for one of `STANDALONE_COMMANDS`."""
-    own = STANDALONE_COMMANDS[command]
-    described = descriptions(ours(own.module), own.function)
-    options = [(name, text) for name, text in described.items() if name not in own.positional]
-    title = " ".join([command, *map(str.upper, own.positional)])
-    return _screen(title, COMMANDS[command], own.example, options, own.note.format(**described), own.usage)
+    entry = STANDALONE_COMMANDS[command]
+    described = descriptions(ours(entry.module), entry.function)
+    options = [(name, text) for name, text in described.items() if name not in entry.positional]
+    title = " ".join([command, *map(str.upper, entry.positional)])
+    return _screen(title, COMMANDS[command], entry.example, options, entry.note.format(**described), entry.usage)
 
 
 def help_of_study(name: str) -> str:
@@ -66,7 +66,7 @@ def help_of_study(name: str) -> str:
     described = descriptions(*class_of_study(name))
     options = (*((f"study.{each}", text) for each, text in described.items()), *OF_STUDIES.items())
     note = (
-        "It goes on where it was stopped, and ends in a table, figures and a page. configs/studies has its full form,"
+        "It resumes where it was stopped, and writes a table, figures and a page. configs/studies has its full form,"
         f" configs/studies/quick one of a minute or two. `bnadapt study {name} --help-all` lists types and defaults."
     )
     example = f"bnadapt study {name} --config configs/studies/quick/{name}.yaml"
@@ -117,5 +117,5 @@ def _described(name: str) -> str:
 def _option(name: str, text: str) -> str:
     margin = " " * INDENT
     filled = fill(text, WIDTH, initial_indent=margin, subsequent_indent=margin)
-    left = f"  --{name}"
-    return f"{left}\n{filled}" if len(left) >= INDENT else left + filled[len(left) :]
+    label = f"  --{name}"
+    return f"{label}\n{filled}" if len(label) >= INDENT else label + filled[len(label) :]

@@ -13,9 +13,9 @@ OF_MASKED_TARGET = (*OF_TARGET, "data.target.masks")
 RUNNING = ("trainer.accelerator", "trainer.precision")
 
 DESCRIPTIONS = {
-    "config": "YAML file with options; those on the command line go before",
+    "config": "YAML file with options; those on the command line take precedence",
     "seed_everything": "seed of everything random",
-    "ckpt_path": "checkpoint of the trained network; for `fit`, of the training to go on with",
+    "ckpt_path": "checkpoint of the trained network; for `fit`, of the training to resume",
     "data.source": "domain to learn from: Folder, Stack (a volume in one file), or a public set: FlyEM, VNC, ISBI2012,"
     " CDeep3M, AxonDeepSeg",
     "data.target": "domain to adapt to, such as Folder or Stack",
@@ -23,14 +23,14 @@ DESCRIPTIONS = {
     "data.source.masks": "folder, or file, of its masks: 0 background, 255 or 1 foreground",
     "data.target.images": "folder, or file, of its images",
     "data.target.masks": "folder, or file, of its masks; only scores read them",
-    "data.source.pixel_size_nm": "of a pixel, if the files do not state it; targets are resampled to the network's",
+    "data.source.pixel_size_nm": "pixel size, if the files do not state it; targets are resampled to the network's",
     "model.network_args.base_channels": "channels of the U-Net's first level, 64 by default; 16 train in minutes on a"
     " CPU",
     "model.optimizer.lr": "learning rate, after --model.optimizer AdamW",
     "trainer.max_epochs": "passes of data.crops_per_epoch crops",
     "trainer.max_steps": "or training steps",
-    "trainer.accelerator": "cpu or gpu; what there is by default",
-    "trainer.precision": "32-true (default), or bf16-mixed, which is several times faster where the machine knows"
+    "trainer.accelerator": "cpu or gpu; by default whatever the machine has",
+    "trainer.precision": "32-true (default), or bf16-mixed, which is several times faster where the machine supports"
     " bfloat16",
 }
 """Help for options of Lightning, and for those that several classes have."""
@@ -38,7 +38,7 @@ DESCRIPTIONS = {
 
 OF_STUDIES = {
     "config": DESCRIPTIONS["config"],
-    "yes": "run it without a config; else it only says what it would do",
+    "yes": "run it without a config; without this option it only prints what it would do",
     "output": "folder of results; lightning_logs/studies/NAME by default",
     "networks": "folder of trained networks, which studies share; lightning_logs/studies/networks by default",
     "workers": "processes on this machine, 0 for this one alone; by default one per GPU or core",
@@ -72,8 +72,8 @@ HELP: Mapping[str, Help] = {
             *RUNNING,
             "seed_everything",
         ),
-        "Writes best.ckpt and last.ckpt into a new version folder of lightning_logs/default; --ckpt_path last.ckpt goes"
-        " on with an interrupted run.",
+        "Writes best.ckpt and last.ckpt into a new version folder of lightning_logs/default; --ckpt_path last.ckpt"
+        " resumes an interrupted run.",
     ),
     "recommend": Help(f"--ckpt_path {CHECKPOINT} \\\n      {TARGET}", OF_MASKED_TARGET),
     "preview": Help(
@@ -97,8 +97,8 @@ HELP: Mapping[str, Help] = {
     "export": Help(
         f"--ckpt_path adapted.ckpt {TARGET} --format onnx",
         OF_TARGET,
-        "A model takes images with the values that their files have, scales them by fixed numbers, those of the target,"
-        " and gives the probability of every class.",
+        "The exported model takes images with the values of their files, scales them by the fixed numbers of the"
+        " target, and returns the probability of every class.",
     ),
     "distances": Help(
         f"--ckpt_path {CHECKPOINT} \\\n      {SOURCE_IMAGES} \\\n      {TARGET}",
@@ -126,14 +126,14 @@ STANDALONE_COMMANDS: Mapping[str, FunctionHelp] = {
         "import_network",
         "bnadapt import weights.pth --network smp/unet --network_args.encoder_name resnet34",
         "WEIGHTS: {weights}. The checkpoint is then adapted like any other; `bnadapt export --format state_dict --like"
-        " WEIGHTS` writes it back in the form of the file that it came from.",
+        " WEIGHTS` writes it back in the original format.",
         positional=("weights",),
     ),
     "objects": FunctionHelp(
         "commands/objects.py",
         "table_of_objects",
         "bnadapt objects --mask predictions/volume_mask.tif --pixel_size_nm 4 --spacing_nm 40 --min_size 50",
-        "A row of the table is an object: its class, where it begins and ends, its size, centroid and mean probability."
+        "The table has a row per object: its class, where it begins and ends, its size, centroid and mean probability."
         " Connected pixels of one class are an object; the volume is read section by section.",
         "--mask MASK [OPTIONS]",
     ),

@@ -39,7 +39,7 @@ def import_network(
     output: str = "imported.ckpt",
     overwrite: bool = False,
 ) -> tuple[ImportedNetwork, Path]:
-    """Make a checkpoint of bnadapt from a network that others have trained.
+    """Convert a network trained elsewhere into a checkpoint of bnadapt.
 
     Args:
         weights: a file of weights, as torch or safetensors saves them, or a package of bioimage.io.
@@ -47,8 +47,8 @@ def import_network(
         network_args: further arguments of the network; a package states them.
         in_channels: channels of images; a package states them.
         num_classes: background included; a network of one logit has two. A package states them.
-        intensity: how images were scaled that it was trained on; `zscore` by default, or what a package states.
-        pixel_size_nm: of these images, where it is known; a package may state it.
+        intensity: how its training images were scaled; `zscore` by default, or what a package states.
+        pixel_size_nm: pixel size of these images, if known; a package may state it.
         output: the checkpoint.
         overwrite: whether to replace one.
 
@@ -64,12 +64,12 @@ def import_network(
                 " --in_channels and --num_classes."
             )
         imported = read_package(source, network, intensity)
-        known = imported.pixel_size_nm
-        if known and pixel_size_nm and not same_size(known, pixel_size_nm):
-            raise InputError(f"import: {source} states {known:g} nm; leave out --pixel_size_nm {pixel_size_nm:g}.")
-        imported = replace(imported, pixel_size_nm=known or pixel_size_nm)
+        stated = imported.pixel_size_nm
+        if stated and pixel_size_nm and not same_size(stated, pixel_size_nm):
+            raise InputError(f"import: {source} states {stated:g} nm; leave out --pixel_size_nm {pixel_size_nm:g}.")
+        imported = replace(imported, pixel_size_nm=stated or pixel_size_nm)
     elif network is None:
-        raise InputError(f"import: {source} holds weights alone; give the network that they are of by --network.")
+        raise InputError(f"import: {source} holds weights alone; name their network by --network.")
     else:
         imported = ImportedNetwork(
             network=network,

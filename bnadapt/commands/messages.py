@@ -55,69 +55,69 @@ def one_sentence(message: str, options: Sequence[str] = ()) -> str:
     nested = re.search(r"NestedArg\(key='([^']+)'", message)
     option = "--" + ".".join(keys) if keys else ""
     for pattern, clause_of in RULES:
-        if found := re.search(pattern, message, re.DOTALL):
+        if match := re.search(pattern, message, re.DOTALL):
             key = ".".join([*keys, *([nested[1]] if nested else [])])
-            sentence = clause_of(found, Refused(message, key, options))
+            sentence = clause_of(match, Refused(message, key, options))
             return f"{option}: {sentence}." if option and not sentence.startswith("--") else f"{sentence}."
     lines = [re.sub(r'Parser key "[^"]+":', "", line).strip(" -") for line in message.splitlines()]
-    rest = [line for line in lines if line and not line.startswith(NOISE)]
-    sentence = "; ".join(dict.fromkeys(rest)) or f"{_value(message)} does not fit"
+    clauses = [line for line in lines if line and not line.startswith(NOISE)]
+    sentence = "; ".join(dict.fromkeys(clauses)) or f"{_value(message)} is not valid"
     return f"{option}: {sentence.rstrip('.')}." if option else f"{sentence.rstrip('.')}."
 
 
-def _no_option(found: re.Match, refused: Refused) -> str:
-    name = found[1]
-    classes = re.findall(r"class_path[= ]'([\w.]+)'", refused.message[: found.end() + 200])
+def _no_option(match: re.Match, refused: Refused) -> str:
+    name = match[1]
+    classes = re.findall(r"class_path[= ]'([\w.]+)'", refused.message[: match.end() + 200])
     kind = imported(classes[-1]) if classes else None
     if kind is not None and any(issubclass(imported(base), kind) for _, base in CLASSES.values()):
-        return _abstract(found, refused)
-    known = [each for each in inspect.signature(kind).parameters if each != "self"] if kind else []
+        return _abstract(match, refused)
+    names = [each for each in inspect.signature(kind).parameters if each != "self"] if kind else []
     where = classes[-1].rpartition(".")[2] if classes else "it"
-    return f"{where} has no option {name!r}{_nearest_or_all(name, known)}"
+    return f"{where} has no option {name!r}{_nearest_or_all(name, names)}"
 
 
-def _no_class(found: re.Match, refused: Refused) -> str:
-    return f"unknown class {found[1]!r}{_nearest_or_all(found[1], short_names(refused.key))}"
+def _no_class(match: re.Match, refused: Refused) -> str:
+    return f"unknown class {match[1]!r}{_nearest_or_all(match[1], short_names(refused.key))}"
 
 
-def _no_attribute(found: re.Match, refused: Refused) -> str:
-    names = [each for each in dir(import_module(found[1])) if not each.startswith("_")]
-    return f"{found[1]} has no {found[2]!r}{_nearest_or_all(found[2], names)}"
+def _no_attribute(match: re.Match, refused: Refused) -> str:
+    names = [each for each in dir(import_module(match[1])) if not each.startswith("_")]
+    return f"{match[1]} has no {match[2]!r}{_nearest_or_all(match[2], names)}"
 
 
-def _no_choice(found: re.Match, refused: Refused) -> str:
+def _no_choice(match: re.Match, refused: Refused) -> str:
     literals = re.findall(r"Expected a typing\.Literal\[([^\]]*)\]", refused.message)
     choices = [choice.strip(" '") for literal in literals for choice in literal.split(",")]
-    given = _value(refused.message)
-    return f"{given!r} is none of {', '.join(dict.fromkeys(choices))}{_nearest(given, choices)}"
+    value = _value(refused.message)
+    return f"{value!r} is not one of {', '.join(dict.fromkeys(choices))}{_nearest(value, choices)}"
 
 
-def _wrong_kind(found: re.Match, refused: Refused) -> str:
-    kinds = re.findall(found.re.pattern, refused.message)
+def _wrong_kind(match: re.Match, refused: Refused) -> str:
+    kinds = re.findall(match.re.pattern, refused.message)
     return f"{_value(refused.message)} is not {' or '.join(dict.fromkeys(KINDS[each] for each in kinds))}"
 
 
-def _missing(found: re.Match, refused: Refused) -> str:
+def _missing(match: re.Match, refused: Refused) -> str:
     prefix = re.search(r'Parser key "([^"]+)"', refused.message)
     options = ", ".join(
-        f"--{prefix[1]}.{name.strip()}" if prefix else f"--{name.strip()}" for name in found[1].split(",")
+        f"--{prefix[1]}.{name.strip()}" if prefix else f"--{name.strip()}" for name in match[1].split(",")
     )
     classes = re.findall(r"class_path[= ]'([\w.]+)'", refused.message)
     return f"{classes[0].rpartition('.')[2] if classes else 'this'} needs {options}"
 
 
-def _abstract(found: re.Match, refused: Refused) -> str:
+def _abstract(match: re.Match, refused: Refused) -> str:
     names = short_names(refused.key)
     return f"say first which class it is, one of {', '.join(names)}" if names else "say first which class it is"
 
 
-def _not_expected(found: re.Match, refused: Refused) -> str:
+def _not_expected(match: re.Match, refused: Refused) -> str:
     command = re.search(r"Subcommand '(\w+)'", refused.message)
-    if command and (sentence := refusal_of_option(command[1], found[1])):
+    if command and (sentence := refusal_of_option(command[1], match[1])):
         return sentence
-    near = get_close_matches(found[1], [name.rpartition(".")[2] for name in refused.options], 1)
+    near = get_close_matches(match[1], [name.rpartition(".")[2] for name in refused.options], 1)
     remedy = f"did you mean {near[0]}" if near else "check its spelling and where it stands"
-    return f"unknown option {found[1]!r}; {remedy}"
+    return f"unknown option {match[1]!r}; {remedy}"
 
 
 RULES: Sequence[tuple[str, Callable[[re.Match, Refused], str]]] = (

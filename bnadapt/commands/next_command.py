@@ -8,56 +8,58 @@ from bnadapt.reports.text import shell_line
 
 NETWORK = ("model", "model.network")  # which the user names, see bnadapt.networks.trust
 KEPT = ("config", "c", "data.tile_size", "data.overlap", "trainer.accelerator", *NETWORK)
-SEEN = ("data.intensity", "data.pixel_size_nm")  # which override the checkpoint
+OVERRIDES = ("data.intensity", "data.pixel_size_nm")  # which override the checkpoint
 TARGET, TARGET_MASKS = "data.target", "data.target.masks"
 IMAGES = ["--data.target", "Folder", "--data.target.images", "IMAGES"]
 MASKS = ["--data.target.masks", "MASKS"]
 
 
-def next_command(name: str, done: Sequence[str], *, ckpt_path: Path, has_target: bool, more: Sequence[str] = ()) -> str:
+def next_command(
+    name: str, arguments: Sequence[str], *, ckpt_path: Path, has_target: bool, more: Sequence[str] = ()
+) -> str:
     """The command line of a command.
 
     Args:
         name: name of the command.
-        done: arguments of the finished command, whose target, network, tiles, device and config are kept.
+        arguments: arguments of the finished command; its target, network, tiles, device and config are kept.
         ckpt_path: checkpoint for the command.
         has_target: whether the finished command had a target; if not, a placeholder stands for its images.
         more: further options.
     """
-    seen = () if done[0] == "fit" else SEEN
-    kept = _words_of(done, lambda option: option in seen or _is_kept(option, name))
+    overrides = () if arguments[0] == "fit" else OVERRIDES
+    words = _words_of(arguments, lambda option: option in overrides or _is_kept(option, name))
     if not has_target:
-        kept = [*IMAGES, *kept]
-    return shell_line(["bnadapt", name, "--ckpt_path", str(ckpt_path), *kept, *more])
+        words = [*IMAGES, *words]
+    return shell_line(["bnadapt", name, "--ckpt_path", str(ckpt_path), *words, *more])
 
 
-def resume_command(done: Sequence[str], ckpt_path: Path) -> str:
+def resume_command(arguments: Sequence[str], ckpt_path: Path) -> str:
     """The command line that resumes an interrupted training from the checkpoint of its last epoch.
 
-    `done` are the arguments of the training; all are kept but the checkpoint that it resumed itself.
+    `arguments` are the arguments of the training; all are kept except the checkpoint that it resumed itself.
     """
-    kept = _words_of(done, lambda option: option != "ckpt_path")
-    return shell_line(["bnadapt", "fit", "--ckpt_path", str(ckpt_path), *kept])
+    words = _words_of(arguments, lambda option: option != "ckpt_path")
+    return shell_line(["bnadapt", "fit", "--ckpt_path", str(ckpt_path), *words])
 
 
-def source_summary_command(done: Sequence[str], ckpt_path: Path) -> str:
+def source_summary_command(arguments: Sequence[str], ckpt_path: Path) -> str:
     """The command line that adds a summary of the source to a checkpoint, with a placeholder for the images.
 
-    `done` are the arguments of the finished command, whose network is kept.
+    `arguments` are the arguments of the finished command; its network is kept.
     """
     source = ["--data.source", "Folder", "--data.source.images", "IMAGES", "--data.source.masks", "MASKS"]
-    network = _words_of(done, NETWORK.__contains__)
+    network = _words_of(arguments, NETWORK.__contains__)
     return shell_line(["bnadapt", "source_summary", "--ckpt_path", str(ckpt_path), *source, *network])
 
 
-def has_masks(done: Iterable[str]) -> bool:
+def has_masks(arguments: Iterable[str]) -> bool:
     """Whether the command line gives masks of a folder's target."""
-    return any(token.startswith("--data.target.masks") for token in done)
+    return any(token.startswith("--data.target.masks") for token in arguments)
 
 
-def _words_of(done: Sequence[str], is_kept: Callable[[str], bool]) -> list[str]:
-    """The words of the options of a command whose names are kept."""
-    return [word for name, _, words in split_options(done[1:]) if is_kept(name) for word in words]
+def _words_of(arguments: Sequence[str], is_kept: Callable[[str], bool]) -> list[str]:
+    """The words of those options of a command that are kept."""
+    return [word for name, _, words in split_options(arguments[1:]) if is_kept(name) for word in words]
 
 
 def _is_kept(option: str, command: str) -> bool:

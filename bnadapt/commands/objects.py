@@ -53,21 +53,21 @@ def table_of_objects(
         probability: stack, or folder, of the probabilities; by default NAME_probability beside the mask, if there.
         probability_key: the same of its array, by default that of the mask; without `probability`, in the file of the
             mask.
-        dimensions: 3 for objects that go through sections (default for a stack), 2 for those of each section for itself
-            (default for a folder, and for a stack of times).
+        dimensions: 3 for objects that extend through sections (default for a stack), 2 for objects within each section
+            (default for a folder, and for a time series).
         connectivity: how many coordinates of touching pixels may differ by one: 1 for common faces (default), up to
             `dimensions` for common corners.
         min_size: pixels, or voxels in 3-D; smaller objects are left out and counted.
-        split: depth in nanometres (pixels if their size is unknown) at which objects that touch are split: parts whose
-            inscribed radius exceeds that of the neck between them by more become objects of their own.
-        pixel_size_nm: side of a pixel; by default what the file of the mask states, without which the table is in
+        split: depth in nanometres (pixels if their size is unknown) at which touching objects are split: parts become
+            objects of their own if their inscribed radius exceeds that of the neck between them by more than this.
+        pixel_size_nm: side of a pixel; by default what the file of the mask states. If it states none, the table is in
             pixels.
         spacing_nm: distance of two sections; by default what the file of the mask states.
         override_pixel_size: use `pixel_size_nm` and `spacing_nm` even if the file states others.
         output: the table, a CSV file; `objects.csv` beside the mask by default.
         labels: a volume to write in which every pixel has the number of its object: TIFF, HDF5, .npy, Zarr, or OME-Zarr
             (NAME.ome.zarr).
-        overwrite: whether to replace earlier ones.
+        overwrite: whether to replace earlier files.
 
     Returns:
         Sentences that say what was found.
@@ -80,14 +80,14 @@ def table_of_objects(
     dimensions = dimensions or (3 if segmentation.are_volume else 2)
     _check_dimensions(dimensions, connectivity)
     _check_spacing(segmentation, dimensions, spacing_nm)
-    path, label_path = Path(output) if output else _beside(segmentation), Path(labels) if labels else None
+    path, label_path = Path(output) if output else _default_path(segmentation), Path(labels) if labels else None
     _check_outputs(path, label_path, segmentation, overwrite)
     if not override_pixel_size:
         _check_sides(segmentation, pixel_size_nm, spacing_nm)
     geometry = segmentation.geometry.with_sides(pixel_size_nm, spacing_nm)
     with TemporaryDirectory() as scratch:
-        found, components = _objects(segmentation, dimensions, connectivity, split, geometry.voxel, Path(scratch))
-        objects = found.of_size(min_size)
+        all_objects, components = _objects(segmentation, dimensions, connectivity, split, geometry.voxel, Path(scratch))
+        objects = all_objects.of_size(min_size)
         table = _table(objects, dimensions, geometry.voxel, segmentation.names)
         with atomic_write(path) as partial:
             table.to_csv(partial, index=False, float_format="%.10g")
@@ -95,10 +95,10 @@ def table_of_objects(
                 with atomic_folder(label_path.parent, [label_path.name]) as folder:
                     shape = segmentation.mask.shape[:3]
                     write_labels(folder / label_path.name, shape, components(), objects, geometry)
-    return [*_found(table, objects, min_size), *_of_input(table, segmentation), f"Table: {path}"]
+    return [*_object_lines(table, objects, min_size), *_input_lines(table, segmentation), f"Table: {path}"]
 
 
-def _beside(segmentation: Segmentation) -> Path:
+def _default_path(segmentation: Segmentation) -> Path:
     """The table beside a mask, or in the folder of masks."""
     mask = segmentation.inputs[0]
     return (mask if segmentation.names else mask.parent) / "objects.csv"
@@ -107,7 +107,7 @@ def _beside(segmentation: Segmentation) -> Path:
 def _objects(
     segmentation: Segmentation, dimensions: int, connectivity: int, split: float | None, voxel: Voxel, scratch: Path
 ) -> tuple[Objects, Callable[[], Iterator[np.ndarray]]]:
-    """The objects, split if asked for, and a function that gives the components of the sections again."""
+    """The objects, split if requested, and a function that gives the components of the sections again."""
 
     def components() -> Iterator[np.ndarray]:
         return (component_labels(classes, connectivity) for classes in segmentation.classes())
@@ -135,7 +135,7 @@ def _sides(voxel: Voxel, dimensions: int) -> Sequence[float]:
     sides = voxel[-dimensions:]
     if any(sides) and not all(sides):
         lacking = "--spacing_nm" if voxel.x and voxel.y else "--pixel_size_nm"
-        raise InputError(f"objects: --split goes by all sides of a voxel, and one is unknown; give {lacking}.")
+        raise InputError(f"objects: --split needs all sides of a voxel, and one is unknown; give {lacking}.")
     return [side or 1.0 for side in sides]
 
 
@@ -149,7 +149,7 @@ def _check_numbers(min_size: int, **sides: float | None) -> None:
 def _check_dimensions(dimensions: int, connectivity: int) -> None:
     if connectivity not in range(1, dimensions + 1):
         raise InputError(
-            f"objects: --connectivity is {connectivity}; in {dimensions}-D it goes from 1 to {dimensions}."
+            f"objects: --connectivity is {connectivity}; in {dimensions}-D it ranges from 1 to {dimensions}."
         )
 
 
@@ -164,9 +164,9 @@ def _check_sides(segmentation: Segmentation, pixel_size_nm: float | None, spacin
     """Refuse sizes that contradict those in the file of the mask."""
     voxel = segmentation.geometry.voxel
     sizes = {"pixel_size_nm": (pixel_size_nm, [voxel.y, voxel.x]), "spacing_nm": (spacing_nm, [voxel.z])}
-    for name, (given, sides) in sizes.items():
-        if given is not None and (stated := [side for side in sides if side]):
-            refuse_contradiction(segmentation.inputs[0], given, stated, "--override_pixel_size", name=f"--{name}")
+    for name, (requested, sides) in sizes.items():
+        if requested is not None and (stated := [side for side in sides if side]):
+            refuse_contradiction(segmentation.inputs[0], requested, stated, "--override_pixel_size", name=f"--{name}")
 
 
 def _check_outputs(path: Path, labels: Path | None, segmentation: Segmentation, overwrite: bool) -> None:
@@ -178,7 +178,7 @@ def _check_outputs(path: Path, labels: Path | None, segmentation: Segmentation, 
     check_outputs(outputs, overwrite, segmentation.inputs)
 
 
-def _found(table: pd.DataFrame, objects: Objects, min_size: int) -> Iterator[str]:
+def _object_lines(table: pd.DataFrame, objects: Objects, min_size: int) -> Iterator[str]:
     unit, measure = ("voxels", "volume_nm3") if "voxels" in table else ("pixels", "area_nm2")
     if len(table):
         median = f"{table[unit].median():g} {unit}"
@@ -195,12 +195,12 @@ def _found(table: pd.DataFrame, objects: Objects, min_size: int) -> Iterator[str
         yield f"Left out: {objects.left_out} of less than {min_size} {unit}"
 
 
-def _of_input(table: pd.DataFrame, segmentation: Segmentation) -> Iterator[str]:
+def _input_lines(table: pd.DataFrame, segmentation: Segmentation) -> Iterator[str]:
     if segmentation.probability is None:
-        yield "Probability: none beside the mask, so mean_probability is empty; --probability names it"
+        yield "Probability: none beside the mask, so mean_probability is empty; --probability names one"
     else:
         yield f"Probability: {segmentation.inputs[1]}"
     if "centroid_x_px" in table:
-        yield "Lengths: in pixels, for the file of the mask states no size; --pixel_size_nm gives it"
+        yield "Lengths: in pixels, because the file of the mask states no size; --pixel_size_nm sets it"
     if "centroid_z_sections" in table:
-        yield "Sections: of unknown distance; --spacing_nm gives it"
+        yield "Sections: of unknown spacing; --spacing_nm sets it"

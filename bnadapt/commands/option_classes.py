@@ -21,12 +21,12 @@ CLASSES = {  # by option: module of the classes, and their base class
 
 def short_names(key: str) -> list[str]:
     """Short names of the classes that an option takes, by its dotted name; empty if it takes others."""
-    chosen = next((CLASSES[part] for part in reversed(key.split(".")[-2:]) if part in CLASSES), None)
-    if chosen is None:
+    location = next((CLASSES[part] for part in reversed(key.split(".")[-2:]) if part in CLASSES), None)
+    if location is None:
         return []
-    module, base = import_module(chosen[0]), imported(chosen[1])
-    named = {name: getattr(module, name) for name in getattr(module, "__all__", dir(module))}
-    subclasses = {name: each for name, each in named.items() if inspect.isclass(each) and issubclass(each, base)}
+    module, base = import_module(location[0]), imported(location[1])
+    members = {name: getattr(module, name) for name in getattr(module, "__all__", dir(module))}
+    subclasses = {name: each for name, each in members.items() if inspect.isclass(each) and issubclass(each, base)}
     return [name for name, each in subclasses.items() if each is not base and not inspect.isabstract(each)]
 
 

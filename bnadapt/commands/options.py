@@ -1,7 +1,7 @@
 """The names of commands and options, known without loading torch, so that help and refusals come at once.
 
-Options are the parameters of classes and methods. Their names are read from the source files of these, ours and
-Lightning's, so that they are those of the installed versions.
+Options are the parameters of classes and methods. Their names are read from the source files of the installed versions
+of bnadapt and Lightning.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,21 +15,21 @@ from bnadapt.studies import STUDIES
 COMMANDS = {
     "fit": "train a network on the source",
     "recommend": "say whether and how to adapt a network to the target, and what to expect",
-    "preview": "show some regions of a target under every way to treat it, before all of it is segmented",
+    "preview": "show some regions of a target under every candidate, before all of it is segmented",
     "adapt": "re-estimate a network's BatchNorm statistics on images of the target",
     "propose": "choose the tiles of a target that are most worth labelling, and write them to be drawn on",
-    "finetune": "learn from a few labelled tiles of the target, under statistics of all of it",
+    "finetune": "learn from a few labelled tiles of the target, with BatchNorm statistics of all of it",
     "test": "score a network on labelled test sets",
     "predict": "segment images of the target",
     "objects": "make a table of the objects in a predicted mask, also of a volume larger than memory",
     "average": "average several segmentations of the same images, such as those in three planes of a volume",
     "export": "write a network for other programs: TorchScript, ONNX, a package of bioimage.io, or weights alone",
-    "import": "make a checkpoint of a network that others have trained: a file of weights, or a package of bioimage.io",
+    "import": "convert a network trained elsewhere: a file of weights, or a package of bioimage.io",
     "distances": "measure how far source and target lie apart in a network's latent spaces",
-    "source_summary": "add to a checkpoint what is to be known of its source",
+    "source_summary": "add a summary of the source to a checkpoint",
     "validate": "score a network on the source's validation block",
     "study": "run an experiment",
-    "doctor": "say what this installation and machine have, and what is missing",
+    "doctor": "report what this installation and machine have, and what is missing",
 }
 OF_PARSERS = ("config", "c", "help", "help-all", "print_config", "print_shtab")
 OF_ALL = (*OF_PARSERS, "seed_everything", "trainer", "model", "data")
@@ -46,14 +46,14 @@ def check_options(arguments: Sequence[str]) -> None:
     if command.startswith("-"):  # options in front of the command are rare
         return
     if command not in COMMANDS:
-        raise InputError(f"there is no command {command!r}; {_nearest(command, COMMANDS)}.")
+        raise InputError(f"unknown command {command!r}; {_nearest(command, COMMANDS)}.")
     for option in options_in(arguments[1:]):
         if refusal := refusal_of_option(command, option):
             raise InputError(f"{command}: {refusal}.")
 
 
 def check_function_options(command: str, arguments: Sequence[str], known: Sequence[str]) -> None:
-    """The same for a command, such as `objects`, whose options are the parameters of a function."""
+    """Refuse unknown options of a command, such as `objects`, that takes the parameters of a function."""
     for option in options_in(arguments):
         first = option.partition(".")[0]
         if first not in (*known, *OF_ALL):
@@ -62,21 +62,21 @@ def check_function_options(command: str, arguments: Sequence[str], known: Sequen
 
 def options_of_commands() -> set[str]:
     """Names of the options of all LightningCLI commands, without those of trainer, model and data."""
-    own = (parameters(*method_of_trainer(command)) for command in COMMANDS)
-    return {*OF_COMMAND, *(name for each in own for name in each)} - {"model", "datamodule", "dataloaders"}
+    by_command = (parameters(*method_of_trainer(command)) for command in COMMANDS)
+    return {*OF_COMMAND, *(name for each in by_command for name in each)} - {"model", "datamodule", "dataloaders"}
 
 
 def check_study_options(name: str, arguments: Sequence[str]) -> None:
-    """The same for `bnadapt study NAME`."""
+    """Refuse an unknown study, and unknown options of a known one."""
     if name not in STUDIES:
-        raise InputError(f"there is no study {name!r}; {_nearest(name, [*STUDIES, 'report'])}.")
-    own = parameters(*class_of_study(name), "__init__")
+        raise InputError(f"unknown study {name!r}; {_nearest(name, [*STUDIES, 'report'])}.")
+    study_options = parameters(*class_of_study(name), "__init__")
     for option in options_in(arguments):
         first, _, rest = option.partition(".")
         if first not in OF_STUDY:
             raise InputError(f"study {name}: {_no_option(option, first, OF_STUDY, '')}.")
-        if first == "study" and rest and own and rest.partition(".")[0] not in (*own, "help"):
-            raise InputError(f"study {name}: {_no_option(option, rest.partition('.')[0], own, 'study.')}.")
+        if first == "study" and rest and study_options and rest.partition(".")[0] not in (*study_options, "help"):
+            raise InputError(f"study {name}: {_no_option(option, rest.partition('.')[0], study_options, 'study.')}.")
 
 
 def refusal_of_option(command: str, option: str) -> str | None:

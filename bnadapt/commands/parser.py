@@ -25,7 +25,7 @@ class Verbatim(str):
     """The value of an option of a class, such as `--data.target.images`, not parsed as YAML until its type is known."""
 
 
-class OneSentence:
+class RefusingParser:
     """A parser that refuses with the one sentence of an InputError; boolean options without a value are true.
 
     Options on the command line take precedence over those of a config, wherever it is given.
@@ -34,29 +34,29 @@ class OneSentence:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"parser_mode": MODE, **kwargs})
 
-    def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
         """Parse arguments, which may contain names such as `[1]` or `null`."""
-        given = list(sys.argv[1:] if args is None else args)
-        if strange := [each for each in given if re.search("[\ud800-\udfff]", each)]:
+        arguments = list(sys.argv[1:] if args is None else args)
+        if strange := [each for each in arguments if re.search("[\ud800-\udfff]", each)]:
             raise InputError(f"{strange[0]}: is not a UTF-8 name, which configs need; rename it, or give a link to it.")
-        return super().parse_args(self._verbatim(self._configs_first(given)), *others, **options)
+        return super().parse_args(self._verbatim(self._configs_first(arguments)), *more, **options)
 
     def parse_path(self, path: str, *args: Any, **options: Any) -> Any:
         """Parse a config, which may be that of another command."""
-        own = {action.dest.partition(".")[0] for action in self._actions}
+        names = {action.dest.partition(".")[0] for action in self._actions}
         unread = OF_SOURCE if self.prog.split()[-1] in OF_TARGET else ()
-        text, left_out = read_config(Path(path), own, self.options_of_others(), unread)
+        text, left_out = read_config(Path(path), names, self.options_of_others(), unread)
         if left_out:
-            log.warning("%s: %s left out, which other commands take.", path, ", ".join(left_out))
+            log.warning("%s: %s ignored, which only other commands take.", path, ", ".join(left_out))
         return self.parse_string(text, Path(path).name, *args, **options)
 
-    def parse_object(self, given: Any, *args: Any, **options: Any) -> Any:
+    def parse_object(self, values: Any, *args: Any, **options: Any) -> Any:
         """Parse values of options by name."""
-        if isinstance(given, Namespace):
-            for name, value in given.items():
+        if isinstance(values, Namespace):
+            for name, value in values.items():
                 if isinstance(value, Verbatim):  # the class is known by now
-                    given[name] = str(value)
-        return super().parse_object(given, *args, **options)
+                    values[name] = str(value)
+        return super().parse_object(values, *args, **options)
 
     def options_of_others(self) -> Collection[str]:
         """Names of options that other commands have."""
@@ -67,22 +67,24 @@ class OneSentence:
             return arguments
         names = {name for each in self._actions if isinstance(each, ActionConfigFile) for name in each.option_strings}
         starts = [index for index, each in enumerate(arguments) if each.partition("=")[0] in names]
-        taken = {place for index in starts for place in (index, index + 1)[: 1 if "=" in arguments[index] else 2]}
-        places = sorted(range(len(arguments)), key=lambda place: place not in taken)
+        config_places = {
+            place for index in starts for place in (index, index + 1)[: 1 if "=" in arguments[index] else 2]
+        }
+        places = sorted(range(len(arguments)), key=lambda place: place not in config_places)
         return [arguments[place] for place in places]
 
     def _verbatim(self, arguments: list[str]) -> list[str]:
         """Mark the values of options of classes as `Verbatim`."""
-        kept: list[str] = []
+        marked: list[str] = []
         for each in arguments:
             name, equals, value = each.partition("=")
-            if kept and self._is_of_a_class(kept[-1]) and not each.startswith("--"):
-                kept.append(Verbatim(each))
+            if marked and self._is_of_a_class(marked[-1]) and not each.startswith("--"):
+                marked.append(Verbatim(each))
             elif equals and self._is_of_a_class(name) and not value.startswith("-"):
-                kept += [name, Verbatim(value)]
+                marked += [name, Verbatim(value)]
             else:
-                kept.append(each)
-        return kept
+                marked.append(each)
+        return marked
 
     def _is_of_a_class(self, name: str) -> bool:
         if not name.startswith("--") or "." not in name or name in self._option_string_actions:
@@ -103,7 +105,7 @@ class OneSentence:
             super().error(message, ex)
         raise InputError(one_sentence(message, [action.dest for action in self._actions])) from ex
 
-    def _alone(self, names: list[str]) -> list[str]:
+    def _with_flags(self, names: list[str]) -> list[str]:
         """Let boolean options without a value be true."""
         for action in self._actions:
             if action.dest in names and getattr(action, "_typehint", None) is bool:
@@ -111,7 +113,7 @@ class OneSentence:
         return names
 
 
-class CommandParser(OneSentence, LightningArgumentParser):
+class CommandParser(RefusingParser, LightningArgumentParser):
     """Parser of the LightningCLI commands."""
 
     def options_of_others(self) -> Collection[str]:
@@ -120,15 +122,15 @@ class CommandParser(OneSentence, LightningArgumentParser):
 
     def add_method_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
         """Add the parameters of a method as options."""
-        return self._alone(super().add_method_arguments(*args, **kwargs))
+        return self._with_flags(super().add_method_arguments(*args, **kwargs))
 
 
-class PlainParser(OneSentence, ArgumentParser):
+class PlainParser(RefusingParser, ArgumentParser):
     """Parser of the other commands."""
 
     def add_function_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
         """Add the parameters of a function as options."""
-        return self._alone(super().add_function_arguments(*args, **kwargs))
+        return self._with_flags(super().add_function_arguments(*args, **kwargs))
 
 
 def options_of(

@@ -18,8 +18,8 @@ from bnadapt.tasks import AdaptableTask
 TRIED = 20  # passes of every tile that all candidates are tried on
 MEASURED = 32  # tiles of either domain that `adapt` measures distances on
 STATES = 3  # passes of every tile that distances are measured on
-PROPORTIONS = 105  # that class proportions are estimated by, for some candidates
-LEARNING = 3  # passes that a pass with gradients takes as long as
+PROPORTIONS = 105  # passes to estimate class proportions, for some candidates
+LEARNING = 3  # passes without gradients that take as long as one with
 COMPARED = 5  # passes of every tile that `propose` reads
 
 

@@ -47,7 +47,7 @@ def fastest_precision(network: nn.Module, shape: tuple[int, int, int, int], clas
         return Precision(SINGLE, "the GPU does not compute in bfloat16")
     try:
         single, half = (_seconds(network, shape, classes, is_half) for is_half in (False, True))
-    except Exception:  # whatever a network of one's own raises: the training itself says what does not fit
+    except Exception:  # any error of a user's network: the training itself will report it
         return Precision(SINGLE, "no training step could be measured")
     name = HALF if half < LESS * single else SINGLE
     return Precision(name, f"in {HALF} a training step takes {half / single:.2f} of its time in {SINGLE}, measured now")

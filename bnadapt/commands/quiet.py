@@ -49,11 +49,11 @@ def _is_wanted(record: logging.LogRecord) -> bool:
 class _PackageWarnings:
     """Shows our warnings as the log does, and others as before."""
 
-    def __init__(self, others: Callable[..., None]) -> None:
-        self.others = others
+    def __init__(self, show: Callable[..., None]) -> None:
+        self.show = show
 
-    def __call__(self, message: Warning | str, category: type[Warning], *where: Any, **named: Any) -> None:
+    def __call__(self, message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
         if category.__module__.startswith(PACKAGE):
             log.warning("%s", message)
         else:
-            self.others(message, category, *where, **named)
+            self.show(message, category, *where, **options)

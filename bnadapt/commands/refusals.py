@@ -22,8 +22,8 @@ SIGNALLED = 128  # exit statuses of processes that a signal ends begin there
 def refusals() -> Iterator[None]:
     """End the process with a sentence and exit status 2 on errors that the user can fix.
 
-    SIGTERM and SIGHUP raise SystemExit meanwhile, so that nothing is left half-written. If nobody reads the output any
-    more, as in `bnadapt --help | head -1`, the process ends silently.
+    SIGTERM and SIGHUP raise SystemExit inside, so outputs are complete or absent. If the output is no longer
+    read, as in `bnadapt --help | head -1`, the process ends silently.
     """
     for each in ENDING:
         signal.signal(each, _end)
@@ -47,18 +47,18 @@ def refusals() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    _forgive_finalizers()
+    _ignore_finalizer_errors()
     print(f"bnadapt: ended by {signal.Signals(number).name}.", file=sys.stderr)
     sys.exit(SIGNALLED + number)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    _forgive_finalizers()
+    _ignore_finalizer_errors()
     signal.default_int_handler(number, frame)
 
 
-def _forgive_finalizers() -> None:
-    """Ignore errors in finalizers of objects whose construction a signal has interrupted."""
+def _ignore_finalizer_errors() -> None:
+    """Ignore errors in finalizers of objects that a signal interrupted under construction."""
     sys.unraisablehook = lambda failure: None
 
 
@@ -69,7 +69,7 @@ def _report(failure: threading.ExceptHookArgs) -> None:
 
 
 def _is_read(stream: TextIO) -> bool:
-    """Whether somebody still reads a stream; if not, the rest is dropped."""
+    """Whether a stream is still read; if not, the rest of it is dropped."""
     try:
         print(file=stream, flush=True)
     except BrokenPipeError:
@@ -82,8 +82,8 @@ def refusal_in(error: BaseException | None) -> BaseException | None:
     """The error that the user can fix, in an error or its causes (jsonargparse wraps errors of constructors)."""
     kinds = _kinds()
     while error is not None and not isinstance(error, kinds):
-        if (known := refusal_of_place(error) or _refusal_of_memory(error) or _refusal_of_package(error)) is not None:
-            return known
+        if (refusal := refusal_of_place(error) or _refusal_of_memory(error) or _refusal_of_package(error)) is not None:
+            return refusal
         error = error.__cause__ or error.__context__
     return error
 
@@ -92,14 +92,14 @@ def _refusal_of_memory(error: BaseException) -> InputError | None:
     """The refusal of an error for lack of memory, of the machine or its GPU."""
     if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
         return InputError(
-            "there is not enough memory; set a smaller --data.batch_size, and --data.crop_size, --data.tile_size or, of"
+            "out of memory; set a smaller --data.batch_size, and a smaller --data.crop_size, --data.tile_size or, for"
             " predict, --data.block_size."
         )
     return None
 
 
 def _refusal_of_package(error: BaseException) -> InputError | None:
-    """Where a package is missing that an option needs, such as a logger of Lightning."""
+    """The refusal of an error for lack of a package that an option needs, such as a logger of Lightning."""
     if not isinstance(error, ModuleNotFoundError) or (error.name or "").startswith("bnadapt"):
         return None
     return InputError(f"a package is missing ({error}); install it, or leave out the option that needs it.")

@@ -44,41 +44,44 @@ def kept_config(arguments: Sequence[str]) -> Path | None:
     if not checkpoint.is_file() or path.is_file():
         return path if path.is_file() else None
     raise InputError(
-        f"{checkpoint}: no options were kept of its training in {path}; give --data.source and the other options again."
+        f"{checkpoint}: the options of its training were not stored in {path}; give --data.source and the other options"
+        " again."
     )
 
 
 def kept_options(path: Path, arguments: Sequence[str]) -> dict[str, Any]:
     """Options of a kept config, unless given among `arguments`; refuses a config that names code, or no source."""
     try:
-        kept = load_options(path.read_text(encoding="utf-8"))
-        data, model, trainer = (dict(kept.get(name) or {}) for name in ("data", "model", "trainer"))
+        config = load_options(path.read_text(encoding="utf-8"))
+        data, model, trainer = (dict(config.get(name) or {}) for name in ("data", "model", "trainer"))
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is not a config that `bnadapt fit` has kept; give --data.source.") from error
+        raise InputError(f"{path}: is not a config that `bnadapt fit` has stored; give --data.source.") from error
     if not (data.get("source") or data.get("sources")):
-        raise InputError(f"{path}: was kept of no training, for it has no source; give --data.source.")
-    taken = {"data": data, "trainer": _of_trainer(trainer, options_in(arguments[1:]), path)}
-    if type(kept.get("seed_everything")) is int:
-        taken["seed_everything"] = kept["seed_everything"]
+        raise InputError(f"{path}: is not the config of a training, it has no source; give --data.source.")
+    options = {"data": data, "trainer": _of_trainer(trainer, options_in(arguments[1:]), path)}
+    if type(config.get("seed_everything")) is int:
+        options["seed_everything"] = config["seed_everything"]
     if _is_known("model", model.get("class_path")):
-        own = {name: each for name, each in (model.get("init_args") or {}).items() if name not in NETWORK_PARAMETERS}
-        taken["model"] = {"class_path": model["class_path"], "init_args": own}
-        _check(own, "", path, are_texts=False)
+        settings = {
+            name: each for name, each in (model.get("init_args") or {}).items() if name not in NETWORK_PARAMETERS
+        }
+        options["model"] = {"class_path": model["class_path"], "init_args": settings}
+        _check(settings, "", path, are_texts=False)
     _check(data, "", path, are_texts=True)
-    return taken
+    return options
 
 
-def _of_trainer(trainer: Mapping[str, Any], given: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _of_trainer(trainer: Mapping[str, Any], requested: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Options of how to train, and for how long unless the command line says so."""
-    names = TRAINED if any(f"trainer.{name}" in given for name in LENGTH) else (*TRAINED, *LENGTH)
-    taken = {name: trainer[name] for name in names if name in trainer}
-    if not is_plain(taken):
+    names = TRAINED if any(f"trainer.{name}" in requested for name in LENGTH) else (*TRAINED, *LENGTH)
+    options = {name: trainer[name] for name in names if name in trainer}
+    if not is_plain(options):
         _refuse(path, "trainer", "an object")
     callbacks = [each for each in trainer.get("callbacks") or [] if isinstance(each, Mapping)]
     stopping = [each for each in callbacks if each.get("class_path") == STOPPING["class_path"]]
     if names == TRAINED or not all(is_plain(each.get("init_args")) for each in stopping):
-        return taken
-    return {**taken, "callbacks+": stopping} if stopping else taken
+        return options
+    return {**options, "callbacks+": stopping} if stopping else options
 
 
 def _check(value: Any, option: str, path: Path, are_texts: bool) -> None:
@@ -119,14 +122,18 @@ def _is_known(option: str, kind: Any) -> bool:
     if option not in KNOWN or not isinstance(kind, str):
         return False
     module, base = KNOWN[option]
-    found = getattr(import_module(module), kind.rpartition(".")[2], None)
-    if not (isinstance(found, type) and issubclass(found, imported(base))):
+    known_class = getattr(import_module(module), kind.rpartition(".")[2], None)
+    if not (isinstance(known_class, type) and issubclass(known_class, imported(base))):
         return False
-    return kind in (found.__name__, f"{module}.{found.__name__}", f"{found.__module__}.{found.__qualname__}")
+    return kind in (
+        known_class.__name__,
+        f"{module}.{known_class.__name__}",
+        f"{known_class.__module__}.{known_class.__qualname__}",
+    )
 
 
-def _refuse(path: Path, option: str, what: object) -> NoReturn:
+def _refuse(path: Path, option: str, value: object) -> NoReturn:
     raise InputError(
-        f"{path}: gives {option or 'data'} {what}, which may be code that would be imported and run; look at it, and if"
-        f" you trust it, name the config yourself by --config {path}."
+        f"{path}: gives {option or 'data'} {value}, which may be code that would be imported and run; look at it, and"
+        f" if you trust it, name the config yourself by --config {path}."
     )

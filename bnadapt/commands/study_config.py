@@ -67,8 +67,8 @@ def read_config(folder: Path, study_class: Callable[[str], type[Study]]) -> tupl
 
 
 def _refuse_empty(kind: type[Study], options: Namespace) -> None:
-    """Refuse empty options whose default is not empty, since the study needs something to vary."""
+    """Refuse an empty option that is not empty by default, since the study needs something to vary."""
     for name, parameter in inspect.signature(kind).parameters.items():
-        given = options.get(name)
-        if isinstance(given, Sized) and not len(given) and parameter.default not in (None, ()):
+        value = options.get(name)
+        if isinstance(value, Sized) and not len(value) and parameter.default not in (None, ()):
             raise InputError(f"study.{name} is empty; give at least one.")

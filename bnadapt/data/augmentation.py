@@ -83,8 +83,8 @@ class CropAugmentation:
         shift = self.strength.brightness * generator.uniform(-1, 1)
         mean, std = image.mean((0, 1)), image.std((0, 1))
         unit = np.clip(0.5 + standardised(image) / (2 * HALF_SPAN), 0, 1)
-        changed = self.intensity(image=unit)["image"].reshape(image.shape)
-        return (mean + std * (contrast * standardised(changed) + shift)).astype(np.float32)
+        transformed = self.intensity(image=unit)["image"].reshape(image.shape)
+        return (mean + std * (contrast * standardised(transformed) + shift)).astype(np.float32)
 
 
 def standardised(image: np.ndarray) -> np.ndarray:

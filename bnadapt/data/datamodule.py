@@ -48,7 +48,7 @@ class DomainPair(PreparedDomains):
             checkpoint, else the coarsest of source and target. Images of unknown pixel size are not resampled.
         crop_size: side of the crops for training, in pixels.
         crops_per_epoch: number of crops in an epoch.
-        augmentation: random changes of crops: `flips` (flips and rotations by 90 degrees), `moderate` (also
+        augmentation: random augmentation of crops: `flips` (flips and rotations by 90 degrees), `moderate` (also
             other angles, sizes, elastic deformation, gamma, contrast, brightness, illumination, sharpness and noise) or
             `strong` (the same, twice as strong).
         target_crops: whether training also reads batches of the target, without masks: batches are then dicts with
@@ -101,7 +101,7 @@ class DomainPair(PreparedDomains):
         ):
             _check_range(name, number, least, most)
         if source is not None and sources:
-            raise InputError("there are --data.source and --data.sources; leave out one of them.")
+            raise InputError("both --data.source and --data.sources are given; leave out one.")
         source = pooled(sources, source_weights) if sources else source
         super().__init__(source, target, test or {}, intensity, pixel_size_nm, target_change)
         self.crop_size = crop_size
@@ -113,7 +113,7 @@ class DomainPair(PreparedDomains):
         self.block_size = block_size
         self.margin = margin
         self.blocks = self.blocks_of_tiles
-        self.chosen_sections: Collection[int] | None = None
+        self.selected_sections: Collection[int] | None = None
         self.batch_size = batch_size
         self.adaptation_tiles = adaptation_tiles
         self.num_workers = num_workers
@@ -143,18 +143,20 @@ class DomainPair(PreparedDomains):
 
     @property
     def blocks_of_tiles(self) -> Blocks:
-        """Blocks cut into tiles of the size for scoring, for networks whose receptive field is the whole tile."""
+        """Blocks cut into tiles of the size for scoring, for networks with a receptive field of the whole tile."""
         return Blocks(max(1, self.tile_size - self.overlap), self.overlap // 2)
 
     def segment_by(self, blocks: Blocks, sections: Collection[int]) -> None:
         """Restrict `predict` in this process to these sections of the target, by index, cut into these blocks."""
-        self.blocks, self.chosen_sections = blocks, sections
+        self.blocks, self.selected_sections = blocks, sections
         self.allow_zero_length_dataloader_with_multiple_devices = True  # there may be fewer sections than processes
 
     def predict_dataloader(self) -> DataLoader:
         """Whole sections of the target, each a bag of tiles."""
         sections = self.prediction_dataset()
-        sampler = DistributedSampler(sections, num_replicas=1, rank=0, shuffle=False)  # processes have their sections
+        sampler = DistributedSampler(
+            sections, num_replicas=1, rank=0, shuffle=False
+        )  # every process has its own sections
         return ReadingAhead(sections, batch_size=None, sampler=sampler, num_workers=self.num_workers)
 
     def prediction_dataset(self) -> SectionsToSegment:
@@ -167,7 +169,7 @@ class DomainPair(PreparedDomains):
         readers = {
             index: partial(self._prepare, "target", target, section)
             for index, section in enumerate(sections)
-            if self.chosen_sections is None or index in self.chosen_sections
+            if self.selected_sections is None or index in self.selected_sections
         }
         return SectionsToSegment(readers, self.blocks, target.name, self.batch_size)
 

@@ -26,7 +26,8 @@ class Section:
         pixel_size_nm: side of a pixel in nanometres, where known.
         group: sections of one group never fall into different blocks.
         depth: number of sections stored together, so that reading one costs as much as reading all of them.
-        content: returns a fingerprint of the content, independent of the name; None to go by position.
+        content: returns a fingerprint of the content, independent of the name; None to identify a section by its
+            position.
         domain: name of its domain where several are pooled.
     """
 
@@ -45,7 +46,7 @@ class Section:
 
 
 class Domain(ABC):
-    """A source or a target: where its images come from and what its masks mean.
+    """A source or a target: the origin of its images and the meaning of its masks.
 
     Args:
         split: parts of the labelled sections for training, validation and test.
@@ -85,8 +86,8 @@ class Domain(ABC):
         if not sections:
             raise InputError(f"{self.name}: has no masks; give some, such as --data.source.masks DIR.")
         groups = [list(group) for _, group in groupby(sections, key=lambda each: each.group or each.name)]
-        chosen = contiguous_block(len(groups), self.split, self.gap, which)
-        sections = [section for group in groups[chosen] for section in group]
+        part = contiguous_block(len(groups), self.split, self.gap, which)
+        sections = [section for group in groups[part] for section in group]
         if not sections:
             raise InputError(
                 f"{self.name}: its {len(groups)} labelled sections leave none for the {which} block (split"
@@ -118,7 +119,7 @@ class Domain(ABC):
         return False
 
     def files(self) -> list[Path]:
-        """The files of the images, a sample if there are very many; none for public sets, whose files are fixed."""
+        """The files of the images, a sample if there are very many; none for public sets, which never change."""
         return []
 
     def writer(self, folder: Path, format: VolumeFormat | None = None) -> SectionWriter:
@@ -130,7 +131,9 @@ class Domain(ABC):
 def refuse_format(name: str, format: VolumeFormat | None) -> None:
     """Refuse a volume format for a domain of single images."""
     if format is not None:
-        raise InputError(f"{name}: is not one volume, and cannot be written as {format.title}; leave out --format.")
+        raise InputError(
+            f"{name}: is not a single volume, so it cannot be written as {format.title}; leave out --format."
+        )
 
 
 def contiguous_block(count: int, split: Sequence[float], gap: int, which: str) -> slice:

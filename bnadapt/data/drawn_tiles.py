@@ -9,10 +9,9 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from bnadapt.data.prepare import PreparedSection, check_channels, is_blank
+from bnadapt.data.prepare import PreparedSection, all_blank, check_channels, is_blank
 from bnadapt.data.section_tiles import Tiles
 from bnadapt.data.tiles import Tile
-from bnadapt.errors import InputError
 
 SECTIONS_IN_MEMORY = 32
 
@@ -89,24 +88,21 @@ class DrawnTiles(IterableDataset):
             if number // self.batch_size % processes == rank:
                 yield {**tile, "number": number}, place
         if number < 0:
-            raise InputError(
-                f"{self.context}: in each of its {len(self.sections)} images every pixel is the same; give images with"
-                " something to see."
-            )
+            raise all_blank(self.context, len(self.sections))
 
     def _drawn(self) -> Iterator[tuple[dict[str, Tensor], Place]]:
         """The tiles, in sweeps over the sections, each with the average number of tiles still due per section."""
-        taken = dict.fromkeys(range(len(self.sections)), 0)
-        left = sys.maxsize if self.count is None else self.count
-        while quotas := _shared_out(left, list(taken), self.of_a_section):
+        counts = dict.fromkeys(range(len(self.sections)), 0)
+        due = sys.maxsize if self.count is None else self.count
+        while quotas := _shared_out(due, list(counts), self.of_a_section):
             for group in _groups(list(quotas), SECTIONS_IN_MEMORY):
-                streams = {section: islice(self._tiles(section, taken[section]), quotas[section]) for section in group}
+                streams = {section: islice(self._tiles(section, counts[section]), quotas[section]) for section in group}
                 for section, tile in _in_turn(streams):
-                    taken[section] += 1
+                    counts[section] += 1
                     quotas[section] -= 1
-                    left -= 1
+                    due -= 1
                     yield tile
-            taken = {section: count for section, count in taken.items() if not quotas.get(section)}
+            counts = {section: count for section, count in counts.items() if not quotas.get(section)}
 
     def _tiles(self, section: int, start: int) -> Iterator[tuple[dict[str, Tensor], Place]]:
         """The tiles of a section that are not blank, in random order, without the first `start`."""
@@ -140,8 +136,10 @@ def _place(section: PreparedSection, tile: Tile) -> Place:
 def _shared_out(count: int, sections: list[int], at_least: int) -> dict[int, int]:
     """Number of tiles per section, without sections that contribute none."""
     sections = sections[: -(-count // at_least)]
-    share, rest = divmod(count, len(sections)) if sections else (0, 0)
-    return {section: share + (number < rest) for number, section in enumerate(sections) if share or number < rest}
+    share, remainder = divmod(count, len(sections)) if sections else (0, 0)
+    return {
+        section: share + (number < remainder) for number, section in enumerate(sections) if share or number < remainder
+    }
 
 
 def _groups(sections: list[int], size: int) -> Iterator[list[int]]:

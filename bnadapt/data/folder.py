@@ -28,8 +28,8 @@ COMMON_NAMES = {"images", "image", "imgs", "img", "raw"}  # common names of fold
 class Folder(Domain):
     """Images of a folder, in the order of their names (2 before 10), and their masks of the same names.
 
-    A mask belongs to the image whose name without extension it shares (`a.tif` and `a.png`), unless `pair` says
-    otherwise. Images without a mask count as unlabelled. Hidden files are left out.
+    A mask belongs to the image of the same name without extension (`a.tif` and `a.png`), unless `pair` is set. Images
+    without a mask count as unlabelled. Hidden files are left out.
 
     Args:
         images: folder of the images, PNG, JPEG or TIFF, 8 or 16 bit (TIFF: also float).
@@ -81,7 +81,7 @@ class Folder(Domain):
         self.name = label or _name_of(self.images.absolute())
         self._headers: dict[str, tuple[int, Geometry]] = {}
         self._sections = self._paired()
-        self._say_sizes()
+        self._log_sizes()
 
     def labelled(self) -> list[Section]:
         """Images with a mask."""
@@ -116,14 +116,14 @@ class Folder(Domain):
                 f"{masks[surplus[0]]}: no image of that name in {self.images}; give masks the names of their images, or"
                 f" say by pair how they differ, such as *_mask, mask_* or {BY_ORDER}."
             )
-        if masks and (alone := [path.name for stem, path in images.items() if stem not in masks]):
+        if masks and (unlabelled := [path.name for stem, path in images.items() if stem not in masks]):
             log.warning(
-                "%s: %d of %d images have no mask, such as %s; they count as unlabelled, so that nothing is trained or"
+                "%s: %d of %d images have no mask, such as %s; they count as unlabelled, so nothing is trained or"
                 " scored on them.",
                 self.name,
-                len(alone),
+                len(unlabelled),
                 len(images),
-                alone[0],
+                unlabelled[0],
             )
         return [self._section(path, masks.get(stem)) for stem, path in images.items()]
 
@@ -147,14 +147,14 @@ class Folder(Domain):
         in_colour = (self.images / name for name, (samples, _) in self._headers.items() if samples > 1)
         return next((image.shape[2] for image in map(read_image, in_colour) if image.ndim == 3), 1)
 
-    def _say_sizes(self) -> None:
+    def _log_sizes(self) -> None:
         """Report the pixel sizes stated by the files and used, or overridden."""
-        given, voxels = self._given_size, [geometry.voxel for _, geometry in self._headers.values()]
+        size, voxels = self._given_size, [geometry.voxel for _, geometry in self._headers.values()]
         sizes = sorted({voxel.pixel_size_nm for voxel in voxels if voxel.pixel_size_nm})
-        widths = " to ".join(f"{size:g}" for size in dict.fromkeys(sizes[:1] + sizes[-1:]))
-        if sizes and given.overrides:
-            log.warning("%s: its pixels are taken as %g nm wide, though its files say %s.", self.name, given.nm, widths)
-        elif given.nm is not None:
+        widths = " to ".join(f"{width:g}" for width in dict.fromkeys(sizes[:1] + sizes[-1:]))
+        if sizes and size.overrides:
+            log.warning("%s: its pixels are taken as %g nm wide, though its files say %s.", self.name, size.nm, widths)
+        elif size.nm is not None:
             return
         elif sizes:
             log.warning("%s: its pixels are %s nm wide, as its files say.", self.name, widths)

@@ -16,7 +16,7 @@ WORDS = {
     **dict.fromkeys(("channel", "band"), "C"),
 }
 ABBREVIATED = re.compile(r"[zyx]|[tcs](?![a-z])|time|chan|ch(?![a-z])|colou?r")  # how other names of these axes begin
-MEANINGFUL = "ZYXTCSQ"  # letters that an axis of another kind does not get; Q is that of a chosen one
+MEANINGFUL = "ZYXTCSQ"  # letters not given to other axes; Q is that of a selected one
 PLACEHOLDER = re.compile(r"|(phony_)?(dim|axis)_?\d+")  # names that libraries give to unnamed dimensions
 
 PRINTED = 1e3  # nm; larger pixels stated in inches or centimetres are those of a printer
@@ -130,20 +130,22 @@ class Geometry:
 
     def with_sides(self, pixel_size_nm: float | None = None, spacing_nm: float | None = None) -> "Geometry":
         """The same geometry with the given sides."""
-        given = {"Z": spacing_nm, "Y": pixel_size_nm, "X": pixel_size_nm}
-        changed = {
+        sides = {"Z": spacing_nm, "Y": pixel_size_nm, "X": pixel_size_nm}
+        axes = {
             letter: self[letter].of_step(side, "nanometer")
-            for letter, side in given.items()
+            for letter, side in sides.items()
             if side and letter in self.letters
         }
-        return replace(self, axes={**self.axes, **changed})
+        return replace(self, axes={**self.axes, **axes})
 
     def like(self, other: "Geometry") -> bool:
         """Whether rows, columns and sections have the same steps and positions, where both are known."""
         for letter in set(self.letters) & set(other.letters):
-            one, two = self[letter].in_nanometres(), other[letter].in_nanometres()
-            apart = [abs(one.step - two.step), abs(one.start - two.start)] if one.step and two.step else []
-            if one.unit == two.unit and max(apart, default=0) > ALIKE * (one.step or 1):
+            first, second = self[letter].in_nanometres(), other[letter].in_nanometres()
+            apart = (
+                [abs(first.step - second.step), abs(first.start - second.start)] if first.step and second.step else []
+            )
+            if first.unit == second.unit and max(apart, default=0) > ALIKE * (first.step or 1):
                 return False
         return True
 
@@ -165,15 +167,15 @@ class Geometry:
         if self.voxel.y and self.voxel.x:
             return (
                 f"its pixels are {self.voxel.y:g} x {self.voxel.x:g} nm, as its file says, and so not square; they are"
-                " segmented as they are."
+                " not resampled."
             )
         if (x.unit or "").lower() in PIXELS and x.step == y.step == 1:
             return None
         if (factor := nanometres_in(x.unit)) and is_size(factor * x.step):  # of a printer
             return None
-        unknown = f"in the unit {x.unit!r}, which is not known" if x.unit else "without a unit"
-        unit = f"{x.unit}, which no image has" if factor else unknown
-        return f"its file states pixels of {y.step:g} x {x.step:g} {unit}; `pixel_size_nm` gives their size."
+        unknown = f"in the unknown unit {x.unit!r}" if x.unit else "without a unit"
+        unit = f"{x.unit}, which is impossible" if factor else unknown
+        return f"its file states pixels of {y.step:g} x {x.step:g} {unit}; set their size by `pixel_size_nm`."
 
 
 UNKNOWN = Geometry()
@@ -194,16 +196,16 @@ def named_axes(names: Sequence[str | None], kinds: Sequence[str | None] | None =
 def letter_of(name: str | None, kind: str | None = None) -> str:
     """The letter of an axis by its name, such as Z for `depth`, and by an OME type other than space.
 
-    An axis of another kind gets the first letter of its name that has no meaning of its own: A for `sample`.
+    An axis of another kind gets the first letter of its name without a meaning of its own: A for `sample`.
     """
     word = (name or "").strip().lower()
     if PLACEHOLDER.fullmatch(word):
         return UNNAMED
     kinds = {"time": "T", "channel": "C"}
-    known = kinds.get(kind or "") or WORDS.get(word.removesuffix("s"))
-    if known or ABBREVIATED.match(word):
-        return known or word[0].upper()
-    return next((letter for letter in word.upper() if letter.isalpha() and letter not in MEANINGFUL), "O")
+    letter = kinds.get(kind or "") or WORDS.get(word.removesuffix("s"))
+    if letter or ABBREVIATED.match(word):
+        return letter or word[0].upper()
+    return next((each for each in word.upper() if each.isalpha() and each not in MEANINGFUL), "O")
 
 
 def in_plane(plane: Plane, of_axes: Sequence[Item]) -> list[Item]:
@@ -213,8 +215,8 @@ def in_plane(plane: Plane, of_axes: Sequence[Item]) -> list[Item]:
         >>> in_plane("xz", ["Z", "Y", "X"])
         ['Y', 'Z', 'X']
     """
-    rest = list(of_axes)
-    return [rest.pop(ACROSS[plane]), *rest]
+    remaining = list(of_axes)
+    return [remaining.pop(ACROSS[plane]), *remaining]
 
 
 def section_index(plane: Plane, index: int) -> str:

@@ -227,5 +227,5 @@ def shifted(
 def named_shift(name: str) -> Shift:
     """The shift of that name; refuses unknown names."""
     if name not in SHIFTS:
-        raise InputError(f"there is no shift {name!r}; take one of {', '.join(SHIFTS)}.")
+        raise InputError(f"unknown shift {name!r}; take one of {', '.join(SHIFTS)}.")
     return SHIFTS[name]

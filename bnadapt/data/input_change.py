@@ -55,10 +55,10 @@ class InputChange:
 
     def _run(self, forward: Forward, images: Tensor) -> Tensor:
         size = images.shape[-2:]
-        changed = images if self.inverted_about is None else self.inverted_about - images
+        inverted = images if self.inverted_about is None else self.inverted_about - images
         if self.zoom == 1:
-            return forward(changed)
-        resized = interpolate(changed, [self._zoomed(side) for side in size], mode="bilinear", antialias=self.zoom < 1)
+            return forward(inverted)
+        resized = interpolate(inverted, [self._zoomed(side) for side in size], mode="bilinear", antialias=self.zoom < 1)
         return interpolate(forward(resized), size, mode="bilinear")
 
     def _zoomed(self, side: int) -> int:

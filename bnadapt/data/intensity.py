@@ -46,8 +46,8 @@ class IntensityRange:
         """Whether both ranges have equally many channels and similar ends."""
         if len(self.low) != len(other.low):
             return False
-        these, others = (np.stack([each.low, each.high]) for each in (self, other))
-        return bool((np.abs(these - others) <= ALIKE * (others[1] - others[0])).all())
+        ends, other_ends = (np.stack([each.low, each.high]) for each in (self, other))
+        return bool((np.abs(ends - other_ends) <= ALIKE * (other_ends[1] - other_ends[0])).all())
 
     def __str__(self) -> str:
         ends = (f"{low:.4g} to {high:.4g}" for low, high in zip(self.low, self.high, strict=True))

@@ -27,7 +27,7 @@ ROUNDED = 0.02  # relative difference of a size and a rounded one
 
 def nanometres_in(unit: str | None) -> float | None:
     """Nanometres per unit of length, by its symbol or its name in English; None if unknown."""
-    unit = ESCAPED.sub(lambda found: chr(int(found[1], 16)), unit or "")
+    unit = ESCAPED.sub(lambda match: chr(int(match[1], 16)), unit or "")
     unit = unicodedata.normalize("NFKC", unit).strip()
     symbol = unit.lower() if unit.isupper() and unit not in SYMBOLS else unit
     if symbol in SYMBOLS:
@@ -36,9 +36,9 @@ def nanometres_in(unit: str | None) -> float | None:
     return next((NANOMETRES[each] for each in (word, *map(word.removesuffix, ("s", "es"))) if each in NANOMETRES), None)
 
 
-def same_size(one: float, other: float) -> bool:
-    """Whether two lengths are the same but for rounding."""
-    return abs(one - other) <= ROUNDED * max(one, other)
+def same_size(first: float, second: float) -> bool:
+    """Whether two lengths are equal up to rounding."""
+    return abs(first - second) <= ROUNDED * max(first, second)
 
 
 def is_size(nm: float) -> bool:

@@ -18,7 +18,7 @@ MASK_WORDS = {
 
 
 def check_pair(pair: str, images: str) -> None:
-    """Refuse what is neither `name`, `order` nor a pattern; `images` is the folder, for the message."""
+    """Refuse a `pair` that is neither `name`, `order` nor a pattern; `images` is the folder, for the message."""
     if pair not in (BY_NAME, BY_ORDER) and [part.count("*") for part in pair.split(":")] not in ([1], [1, 1]):
         raise InputError(
             f"{images}: pair is {pair!r}; give {BY_NAME}, {BY_ORDER}, or a pattern with one * for the image's name,"
@@ -41,7 +41,7 @@ def mask_files(folder: Path, images: Mapping[str, Path], pair: str, context: str
     image_folder = next(iter(images.values())).parent
     if folder.resolve() == image_folder.resolve() and pair in (BY_NAME, BY_ORDER):
         raise InputError(
-            f"{folder}: holds both images and masks, so say by pair, such as *_mask or mask_*, which are masks."
+            f"{folder}: holds both images and masks, so set pair to the names of masks, such as *_mask or mask_*."
         )
     files = image_files(folder)
     if pair == BY_ORDER:
@@ -49,18 +49,18 @@ def mask_files(folder: Path, images: Mapping[str, Path], pair: str, context: str
     of_image, of_mask = _patterns(pair)
     middle = {match[1]: path for stem, path in files.items() if (match := of_mask.fullmatch(stem))}
     if not middle:
-        raise InputError(f"{folder}: holds no masks whose names are like {pair!r}; check pair.")
-    named = {match[1]: stem for stem in images if (match := of_image.fullmatch(stem))}
-    return {named.get(name, name): path for name, path in middle.items()}
+        raise InputError(f"{folder}: holds no masks with names like {pair!r}; check pair.")
+    stems = {match[1]: stem for stem in images if (match := of_image.fullmatch(stem))}
+    return {stems.get(name, name): path for name, path in middle.items()}
 
 
 def check_no_masks(folder: Path, images: Mapping[str, Path]) -> None:
     """Refuse folders in which some, but not all, images are named like masks."""
-    named = [path.name for stem, path in images.items() if MASK_WORDS & set(re.split(r"[^a-z]+", stem.lower()))]
-    if named and len(named) < len(images):
+    mask_like = [path.name for stem, path in images.items() if MASK_WORDS & set(re.split(r"[^a-z]+", stem.lower()))]
+    if mask_like and len(mask_like) < len(images):
         raise InputError(
-            f"{folder}: {len(named)} of {len(images)} images are named like masks, such as {named[0]}; move"
-            " them to a separate folder, or give masks: the same folder, and pair: what their names look like, such"
+            f"{folder}: {len(mask_like)} of {len(images)} images are named like masks, such as {mask_like[0]}; move"
+            " them to a separate folder, or give masks: the same folder, and pair: a pattern of their names, such"
             " as *_mask."
         )
 
@@ -79,7 +79,7 @@ def _in_order(folder: Path, images: Mapping[str, Path], masks: Mapping[str, Path
 
 
 def _patterns(pair: str) -> tuple[re.Pattern, re.Pattern]:
-    """Patterns of the names of images and masks, whose group is the shared part."""
+    """Patterns of the names of images and masks; their group is the shared part."""
     of_image, _, of_mask = ("" if pair == BY_NAME else composed(pair)).rpartition(":")
     return tuple(
         re.compile(re.escape(each or "*").replace(re.escape("*"), "(.+)"), re.DOTALL) for each in (of_image, of_mask)

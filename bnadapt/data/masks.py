@@ -45,9 +45,9 @@ def as_classes(mask: np.ndarray, num_classes: int, ignored: int | None, context:
         return np.where(labelled, mask > 0, IGNORED).astype(np.uint8)
     if surplus := sorted(values - set(range(num_classes))):
         raise InputError(
-            f"{context}: mask value {surplus[0]} is not a class; with {num_classes} classes values go from 0 to"
+            f"{context}: mask value {surplus[0]} is not a class; with {num_classes} classes values range from 0 to"
             f" {num_classes - 1}{' (or 0 and 255 alone)' if num_classes == 2 else ''}. Relabel the mask, name more"
-            f" classes, or set `ignored` to {surplus[0]} if such pixels have no label."
+            f" classes, or set `ignored` to {surplus[0]} if such pixels are unlabelled."
         )
     return np.where(labelled, mask, IGNORED).astype(np.uint8)
 
@@ -69,14 +69,14 @@ def from_colours(mask: np.ndarray, colours: Sequence[Sequence[int]], context: st
     Raises:
         InputError: a pixel has a colour that is not listed.
     """
-    shown = mask if mask.ndim == 3 else np.repeat(mask[..., np.newaxis], len(colours[0]), axis=2)
-    if any(len(colour) != shown.shape[2] for colour in colours):
-        raise InputError(f"{context}: has {shown.shape[2]} colour channels; give as many for each of `colours`.")
-    is_of = (shown[np.newaxis] == np.asarray(colours)[:, np.newaxis, np.newaxis]).all(axis=3)
+    coloured = mask if mask.ndim == 3 else np.repeat(mask[..., np.newaxis], len(colours[0]), axis=2)
+    if any(len(colour) != coloured.shape[2] for colour in colours):
+        raise InputError(f"{context}: has {coloured.shape[2]} colour channels; give as many for each of `colours`.")
+    is_of = (coloured[np.newaxis] == np.asarray(colours)[:, np.newaxis, np.newaxis]).all(axis=3)
     if not is_of.any(axis=0).all():
-        strange = shown[~is_of.any(axis=0)][0].tolist()
+        unknown = coloured[~is_of.any(axis=0)][0].tolist()
         raise InputError(
-            f"{context}: has pixels of the colour {strange}, which is not one of `colours`; add its class,"
+            f"{context}: has pixels of the colour {unknown}, which is not one of `colours`; add its class,"
             " or save the mask without blended edges."
         )
     return is_of.argmax(axis=0).astype(np.uint8)

@@ -9,7 +9,7 @@ from bnadapt.data.geometry import Geometry, Voxel
 from bnadapt.data.lengths import SIZES, is_size, same_size
 from bnadapt.errors import InputError
 
-UNSAID = 1.5  # factor up to which images are resampled without a message
+UNREPORTED = 1.5  # factor up to which images are resampled without a message
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class GivenPixelSize:
         overrides: whether it is used even if a file states another one.
 
     Raises:
-        InputError: no pixel has that size, or it is missing although it is to override.
+        InputError: the size is impossible, or missing although it overrides files.
     """
 
     nm: float | None = None
@@ -60,7 +60,7 @@ class GivenPixelSize:
 
 
 def check_size(nm: float | None, name: str) -> None:
-    """Refuse a length in nanometres that no pixel has; `name` is its option."""
+    """Refuse a length in nanometres that is impossible for a pixel; `name` is its option."""
     if nm is not None and not is_size(nm):
         raise InputError(f"{name} is {nm:g}; give a number from {SIZES[0]:g} to {SIZES[1]:g}.")
 
@@ -70,7 +70,7 @@ NOT_GIVEN = GivenPixelSize()
 
 def refuse_contradiction(
     path: Path | str,
-    given: float,
+    requested: float,
     stated: Sequence[float],
     override: str,
     levels: Iterable[float | None] = (),
@@ -80,20 +80,20 @@ def refuse_contradiction(
 
     Args:
         path: the file.
-        given: the user's size in nanometres.
+        requested: the user's size in nanometres.
         stated: sizes in the file, in nanometres, such as the two sides of an oblong pixel.
         override: option that overrides the file.
         levels: pixel sizes of resolution levels that could be chosen.
         name: option of the size.
     """
-    if min(stated) < given < max(stated) or any(same_size(given, each) for each in stated):
+    if min(stated) < requested < max(stated) or any(same_size(requested, each) for each in stated):
         return
-    known = " x ".join(f"{each:g}" for each in dict.fromkeys(stated))
+    stated_text = " x ".join(f"{each:g}" for each in dict.fromkeys(stated))
     sizes = ", ".join(f"{each:g}" for each in levels if each)
     choice = f", give that of one of its resolution levels ({sizes} nm)" if "," in sizes else ""
     raise InputError(
-        f"{path}: states {known} nm, {name} is {given:g}; leave out {name}{choice}, or add {override} if the file is"
-        " wrong."
+        f"{path}: states {stated_text} nm, {name} is {requested:g}; leave out {name}{choice}, or add {override} if the"
+        " file is wrong."
     )
 
 
@@ -104,12 +104,12 @@ def resampling_sentence(sizes: Iterable[float | None], network_nm: float | None)
         return None
     if None in sizes:
         return (
-            f"its pixel size is unknown, so that images are not resampled to the network's {network_nm:g} nm;"
-            " pixel_size_nm gives it."
+            f"its pixel size is unknown, so images are not resampled to the network's {network_nm:g} nm;"
+            " set it by pixel_size_nm."
         )
     size = max(sizes, key=lambda each: abs(math.log(each / network_nm)))
     factor = max(size / network_nm, network_nm / size)
-    if factor <= UNSAID:
+    if factor <= UNREPORTED:
         return None
-    done = "enlarged" if size > network_nm else "reduced"
-    return f"its images are {done} {factor:.3g} times, from pixels of {size:g} nm to the network's {network_nm:g} nm."
+    change = "enlarged" if size > network_nm else "reduced"
+    return f"its images are {change} {factor:.3g} times, from pixels of {size:g} nm to the network's {network_nm:g} nm."

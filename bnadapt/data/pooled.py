@@ -68,8 +68,8 @@ class Pooled(Domain):
         return any(domain.reads(path) for domain in self.domains.values())
 
     def _alternating(self, sections: Mapping[str, Sequence[Section]]) -> list[Section]:
-        named = ([replace(each, domain=name) for each in each_domain] for name, each_domain in sections.items())
-        return [each for each in chain.from_iterable(zip_longest(*named)) if each is not None]
+        with_domains = ([replace(each, domain=name) for each in each_domain] for name, each_domain in sections.items())
+        return [each for each in chain.from_iterable(zip_longest(*with_domains)) if each is not None]
 
 
 def pooled(sources: Mapping[str, Domain] | Sequence[Domain], weights: Mapping[str, float] | None) -> Pooled:

@@ -24,7 +24,7 @@ class PreparedSection:
         mask: (H, W) uint8 class indices, or None.
         original_size: height and width in the file.
         dtype: type of the file's pixels.
-        is_blank: whether every pixel is the same, or none is finite.
+        is_blank: whether all pixels are equal, or none is finite.
         domain: name of its domain where several are pooled.
     """
 
@@ -105,13 +105,10 @@ def is_blank(image: np.ndarray) -> bool:
 def report_blank(context: str, blank: Sequence[str], count: int, consequence: str) -> None:
     """Warn about blank images of a domain, with a consequence such as `left out`; refuse if all `count` are blank."""
     if blank and len(blank) == count:
-        raise InputError(
-            f"{context}: in {'the only image' if count == 1 else f'each of the {count} images'}, such as"
-            f" {blank[0]}, every pixel is the same; give images with something to see."
-        )
+        raise all_blank(context, count)
     if blank:
         log.warning(
-            "%s: %d of %d images %s blank (every pixel the same), such as %s; %s.",
+            "%s: %d of %d images %s blank (all pixels equal), such as %s; %s.",
             context,
             len(blank),
             count,
@@ -121,12 +118,18 @@ def report_blank(context: str, blank: Sequence[str], count: int, consequence: st
         )
 
 
+def all_blank(context: str, count: int) -> InputError:
+    """The refusal of a domain of `count` blank images."""
+    images = "its only image is" if count == 1 else f"all of its {count} images are"
+    return InputError(f"{context}: {images} blank (all pixels equal); give images that show something.")
+
+
 def check_channels(section: PreparedSection, first: PreparedSection, context: str) -> None:
     """Refuse sections of one domain with different numbers of channels, blank ones excepted."""
     if len(section.image) != len(first.image) and not (section.is_blank or first.is_blank):
         raise InputError(
             f"{context}/{section.name}: has {len(section.image)} channels, {first.name} {len(first.image)}; convert all"
-            " images to the same."
+            " images to the same number."
         )
 
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class PreparedDomains(LightningDataModule):
-    """Source, target and further test sets, whose images are scaled and resampled for one network.
+    """Source, target and further test sets, with images scaled and resampled for one network.
 
     The scaling of intensities and the pixel size belong to the trained network: both are stored in its checkpoint and
     hold in later runs unless overridden. See `DomainPair` for the arguments.
@@ -73,8 +73,8 @@ class PreparedDomains(LightningDataModule):
     @property
     def pixel_size_nm(self) -> float | None:
         """The pixel size in force: given, restored, or the coarsest of source and target."""
-        if chosen := self.requested["pixel_size_nm"] or self.restored.get("pixel_size_nm"):
-            return chosen
+        if size := self.requested["pixel_size_nm"] or self.restored.get("pixel_size_nm"):
+            return size
         if self.restored:
             return None
         sizes = [_pixel_size(domain) for domain in (self.source, self.target) if domain]
@@ -102,7 +102,7 @@ class PreparedDomains(LightningDataModule):
         target = {"target": self.target} if self.target and self.target.labelled() else {}
         domains = {**self.source_domains(), **target, **self.further_tests}
         if not domains:
-            raise InputError("test: no labelled data; give --data.source, --data.target or --data.test.")
+            raise InputError("test: needs labelled data; give --data.source, --data.target or --data.test.")
         first, *others = domains
         for name in others:
             if len(domains[name].classes) != len(domains[first].classes):

@@ -15,8 +15,8 @@ from bnadapt.errors import InputError
 class RandomCrops(Dataset):
     """Random augmented crops: `image` (C, h, w) float32 and, if the sections have masks, `mask` (h, w) int64.
 
-    Item i is a function of seed and i alone, in whatever process. Together with `EpochSampler`, whose indices continue
-    from epoch to epoch, a resumed training sees what an uninterrupted one would.
+    Item i is a function of seed and i alone, in any process. Indices of `EpochSampler` continue from epoch to epoch, so
+    a resumed training sees the same crops as an uninterrupted one.
 
     Args:
         sections: sections, all with masks or all without.
@@ -46,7 +46,7 @@ class RandomCrops(Dataset):
         for section in sections:
             if min(section.size) < crop_size:
                 raise InputError(
-                    f"{section.name}: {section.size[0]} x {section.size[1]} pixels (after resampling) are less than"
+                    f"{section.name}: {section.size[0]} x {section.size[1]} pixels (after resampling) are smaller than"
                     f" a crop of {crop_size}; set --data.crop_size to {min(section.size)} or less."
                 )
         self.sections = sections

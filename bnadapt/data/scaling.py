@@ -21,7 +21,7 @@ from bnadapt.data.intensity import (
     reference_quantiles,
 )
 from bnadapt.data.lengths import is_size
-from bnadapt.data.prepare import PreparedSection, check_channels, prepare, read_channels
+from bnadapt.data.prepare import PreparedSection, all_blank, check_channels, prepare, read_channels
 from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Scalings:
         if restored := self.restored.get("reference"):
             return restored
         if self.source is None:
-            raise InputError("histogram: there is no source to match to; give --data.source.")
+            raise InputError("histogram: needs a source to match to; give --data.source.")
         return reference_quantiles([read_channels(each, self.source.name) for each in self.source.block("train")])
 
     @cached_property
@@ -98,7 +98,7 @@ class Scalings:
             if stored is None or estimate.like(stored):
                 return stored or estimate
             log.warning(
-                "%s: occupies %s of its data type's range, the images that the network was trained on or adapted to"
+                "%s: occupies %s of its data type's range, the images of the network's training or adaptation"
                 " %s; it is scaled by its own range.",
                 domain.name,
                 estimate,
@@ -106,10 +106,9 @@ class Scalings:
             )
         elif (trained := self._restored_ranges.get("source")) is not None and not estimate.like(trained):
             log.warning(
-                "%s: occupies %s of its data type's range, the images that the network was trained on %s, and with the"
-                " scaling `dtype` the network sees this difference. Where it comes from how the images are stored, take"
-                " a network that was trained with --data.intensity zscore or dataset, or store them as those of the"
-                " source.",
+                "%s: occupies %s of its data type's range, the training images %s, and with the scaling `dtype` the"
+                " network sees this difference. If it comes from how images are stored, use a network that was"
+                " trained with --data.intensity zscore or dataset, or store the images like the training images.",
                 domain.name,
                 estimate,
                 trained,
@@ -126,21 +125,18 @@ class Scalings:
         order = generator.permutation(len(sections)).tolist()
         count = SECTIONS if all(section.depth == 1 for section in sections) else COSTLY_SECTIONS
         first: PreparedSection | None = None
-        drawn: list[np.ndarray] = []
+        samples: list[np.ndarray] = []
         for index in (*sorted(order[:count]), *order[count:]):
             section = prepare(sections[index], domain.name, self.pixel_size_nm, _unchanged)
             if not section.is_blank:
                 first = first or section.without_pixels()
                 check_channels(section, first, domain.name)
-                drawn.append(_drawn_pixels(section, generator))
-            if len(drawn) == count:
+                samples.append(_drawn_pixels(section, generator))
+            if len(samples) == count:
                 break
-        if not drawn:
-            raise InputError(
-                f"{domain.name}: in each of its {len(sections)} images every pixel is the same; give images with"
-                " something to see."
-            )
-        return IntensityRange.of(drawn)
+        if not samples:
+            raise all_blank(domain.name, len(sections))
+        return IntensityRange.of(samples)
 
 
 def check_stored_state(state: Mapping[str, Any]) -> None:
@@ -164,8 +160,8 @@ def check_stored_state(state: Mapping[str, Any]) -> None:
 def _as_float32(image: np.ndarray) -> np.ndarray:
     if np.abs(image).max() > np.finfo(np.float32).max:
         raise InputError(
-            "--data.intensity dtype leaves floating point numbers as they are, and some are larger than networks take;"
-            " take another, such as zscore."
+            "--data.intensity dtype keeps floating point numbers unchanged, and some exceed float32; use another"
+            " scaling, such as zscore."
         )
     return image.astype(np.float32, copy=False)
 

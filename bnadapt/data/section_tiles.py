@@ -52,10 +52,10 @@ class Tiles(Dataset):
         counts = index < len(self.tiles)
         item = self.uncut(index)
         if "mask" in item:
-            others = torch.ones_like(item["mask"], dtype=torch.bool)
+            outside = torch.ones_like(item["mask"], dtype=torch.bool)
             if counts:
-                others[self.tiles[index][1].own_inside] = False
-            item["mask"][others] = IGNORED
+                outside[self.tiles[index][1].core_inside] = False
+            item["mask"][outside] = IGNORED
         return item
 
     def uncut(self, index: int) -> dict[str, Tensor]:

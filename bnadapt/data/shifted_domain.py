@@ -88,8 +88,8 @@ class Shifted(Domain):
             )
 
     def _shifted(self, sections: Sequence[Section]) -> list[Section]:
-        read = lru_cache(SECTIONS_IN_MEMORY)(lambda index: by_data_type(sections[index].read_image()))
-        shift = partial(self._shift, read, len(sections))
+        read_section = lru_cache(SECTIONS_IN_MEMORY)(lambda index: by_data_type(sections[index].read_image()))
+        shift = partial(self._shift, read_section, len(sections))
         return [
             replace(
                 section,
@@ -100,11 +100,11 @@ class Shifted(Domain):
         ]
 
     def _shift(
-        self, read: Callable[[int], np.ndarray], count: int, index: int, mask: np.ndarray | None
+        self, read_section: Callable[[int], np.ndarray], count: int, index: int, mask: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """A section and its mask under the shift; the image does not depend on the mask."""
         near = range(max(0, index - self.reach), min(count, index + self.reach + 1))
-        image = sum(read(each) for each in near) / len(near)
+        image = sum(read_section(each) for each in near) / len(near)
         return shifted(image, mask, self.shift_name, self.severity, self.seed * 100_003 + index)
 
 

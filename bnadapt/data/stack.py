@@ -41,8 +41,8 @@ class Stack(Domain):
         override_pixel_size: use `pixel_size_nm` even if the file states another one; it then chooses no level.
         index: single index to read along an axis, by the axis's letter (T time, C channel, Z, or the file's name for
             it) or its number from 0, such as {T: 3, C: 0}; also applies to the masks' axis of that name.
-        plane: plane of the sections: xy as they were taken, or xz or yz, whose sections follow each other along y or
-            x, for volumes with isotropic voxels.
+        plane: plane of the sections: xy as they were taken, or xz or yz, with sections that follow each other along y
+            or x, for volumes with isotropic voxels.
         classes: names of the mask values 0, 1, .... Two classes may also be stored as 0 and 255.
         ignored: mask value of pixels without a label, such as 255; by default every pixel has one.
         split: parts of the sections for training, validation and test.
@@ -97,7 +97,7 @@ class Stack(Domain):
         return self._sections() if self._masks is not None else []
 
     def unlabelled(self) -> list[Section]:
-        """All sections, if there are no masks."""
+        """All sections, if masks are missing."""
         return self._sections() if self._masks is None else []
 
     def reads(self, path: Path) -> bool:
@@ -115,19 +115,17 @@ class Stack(Domain):
 
     def _pixel_size(self) -> float | None:
         """The given or stated pixel size; logs what the file states."""
-        opened, given = self._images.opened, self._given_size
+        opened, requested = self._images.opened, self._given_size
         voxel = opened.geometry.voxel
-        size, stated = given.of(self._images.context, voxel, opened.levels.values()), voxel.pixel_size_nm
+        size, stated = requested.of(self._images.context, voxel, opened.levels.values()), voxel.pixel_size_nm
         if opened.level is not None:
-            read = (
-                f"its resolution level {opened.level} is read, whose pixels are {stated:g} nm wide, as its file says."
-            )
-            log.warning("%s: %s", self.name, read)
+            sentence = f"its resolution level {opened.level} is read, with pixels of {stated:g} nm, as its file says."
+            log.warning("%s: %s", self.name, sentence)
         elif stated is not None and size != stated:
             log.warning("%s: its pixels are taken as %g nm wide, though its file says %g.", self.name, size, stated)
-        elif given.nm is None and stated is not None:
+        elif requested.nm is None and stated is not None:
             log.warning("%s: its pixels are %g nm wide, as its file says.", self.name, stated)
-        elif given.nm is None and (unread := opened.geometry.unread()):
+        elif requested.nm is None and (unread := opened.geometry.unread()):
             log.warning("%s: %s", self.name, unread)
         return size
 
@@ -137,15 +135,15 @@ class Stack(Domain):
         spacing, pixel = voxel.spacing_nm, voxel.pixel_size_nm or self.pixel_size_nm
         if not voxel.is_square:
             raise InputError(
-                f"{self.path}: its pixels are not square, as its file says; the plane {self.plane} is for voxels of"
+                f"{self.path}: its pixels are not square, as its file says; the plane {self.plane} needs voxels of"
                 " equal sides, leave out `plane`."
             )
         if pixel is None or spacing is None:
-            log.warning("%s: its voxels are taken to have equal sides, for its file does not say.", self.name)
+            log.warning("%s: its voxels are assumed to have equal sides, since its file does not say.", self.name)
         elif not 1 / MOST_UNEQUAL < spacing / pixel < MOST_UNEQUAL:
             raise InputError(
                 f"{self.path}: its sections lie {spacing:g} nm apart and its pixels are {pixel:g} nm wide; the plane"
-                f" {self.plane} is for voxels of equal sides, leave out `plane`."
+                f" {self.plane} needs voxels of equal sides, leave out `plane`."
             )
 
     def _sections(self) -> list[Section]:

@@ -86,7 +86,7 @@ class Synthetic(Domain):
         return (height > np.quantile(height, 1 - self.foreground)).astype(np.uint8)
 
 
-# domains of one seed share masks and noise, whatever their means, so that many of them are made at the cost of one
+# domains of one seed share masks and noise, whatever their means, so many of them cost as much as one
 
 
 @lru_cache(CACHED_IMAGES)
@@ -98,7 +98,7 @@ def _noise(seed: int, index: int, size: tuple[int, int], correlation: float) -> 
 
 @lru_cache(CACHED_IMAGES)
 def _relief(shapes: Shapes, seed: int, index: int, size: tuple[int, int], object_size: float) -> np.ndarray:
-    """A height map whose upper part is the foreground."""
+    """A height map; its upper part is the foreground."""
     return RELIEFS[shapes](np.random.default_rng([seed, index, 0]), size, object_size)
 
 
@@ -115,12 +115,12 @@ def standardised(image: np.ndarray) -> np.ndarray:
 
 
 def blobs(generator: np.random.Generator, size: tuple[int, int], object_size: float) -> np.ndarray:
-    """A smooth random field, whose upper part is blobs of about `object_size`."""
+    """A smooth random field; its upper part is blobs of about `object_size`."""
     return smoothed(generator.standard_normal(size), object_size / 4)
 
 
 def ellipses(generator: np.random.Generator, size: tuple[int, int], object_size: float) -> np.ndarray:
-    """The maximum of elliptic cones at random positions, whose upper part is ellipses."""
+    """The maximum of elliptic cones at random positions; its upper part is ellipses."""
     rows, columns = np.ogrid[: size[0], : size[1]]
     height = np.full(size, -np.inf)
     for _ in range(max(4, round(size[0] * size[1] / object_size**2))):
@@ -135,7 +135,7 @@ def ellipses(generator: np.random.Generator, size: tuple[int, int], object_size:
 
 
 def cells(generator: np.random.Generator, size: tuple[int, int], object_size: float) -> np.ndarray:
-    """Proximity to the borders of random Voronoi cells, whose upper part is membranes."""
+    """Proximity to the borders of random Voronoi cells; its upper part is membranes."""
     from scipy.spatial import cKDTree
 
     count = max(4, round(size[0] * size[1] / object_size**2))

@@ -16,12 +16,12 @@ class Tile:
 
     Attributes:
         area: rows and columns of the image that the tile covers.
-        own: rows and columns of the image that belong to this tile alone. These parts of all tiles cover the image
+        core: rows and columns of the image that belong to this tile alone. These parts of all tiles cover the image
             once, as far from the tiles' borders as the overlap allows.
     """
 
     area: tuple[slice, slice]
-    own: tuple[slice, slice]
+    core: tuple[slice, slice]
 
     @property
     def pixels(self) -> int:
@@ -30,10 +30,11 @@ class Tile:
         return (rows.stop - rows.start) * (columns.stop - columns.start)
 
     @property
-    def own_inside(self) -> tuple[slice, slice]:
-        """`own` in the tile's coordinates."""
+    def core_inside(self) -> tuple[slice, slice]:
+        """`core` in the tile's coordinates."""
         return tuple(
-            slice(own.start - area.start, own.stop - area.start) for own, area in zip(self.own, self.area, strict=True)
+            slice(core.start - area.start, core.stop - area.start)
+            for core, area in zip(self.core, self.area, strict=True)
         )
 
 
@@ -44,7 +45,7 @@ def tiles_of(size: Sequence[int], tile_size: int, overlap: int, context: str) ->
     """
     if min(size) < tile_size:
         raise InputError(
-            f"{context}: {size[0]} x {size[1]} pixels (after resampling) are less than a tile of {tile_size}; set"
+            f"{context}: {size[0]} x {size[1]} pixels (after resampling) are smaller than a tile of {tile_size}; set"
             f" --data.tile_size to {min(size) // 16 * 16 or min(size)} or less, or leave the image out."
         )
     if not 0 <= overlap < tile_size:

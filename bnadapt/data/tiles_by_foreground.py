@@ -16,13 +16,13 @@ SECTIONS_IN_MEMORY = 4
 
 
 class TilesByForeground(Domain):
-    """Real images of other class proportions: labelled tiles of a domain whose share of foreground is within bounds.
+    """Real images of other class proportions: labelled tiles of a domain with a share of foreground within bounds.
 
-    Masks only choose the tiles; adaptation to them still reads no mask. Every tile is a separate section and stays in
+    Masks only select tiles; adaptation to them still reads no mask. Every tile is a separate section and stays in
     the block of its original section.
 
     Args:
-        domain: domain whose labelled sections are cut into tiles, without overlap.
+        domain: domain of which labelled sections are cut into tiles, without overlap.
         tile_size: side of a tile, in pixels of the domain's files.
         foreground: least and greatest share of class 1 among the labelled pixels of a tile.
         label: name of the domain in tables and tags.
@@ -44,7 +44,7 @@ class TilesByForeground(Domain):
         self.foreground = tuple(foreground)
         self.name = label or f"{domain.name}, foreground {foreground[0]:g} to {foreground[1]:g}"
         self.classes = domain.classes
-        self._tiles_of_block = lru_cache(len(BLOCKS))(self._chosen)
+        self._tiles_of_block = lru_cache(len(BLOCKS))(self._within_bounds)
 
     def labelled(self) -> list[Section]:
         """The tiles of all labelled sections."""
@@ -58,7 +58,7 @@ class TilesByForeground(Domain):
         """The tiles of the domain's block; refuses if none is within the bounds."""
         return self._tiles_of_block(which)
 
-    def _chosen(self, which: str) -> list[Section]:
+    def _within_bounds(self, which: str) -> list[Section]:
         sections = self.domain.block(which)
         tiles = self._tiles(sections)
         if not tiles:
@@ -91,5 +91,5 @@ class TilesByForeground(Domain):
                 )
 
 
-def _cut(read: Callable[[], np.ndarray], area: tuple[slice, slice]) -> np.ndarray:
-    return read()[area]
+def _cut(read_image: Callable[[], np.ndarray], area: tuple[slice, slice]) -> np.ndarray:
+    return read_image()[area]

@@ -25,7 +25,7 @@ class Outline(NamedTuple):
     size: tuple[int, int]  # height and width of the network's input
     original_size: tuple[int, int]  # height and width in the file
     dtype: str  # of the file's pixels
-    is_blank: bool  # whether every pixel is the same
+    is_blank: bool  # whether all pixels are equal
 
 
 class SectionsToSegment(Dataset):
@@ -87,7 +87,7 @@ class SectionsToSegment(Dataset):
             whole[0] = 1
         else:
             for tile, part in zip(self._tiles(section), maps, strict=True):
-                whole[:, *tile.own] = part[:, *tile.own_inside]
+                whole[:, *tile.core] = part[:, *tile.core_inside]
         return whole[:, : section.size[0], : section.size[1]]
 
     def _tiles(self, section: Outline) -> list[Tile]:

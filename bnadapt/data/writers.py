@@ -19,7 +19,7 @@ KINDS = ("mask", "probability")
 REDUCTIONS = (majority, mean)
 LOCK = ".lock"  # held while a store is created
 VOLUME = Geometry("ZYX")
-WAITING = named_axes("zyx")
+BUFFERED = named_axes("zyx")
 
 
 class SectionWriter(ABC):
@@ -54,8 +54,8 @@ class SectionWriter(ABC):
 class ImageFiles(SectionWriter):
     """`NAME_mask` and `NAME_probability` beside each other, in the format of each image; PNG for JPEG.
 
-    `images` is the folder of the images, whose geometry the outputs state if their format can, with the user's
-    `given_size`.
+    `images` is the folder of the images; the outputs state their geometry, with the user's `given_size`, if the
+    format can.
     """
 
     def __init__(self, folder: Path, images: Path | None = None, given_size: GivenPixelSize = NOT_GIVEN) -> None:
@@ -67,7 +67,7 @@ class ImageFiles(SectionWriter):
         """Write both images at once; see `SectionWriter.write`."""
         written_as, paths = _written_as(name), self.paths([name])
         geometry = UNKNOWN if self.images is None else image_format_or_png(Path(name)).header(self.images / name)[1]
-        for path, image in zip(paths, (mask, held_probability(probability, written_as)), strict=True):
+        for path, image in zip(paths, (mask, storable_probability(probability, written_as)), strict=True):
             written_as.write(path, image, self.given_size.stated_in(geometry))
 
     def paths(self, names: Sequence[str]) -> list[Path]:
@@ -83,7 +83,7 @@ class StackFile(SectionWriter):
     """`NAME_mask` and `NAME_probability`: two stacks in the format, and under the key, of the input.
 
     Zarr takes sections in any order, and a killed process breaks none of them. For other formats, and in planes other
-    than xy, sections wait in a hidden Zarr store, from which the files are written at the end.
+    than xy, sections are buffered in a hidden Zarr store, from which the files are written at the end.
 
     Args:
         folder: output folder.
@@ -116,11 +116,11 @@ class StackFile(SectionWriter):
     def begin(self, count: int, provenance: Mapping[str, str] | None = None) -> None:
         """Prepare for `count` sections; OME-Zarr stores their provenance."""
         self.count, self.provenance = count, provenance or {}
-        self.format.say_what_is_lost(self.paths([])[0], self.geometry)
+        self.format.warn_of_losses(self.paths([])[0], self.geometry)
 
     def write(self, index: int, name: str, mask: np.ndarray, probability: np.ndarray) -> None:
         """Write a section into both stacks; see `SectionWriter.write`."""
-        images = [held(mask, self.format), held_probability(probability, self.format)]
+        images = [storable(mask, self.format), storable_probability(probability, self.format)]
         if not self._stacks:
             with FileLock(self.folder / LOCK):
                 self._stacks = [self._opened(number, image) for number, image in enumerate(images)]
@@ -129,10 +129,10 @@ class StackFile(SectionWriter):
 
     def close(self) -> None:
         """Write the files of buffered sections."""
-        if not self._wait:
+        if not self._is_buffered:
             return
         for number, path in enumerate(self.paths([])):
-            sections = open_masks(self._waiting(path))
+            sections = open_masks(self._buffer(path))
             stack = self._file(number, sections.shape, sections.dtype)
             for index in range(len(sections)):
                 stack.write(index, sections[index])
@@ -146,11 +146,11 @@ class StackFile(SectionWriter):
     def _opened(self, number: int, section: np.ndarray) -> StackWriter:
         across = ACROSS[self.plane]
         shape = [*section.shape[:across], self.count, *section.shape[across:]]
-        if not self._wait:
+        if not self._is_buffered:
             return self._file(number, shape, section.dtype)
         chunks = [1 if axis == across else min(CHUNK, side) for axis, side in enumerate(shape)]
-        waiting = self._waiting(self.paths([])[number])
-        return ArrayWriter(new_array(waiting, None, shape, section.dtype, chunks, WAITING), across)
+        buffer = self._buffer(self.paths([])[number])
+        return ArrayWriter(new_array(buffer, None, shape, section.dtype, chunks, BUFFERED), across)
 
     def _file(self, number: int, shape: Sequence[int], dtype: np.dtype) -> StackWriter:
         path = self.paths([])[number]
@@ -158,22 +158,22 @@ class StackFile(SectionWriter):
         return self.format.create(volume)
 
     @property
-    def _wait(self) -> bool:
-        """Whether sections wait for the file, whose order or chunks differ."""
+    def _is_buffered(self) -> bool:
+        """Whether sections are buffered, because the file has another order or other chunks."""
         return self.plane != "xy" or not self.format.in_any_order
 
-    def _waiting(self, path: Path) -> Path:
-        """The store in which sections wait for the file."""
+    def _buffer(self, path: Path) -> Path:
+        """The store that buffers sections for the file."""
         return self.folder / f".{path.name}.zarr"
 
 
-def held(image: np.ndarray, format: Format) -> np.ndarray:
+def storable(image: np.ndarray, format: Format) -> np.ndarray:
     """Integers in a type that a format stores."""
     return image if format.holds(image.dtype) else image.astype(np.uint16)
 
 
-def held_probability(stored: np.ndarray, format: Format) -> np.ndarray:
-    """A stored probability in a type that a format stores: its own, else 16 bits."""
+def storable_probability(stored: np.ndarray, format: Format) -> np.ndarray:
+    """A stored probability in a type that a format stores: its own, or else 16 bits."""
     if format.holds(stored.dtype):
         return stored
     sixteen = np.dtype(np.uint16)

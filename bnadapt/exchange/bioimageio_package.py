@@ -29,8 +29,8 @@ def write(export: Export, path: Path) -> None:
     """Write a new package and test it by `bioimageio.core`; or an existing one with the network's weights.
 
     Raises:
-        InputError: libraries, authors or licence are missing, the test fails, or the existing package names what it may
-            not, see `bnadapt.networks.trust`.
+        InputError: libraries, authors or licence are missing, the test fails, or the existing package names what it
+            must not, see `bnadapt.networks.trust`.
     """
     if find_spec("bioimageio") is None or find_spec("bioimageio.core") is None:
         raise InputError("export: packages of bioimage.io need bioimageio.core; pip install 'bnadapt[share]'.")
@@ -43,29 +43,29 @@ def _write_new(export: Export, folder: Path, path: Path) -> None:
 
     if export.about is None or not export.about.authors:
         raise InputError(
-            "export: a package names who made it, and how it may be used; give --about.authors '[\"NAME\"]' and"
+            "export: a package needs authors and a licence; give --about.authors '[\"NAME\"]' and"
             " --about.license, such as CC-BY-4.0."
         )
     try:
         save_bioimageio_package(_described(export, folder), output_path=path)
-    except ValueError as error:  # of pydantic, which says what it does not take
+    except ValueError as error:  # of pydantic, with its reason
         raise InputError(f"export: {_first_words(error)}; check --about.") from error
     report = report_on(path)
     if report.status != "passed":
-        raise InputError(f"export: the package does not pass bioimageio.core's own test: {_first_error(report)}")
+        raise InputError(f"export: the package fails the test of bioimageio.core: {_first_error(report)}")
 
 
 def _write_like(export: Export, folder: Path, path: Path) -> None:
     from bioimageio.spec import ValidationContext, save_bioimageio_package
 
     try:
-        with ValidationContext(perform_io_checks=False):  # which ask for all addresses that a package mentions
+        with ValidationContext(perform_io_checks=False):  # these checks would fetch all addresses in a package
             save_bioimageio_package(described_like(export, folder), output_path=path, local_files_only=True)
     except InputError:
         raise
     except (ValueError, OSError, RuntimeError) as error:
         raise InputError(
-            f"{export.like}: cannot be written anew ({_first_words(error)}); take another package."
+            f"{export.like}: cannot be rewritten ({_first_words(error)}); take another package."
         ) from error
 
 
@@ -110,7 +110,7 @@ def _input(export: Export, folder: Path) -> Any:
     space = [v0_5.SpaceInputAxis(id=name, size=size, **_scale(export)) for name in ("y", "x")]
     return v0_5.InputTensorDescr(
         id="pixels",
-        description="Values of pixels, as image files have them",
+        description="Pixel values as stored in image files",
         axes=[v0_5.BatchAxis(), channels, *space],
         test_tensor=v0_5.FileDescr(source=folder / "pixels.npy"),
         preprocessing=_preprocessing(export),
@@ -165,14 +165,14 @@ def _weights(export: Export, folder: Path) -> Any:
         f"name: bnadapt\nchannels: [conda-forge]\ndependencies: [python=3.12, pip, pip: [bnadapt=={__version__}]]\n",
         encoding="utf-8",
     )
-    named = {name: export.parameters[name] for name in ("network", "in_channels", "num_classes")}
+    names = {name: export.parameters[name] for name in ("network", "in_channels", "num_classes")}
     return v0_5.WeightsDescr(
         pytorch_state_dict=v0_5.PytorchStateDictWeightsDescr(
             source=folder / "weights.pth",
             architecture=v0_5.ArchitectureFromLibraryDescr(
                 callable="probabilities_of",
                 import_from="bnadapt.exchange",
-                kwargs={**named, "arguments": export.parameters["network_args"] or {}},
+                kwargs={**names, "arguments": export.parameters["network_args"] or {}},
             ),
             pytorch_version=version,
             dependencies=v0_5.FileDescr(source=folder / "environment.yaml"),
@@ -184,7 +184,7 @@ def _weights(export: Export, folder: Path) -> Any:
 def document(export: Export) -> str:
     """The README of a package."""
     scaling, size = export.scaling, export.pixel_size_nm
-    how = ", ".join(
+    formula = ", ".join(
         f"{gain:.6g} * value + {offset:.6g}" for gain, offset in zip(scaling.gain, scaling.offset, strict=True)
     )
     adapted = export.adaptation
@@ -192,19 +192,19 @@ def document(export: Export) -> str:
         f"Its BatchNorm statistics were re-estimated on {adapted['tiles']} tiles of {export.target}, without labels;"
         " every weight is that of the source's training."
         if adapted
-        else "It is as it was trained; nothing was adapted."
+        else "It was not adapted."
     )
     return "\n\n".join(
         [
             f"# {export.parameters['network']} for {export.target}",
             f"Segments {', '.join(export.classes[1:])} in images such as those of {export.target}. {history}",
             "## Use",
-            f"Give images with the values that their files have. They are scaled by fixed numbers, those of"
-            f" {export.target} ({how}), so that the result does not depend on how an image is cut into tiles; images of"
-            " another brightness or data type need an adaptation of their own."
+            f"Give images with the values of their files. They are scaled by the fixed numbers of {export.target}"
+            f" ({formula}), so that the result does not depend on how an image is cut into tiles; images of another"
+            " brightness or data type need an adaptation of their own."
             + (f" Pixels are {size:g} nm wide; resample others to that." if size else ""),
             "## Validation",
-            "Score it on labelled images of your own before you trust it: adaptation helps on average, not always.",
+            "Score it on labelled images of your own before you rely on it: adaptation helps on average, not always.",
             f"Written by bnadapt {__version__}.",
         ]
     )
@@ -231,10 +231,10 @@ def _cited(text: str) -> Any:
     """A citation with its DOI or address in brackets."""
     from bioimageio.spec.model import v0_5
 
-    said, _, where = text.removesuffix("]").rpartition("[")
-    if not said:
+    reference, _, where = text.removesuffix("]").rpartition("[")
+    if not reference:
         raise InputError(f"export: {text!r} has no DOI or address; give it in brackets behind the text.")
-    return v0_5.CiteEntry(text=said.strip(), **({"url": where} if "://" in where else {"doi": where}))
+    return v0_5.CiteEntry(text=reference.strip(), **({"url": where} if "://" in where else {"doi": where}))
 
 
 def _identifier(name: str) -> str:

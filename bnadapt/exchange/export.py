@@ -34,7 +34,7 @@ FORMATS: dict[FormatName, Format] = {
 def write_model(
     task: LightningModule,
     data: DomainPair,
-    form: FormatName,
+    format_name: FormatName,
     path: Path,
     about: About | None = None,
     like: Path | None = None,
@@ -43,8 +43,8 @@ def write_model(
 
     Args:
         task: trained or adapted task.
-        data: data module, whose target gives the numbers of the scaling and a test image.
-        form: a name in FORMATS.
+        data: data module; its target gives the numbers of the scaling and a test image.
+        format_name: a name in FORMATS.
         path: path of the file.
         about: description in a package of bioimage.io.
         like: see `Export`.
@@ -54,4 +54,4 @@ def write_model(
     """
     network = deepcopy(task.network).to("cpu", memory_format=torch.contiguous_format).eval()
     with atomic_write(path) as partial:
-        FORMATS[form].write(Export(network, dict(task.hparams), task.adaptation, data, about, like), partial)
+        FORMATS[format_name].write(Export(network, dict(task.hparams), task.adaptation, data, about, like), partial)

@@ -13,7 +13,7 @@ from torch import nn
 from bnadapt.data import DomainPair
 from bnadapt.data.prepare import PreparedSection, prepare
 from bnadapt.errors import InputError
-from bnadapt.exchange.modules import OfPixels, Probabilities
+from bnadapt.exchange.modules import PixelProbabilities, Probabilities
 from bnadapt.exchange.scaling import FixedScaling, fixed
 
 SECTIONS = 16  # of the target, to compute the fixed numbers of the scaling
@@ -65,9 +65,9 @@ class Export:
         return Probabilities(self.network, self.parameters["num_classes"]).eval()
 
     @property
-    def of_pixels(self) -> OfPixels:
+    def pixel_probabilities(self) -> PixelProbabilities:
         """Pixels to class probabilities."""
-        return OfPixels(self.probabilities, self.scaling).eval()
+        return PixelProbabilities(self.probabilities, self.scaling).eval()
 
     @property
     def target(self) -> str:
@@ -77,14 +77,14 @@ class Export:
     @property
     def classes(self) -> Sequence[str]:
         """Names of the classes; numbers if the target's do not match the network."""
-        named, count = self._domain.classes, self.parameters["num_classes"]
-        return named if len(named) == count else ("background", *(f"class {number}" for number in range(1, count)))
+        names, count = self._domain.classes, self.parameters["num_classes"]
+        return names if len(names) == count else ("background", *(f"class {number}" for number in range(1, count)))
 
     @property
     def pixel_size_nm(self) -> float | None:
         """Pixel size of the network's images, if known."""
-        known = self._domain.all_sections()[0].pixel_size_nm
-        return (self.data.pixel_size_nm or known) if known else None
+        stated = self._domain.all_sections()[0].pixel_size_nm
+        return (self.data.pixel_size_nm or stated) if stated else None
 
     @cached_property
     def scaling(self) -> FixedScaling:
@@ -92,7 +92,7 @@ class Export:
         change = self.data.target_change
         if change.zoom != 1:
             raise InputError(
-                f"export: the checkpoint enlarges images of the target {change.zoom:g} times, which a model cannot say;"
+                f"export: the checkpoint enlarges images of the target {change.zoom:g} times, which a model cannot do;"
                 " adapt to images of that size."
             )
         name = self.data.intensity
@@ -114,7 +114,7 @@ class Export:
     @property
     def _domain(self) -> Any:
         if self.data.target is None:
-            raise InputError("export: a model's fixed numbers are those of its target; give --data.target.")
+            raise InputError("export: a model is scaled by fixed numbers of its target; give --data.target.")
         return self.data.target
 
     @cached_property
@@ -127,11 +127,11 @@ class Export:
             if len(sections) == SECTIONS:
                 break
         if not sections:
-            raise InputError(f"{self.target}: has no image with something to see; give one.")
-        channels, taken = len(sections[0].image), self.parameters["in_channels"]
-        if channels != taken:
+            raise InputError(f"{self.target}: has only blank images; give others.")
+        channels, expected = len(sections[0].image), self.parameters["in_channels"]
+        if channels != expected:
             raise InputError(
-                f"{self.target}: its images have {channels} channels, the network takes {taken}; give others."
+                f"{self.target}: its images have {channels} channels, the network takes {expected}; give others."
             )
         if len(kinds := {str(each.dtype) for each in sections}) > 1:
             raise InputError(f"{self.target}: stores images as {', '.join(sorted(kinds))}; give images of one type.")

@@ -76,7 +76,7 @@ def _check_logits(task: SegmentationTask, imported: ImportedNetwork) -> None:
     """Refuse a network that returns probabilities instead of logits."""
     images, side = PROBE
     noise = torch.randn(images, imported.in_channels, side, side, generator=torch.Generator().manual_seed(0))
-    batch = torch.cat([noise, EXTREME * noise])  # where logits are large, and probabilities are not
+    batch = torch.cat([noise, EXTREME * noise])  # makes logits large, but not probabilities
     try:
         logits = task.eval().logits({"image": batch})
     except RuntimeError as error:
@@ -84,9 +84,9 @@ def _check_logits(task: SegmentationTask, imported: ImportedNetwork) -> None:
             f"network {imported.network}: fails on images of {imported.in_channels} channels and {side} x {side} pixels"
             f" ({' '.join(str(error).split())[:150]}); check --in_channels and --network_args."
         ) from error
-    given = logits[:, 1:] if imported.num_classes == 2 else logits
-    if given.min() >= 0 and given.max() <= 1:
+    outputs = logits[:, 1:] if imported.num_classes == 2 else logits
+    if outputs.min() >= 0 and outputs.max() <= 1:
         raise InputError(
-            f"network {imported.network}: gives values from {given.min():.2g} to {given.max():.2g}, which seem to be"
-            " probabilities; leave out its last sigmoid or softmax, or wrap it in a module that returns logits."
+            f"network {imported.network}: returns values from {outputs.min():.2g} to {outputs.max():.2g}, which seem to"
+            " be probabilities; leave out its last sigmoid or softmax, or wrap it in a module that returns logits."
         )

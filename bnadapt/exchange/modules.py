@@ -24,7 +24,7 @@ class Probabilities(nn.Module):
         return with_background(self.network(images), self.num_classes).softmax(1)
 
 
-class OfPixels(nn.Module):
+class PixelProbabilities(nn.Module):
     """Class probabilities of pixels (N, C, H, W) float32 with a file's values, which are scaled first."""
 
     def __init__(self, probabilities: nn.Module, scaling: FixedScaling) -> None:
@@ -42,8 +42,8 @@ class OfPixels(nn.Module):
 
 def probabilities_of(network: str, in_channels: int, num_classes: int, arguments: Mapping[str, Any]) -> Probabilities:
     """Build a registered network named by a package of bioimage.io; refuses others, see `bnadapt.networks.trust`."""
-    named = {"network": network, "network_args": arguments, "in_channels": in_channels, "num_classes": num_classes}
-    parameters = accepted(named, "the package")
+    stated = {"network": network, "network_args": arguments, "in_channels": in_channels, "num_classes": num_classes}
+    parameters = accepted(stated, "the package")
     outline(parameters)
     built = build_network(network, in_channels, num_classes, parameters["network_args"] or {})
     return Probabilities(built, num_classes)

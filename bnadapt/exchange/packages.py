@@ -35,7 +35,7 @@ def read_package(path: Path, trusted: str | None, intensity: IntensityName | Non
 
     Raises:
         InputError: libraries are missing, the package holds no state dict or names code that the user does not, or its
-            normalisation has no equivalent here and none is given.
+            normalisation has no equivalent here and the user names none.
     """
     if find_spec("bioimageio") is None or find_spec("bioimageio.spec") is None:
         raise InputError("import: packages of bioimage.io need bioimageio.core; pip install 'bnadapt[share]'.")
@@ -69,14 +69,14 @@ def described(path: Path) -> Any:
     try:
         model = load_description(path, format_version="latest", perform_io_checks=False)
     except Exception as error:
-        said = " ".join(str(error).split())[:200].rstrip(".")
-        raise InputError(f"{path}: cannot be read as a package ({said}); give one of bioimage.io.") from error
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise InputError(f"{path}: cannot be read as a package ({reason}); give one of bioimage.io.") from error
     finally:
         logger.enable("bioimageio")
     if isinstance(model, InvalidDescr) or model.type != "model":
         raise InputError(f"{path}: is not a valid model of bioimage.io; `bioimageio validate-format {path}` shows why.")
     if model.weights.pytorch_state_dict is None:
-        raise InputError(f"{path}: holds no state dict of torch, whose BatchNorm statistics could be adapted.")
+        raise InputError(f"{path}: holds no state dict of torch, which adaptation needs.")
     if len(model.inputs) > 1 or len(model.outputs) > 1:
         raise InputError(
             f"{path}: takes {len(model.inputs)} inputs and gives {len(model.outputs)} outputs; give a model of one"
@@ -124,9 +124,7 @@ def _unpack(path: Path, code: Any) -> None:
         raise InputError(f"{module}: is another file than that of {path}; remove it, or work in another folder.")
     if not module.exists():
         if module.stem in sys.stdlib_module_names or PathFinder.find_spec(module.stem) is not None:
-            raise InputError(
-                f"{path}: calls its code {module.name}, which is the name of an installed module; rename it."
-            )
+            raise InputError(f"{path}: names its code {module.name}, like an installed module; rename it.")
         with module.open("xb") as file:  # x follows no link
             file.write(content)
 
@@ -148,8 +146,8 @@ def _intensity(path: Path, steps: list[Any]) -> IntensityName:
                 return "dtype"
     operations = ", ".join(step.id for step in steps if step.id != "ensure_dtype") or "nothing"
     raise InputError(
-        f"{path}: normalises by {operations}, which no scaling of bnadapt does; give --intensity:"
-        " how the images were scaled that the network was trained on (zscore, percentile, dtype or dataset)."
+        f"{path}: normalises by {operations}, which no scaling of bnadapt does; give --intensity,"
+        " the scaling of the training images (zscore, percentile, dtype or dataset)."
     )
 
 

@@ -50,8 +50,8 @@ def fixed(name: IntensityName, images: Sequence[np.ndarray], occupied: Intensity
     """
     if name not in LINEAR:
         raise InputError(
-            f"export: a model has fixed numbers, and --data.intensity {name} maps every image by a curve of its own;"
-            " train with another, such as zscore."
+            f"export: a model is scaled by fixed numbers, and --data.intensity {name} by a separate curve for every"
+            " image; train with another scaling, such as zscore."
         )
     return LINEAR[name](images, occupied)
 
@@ -80,8 +80,8 @@ def _by_zscore(images: Sequence[np.ndarray], occupied: IntensityRange | None) ->
 
 def _by_percentiles(images: Sequence[np.ndarray], occupied: IntensityRange | None) -> FixedScaling:
     """Scaling by the means of the images' percentiles."""
-    each = [IntensityRange.of([image]) for image in images]
-    low, high = (np.mean([getattr(one, end) for one in each], axis=0) for end in ("low", "high"))
+    ranges = [IntensityRange.of([image]) for image in images]
+    low, high = (np.mean([getattr(one, end) for one in ranges], axis=0) for end in ("low", "high"))
     width = _nonzero(high - low)
     return FixedScaling((1 / width).tolist(), (-low / width).tolist(), 0.0, 1.0)
 

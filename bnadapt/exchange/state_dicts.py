@@ -41,7 +41,7 @@ def save(content: dict[str, Any], path: Path, like: Path) -> None:
 
 
 def own_weights(network: nn.Module) -> dict[str, Tensor]:
-    """A network's state dict as it is stored."""
+    """A network's state dict, contiguous and on the CPU."""
     return {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
 
 
@@ -50,25 +50,25 @@ def read_weights(path: Path, source: str | None = None) -> dict[str, Tensor]:
 
     Refuses files without a state dict or with values that are not finite; `source` is the file's name in messages.
     """
-    content, inside = read(path)
+    content, inside = read_content(path)
     weights = content[inside] if inside else content
     check_numbers(weights, source or path)
     return weights
 
 
-def read(path: Path) -> tuple[dict[str, Any], str | None]:
-    """The content of a file, read without running code in it, and the key of its state dict (None if that is all).
+def read_content(path: Path) -> tuple[dict[str, Any], str | None]:
+    """The content of a file, read without running code in it, and the key of its state dict (None if it is the whole).
 
     Raises:
         InputError: the file is missing, cannot be read without running code, or holds no tensors.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file; give weights that torch or safetensors has saved.")
+        raise InputError(f"{path}: no such file; give weights saved by torch or safetensors.")
     try:
         content = _loaded(path)
     except Exception as error:
         raise InputError(
-            f"{path}: is damaged, or no file of weights that can be read without running code in it"
+            f"{path}: is damaged, or is not a file of weights that can be read without running its code"
             f" ({type(error).__name__}); load it where you trust it, and save its state_dict() by torch.save."
         ) from error
     if _is_state_dict(content):
@@ -88,12 +88,12 @@ def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict
     names = _names(weights, network)
     missing = [name for name in network if name not in names and not name.endswith(COUNTS)]
     different = [name for name in names if not fits(weights[names[name]], network[name])]
-    others = sorted(weights.keys() - set(names.values()))
-    if missing or different or others:
-        first = (missing or different or others)[0]
+    surplus = sorted(weights.keys() - set(names.values()))
+    if missing or different or surplus:
+        first = (missing or different or surplus)[0]
         raise InputError(
             f"the weights do not fit the network: of its {len(network)} tensors {len(missing)} are missing and"
-            f" {len(different)} of another shape or type, {len(others)} more are in the file; the first is {first}."
+            f" {len(different)} of another shape or type, {len(surplus)} more are in the file; the first is {first}."
             " Check --network and --network_args."
         )
     return {name: weights[names[name]] if name in names else tensor for name, tensor in network.items()}
@@ -101,15 +101,15 @@ def fitted(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict
 
 def in_form_of(path: Path, trained: Mapping[str, Tensor]) -> dict[str, Any]:
     """The content of a file of weights with other weights in their place; refuses those of another network."""
-    content, inside = read(path)
+    content, inside = read_content(path)
     weights = content[inside] if inside else content
     names = _names(weights, trained)
     fitted(weights, trained)
-    written = {
+    replaced = {
         **weights,
         **{names[name]: tensor.to(weights[names[name]].dtype) for name, tensor in trained.items() if name in names},
     }
-    return {**content, inside: written} if inside else written
+    return {**content, inside: replaced} if inside else replaced
 
 
 def _names(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict[str, str]:

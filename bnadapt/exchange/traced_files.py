@@ -19,10 +19,10 @@ TOLERANCE = 1e-3  # largest difference of a probability
 
 def write_torchscript(export: Export, path: Path) -> None:
     """A TorchScript file."""
-    module = traced(export.of_pixels, export.sample.shape[1])
+    module = traced(export.pixel_probabilities, export.sample.shape[1])
     module.save(str(path))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its age: consumers still ask for it
+        warnings.simplefilter("ignore")  # TorchScript is deprecated, but still in use
         loaded = torch.jit.load(str(path))
     check(lambda pixels: loaded(torch.from_numpy(pixels)).detach().numpy(), export)
 
@@ -46,7 +46,7 @@ def write_onnx(export: Export, path: Path) -> None:
         raise InputError(f"export: ONNX needs {', '.join(missing)}; pip install 'bnadapt[share]'.")
     import onnxruntime
 
-    module, channels = export.of_pixels, export.sample.shape[1]
+    module, channels = export.pixel_probabilities, export.sample.shape[1]
     with _refusing("ONNX"):
         torch.onnx.export(
             module,
@@ -64,7 +64,7 @@ def write_onnx(export: Export, path: Path) -> None:
 
 
 def check(run: Callable[[np.ndarray], np.ndarray], export: Export) -> None:
-    """Refuse a model whose probabilities differ from the network's, on an image of the target or a part of it."""
+    """Refuse a model if its probabilities differ from the network's, on an image of the target or a part of it."""
     whole = export.sample
     for pixels in (whole, whole[..., : -(whole.shape[2] // 4), : -(whole.shape[3] // 3)]):
         pixels = np.ascontiguousarray(pixels)
@@ -78,10 +78,12 @@ def check(run: Callable[[np.ndarray], np.ndarray], export: Export) -> None:
 
 
 @contextmanager
-def _refusing(form: str) -> Iterator[None]:
+def _refusing(format_name: str) -> Iterator[None]:
     """Turn torch's failures to write a format into an `InputError`."""
     try:
         yield
     except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        raise InputError(f"export: the network cannot be written as {form} ({said}); take another format.") from error
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"export: the network cannot be written as {format_name} ({reason}); take another format."
+        ) from error

@@ -11,9 +11,11 @@ import torch
 from matplotlib.figure import Figure
 
 from bnadapt.batchnorm import Bank, Policy
-from bnadapt.experiments.evaluation import DomainEvaluation, Evaluation, cached_network, policy_of
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.network_evaluation import DomainEvaluation
 from bnadapt.experiments.networks import SourceNetwork
-from bnadapt.experiments.specs import Keyed, Spec
+from bnadapt.experiments.specs import Keyed, Spec, policy_of
+from bnadapt.experiments.trained_networks import cached_network
 from bnadapt.files import atomic_write
 from bnadapt.gain.candidates import FULL_REPLACEMENT
 from bnadapt.reports.panels import comparison
@@ -57,7 +59,7 @@ class Case(Keyed, ABC):
     @property
     @abstractmethod
     def needs(self) -> SourceNetwork | None:
-        """The network that must be trained before, if there is one; cases of one network go to one process."""
+        """The network that must be trained first, if any; cases of one network run in one process."""
 
     @abstractmethod
     def measure(self, location: RunLocation) -> list[TableRow]:
@@ -116,7 +118,7 @@ class AdaptationCase(NetworkCase):
         network, target, evaluation, labels: see `NetworkCase`.
         policy: how source and target statistics are combined, as plain values.
         pictured: whether to keep a picture of the first test tile.
-        draw: seed of which tiles adaptation reads.
+        draw: seed of the draw of tiles for adaptation.
     """
 
     policy: Mapping[str, Any] = field(default_factory=dict)
@@ -155,7 +157,7 @@ def adaptation_row(target: DomainEvaluation, policy: Policy = FULL_REPLACEMENT, 
     Args:
         target: a network on the domain.
         policy: how source and target statistics are combined.
-        draw: seed of which tiles adaptation reads.
+        draw: seed of the draw of tiles for adaptation.
 
     Returns:
         Scores, gain and, if requested, distances by state, layer and measure; and the adapted bank.

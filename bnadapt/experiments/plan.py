@@ -23,8 +23,8 @@ def plan(cases: Sequence[Case], folders: Folders) -> str:
     networks = {case.needs for case in missing if case.needs}
     to_train = [each for each in networks if not each.path(folders.networks).exists()]
     counted = (
-        f"{len(different)} cases, of which {len(different) - len(missing)} are measured already; they need"
-        f" {len(networks)} networks, of which {len(networks) - len(to_train)} are trained already."
+        f"{len(different)} cases ({len(different) - len(missing)} measured already) need {len(networks)} networks"
+        f" ({len(networks) - len(to_train)} trained already)."
     )
     if not to_train:
         return counted
@@ -44,7 +44,7 @@ def seconds_of_a_step(training: Training) -> float:
 
 
 def _kind(training: Training) -> str:
-    """Key of trainings whose steps take equally long."""
+    """Key shared by trainings with steps that take equally long."""
     return replace(training, steps=SOME).key
 
 

@@ -27,19 +27,19 @@ def panels(count: int, columns: int, size: tuple[float, float]) -> tuple[Figure,
 def heat_map(panel: Axes, values: pd.DataFrame, limits: tuple[float, float], colours: str) -> object:
     """Values by their row and column labels, the first row at the bottom; returns the mappable for a colour bar."""
     low, high = limits
-    drawn = panel.imshow(values.to_numpy(float), cmap=colours, vmin=low, vmax=high, origin="lower", aspect="auto")
+    image = panel.imshow(values.to_numpy(float), cmap=colours, vmin=low, vmax=high, origin="lower", aspect="auto")
     panel.set_xticks(range(values.shape[1]), [_short(label) for label in values.columns], fontsize=7)
     panel.set_yticks(range(values.shape[0]), [_short(label) for label in values.index], fontsize=7)
-    return drawn
+    return image
 
 
 def write_in(panel: Axes, values: pd.DataFrame) -> None:
     """Annotate a heat map with its numbers, in black or white, whichever is legible."""
-    drawn = panel.images[-1]
+    image = panel.images[-1]
     for (row, column), value in np.ndenumerate(values.to_numpy(float)):
         if np.isnan(value):
             continue
-        red, green, blue, _ = drawn.cmap(drawn.norm(value))
+        red, green, blue, _ = image.cmap(image.norm(value))
         colour = "white" if 0.3 * red + 0.6 * green + 0.1 * blue < 0.5 else "black"
         panel.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
 

@@ -28,7 +28,7 @@ class Records:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             if record["case"] != case.config:
-                raise ValueError("it is of another case")
+                raise ValueError("it belongs to another case")
             rows = record["rows"]
             if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
                 raise ValueError("it holds no rows")

@@ -1,7 +1,7 @@
 """A study's page, figures and TensorBoard logs, drawn from its tables alone."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from bnadapt.experiments.tables import Tables
 from bnadapt.files import atomic_write
 from bnadapt.reports.document import Answer, Bullets, Code, Document, Heading, Link, Paragraph, Part, Picture
 
-DPI = 110  # of figures, whose smallest text is of 6 points
+DPI = 110  # of figures; their smallest text has 6 points
 SESSIONS = 39  # hyper-parameter sets in TensorBoard, one run each; of more than 40 runs it shows none at first
 
 
@@ -32,8 +32,9 @@ def report(study: Study, folder: Path, command: str) -> Document:
     tables = Tables.read(folder)
     _check_columns(folder / "table.parquet", tables.table, study)
     figures = study.figures(tables)
-    page = _page(study, tables, figures, folder, command)
-    shutil.rmtree(folder / "figures", ignore_errors=True)  # those of other options would stay
+    findings = study.findings(tables)
+    page = _page(study, tables, findings, figures, folder, command)
+    shutil.rmtree(folder / "figures", ignore_errors=True)  # figures of other options would stay
     (folder / "figures").mkdir()
     for name, each in figures.items():
         with atomic_write(folder / "figures" / f"{name}.png") as partial:
@@ -41,7 +42,7 @@ def report(study: Study, folder: Path, command: str) -> Document:
     for name, text in (("index.html", page.html()), ("README.md", page.markdown())):
         with atomic_write(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
-    _log(study, tables, figures, folder / "tensorboard")
+    _log(study, tables, findings, figures, folder / "tensorboard")
     return page
 
 
@@ -57,17 +58,24 @@ def _check_columns(path: Path, table: pd.DataFrame, study: Study) -> None:
         )
 
 
-def _page(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], folder: Path, command: str) -> Document:
+def _page(
+    study: Study,
+    tables: Tables,
+    findings: Sequence[str],
+    figures: Mapping[str, StudyFigure],
+    folder: Path,
+    command: str,
+) -> Document:
     """The answer, the question, a figure, all findings in numbers, and the rest."""
-    answer, *further = study.findings(tables)
-    drawn = [
+    answer, *further = findings
+    sections = [
         [Heading(each.title), Paragraph(each.caption), Picture(f"figures/{name}.png", each.title)]
         for name, each in figures.items()
     ]
-    parts: list[Part] = [Answer(answer), Paragraph(study.question), *(drawn[0] if drawn else [])]
+    parts: list[Part] = [Answer(answer), Paragraph(study.question), *(sections[0] if sections else [])]
     parts += [Heading("What else was found"), Bullets(further)] if further else []
     parts += filter(None, [study.summary(tables)])
-    parts += [part for figure in drawn[1:] for part in figure]
+    parts += [part for figure in sections[1:] for part in figure]
     pictures = {
         record: caption
         for record, caption in study.pictures(tables).items()
@@ -98,11 +106,13 @@ def _seeds(table: pd.DataFrame) -> str:
 
 
 def _distances(tables: Tables) -> str:
-    kept = " Distances are in distances.parquet, which the command leaves in its folder."
-    return kept if len(tables.distances) else ""
+    sentence = " Distances are in distances.parquet, which the command leaves in its folder."
+    return sentence if len(tables.distances) else ""
 
 
-def _log(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], folder: Path) -> None:
+def _log(
+    study: Study, tables: Tables, findings: Sequence[str], figures: Mapping[str, StudyFigure], folder: Path
+) -> None:
     """Figures as images, and labels against gain as hyper-parameters."""
     from torch.utils.tensorboard import SummaryWriter
 
@@ -110,7 +120,7 @@ def _log(study: Study, tables: Tables, figures: Mapping[str, StudyFigure], folde
     with SummaryWriter(folder) as writer:
         for name, each in figures.items():
             writer.add_figure(f"{study.name}/{name}", each.figure)
-        writer.add_text(f"{study.name}/findings", "\n".join(f"- {each}" for each in study.findings(tables)))
+        writer.add_text(f"{study.name}/findings", "\n".join(f"- {each}" for each in findings))
         if "gain" in tables.table:
             for labels, scores in _sessions(tables.table):
                 writer.add_hparams(labels, scores, run_name=_run_name(labels))
@@ -123,13 +133,13 @@ def _sessions(table: pd.DataFrame) -> list[tuple[dict[str, Any], dict[str, float
     measured = list(table.columns[first:])
     labels = [column for column in table.columns if column not in (*measured, "seed")]
     means = table.groupby(labels, dropna=False, observed=True)[scores].mean().reset_index()
-    chosen = means.iloc[np.unique(np.linspace(0, len(means) - 1, SESSIONS).astype(int))]
+    selected = means.iloc[np.unique(np.linspace(0, len(means) - 1, SESSIONS).astype(int))]
     return [
         (
             {label: row[label] if isinstance(row[label], str | float | int) else str(row[label]) for label in labels},
             {f"hp/{score}": float(row[score]) for score in scores},
         )
-        for row in chosen.to_dict("records")
+        for row in selected.to_dict("records")
     ]
 
 

@@ -61,7 +61,7 @@ def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, 
     console = Console()
     if not different:
         return
-    console.print(f"{len(different)} cases, of which {len(different) - len(missing)} are measured already.")
+    console.print(f"{len(different)} cases, {len(different) - len(missing)} measured already.")
     if not missing:
         return
     if workers == 0 and scheduler is None:
@@ -134,19 +134,19 @@ class TimeLeft(ProgressColumn):
     """Time left at the mean pace since the start; rich's own column looks back 30 seconds."""
 
     def render(self, task: Task) -> Text:
-        """Hours, minutes and seconds."""
+        """Hours, minutes and seconds left."""
         if not task.completed or task.elapsed is None:
             return Text("")
-        left = task.elapsed / task.completed * task.remaining
-        return Text(f"{timedelta(seconds=round(left))} left", style="progress.remaining")
+        seconds = task.elapsed / task.completed * task.remaining
+        return Text(f"{timedelta(seconds=round(seconds))} left", style="progress.remaining")
 
 
 def _refuse_failures(errors: Sequence[BaseException]) -> None:
     if errors:
         first = str(errors[0]).rstrip(".")
         raise InputError(
-            f"{len(errors)} pieces of work failed, the first one because: {first}. What is measured is kept; once that"
-            " is put right, the same command goes on with the rest."
+            f"{len(errors)} pieces of work failed, the first one because: {first}. Finished measurements are kept; once"
+            " the cause is fixed, the same command resumes with the rest."
         ) from errors[0]
 
 
@@ -155,8 +155,8 @@ def _refuse_gaps(cases: Sequence[Case], folders: Folders) -> None:
     count = sum(folders.records.read(case) is None for case in cases)
     if count:
         raise InputError(
-            f"{count} cases have no record in {folders.records.folder}, although all work is done; workers on other"
-            " machines must reach that folder by the same path. The same command measures what is missing."
+            f"{count} cases have no record in {folders.records.folder}, although all work has finished; workers on"
+            " other machines must reach that folder by the same path. The same command measures what is missing."
         )
 
 

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from bnadapt import data
+from bnadapt.batchnorm import Policy, SourcePrior
 from bnadapt.errors import InputError
 
 SCHEMA = 2  # to be raised whenever the same config gives other results, so that no earlier record is taken for it
@@ -85,12 +86,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _each_domain(do: Callable[[Spec], Any], value: Any) -> Any:
-    """Apply `do` to a domain, or to every value of a mapping of domains; other values are returned unchanged."""
+def _each_domain(convert: Callable[[Spec], Any], value: Any) -> Any:
+    """Apply `convert` to a domain, or to every value of a mapping of domains; other values are returned unchanged."""
     if _is_domain(value):
-        return do(value)
+        return convert(value)
     if isinstance(value, Mapping) and value and all(map(_is_domain, value.values())):
-        return {key: do(each) for key, each in value.items()}
+        return {key: convert(each) for key, each in value.items()}
     return value
 
 
@@ -106,3 +107,10 @@ def _class_of(spec: Spec) -> type[data.Domain]:
         remedy = f"did you mean {near[0]}?" if near else "take one of bnadapt.data, such as Synthetic or VNC."
         raise InputError(f"there is no domain {spec.get('class')!r}; {remedy}")
     return kind
+
+
+def policy_of(spec: Mapping[str, Any]) -> Policy:
+    """The policy of plain values; a `source_weight` of `{samples: 16}` is a SourcePrior."""
+    weight = spec.get("source_weight", 0.0)
+    rule = SourcePrior(**weight) if isinstance(weight, Mapping) else weight
+    return Policy(**{**spec, "source_weight": rule})

@@ -26,7 +26,7 @@ class StudyFigure(NamedTuple):
 
 
 class Study(ABC):
-    """Base class of experiments; a study is a dataclass derived from it, whose fields are its config.
+    """Base class of experiments; a study is a dataclass derived from it, with its config as fields.
 
     Attributes:
         name: name on the command line.

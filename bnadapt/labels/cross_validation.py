@@ -50,23 +50,23 @@ def held_out_scores(
     overlaps: dict[int, list[Tensor]] = {}
     for fold in range(count):
         held_out = labelled.subset(range(fold, len(labelled), count))
-        others = labelled.subset([index for index in range(len(labelled)) if index % count != fold])
-        if others.classes != labelled.classes:
+        rest = labelled.subset([index for index in range(len(labelled)) if index % count != fold])
+        if rest.classes != labelled.classes:
             continue
-        own = copy.deepcopy(learner)
-        for step in chain([0], own.training(others, learner.settings.steps)):
+        fold_learner = copy.deepcopy(learner)
+        for step in chain([0], fold_learner.training(rest, learner.settings.steps)):
             advance()
             if step % CHECKED_EVERY == 0 or step == learner.settings.steps:
-                own.settle()
-                overlaps.setdefault(step, []).append(own.overlaps(held_out))
+                fold_learner.update_statistics()
+                overlaps.setdefault(step, []).append(fold_learner.overlaps(held_out))
     return {step: HeldOut(torch.stack(each)) for step, each in overlaps.items()}
 
 
 def most_steps(scores: Mapping[int, HeldOut]) -> int:
-    """The most steps whose score is not clearly below the best; never 0, because few tiles can be too easy."""
-    taken = {step: each for step, each in scores.items() if step}
-    best = max(taken.values(), key=lambda each: each.iou)
-    return max(step for step, each in taken.items() if not each.is_clearly_worse(best))
+    """The most steps that do not score clearly below the best; never 0, because few tiles can be too easy."""
+    learnt = {step: each for step, each in scores.items() if step}
+    best = max(learnt.values(), key=lambda each: each.iou)
+    return max(step for step, each in learnt.items() if not each.is_clearly_worse(best))
 
 
 def _iou(overlaps: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def write_drawings(folder: Path, drawings: Sequence[Drawing]) -> None:
 
 
 def drawn_masks(folder: Path, num_classes: int) -> list[tuple[TileToDraw, np.ndarray]]:
-    """The tiles whose masks were drawn on, with classes (h, w), 255 where nothing was drawn.
+    """The tiles with masks that were drawn on, with classes (h, w), 255 where nothing was drawn.
 
     Raises:
         InputError: `write_drawings` did not write the folder, or a mask is missing, of another size or has other
@@ -105,8 +105,8 @@ def listed_tiles(folder: Path) -> list[TileToDraw]:
         raise InputError(f"{folder}: holds no list of tiles, {LIST}; give a folder of bnadapt propose.") from error
     if impossible is not None:
         raise InputError(
-            f"{folder / LIST}: has a tile {impossible!r} with a file elsewhere, or outside of its section; take it as"
-            " bnadapt propose wrote it."
+            f"{folder / LIST}: has a tile {impossible!r} with a file elsewhere, or outside of its section; restore"
+            " the list that bnadapt propose wrote."
         )
     return tiles
 
@@ -130,6 +130,6 @@ def _mask(path: Path, tile: TileToDraw, num_classes: int) -> np.ndarray:
     if mask.shape[:2] != tile.size:
         raise InputError(
             f"{path}: has {mask.shape[0]} x {mask.shape[1]} pixels, its tile {tile.size[0]} x {tile.size[1]}; save the"
-            " mask in the size that it had."
+            " mask in its original size."
         )
     return as_classes(mask, num_classes, NOT_DRAWN, str(path))

@@ -19,7 +19,7 @@ from bnadapt.labels.training_tiles import LabelledTiles
 
 @dataclass(frozen=True, eq=False)
 class FineTuned:
-    """What a network has learnt; the network itself changes on `apply`.
+    """Weights and statistics that were learnt; the network itself changes on `apply`.
 
     Attributes:
         state: weights, and statistics of the target's tiles under them.
@@ -61,7 +61,7 @@ def finetune(
     Every step normalises labelled crops by the statistics of unlabelled ones, and gradients include how these change
     with the weights; at the end they are estimated on all unlabelled tiles. The loss also counts the unlabelled crops,
     labelled by the network as it was at the start wherever it was confident: without these pseudo-labels a single
-    labelled tile makes it forget what it knew of the others.
+    labelled tile makes it forget how to segment the others.
 
     Args:
         network: maps images (n, C, h, w) to logits (n, K, h, w). Learning starts from its weights and statistics; it is
@@ -97,6 +97,6 @@ def finetune(
     steps = most_steps(scores) if scores else settings.steps
     for _ in learner.training(labelled, steps):
         advance()
-    learner.settle()
+    learner.update_statistics()
     ious = {step: each.iou for step, each in scores.items()}
     return FineTuned(learner.network.state_dict(), settings.learn, steps, ious)

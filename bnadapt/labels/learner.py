@@ -32,13 +32,13 @@ class FineTuning:
         learn: `mixing` (one coefficient of source and target statistics for means and one for standard deviations of
             each layer), `affine` (scales and shifts of BatchNorm layers), `head` (the last layer), or `all` weights.
         steps: greatest number of optimizer steps.
-        rate: largest learning rate; by default that of what is learnt.
+        rate: largest learning rate; by default one that suits `learn`.
         folds: folds of cross-validation, which may choose fewer steps if there are three tiles or more; 0 takes all
             steps.
         augmentation: augmentation of the labelled crops, see `bnadapt.data.augmentation`.
         seed: seed of the crops.
-        pseudo_label_weight: weight of the loss on unlabelled crops, where labels are what the network predicted with
-            confidence at the start; 0 for a network that has learnt nothing yet.
+        pseudo_label_weight: weight of the loss on unlabelled crops, where labels are the confident predictions of the
+            network at the start; 0 for an untrained network.
     """
 
     learn: LearnName = "all"
@@ -58,7 +58,9 @@ class Learner:
         self.tiles = tiles
         self.settings = settings
         self.device = next(self.network.parameters()).device
-        self.statistics = None if settings.learn == "head" else self._statistics(source)  # which stay where features do
+        self.statistics = (
+            None if settings.learn == "head" else self._statistics(source)
+        )  # a head leaves features, and so statistics, unchanged
         masks = torch.cat([pseudo_labels(self.network, batch).cpu() for batch in tiles.split(BATCH)])
         self.pseudo_labelled = LabelledTiles(tiles, masks)  # by the network of the start, also in cross-validation
         self.learnt = learnt_of(settings.learn, self.network, self.statistics, self.forward, tiles[:1])
@@ -91,15 +93,15 @@ class Learner:
             optimizer.zero_grad()
             logits = self._logits(*(each.images for each in batches))
             of_pseudo, of_labels = (
-                loss(own, each.masks.to(self.device)) for own, each in zip(logits, batches, strict=True)
+                loss(of_crops, each.masks.to(self.device)) for of_crops, each in zip(logits, batches, strict=True)
             )
             (self.settings.pseudo_label_weight * of_pseudo + of_labels).backward()
             optimizer.step()
             schedule.step()
-            torch.clear_autocast_cache()  # of weights as they were
+            torch.clear_autocast_cache()  # it holds earlier weights
             yield step
 
-    def settle(self) -> None:
+    def update_statistics(self) -> None:
         """Set the statistics of all tiles under the current weights."""
         if self.statistics:
             self.statistics.estimated().apply(self.network)
@@ -108,10 +110,10 @@ class Learner:
     def overlaps(self, tiles: LabelledTiles) -> Tensor:
         """Pixels (2, K - 1) of intersection and union of every foreground class."""
         logits = logits_of_all(self.network, tiles.images)
-        known, predicted = tiles.masks != IGNORED, logits.argmax(1)
+        labelled, predicted = tiles.masks != IGNORED, logits.argmax(1)
         both = [((predicted == label) & (tiles.masks == label)).sum() for label in range(1, logits.shape[1])]
         either = [
-            (((predicted == label) | (tiles.masks == label)) & known).sum() for label in range(1, logits.shape[1])
+            (((predicted == label) | (tiles.masks == label)) & labelled).sum() for label in range(1, logits.shape[1])
         ]
         return torch.stack([torch.stack(both), torch.stack(either)])
 

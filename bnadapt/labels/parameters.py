@@ -31,7 +31,7 @@ def learnt_of(
     Args:
         name: which.
         network: any module.
-        statistics: of its BatchNorm layers, if it has any.
+        statistics: statistics of its BatchNorm layers, if it has any.
         forward: runs it on a batch.
         image: (1, C, h, w), to find the last layer.
 
@@ -52,8 +52,8 @@ def learnt_of(
 def last_layer(network: nn.Module, forward: Callable[[Tensor], Any], image: Tensor) -> nn.Module:
     """The layer with weights that a forward pass calls last; in a U-Net the one that returns logits."""
     called: list[nn.Module] = []
-    own = [each for each in network.modules() if next(each.parameters(recurse=False), None) is not None]
-    hooks = [each.register_forward_hook(lambda module, *_: called.append(module)) for each in own]
+    weighted = [each for each in network.modules() if next(each.parameters(recurse=False), None) is not None]
+    hooks = [each.register_forward_hook(lambda module, *_: called.append(module)) for each in weighted]
     try:
         forward(image)
     finally:

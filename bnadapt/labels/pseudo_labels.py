@@ -1,4 +1,4 @@
-"""What a network predicts for tiles with confidence, to learn from."""
+"""Pseudo-labels: confident predictions of a network, to learn from."""
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ def confidences(logits: Tensor, confidence: float) -> Tensor:
     """
     probabilities = logits.softmax(1)
     probability, classes = probabilities.max(1)
-    own = [probability[classes == label] for label in range(probabilities.shape[1])]
+    by_class = [probability[classes == label] for label in range(probabilities.shape[1])]
     return torch.stack(
-        [each.median().clamp(max=confidence) if len(each) else each.new_tensor(confidence) for each in own]
+        [each.median().clamp(max=confidence) if len(each) else each.new_tensor(confidence) for each in by_class]
     )

@@ -29,9 +29,9 @@ class SelfTraining:
     Args:
         steps: optimizer steps.
         rate: largest learning rate.
-        decay: of the teacher, the average of past weights.
-        confidence: probability from which on the teacher's prediction is learnt; less for classes of which it is rarely
-            so sure, see `bnadapt.labels.pseudo_labels.confidences`.
+        decay: decay of the teacher, the average of past weights.
+        confidence: probability from which on the teacher's prediction is learnt; lower for classes that it rarely
+            predicts so confidently, see `bnadapt.labels.pseudo_labels.confidences`.
         side: largest side of crops in pixels.
         seed: seed of the crops.
     """
@@ -56,7 +56,7 @@ def self_train(
     is therefore lowered at the end until no more pixels of the target are predicted as foreground than at the start (a
     one-sided prior on class proportions, as in TTAS, arXiv 2205.07983), or than with the source's statistics: where
     the target has more foreground than the source, the target's statistics hide some of it. A last layer without bias
-    stays as it is.
+    stays unchanged.
 
     Args:
         network: maps images (n, C, h, w) to logits (n, K, h, w); it is left unchanged.
@@ -83,7 +83,7 @@ def self_train(
             loss(logits_of(student, strongly_augmented(crops)), labels).backward()
             optimizer.step()
             schedule.step()
-            torch.clear_autocast_cache()  # of weights as they were
+            torch.clear_autocast_cache()  # it holds earlier weights
             with torch.no_grad():
                 for averaged, learnt in zip(teacher.parameters(), student.parameters(), strict=True):
                     averaged.lerp_(learnt, 1 - settings.decay)

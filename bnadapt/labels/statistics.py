@@ -1,4 +1,4 @@
-"""BatchNorm statistics that stay a target's while a network's weights change."""
+"""BatchNorm statistics that follow a target while a network's weights change."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bnadapt.batchnorm import Bank, batchnorm_layers, estimate
 
-PASSES, PRECISE = 6, 1e-3  # over the tiles, to locate the statistics of the start; tolerance in standard deviations
+PASSES, PRECISE = 6, 1e-3  # most passes over the tiles to fit offsets, and their tolerance in standard deviations
 
 
 class RelativeStatistics:
@@ -48,7 +48,7 @@ class RelativeStatistics:
         device = next(iter(self.layers.values())).running_mean.device
         self.coefficients = nn.Parameter(torch.zeros(len(self.layers), 2, device=device))
         self._source = self._log_deviations(source)
-        self._place(Bank.of(network))
+        self._fit_offsets(Bank.of(network))
 
     def corrected(self, name: str, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Statistics (C,) of a layer, from those of the tiles."""
@@ -81,9 +81,9 @@ class RelativeStatistics:
         return "relative to the start"
 
     def _normalised(self, name: str, layer: nn.Module, count: int, features: Tensor) -> Tensor:
-        seen = features[:count].float().movedim(1, -1).flatten(0, -2)
-        mean = seen.mean(0)
-        variance = (seen - mean).square().mean(0)  # torch.var_mean takes four times as long
+        values = features[:count].float().movedim(1, -1).flatten(0, -2)
+        mean = values.mean(0)
+        variance = (values - mean).square().mean(0)  # torch.var_mean takes four times as long
         mean, variance = self.corrected(name, mean, variance)
         scale, shift = (variance + layer.eps).rsqrt(), -mean * (variance + layer.eps).rsqrt()
         if layer.affine:
@@ -91,19 +91,19 @@ class RelativeStatistics:
         shape = (1, -1, *[1] * (features.ndim - 2))
         return features * scale.view(shape).to(features.dtype) + shift.view(shape).to(features.dtype)
 
-    def _place(self, start: Bank) -> None:
+    def _fit_offsets(self, start: Bank) -> None:
         """Find, layer by layer, the offsets from the tiles' statistics that reproduce the start."""
-        wanted = self._log_deviations(start)
-        self.offset = {name: torch.zeros_like(mean) for name, (mean, _) in wanted.items()}
-        self.log_ratio = {name: torch.zeros_like(mean) for name, (mean, _) in wanted.items()}
+        at_start = self._log_deviations(start)
+        self.offset = {name: torch.zeros_like(mean) for name, (mean, _) in at_start.items()}
+        self.log_ratio = {name: torch.zeros_like(mean) for name, (mean, _) in at_start.items()}
         for _ in range(PASSES):
-            found, worst = self._log_deviations(self.estimated()), 0.0
-            for name, (mean, log_deviation) in found.items():
-                log_own = log_deviation - self.log_ratio[name]
-                own = mean - log_own.exp() * self.offset[name]
-                self.log_ratio[name] = wanted[name][1] - log_own
-                self.offset[name] = (wanted[name][0] - own) / log_own.exp()
-                worst = max(worst, float(((mean - wanted[name][0]) / log_own.exp()).abs().max()))
+            estimated, worst = self._log_deviations(self.estimated()), 0.0
+            for name, (mean, log_deviation) in estimated.items():
+                tile_log_deviation = log_deviation - self.log_ratio[name]
+                tile_mean = mean - tile_log_deviation.exp() * self.offset[name]
+                self.log_ratio[name] = at_start[name][1] - tile_log_deviation
+                self.offset[name] = (at_start[name][0] - tile_mean) / tile_log_deviation.exp()
+                worst = max(worst, float(((mean - at_start[name][0]) / tile_log_deviation.exp()).abs().max()))
             if worst < PRECISE:
                 return
 

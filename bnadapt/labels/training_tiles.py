@@ -49,18 +49,18 @@ class LabelledTiles:
             raise InputError("The labelled tiles have no labelled pixel; draw some.")
         if len(self.classes) == 1:
             raise InputError(
-                f"All labelled pixels are of class {self.classes[0]}, from which nothing can be learnt; label a tile"
+                f"All labelled pixels are of class {self.classes[0]}, so nothing can be learnt; label a tile"
                 " that shows another class, too."
             )
 
     def subset(self, indices: Sequence[int]) -> "LabelledTiles":
         """Some of the tiles."""
-        chosen = list(indices)
-        return LabelledTiles(self.images[chosen], self.masks[chosen])
+        selected = list(indices)
+        return LabelledTiles(self.images[selected], self.masks[selected])
 
 
 def random_crops(generator: np.random.Generator, side: int, count: int, *tiles: Tensor) -> list[Tensor]:
     """Crops (count, ..., side, side) of different tiles (n, ..., h, w) at one random place, the same in all tensors."""
-    chosen = generator.permutation(len(tiles[0]))[:count]
+    indices = generator.permutation(len(tiles[0]))[:count]
     top, left = (int(generator.integers(extent - side + 1)) for extent in tiles[0].shape[-2:])
-    return [each[chosen][..., top : top + side, left : left + side] for each in tiles]
+    return [each[indices][..., top : top + side, left : left + side] for each in tiles]

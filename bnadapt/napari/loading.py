@@ -43,7 +43,7 @@ class WatchedTrainer(AdaptationTrainer):
         """The equivalent command line, without `bnadapt`."""
         return self.line
 
-    def shown(self, what: str) -> Callable[[Iterable], Iterable]:
+    def progress_for(self, what: str) -> Callable[[Iterable], Iterable]:
         """Wraps the parts of some work to show progress."""
         return self.watch.shown(what)
 

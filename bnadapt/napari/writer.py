@@ -9,7 +9,7 @@ import numpy as np
 from bnadapt.data.formats import VolumeFormat, format_of, image_format
 from bnadapt.data.formats.base import NewVolume, Reduction
 from bnadapt.data.formats.pyramid import majority, mean
-from bnadapt.data.writers import held
+from bnadapt.data.writers import storable
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder
 from bnadapt.napari.geometry import geometry_of
@@ -43,9 +43,9 @@ def _write_volume(path: Path, data: Any, attributes: Mapping[str, Any], key: str
     if not isinstance(format_, VolumeFormat):
         raise InputError(f"{path.name}: is not a volume format; save it as .ome.zarr, .tif or .h5.")
     greatest = max((int(np.max(section)) for section in data), default=0) if key == "labels" else None
-    dtype = held(_stored(np.asarray(data[0]), key, greatest), format_).dtype
+    dtype = storable(_stored(np.asarray(data[0]), key, greatest), format_).dtype
     geometry = geometry_of(attributes, "ZYX")
-    format_.say_what_is_lost(path, geometry)
+    format_.warn_of_losses(path, geometry)
     writer = format_.create(NewVolume(path, data.shape, dtype, geometry, key if format_.needs_key else None, reduce))
     for index, section in enumerate(data):
         writer.write(index, np.asarray(section).astype(dtype))

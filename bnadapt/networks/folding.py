@@ -15,7 +15,7 @@ def folded(network: nn.Module, images: Tensor) -> tuple[nn.Module, int]:
     """A copy of a network in eval mode with BatchNorm layers folded into convolutions, and the number of folded layers.
 
     Which convolution precedes a layer is observed in a forward pass on images (N, C, H, W), however the network is
-    written. Layers behind something else stay. A network with hooks, which may record what a folded layer no longer
+    written. Layers behind other modules stay. A network with hooks, which may record what a folded layer no longer
     computes, is returned itself.
 
     Examples:
@@ -41,23 +41,23 @@ def folded(network: nn.Module, images: Tensor) -> tuple[nn.Module, int]:
 
 
 def _pairs(network: nn.Module, images: Tensor) -> dict[str, str]:
-    """The convolution whose output a BatchNorm layer normalises, by the layer's name; both are used once."""
-    given: list[tuple[Tensor, int, str]] = []  # outputs of convolutions, and how often they were written to
-    taken: list[tuple[str, str | None]] = []
+    """The convolution before each BatchNorm layer, by the layer's name, if both are used once."""
+    outputs: list[tuple[Tensor, int, str]] = []  # outputs of convolutions, and how often they were written to
+    inputs_of: list[tuple[str, str | None]] = []
 
-    def give(name: str, output: Tensor) -> None:
-        given.append((output, output._version, name))
+    def record_output(name: str, output: Tensor) -> None:
+        outputs.append((output, output._version, name))
 
-    def take(name: str, taking: Tensor) -> None:
-        source = (each for output, version, each in given if output is taking and output._version == version)
-        taken.append((name, next(source, None)))
+    def record_input(name: str, value: Tensor) -> None:
+        source = (each for output, version, each in outputs if output is value and output._version == version)
+        inputs_of.append((name, next(source, None)))
 
     hooks = [  # of convolutions alone: subclasses may do more, and torch does not fuse transposed ones in groups
-        module.register_forward_hook(lambda _, inputs, output, name=name: give(name, output))
+        module.register_forward_hook(lambda _, inputs, output, name=name: record_output(name, output))
         for name, module in network.named_modules()
         if type(module) is nn.Conv2d or (type(module) is nn.ConvTranspose2d and module.groups == 1)
     ] + [
-        module.register_forward_pre_hook(lambda _, inputs, name=name: take(name, inputs[0]))
+        module.register_forward_pre_hook(lambda _, inputs, name=name: record_input(name, inputs[0]))
         for name, module in network.named_modules()
         if type(module) in BATCHNORMS and module.running_mean is not None
     ]
@@ -66,10 +66,10 @@ def _pairs(network: nn.Module, images: Tensor) -> dict[str, str]:
     finally:
         for hook in hooks:
             hook.remove()
-    norms, sources = [name for name, _ in taken], [source for _, source in taken]
-    convolved = [name for *_, name in given]
+    norms, sources = [name for name, _ in inputs_of], [source for _, source in inputs_of]
+    convolved = [name for *_, name in outputs]
     return {
         norm: source
-        for norm, source in taken
+        for norm, source in inputs_of
         if source and norms.count(norm) == sources.count(source) == convolved.count(source) == 1
     }

@@ -29,7 +29,7 @@ def compiled(network: nn.Module, images: Tensor, in_bfloat16: bool) -> Callable[
     """
     openvino = _imported()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Python's values in the forward pass, and of torch.jit's age
+        warnings.simplefilter("ignore")  # about Python values in the forward pass, and about torch.jit being deprecated
         model = openvino.convert_model(network, example_input=images.contiguous().clone())
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if in_bfloat16 else "f32",
@@ -46,13 +46,13 @@ def compiled(network: nn.Module, images: Tensor, in_bfloat16: bool) -> Callable[
 
 def _imported() -> Any:
     """The module of OpenVINO, imported without its telemetry."""
-    kept = sys.modules.get(TELEMETRY)
+    telemetry = sys.modules.get(TELEMETRY)
     sys.modules[TELEMETRY] = None
     try:
         import openvino
     finally:
-        if kept is None:
+        if telemetry is None:
             del sys.modules[TELEMETRY]
         else:
-            sys.modules[TELEMETRY] = kept
+            sys.modules[TELEMETRY] = telemetry
     return openvino

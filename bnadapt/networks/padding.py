@@ -11,10 +11,10 @@ def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
     Crop the network's output back to H, W.
     """
     height, width = images.shape[-2:]
-    missing = (-height % multiple, -width % multiple)
-    if not any(missing):
+    added = (-height % multiple, -width % multiple)
+    if not any(added):
         return images
-    return functional.pad(images, (0, missing[1], 0, missing[0]), mode="replicate")
+    return functional.pad(images, (0, added[1], 0, added[0]), mode="replicate")
 
 
 def crop_to(maps: Tensor, size: torch.Size) -> Tensor:

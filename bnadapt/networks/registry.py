@@ -65,7 +65,7 @@ def built(
         InputError: it does not accept these arguments.
     """
     try:
-        network = make(**_taken(make, in_channels=in_channels, num_classes=num_classes), **arguments)
+        network = make(**_accepted_arguments(make, in_channels=in_channels, num_classes=num_classes), **arguments)
         _give_shape(network, in_channels)
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(
@@ -115,7 +115,7 @@ def _maker(name: str) -> Callable[..., nn.Module]:
     return network
 
 
-def _taken(make: Callable[..., nn.Module], **arguments: int) -> dict[str, int]:
+def _accepted_arguments(make: Callable[..., nn.Module], **arguments: int) -> dict[str, int]:
     """The arguments that a network accepts; external networks may name them differently."""
     parameters = inspect.signature(make).parameters
     takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())

@@ -39,7 +39,7 @@ def values_of(content: object) -> Iterator[object]:
 
 
 def fits(stored: object, expected: Tensor) -> bool:
-    """Whether a stored tensor has the shape of a network's, and is not of integers in place of real numbers."""
+    """Whether a stored tensor has the shape of a network's, and no integers in place of floating point."""
     if not isinstance(stored, Tensor) or stored.shape != expected.shape:
         return False
     return stored.is_floating_point() or not expected.is_floating_point()

@@ -1,4 +1,4 @@
-"""The rule for networks named in files, for everything that reads a network's name from a file.
+"""The rule for networks named in files, for all code that reads a network's name from a file.
 
 A file does not decide which code runs on your machine, what is downloaded, or how much memory is used. It may name a
 registered network with plain arguments of that network; weights come from the file alone. Anything else is a class by

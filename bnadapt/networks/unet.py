@@ -1,4 +1,4 @@
-"""The U-Net of Ronneberger et al. (MICCAI 2015) with BatchNorm, as the field uses it."""
+"""The U-Net of Ronneberger et al. (MICCAI 2015) with BatchNorm, as is common today."""
 
 import itertools
 from collections import OrderedDict
@@ -72,7 +72,7 @@ class UNet(nn.Module):
         return crop_to(self.decoded(latents, skips), images.shape[-2:])
 
     def encoded(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The bottleneck's and the encoder's latents of images whose sides are multiples of 16."""
+        """The bottleneck's and the encoder's latents of images; their sides must be multiples of 16."""
         latents, skips = images, []
         for level in self.encoder:
             latents = level(latents)

@@ -62,7 +62,7 @@ class HowMuch(Study):
         layers: adapted layers, or statistics, by name; see `LAYER_CHOICES`.
         tile_sizes: sides of the tiles to estimate from.
         batch_sizes: tiles in a batch, which layers are normalised by.
-        seeds: seeds of training, and of which tiles are drawn.
+        seeds: seeds of training, and of the draw of tiles.
     """
 
     name = "how-much"
@@ -92,17 +92,17 @@ class HowMuch(Study):
     def cases(self) -> list[AdaptationCase]:
         """Every choice for every transfer and seed."""
         return [
-            self._case(name, what, value, seed)
+            self._case(name, choice, value, seed)
             for name in self.transfers
             for seed in self.seeds
-            for what, values in self.varied.items()
+            for choice, values in self.varied.items()
             for value in values
         ]
 
     def findings(self, tables: Tables) -> list[str]:
         """The safest source weight and layers, and how many tiles are enough."""
-        weights, layers, tiles = (_means(tables.table, what) for what in (WEIGHT, LAYERS, TILES))
-        worst = {what: means.min() for what, means in ((WEIGHT, weights), (LAYERS, layers))}
+        weights, layers, tiles = (_means(tables.table, choice) for choice in (WEIGHT, LAYERS, TILES))
+        worst = {choice: means.min() for choice, means in ((WEIGHT, weights), (LAYERS, layers))}
         enough = ", ".join(f"{_enough(tiles.loc[name])} for {name}" for name in self.transfers)
         return [
             "With the smallest gain over all transfers in mind, the safest source weight is"
@@ -115,12 +115,12 @@ class HowMuch(Study):
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:
         """Curves over every choice, and a map over layers."""
         figures = {}
-        for what in (WEIGHT, TILES, TILE_SIZE, BATCH_SIZE):
-            figures[what.replace(" ", "-")] = StudyFigure(
-                f"IoU over the {what}",
-                f"Foreground IoU on the target over the {what}, all else by default.{NOTES.get(what, '')} Bands are one"
-                " standard deviation over seeds.",
-                self._draw_curves(tables.table, what),
+        for choice in (WEIGHT, TILES, TILE_SIZE, BATCH_SIZE):
+            figures[choice.replace(" ", "-")] = StudyFigure(
+                f"IoU over the {choice}",
+                f"Foreground IoU on the target over the {choice}, all else by default.{NOTES.get(choice, '')} Bands"
+                " are one standard deviation over seeds.",
+                self._draw_curves(tables.table, choice),
             )
         figures[LAYERS] = StudyFigure(
             "Which layers",
@@ -129,19 +129,19 @@ class HowMuch(Study):
         )
         return figures
 
-    def _case(self, name: str, what: str, value: Any, seed: int) -> AdaptationCase:
+    def _case(self, name: str, choice: str, value: Any, seed: int) -> AdaptationCase:
         transfer = self.transfers[name]
         network = SourceNetwork(transfer.training, transfer.source, seed)
-        labels = {"transfer": name, "varied": what, "value": str(value), "seed": seed}
-        policy, evaluation = _chosen(what, value, transfer.evaluation)
+        labels = {"transfer": name, "varied": choice, "value": str(value), "seed": seed}
+        policy, evaluation = _with_choice(choice, value, transfer.evaluation)
         return AdaptationCase(network, transfer.target, evaluation, labels, policy=policy, draw=seed)
 
-    def _draw_curves(self, table: pd.DataFrame, what: str) -> Figure:
-        rows = table[table["varied"] == what].assign(value=lambda own: pd.to_numeric(own["value"]))
+    def _draw_curves(self, table: pd.DataFrame, choice: str) -> Figure:
+        rows = table[table["varied"] == choice].assign(value=lambda rows: pd.to_numeric(rows["value"]))
         parts = {name: rows[rows["transfer"] == name] for name in self.transfers}
         figure, axes = curve_panels(parts, "value", 4, even=True)
         for panel in axes:
-            panel.set_xlabel(what, fontsize=7)
+            panel.set_xlabel(choice, fontsize=7)
         return figure
 
     def _draw_layers(self, table: pd.DataFrame) -> Figure:
@@ -154,19 +154,19 @@ class HowMuch(Study):
         return figure
 
 
-def _chosen(what: str, value: Any, evaluation: Evaluation) -> tuple[Mapping[str, Any], Evaluation]:
+def _with_choice(choice: str, value: Any, evaluation: Evaluation) -> tuple[Mapping[str, Any], Evaluation]:
     """Policy and evaluation with one choice of a value."""
-    if what == WEIGHT:
+    if choice == WEIGHT:
         return {"source_weight": value}, evaluation
-    if what == LAYERS:
+    if choice == LAYERS:
         return LAYER_CHOICES[value], evaluation
-    changed = {TILES: "tiles", TILE_SIZE: "adaptation_tile_size", BATCH_SIZE: "batch_size"}[what]
-    return {}, replace(evaluation, **{changed: value})
+    field = {TILES: "tiles", TILE_SIZE: "adaptation_tile_size", BATCH_SIZE: "batch_size"}[choice]
+    return {}, replace(evaluation, **{field: value})
 
 
-def _means(table: pd.DataFrame, what: str) -> pd.DataFrame:
+def _means(table: pd.DataFrame, choice: str) -> pd.DataFrame:
     """Mean gain over seeds: transfers by values, in the order of the cases."""
-    rows = table[table["varied"] == what]
+    rows = table[table["varied"] == choice]
     means = rows.groupby(["transfer", "value"], sort=False)["gain"].mean().unstack()
     return means.loc[list(dict.fromkeys(rows["transfer"])), list(dict.fromkeys(rows["value"]))]
 

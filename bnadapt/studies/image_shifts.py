@@ -66,10 +66,10 @@ class ImageShifts(Study):
     seeds: Sequence[int] = (1, 2, 3)
 
     def __post_init__(self) -> None:
-        given = self.severities or {}
+        requested = self.severities or {}
         self.shifts = self.shifts or [name for name, shift in SHIFTS.items() if not shift.needs_colour]
-        self.severities = {name: given.get(name, named_shift(name).severities) for name in self.shifts}
-        self._check(given)
+        self.severities = {name: requested.get(name, named_shift(name).severities) for name in self.shifts}
+        self._check(requested)
 
     def cases(self) -> list[AdaptationCase]:
         """Every source without a shift, and under every shift in every severity, with every seed."""
@@ -135,11 +135,11 @@ class ImageShifts(Study):
             rows = table[(table["source"] == source) & (table["shift"] != NONE)]
             values = rows.pivot_table("gain", index="shift", columns="level", aggfunc="mean")
             values = values.reindex(self._of(self.sources[source])[::-1])
-            drawn = heat_map(panel, values, (-1, 1), "coolwarm")
+            image = heat_map(panel, values, (-1, 1), "coolwarm")
             write_in(panel, values)
             before = table[(table["source"] == source) & (table["shift"] == NONE)]
             panel.set_title(f"{source} (level 0: {before.gain.mean():+.2f})", fontsize=9)
-        figure.colorbar(drawn, ax=axes, shrink=0.5)
+        figure.colorbar(image, ax=axes, shrink=0.5)
         return figure
 
     def _draw_curves(self, table: pd.DataFrame, source: str) -> Figure:

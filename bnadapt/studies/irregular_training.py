@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation, TableRow, adaptation_row
-from bnadapt.experiments.evaluation import Evaluation, NetworkEvaluation, tiles_of
+from bnadapt.experiments.domain_tiles import tiles_of
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.network_evaluation import NetworkEvaluation
 from bnadapt.experiments.networks import SourceNetwork, Training, fit
 from bnadapt.experiments.plots import curve_panels
 from bnadapt.experiments.specs import Spec
@@ -169,9 +171,9 @@ class IrregularTraining(Study):
 
     def _case(self, name: str, source: Spec, kind: str, irregularity: Irregularity, seed: int) -> TrainingCase:
         training = replace(self.training, **(irregularity.training or {}))
-        results = {**source, **(irregularity.domain or {})}
+        domain = {**source, **(irregularity.domain or {})}
         labels = {"source": name, "irregularity": kind, "seed": seed}
-        return TrainingCase(SourceNetwork(training, results, seed), source, self.steps, self.evaluation, labels)
+        return TrainingCase(SourceNetwork(training, domain, seed), source, self.steps, self.evaluation, labels)
 
     def _draw(self, table: pd.DataFrame) -> Figure:
         parts = {kind: table[table["irregularity"] == kind] for kind in self.irregularities}

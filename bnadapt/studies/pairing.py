@@ -33,9 +33,9 @@ class DataSetGroup:
         """Names of all ordered pairs of different sets, source first."""
         return list(permutations(self.sets, 2))
 
-    def network(self, source: str, seed: int, **changed: Any) -> SourceNetwork:
-        """The network of a set; `changed` are fields of its training."""
-        return SourceNetwork(replace(self.training, **changed), self.sets[source], seed)
+    def network(self, source: str, seed: int, **changes: Any) -> SourceNetwork:
+        """The network of a set; `changes` are fields of its training."""
+        return SourceNetwork(replace(self.training, **changes), self.sets[source], seed)
 
 
 def check_pairs(tasks: Mapping[str, DataSetGroup]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bnadapt.batchnorm import minimise_entropy
 from bnadapt.experiments.case import NetworkCase, RunLocation, TableRow
-from bnadapt.experiments.evaluation import DomainEvaluation, NetworkEvaluation
+from bnadapt.experiments.network_evaluation import DomainEvaluation, NetworkEvaluation
 from bnadapt.experiments.plots import bar_panels
 from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables
@@ -33,7 +33,7 @@ class UnlabelledCase(NetworkCase):
 
     Args:
         network, target, evaluation, labels: see `NetworkCase`.
-        start: candidate whose statistics it starts from.
+        start: candidate that provides the statistics to start from.
         method: how it learns; `statistics` does not.
         settings: settings of self-training, as plain values.
     """

@@ -31,7 +31,7 @@ class SeveralSources(Study):
         seeds: seeds of training.
 
     Raises:
-        InputError: there are fewer than three sets.
+        InputError: fewer than three sets are given.
     """
 
     name = "several-sources"
@@ -49,7 +49,7 @@ class SeveralSources(Study):
 
     def __post_init__(self) -> None:
         if len(self.sets) < 3:
-            raise InputError(f"study.sets: there are {len(self.sets)}; give three at least, so that two can be pooled.")
+            raise InputError(f"study.sets has {len(self.sets)}; give at least three, so that two can be pooled.")
 
     def cases(self) -> list[AdaptationCase]:
         """Every network on the data set that was left out."""
@@ -73,9 +73,9 @@ class SeveralSources(Study):
         means = {how: (pooled[column], single[column]) for how, column in IOU.items()}
         return [
             f"{how}: on the data set that it has not seen, a network of all others has a mean IoU of"
-            f" {group.mean():.3f}, the best single source {others.max().mean():.3f},"
-            f" single sources on average {others.mean().mean():.3f}."
-            for how, (group, others) in means.items()
+            f" {pooled_scores.mean():.3f}, the best single source {singles.max().mean():.3f},"
+            f" single sources on average {singles.mean().mean():.3f}."
+            for how, (pooled_scores, singles) in means.items()
         ]
 
     def summary(self, tables: Tables) -> Table:

@@ -37,7 +37,7 @@ class TwoMeanGrid(Study):
         std: standard deviation of the noise, in all domains.
         variations: values of other properties of targets: `std`, `foreground`, `object_size`, `shapes`.
         brighter: what is added to both means of the varied targets in the second row.
-        pictured: targets of which the first source's predictions are shown.
+        pictured: targets for which the first source's predictions are shown.
         images: images of a target; half of them are for adaptation, half for the test.
         size: side of an image in pixels.
         seeds: seeds of training and of all images.
@@ -66,26 +66,26 @@ class TwoMeanGrid(Study):
     evaluation: Evaluation | None = None
 
     def __post_init__(self) -> None:
-        self.sources, self.pictured = ([tuple(means) for means in given] for given in (self.sources, self.pictured))
+        self.sources, self.pictured = ([tuple(means) for means in pairs] for pairs in (self.sources, self.pictured))
         self.variations = self.variations or {}
         self.evaluation = self.evaluation or Evaluation(tile_size=self.size, tiles=None)
-        known = inspect.signature(Synthetic).parameters
-        if unknown := set(self.variations) - set(known):
-            raise InputError(f"study.variations: there is no {min(unknown)}; take one of {', '.join(known)}.")
+        parameters = inspect.signature(Synthetic).parameters
+        if unknown := set(self.variations) - set(parameters):
+            raise InputError(f"study.variations: unknown property {min(unknown)}; take one of {', '.join(parameters)}.")
         if empty := [name for name, values in self.variations.items() if not len(values)]:
             raise InputError(f"study.variations: {empty[0]} has no values; give at least one, or leave it out.")
         if len(set(self.levels)) < 2:
             raise InputError(f"study.levels is {list(self.levels)}; give at least two, for a grid of different means.")
         if flat := [means for means in self.sources if means[0] == means[1]]:
-            raise InputError(f"study.sources: the means {list(flat[0])} are equal, so that there is nothing to see.")
+            raise InputError(f"study.sources: the means {list(flat[0])} are equal, so images would be uniform.")
 
     def cases(self) -> list[AdaptationCase]:
         """Every source on every target of the grid and of the variations, with every seed."""
-        results = []
+        cases = []
         for seed, source in product(self.seeds, self.sources):
             network = SourceNetwork(self.training, self._domain(source, seed, images=40, size=256), seed)
-            results += self._grid(network, source, seed) + self._varied(network, source, seed)
-        return results
+            cases += self._grid(network, source, seed) + self._varied(network, source, seed)
+        return cases
 
     def findings(self, tables: Tables) -> list[str]:
         """How many targets of either polarity work."""
@@ -124,22 +124,22 @@ class TwoMeanGrid(Study):
 
     def pictures(self, tables: Tables) -> dict[str, str]:
         """Captions of the requested pictures."""
-        chosen = tables.table[tables.table["pictured"]]
+        rows = tables.table[tables.table["pictured"]]
         return {
             row.record: f"source ({row.source}), target ({row.mean_1:g}, {row.mean_2:g}): IoU {row.iou_unadapted:.2f}"
             f" without, {row.iou_adapted:.2f} with adaptation; predicted foreground {row.foreground_unadapted:.0%} and"
             f" {row.foreground_adapted:.0%}, true {row.foreground:.0%}"
-            for row in chosen.itertuples()
+            for row in rows.itertuples()
         }
 
-    def _domain(self, means: Sequence[float], seed: int, images: int, size: int, **changed: Any) -> dict[str, Any]:
+    def _domain(self, means: Sequence[float], seed: int, images: int, size: int, **options: Any) -> dict[str, Any]:
         noise = {"mean": list(means), "std": [self.std] * 2}
-        rows = {"images": images, "size": size, "seed": seed}
-        return {"class": "Synthetic", **noise, **rows, **changed}
+        details = {"images": images, "size": size, "seed": seed}
+        return {"class": "Synthetic", **noise, **details, **options}
 
-    def _target(self, means: Sequence[float], seed: int, **changed: Any) -> dict[str, Any]:
-        rows = {"split": [0.5, 0.0, 0.5], **changed}
-        return self._domain(means, 1000 + seed, images=self.images, size=self.size, **rows)
+    def _target(self, means: Sequence[float], seed: int, **options: Any) -> dict[str, Any]:
+        details = {"split": [0.5, 0.0, 0.5], **options}
+        return self._domain(means, 1000 + seed, images=self.images, size=self.size, **details)
 
     def _grid(self, network: SourceNetwork, source: tuple[float, float], seed: int) -> list[AdaptationCase]:
         cases = []

@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 
 
 def known_tasks() -> dict[str, type["AdaptableTask"]]:
-    """All kinds of tasks that are imported, by their import paths: those of bnadapt, and what the user has named."""
+    """All imported classes of tasks, by import path: those of bnadapt, and those that the user has named."""
     return {f"{kind.__module__}.{kind.__qualname__}": kind for kind in _subclasses(AdaptableTask)}
 
 
 def _subclasses(kind: type) -> set[type]:
-    own = set(kind.__subclasses__())
-    return own.union(*map(_subclasses, own))
+    direct = set(kind.__subclasses__())
+    return direct.union(*map(_subclasses, direct))
 
 
 class AdaptableTask(LightningModule):
@@ -52,7 +52,7 @@ class AdaptableTask(LightningModule):
         adaptation: record of the adaptation, in an adapted network.
         class_moments: class moments of the source, if measured.
         source_summary: further statistics of the source, if measured.
-        execution: runs the network while images are segmented, if in another way than by calling it.
+        execution: runs the network during segmentation, if not by calling it.
 
     Raises:
         InputError: the network cannot be built.
@@ -97,8 +97,8 @@ class AdaptableTask(LightningModule):
         """
         path = Path(checkpoint_path)
         stored = read_checkpoint(path, arguments.get("network")).parameters
-        known = {name: stored[name] for name in cls.stored_parameters if name in stored}
-        task = cls(**{**known, **arguments})
+        parameters = {name: stored[name] for name in cls.stored_parameters if name in stored}
+        task = cls(**{**parameters, **arguments})
         checkpoint = load_tensors(path)
         task.on_load_checkpoint(checkpoint)
         task.load_state_dict(checkpoint["state_dict"], strict=task.strict_loading)
@@ -205,7 +205,7 @@ class AdaptableTask(LightningModule):
         if not (logits < math.inf).all():
             raise InputError(
                 f"network {self.hparams.network}: gives logits that are NaN or infinite; its weights or statistics are"
-                " too large, so take another checkpoint, or --trainer.precision 32 where that was lower."
+                " too large; take another checkpoint, or --trainer.precision 32 if it was lower."
             )
         return logits
 
@@ -235,8 +235,8 @@ def _restored_summary(state: dict[str, Any], moments: ClassMoments | None) -> So
         return SourceSummary.from_state_dict(state, moments)
     except (KeyError, TypeError, AttributeError):
         log.warning(
-            "The checkpoint's summary of its source is damaged, or of another version of bnadapt, and not used; bnadapt"
-            " source_summary --overwrite replaces it."
+            "The checkpoint's summary of its source is ignored: it is damaged, or was written by another version of"
+            " bnadapt; bnadapt source_summary --overwrite replaces it."
         )
         return None
 
@@ -245,11 +245,11 @@ def _check_logits(logits: object, expected: tuple[int, ...], network: str) -> No
     if not isinstance(logits, Tensor):
         content = f" with {', '.join(map(repr, logits))}" if isinstance(logits, dict) else ""
         raise InputError(
-            f"network {network}: returns a {type(logits).__name__}{content}, and not logits alone; wrap it in a module"
-            " whose forward returns the tensor of logits (N, K, H, W)."
+            f"network {network}: returns a {type(logits).__name__}{content}, instead of logits; wrap it in a module"
+            " with a forward that returns the tensor of logits (N, K, H, W)."
         )
     if tuple(logits.shape) != expected:
         raise InputError(
-            f"network {network}: returns logits of shape {tuple(logits.shape)}, expected are {expected}: as many"
+            f"network {network}: returns logits of shape {tuple(logits.shape)}, expected {expected}: as many"
             f" images, {expected[1]} classes, and the images' height and width."
         )

@@ -1,4 +1,4 @@
-"""CellSegUDA: class maps of the target become like those of the source, and suffice to reconstruct the target."""
+"""CellSegUDA: class maps of the target are trained to resemble the source's, and to reconstruct the target."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from bnadapt.networks import MapDiscriminator, UNet
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.two_domains import TwoDomainTask
 
-SOURCE, TARGET = 0.0, 1.0  # what the discriminator is to say
+SOURCE, TARGET = 0.0, 1.0  # labels of the discriminator
 
 
 class CellSegUDATask(TwoDomainTask):
@@ -90,8 +90,10 @@ class CellSegUDATask(TwoDomainTask):
         reconstruction, discriminator = (each.optimizer for each in helpers)
         logits = self.logits(source)
         maps = {"source": self._maps(logits), "target": self._maps(self.logits(target))}
-        telling = self._judged(maps["source"].detach(), SOURCE) + self._judged(maps["target"].detach(), TARGET)
-        self.manual_backward(telling)
+        discriminator_loss = self._judged(maps["source"].detach(), SOURCE) + self._judged(
+            maps["target"].detach(), TARGET
+        )
+        self.manual_backward(discriminator_loss)
         discriminator.step()
         losses = {
             "source/loss": self.loss(logits, source["mask"]),
@@ -105,7 +107,7 @@ class CellSegUDATask(TwoDomainTask):
         self.lr_schedulers().step()
         for optimizer in (segmentation, reconstruction, discriminator):
             optimizer.zero_grad()
-        self.log_dict({f"train/{name}": loss for name, loss in {**losses, "discriminator": telling}.items()})
+        self.log_dict({f"train/{name}": loss for name, loss in {**losses, "discriminator": discriminator_loss}.items()})
         self.log("train/learning_rate", segmentation.param_groups[0]["lr"])
 
     def _maps(self, logits: Tensor) -> Tensor:

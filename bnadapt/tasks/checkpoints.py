@@ -21,9 +21,9 @@ PREFIX, EXTRA_STATE = "network.", "_extra_state"  # of the names of a network's 
 VERSION, OLDEST = "pytorch-lightning_version", Version("2")
 ENTRIES = {"state_dict": dict, "task": str, "callbacks": dict, "adaptation": dict}
 NUMBERS = ("optimizer_states", "averaging_state", "current_model_state", DomainPair.__qualname__)
-"""Entries beside the network that hold nothing but finite numbers."""
+"""Entries beside the network that must hold finite numbers only."""
 TRAINING = ("optimizer_states", "lr_schedulers", "loops", "epoch", "global_step", "callbacks")
-"""Entries that a training goes on from."""
+"""Entries that a training is resumed from."""
 RESTORED: dict[str, Callable[[Any], Any]] = {
     "source_bank": Bank.from_state_dict,
     "class_moments": ClassMoments.from_state_dict,
@@ -61,7 +61,7 @@ def read_checkpoint(path: Path, requested: str | None = None) -> StoredTask:
 
     Raises:
         InputError: the file is missing, broken or not a checkpoint of bnadapt; or it names a network that it must not
-            name, or whose weights do not match.
+            name, or its weights do not match.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; check --ckpt_path.")
@@ -96,7 +96,7 @@ def _check_kinds(checkpoint: Mapping[str, Any]) -> None:
         ValueError: its Lightning version is unknown or no longer supported.
     """
     if Version(checkpoint[VERSION]) < OLDEST:
-        raise ValueError(f"it is of Lightning {checkpoint[VERSION]}")
+        raise ValueError(f"it was written by Lightning {checkpoint[VERSION]}")
     for key, kind in ENTRIES.items():
         if not isinstance(checkpoint.get(key, kind()), kind):
             raise TypeError(f"{key} is a {type(checkpoint[key]).__name__}")
@@ -131,7 +131,7 @@ def _short(error: Exception) -> str:
 
 
 def check_weights(network: dict[str, Tensor], checkpoint: dict[str, Tensor], name: str) -> None:
-    """Refuse a checkpoint whose network tensors differ from those of the network in name, shape or kind of number.
+    """Refuse a checkpoint if its tensors differ from those of the network in name, shape or kind of number.
 
     Args:
         network: state of the task.

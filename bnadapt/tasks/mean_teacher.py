@@ -1,4 +1,4 @@
-"""Mean teacher: an average of past weights labels the target."""
+"""Mean teacher: the average of past weights provides labels for the target."""
 
 import copy
 from collections.abc import Iterable
@@ -55,12 +55,12 @@ class MeanTeacherTask(TwoDomainTask):
         source, target = self.domains(batch)
         supervised = self.loss(self._of_student(self.images(source)), source["mask"])
         images = self.images(target)
-        labels, known = self._labels(images)
+        labels, confident = self._labels(images)
         logits = self._of_student(strongly_augmented(images)).float()
         unlabelled = functional.cross_entropy(logits, labels, reduction="none")
-        consistency = (unlabelled * known).mean()
+        consistency = (unlabelled * confident).mean()
         self.log("train/source/loss", supervised, prog_bar=True)
-        self.log_dict({"train/target/consistency": consistency, "train/target/confident": known.float().mean()})
+        self.log_dict({"train/target/consistency": consistency, "train/target/confident": confident.float().mean()})
         self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"])
         return supervised + self.unlabelled_weight * consistency
 
@@ -90,10 +90,10 @@ def strongly_augmented(images: Tensor) -> Tensor:
     shape = (len(images), 1, 1, 1)
     deviation, mean = torch.std_mean(images, dim=(1, 2, 3), keepdim=True)
 
-    def drawn(low: float, high: float) -> Tensor:
+    def uniform(low: float, high: float) -> Tensor:
         return torch.empty(shape, device=images.device, dtype=images.dtype).uniform_(low, high)
 
-    changed = mean + drawn(-0.5, 0.5) * deviation + drawn(0.5, 1.5) * (images - mean)
-    blurred = functional.avg_pool2d(functional.pad(changed, (1, 1, 1, 1), mode="reflect"), 3, stride=1)
-    changed = torch.where(drawn(0.0, 1.0) < 0.5, blurred, changed)
-    return changed + drawn(0.0, 0.5) * deviation * torch.randn_like(images)
+    augmented = mean + uniform(-0.5, 0.5) * deviation + uniform(0.5, 1.5) * (images - mean)
+    blurred = functional.avg_pool2d(functional.pad(augmented, (1, 1, 1, 1), mode="reflect"), 3, stride=1)
+    augmented = torch.where(uniform(0.0, 1.0) < 0.5, blurred, augmented)
+    return augmented + uniform(0.0, 0.5) * deviation * torch.randn_like(images)

@@ -66,7 +66,7 @@ class ScoredSet:
 
 
 def mean_scores(by_set: Sequence[Mapping[str, Tensor]], prefix: str) -> dict[str, Tensor]:
-    """Means over sets of `stage/SET/MEASURE`, without scores by class, whose names may differ between sets."""
+    """Means over sets of `stage/SET/MEASURE`, without scores by class, as sets may name classes differently."""
     measures = [tag.split("/")[2:] for tag in by_set[0]]
     means = {}
     for number, measure in enumerate(measures):

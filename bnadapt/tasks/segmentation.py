@@ -66,7 +66,7 @@ class SegmentationTask(AdaptableTask):
         steps = self.trainer.estimated_stepping_batches
         if self.trainer.ckpt_path and isinstance(scheduler, OneCycleLR) and scheduler.total_steps < steps:
             raise InputError(
-                f"the checkpoint's one-cycle schedule ends after {scheduler.total_steps} steps, this run asks for"
+                f"the checkpoint's one-cycle schedule ends after {scheduler.total_steps} steps, this run has"
                 f" {steps}; resume with the same max_epochs, crops_per_epoch and batch_size."
             )
 

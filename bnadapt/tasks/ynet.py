@@ -1,4 +1,4 @@
-"""Y-Net: a second decoder makes the encoder keep what both domains look like."""
+"""Y-Net: a second decoder, which reconstructs images, keeps the encoder valid for both domains."""
 
 from collections.abc import Iterable
 from itertools import chain

@@ -1,4 +1,4 @@
-"""Decode stored masks, whose number of classes is unknown, and probabilities."""
+"""Decode stored masks, with an unknown number of classes, and probabilities."""
 
 from collections.abc import Iterable, Iterator
 
@@ -49,6 +49,6 @@ def in_unit_range(stored: np.ndarray, context: str) -> np.ndarray:
     if stored.ndim == 2 and stored.dtype.kind == "f" and (stored >= 0).all() and (stored <= 1).all():
         return stored
     raise InputError(
-        f"{context}: holds no probabilities; give those that `bnadapt predict` writes, unsigned with 8 or 16 bits, or"
-        " floating point numbers from 0 to 1."
+        f"{context}: does not hold probabilities; give those that `bnadapt predict` writes, unsigned with 8 or 16 bits,"
+        " or floating point numbers from 0 to 1."
     )

@@ -62,24 +62,26 @@ class Executions:
         self._are_few = pixels < ENOUGH * self._checked or self._checked < 3 / SHARE
 
     def fastest(self) -> Execution:
-        """The fastest execution by which hardly a pixel changes its class, unless two classes are about as probable."""
+        """The fastest execution that changes the class of hardly any pixel, ties apart."""
         if self._are_few:
-            return self._by_torch(SINGLE, "there are too few pixels to compare other precisions on")
+            return self._by_torch(SINGLE, "too few pixels to compare other precisions")
         try:
             return self._compared()
-        except Exception:  # whatever a network of one's own raises: the segmentation itself says what does not fit
+        except Exception:  # any error of a user's network: segmentation itself will report it
             return self._by_torch(SINGLE, "no other precision could be compared")
 
-    def given(self, precision: str) -> Execution:
+    def in_precision(self, precision: str) -> Execution:
         """The execution in a precision set by the Trainer."""
-        return self._by_torch(precision, "--trainer.precision asks for it")
+        return self._by_torch(precision, "set by --trainer.precision")
 
     def run(self, execution: Execution) -> Run:
         """The network as a function of images (N, C, H, W); refuses OpenVINO if it is not installed."""
         network, _ = self._folded if execution.folded else (self.network, 0)
         if execution.library == OPENVINO:
             if not openvino_network.is_installed():
-                raise InputError("predict: was begun with OpenVINO; pip install 'bnadapt[fast]', or give --overwrite.")
+                raise InputError(
+                    "predict: was started with OpenVINO; pip install 'bnadapt[fast]', or give --overwrite."
+                )
             return openvino_network.compiled(network, self.pieces[0], execution.precision == HALF)
 
         def run(images: Tensor) -> Tensor:
@@ -92,28 +94,28 @@ class Executions:
 
     def _compared(self) -> Execution:
         if not computes_in_bfloat16(self.device):
-            return self._or_openvino(self._by_torch(SINGLE, "there are no instructions for bfloat16"))
+            return self._or_openvino(self._by_torch(SINGLE, "the machine has no instructions for bfloat16"))
         half = self._by_torch(HALF, "")
         changed = self._changed(self.run(half))
         precision = HALF if changed < SHARE * self._checked else SINGLE
-        return self._or_openvino(self._by_torch(precision, f"bfloat16 changes {self._said(changed)}"))
+        return self._or_openvino(self._by_torch(precision, f"bfloat16 changes {self._change(changed)}"))
 
-    def _or_openvino(self, chosen: Execution) -> Execution:
-        """OpenVINO if it is faster in the same precision and as exact; otherwise what was chosen."""
+    def _or_openvino(self, execution: Execution) -> Execution:
+        """OpenVINO if it is faster in the same precision and as exact; otherwise the given execution."""
         if self.device.type != "cpu" or not openvino_network.is_installed():
-            return chosen
-        seconds = self._seconds(self.run(chosen))
+            return execution
+        seconds = self._seconds(self.run(execution))
         if seconds * self.pixels / self.pieces[0][0, 0].numel() < LONG:
-            return chosen
+            return execution
         try:
-            run = self.run(replace(chosen, library=OPENVINO))
+            run = self.run(replace(execution, library=OPENVINO))
             share, changed = self._seconds(run) / seconds, self._changed(run)
-        except Exception:  # whatever it raises on a network that it cannot translate
-            return replace(chosen, reason=f"{chosen.reason}; OpenVINO does not run this network")
-        said = f"OpenVINO takes {share:.2f} of the time of PyTorch and changes {self._said(changed)}"
+        except Exception:  # any error on a network that it cannot translate
+            return replace(execution, reason=f"{execution.reason}; OpenVINO does not run this network")
+        comparison = f"OpenVINO takes {share:.2f} of the time of PyTorch and changes {self._change(changed)}"
         if share < LESS and changed < SHARE * self._checked:
-            return replace(chosen, library=OPENVINO, reason=said)
-        return replace(chosen, reason=f"{chosen.reason}; {said}")
+            return replace(execution, library=OPENVINO, reason=comparison)
+        return replace(execution, reason=f"{execution.reason}; {comparison}")
 
     def _by_torch(self, precision: str, reason: str) -> Execution:
         _, layers = self._folded
@@ -133,9 +135,9 @@ class Executions:
         return (network, layers) if difference < ROUNDING else (self.network, 0)
 
     def _changed(self, run: Run) -> int:
-        """Number of compared pixels, without ties, whose class differs."""
-        found = (self._probabilities(run, piece) for piece in self.pieces)
-        return sum(map(_differing, self._reference, found))
+        """Number of compared pixels, without ties, with another class."""
+        probabilities = (self._probabilities(run, piece) for piece in self.pieces)
+        return sum(map(_differing, self._reference, probabilities))
 
     @cached_property
     def _reference(self) -> list[Tensor]:
@@ -151,18 +153,18 @@ class Executions:
         """Processor time for a piece."""
         return processor_time(lambda: run(self.pieces[0]))
 
-    def _said(self, changed: int) -> str:
+    def _change(self, changed: int) -> str:
         return f"the class of {changed} of {self._checked} compared pixels, ties apart"
 
 
 def processor_time(work: Callable[[], object]) -> float:
     """Seconds of the fastest of some repetitions after a first one; other programs disturb them less than a clock."""
-    taken = []
+    seconds = []
     for _ in range(1 + TIMED):
         started = time.process_time()
         work()
-        taken.append(time.process_time() - started)
-    return max(min(taken[1:]), 1e-9)
+        seconds.append(time.process_time() - started)
+    return max(min(seconds[1:]), 1e-9)
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:
@@ -182,13 +184,13 @@ def _piece(block: Tensor, side: int, stride: int, is_odd: bool) -> Tensor:
 
 def _middle(length: int, side: int, stride: int, is_odd: bool) -> slice:
     multiple = max(1, min(length, side) // stride)
-    taken = stride * (multiple - (is_odd and multiple % 2 == 0))
-    first = (length - taken) // 2 // stride * stride
-    return slice(first, first + taken)
+    size = stride * (multiple - (is_odd and multiple % 2 == 0))
+    first = (length - size) // 2 // stride * stride
+    return slice(first, first + size)
 
 
-def _differing(reference: Tensor, other: Tensor) -> int:
-    """Number of pixels of probabilities (1, K, h, w) whose class differs, where one is clearly the most probable."""
+def _differing(reference: Tensor, compared: Tensor) -> int:
+    """Number of pixels of probabilities (1, K, h, w) with another class, where one is clearly the most probable."""
     first, second = reference.topk(2, dim=1).values.unbind(1)
-    is_other = (reference.argmax(1) != other.argmax(1)) | ~other.isfinite().all(1)
+    is_other = (reference.argmax(1) != compared.argmax(1)) | ~compared.isfinite().all(1)
     return int((is_other & (first - second > TIE)).sum())

@@ -61,9 +61,9 @@ def _of_network(network: nn.Module) -> str:
 
 def domain_identity(domain: Domain) -> str:
     """SHA-256 of a domain's settings (class and public attributes), sections and files."""
-    asked = {name: _plain(value) for name, value in sorted(vars(domain).items()) if not name.startswith("_")}
+    settings = {name: _plain(value) for name, value in sorted(vars(domain).items()) if not name.startswith("_")}
     sections = [[section.name, section.pixel_size_nm] for section in domain.all_sections()]
-    stated = [type(domain).__qualname__, asked, sections, _of_files(domain.files())]
+    stated = [type(domain).__qualname__, settings, sections, _of_files(domain.files())]
     return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
 
 

@@ -18,7 +18,7 @@ NUMBERS = np.dtype(np.uint32)
 
 
 def check_label_path(path: Path, segmentation: Segmentation) -> None:
-    """Refuse paths whose format cannot store labels, and masks that are not a stack."""
+    """Refuse formats that cannot store labels, and masks that are not a stack."""
     suffixes = [
         suffix
         for each in FORMATS
@@ -49,7 +49,7 @@ def write_labels(
     format = format_of(path)
     dtype = np.dtype(np.uint16) if len(objects.regions) <= np.iinfo(np.uint16).max else NUMBERS
     geometry = geometry if format.orders_axes else geometry.by_sections()
-    format.say_what_is_lost(path, geometry)
+    format.warn_of_losses(path, geometry)
     writer = format.create(NewVolume(path, shape, dtype, geometry, KEY if format.needs_key else None, majority))
     for index, labels in enumerate(object_labels(components, objects)):
         writer.write(index, labels.astype(dtype))

@@ -11,7 +11,7 @@ from bnadapt.data.readers.sections import MOST_SLAB
 from bnadapt.data.tiles import Blocks, tiles_at_once
 
 PROBED = 128  # side in pixels of the image on which activations are counted
-IN_THE_MAKING = 48  # bytes per pixel of a section being read: as stored, float32, and float64 for scaling
+BEING_READ = 48  # bytes per pixel of a section being read: as stored, float32, and float64 for scaling
 HELD = 3  # sections: in the network, read ahead, and on their way
 WRITTEN = 2  # sections: in the network, and in the writing thread
 STITCHED = 24  # bytes per pixel of a section being assembled, besides those of its classes
@@ -41,7 +41,7 @@ def most_memory(
         activations = _activations(network, channels)
     except (RuntimeError, ValueError):
         return None
-    reading = MOST_SLAB + channels * (IN_THE_MAKING * section + 4 * HELD * bag)
+    reading = MOST_SLAB + channels * (BEING_READ * section + 4 * HELD * bag)
     writing = WRITTEN * 4 * classes * bag + section * (4 * classes + STITCHED)
     running = min(len(tiles), tiles_at_once(tiles[0], batch_size)) * tile * activations
     return round(_resident() + LIBRARIES + reading + writing + running)
@@ -50,11 +50,11 @@ def most_memory(
 @torch.no_grad()
 def _activations(network: nn.Module, channels: int) -> float:
     """Bytes per pixel of the image for all activations, the last one in float32."""
-    given = 0
+    total = 0
 
     def count(layer: nn.Module, inputs: object, output: object) -> None:
-        nonlocal given
-        given += output.numel() * output.element_size() if isinstance(output, Tensor) else 0
+        nonlocal total
+        total += output.numel() * output.element_size() if isinstance(output, Tensor) else 0
 
     hooks = [each.register_forward_hook(count) for each in network.modules() if not list(each.children())]
     try:
@@ -63,7 +63,7 @@ def _activations(network: nn.Module, channels: int) -> float:
     finally:
         for hook in hooks:
             hook.remove()
-    return given / PROBED**2
+    return total / PROBED**2
 
 
 def _resident() -> int:

@@ -33,10 +33,10 @@ class Objects:
 
     def of_size(self, least: int) -> "Objects":
         """Keep objects of at least so many pixels; the others count as omitted."""
-        kept = self.regions.pixels >= least
-        numbers = np.where(kept, np.cumsum(kept) - 1, -1)
+        is_large = self.regions.pixels >= least
+        numbers = np.where(is_large, np.cumsum(is_large) - 1, -1)
         of_component = np.append(numbers, -1)[self.of_component]  # the last one for those that are left out already
-        return Objects(self.regions[kept], of_component, self.left_out + int((~kept).sum()))
+        return Objects(self.regions[is_large], of_component, self.left_out + int((~is_large).sum()))
 
 
 def find_objects(
@@ -65,7 +65,7 @@ def find_objects(
             )
         before, offset = labels, offset + len(by_section[-1])
     if not by_section:
-        raise InputError("there are no sections; give a mask with at least one.")
+        raise InputError("the mask has no sections; give one with at least one.")
     parts = concatenated(by_section)
     return sorted_objects(*_united(parts, links))
 
@@ -96,7 +96,7 @@ def _touching(before: np.ndarray, labels: np.ndarray, shifts: Sequence[tuple[int
     """(2, links) labels minus 1 of touching components of a section and the next, number `index`."""
     if before.shape != labels.shape:
         raise InputError(
-            f"section {index} has the size {labels.shape}, the one before {before.shape}; objects in 3-D go through"
+            f"section {index} has the size {labels.shape}, the one before {before.shape}; objects in 3-D need"
             " sections of one size: give --dimensions 2."
         )
     stride = int(labels.max(initial=0)) + 1

@@ -34,10 +34,10 @@ def section_table(objects: Regions, voxel: Voxel, names: Sequence[str]) -> pd.Da
 
 
 def _table(objects: Regions, *columns: dict[str, np.ndarray]) -> pd.DataFrame:
-    named = {"object": np.arange(1, len(objects) + 1), "class": objects.classes}
+    data = {"object": np.arange(1, len(objects) + 1), "class": objects.classes}
     for each in columns:
-        named |= each
-    return pd.DataFrame(named | {"mean_probability": objects.mean_probabilities})
+        data |= each
+    return pd.DataFrame(data | {"mean_probability": objects.mean_probabilities})
 
 
 def _box(objects: Regions, axes: Sequence[str]) -> dict[str, np.ndarray]:

@@ -30,9 +30,9 @@ class Regions:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, chosen: np.ndarray) -> "Regions":
+    def __getitem__(self, index: np.ndarray) -> "Regions":
         """Select regions by indices or truth values."""
-        return Regions(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return Regions(*(getattr(self, field.name)[index] for field in fields(self)))
 
     @property
     def centroids(self) -> np.ndarray:

@@ -99,8 +99,8 @@ def open_segmentation(
     Args:
         mask: a stack (TIFF, HDF5, Zarr, OME-Zarr, .npy or MRC), the folder of one, or a folder of images NAME_mask.
         mask_key: path of the array inside an HDF5 file or Zarr group.
-        probability: input of the same kind; by default the one beside the mask whose name differs only in
-            `_probability`, if it exists.
+        probability: input of the same kind; by default the one beside the mask with `_probability` in its name, if it
+            exists.
         probability_key: key of the probability in its file, or in the file of the mask if `probability` is not given;
             by default `mask_key` in a file of the same format.
 
@@ -108,18 +108,18 @@ def open_segmentation(
         InputError: they cannot be read, or do not fit each other.
     """
     path = _stack_in(existing(mask))
-    other = None if probability is None else existing(probability)
-    if other is not None and _is_folder_of_images(other) != _is_folder_of_images(path):
+    probability_path = None if probability is None else existing(probability)
+    if probability_path is not None and _is_folder_of_images(probability_path) != _is_folder_of_images(path):
         raise InputError(
-            f"{other}: is not the same kind of input as {path}; give two stacks, or two folders of images."
+            f"{probability_path}: is not the same kind of input as {path}; give two stacks, or two folders of images."
         )
     if _is_folder_of_images(path):
         if mask_key is not None or probability_key is not None:
             raise InputError(f"{path}: is a folder of images, which have no keys; leave out the key.")
-        return _of_folder(path, other)
-    if other is not None:
-        same_key = mask_key if other.suffix == path.suffix else None
-        return _of_stack(path, mask_key, other, probability_key or same_key)
+        return _of_folder(path, probability_path)
+    if probability_path is not None:
+        same_key = mask_key if probability_path.suffix == path.suffix else None
+        return _of_stack(path, mask_key, probability_path, probability_key or same_key)
     if probability_key is not None and mask_key is not None:  # of one file
         return _of_stack(path, mask_key, path, probability_key)
     return _of_stack(path, mask_key, _beside(path), mask_key)
@@ -159,22 +159,22 @@ def _of_stack(mask: Path, mask_key: str | None, probability: Path | None, probab
     return Segmentation(masks, stored, [mask, *([] if probability is None else [probability])])
 
 
-def _of_folder(folder: Path, other: Path | None) -> Segmentation:
+def _of_folder(folder: Path, probability_folder: Path | None) -> Segmentation:
     masks = _named(folder, MASK)
     if not masks:
         raise InputError(
-            f"{folder}: holds no image whose name ends in {MASK}; give the folder that predict has written."
+            f"{folder}: holds no image with a name that ends in {MASK}; give the folder that predict has written."
         )
-    probabilities = _named(other or folder, PROBABILITY)
+    probabilities = _named(probability_folder or folder, PROBABILITY)
     if lacking := [path for name, path in masks.items() if name not in probabilities]:
-        if other is None and len(lacking) == len(masks):
+        if probability_folder is None and len(lacking) == len(masks):
             return Segmentation(Images([*masks.values()]), None, [folder], [*masks])
         raise InputError(
-            f"{lacking[0]}: {len(lacking)} of {len(masks)} masks have no probability in {other or folder}; put them"
-            " there, or leave out all."
+            f"{lacking[0]}: {len(lacking)} of {len(masks)} masks have no probability in {probability_folder or folder};"
+            " put them there, or remove all."
         )
     stored = Images([probabilities[name] for name in masks])
-    return Segmentation(Images([*masks.values()]), stored, [folder, other or folder], [*masks])
+    return Segmentation(Images([*masks.values()]), stored, [folder, probability_folder or folder], [*masks])
 
 
 def _named(folder: Path, ending: str) -> dict[str, Path]:

@@ -44,11 +44,11 @@ class SplitSections:
         for classes in self.classes():
             labels = component_labels(classes, self.connectivity)
             boxes = ndimage.find_objects(labels)
-            found = _split(
+            highest = _split(
                 labels, len(boxes), zip(range(1, len(boxes) + 1), boxes, strict=True), self.sides, self.depth
             )
             yield np.where(labels > 0, labels + count, 0)
-            count += found
+            count += highest
 
 
 def split_volume(
@@ -134,8 +134,8 @@ def objects_of_labels(
         labels: (H, W) of each; an object has its number in all sections, background is 0.
     """
     parts, numbers = [], []
-    for index, ((classes, probability), own) in enumerate(zip(sections, labels, strict=True)):
-        local, _, number_of = relabel_sequential(own)
+    for index, ((classes, probability), section_labels) in enumerate(zip(sections, labels, strict=True)):
+        local, _, number_of = relabel_sequential(section_labels)
         parts.append(regions_of(local, classes, probability, index))
         numbers.append(np.asarray(number_of)[1:])
     _, whole = np.unique(np.concatenate(numbers), return_inverse=True)

@@ -40,7 +40,7 @@ class Unfinished:
         self.run = {"pieces": str(count), **identity}
         self.count = count
         self._is_new_folder = not folder.exists()
-        self._place: FileLock | None = None
+        self._own_lock: FileLock | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -62,7 +62,7 @@ class Unfinished:
         Raises:
             InputError: there are pieces of another identity, another run is at work, or the folder cannot be written.
         """
-        if self._place is not None:
+        if self._own_lock is not None:
             return
         ensure_folder(self.folder)
         with self.refusing(), self._locked():
@@ -73,12 +73,12 @@ class Unfinished:
                 if stored is None and not self._others_are_at_work():
                     self.discard()
                 raise
-            self._place = FileLock(self.hidden / f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex}{AT_WORK}")
-            self._place.acquire()
+            self._own_lock = FileLock(self.hidden / f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex}{AT_WORK}")
+            self._own_lock.acquire()
             if stored == self.run:
                 return
             for each in self.hidden.iterdir():
-                if each.name not in (LOCK, Path(self._place.lock_file).name):
+                if each.name not in (LOCK, Path(self._own_lock.lock_file).name):
                     shutil.rmtree(each) if each.is_dir() else each.unlink()
             self.results.mkdir()
             partial = self.hidden / f"{RUN}.partial"
@@ -95,39 +95,39 @@ class Unfinished:
             different = [name for name in self.run if stored.get(name) != self.run[name]]
             raise InputError(
                 f"{self.folder}: holds an unfinished run, with {len(self.finished())} of {stored['pieces']} pieces,"
-                f" from which this one differs in {' and '.join(different)}; give the same options to go on with it,"
-                " another --output, or --overwrite to begin anew."
+                f" from which this one differs in {' and '.join(different)}; give the same options to resume it,"
+                " another --output, or --overwrite to start again."
             )
 
     def finished(self) -> dict[int, str]:
         """The note on each finished piece, by its number."""
-        said_by_piece: dict[int, str] = {}
+        notes: dict[int, str] = {}
         for path in sorted(self.hidden.glob("finished-*.jsonl")):
             for line in path.read_text().splitlines():
                 try:
-                    number, said = json.loads(line)
+                    number, note = json.loads(line)
                 except ValueError:  # a line that was cut off
                     continue
-                said_by_piece[number] = said
-        return said_by_piece
+                notes[number] = note
+        return notes
 
     def missing(self) -> list[int]:
         """Numbers of the unfinished pieces."""
         return sorted(set(range(self.count)) - self.finished().keys())
 
-    def finish(self, number: int, said: str = "") -> None:
+    def finish(self, number: int, note: str = "") -> None:
         """Record that piece `number` (from 0) is finished, with a note."""
         journal = self.hidden / f"finished-{socket.gethostname()}-{os.getpid()}.jsonl"
         with self.refusing(), journal.open("a") as file:
-            file.write(f"\n{json.dumps([number, said])}\n")  # behind a line that a full disk has cut off, too
+            file.write(f"\n{json.dumps([number, note])}\n")  # also after a line that a full disk has cut off
 
-    def settled(self, name: str, settle: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def decided(self, name: str, decide: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """A decision in plain types, shared by all processes of a run and those that resume it: the first decides."""
         path = self.hidden / f"{name}.json"
         with self.refusing(), self._locked():
             if not path.exists():
                 partial = path.with_suffix(".partial")
-                partial.write_text(json.dumps(settle()))
+                partial.write_text(json.dumps(decide()))
                 partial.replace(path)
             return json.loads(path.read_text())
 
@@ -148,12 +148,12 @@ class Unfinished:
         except FileNotFoundError as error:
             if self.hidden.exists():
                 raise
-            refusal = f"{self.folder}: another run has finished there meanwhile; look at its results."
+            refusal = f"{self.folder}: another run has finished there in the meantime; look at its results."
             raise InputError(refusal) from error
 
     def keep_partial(self) -> int:
         """Keep finished pieces, if any; returns their number, 0 if the run has not begun."""
-        if self._place is None:
+        if self._own_lock is None:
             return 0
         with self._locked():
             count = len(self.finished())
@@ -170,10 +170,10 @@ class Unfinished:
         shutil.rmtree(gone, ignore_errors=True)
 
     def _release(self) -> None:
-        if self._place is not None:
-            self._place.release()
-            Path(self._place.lock_file).unlink(missing_ok=True)
-            self._place = None
+        if self._own_lock is not None:
+            self._own_lock.release()
+            Path(self._own_lock.lock_file).unlink(missing_ok=True)
+            self._own_lock = None
 
     def discard(self) -> None:
         """Discard finished pieces."""
@@ -189,7 +189,7 @@ class Unfinished:
             return None
 
     def _others_are_at_work(self) -> bool:
-        own_lock = self._place and self._place.lock_file
+        own_lock = self._own_lock and self._own_lock.lock_file
         return any(_is_held(path) for path in self.hidden.glob(f"*{AT_WORK}") if str(path) != own_lock)
 
     @contextmanager
@@ -197,7 +197,7 @@ class Unfinished:
         lock = FileLock(self.hidden / LOCK)
         self.hidden.mkdir(exist_ok=True)
         with lock:
-            if Path(lock.lock_file).exists():  # or else a run that has ended has removed it
+            if Path(lock.lock_file).exists():  # otherwise a run that has ended has removed it
                 yield
                 return
         with self._locked():

@@ -46,7 +46,7 @@ def segmented_by_workers(
 ) -> None:
     """Distribute groups of sections over the workers; failures are logged, and their sections left out.
 
-    A group whose worker is lost goes to another one.
+    If a worker is lost, another one takes its group.
 
     Args:
         address: address of the scheduler.
@@ -57,7 +57,7 @@ def segmented_by_workers(
         sections: numbers of the sections.
 
     Raises:
-        InputError: dask is not installed, there is no scheduler, or it has no workers.
+        InputError: dask is not installed, no scheduler answers, or it has no workers.
     """
     if find_spec("distributed") is None:
         raise InputError("--scheduler needs dask; pip install 'bnadapt[studies]', or leave it out.")

@@ -60,7 +60,10 @@ def test_labelled_batches_are_pairs_or_mappings(net, images):
         (torch.ones(2, 1, 4, 4), "Batch 0 has no masks; give"),
         ({"image": torch.ones(2, 1, 4, 4)}, "Batch 0 has no masks; give"),
         ((torch.ones(2, 1, 4, 4), torch.ones(3, 4, 4)), r"masks of shape \(3, 4, 4\); give"),
-        ((torch.ones(2, 1, 4, 4), torch.full((2, 4, 4), 0.9)), "not whole numbers; give class indices"),
+        (
+            (torch.ones(2, 1, 4, 4), torch.full((2, 4, 4), 0.9)),
+            "masks of values that are not whole; give class indices",
+        ),
     ],
 )
 def test_batches_without_masks_are_refused(net, given, words):
@@ -189,7 +192,7 @@ def test_tiles_of_several_volumes_come_once_each_and_the_same_again():
         ([torch.ones(0, 1, 4, 4)], r"the shape \(0, 1, 4, 4\); give"),
         (torch.ones(5), "the shape"),
         (np.zeros((3, 3)), "neither images .* nor a volume"),
-        (np.zeros((2, 1, 8, 8), np.int64), "of type int64, whose range no image fills; convert them"),
+        (np.zeros((2, 1, 8, 8), np.int64), "of type int64, with a range too large to scale by; convert"),
     ],
 )
 def test_what_is_no_image_is_refused(net, given, words):

@@ -193,11 +193,11 @@ def test_what_cannot_be_measured_or_corrected_is_refused():
     with pytest.raises(StatisticsError, match="NaN or infinite"):
         measure_class_moments(network, [(images * torch.nan, masks)], 3)
     flattening = nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (-1, 1)), nn.BatchNorm1d(1).double())
-    with pytest.raises(StatisticsError, match=r"layer 2 gets an input of shape \(6144, 1\), whose positions have no"):
+    with pytest.raises(StatisticsError, match=r"layer 2 gets an input of shape \(6144, 1\), which cannot be aligned"):
         measure_class_moments(flattening, [(images, masks)], 3)
     with pytest.raises(BatchNormError, match="one for each of the 3 classes"):
         ProportionCorrection(moments, (0.5, 0.5))
-    with pytest.raises(BatchNormError, match="shares of the classes, 0 to 1, that sum up to 1"):
+    with pytest.raises(BatchNormError, match="shares of the classes, from 0 to 1, with sum 1"):
         ProportionCorrection(moments, (0.5, 0.2, 0.2))
     with pytest.raises(BatchNormError, match="of another network: encoder.0.norm1 has 4 channels there, 8 here"):
         estimate_proportions(UNet(num_classes=3, base_channels=8).double(), [images], moments)

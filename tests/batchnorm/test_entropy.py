@@ -27,7 +27,7 @@ def without_gradients(network):
     ("network", "forward", "words"),
     [
         (network_of(affine=False), None, "neither scale nor shift"),
-        (of_inference(), None, "made in torch's inference mode"),
+        (of_inference(), None, "created in torch's inference mode"),
         (network_of(1), None, r"gives \(11, 1, 10, 10\) and not logits"),
         (network_of(), lambda images: {"out": images}, "gives dict and not logits"),
         (network_of(), without_gradients(network_of()), "without gradients"),

@@ -350,8 +350,8 @@ def test_networks_without_running_statistics_are_refused_with_the_reason(images,
 @pytest.mark.parametrize(
     ("statistic", "value", "words"),
     [
-        ("running_var", None, "0 has no running variance, but the other"),
-        ("running_mean", None, "0 has no running mean, but the other"),
+        ("running_var", None, "0 has only one of running mean and variance, no variance"),
+        ("running_mean", None, "0 has only one of running mean and variance, no mean"),
         ("running_mean", torch.zeros(3), r"has the shape \(3,\)"),
         ("running_var", torch.tensor(1.0), r"has the shape \(\)"),
         ("running_mean", torch.zeros(1, dtype=torch.long), "the type torch.int64"),

@@ -119,7 +119,7 @@ def test_encoder_and_decoder_divide_the_unet():
         (lambda: Policy(layers="encoder*"), r"give a list of patterns, such as \['encoder\*'\]"),
         (lambda: SourcePrior(-1), "samples is -1"),
         (lambda: SourcePrior(math.nan), "samples is nan"),
-        (lambda: DecayingMomentum(momentum=2), "whose sum is at most 1"),
+        (lambda: DecayingMomentum(momentum=2), "with a sum of at most 1"),
         (lambda: DecayingMomentum(decay=2), "decay between 0 and 1"),
     ],
 )

@@ -65,4 +65,4 @@ def test_two_processes_stop_together_with_the_same_statistics(shared, case):
 
 def test_layer_consistency_needs_a_batch_in_each_process(shared):
     for found in shared:
-        assert "No image came to one of the processes" in found["starved"]
+        assert "One of the processes got no image" in found["starved"]

@@ -69,7 +69,7 @@ def test_a_module_that_is_called_module_keeps_its_name():
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        (nn.Sequential(nn.Conv2d(1, 4, 3), FrozenBatchNorm2d(4)), "FrozenBatchNorm2d, whose statistics are constants"),
+        (nn.Sequential(nn.Conv2d(1, 4, 3), FrozenBatchNorm2d(4)), "FrozenBatchNorm2d, with constant statistics"),
         (torch.jit.script(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))), "BatchNorm2d in TorchScript"),
     ],
 )

@@ -140,6 +140,6 @@ def test_refusals(best, bare, refused, tmp_path):
         *asked, bare, "--class_proportions=estimated"
     )
     assert "give one for each of the 2 classes" in refused(*asked, best, "--class_proportions=[0.5, 0.2, 0.3]")
-    assert "that sum up to 1" in refused(*asked, best, "--class_proportions=[0.5, 0.2]")
-    assert "source_summary: there is no source" in refused("source_summary", *SPARSE, "--ckpt_path", bare)
-    assert "'estimate' is none of source, estimated" in refused(*asked, best, "--class_proportions=estimate")
+    assert "with sum 1" in refused(*asked, best, "--class_proportions=[0.5, 0.2]")
+    assert "source_summary: needs a source" in refused("source_summary", *SPARSE, "--ckpt_path", bare)
+    assert "'estimate' is not one of source, estimated" in refused(*asked, best, "--class_proportions=estimate")

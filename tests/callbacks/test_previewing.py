@@ -178,7 +178,7 @@ def test_what_cannot_be_previewed_is_refused(best, bare, refused, tmp_path):
     assert not (tmp_path / "page").exists()
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "index.html").touch()
-    assert "is there already" in refused(*asked)
+    assert "exists already" in refused(*asked)
 
 
 def test_any_share_of_the_source_lies_between_candidates(best):

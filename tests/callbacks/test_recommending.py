@@ -109,8 +109,8 @@ def test_a_summary_is_added_to_a_copy_of_the_checkpoint(best, tmp_path, refused)
     main([*asked, "--output", str(tmp_path / "new.ckpt")])
     assert "source_summary" in torch.load(tmp_path / "new.ckpt", weights_only=True)
     assert (tmp_path / "bare.ckpt").read_bytes() == before
-    assert "is there already" in refused(*asked, "--output", tmp_path / "new.ckpt")
-    assert "give --output a file that ends in .ckpt" in refused(*asked, "--output", tmp_path / "new.pt")
+    assert "exists already" in refused(*asked, "--output", tmp_path / "new.ckpt")
+    assert "give an --output that ends in .ckpt" in refused(*asked, "--output", tmp_path / "new.pt")
 
 
 def test_labelled_tiles_of_the_target_may_decide(best, tmp_path):
@@ -129,7 +129,7 @@ def test_a_summary_of_another_version_is_not_followed(best, tmp_path, refused, c
     torch.save(checkpoint, tmp_path / "old.ckpt")
     asked = ["recommend", *TARGET_ALONE, "--ckpt_path", str(tmp_path / "old.ckpt"), "--output", str(tmp_path)]
     assert "holds no summary of its source" in refused(*asked)
-    assert "of another version of bnadapt" in caplog.text
+    assert "another version of bnadapt" in caplog.text
 
 
 def test_refusals(best, refused, tmp_path):
@@ -141,7 +141,7 @@ def test_refusals(best, refused, tmp_path):
     page.mkdir()
     (page / "recommendation.json").write_text("{}")
     recommend = ("recommend", *TARGET_ALONE, "--ckpt_path", best, "--output", page)
-    assert "is there already" in refused(*recommend)
+    assert "exists already" in refused(*recommend)
     assert "there is no target" in refused(*without(recommend, "--data.target"), "--overwrite")
 
 

@@ -32,7 +32,7 @@ def test_it_is_predicted_as_background(best, one_blank, tmp_path, capfd):
     assert len(shares) == 6
     assert shares.pop("02_mask.png") == 0
     assert all(0.05 < share < 0.95 for share in shares.values())
-    assert "of which 1 was blank and so background" in " ".join(capfd.readouterr().out.split())
+    assert "(1 was blank, predicted as background)" in " ".join(capfd.readouterr().out.split())
 
 
 def test_adapting_to_images_of_nothing_is_said(best, images, tmp_path, capfd):
@@ -50,7 +50,7 @@ def test_it_is_left_out_of_adaptation(best, one_blank, tmp_path, capfd):
     record = json.loads((tmp_path / "a.json").read_text())
     assert record["blank_sections"] == ["02.png"]
     assert record["tiles"] == 5 * 4
-    assert "1 blank image left out: every pixel is the same." in " ".join(capfd.readouterr().out.split())
+    assert "1 blank image left out: all pixels are equal." in " ".join(capfd.readouterr().out.split())
 
 
 def test_it_is_left_out_of_training_and_scores(one_blank, caplog):
@@ -58,7 +58,7 @@ def test_it_is_left_out_of_training_and_scores(one_blank, caplog):
     source += [f"--data.source.masks={one_blank}/masks", "--data.source.gap=0"]
     with caplog.at_level(logging.WARNING):
         run = main(["fit", *SMALL, *source, "--trainer.max_epochs=1"])
-    assert "1 of 4 images is blank (every pixel the same), such as 02.png; left out." in caplog.text
+    assert "1 of 4 images is blank (all pixels equal), such as 02.png; left out." in caplog.text
     assert {section.name for section in run.datamodule.train_dataloader().dataset.sections} == {
         "00.png",
         "01.png",

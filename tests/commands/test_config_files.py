@@ -216,7 +216,7 @@ def test_options_of_other_commands_are_left_out_and_said(trained, best, tmp_path
     kept = yaml.safe_load((trained.parent / "config.yaml").read_text())
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({**kept, "propagation": "one_pass", "annotated": 0}))
     main(["test", "--ckpt_path", str(best), "--config", str(tmp_path / "c.yaml"), "--trainer.logger=false"])
-    assert "annotated, propagation left out, which other commands take" in caplog.text
+    assert "annotated, propagation ignored, which only other commands take" in caplog.text
 
 
 def test_options_that_no_command_has_are_refused(refused, best, tmp_path):

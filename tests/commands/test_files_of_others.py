@@ -300,8 +300,9 @@ def test_paths_of_a_run_itself_stay_in_the_states_of_callbacks():
 
 
 def test_a_study_follows_its_own_config_and_not_its_files(foreign, ran, tmp_path):
-    from bnadapt.experiments.evaluation import Evaluation, cached_network
+    from bnadapt.experiments.evaluation import Evaluation
     from bnadapt.experiments.networks import SourceNetwork, Training
+    from bnadapt.experiments.trained_networks import cached_network
 
     training = Training(network_args={"base_channels": 4}, crop_size=32)
     network = SourceNetwork(training, {"class": "Synthetic", "size": 48, "images": 6}, 1)

@@ -50,7 +50,7 @@ def test_earlier_results_are_replaced_only_where_asked(best, refused, tmp_path, 
     (tmp_path / there).write_text("earlier")
     asked = [command, "--ckpt_path", str(best), *domain, *source, "--trainer.logger=false", "--output", output]
     sentence = refused(*asked)
-    assert f"{there}: is there already; give another --output, or --overwrite to replace it" in sentence
+    assert f"{there}: exists already; give another --output, or --overwrite to replace it" in sentence
     assert content(tmp_path / "out") == {os.path.relpath(there, "out"): b"earlier"}
     if command != "distances":
         main([*asked, "--overwrite"])
@@ -115,7 +115,7 @@ def test_a_signal_ends_with_its_status_and_leaves_nothing_half_written(best, tmp
     process.until(lambda: list(tmp_path.glob("out/.unfinished/finished-*"))).send(number)
     assert process.wait() == status, process.errors
     assert "Traceback" not in process.errors
-    assert "of 2000 sections are segmented; the same command goes on with the rest" in process.errors
+    assert "of 2000 sections are segmented; the same command resumes with the rest" in process.errors
     assert [each.name for each in (tmp_path / "out").iterdir()] == [".unfinished"]
 
 

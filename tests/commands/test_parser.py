@@ -6,7 +6,7 @@ import pytest
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("fitt", "there is no command 'fitt'; did you mean fit."),
+        ("fitt", "unknown command 'fitt'; did you mean fit."),
         ("fit --data.crop_sise 3", "fit: unknown option --data.crop_sise; did you mean --data.crop_size."),
         (
             "fit --trainer.max_epoch 3",
@@ -38,10 +38,10 @@ import pytest
         ("fit --trainer.precision bf16mixed", "bf16; did you mean bf16-mixed."),
         (
             "adapt --propagation lyer_consistent",
-            "'lyer_consistent' is none of one_pass, layer_consistent; did you mean layer_consistent.",
+            "'lyer_consistent' is not one of one_pass, layer_consistent; did you mean layer_consistent.",
         ),
         ("adapt --until.tolerence 3", "--until: UntilConverged has no option 'tolerence'; did you mean tolerance."),
-        ("study pears", "there is no study 'pears'; did you mean pairs."),
+        ("study pears", "unknown study 'pears'; did you mean pairs."),
         ("study pairs --study.sed 3", "study pairs: unknown option --study.sed; did you mean --study.seeds."),
         ("study pairs --worker 3", "study pairs: unknown option --worker; did you mean --workers."),
         ("study pairs --workers abc", "--workers: abc is not a whole number."),

@@ -139,13 +139,13 @@ def test_pixels_that_are_no_finite_numbers(images, read, value):
 def test_nothing_but_constant_images(images, predict):
     for path in (images / "images").iterdir():
         imageio.v3.imwrite(path, np.full((48, 48), 9, np.uint8))
-    assert "in each of its 6 images every pixel is the same; give images with something to see" in predict()
+    assert "all of its 6 images are blank (all pixels equal); give images that show something" in predict()
 
 
 def test_images_smaller_than_a_tile(refused, best, images):
     target = folder_options("target", images, masks=False)
     sentence = refused("adapt", "--ckpt_path", best, *target, "--data.tile_size=64", "--output", "adapted.ckpt")
-    assert "48 x 48 pixels (after resampling) are less than a tile of 64; set --data.tile_size to 48" in sentence
+    assert "48 x 48 pixels (after resampling) are smaller than a tile of 64; set --data.tile_size to 48" in sentence
 
 
 def test_images_smaller_than_a_crop(learn):
@@ -245,8 +245,8 @@ def test_outputs_that_would_overwrite_something_else(refused, best, images, tmp_
     (tmp_path / "results" / "precious.txt").write_text("precious")
     target = folder_options("target", images, masks=False)
     adapt = ["adapt", "--ckpt_path", best, *target, *TILES, "--output"]
-    assert "is not a name of a checkpoint" in refused(*adapt, tmp_path / "results")
-    assert "is not a name of a checkpoint" in refused(*adapt, tmp_path / "adapted.json")
+    assert "is not the name of a checkpoint" in refused(*adapt, tmp_path / "results")
+    assert "is not the name of a checkpoint" in refused(*adapt, tmp_path / "adapted.json")
     predict = ["predict", "--ckpt_path", best, *target, *TILES, "--output"]
     assert "is a file; give a folder" in refused(*predict, tmp_path / "results" / "precious.txt")
     assert (tmp_path / "results" / "precious.txt").read_text() == "precious"
@@ -263,7 +263,7 @@ def test_an_adapted_checkpoint_cannot_be_resumed(refused, best, tmp_path):
 def test_a_resume_beyond_the_schedule(refused, best):
     options = ["--data.crops_per_epoch=120", "--trainer.max_epochs=9", "--ckpt_path", best]
     small = without(SMALL, "--model", "--data.crops_per_epoch", "--trainer.max_epochs")
-    assert "one-cycle schedule ends after 90 steps, this run asks for 270" in refused("fit", *small, *DOMAINS, *options)
+    assert "one-cycle schedule ends after 90 steps, this run has 270" in refused("fit", *small, *DOMAINS, *options)
 
 
 @pytest.mark.parametrize("name", ["batch_size", "crop_size", "adaptation_tiles"])
@@ -284,7 +284,7 @@ def test_a_source_without_masks(images):
 
 def test_an_adaptation_at_the_end_of_training_without_a_target_is_refused_at_its_start(images, refused, tmp_path):
     options = [*folder_options("source", images), "--trainer.callbacks+=bnadapt.callbacks.BatchNormAdaptation"]
-    assert "there is no target to adapt to" in refused("fit", *SMALL, *options, "--data.source.gap=0")
+    assert "needs a target to adapt to" in refused("fit", *SMALL, *options, "--data.source.gap=0")
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
@@ -309,4 +309,4 @@ def test_memory_that_does_not_suffice_is_a_sentence(error, monkeypatch, refused)
         raise error
 
     monkeypatch.setattr("bnadapt.commands.cli.main", fail)
-    assert "there is not enough memory; set a smaller --data.batch_size" in refused("fit")
+    assert "out of memory; set a smaller --data.batch_size" in refused("fit")

@@ -52,7 +52,7 @@ def kept(trained, tmp_path):
 
 def test_a_checkpoint_alone_goes_on_as_if_the_training_had_not_ended(halfway, tmp_path, capsys):
     cli = main(["fit", "--ckpt_path", LAST])
-    assert f"Going on with the options of {RUN}/config.yaml" in capsys.readouterr().out
+    assert f"Resuming with the options of {RUN}/config.yaml" in capsys.readouterr().out
     assert cli.config.fit.data.source.init_args.size == 48
     assert cli.trainer.max_epochs == 2
     optimizer = ["--model.optimizer=AdamW", "--model.optimizer.lr=0.01"]
@@ -78,7 +78,7 @@ def test_where_a_source_is_given_nothing_is_taken(kept, given):
 
 def test_without_a_kept_config_the_options_are_to_be_given_again(trained, tmp_path):
     alone = shutil.copy(trained / "last.ckpt", tmp_path / "last.ckpt")
-    with pytest.raises(InputError, match="no options were kept of its training in .*; give --data.source"):
+    with pytest.raises(InputError, match="the options of its training were not stored in .*; give --data.source"):
         main(["fit", "--ckpt_path", str(alone)])
 
 

@@ -289,5 +289,5 @@ def test_tiles_by_foreground_refuse_what_gives_none():
 
 
 def test_a_folder_of_images_is_not_written_as_a_volume(images):
-    with pytest.raises(InputError, match="is not one volume, and cannot be written as OME-Zarr; leave out --format"):
+    with pytest.raises(InputError, match="is not a single volume, so it cannot be written as OME-Zarr"):
         Folder(str(images / "images")).writer(Path("out"), OME_ZARR)

@@ -175,15 +175,15 @@ def test_axes_without_names_are_said(axes, caplog):
 
 def test_names_without_rows_and_columns_are_said(caplog):
     assert open_stack(zarr3("abc", VOLUME)[0]).shape == VOLUME.shape
-    assert "calls its axes a, b, c, of which none are rows or columns" in caplog.text
+    assert "names its axes a, b, c, none of them rows or columns" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("write", "words"),
     [
         (lambda: xarray("yx", VOLUME), r"has 3 axes, but its attributes name 2, \['y', 'x'\]; mend them"),
-        (lambda: zarr3("ykb", VOLUME), "has the axes YKB .*, of which one must be Y, the rows, and one X"),
-        (lambda: mrc("yyx", VOLUME), r"calls its columns, rows and sections \[1, 2, 2\]; mend mapc, mapr and maps"),
+        (lambda: zarr3("ykb", VOLUME), "has the axes YKB .*; one must be Y, the rows, and one X"),
+        (lambda: mrc("yyx", VOLUME), r"names its columns, rows and sections \[1, 2, 2\]; correct mapc, mapr and maps"),
     ],
 )
 def test_names_that_cannot_be_are_refused(write, words):
@@ -196,7 +196,7 @@ def test_names_that_contradict_each_other_are_refused_and_broken_ones_said(caplo
     path, key = hdf5("zyx", VOLUME)
     with h5py.File(path, "r+") as file:
         file[key].attrs["axistags"] = json.dumps({"axes": [{"key": axis} for axis in "xyz"]})
-    with pytest.raises(InputError, match="its axistags name the axes x, y, z, its dimensions z, y, x; mend one"):
+    with pytest.raises(InputError, match="its axistags name the axes x, y, z, its dimensions z, y, x; correct one"):
         open_stack(path, key)
     with h5py.File(path, "r+") as file:
         file[key].attrs["axistags"] = "{"
@@ -327,9 +327,9 @@ def test_a_pixel_size_that_the_user_gives_is_written_and_moves_the_place_along()
         (
             [1, 1e-320, 1e-320],
             "meter",
-            "states pixels of 9.99989e-321 x 9.99989e-321 meter, which no image has",
+            "states pixels of 9.99989e-321 x 9.99989e-321 meter, which is impossible",
         ),
-        ([1, 4e6, 4e6], "meter", "its file states pixels of 4e+06 x 4e+06 meter, which no image has"),
+        ([1, 4e6, 4e6], "meter", "its file states pixels of 4e+06 x 4e+06 meter, which is impossible"),
         ([40, -4, 4], "nanometer", "states the scale [40, -4, 4] of 3 axes, which is ignored"),
     ],
 )
@@ -466,7 +466,7 @@ def test_the_padding_of_imaris_is_no_part_of_the_image():
 def test_what_a_format_has_no_place_for_is_said(caplog):
     np.save("a.npy", VOLUME)
     written(Stack("a.npy", pixel_size_nm=4))
-    assert "a_mask.npy: the format has no place for the size of a pixel" in caplog.text
+    assert "a_mask.npy: the format cannot store the size of a pixel" in caplog.text
 
 
 # Folders of images
@@ -532,5 +532,5 @@ def test_stores_without_an_ending_have_outputs_of_their_own():
 @pytest.mark.parametrize("address", ["https://example.org/a.ome.zarr", "s3://bucket/a.zarr", "file:///tmp/a.zarr"])
 def test_addresses_are_refused_as_such(address):
     for make in (Stack, Folder, open_masks):
-        with pytest.raises(InputError, match=r"is an address, and files are read and written on disk alone"):
+        with pytest.raises(InputError, match=r"is an address; give a local copy"):
             make(address)

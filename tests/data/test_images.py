@@ -28,10 +28,10 @@ def section(height=50, width=70, seed=0):
 def test_every_pixel_is_the_own_of_exactly_one_tile(size, overlap):
     owned = np.zeros(size, dtype=int)
     for tile in tiles_of(size, 32, overlap, "one"):
-        owned[tile.own] += 1
+        owned[tile.core] += 1
         assert all(area.stop - area.start == 32 for area in tile.area)
         assert all(
-            own.start >= area.start and own.stop <= area.stop for own, area in zip(tile.own, tile.area, strict=True)
+            own.start >= area.start and own.stop <= area.stop for own, area in zip(tile.core, tile.area, strict=True)
         )
     assert (owned == 1).all()
 
@@ -60,8 +60,8 @@ def test_a_block_is_seen_with_its_margin_as_far_as_the_image_goes(blocks):
     owned = np.zeros(size, int)
     tiles = blocks.tiles(size)
     for tile in tiles:
-        owned[tile.own] += 1
-        for side, area, own in zip(size, tile.area, tile.own, strict=True):
+        owned[tile.core] += 1
+        for side, area, own in zip(size, tile.area, tile.core, strict=True):
             assert area.start % blocks.stride == 0
             assert area.start <= max(0, own.start - blocks.margin)
             assert area.stop >= min(side, own.stop + blocks.margin)

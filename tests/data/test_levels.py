@@ -175,7 +175,7 @@ def test_more_channels_than_are_read_are_refused_with_the_option():
     group = zarr.open_group("c.zarr", mode="w")
     group.create_array("0", data=TIMES[0, 0])
     group.attrs["ome"] = {"multiscales": [{"axes": ["c", "y", "x"], "datasets": [{"path": "0"}]}]}
-    with pytest.raises(InputError, match=r"has 5 channels, of which at most 4 .*index '\{\"C\": 0\}'"):
+    with pytest.raises(InputError, match=r"has 5 channels, but at most 4 .*index '\{\"C\": 0\}'"):
         open_stack("c.zarr")
     np.testing.assert_array_equal(open_stack("c.zarr", index={"C": 4})[0], TIMES[0, 0, 4])
 
@@ -185,8 +185,8 @@ def test_more_channels_than_are_read_are_refused_with_the_option():
     [
         ({"T": 3}, "index 3 of the axis T is outside its length 3; give one from 0 to 2"),
         ({"T": -1}, "index -1 of the axis T is outside its length 3"),
-        ({"S": 0}, r"has the axes TCZYX of lengths \(3, 2, 5, 24, 32\), which do not include one axis 'S'"),
-        ({"5": 0}, "not include one axis '5'; name an axis in `index` by its letter, or by its number from 0 to 4"),
+        ({"S": 0}, r"has the axes TCZYX of lengths \(3, 2, 5, 24, 32\), and no unique axis 'S'"),
+        ({"5": 0}, "and no unique axis '5'; name an axis in `index` by its letter, or by its number from 0 to 4"),
         ({"Y": 0}, "of which 'Y' holds rows or columns"),
         ({"T": 1, "0": 1}, "names the axis T twice"),
     ],
@@ -199,7 +199,7 @@ def test_an_index_of_no_axis_is_refused(index, words):
 def test_an_axis_of_an_array_without_names_is_chosen_by_its_number_or_its_guessed_letter():
     np.save("z.npy", TIMES[0, 0])
     assert len(open_stack("z.npy", index={"Z": 3})) == 1
-    with pytest.raises(InputError, match="has the axes ZYX .* not include one axis 'T'"):
+    with pytest.raises(InputError, match="has the axes ZYX .* and no unique axis 'T'"):
         open_stack("z.npy", index={"T": 0})
 
 

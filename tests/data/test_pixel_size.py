@@ -144,7 +144,7 @@ def test_a_size_that_is_to_override_must_be_given():
         (20, 10.0, "its images are reduced 2 times, from pixels of 10 nm to the network's 20 nm"),
         (8, 10.0, None),
         (None, 10.0, None),
-        (4, None, "its pixel size is unknown, so that images are not resampled to the network's 4 nm"),
+        (4, None, "its pixel size is unknown, so images are not resampled to the network's 4 nm"),
     ],
 )
 def test_the_network_decides_on_the_pixel_size_and_far_resampling_is_said(network, stated, said, caplog):

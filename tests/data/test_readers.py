@@ -104,7 +104,7 @@ def test_turned_images_are_put_upright(tiff, png, orientation):
         (np.stack([IMAGE] * 5, -1) + np.arange(5, dtype=np.uint8), {"planarconfig": "contig"}, "has 5 channels"),
         (IMAGE.astype(np.complex64), {}, "values of type complex64"),
         (IMAGE.astype(np.float32), {"photometric": "miniswhite"}, "white as zero"),
-        (STACK, {"photometric": "minisblack"}, "6 sections and not one image; give a stack"),
+        (STACK, {"photometric": "minisblack"}, "6 sections instead of one image; give a stack"),
         (np.stack([STACK] * 2), {"imagej": True, "metadata": {"axes": "TZYX"}}, "2 times and 6 sections"),
     ],
 )
@@ -484,7 +484,7 @@ def test_channels_of_a_stack_come_last(tmp_path):
 @pytest.mark.parametrize(
     ("axes", "data", "words"),
     [
-        ("tzyx", np.stack([STACK, STACK]), "2 times and 6 sections, of which one at most can be sections"),
+        ("tzyx", np.stack([STACK, STACK]), "2 times and 6 sections, and at most one of them can be sections"),
         ("zyx", STACK[:, :0], "no pixels"),
     ],
 )
@@ -506,7 +506,7 @@ PAIRS = np.zeros((3, 4, 4), [("first", "f4"), ("second", "f4")])
         (3.0, r"the shape \(\) and so no pixels"),
         (np.zeros((0, 4, 4)), "no pixels"),
         (np.zeros(9), r"shape \(9,\); a stack is \(sections"),
-        (np.zeros((3, 2, 24, 32)), "has 32 channels, of which at most 4"),
+        (np.zeros((3, 2, 24, 32)), "has 32 channels, but at most 4"),
         (h5py.ExternalLink("gone.h5", "/x"), "'raw'"),
         (h5py.SoftLink("/gone"), "'raw'"),
         (h5py.Empty("f4"), "no pixels"),
@@ -705,9 +705,9 @@ def test_images_and_masks_are_paired_by_order_where_that_is_asked_for(tmp_path, 
 @pytest.mark.parametrize(
     ("pair", "words"),
     [
-        ("name", "both images and masks, so say by pair"),
-        ("order", "both images and masks, so say by pair"),
-        ("*_seg", "no masks whose names are like"),
+        ("name", "both images and masks, so set pair to"),
+        ("order", "both images and masks, so set pair to"),
+        ("*_seg", "no masks with names like"),
         ("mask", "pair is 'mask'; give name, order, or a pattern"),
         ("*_*", "pair is"),
     ],

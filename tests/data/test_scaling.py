@@ -84,7 +84,7 @@ def test_by_data_type_another_range_is_told_in_numbers(tmp_path, pictures, how, 
     pair.load_state_dict(trained.state_dict())
     with caplog.at_level(logging.WARNING):
         assert len(pair.prediction_dataset())
-    assert "of its data type's range, the images that the network was trained on" in caplog.text
+    assert "of its data type's range, the training images" in caplog.text
     assert "--data.intensity zscore or dataset" in caplog.text
 
 
@@ -139,7 +139,7 @@ def test_images_of_which_nearly_all_pixels_are_the_same_are_scaled_from_end_to_e
 
 def test_floating_point_numbers_that_networks_do_not_take_are_refused_by_data_type(tmp_path, pictures):
     pair = DomainPair(target=stored(tmp_path, pictures, "float64 times 1e300"), tile_size=48, intensity="dtype")
-    with pytest.raises(InputError, match="some are larger than networks take; take another, such as zscore"):
+    with pytest.raises(InputError, match="some exceed float32; use another scaling, such as zscore"):
         pair.prediction_dataset().sections[0]()
 
 

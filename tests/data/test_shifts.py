@@ -147,7 +147,7 @@ def test_thick_images_to_adapt_to_show_no_section_of_the_test_block():
 
 
 def test_refusals():
-    with pytest.raises(InputError, match="there is no shift 'nosuch'; take one of brightness"):
+    with pytest.raises(InputError, match="unknown shift 'nosuch'; take one of brightness"):
         Shifted(Synthetic(), "nosuch", 1)
     with pytest.raises(InputError, match="severity is -1; give 0"):
         Shifted(Synthetic(), "blur", -1)

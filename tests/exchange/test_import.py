@@ -109,7 +109,7 @@ def test_safetensors_are_read_also_of_a_network_of_small_logits(seed):
     ("options", "words"),
     [
         (["nosuch.pth", "--network", "unet"], "nosuch.pth: no such file"),
-        (["weights.pth"], "give the network that they are of by --network"),
+        (["weights.pth"], "name their network by --network"),
         (["weights.pth", "--network", "unet"], "the weights do not fit the network: of its"),
         (["weights.pth", "--network", "foreign.OneLogit", "--network_args.width=5"], "7 of another shape"),
         (["weights.pth", "--network", "foreign.OneLogit", "--network_args.sigmoid=true"], "seem to be probabilities"),
@@ -172,7 +172,7 @@ def test_code_of_a_package_replaces_no_other(refused, one_logit, tmp_path, packa
     (tmp_path / "foreign.py").write_text("# something else")
     assert "is another file than that of" in refused("import", foreign, "--network", "foreign.OneLogit")
     shadowing = foreign_package(tmp_path / "again", one_logit, package, "zarr.py")
-    assert "name of an installed module" in refused("import", shadowing, "--network", "zarr.OneLogit")
+    assert "like an installed module" in refused("import", shadowing, "--network", "zarr.OneLogit")
     assert not (tmp_path / "zarr.py").exists()
 
 

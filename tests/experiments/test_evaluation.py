@@ -9,8 +9,10 @@ import torch
 from bnadapt.batchnorm import Bank, SourcePrior, batchnorm_layers
 from bnadapt.commands.cli import main
 from bnadapt.experiments.case import AdaptationCase, RunLocation
-from bnadapt.experiments.evaluation import Evaluation, cached_network, policy_of
+from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training, fit, trained
+from bnadapt.experiments.specs import policy_of
+from bnadapt.experiments.trained_networks import cached_network
 from bnadapt.studies.irregular_training import TrainingCase
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import DOMAINS, LOADING, SMALL

@@ -42,7 +42,7 @@ def test_a_record_of_another_case_is_not_read(records, caplog):
     record["case"]["draw"] = 5
     path.write_text(json.dumps(record))
     assert records.read(case()) is None
-    assert "it is of another case" in caplog.text
+    assert "it belongs to another case" in caplog.text
 
 
 def test_tables_have_labels_scores_and_distances_and_are_read_back(tmp_path):

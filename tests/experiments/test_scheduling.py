@@ -63,7 +63,7 @@ def test_cancelled_work_is_reported_and_what_was_measured_is_kept(folders):
 def test_records_that_do_not_arrive_are_reported(folders, monkeypatch):
     """As from workers on other machines whose folders have the same path and are others."""
     monkeypatch.setattr(Records, "write", lambda *arguments: None)
-    with pytest.raises(InputError, match=r"2 cases have no record in .*records, although all work is done"):
+    with pytest.raises(InputError, match=r"2 cases have no record in .*records, although all work has finished"):
         measure_all([Waiting(0.0), Waiting(0.001)], folders, None, 0)
 
 

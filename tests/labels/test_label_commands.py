@@ -120,8 +120,8 @@ def test_no_tile_of_the_test_block_is_learnt_from(best, tmp_path, caplog):
     _, record = finetune(best, tmp_path, "--labelled=50", "--steps=1", "--learn=head")
     tiles = len(TARGET.block("train")) * 4  # of 32 pixels in images of 48
     assert record["finetuning"]["labelled_tiles"] == tiles
-    assert f"50 labelled tiles were asked for, its train block has {tiles}" in caplog.text
-    assert "of 6 labelled images are left out, for test and validation blocks" in caplog.text
+    assert f"50 labelled tiles were requested, but its train block has {tiles}" in caplog.text
+    assert "of 6 labelled images are kept for test and validation" in caplog.text
 
 
 def test_proposed_tiles_are_spread_and_empty(proposed, images):
@@ -141,7 +141,7 @@ def test_what_was_drawn_is_replaced_only_when_asked_for(proposed, images, best, 
     draw(proposed, images)
     asked = ["propose", *FOLDER, f"--data.target.images={images / 'images'}", "--ckpt_path", str(best)]
     asked += ["--output", str(proposed), "--tiles=2"]
-    assert "is there already" in refused(*asked)
+    assert "exists already" in refused(*asked)
     main([*asked, "--overwrite"])
     assert len(list((proposed / "masks").iterdir())) == 2
     printed = " ".join(capsys.readouterr().out.split())
@@ -178,7 +178,7 @@ def test_what_cannot_be_learnt_from_is_refused(proposed, images):
     assert len(labelled_by_hand(data, proposed, 2)) == 3
     first, second, _ = json.loads((proposed / "tiles.json").read_text())
     other = DomainPair(target=Synthetic(size=48, images=6), intensity="dtype", tile_size=32)
-    with pytest.raises(InputError, match="which synthetic has not; give the target that it was proposed of"):
+    with pytest.raises(InputError, match="which synthetic does not have; give the target that it was proposed for"):
         labelled_by_hand(other, proposed, 2)
     imageio.v3.imwrite(proposed / "masks" / second["file"], np.full((32, 32), 7, np.uint8))
     with pytest.raises(InputError, match="mask value 7 is not a class"):
@@ -196,7 +196,7 @@ def test_a_list_of_tiles_that_cannot_be_is_refused(proposed, name, value):
     path = proposed / "tiles.json"
     first, *others = json.loads(path.read_text())
     path.write_text(json.dumps([first | {name: value}, *others]))
-    with pytest.raises(InputError, match=r"tiles.json: has a tile .*; take it as bnadapt propose wrote it"):
+    with pytest.raises(InputError, match=r"tiles.json: has a tile .*; restore the list that bnadapt propose wrote"):
         drawn_masks(proposed, 2)
     path.write_text("[" * 50_000)
     with pytest.raises(InputError, match="holds no list of tiles"):

@@ -112,13 +112,13 @@ def test_what_is_stopped_goes_on_by_the_command(inputs, outputs, caplog):
         engine.volume(inputs, inputs.checkpoint, outputs, watch)
     folder = outputs.folder / "segmented-by-best"
     assert not list(folder.glob("*.ome.zarr"))
-    assert "the same command goes on with the rest" in caplog.text
+    assert "the same command resumes with the rest" in caplog.text
     main([*predict_line(inputs, inputs.checkpoint, outputs), "--trainer.logger=false"])
-    assert "goes on with a run that has segmented" in caplog.text
+    assert "resumes a run that has segmented" in caplog.text
     mask = open_masks(folder / "volume_mask.ome.zarr")
     assert mask.shape == (6, 48, 48)
     np.testing.assert_array_equal(engine.classes_in(str(folder))[4], mask[4])
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         engine.volume(inputs, inputs.checkpoint, outputs, Watch())
 
 

@@ -129,7 +129,7 @@ def test_commands_run_without_any_output():
 
 
 def test_refusals_are_written_out(refused):
-    assert "there is no command 'a\\x1b[31m'" in refused("a\x1b[31m").replace("\\\\", "\\")
+    assert "unknown command 'a\\x1b[31m'" in refused("a\x1b[31m").replace("\\\\", "\\")
 
 
 def test_logs_are_written_out_by_every_handler(monkeypatch):

@@ -14,9 +14,10 @@ import bnadapt
 from bnadapt.batchnorm import Bank
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import RunLocation
-from bnadapt.experiments.evaluation import Evaluation, cached_network
+from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
 from bnadapt.experiments.tables import Tables
+from bnadapt.experiments.trained_networks import cached_network
 from bnadapt.studies.comparison import findings as found
 from bnadapt.studies.comparison.findings import clear_directions, difference, interval
 from bnadapt.studies.comparison.methods import Method

@@ -100,7 +100,7 @@ def test_what_fails_is_left_to_the_segmentation():
 
 
 def test_a_precision_that_is_given_is_taken():
-    found = executions(UNet(base_channels=4)).given("16-mixed")
+    found = executions(UNet(base_channels=4)).in_precision("16-mixed")
     assert (found.library, found.precision, found.folded) == (TORCH, "16-mixed", 18)
 
 

@@ -103,7 +103,7 @@ def test_whatever_predict_writes_is_read(objects, extension, dtype, classes):
     assert set(table["class"]) == set(range(1, classes))
     np.testing.assert_allclose(np.sort(table["mean_probability"]), means, atol=1 / 255)
     assert f"Probability: volume_probability{extension}" in printed
-    assert "--pixel_size_nm gives it" in printed
+    assert "--pixel_size_nm sets it" in printed
 
 
 def test_sizes_that_a_file_states_are_those_of_the_table(objects):
@@ -160,7 +160,7 @@ def test_labels_lie_where_their_mask_does(objects, extension, caplog):
     assert labels.geometry.voxel == pytest.approx((40, 4, 4) if keeps_size else (None, None, None))
     keeps_place = extension in (".ome.zarr", ".tif")
     assert labels.geometry["X"].in_nanometres().start == pytest.approx(100 if keeps_place else 0)
-    assert ("the format has no place for" in caplog.text) == (not keeps_place)
+    assert ("the format cannot store" in caplog.text) == (not keeps_place)
 
 
 def test_names_that_are_not_utf8_are_escaped_in_tables(objects):
@@ -309,9 +309,9 @@ def inputs():
         ("--mask nosuch.tif", "nosuch.tif: no such file"),
         ("--mask volume_mask.tif --min_size -1", "--min_size is -1; give a number of pixels"),
         ("--mask volume_mask.tif --min_size a", "a is not a whole number"),
-        ("--mask volume_mask.tif --dimensions 4", "'4' is none of 2, 3"),
-        ("--mask volume_mask.tif --connectivity 4", "in 3-D it goes from 1 to 3"),
-        ("--mask volume_mask.tif --connectivity 3 --dimensions 2", "in 2-D it goes from 1 to 2"),
+        ("--mask volume_mask.tif --dimensions 4", "'4' is not one of 2, 3"),
+        ("--mask volume_mask.tif --connectivity 4", "in 3-D it ranges from 1 to 3"),
+        ("--mask volume_mask.tif --connectivity 3 --dimensions 2", "in 2-D it ranges from 1 to 2"),
         ("--mask volume_mask.tif --connectivity 0", "--connectivity is 0"),
         ("--mask volume_mask.tif --pixel_size_nm 0", "--pixel_size_nm is 0; give a number from 1e-06"),
         ("--mask volume_mask.tif --spacing_nm -3", "--spacing_nm is -3; give a number from 1e-06"),
@@ -322,7 +322,7 @@ def inputs():
         ("--mask ignored.npy", "values such as 255, which is not a class"),
         ("--mask negative.npy", "values such as -1, which is not a class"),
         ("--mask colours.npy", "is a mask in colours"),
-        ("--mask volume_mask.tif --mask_key raw", "holds 1 series (0: (4, 20, 24)), none of which is 'raw'"),
+        ("--mask volume_mask.tif --mask_key raw", "holds 1 series (0: (4, 20, 24)), none of them 'raw'"),
         ("--mask volume_mask.tif --probability short.npy", "short.npy: has the shape (3, 20, 24), volume_mask.tif"),
         ("--mask volume_mask.tif --probability raw.npy", "raw.npy, section 0: holds no probabilities"),
         ("--mask volume_mask.tif --probability signed.npy", "signed.npy, section 0: holds no probabilities"),
@@ -331,10 +331,10 @@ def inputs():
         ("--mask predictions", "predictions, 8: has the shape (3, 3), its mask (20, 24)"),
         ("--mask predictions --mask_key raw", "have no keys"),
         ("--mask empty", "holds no images"),
-        ("--mask images", "holds no image whose name ends in _mask"),
+        ("--mask images", "holds no image with a name that ends in _mask"),
         ("--mask some", "some/a_mask.png: 1 of 2 masks have no probability"),
         ("--mask volume_mask.tif --output volume_mask.tif", "give an --output that ends in .csv"),
-        ("--mask volume_mask.tif --output there.csv", "there.csv: is there already"),
+        ("--mask volume_mask.tif --output there.csv", "there.csv: exists already"),
         ("--mask volume_mask.tif --output volume_mask.tif/a.csv", "cannot be written"),
         ("--mask volume_mask.tif --labels a.png", "labels are written as"),
         ("--mask volume_mask.tif --labels volume_mask.tif --overwrite", "is read by this command"),

@@ -173,7 +173,7 @@ def test_voxels_of_unequal_sides_and_single_sections_are_refused(tmp_path, pixel
     assert len(Stack(str(tmp_path / "nearly.ome.zarr"), plane="xz").unlabelled()) == SHAPE[1]
     assert "equal sides" not in caplog.text
     assert len(Stack(str(isotropic(tmp_path / "volume.npy", pixels)), plane="xz").unlabelled()) == SHAPE[1]
-    assert "taken to have equal sides" in caplog.text
+    assert "assumed to have equal sides" in caplog.text
     with pytest.raises(InputError, match="plane is zx; give one of xy, xz, yz"):
         Stack(str(volume), plane="zx")
     tifffile.imwrite(tmp_path / "times.ome.tif", pixels, metadata={"axes": "TYX"})
@@ -289,4 +289,4 @@ def test_what_cannot_be_averaged_is_refused(sentence):
     assert not Path("mean").exists()
     Path("mean").mkdir()
     Path("mean/volume_mask.tif").touch()
-    assert "is there already" in sentence(first, second, options=["--output", "mean"])
+    assert "exists already" in sentence(first, second, options=["--output", "mean"])

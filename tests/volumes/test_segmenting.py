@@ -289,7 +289,7 @@ def test_jobs_share_the_work(best, volume, refused):
     main(command(best, volume, "--sections=[0, 1, 4]"))
     main(command(best, volume, "--sections=[4, 5]"))
     assert content("out") == {}
-    assert "no section 6; --sections are numbers from 0 to 5" in refused(*command(best, volume, "--sections=[6]"))
+    assert "section 6 does not exist; --sections are numbers from 0 to 5" in refused(*command(best, volume, "--sections=[6]"))
     main(command(best, volume))
     assert content("out") == content("one")
 
@@ -338,5 +338,5 @@ def test_a_scheduler_that_is_not_there_is_refused(best, volume, refused):
 
 def test_a_volume_with_nothing_to_see_leaves_nothing_to_go_on_with(best, refused, tmp_path):
     np.save(tmp_path / "blank.npy", np.zeros((3, 64, 64), np.uint8))
-    assert "every pixel is the same" in refused(*command(best, tmp_path / "blank.npy"))
+    assert "all pixels equal" in refused(*command(best, tmp_path / "blank.npy"))
     assert not Path("out").exists()

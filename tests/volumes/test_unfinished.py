@@ -165,7 +165,7 @@ def test_a_run_that_comes_when_another_one_has_ended_replaces_nothing():
     (first.results / "result").touch()
     first.publish()
     first.keep_partial()
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         late.begin(overwrite=False)
     assert [path.name for path in Path("out").iterdir()] == ["result"]
 
@@ -173,7 +173,7 @@ def test_a_run_that_comes_when_another_one_has_ended_replaces_nothing():
 def test_what_is_written_after_another_run_has_ended_is_refused_in_a_sentence():
     run = begun(images="a")
     run.discard()
-    with pytest.raises(InputError, match="out: another run has finished there meanwhile; look at its results"):
+    with pytest.raises(InputError, match="out: another run has finished there in the meantime; look at its results"):
         run.finish(0)
 
 

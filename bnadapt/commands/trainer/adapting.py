@@ -70,9 +70,9 @@ class AdaptingCommands(CommandTrainer):
                 statistics over all tiles; exact, holds all tiles in memory). By default as with `policy`, `one_pass`.
             until: standard error of the statistics at which to stop reading. By default as with `policy`, and at most,
                 the data's `adaptation_tiles` are read.
-            class_proportions: of the target: `source` if they are the source's, `estimated`, or shares of the classes,
-                such as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default as with
-                `policy`, `source`.
+            class_proportions: those of the target: `source` if they are the source's, `estimated`, or shares of the
+                classes, such as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default
+                as with `policy`, `source`.
             choose: `auto` takes what `recommend` recommends, a candidate's name that one: none, adapted, mixed,
                 full-resolution-mixed, inverted or coarser. What it does to images of the target holds for the adapted
                 checkpoint, too.
@@ -82,7 +82,12 @@ class AdaptingCommands(CommandTrainer):
         if self_training:
             self._check_one_process("adapt --self_training")
             check_self_training(datamodule, self_training)
-        asked = {"policy": policy, "propagation": propagation, "until": until, "class_proportions": class_proportions}
+        requested = {
+            "policy": policy,
+            "propagation": propagation,
+            "until": until,
+            "class_proportions": class_proportions,
+        }
         if choose is not None:
             check_choice("adapt: --choose", choose, policy, class_proportions, datamodule.requested_change)
         path = checkpoint_path(output, ckpt_path, "adapted")
@@ -90,12 +95,12 @@ class AdaptingCommands(CommandTrainer):
         check_outputs(adapted_files(path), overwrite, [Path(ckpt_path)])
         recipe = replace(
             self._configured(BatchNormAdaptation, BatchNormAdaptation()).recipe,
-            **{name: value for name, value in asked.items() if value is not None},
+            **{name: value for name, value in requested.items() if value is not None},
         )
 
         def work() -> AdaptedCheckpoint:
-            done = adapt_by_choice(model, datamodule, recipe, choose, self.shown, limit)
-            log_adaptation(self, done.adaptation)
+            adapted = adapt_by_choice(model, datamodule, recipe, choose, self.progress_for, limit)
+            log_adaptation(self, adapted.adaptation)
             distances = None
             if datamodule.source is not None:
                 distances = self._configured(LatentDistance, LatentDistance()).measure(self, model)
@@ -103,12 +108,12 @@ class AdaptingCommands(CommandTrainer):
                 self_train_on_target(model, datamodule, SelfTraining(steps=self_training))
             for pictures in (each for each in self.callbacks if isinstance(each, SegmentationPictures)):
                 pictures.draw_target(self, model)
-            return AdaptedCheckpoint(path, done.judgement, distances)
+            return AdaptedCheckpoint(path, adapted.judgement, distances)
 
         passes = passes_of_adapt(datamodule, choose is not None, self_training)
-        done = self._run_ready(work, model, datamodule, ckpt_path, passes)
+        result = self._run_ready(work, model, datamodule, ckpt_path, passes)
         save_adapted(self, model, path, self.command)
-        return done
+        return result
 
     def finetune(
         self,
@@ -132,14 +137,15 @@ class AdaptingCommands(CommandTrainer):
             output: the fine-tuned checkpoint; by default CKPT_PATH with `-finetuned` before its extension. Beside it
                 are written its bank of statistics (.safetensors) and a record of what was done (.json).
             overwrite: whether to replace what an earlier run has written there.
-            labelled: tiles to learn from, of the target's train block, drawn at random. It needs --data.target.masks.
+            labelled: number of tiles of the target's train block to learn from, drawn at random; needs
+                --data.target.masks.
             proposed: folder of `propose` with tiles that were drawn on, in place of `labelled`.
             start: what to start from: `adapted`, the network with the target's statistics in all layers;
-                `self-trained`, the same after it has learnt from its own confident predictions; `none`, the checkpoint
-                as it is; `auto`, what `recommend` recommends; or another candidate, such as `mixed`.
+                `self-trained`, the same after it has learnt from its own confident predictions; `none`, the unchanged
+                checkpoint; `auto`, what `recommend` recommends; or another candidate, such as `mixed`.
             learn: `mixing` (coefficients of source and target statistics), `affine` (scales and shifts of BatchNorm
                 layers), `head` (the last layer) or `all` weights.
-            steps: of the optimizer, at most; with three tiles or more, held-out ones decide.
+            steps: most steps of the optimizer; with three tiles or more, held-out ones decide how many.
         """
         self._check_one_process("finetune")
         check_finetuning(datamodule, labelled, proposed, start, steps)
@@ -149,7 +155,7 @@ class AdaptingCommands(CommandTrainer):
         settings = FineTuning(learn, steps, augmentation=datamodule.augmentation)
 
         def work() -> None:
-            adaptation = finetune_to_target(model, datamodule, labels, settings, start, self.shown)
+            adaptation = finetune_to_target(model, datamodule, labels, settings, start, self.progress_for)
             if adaptation:
                 log_adaptation(self, adaptation)
 

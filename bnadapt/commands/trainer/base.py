@@ -29,25 +29,25 @@ class CommandTrainer(Trainer):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.asked_precision = settings.get("precision") or (self.precision if settings.get("plugins") else None)
+        self.requested_precision = settings.get("precision") or (self.precision if settings.get("plugins") else None)
 
     @property
     def command(self) -> Sequence[str]:
         """Arguments of `bnadapt`, for the record of what was done."""
         return sys.argv[1:]
 
-    def shown(self, what: str) -> Progress:
+    def progress_for(self, title: str) -> Progress:
         """Wrapper around the parts of some work, such as `Adapting`, that shows progress: a bar, or lines in a file."""
         if not self.is_global_zero:
             return iter
         if Console().is_terminal and self.progress_bar_callback is not None:
             from rich.progress import track
 
-            return lambda parts: track(parts, description=what, transient=True)
+            return lambda parts: track(parts, description=title, transient=True)
 
         def in_lines(parts: Iterable) -> Iterator:
             try:
-                lines = LinesOnTimeLeft(what, "steps", len(parts), announces=False)
+                lines = LinesOnTimeLeft(title, "steps", len(parts), announces=False)
             except TypeError:  # tiles are drawn until there are enough
                 yield from parts
                 return
@@ -107,7 +107,7 @@ class CommandTrainer(Trainer):
     def _check_one_process(self, command: str) -> None:
         if self.world_size > 1:
             raise InputError(
-                f"{command}: runs in one process, {self.world_size} were asked for; set --trainer.devices 1."
+                f"{command}: runs in one process, but {self.world_size} were requested; set --trainer.devices 1."
             )
 
 
@@ -117,16 +117,16 @@ def applied(bank: str | None) -> list[Callback]:
 
 
 def checkpoint_path(output: str | None, ckpt_path: str | None, suffix: str) -> Path:
-    """The checkpoint to write: `output`, or the one that is read with a suffix, such as `adapted`, behind its name.
+    """The checkpoint to write: `output`, or the name of the one that is read with a suffix, such as `adapted`.
 
     Raises:
         InputError: neither is given, or it is not the name of a checkpoint.
     """
     if output is None and ckpt_path is None:
-        raise InputError("without --ckpt_path there is nothing to name the output after; give --output.")
+        raise InputError("--ckpt_path, which names the output by default, is missing; give --output.")
     path = Path(output) if output else Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-{suffix}.ckpt")
     if path.suffix != ".ckpt" or path.is_dir():
-        raise InputError(f"{path}: is not a name of a checkpoint; give --output a file that ends in .ckpt.")
+        raise InputError(f"{path}: is not the name of a checkpoint; give an --output that ends in .ckpt.")
     return path
 
 

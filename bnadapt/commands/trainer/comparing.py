@@ -1,4 +1,4 @@
-"""Commands that look at a target and change nothing: `recommend`, `preview`, `propose` and `distances`."""
+"""Commands that examine a target and change nothing: `recommend`, `preview`, `propose` and `distances`."""
 
 from dataclasses import replace
 from functools import partial
@@ -34,7 +34,7 @@ class ComparingCommands(CommandTrainer):
         annotated: int = 0,
         proposed: str | None = None,
     ) -> Judgement:
-        """Say whether and how to adapt the network to the target, and whether that helps, without any label of it.
+        """Recommend whether and how to adapt the network to the target, and predict the gain, without labels.
 
         Args:
             model: the task.
@@ -42,15 +42,15 @@ class ComparingCommands(CommandTrainer):
             ckpt_path: checkpoint of the trained network.
             output: folder for a picture page and the record `recommendation.json`.
             overwrite: whether to replace what an earlier run has written there.
-            tiles: of the target that are looked at, drawn at random.
+            tiles: number of tiles of the target to examine, drawn at random.
             annotated: labelled tiles of the target to score every candidate on, where it has masks; 0 predicts without.
             proposed: folder of `propose` with tiles that were drawn on, in place of `annotated`.
         """
         self._check_one_process("recommend")
         check_recommendation(tiles, annotated, proposed)
         check_outputs([Path(output) / "recommendation.json"], overwrite)
-        drawn, shown = Path(proposed) if proposed else None, self.shown("Trying candidates")
-        work = partial(judge_target, model, datamodule, tiles, annotated, drawn, shown)
+        folder, progress = Path(proposed) if proposed else None, self.progress_for("Trying candidates")
+        work = partial(judge_target, model, datamodule, tiles, annotated, folder, progress)
         return self._run_ready(work, model, datamodule, ckpt_path, TRIED * tiles)
 
     def preview(
@@ -75,14 +75,17 @@ class ComparingCommands(CommandTrainer):
             regions: tiles that are shown, drawn at random from what `adapt` may read and is not blank.
             candidates: names of those to show, such as '[none, adapted]'; by default all that need no more than what
                 the checkpoint holds of its source. See `adapt --choose`.
-            seed: of the draw; another one shows other regions.
+            seed: seed of the draw; another seed shows other regions.
         """
         self._check_one_process("preview")
         check_preview(datamodule, regions, candidates)
         check_outputs([Path(output) / "index.html"], overwrite)
         configured = self._configured(BatchNormAdaptation, BatchNormAdaptation()).recipe
-        recipe, shown = replace(configured, policy=Policy(), class_proportions="source"), self.shown("Previewing")
-        work = partial(preview_target, model, datamodule, recipe, regions, candidates, seed, shown)
+        recipe, progress = (
+            replace(configured, policy=Policy(), class_proportions="source"),
+            self.progress_for("Previewing"),
+        )
+        work = partial(preview_target, model, datamodule, recipe, regions, candidates, seed, progress)
         passes = passes_of_preview(datamodule, regions, candidates)
         return self._run_ready(work, model, datamodule, ckpt_path, passes)
 
@@ -108,7 +111,7 @@ class ComparingCommands(CommandTrainer):
         """
         self._check_one_process("propose")
         check_outputs([Path(output) / LIST], overwrite)
-        work = partial(propose_tiles, model, datamodule, tiles, Path(output), self.shown("Comparing"))
+        work = partial(propose_tiles, model, datamodule, tiles, Path(output), self.progress_for("Comparing"))
         return self._run_ready(work, model, datamodule, ckpt_path, COMPARED * adaptation_tiles(datamodule))
 
     def distances(
@@ -134,10 +137,10 @@ class ComparingCommands(CommandTrainer):
             overwrite: whether to replace what an earlier run has written there.
             bank: BatchNorm statistics of the adapted network, as `adapt` writes them beside its checkpoint; then
                 CKPT_PATH may be that of the source network.
-            tiles: of source and of target, drawn at random.
+            tiles: number of tiles of source and of target, drawn at random.
             positions_per_tile: latents that are taken at random from every layer of a tile.
-            layers: names of the modules whose outputs are measured, `*` stands for anything; by default all BatchNorm
-                layers and the modules that they stand in, such as the stages of the U-Net.
+            layers: names of the modules to measure at, with `*` as wildcard; by default all BatchNorm layers and the
+                modules that contain them, such as the stages of the U-Net.
             measures: some of normalised_wasserstein, gaussian_wasserstein, diagonal_wasserstein, channel_wasserstein,
                 sliced_wasserstein, max_sliced_wasserstein, energy, frechet, bhattacharyya, diagonal_bhattacharyya,
                 histogram_bhattacharyya; all by default.

@@ -1,4 +1,4 @@
-"""Commands that run a network as it is: `test` and `predict`."""
+"""Commands that run an unchanged network: `test` and `predict`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,28 +86,28 @@ class PredictingCommands(CommandTrainer):
             dataloaders: not used; the data module has the images.
             datamodule: its target is segmented.
             ckpt_path: checkpoint of the trained or adapted network.
-            output: folder for the images, which appear there together when all are segmented. If the command is cut
-                off, the same one goes on; till then what is segmented waits in a hidden folder of it.
+            output: folder for the images, which appear there together when all are segmented. The same command resumes
+                an interrupted run; until then its results wait in a hidden folder inside this one.
             overwrite: whether to replace files of the same names.
             bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
             probabilities: type in which they are stored, 1 as its greatest integer; by default as fine as that of the
                 images. PNG takes no floating point, MRC no uint8; uint16 is taken then.
-            format: of the volumes that are written, such as ome.zarr; by default that of the images.
-            sections: numbers of those that this run segments, from 0, for jobs that share the work; when they have
-                ended, the same command without it does what is left, and writes the files.
-            scheduler: address of a dask scheduler, such as tcp://host:8786, whose workers do the work; they must find
-                all files under the same paths.
+            format: format of the written volumes, such as ome.zarr; by default that of the images.
+            sections: numbers, from 0, of the sections that this run segments, for jobs that share the work; afterwards
+                the same command without this option segments the rest and writes the files.
+            scheduler: address of a dask scheduler, such as tcp://host:8786; its workers do the work, and must find all
+                files under the same paths.
         """
         require_domains(datamodule, "predict", "target")
         total = len(datamodule.target.all_sections())
         names = _names(datamodule.target, Path(output), self._limit("predict", total), sections)
         options = {"ckpt_path": ckpt_path, "bank": bank, "output": output, "overwrite": overwrite}
         options |= {"probabilities": probabilities, "format": format}
-        files = _prediction_files(model, datamodule, names, sections, self.asked_precision, **options)
+        files = _prediction_files(model, datamodule, names, sections, self.requested_precision, **options)
         try:
             if scheduler is not None:
                 files.unfinished.begin(overwrite)
-                settings = {"precision": self.asked_precision, "limit_predict_batches": self.limit_predict_batches}
+                settings = {"precision": self.requested_precision, "limit_predict_batches": self.limit_predict_batches}
                 trainer = partial(type(self), devices=1, **QUIET, **settings)
                 missing = files.unfinished.missing()
                 segmented_by_workers(scheduler, trainer, model, datamodule, options, missing)
@@ -130,7 +130,9 @@ def _names(target: Domain, folder: Path, limit: int | None, sections: list[int] 
         raise InputError(f"{folder}: is read as an input; give another --output.")
     names = [section.name for section in target.all_sections()][:limit]
     if wrong := [number for number in sections or () if not 0 <= number < len(names)]:
-        raise InputError(f"predict: there is no section {wrong[0]}; --sections are numbers from 0 to {len(names) - 1}.")
+        raise InputError(
+            f"predict: section {wrong[0]} does not exist; --sections are numbers from 0 to {len(names) - 1}."
+        )
     return names
 
 

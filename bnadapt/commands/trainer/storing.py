@@ -1,4 +1,4 @@
-"""Commands that write a network as it is, with more beside it or in another form: `source_summary` and `export`."""
+"""Commands that store an unchanged network: `source_summary` adds to its checkpoint, `export` converts it."""
 
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ class StoringCommands(CommandTrainer):
         output: str | None = None,
         overwrite: bool = False,
     ) -> SourceSummary:
-        """Measure what is to be known of the source and add it to a checkpoint, as `fit` does at its end.
+        """Summarise the source and add the summary to a checkpoint, as `fit` does at its end.
 
         Later commands then need no images of the source to correct statistics for class proportions, or to recommend.
 
@@ -38,16 +38,16 @@ class StoringCommands(CommandTrainer):
             overwrite: whether to replace a summary that it holds already, or an earlier OUTPUT.
         """
         if datamodule.source is None:
-            raise InputError("source_summary: there is no source; give --data.source with masks.")
+            raise InputError("source_summary: needs a source; give --data.source with masks.")
         path = Path(ckpt_path)
-        written = checkpoint_path(output, ckpt_path, "summarised") if output else path
-        is_own = written.resolve() == path.resolve()
-        check_outputs([written], overwrite or is_own)
+        destination = checkpoint_path(output, ckpt_path, "summarised") if output else path
+        is_own = destination.resolve() == path.resolve()
+        check_outputs([destination], overwrite or is_own)
 
         def work() -> SourceSummary:
             if model.source_summary is not None and is_own and not overwrite:
                 raise InputError(f"{path}: holds a summary of its source already; give --overwrite to replace it.")
-            return add_source_summary(model, datamodule, path, written)
+            return add_source_summary(model, datamodule, path, destination)
 
         return self._run_ready(work, model, datamodule, ckpt_path, LABELLED_TILES + SUMMARY_TILES)
 

@@ -20,10 +20,10 @@ class AxonDeepSeg(Domain):
     Rats 1, 2, 5, 6, 7 have bright images (mean 128 to 157), rats 3, 4, 8 dark ones (66 to 103). Blocks are cut by rat.
 
     Args:
-        rats: rats whose images are used.
+        rats: numbers of the rats to use.
         task: `myelin` (34 %) or `axon` (26 %).
         split: parts of the rats for training, validation and test.
-        label: name of the domain in tables and tags; needed where two parts of the set meet.
+        label: name of the domain in tables and tags; needed where two parts of the set are used together.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class AxonDeepSeg(Domain):
     ) -> None:
         super().__init__(split, gap=0)
         if strange := sorted(set(rats) - set(RATS)):
-            raise InputError(f"axondeepseg: there is no rat {strange[0]}; take some of {list(RATS)}.")
+            raise InputError(f"axondeepseg: rat {strange[0]} does not exist; take some of {list(RATS)}.")
         self.rats = tuple(rats)
         self.task = task
         self.classes = ("background", task)

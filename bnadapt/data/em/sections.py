@@ -1,4 +1,4 @@
-"""Sections of public data sets, whose masks are ranges of grey values."""
+"""Sections of public data sets, with masks given by ranges of grey values."""
 
 from dataclasses import replace
 from functools import partial

@@ -160,13 +160,13 @@ class Format(ABC):
         """Whether the format stores pixels of this type."""
         return self.holds_floats if dtype.kind == "f" else dtype.itemsize in self.integers
 
-    def say_what_is_lost(self, path: Path, geometry: Geometry) -> None:
+    def warn_of_losses(self, path: Path, geometry: Geometry) -> None:
         """Warn about parts of a geometry that the format cannot store."""
-        known = [geometry[letter] for letter in geometry.letters]
-        if not self.states_size and any(axis.step for axis in known):
-            log.warning("%s: the format has no place for the size of a pixel, which is not written.", path.name)
-        elif not self.states_place and any(axis.start for axis in known):
-            log.warning("%s: the format has no place for the position of the volume, which is not written.", path.name)
+        axes = [geometry[letter] for letter in geometry.letters]
+        if not self.states_size and any(axis.step for axis in axes):
+            log.warning("%s: the format cannot store the size of a pixel, which is not written.", path.name)
+        elif not self.states_place and any(axis.start for axis in axes):
+            log.warning("%s: the format cannot store the position of the volume, which is not written.", path.name)
 
 
 class ImageFormat(Format):
@@ -202,7 +202,7 @@ class VolumeFormat(Format):
     """A format of volumes.
 
     Attributes:
-        orders_axes: whether its files name their axes, which then have any order.
+        orders_axes: whether its files name their axes and so store them in any order.
         in_any_order: whether several processes may write sections in any order.
         needs_key: whether an array in a file needs a key.
     """
@@ -240,12 +240,12 @@ class VolumeFormat(Format):
         """Whether a file of this format is a volume rather than a single image."""
         return True
 
-    def read_alone(self, path: Path, key: str | None, read: Callable[[Path], Opened]) -> Opened:
+    def open_single_array(self, path: Path, key: str | None, open_file: Callable[[Path], Opened]) -> Opened:
         """Open the only array of a file; refuses a key, and files that cannot be read."""
         if key is not None:
-            raise InputError(f"{path}: holds a single array, so the key {key!r} means nothing; leave it out.")
+            raise InputError(f"{path}: holds a single array; leave out the key {key!r}.")
         try:
-            return read(path)
+            return open_file(path)
         except InputError:
             raise
         except Exception as error:
@@ -264,6 +264,6 @@ def check_numbers(dtype: object, context: str) -> None:
 
 
 @lru_cache
-def say_once(where: Path | str, sentence: str) -> None:
+def warn_once(where: Path | str, sentence: str) -> None:
     """Log a warning about a file, once for all files in a folder."""
     log.warning("%s: %s", where, sentence)

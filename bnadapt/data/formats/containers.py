@@ -19,7 +19,7 @@ def array_of(store: Mapping[str, Any], path: Path, key: str | None) -> Any:
     if not key:
         raise InputError(f"{path}: is a container of arrays; name one of {names} as the key.")
     try:
-        item = store[key] if key in store else None  # noqa: SIM401 (`get` says nothing of broken links)
+        item = store[key] if key in store else None  # noqa: SIM401 (`get` hides broken links)
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         raise InputError(
             f"{path}: {key!r} cannot be opened ({reason(error)}); it may link to itself, or to a file that is gone."
@@ -36,19 +36,19 @@ def array_of(store: Mapping[str, Any], path: Path, key: str | None) -> Any:
 
 
 def geometry_of_names(names: Sequence[Any], dimensions: int, context: str) -> Geometry:
-    """The geometry of an array whose container names all or some of its axes.
+    """The geometry of an array, from the names that its container gives to some or all of its axes.
 
     `names` is empty, or all None, if the file has no names. Refuses names of another number of axes.
     """
     names = [name if isinstance(name, str) else None for name in names]
     if names and len(names) != dimensions:
         raise InputError(
-            f"{context}: has {dimensions} axes, but its attributes name {len(names)}, {list(names)}; mend them."
+            f"{context}: has {dimensions} axes, but its attributes name {len(names)}, {list(names)}; correct them."
         )
     geometry = named_axes(names)
     if set(geometry.letters) <= {UNNAMED}:
         return UNKNOWN
     if not set(geometry.letters) & {"Y", "X", UNNAMED}:
-        log.warning("%s: calls its axes %s, of which none are rows or columns.", context, ", ".join(map(str, names)))
+        log.warning("%s: names its axes %s, none of them rows or columns.", context, ", ".join(map(str, names)))
         return UNKNOWN
     return geometry

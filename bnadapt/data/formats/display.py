@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnadapt.data.formats.base import say_once
+from bnadapt.data.formats.base import warn_once
 from bnadapt.errors import InputError
 
 ORIENTATION = 274  # tag of TIFF and EXIF
@@ -25,7 +25,7 @@ def upright(pixels: np.ndarray, orientation: int, rows: int = 0, columns: int = 
 
 
 def mask_without_alpha(pixels: np.ndarray, axis: int, alpha: int, path: Path) -> np.ndarray:
-    """Remove the alpha channel, at index `alpha` of `axis`, of a mask, whose transparent pixels become background.
+    """Remove the alpha channel, at index `alpha` of `axis`, of a mask; transparent pixels become background.
 
     A mask of a single colour, as painting programs export it, is read from the alpha channel. Masks with partly
     transparent pixels are refused.
@@ -39,7 +39,7 @@ def mask_without_alpha(pixels: np.ndarray, axis: int, alpha: int, path: Path) ->
         raise InputError(
             f"{path}: is a mask with partly transparent pixels; save it without transparency, in one channel."
         )
-    say_once(path.absolute().parent, "holds masks with transparent pixels, which are read as background.")
+    warn_once(path.absolute().parent, "holds masks with transparent pixels, which are read as background.")
     if not colours.any():  # black on transparent ground
         return np.broadcast_to(opacity, colours.shape)
     return np.where(opacity > 0, colours, 0).astype(pixels.dtype)

@@ -40,14 +40,14 @@ class Hdf5(VolumeFormat):
             ) from error
         array = array_of(store, path, key)
         count, files = partial(_count_chunks, array), partial(_files, array)
-        return Opened(*self.shown(array, f"{path}:{key}"), key, self, count_chunks=count, files=files)
+        return Opened(*self.pixels_and_geometry(array, f"{path}:{key}"), key, self, count_chunks=count, files=files)
 
-    def shown(self, array: Any, context: str) -> tuple[Any, Geometry]:
+    def pixels_and_geometry(self, array: Any, context: str) -> tuple[Any, Geometry]:
         """The pixels of a data set and its geometry."""
         tags = _tags(array, context)
-        named = geometry_of_names([tag["key"] for tag in tags], array.ndim, context)
+        geometry = geometry_of_names([tag["key"] for tag in tags], array.ndim, context)
         steps = {
-            letter: (length(tag.get("resolution")), None) for letter, tag in zip(named.letters, tags, strict=False)
+            letter: (length(tag.get("resolution")), None) for letter, tag in zip(geometry.letters, tags, strict=False)
         }
         sizes = np.ravel(array.attrs.get(SIZES, ()))
         if len(sizes) in (2, 3):
@@ -55,8 +55,8 @@ class Hdf5(VolumeFormat):
             steps |= {letter: (length(size), "micrometer") for letter, size in zip(letters, sizes, strict=True)}
         elif len(sizes):
             log.warning("%s: its %s is not one number for each axis, and is ignored.", context, SIZES)
-        axes = {letter: named[letter].of_step(*step) for letter, step in steps.items()}
-        return array, Geometry(named.letters, axes)
+        axes = {letter: geometry[letter].of_step(*step) for letter, step in steps.items()}
+        return array, Geometry(geometry.letters, axes)
 
     def create(self, volume: NewVolume) -> StackWriter:
         import h5py
@@ -65,10 +65,10 @@ class Hdf5(VolumeFormat):
         array = store.create_dataset(
             volume.key, volume.stored_shape, volume.dtype, chunks=volume.chunks, compression="gzip"
         )
-        self.state(array, volume.geometry)
+        self.write_geometry(array, volume.geometry)
         return ArrayWriter.of(array, volume.geometry, store)
 
-    def state(self, array: Any, geometry: Geometry) -> None:
+    def write_geometry(self, array: Any, geometry: Geometry) -> None:
         """Write the names and steps of the axes of a data set."""
         if names := geometry.names():
             tags = [
@@ -94,16 +94,16 @@ class Imaris(Hdf5):
     title = "Imaris"
     states_place = True
 
-    def shown(self, array: Any, context: str) -> tuple[Any, Geometry]:
-        """See `Hdf5.shown`."""
+    def pixels_and_geometry(self, array: Any, context: str) -> tuple[Any, Geometry]:
+        """See `Hdf5.pixels_and_geometry`."""
         sizes = [_number_of(array.parent.attrs.get(f"ImageSize{letter}")) for letter in "ZYX"]
         if array.ndim != 3 or not all(sizes):
-            return super().shown(array, context)
+            return super().pixels_and_geometry(array, context)
         shape = tuple(min(int(size), side) for size, side in zip(sizes, array.shape, strict=True))
         cropped = array if shape == array.shape else Cropped(array, shape)
         return cropped, Geometry("ZYX", _extent(array.file.get("DataSetInfo/Image"), shape))
 
-    def state(self, array: Any, geometry: Geometry) -> None:
+    def write_geometry(self, array: Any, geometry: Geometry) -> None:
         """Write size and extent, as Imaris does."""
         image = array.file.require_group("DataSetInfo/Image")
         for number, letter in enumerate("XYZ"):
@@ -140,17 +140,17 @@ def _tags(array: Any, context: str) -> list[Mapping[str, Any]]:
     except (KeyError, RecursionError, TypeError, ValueError) as error:
         log.warning("%s: its axistags are broken (%s) and ignored.", context, reason(error))
         return labels
-    named, tagged = ([tag["key"] for tag in each] for each in (labels, tags))
-    if all(named) and len(named) == len(tagged) and named != tagged:
+    labelled, tagged = ([tag["key"] for tag in each] for each in (labels, tags))
+    if all(labelled) and len(labelled) == len(tagged) and labelled != tagged:
         raise InputError(
-            f"{context}: its axistags name the axes {', '.join(tagged)}, its dimensions {', '.join(named)}; mend one of"
-            " the two."
+            f"{context}: its axistags name the axes {', '.join(tagged)}, its dimensions {', '.join(labelled)}; correct"
+            " one of the two."
         )
     return tags
 
 
 def _extent(image: Any, shape: tuple[int, ...]) -> dict[str, Axis]:
-    """Axes of an Imaris image from its stated extent, whose ends are edges of pixels."""
+    """Axes of an Imaris image from its stated extent, which ends at edges of pixels."""
     axes = {}
     for number, letter in enumerate("XYZ"):
         ends = [None if image is None else _number_of(image.attrs.get(f"Ext{end}{number}")) for end in ("Min", "Max")]

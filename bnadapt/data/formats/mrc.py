@@ -15,11 +15,11 @@ from bnadapt.errors import InputError
 
 log = logging.getLogger(__name__)
 
-UNSET = 1.0  # angstrom, stated if nobody has measured the size
+UNSET = 1.0  # angstrom, stated for an unknown size
 LETTERS = {1: "X", 2: "Y", 3: "Z"}  # values of mapc, mapr and maps
 STAMP = 1146047817  # "IMOD", 40 bytes into `extra2`, before the flags
 SIGNED_BYTES, STANDARD_ORIGIN = 1, 4  # flags
-LOOKED_AT, DECISIVE = 8, 0.9  # sampled sections, and ratio of roughness, to tell whether bytes are signed
+LOOKED_AT, DECISIVE = 8, 0.9  # sampled sections, and ratio of roughness, to decide whether bytes are signed
 
 
 class Mrc(VolumeFormat):
@@ -27,14 +27,14 @@ class Mrc(VolumeFormat):
 
     suffixes = (".mrc", ".rec", ".st")
     title = ".mrc"
-    integers = (2,)  # of the bytes that it knows nobody agrees on the sign
+    integers = (2,)  # programs disagree on the sign of its bytes
 
     def open(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
-        return self.read_alone(path, key, partial(self._opened, has_sign=_has_sign))
+        return self.open_single_array(path, key, partial(self._opened, has_sign=_has_sign))
 
     def open_masks(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
         """See `VolumeFormat.open_masks`; bytes are unsigned unless a flag states a sign, as no class is negative."""
-        return self.read_alone(path, key, partial(self._opened, has_sign=_states_sign))
+        return self.open_single_array(path, key, partial(self._opened, has_sign=_states_sign))
 
     def _opened(self, path: Path, has_sign: Callable[[np.ndarray, Any, Path], bool]) -> Opened:
         import mrcfile
@@ -43,7 +43,7 @@ class Mrc(VolumeFormat):
             array = file.data
             if array.dtype == np.int8 and not has_sign(array, file.header, path):
                 array = array.view(np.uint8)
-            with np.errstate(all="ignore"):  # of headers that give no number of voxels
+            with np.errstate(all="ignore"):  # headers without a number of voxels
                 voxel_size = file.voxel_size
             geometry = _geometry(file.header, voxel_size, array.ndim, path)
             return Opened(array, geometry, format=self, files=lambda: [path])
@@ -54,7 +54,7 @@ class Mrc(VolumeFormat):
         shape, letters = volume.stored_shape, volume.geometry.letters
         file = mrcfile.new_mmap(volume.path, shape, mrcfile.utils.mode_from_dtype(volume.dtype))
         header = file.header
-        header.label[0] = "Written by bnadapt"  # mrcfile's label holds the time, so that no two files would be equal
+        header.label[0] = "Written by bnadapt"  # mrcfile's own label holds the time, so equal volumes would differ
         axes = {letter: volume.geometry[letter].in_nanometres() for letter in "XYZ"}
         numbers = {letter: number for number, letter in LETTERS.items()}
         for field, letter, side in zip(("mapc", "mapr", "maps"), reversed(letters), reversed(shape), strict=False):
@@ -72,10 +72,10 @@ def _geometry(header: Any, voxel_size: Any, dimensions: int, path: Path) -> Geom
     if not any(order):
         order = [3, 2, 1]
     if sorted(order) != [1, 2, 3]:
-        raise InputError(f"{path}: calls its columns, rows and sections {order[::-1]}; mend mapc, mapr and maps.")
+        raise InputError(f"{path}: names its columns, rows and sections {order[::-1]}; correct mapc, mapr and maps.")
     letters = "".join(LETTERS[number] for number in order)
     steps = {letter: length(voxel_size[letter.lower()]) for letter in letters}
-    if int(header.mz) == 1 and int(header.nz) > 1:  # a stack of images, which lie nowhere along Z
+    if int(header.mz) == 1 and int(header.nz) > 1:  # a stack of images without positions along Z
         steps["Z"] = None
     if UNSET in (steps["X"], steps["Y"]):
         steps = dict.fromkeys(steps)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnadapt.data.formats.base import reason, say_once
+from bnadapt.data.formats.base import reason, warn_once
 from bnadapt.data.geometry import UNKNOWN, Axis, Geometry, named_axes
 from bnadapt.data.lengths import length, same_size
 from bnadapt.errors import InputError
@@ -59,29 +59,29 @@ def _ome_image(attributes: Mapping[str, Any], context: str) -> Image | None:
         return tuple(_level(dataset, axes, images[0], context) for dataset in images[0].get("datasets") or [])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{context}: its OME metadata are broken ({type(error).__name__}: {reason(error)}); mend `multiscales` in"
-            " its attributes, or name the array by its key."
+            f"{context}: its OME metadata are broken ({type(error).__name__}: {reason(error)}); correct `multiscales`"
+            " in its attributes, or name the array by its key."
         ) from error
 
 
 def _level(
     dataset: Mapping[str, Any], axes: Sequence[Mapping[str, Any]], image: Mapping[str, Any], context: str
 ) -> Level:
-    named = named_axes([str(axis["name"]) for axis in axes], [axis.get("type") for axis in axes])
+    geometry = named_axes([str(axis["name"]) for axis in axes], [axis.get("type") for axis in axes])
     transformations = [step for each in (dataset, image) for step in each.get("coordinateTransformations") or []]
     scale, start = _placed(transformations, len(axes), context)
-    placed = {
-        letter: replace(named[letter], step=length(step), start=float(place), unit=_unit(axis.get("unit")))
-        for letter, step, place, axis in zip(named.letters, scale, start, axes, strict=True)
+    axes_by_letter = {
+        letter: replace(geometry[letter], step=length(step), start=float(place), unit=_unit(axis.get("unit")))
+        for letter, step, place, axis in zip(geometry.letters, scale, start, axes, strict=True)
     }
-    return Level(path_inside(str(dataset["path"]), context), replace(named, axes=placed))
+    return Level(path_inside(str(dataset["path"]), context), replace(geometry, axes=axes_by_letter))
 
 
 def path_inside(key: str, context: str) -> str:
     """The path of an array in a store, without `.` and `..`; refuses paths that lead out of the store."""
     path = posixpath.normpath(key.strip("/"))
     if path.partition("/")[0] == "..":
-        raise InputError(f"{context}: {key!r} leads out of the store; name an array inside of it.")
+        raise InputError(f"{context}: {key!r} leads out of the store; name an array inside it.")
     return "" if path == "." else path
 
 
@@ -92,11 +92,11 @@ def _placed(transformations: Sequence[Mapping[str, Any]], count: int, context: s
         kind = step.get("type")
         if kind not in ("scale", "translation"):
             if kind != "identity":
-                say_once(context, f"states a transformation of the type {kind}, which is ignored.")
+                warn_once(context, f"states a transformation of the type {kind}, which is ignored.")
             continue
         values = np.array([float(value) for value in step[kind]])
         if len(values) != count or not np.isfinite(values).all() or (kind == "scale" and (values <= 0).any()):
-            say_once(context, f"states the {kind} {step[kind]} of {count} axes, which is ignored.")
+            warn_once(context, f"states the {kind} {step[kind]} of {count} axes, which is ignored.")
         elif kind == "scale":
             scale, start, is_scaled = scale * values, start * values, True
         else:
@@ -122,7 +122,7 @@ def stated_geometry(image: Image, group: str, key: str, dimensions: int, context
     if len(geometry.letters) != dimensions:
         raise InputError(
             f"{context}: has {dimensions} axes, but its OME metadata name {len(geometry.letters)},"
-            f" {geometry.letters}; mend `axes` in the attributes of its group."
+            f" {geometry.letters}; correct `axes` in the attributes of its group."
         )
     return geometry
 
@@ -144,7 +144,7 @@ def in_ome_units(geometry: Geometry) -> dict[str, Axis]:
 def image_metadata(name: str, levels: int, geometry: Geometry) -> dict[str, Any]:
     """One image of `multiscales`; axes without a known step have a scale of 1 and no unit."""
     axes = [(letter, geometry[letter]) for letter in geometry.letters]
-    named = [
+    described = [
         {
             "name": axis.name or letter.lower(),
             "type": axis.kind or TYPES.get(letter, "space"),
@@ -152,7 +152,7 @@ def image_metadata(name: str, levels: int, geometry: Geometry) -> dict[str, Any]
         }
         for letter, axis in axes
     ]
-    return {"name": name, "axes": named, "datasets": [_dataset(level, axes) for level in range(levels)]}
+    return {"name": name, "axes": described, "datasets": [_dataset(level, axes) for level in range(levels)]}
 
 
 def _dataset(level: int, axes: Sequence[tuple[str, Axis]]) -> dict[str, Any]:

@@ -18,10 +18,10 @@ class Npy(VolumeFormat):
 
     def open(self, path: Path, key: str | None, pixel_size_nm: float | None) -> Opened:
 
-        def read(path: Path) -> Opened:
+        def open_file(path: Path) -> Opened:
             return Opened(np.lib.format.open_memmap(path, mode="r"), format=self, files=lambda: [path])
 
-        return self.read_alone(path, key, read)
+        return self.open_single_array(path, key, open_file)
 
     def create(self, volume: NewVolume) -> StackWriter:
         array = np.lib.format.open_memmap(volume.path, "w+", volume.dtype, volume.stored_shape)

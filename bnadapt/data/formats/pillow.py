@@ -21,7 +21,7 @@ class Png(ImageFormat):
     title = "PNG"
     integers = (1, 2)
     holds_floats = False
-    states_size = False  # resolutions of PNG are those of printers
+    states_size = False  # PNG states resolutions of printers
 
     def read(self, path: Path) -> tuple[np.ndarray, str]:
         image = _decoded(path, "PNG")
@@ -49,7 +49,7 @@ class Png(ImageFormat):
 
 
 class Jpeg(Png):
-    """Grey values and colours. Masks, whose classes JPEG would corrupt, are refused, and written as PNG."""
+    """Grey values and colours. JPEG would corrupt the classes of masks, which are refused, and written as PNG."""
 
     suffixes = (".jpg", ".jpeg")
     title = "JPEG"

@@ -79,7 +79,7 @@ class Tiff(ImageFormat, VolumeFormat):
             files = [path] if not file.is_ome else _files_of(series)
             stored = _stored_parts(series)
             letters, array = series.axes, None
-            if letters == "SYX":  # how three or four sections come out that were written without saying what they are
+            if letters == "SYX":  # how tifffile reads three or four sections that were written without a description
                 letters, array = "QYX", series.asarray()
             elif is_stored_as_read(series):
                 _check_complete(series)
@@ -203,7 +203,7 @@ def _opened(path: Path) -> Any:
     file = tifffile.TiffFile(path)
     if len(file.series) == 1 or len({(each.shape, each.dtype, each.axes) for each in file.series}) > 1:
         return file
-    if not file.is_shaped:  # only tifffile's own description of pages tells them apart
+    if not file.is_shaped:  # only tifffile's own descriptions separate them
         return file
     file.close()
     return tifffile.TiffFile(path, is_shaped=False)
@@ -220,8 +220,8 @@ def _number(file: Any, path: Path, key: str | None) -> int:
     listed = ", ".join(
         f"{number}: {f'{each.name} ' if each.name else ''}{each.shape}" for number, each in enumerate(file.series)
     )
-    other = "" if key is None else f", none of which is {key!r}"
+    no_such_key = "" if key is None else f", none of them {key!r}"
     raise InputError(
-        f"{path}: holds {len(file.series)} series ({listed}){other}; name one by its number as the key of a"
+        f"{path}: holds {len(file.series)} series ({listed}){no_such_key}; name one by its number as the key of a"
         " `Stack`, such as --data.target.images_key 0, or save it as a separate file."
     )

@@ -15,8 +15,10 @@ def stated_geometry(file: Any, series: int) -> Geometry:
     imagej, tags = (file.imagej_metadata or {}) if file.is_imagej else {}, file.pages[0].tags
     resolution_unit = tags.valueof("ResolutionUnit", 1)
     unit = imagej.get("unit") if file.is_imagej else PRINTERS.get(int(resolution_unit))
-    own = {letter: imagej.get(f"{letter.lower()}unit", unit) for letter in "ZYX"}  # ImageJ states those that differ
-    units = {letter: each if isinstance(each, str) else None for letter, each in own.items()}
+    stated_units = {
+        letter: imagej.get(f"{letter.lower()}unit", unit) for letter in "ZYX"
+    }  # ImageJ states units that differ
+    units = {letter: each if isinstance(each, str) else None for letter, each in stated_units.items()}
     rows, columns = (_pixels_in_a_unit(tags.get(f"{axis}Resolution")) for axis in "YX")
     spacing = _magnitude(imagej.get("spacing"))
     steps = {"Y": length(rows and 1 / rows), "X": length(columns and 1 / columns), "Z": spacing}
@@ -36,17 +38,18 @@ def _of_ome(text: str, series: int) -> Geometry:
     images = [each for each in ElementTree.fromstring(text).iter() if each.tag.rpartition("}")[2] == "Pixels"]
     if series >= len(images):
         return UNKNOWN
-    said = images[series]
-    named = {letter: f"PhysicalSize{letter}" for letter in "ZYX"}
+    pixels = images[series]
+    attributes = {letter: f"PhysicalSize{letter}" for letter in "ZYX"}
     axes = {
-        letter: Axis(None, length(said.get(name)), unit=said.get(f"{name}Unit", "µm")) for letter, name in named.items()
+        letter: Axis(None, length(pixels.get(name)), unit=pixels.get(f"{name}Unit", "µm"))
+        for letter, name in attributes.items()
     }
-    interval = length(said.get("TimeIncrement"))
-    return Geometry("", axes | {"T": Axis(None, interval, unit=said.get("TimeIncrementUnit", "s"))})
+    interval = length(pixels.get("TimeIncrement"))
+    return Geometry("", axes | {"T": Axis(None, interval, unit=pixels.get("TimeIncrementUnit", "s"))})
 
 
 def _magnitude(spacing: Any) -> float | None:
-    """A distance of sections, which ImageJ states below zero where their order is reversed."""
+    """A distance of sections; ImageJ states it below zero if their order is reversed."""
     return length(abs(spacing)) if isinstance(spacing, int | float) else None
 
 

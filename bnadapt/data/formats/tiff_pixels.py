@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bnadapt.data.formats.base import check_numbers, say_once
+from bnadapt.data.formats.base import check_numbers, warn_once
 from bnadapt.data.formats.display import ORIENTATION, mask_without_alpha, upright
 from bnadapt.errors import InputError
 
@@ -37,7 +37,9 @@ def mask_pixels(series: Any, path: Path) -> tuple[np.ndarray, str]:
                 f"{path}: stores white as zero, so it is ambiguous whether black or white is foreground; save the mask"
                 " with black as zero."
             )
-        say_once(path.absolute().parent, "holds masks that store white as zero; pixels above 0 (black) are foreground.")
+        warn_once(
+            path.absolute().parent, "holds masks that store white as zero; pixels above 0 (black) are foreground."
+        )
     return _upright(pixels, axes, page), axes
 
 
@@ -84,7 +86,7 @@ def _upright(pixels: np.ndarray, axes: str, page: Any) -> np.ndarray:
 
 
 def _black_is_zero(pixels: np.ndarray, page: Any, path: Path) -> np.ndarray:
-    """Pixels whose values increase with brightness."""
+    """Pixels inverted, if needed, so that values increase with brightness."""
     if page.photometric.name != "MINISWHITE":
         return pixels
     if pixels.dtype == bool:
@@ -104,7 +106,7 @@ def _in_colour(pixels: np.ndarray, axes: str, page: Any, path: Path) -> tuple[np
         if not (colours % 257).any():
             colours = (colours // 257).astype(np.uint8)
         return colours[pixels], f"{axes}S"
-    if name == "YCBCR" and "JPEG" in page.compression.name:  # tifffile has made RGB of it
+    if name == "YCBCR" and "JPEG" in page.compression.name:  # tifffile has converted it to RGB
         return pixels, axes
     if name not in ("MINISWHITE", "MINISBLACK", "RGB"):
         raise InputError(f"{path}: stores pixels as {name}; convert it to grey values or RGB.")

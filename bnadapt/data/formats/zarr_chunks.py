@@ -13,7 +13,7 @@ import numpy as np
 from bnadapt.data.formats.base import StoredChunks
 
 METADATA = (".zarray", ".zattrs", ".zgroup", "zarr.json")
-MOST_CHUNKS = 100_000  # up to so many are checked one by one
+MOST_CHUNKS = 100_000  # up to this many are checked one by one
 DRAWN_CHUNKS = 2_000  # sample of larger numbers
 
 
@@ -21,8 +21,8 @@ def _chunk_keys(array: Any) -> tuple[list[str], int]:
     """Keys of the chunks, or shards (a random sample if there are very many), and their possible number."""
     grid = [-(-side // file) for side, file in zip(array.shape, array.shards or array.chunks, strict=True)]
     count = math.prod(grid)
-    drawn = random.Random(0).sample(range(count), DRAWN_CHUNKS) if count > MOST_CHUNKS else range(count)
-    places = (tuple(int(each) for each in np.unravel_index(number, grid)) for number in drawn)
+    sample = random.Random(0).sample(range(count), DRAWN_CHUNKS) if count > MOST_CHUNKS else range(count)
+    places = (tuple(int(each) for each in np.unravel_index(number, grid)) for number in sample)
     return [f"{array.path}/{array.metadata.encode_chunk_key(place)}".strip("/") for place in places], count
 
 

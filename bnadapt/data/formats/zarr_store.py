@@ -54,7 +54,7 @@ class Zarr(VolumeFormat):
             ) from error
         if hasattr(store, "shape"):
             if key is not None:
-                raise InputError(f"{path}: holds a single array, so the key {key!r} means nothing; leave it out.")
+                raise InputError(f"{path}: holds a single array; leave out the key {key!r}.")
             return self._of_array(store, path, None)
         key = None if key is None else path_inside(key, f"{path}")
         group, image = find_image(store, path, key)
@@ -115,7 +115,7 @@ class _Pyramid(StackWriter):
         levels = [replace(volume, shape=(volume.shape[0], *size)) for size in level_sizes(volume.shape[1:])]
         geometry = replace(volume.geometry, axes=in_ome_units(volume.geometry))
         names = [geometry[letter].name or letter.lower() for letter in geometry.letters]
-        with zarr.config.set({"array.write_empty_chunks": True}):  # what is missing is not background
+        with zarr.config.set({"array.write_empty_chunks": True}):  # a missing chunk is not background
             arrays = [
                 group.require_array(
                     str(number), shape=each.stored_shape, dtype=each.dtype, chunks=each.chunks, dimension_names=names
@@ -142,7 +142,7 @@ def new_array(
     import zarr
 
     options = {"shape": shape, "dtype": dtype, "chunks": chunks, "dimension_names": geometry.names()}
-    with zarr.config.set({"array.write_empty_chunks": True}):  # what is missing is not background
+    with zarr.config.set({"array.write_empty_chunks": True}):  # a missing chunk is not background
         if key is not None:
             return zarr.open_group(path, mode="a").require_array(key, **options)
         return zarr.open_array(path, mode="r+") if path.exists() else zarr.create_array(path, **options)

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 MOST_CHANNELS = 4
 NAMES = {"T": "times", "C": "channels", "Z": "sections", "S": "samples", "Y": "rows", "X": "columns"}
-CHOSEN = "Q"  # letter of an unnamed axis that is read at a single index
+SELECTED = "Q"  # letter of an unnamed axis that is read at a single index
 
 
 Remedy = Callable[[int], str]
@@ -61,17 +61,15 @@ def layout(axes: str, shape: Sequence[int], context: str, remedy: Remedy = save_
     if 0 in shape:
         raise InputError(f"{shape_text}; give images with pixels.")
     if axes.count("Y") != 1 or axes.count("X") != 1:
-        raise InputError(
-            f"{shape_text}, of which one must be Y, the rows, and one X, the columns; name them so in the file."
-        )
+        raise InputError(f"{shape_text}; one must be Y, the rows, and one X, the columns: name them so in the file.")
     long = [axis for axis, length in enumerate(shape) if length > 1]
     channels = [axis for axis in long if axes[axis] in "CS"]
     sections = [axis for axis in long if axes[axis] not in "CSYX"]
     for kind, several in (("channels", channels), ("sections", sections)):
         if len(several) > 1:
-            meant = min(several, key=lambda axis: axes[axis] == "Z")
+            surplus = min(several, key=lambda axis: axes[axis] == "Z")
             lengths = " and ".join(f"{shape[axis]} {NAMES.get(axes[axis], f'along {axes[axis]}')}" for axis in several)
-            raise InputError(f"{shape_text}, {lengths}, of which one at most can be {kind}; {remedy(meant)}.")
+            raise InputError(f"{shape_text}, {lengths}, and at most one of them can be {kind}; {remedy(surplus)}.")
     rows, columns = axes.index("Y"), axes.index("X")
     used = {rows, columns, *channels, *sections}
     return Layout(
@@ -92,24 +90,24 @@ def guessed_axes(shape: Sequence[int], context: str, remedy: Remedy = save_part)
     front = 0
     while len(shape) - front > 3 + (shape[-1] <= MOST_CHANNELS) and shape[front] == 1:
         front += 1
-    rest = tuple(shape[front:])
-    if len(rest) == 4 and rest[3] > MOST_CHANNELS:
+    remaining = tuple(shape[front:])
+    if len(remaining) == 4 and remaining[3] > MOST_CHANNELS:
         raise InputError(
-            f"{context}: has the shape {tuple(shape)}; taken as (sections, height, width, channels) it has {rest[3]}"
-            f" channels, of which at most {MOST_CHANNELS} are read. Give (sections, height, width), put the channels"
-            f" last, or {remedy(shortest)}."
+            f"{context}: has the shape {tuple(shape)}; taken as (sections, height, width, channels) it has"
+            f" {remaining[3]} channels, but at most {MOST_CHANNELS} are supported. Give (sections, height, width), put"
+            f" the channels last, or {remedy(shortest)}."
         )
-    if not 2 <= len(rest) <= 4:
+    if not 2 <= len(remaining) <= 4:
         raise InputError(
             f"{context}: has the shape {tuple(shape)}; a stack is (sections, height, width) or (sections, height,"
-            f" width, channels){f'; {remedy(shortest)}' if len(rest) > 4 else ''}."
+            f" width, channels){f'; {remedy(shortest)}' if len(remaining) > 4 else ''}."
         )
-    return "T" * front + {2: "YX", 3: "ZYX", 4: "ZYXC"}[len(rest)]
+    return "T" * front + {2: "YX", 3: "ZYX", 4: "ZYXC"}[len(remaining)]
 
 
 def single_channel(image: np.ndarray) -> np.ndarray:
     """An image (H, W, C) as (H, W) if all channels are equal, as for grey values stored as colours."""
-    if image.ndim == 3 and all(np.array_equal(image[..., 0], other) for other in np.moveaxis(image, 2, 0)):
+    if image.ndim == 3 and all(np.array_equal(image[..., 0], channel) for channel in np.moveaxis(image, 2, 0)):
         return image[..., 0]
     return image
 
@@ -129,34 +127,34 @@ def resolved(
     Args:
         letters: letters of the axes, `UNNAMED` for those without a name; empty if none has one.
         shape: shape of the array.
-        index: see `chosen`.
+        index: see `selected_positions`.
         context: file (and key) named in messages.
         remedy: how to resolve surplus axes.
 
     Raises:
         InputError: no axis has a name, and the shape is not that of a stack.
     """
-    named = [*(letters or UNNAMED * len(shape))]
+    names = [*(letters or UNNAMED * len(shape))]
     for name in index:
-        if name.isdecimal() and int(name) < len(named) and named[int(name)] == UNNAMED:
-            named[int(name)] = CHOSEN
-    rest = [axis for axis, letter in enumerate(named) if letter == UNNAMED]
-    if set(named) <= {UNNAMED, CHOSEN}:
-        guessed = guessed_axes([shape[axis] for axis in rest], context, lambda axis: remedy(rest[axis]))
+        if name.isdecimal() and int(name) < len(names) and names[int(name)] == UNNAMED:
+            names[int(name)] = SELECTED
+    unnamed = [axis for axis, letter in enumerate(names) if letter == UNNAMED]
+    if set(names) <= {UNNAMED, SELECTED}:
+        guessed = guessed_axes([shape[axis] for axis in unnamed], context, lambda axis: remedy(unnamed[axis]))
     else:
-        known = set(named) & {*"ZYX"}
-        guessed = [letter for letter in "ZYX"[-len(rest) - len(known) :] if letter not in known]
-    for axis, letter in zip(rest, guessed, strict=False):
-        named[axis] = letter
-    return "".join(named)
+        present = set(names) & {*"ZYX"}
+        guessed = [letter for letter in "ZYX"[-len(unnamed) - len(present) :] if letter not in present]
+    for axis, letter in zip(unnamed, guessed, strict=False):
+        names[axis] = letter
+    return "".join(names)
 
 
-def say_guess(letters: str, taken: str, shape: Sequence[int], context: str) -> None:
+def warn_of_guess(letters: str, resolved_axes: str, shape: Sequence[int], context: str) -> None:
     """Report guessed axes, unless they are only rows and columns."""
     before = letters or UNNAMED * len(shape)
-    guessed = [axis for axis, letter in enumerate(before) if letter == UNNAMED and taken[axis] != CHOSEN]
-    if {taken[axis] for axis in guessed} - {"Y", "X"}:
-        words = ", ".join(f"{shape[axis]} {NAMES.get(taken[axis], 'of one more axis')}" for axis in guessed)
+    guessed = [axis for axis, letter in enumerate(before) if letter == UNNAMED and resolved_axes[axis] != SELECTED]
+    if {resolved_axes[axis] for axis in guessed} - {"Y", "X"}:
+        words = ", ".join(f"{shape[axis]} {NAMES.get(resolved_axes[axis], 'of one more axis')}" for axis in guessed)
         log.warning(
             "%s: does not name %s are taken as %s.",
             context,
@@ -165,7 +163,7 @@ def say_guess(letters: str, taken: str, shape: Sequence[int], context: str) -> N
         )
 
 
-def chosen(index: Mapping[str, int], axes: str, shape: Sequence[int], context: str) -> dict[int, int]:
+def selected_positions(index: Mapping[str, int], axes: str, shape: Sequence[int], context: str) -> dict[int, int]:
     """Map the numbers of axes to the index at which they are read.
 
     `index` has positions by the letter of an axis, or its number from 0. Refuses axes that do not exist, hold rows or
@@ -193,11 +191,11 @@ def _axis(name: str, axes: str, shape: Sequence[int], context: str) -> int:
         axis = axes.index(name.upper())
     else:
         raise InputError(
-            f"{shape_text}, which do not include one axis {name!r}; name an axis in `index` by its letter, or by its"
+            f"{shape_text}, and no unique axis {name!r}; name an axis in `index` by its letter, or by its"
             f" number from 0 to {len(axes) - 1}."
         )
     if axes[axis] in "YX":
-        raise InputError(f"{shape_text}, of which {name!r} holds rows or columns; name another axis in `index`.")
+        raise InputError(f"{shape_text}; {name!r} holds rows or columns, so name another axis in `index`.")
     return axis
 
 
@@ -213,6 +211,6 @@ def choice_for_masks(
         for name, position in index.items()
         if name.isdecimal() and len(shape) == dimensions and shape[int(name)] > 1
     }
-    named = resolved(letters, shape, numbers, context)
-    long = {letter for letter, length in zip(named, shape, strict=True) if length > 1}
+    axes = resolved(letters, shape, numbers, context)
+    long = {letter for letter, length in zip(axes, shape, strict=True) if length > 1}
     return numbers | {name: position for name, position in index.items() if name.upper() in long}

@@ -13,7 +13,7 @@ from bnadapt.files import existing
 def read_image(path: str | Path) -> np.ndarray:
     """Read one PNG, JPEG or TIFF image as a viewer shows it: (H, W) or (H, W, C) in the file's type.
 
-    Colour maps are applied, white stored as zero is inverted, turned images are put upright, alpha channels are
+    Colour maps are applied, white stored as zero is inverted, rotated images are put upright, alpha channels are
     dropped, equal colour channels become one, and truth values become 0 and 255.
 
     Raises:
@@ -26,7 +26,7 @@ def read_image(path: str | Path) -> np.ndarray:
 def read_mask_values(path: str | Path) -> np.ndarray:
     """Read the values of one PNG or TIFF mask: (H, W) in the file's type, (H, W, C) only for a mask in colours.
 
-    Class indices stay, also if they index a colour map.
+    Class indices are kept, even if they index a colour map.
 
     Raises:
         InputError: as for `read_image`; or it is ambiguous which pixels are foreground.
@@ -40,14 +40,14 @@ def _one_image(pixels: np.ndarray, axes: str, path: Path) -> np.ndarray:
     places = layout(axes, pixels.shape, str(path))
     if places.sections is not None:
         raise InputError(
-            f"{path}: holds an array of shape {pixels.shape}, {pixels.shape[places.sections]} sections and not one"
+            f"{path}: holds an array of shape {pixels.shape}, {pixels.shape[places.sections]} sections instead of one"
             " image; give a stack to the domain `Stack`."
         )
     order = [places.rows, places.columns, *([] if places.channels is None else [places.channels])]
     image = pixels.transpose(*order, *places.dropped).reshape([pixels.shape[axis] for axis in order])
     if image.ndim == 3 and image.shape[2] > MOST_CHANNELS:
         raise InputError(
-            f"{path}: has {image.shape[2]} channels, of which at most {MOST_CHANNELS} are read; save the ones to"
+            f"{path}: has {image.shape[2]} channels, but at most {MOST_CHANNELS} are supported; save the ones to"
             " read as a separate image."
         )
     return single_channel(image)

@@ -11,7 +11,16 @@ import numpy as np
 
 from bnadapt.data.formats.base import Opened, reason
 from bnadapt.data.geometry import Geometry, Plane, in_plane
-from bnadapt.data.readers.axes import MOST_CHANNELS, NAMES, Layout, Remedy, chosen, layout, save_part, single_channel
+from bnadapt.data.readers.axes import (
+    MOST_CHANNELS,
+    NAMES,
+    Layout,
+    Remedy,
+    layout,
+    save_part,
+    selected_positions,
+    single_channel,
+)
 from bnadapt.errors import InputError
 
 MOST_SLAB = 2**28  # bytes of sections kept in memory because they share chunks
@@ -65,12 +74,12 @@ class Sections:
         self.index = index
         self.dtype = np.dtype(opened.array.dtype)
         self.context = context
-        self._chosen = chosen(index, letters, opened.array.shape, context)
-        self._lengths = tuple(1 if axis in self._chosen else side for axis, side in enumerate(opened.array.shape))
+        self._positions = selected_positions(index, letters, opened.array.shape, context)
+        self._lengths = tuple(1 if axis in self._positions else side for axis, side in enumerate(opened.array.shape))
         self._layout = axes = layout(letters, self._lengths, context, remedy)
         if axes.channels is not None and self._lengths[axes.channels] > MOST_CHANNELS:
             raise InputError(
-                f"{context}: has {self._lengths[axes.channels]} channels, of which at most {MOST_CHANNELS} are read;"
+                f"{context}: has {self._lengths[axes.channels]} channels, but at most {MOST_CHANNELS} are supported;"
                 f" {remedy(axes.channels)}."
             )
         self.geometry = self._geometry(axes)
@@ -121,8 +130,8 @@ class Sections:
             raise InputError(
                 f"{self.context}: section {index} cannot be read ({reason(error)}); copy the file again."
             ) from error
-        rest = [axis for axis in range(pixels.ndim) if axis not in self._order]
-        section = pixels.transpose(*self._order, *rest).reshape(self.shape[1:])
+        surplus = [axis for axis in range(pixels.ndim) if axis not in self._order]
+        section = pixels.transpose(*self._order, *surplus).reshape(self.shape[1:])
         section = section.astype(np.uint8) * 255 if section.dtype == bool else section.copy()
         return self._as_grey(section, index) if section.ndim == 3 and self._is_grey else section
 
@@ -137,22 +146,22 @@ class Sections:
         grey = single_channel(section)
         if grey.ndim == 3:
             raise InputError(
-                f"{self.context}: section {index} has colours, others have grey values alone; convert all to the same."
+                f"{self.context}: section {index} has colours, others have grey values only; convert all to the same."
             )
         return grey
 
     def _geometry(self, axes: Layout) -> Geometry:
         """The geometry of sections, rows and columns; for a single section also its position along Z or in time."""
-        others = [axis for axis, letter in enumerate(self.letters) if letter not in "YXCS"]
+        candidates = [axis for axis, letter in enumerate(self.letters) if letter not in "YXCS"]
         section = axes.sections
         if section is None:
-            section = min(others, key=lambda axis: "ZT".find(self.letters[axis]) % 3, default=None)
-        kept = sorted({axes.rows, axes.columns} | ({section} - {None}))
-        stated = self.opened.geometry.only("".join(self.letters[axis] for axis in kept))
-        if section not in self._chosen:
+            section = min(candidates, key=lambda axis: "ZT".find(self.letters[axis]) % 3, default=None)
+        spatial = sorted({axes.rows, axes.columns} | ({section} - {None}))
+        stated = self.opened.geometry.only("".join(self.letters[axis] for axis in spatial))
+        if section not in self._positions:
             return stated
         axis = stated[self.letters[section]]
-        moved = replace(axis, start=axis.start + self._chosen[section] * (axis.step or 0))
+        moved = replace(axis, start=axis.start + self._positions[section] * (axis.step or 0))
         return replace(stated, axes={**stated.axes, self.letters[section]: moved})
 
     def _in_plane(self, plane: Plane, axes: Layout) -> Layout:
@@ -167,9 +176,9 @@ class Sections:
         start, stop = self._neighbours(index)
         if stop - start == 1:
             return self._read(start, stop)
-        slab = self._last  # of this thread from here on, whatever others put in its place
+        slab = self._last  # stays this thread's, even if others replace it
         if slab is None or slab.start != start:
-            slab = self._last = None  # let go before the next one takes as much
+            slab = self._last = None  # frees memory before the next one is read
             slab = self._last = Slab(start, self._read(start, stop))
         return np.take(slab.pixels, [index - start], self._layout.sections)
 
@@ -186,7 +195,7 @@ class Sections:
 
     def _read(self, start: int, stop: int) -> np.ndarray:
         where = [slice(None)] * len(self._lengths)
-        for axis, position in self._chosen.items():
+        for axis, position in self._positions.items():
             where[axis] = slice(position, position + 1)
         if self._layout.sections is not None:
             where[self._layout.sections] = slice(start, stop)

@@ -8,7 +8,7 @@ from pathlib import Path
 from bnadapt.data.formats import volume_format
 from bnadapt.data.formats.base import Opened, StoredChunks, check_numbers
 from bnadapt.data.geometry import Plane
-from bnadapt.data.readers.axes import Remedy, choice_for_masks, how_to_choose, resolved, save_part, say_guess
+from bnadapt.data.readers.axes import Remedy, choice_for_masks, how_to_choose, resolved, save_part, warn_of_guess
 from bnadapt.data.readers.sections import Sections
 from bnadapt.errors import InputError
 from bnadapt.files import existing
@@ -41,11 +41,11 @@ def open_stack(
         InputError: the file is missing or broken, the key is missing, or the array is not a stack.
     """
     path = existing(path)
-    read = partial(volume_format(path).open, path)
-    opened = read(key, pixel_size_nm)
+    reopen = partial(volume_format(path).open, path)
+    opened = reopen(key, pixel_size_nm)
     context, letters = _context(path, opened), opened.geometry.letters
     _check(opened, context, MOST_MISSING)
-    return _sections(opened, letters, index or {}, context, read, partial(how_to_choose, letters), plane)
+    return _sections(opened, letters, index or {}, context, reopen, partial(how_to_choose, letters), plane)
 
 
 def open_masks(
@@ -61,15 +61,15 @@ def open_masks(
     axis names take those of the images.
     """
     path = existing(path)
-    read = partial(volume_format(path).open_masks, path)
-    opened = read(key, pixel_size_nm)
+    reopen = partial(volume_format(path).open_masks, path)
+    opened = reopen(key, pixel_size_nm)
     context, letters, index = _context(path, opened), opened.geometry.letters, {}
     _check(opened, context, most_missing=1.0)
     if images is not None:
         if not letters and opened.array.shape == images.opened.array.shape:
             letters = images.letters
         index = choice_for_masks(images.index, len(images.letters), letters, opened.array.shape, context)
-    return _sections(opened, letters, index, context, read, save_part, plane)
+    return _sections(opened, letters, index, context, reopen, save_part, plane)
 
 
 def _context(path: Path, opened: Opened) -> str:
@@ -81,7 +81,7 @@ def _check(opened: Opened, context: str, most_missing: float) -> None:
     check_numbers(opened.array.dtype, context)
     shape = tuple(opened.array.shape or ())
     if not shape or 0 in shape:
-        raise InputError(f"{context}: has the shape {shape} and so no pixels; give another one.")
+        raise InputError(f"{context}: has the shape {shape} and so no pixels; give another array.")
     if opened.count_chunks is not None:
         _check_stored(opened.count_chunks(), context, most_missing)
 
@@ -110,10 +110,10 @@ def _sections(
     letters: str,
     index: Mapping[str, int],
     context: str,
-    read: Callable[[str | None, float | None], Opened],
+    reopen: Callable[[str | None, float | None], Opened],
     remedy: Remedy,
     plane: Plane,
 ) -> Sections:
-    taken = resolved(letters, opened.array.shape, index, context, remedy)
-    say_guess(letters, taken, opened.array.shape, context)
-    return Sections(opened, taken, index, context, partial(read, opened.key, None), remedy, plane)
+    axes = resolved(letters, opened.array.shape, index, context, remedy)
+    warn_of_guess(letters, axes, opened.array.shape, context)
+    return Sections(opened, axes, index, context, partial(reopen, opened.key, None), remedy, plane)

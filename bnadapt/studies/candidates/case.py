@@ -10,7 +10,8 @@ from torch import Tensor
 
 from bnadapt.adaptation import Recipe
 from bnadapt.experiments.case import NetworkCase, RunLocation, TableRow
-from bnadapt.experiments.evaluation import Batches, DomainEvaluation, evenly_spread, scored
+from bnadapt.experiments.network_evaluation import DomainEvaluation
+from bnadapt.experiments.scoring import Batches, evenly_spread, scored
 from bnadapt.gain import CANDIDATES, CandidateNetwork, CandidateResults, CandidateRunner, features_of, run_candidates
 from bnadapt.gain.candidates import ADAPTED, CORRECTED, FULL_REPLACEMENT, NONE
 from bnadapt.reports.panels import outlined_panels, panel_rows

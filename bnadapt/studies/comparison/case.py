@@ -9,7 +9,7 @@ from torch import Tensor
 from bnadapt.batchnorm import BatchNormError
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import NetworkCase, RunLocation, TableRow
-from bnadapt.experiments.evaluation import DomainEvaluation
+from bnadapt.experiments.network_evaluation import DomainEvaluation
 from bnadapt.experiments.networks import training_seconds
 from bnadapt.reports.panels import outlined_panels, panel_rows
 from bnadapt.studies.comparison.methods import NONE, row_name

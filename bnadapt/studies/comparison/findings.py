@@ -37,8 +37,8 @@ def rows_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def difference(table: pd.DataFrame, name: str, reference: str = REFERENCE) -> pd.Series:
     """IoU of a row minus that of another, paired by direction and seed."""
     keys = [*PAIR, "seed"]
-    one, other = (table[table["row"] == each].set_index(keys)["iou"] for each in (name, reference))
-    return (one - other).dropna()
+    scores, baseline = (table[table["row"] == each].set_index(keys)["iou"] for each in (name, reference))
+    return (scores - baseline).dropna()
 
 
 def interval(differences: pd.Series) -> tuple[float, float]:
@@ -51,14 +51,14 @@ def interval(differences: pd.Series) -> tuple[float, float]:
     groups = [rows.to_numpy() for _, rows in differences.groupby(level=PAIR)]
     means = []
     for _ in range(DRAWS):
-        drawn = [groups[index] for index in generator.integers(len(groups), size=len(groups))]
-        means.append(np.mean([generator.choice(each, len(each)).mean() for each in drawn]))
+        sample = [groups[index] for index in generator.integers(len(groups), size=len(groups))]
+        means.append(np.mean([generator.choice(each, len(each)).mean() for each in sample]))
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 
 def clear_directions(differences: pd.Series) -> tuple[int, int]:
-    """Directions whose mean over seeds is two standard errors above zero, and below it; one seed has none."""
+    """Directions with a mean over seeds two standard errors above zero, and below it; none for one seed."""
     groups = differences.groupby(level=PAIR)
     error = 2 * groups.std() / np.sqrt(groups.size())
     return int((groups.mean() > error).sum()), int((groups.mean() < -error).sum())
@@ -68,8 +68,8 @@ def sentences(table: pd.DataFrame) -> list[str]:
     """The mean IoU of the rows that matter, and what failed."""
     means = table.groupby("row", sort=False)["iou"].mean().dropna().sort_values(ascending=False)
     best = [name for name in means.index if name != CEILING][:1]
-    named = [name for name in dict.fromkeys([*best, BASE, REFERENCE, CEILING]) if name in means]
-    listed = ", ".join(f"{name} {means[name]:.3f}" for name in named)
+    names = [name for name in dict.fromkeys([*best, BASE, REFERENCE, CEILING]) if name in means]
+    listed = ", ".join(f"{name} {means[name]:.3f}" for name in names)
     best_first = ", the best without labels of the target first" if best else ""
     directions = counted(table.groupby(PAIR).ngroups, "direction")
     return [f"Mean IoU over {directions}{best_first}: {listed}.", *_failures(table)]

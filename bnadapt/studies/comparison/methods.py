@@ -20,8 +20,8 @@ class Method:
         afterwards: names of treatments, see `bnadapt.studies.comparison.treatments`.
         task: import path of the task; the study's by default.
         task_args: further arguments of the task.
-        network: by name, if it is another than the study's.
-        intensity: scaling of intensities, if it is another than the study's.
+        network: name of the network, if it differs from the study's.
+        intensity: scaling of intensities, if it differs from the study's.
     """
 
     learns_from: Literal["source", "target", "both"] = "source"
@@ -40,7 +40,7 @@ class Method:
             target: the other one.
             seed: seed of weights and crops.
         """
-        rows = replace(
+        adjusted = replace(
             training,
             network=self.network or training.network,
             intensity=self.intensity or training.intensity,
@@ -48,7 +48,7 @@ class Method:
             task_args={**training.task_args, **self.task_args},
         )
         labelled = target if self.learns_from == "target" else source
-        return SourceNetwork(rows, labelled, seed, target if self.learns_from == "both" else None)
+        return SourceNetwork(adjusted, labelled, seed, target if self.learns_from == "both" else None)
 
 
 PUBLISHED = {

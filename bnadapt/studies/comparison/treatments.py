@@ -9,7 +9,7 @@ from bnadapt.adaptation import DEFAULT_POLICY
 from bnadapt.batchnorm import Bank, Policy, minimise_entropy
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import batchnorm_layers
-from bnadapt.experiments.evaluation import NetworkEvaluation
+from bnadapt.experiments.network_evaluation import NetworkEvaluation
 from bnadapt.labels import self_train
 from bnadapt.studies.comparison.methods import ADABN, NONE
 

@@ -13,13 +13,9 @@ from torch import Tensor
 from bnadapt.batchnorm import Bank
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, NetworkCase, RunLocation, TableRow
-from bnadapt.experiments.evaluation import (
-    DomainEvaluation,
-    DomainTiles,
-    Evaluation,
-    NetworkEvaluation,
-    tiles_of,
-)
+from bnadapt.experiments.domain_tiles import DomainTiles, tiles_of
+from bnadapt.experiments.evaluation import Evaluation
+from bnadapt.experiments.network_evaluation import DomainEvaluation, NetworkEvaluation
 from bnadapt.experiments.networks import SourceNetwork, Training, build_task, quiet
 from bnadapt.experiments.specs import Spec
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, NONE

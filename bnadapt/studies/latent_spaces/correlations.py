@@ -46,8 +46,8 @@ def interval(
         return np.full(columns.shape[1], np.nan), np.full(columns.shape[1], np.nan)
     correlations = []
     for _ in range(replicates):
-        drawn = np.concatenate([members[each] for each in generator.integers(len(members), size=len(members))])
-        correlations.append(correlation(columns[drawn], score[drawn]))
+        sample = np.concatenate([members[each] for each in generator.integers(len(members), size=len(members))])
+        correlations.append(correlation(columns[sample], score[sample]))
     low, high = np.nanpercentile(np.stack(correlations), [2.5, 97.5], axis=0)
     return low, high
 
@@ -65,10 +65,10 @@ def by_part(table: pd.DataFrame, score: str) -> pd.DataFrame:
     return rows.pivot_table("spearman", ["state", "layer", "measure"], "part", sort=False, observed=True)
 
 
-def transferred(known: pd.DataFrame) -> pd.DataFrame:
+def transferred(correlations: pd.DataFrame) -> pd.DataFrame:
     """Correlations of the distance that is best in the part of the row, in the part of the column."""
-    chosen = known.loc[list(known.abs().idxmax())]
-    return chosen.set_axis(known.columns, axis=0)
+    best = correlations.loc[list(correlations.abs().idxmax())]
+    return best.set_axis(correlations.columns, axis=0)
 
 
 def mean_over_parts(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from bnadapt.studies.latent_spaces.correlations import by_part, transferred
 
 SCORES = {"iou_unadapted": "IoU without", "iou_adapted": "IoU with", "gain": "gain"}
 STATES = {"unadapted": "distance before", "adapted": "distance left after"}
-CONTROL = {"noise_floor": "noise floor"}  # knows the source alone, so it cannot tell targets apart
+CONTROL = {"noise_floor": "noise floor"}  # depends on the source alone, so it cannot distinguish targets
 
 
 def draw_map(group: pd.DataFrame) -> Figure:
@@ -22,11 +22,11 @@ def draw_map(group: pd.DataFrame) -> Figure:
         rows = group[(group["state"] == state) & (group["score"] == score)]
         values = rows.pivot_table("spearman", "layer", "measure", observed=True).reindex(order)
         values = values[[name for name in MEASURES if name in values]]
-        drawn = heat_map(panel, values, (-1, 1), "coolwarm")
+        image = heat_map(panel, values, (-1, 1), "coolwarm")
         panel.set_title(f"{states[state]}, {SCORES[score]}", fontsize=8)
         panel.tick_params(axis="x", rotation=90, labelsize=6)
         panel.tick_params(axis="y", labelsize=5)
-    figure.colorbar(drawn, ax=axes, shrink=0.4)
+    figure.colorbar(image, ax=axes, shrink=0.4)
     return figure
 
 
@@ -34,14 +34,14 @@ def draw_transfer(table: pd.DataFrame) -> Figure:
     """Correlations of the distance chosen in one part in all others, one panel per score."""
     figure, axes = panels(len(SCORES), len(SCORES), (3.6, 3.4))
     for panel, (score, title) in zip(axes, SCORES.items(), strict=True):
-        chosen = transferred(by_part(table[table["state"].isin(STATES)], score))
-        drawn = heat_map(panel, chosen, (-1, 1), "coolwarm")
-        write_in(panel, chosen)
+        values = transferred(by_part(table[table["state"].isin(STATES)], score))
+        image = heat_map(panel, values, (-1, 1), "coolwarm")
+        write_in(panel, values)
         panel.set_title(title, fontsize=9)
         panel.set_xlabel("tested in", fontsize=8)
         panel.tick_params(axis="x", rotation=90)
     axes[0].set_ylabel("chosen in", fontsize=8)
     for panel in axes[1:]:
         panel.set_yticks([])
-    figure.colorbar(drawn, ax=axes, shrink=0.6)
+    figure.colorbar(image, ax=axes, shrink=0.6)
     return figure

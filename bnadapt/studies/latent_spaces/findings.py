@@ -42,12 +42,12 @@ def _sentence_on_closest(table: pd.DataFrame, score: str) -> str:
         size = rows.set_index("part")["spearman"].abs()
         ends = [f"{size[part]:.2f} ({part})" for part in dict.fromkeys([size.idxmin(), size.idxmax()])]
         ranges[state] = " to ".join(ends)
-    named = {
+    phrases = {
         "unadapted": "for distances before adaptation",
         "adapted": "for distances left after it",
         "noise_floor": "for noise floors, which know no target",
     }
-    listed = ", ".join(f"{ranges[state]} {name}" for state, name in named.items() if state in ranges)
+    listed = ", ".join(f"{ranges[state]} {name}" for state, name in phrases.items() if state in ranges)
     return f"{SCORES[score]}: the largest absolute rank correlation of a part is {listed}."
 
 

@@ -50,10 +50,10 @@ class LatentSpaces(Study):
 
     def __post_init__(self) -> None:
         self.split_by, self.only = self.split_by or {}, self.only or {}
-        for option, given in (("split_by", self.split_by), ("only", self.only)):
-            if unknown := set(given) - set(self.studies):
+        for option, names in (("split_by", self.split_by), ("only", self.only)):
+            if unknown := set(names) - set(self.studies):
                 raise InputError(
-                    f"study.{option}: {min(unknown)} is none of study.studies ({', '.join(self.studies)})."
+                    f"study.{option}: {min(unknown)} is not one of study.studies ({', '.join(self.studies)})."
                 )
 
     def cases(self) -> list[Case]:
@@ -62,7 +62,7 @@ class LatentSpaces(Study):
 
     def tables(self, measured: Sequence) -> Tables:
         """Correlations: a row per part, state, latent space, measure and score."""
-        return Tables(pd.DataFrame([row for part, read in self._parts().items() for row in _correlations(part, *read)]))
+        return Tables(pd.DataFrame([row for part, data in self._parts().items() for row in _correlations(part, *data)]))
 
     def findings(self, tables: Tables) -> list[str]:
         """How closely distances follow every score."""
@@ -103,27 +103,27 @@ class LatentSpaces(Study):
             table, distances = Tables.read(Path(folder))
             if "network" not in table:
                 raise InputError(f"{folder}: its table has no column of networks; run that study again.")
-            table = self._chosen(name, table[table["record"].isin(distances["record"])])
+            table = self._selected(name, table[table["record"].isin(distances["record"])])
             column = self.split_by.get(name)
             for value, rows in table.groupby(column, sort=False, dropna=False) if column else [("", table)]:
                 part = f"{name}: {value}" if column else name
                 if len(rows) < FEWEST:
                     raise InputError(
-                        f"{folder}: {part} has {len(rows)} records with distances, of which {FEWEST} are needed;"
+                        f"{folder}: {part} has {len(rows)} records with distances, but {FEWEST} are needed;"
                         " measure more, or choose others by study.only and study.split_by."
                     )
                 parts[part] = rows, distances[distances["record"].isin(rows["record"])]
         return parts
 
-    def _chosen(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+    def _selected(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
         """The selected records of a study, without sources on themselves."""
-        wanted = self.only.get(name, {})
-        for column in (*wanted, *filter(None, [self.split_by.get(name)])):
+        values = self.only.get(name, {})
+        for column in (*values, *filter(None, [self.split_by.get(name)])):
             if column not in table:
                 raise InputError(
                     f"{self.studies[name]}: has no column {column}; take one of {', '.join(table.columns)}."
                 )
-        for column, value in wanted.items():
+        for column, value in values.items():
             table = table[table[column] == value]
         return table[table["source"] != table["target"]] if "target" in table else table
 

@@ -1,1 +1,1 @@
-"""Targets whose class proportions differ from the source's, and statistics that are corrected for it."""
+"""Targets with other class proportions than the source, and statistics corrected for the difference."""

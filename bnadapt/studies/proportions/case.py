@@ -9,7 +9,7 @@ from torch import Tensor
 from bnadapt.adaptation import SCANNED_TILES
 from bnadapt.batchnorm import Bank, measure_class_moments
 from bnadapt.experiments.case import NetworkCase, RunLocation, TableRow
-from bnadapt.experiments.evaluation import DomainEvaluation, NetworkEvaluation
+from bnadapt.experiments.network_evaluation import DomainEvaluation, NetworkEvaluation
 
 ROWS = {
     "iou_unadapted": "without",

@@ -16,12 +16,12 @@ def draw_maps(synthetic: pd.DataFrame) -> Figure:
     for panel, (column, label) in zip(axes, ROWS.items(), strict=True):
         numbers = synthetic.assign(**{name: synthetic[name].astype(float) for name in ("source", "target")})
         values = numbers.pivot_table(column, index="source", columns="target", aggfunc="mean")
-        drawn = heat_map(panel, values, (0, 1), "viridis")
+        image = heat_map(panel, values, (0, 1), "viridis")
         write_in(panel, values)
         panel.set_title(label, fontsize=9)
         panel.set_xlabel("share in the target", fontsize=7)
         panel.set_ylabel("share in the source", fontsize=7)
-    figure.colorbar(drawn, ax=axes, shrink=0.5)
+    figure.colorbar(image, ax=axes, shrink=0.5)
     return figure
 
 
@@ -47,9 +47,9 @@ def draw_pairs(real: pd.DataFrame) -> Figure:
     colours = {"iou_unadapted": WITHOUT, "iou_adapted": WITH, "iou_corrected": "#edae49", "iou_oracle": "#aaaaaa"}
     columns = {ROWS[column]: (column, colour) for column, colour in colours.items()}
     shares = real.groupby(["part", "source", "target"])[["foreground_source", "foreground"]].transform("mean")
-    named = with_pairs(real)
-    named["pair"] += [f"\n{source:.2f} -> {target:.2f}" for source, target in shares.to_numpy()]
-    return bar_panels(dict(list(named.groupby("part", sort=False))), "pair", columns, 1)
+    labelled = with_pairs(real)
+    labelled["pair"] += [f"\n{source:.2f} -> {target:.2f}" for source, target in shares.to_numpy()]
+    return bar_panels(dict(list(labelled.groupby("part", sort=False))), "pair", columns, 1)
 
 
 def draw_estimates(table: pd.DataFrame) -> Figure:

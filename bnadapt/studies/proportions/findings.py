@@ -17,7 +17,7 @@ def parts_of(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def by_difference(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Rows whose class proportions differ much, and the others, without empty groups."""
+    """Rows with much different class proportions, and the others, without empty groups."""
     ratio = rows["foreground"] / rows["foreground_source"]
     much = np.maximum(ratio, 1 / ratio) >= FACTOR
     split = {f"{FACTOR} times or more": rows[much], f"less than {FACTOR} times": rows[~much]}

@@ -1,4 +1,4 @@
-"""Targets whose class proportions differ from the source's, and statistics corrected for the difference."""
+"""Targets with other class proportions than the source, and statistics corrected for the difference."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,10 +74,10 @@ class Proportions(Study):
 
     def __post_init__(self) -> None:
         if wrong := [share for share in (*self.source_shares, *self.target_shares) if not 0 < share < 1]:
-            raise InputError(f"study: there is no share of foreground {wrong[0]}; give shares between 0 and 1.")
+            raise InputError(f"study: {wrong[0]} is not a share of foreground; give shares between 0 and 1.")
         self.tasks, self.subsets = self.tasks or {}, self.subsets or {}
         if unknown := sorted(set(self.subsets) - set(self.tasks)):
-            raise InputError(f"study.subsets: there is no task {unknown[0]}; name one of study.tasks.")
+            raise InputError(f"study.subsets: unknown task {unknown[0]}; name one of study.tasks.")
 
     def cases(self) -> list[ClassProportionCase]:
         """Every source on every target, with every seed."""
@@ -86,17 +86,17 @@ class Proportions(Study):
     def findings(self, tables: Tables) -> list[str]:
         """The IoU where proportions differ much and where they do not, and the agreement with the closed form."""
         synthetic = tables.table[tables.table["part"] == SYNTHETIC]
-        said = means_by_difference(tables.table)
-        return [*said, theory_compared(synthetic)] if len(synthetic) else said
+        sentences = means_by_difference(tables.table)
+        return [*sentences, theory_compared(synthetic)] if len(synthetic) else sentences
 
     def summary(self, tables: Tables) -> Table:
         """IoU of every way by part and difference in proportions: mean, and standard deviation over seeds of it."""
         rows = []
         for part, group in parts_of(tables.table).items():
-            for which, chosen in by_difference(group).items():
-                by_seed = chosen.groupby("seed")[[*ROWS]].mean()
+            for which, rows_there in by_difference(group).items():
+                by_seed = rows_there.groupby("seed")[[*ROWS]].mean()
                 scores = (mean_and_std(by_seed[column]) for column in ROWS)
-                rows.append([part, which, str(len(chosen)), *scores])
+                rows.append([part, which, str(len(rows_there)), *scores])
         return Table(["part", "proportions differ", "records", *ROWS.values()], rows)
 
     def figures(self, tables: Tables) -> dict[str, StudyFigure]:

@@ -42,7 +42,7 @@ def adapted_iou(source: np.ndarray, target: np.ndarray, distance: float) -> np.n
 
 
 def fitted_distance(rows: pd.DataFrame) -> float:
-    """The distance of classes whose IoU after plain adaptation is closest to the measured one, in mean square."""
+    """The distance of classes at which the IoU after plain adaptation fits the measured one best, in mean square."""
 
     def error(distance: float) -> float:
         return float(((_expected(rows, distance) - rows["iou_adapted"]) ** 2).mean())

@@ -1,28 +1,24 @@
-"""Adapt a network to tiles of a target, and measure its latents before and after; plain torch.
+"""Run a network on tiles of source and target: adapt it, and measure its latents before and after. Plain torch.
 
 All that adapts or measures goes through `NetworkRunner`: actions, and so commands and callbacks, and experiments.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 
+from bnadapt.adaptation.recipe import Recipe
+from bnadapt.adaptation.statistics import AdaptedStatistics
 from bnadapt.batchnorm import (
-    FULL_RESOLUTION,
     Bank,
     BatchNormError,
     ClassMoments,
-    Convergence,
     Estimate,
-    Policy,
-    PropagationName,
     ProportionCorrection,
     ProportionEstimate,
-    UntilConverged,
     estimate,
     estimate_proportions,
     measure_class_moments,
@@ -31,93 +27,7 @@ from bnadapt.batchnorm.isolation import isolated
 from bnadapt.distances import LatentStates, Sketch, Sketching, latent_spaces
 
 Batches = Iterable[Mapping[str, Tensor]]
-"""Batches with `image` (N, C, H, W) and, to tell apart what several processes see, `number` (N,) of every tile."""
-LABELLED_TILES, SCANNED_TILES = 64, 8
-"""Tiles of the source that class moments, and of the target that class proportions, are estimated from."""
-ClassProportions = Literal["source", "estimated"] | list[float]
-"""Those that the target has: the source's, estimated ones, or these shares of the classes."""
-
-
-DEFAULT_POLICY = Policy(0.5, layers=FULL_RESOLUTION)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How BatchNorm statistics are re-estimated: the settings of `bnadapt.adapt`, of the command and of the callback.
-
-    Args:
-        policy: how much of the source's statistics stays, and in which layers. By default the layers at the images'
-            full resolution mix source and target in equal parts and the others keep the source's: over 22 pairs of EM
-            data sets this gains about as much as replacing all of them, and loses least where adaptation harms.
-        propagation: `one_pass` (every layer normalises by the batch at hand), or `layer_consistent` (by its statistics
-            over all tiles; exact, holds all tiles in memory).
-        until: standard error of the statistics at which to stop reading; by default all tiles are read.
-        class_proportions: of the target: `source` if they are the source's, `estimated`, or shares of the classes, such
-            as [0.9, 0.1]; statistics are corrected for the difference from the source's.
-
-    Examples:
-        >>> Recipe(policy=Policy(source_weight=0.5)).propagation
-        'one_pass'
-    """
-
-    policy: Policy = DEFAULT_POLICY
-    propagation: PropagationName = "one_pass"
-    until: UntilConverged | None = None
-    class_proportions: ClassProportions = "source"
-
-
-@dataclass(frozen=True)
-class AdaptedStatistics:
-    """Statistics of a target, and how they came about.
-
-    Attributes:
-        estimate: of them, with the bank.
-        correction: for the target's class proportions; None where they are taken to be the source's.
-        proportions: how these were estimated, if they were.
-    """
-
-    estimate: Estimate
-    correction: ProportionCorrection | None = None
-    proportions: ProportionEstimate | None = None
-
-    @property
-    def bank(self) -> Bank:
-        """The adapted statistics."""
-        return self.estimate.bank
-
-    def record(self, recipe: Recipe) -> dict[str, Any]:
-        """What was done by a recipe, and how well the statistics are known, in plain types."""
-        return {
-            "tiles": self.estimate.tiles,
-            "pixels": self.estimate.pixels,
-            "propagation": recipe.propagation,
-            "policy": recipe.policy.record(),
-            "source_weight": recipe.policy.weight(self.estimate.tiles),
-            "until": asdict(recipe.until) if recipe.until else None,
-            "converged": self.estimate.converged,
-            "convergence": _convergence_record(self.estimate.convergence),
-            "batchnorm_layers": len(self.bank.mean),
-            "adapted_layers": list(self.estimate.convergence.mean),
-            "class_proportions": self._proportions_record(),
-        }
-
-    def _proportions_record(self) -> dict[str, Any]:
-        """Class proportions of source and target, None if the target's are taken to be the source's; their estimate."""
-        record: dict[str, Any] = {
-            "source": None if self.correction is None else self.correction.moments.proportions.tolist(),
-            "target": None if self.correction is None else list(self.correction.proportions),
-            "estimated": self.proportions is not None,
-            "consistent": None,
-        }
-        if self.proportions is not None:
-            record |= {
-                "estimate": list(self.proportions.best.proportions),
-                "range": [list(limits) for limits in self.proportions.range],
-                "consistent": self.proportions.consistent,
-                "reason": self.proportions.reason,
-                "candidates": [asdict(each) for each in self.proportions.candidates],
-            }
-        return record
+"""Batches with `image` (N, C, H, W) and `number` (N,) of every tile, unique over all processes."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +35,9 @@ class DomainSketch:
     """The latents of a domain in one state of a network.
 
     Attributes:
-        sketches: by layer, in the order in which the network calls them, of all processes.
+        sketches: sketches of all processes by layer, in the order in which the network calls them.
         examples: some latents (n, C) by layer, of this process.
-        tiles: that all processes have read.
+        tiles: number of tiles that all processes have read.
     """
 
     sketches: Mapping[str, Sketch]
@@ -136,17 +46,17 @@ class DomainSketch:
 
 
 class NetworkRunner:
-    """What a network does on tiles of source and target, with one bank of statistics or another.
+    """Runs a network on tiles of source and target, with one bank of statistics or another.
 
-    The network is left as it was, buffers, modes and random states included.
+    The network is left unchanged, including buffers, modes and random states.
 
     Args:
         network: any module with BatchNorm layers.
         forward: runs it on a batch; the network itself by default.
         source_bank: the source's statistics; by default those that the network holds.
         positions_per_tile: latents that are taken at random from every layer of a tile.
-        layers: names of the modules whose outputs are sketched, see `bnadapt.distances.latent_spaces`.
-        group: of processes, each of which gives its share of the tiles.
+        layers: names of the modules to sketch at, see `bnadapt.distances.latent_spaces`.
+        group: group of processes; each passes its share of the tiles.
 
     Examples:
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
@@ -183,8 +93,8 @@ class NetworkRunner:
             return 0, 1
         return distributed.get_rank(self.group), distributed.get_world_size(self.group)
 
-    def alone(self) -> "NetworkRunner":
-        """The same for tiles that every process reads all of."""
+    def without_group(self) -> "NetworkRunner":
+        """The same for tiles that every process reads in full."""
         return self._with(group=None)
 
     def with_forward(self, forward: Callable[[Tensor], Any]) -> "NetworkRunner":
@@ -245,11 +155,11 @@ class NetworkRunner:
     def correction(
         self, target: Batches, recipe: Recipe, moments: ClassMoments | None
     ) -> tuple[ProportionCorrection, ProportionEstimate | None]:
-        """What takes the difference in class proportions out of the target's statistics.
+        """The correction of the target's statistics for the difference in class proportions.
 
         Args:
             target: some tiles, to estimate the proportions from.
-            recipe: of the adaptation, with its `class_proportions`.
+            recipe: recipe of the adaptation, with `class_proportions`.
             moments: class moments of the source.
 
         Returns:
@@ -280,7 +190,7 @@ class NetworkRunner:
         """Sketch the latents of tiles under a bank, the source's by default.
 
         Raises:
-            DistanceError: there are no tiles, latents are not finite, or a name of `layers` fits no layer.
+            DistanceError: no tiles are given, latents are not finite, or a name of `layers` fits no layer.
         """
         device = self._device()
         spaces = latent_spaces(self.network, self.layers)
@@ -304,7 +214,7 @@ class NetworkRunner:
             adapted: the adapted bank, if there is one.
 
         Returns:
-            The states, whose distances can be taken, and the sketches by `source`, `target` and `adapted`.
+            The states, to take distances between, and the sketches by `source`, `target` and `adapted`.
         """
         tiles = list(target)
         sketched = {"source": source if isinstance(source, DomainSketch) else self.sketch(source)}
@@ -313,7 +223,7 @@ class NetworkRunner:
             sketched["adapted"] = self.sketch(tiles, adapted)
         return LatentStates(**{name: each.sketches for name, each in sketched.items()}), sketched
 
-    def _with(self, **changed: Any) -> "NetworkRunner":
+    def _with(self, **changes: Any) -> "NetworkRunner":
         present = {
             "forward": self.forward,
             "source_bank": self.source_bank,
@@ -321,7 +231,7 @@ class NetworkRunner:
             "layers": self.layers,
             "group": self.group,
         }
-        return NetworkRunner(self.network, **{**present, **changed})
+        return NetworkRunner(self.network, **{**present, **changes})
 
     def _device(self) -> torch.device:
         return next(self.network.parameters(), torch.zeros(0)).device
@@ -336,18 +246,9 @@ class NetworkRunner:
 
 def beginning(batches: Batches, count: int) -> Iterator[Mapping[str, Tensor]]:
     """The first `count` tiles of batches; the last batch may be cut."""
-    left = count
+    remaining = count
     for batch in batches:
-        yield {name: value[:left] for name, value in batch.items()}
-        left -= len(batch["image"])
-        if left <= 0:
+        yield {name: value[:remaining] for name, value in batch.items()}
+        remaining -= len(batch["image"])
+        if remaining <= 0:
             return
-
-
-def _convergence_record(convergence: Convergence) -> dict[str, Any]:
-    """Curves; None for the infinite error of a single tile (JSON has no infinity)."""
-    curves = asdict(convergence)
-    for which in ("mean", "log_variance"):
-        for layer, errors in curves[which].items():
-            curves[which][layer] = [round(error, 6) if math.isfinite(error) else None for error in errors]
-    return curves

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from bnadapt.commands.early import announce, check_inputs
+from bnadapt.commands.announcement import announce
+from bnadapt.commands.input_checks import check_inputs
 
 ADAPT = "adapt --ckpt_path {best} --data.target "
 
@@ -26,10 +27,10 @@ def best(tmp_path_factory):
     [
         ("adapt --ckpt_path nosuch.ckpt", "nosuch.ckpt: no such checkpoint; check --ckpt_path"),
         ("predict --ckpt_path=.", ".: no such checkpoint"),
-        ("test --ckpt_path text.ckpt", "text.ckpt: is not a checkpoint .*torch has not written it"),
-        ("test --ckpt_path half.ckpt", "half.ckpt: is not a checkpoint .* not all of it is there"),
+        ("test --ckpt_path text.ckpt", "text.ckpt: is not a checkpoint .*not written by torch"),
+        ("test --ckpt_path half.ckpt", "half.ckpt: is not a checkpoint .* is incomplete"),
         ("fit --ckpt_path other.zip", "other.zip: is not a checkpoint .* an archive of something else"),
-        ("adapt --ckpt_path weights.pth", "weights.pth: .* `bnadapt import` makes a checkpoint"),
+        ("adapt --ckpt_path weights.pth", "weights.pth: .* `bnadapt import` converts them"),
         (ADAPT + "Folder --data.target.images nosuch", "nosuch: no such folder; check the path"),
         (ADAPT + "Folder --data.target.images text.ckpt", "text.ckpt: no such folder"),
         (ADAPT + "Stack --data.target.images=nosuch.tif", "nosuch.tif: no such file; check the path"),
