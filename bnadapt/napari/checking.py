@@ -5,17 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bnadapt.actions.self_train import SELF_TRAINING_OPTIONS
 from bnadapt.data import DomainPair
 from bnadapt.data.formats import format_of, stem_of
 from bnadapt.data.readers import open_stack
 from bnadapt.gain import CANDIDATES
 from bnadapt.gain.candidates import NONE
-from bnadapt.napari.inputs import AS_IT_IS, RECOMMENDED, TILE, Facts, Inputs, Treatment
+from bnadapt.napari.inputs import AS_IT_IS, RECOMMENDED, SELF_TRAINED, TILE, Facts, Inputs, Treatment
 from bnadapt.napari.loading import target_of, task_class
 from bnadapt.networks.stored import load_tensors
 from bnadapt.reports.text import counted
 from bnadapt.tasks.checkpoints import StoredTask, read_checkpoint
 
+LEARNT = Treatment(SELF_TRAINED, "adapt all layers, then self-train", SELF_TRAINING_OPTIONS)
 MOST_RESAMPLED = 1.5  # factor above which one of the two pixel sizes is likely wrong
 
 
@@ -95,10 +97,10 @@ def _treatments(stored: StoredTask, checkpoint: Mapping[str, Any]) -> list[Treat
     """Possible treatments: with a known source by name, otherwise by the candidate's policy."""
     if stored.parameters["num_classes"] == 2 and "source_summary" in checkpoint:
         named = [Treatment(name, each.title, ("--choose", name)) for name, each in CANDIDATES.items() if name != NONE]
-        return [RECOMMENDED, *named, AS_IT_IS]
+        return [RECOMMENDED, *named, LEARNT, AS_IT_IS]
     plain = {name: each for name, each in CANDIDATES.items() if each.keeps_images and not each.is_corrected}
     named = [Treatment(name, each.title, _policy(each.policy)) for name, each in plain.items() if name != NONE]
-    return [*named, AS_IT_IS]
+    return [*named, LEARNT, AS_IT_IS]
 
 
 def _policy(policy: Any) -> tuple[str, ...]:
