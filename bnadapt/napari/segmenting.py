@@ -63,14 +63,14 @@ def volume(inputs: Inputs, checkpoint: str, outputs: Outputs, watch: Watch) -> s
 
 def classes_in(folder: str) -> Any:
     """Class indices (sections, H, W) of the segmentation in a folder; large ones are read on demand."""
-    found = open_segmentation(folder)
-    first = found.mask[0]
-    if isinstance(found.mask, Images):
-        masks = [found.mask[number] for number in range(len(found))]
+    segmentation = open_segmentation(folder)
+    first = segmentation.mask[0]
+    if isinstance(segmentation.mask, Images):
+        masks = [segmentation.mask[number] for number in range(len(segmentation))]
         if len({mask.shape for mask in masks}) > 1:
             raise InputError(f"{folder}: its masks differ in size; open them one by one.")
         return np.stack(masks)
-    return pixels_of(found.mask, first)
+    return pixels_of(segmentation.mask, first)
 
 
 def objects(
