@@ -23,7 +23,7 @@ from bnadapt.commands.parser import CommandParser
 from bnadapt.commands.quiet import quiet
 from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair
-from bnadapt.gain.candidates import ADAPTED, NONE
+from bnadapt.gain.candidates import NONE
 from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.reports.adaptation_figures import proportions_figure
 from bnadapt.reports.distance_figures import pictures
@@ -122,7 +122,7 @@ class BnadaptCLI(CommandCLI):
         preview, folder = self.trainer.preview(**options), Path(options["output"])
         segmenting = {name: self._segmenting(name, chosen) for name, chosen in preview.options.items()}
         judge = self._next_command("recommend") if preview.can_be_judged else None
-        learning = self._self_training()
+        learning = self._segmenting(SELF_TRAINED, SELF_TRAINING_OPTIONS)
         Console().print(foreground_sentence(preview), style="bold")
         summary = source_summary_command(self.arguments, self._ckpt_path)
         write_preview(preview, Commands(segmenting, learning, judge, summary), folder)
@@ -205,13 +205,6 @@ class BnadaptCLI(CommandCLI):
             self._next_command("adapt", more=[*options, "--output", str(adapted)]),
             self._next_command("predict", adapted, output),
         ]
-
-    def _self_training(self) -> list[str]:
-        """The commands that adapt all layers, self-train, show the result in the same regions, and segment."""
-        adapt, predict = self._segmenting(SELF_TRAINED, SELF_TRAINING_OPTIONS)
-        learnt = self._ckpt_path.with_name(f"{self._ckpt_path.stem}-{SELF_TRAINED}.ckpt")
-        shown = ["--candidates", f"[{ADAPTED}]", "--output", f"preview-{SELF_TRAINED}"]
-        return [adapt, self._next_command("preview", learnt, shown), predict]
 
     def _write_distances(self, findings: LatentFindings, folder: Path) -> None:
         verdict = (self.model.adaptation or {}).get("recommendation")
