@@ -115,5 +115,5 @@ def _begin(task: AdaptableTask, data: DomainPair, start: str, show: Show) -> Ada
         choice = None if start in UNCHOSEN else start
         adaptation = adapt_by_choice(task, data, Recipe(FULL_REPLACEMENT), choice, show).adaptation
     if start == SELF_TRAINED:
-        self_train_on_target(task, data, SelfTraining())
+        self_train_on_target(task, data, SelfTraining(), show("Self-training"))
     return adaptation

@@ -96,7 +96,7 @@ def check_preview(data: DomainPair, regions: int, candidates: Sequence[str] | No
     """Refuse what cannot be previewed, before any work.
 
     Raises:
-        InputError: there is no target, no region, no candidate, or a candidate that is unknown.
+        InputError: the target is missing, or no region or candidate is asked for, or an unknown candidate.
     """
     require_domains(data, "preview", "target")
     if regions < 1:
@@ -105,12 +105,12 @@ def check_preview(data: DomainPair, regions: int, candidates: Sequence[str] | No
         raise InputError("preview: every candidate decides on --data.target_change; leave it out.")
     require_tiles_in_memory(data, "preview")
     if candidates is not None and not candidates:
-        raise InputError(f"preview: --candidates names none; give some of {', '.join(CANDIDATES)}, or leave it out.")
+        raise InputError(f"preview: --candidates is empty; give some of {', '.join(CANDIDATES)}, or leave it out.")
     for name in candidates or ():
         if name not in CANDIDATES:
             near = get_close_matches(name, CANDIDATES, 1)
             remedy = f"did you mean {near[0]}" if near else f"take some of {', '.join(CANDIDATES)}"
-            raise InputError(f"preview: there is no candidate {name!r}; {remedy}.")
+            raise InputError(f"preview: the candidate {name!r} is unknown; {remedy}.")
 
 
 def preview_target(

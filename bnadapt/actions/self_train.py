@@ -6,11 +6,15 @@ from dataclasses import asdict
 import torch
 from torch.utils.data import DataLoader
 
+from bnadapt.actions.adapt import Progress
 from bnadapt.actions.checks import require_tiles_in_memory
 from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
 from bnadapt.labels import SelfTraining, self_train
 from bnadapt.tasks import AdaptableTask
+
+SELF_TRAINING_OPTIONS = ("--policy.source_weight", "0", "--self_training", str(SelfTraining().steps))
+"""Of `bnadapt adapt`: adapt all layers, then self-train."""
 
 
 def check_self_training(data: DomainPair, steps: int) -> None:
@@ -25,19 +29,22 @@ def check_self_training(data: DomainPair, steps: int) -> None:
 
 
 @torch.inference_mode(False)
-def self_train_on_target(task: AdaptableTask, data: DomainPair, settings: SelfTraining) -> None:
+def self_train_on_target(
+    task: AdaptableTask, data: DomainPair, settings: SelfTraining, progress: Progress = iter
+) -> None:
     """Learn from the target without labels, and update the task's network and record.
 
     Args:
         task: has the adapted network; its statistics stay.
         data: its target is read, without masks.
         settings: how.
+        progress: wraps the steps, to show how far it is, or to stop.
     """
     started = time.perf_counter()
     tiles = DataLoader(data.unlabelled_tiles("target", data.adaptation_tiles), batch_size=data.batch_size)
     images = [batch["image"] for batch in tiles]
     with task.trainer.precision_plugin.forward_context():
-        task.network.load_state_dict(self_train(task.network, images, settings, task.source_bank))
+        task.network.load_state_dict(self_train(task.network, images, settings, task.source_bank, progress))
     task.class_moments = task.source_summary = None  # of other weights
     record = {**asdict(settings), "tiles": sum(map(len, images)), "seconds": round(time.perf_counter() - started, 3)}
     task.adaptation = {**(task.adaptation or {"target": data.target.name}), "self_training": record}

@@ -12,6 +12,7 @@ from torch import distributed
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
 from bnadapt.actions.choose import AUTO
 from bnadapt.actions.recommend import Judgement
+from bnadapt.actions.self_train import SELF_TRAINING_OPTIONS
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview, TrainingCrops
 from bnadapt.callbacks.progress import EvaluationTimeLeft, TimeLeft, TrainingStart
 from bnadapt.callbacks.run_config import RunConfig
@@ -23,7 +24,7 @@ from bnadapt.commands.quiet import quiet
 from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair
 from bnadapt.gain.candidates import NONE
-from bnadapt.labels import SelfTraining
+from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.reports.adaptation_figures import proportions_figure
 from bnadapt.reports.distance_figures import pictures
 from bnadapt.reports.distance_page import write_distances
@@ -115,17 +116,18 @@ class BnadaptCLI(CommandCLI):
         """Recommend, and write the page."""
         judgement = self.trainer.recommend(**options)
         self._write_verdict(judgement, Path(options["output"]))
-        advised = ["--policy.source_weight", "0", "--self_training", str(SelfTraining().steps)]
-        self._print_next("adapt", more=advised if judgement.verdict.advises_self_training else ["--choose", AUTO])
+        is_advised = judgement.verdict.advises_self_training
+        self._print_next("adapt", more=SELF_TRAINING_OPTIONS if is_advised else ["--choose", AUTO])
 
     def preview(self, **options: Any) -> None:
         """Show regions on a page, with the next commands for every candidate."""
         preview, folder = self.trainer.preview(**options), Path(options["output"])
         segmenting = {name: self._segmenting(name, more) for name, more in preview.options.items()}
         judge = self._next_command("recommend") if preview.can_be_judged else None
+        learning = self._segmenting(SELF_TRAINED, SELF_TRAINING_OPTIONS)
         Console().print(foreground_sentence(preview), style="bold")
         summary = source_summary_command(self.arguments, self._ckpt_path)
-        write_preview(preview, Commands(segmenting, judge, summary), folder)
+        write_preview(preview, Commands(segmenting, learning, judge, summary), folder)
         Console().print(f"Page: {folder / 'index.html'}")
         self._print_next("recommend" if judge else "adapt")
 

@@ -147,11 +147,11 @@ class Demo(Study):
     def findings(self, tables: Tables) -> list[str]:
         """What adaptation changes on the target, and what it costs on the source."""
         return [
-            f"{name}: the target's IoU is {own.iou_unadapted.mean():.3f} without and"
-            f" {own.iou_adapted.mean():.3f} with adaptation ({mean_and_std(own.gain, signed=True)}), which took"
-            f" {own.seconds.mean():.1f} s; on the source it changes from {own.iou_source.mean():.3f} to"
-            f" {own.iou_source_adapted.mean():.3f}."
-            for name, own in _by_name(tables.table).items()
+            f"{name}: the target's IoU is {runs.iou_unadapted.mean():.3f} without and"
+            f" {runs.iou_adapted.mean():.3f} with adaptation ({mean_and_std(runs.gain, signed=True)}), which took"
+            f" {runs.seconds.mean():.1f} s; on the source it changes from {runs.iou_source.mean():.3f} to"
+            f" {runs.iou_source_adapted.mean():.3f}."
+            for name, runs in _by_name(tables.table).items()
         ]
 
     def summary(self, tables: Tables) -> Table:
@@ -159,11 +159,11 @@ class Demo(Study):
         rows = [
             [
                 name,
-                *(mean_and_std(own[column], signed=column == "gain") for column in COLUMNS),
-                f"{own.seconds.mean():.1f}",
-                str(own["seed"].nunique()),
+                *(mean_and_std(runs[column], signed=column == "gain") for column in COLUMNS),
+                f"{runs.seconds.mean():.1f}",
+                str(runs["seed"].nunique()),
             ]
-            for name, own in _by_name(tables.table).items()
+            for name, runs in _by_name(tables.table).items()
         ]
         return Table(["source to target", *COLUMNS.values(), "seconds to adapt", "trained networks"], rows)
 
@@ -179,8 +179,8 @@ class Demo(Study):
         return {
             row.record: f"{name}: IoU on the target {row.iou_unadapted:.3f} without, {row.iou_adapted:.3f} with"
             " adaptation."
-            for name, own in _by_name(tables.table).items()
-            for row in own.drop_duplicates(TRANSFER).itertuples()
+            for name, runs in _by_name(tables.table).items()
+            for row in runs.drop_duplicates(TRANSFER).itertuples()
         }
 
 
@@ -188,7 +188,11 @@ def _bars(table: pd.DataFrame) -> Figure:
     """IoU on the target without and with adaptation, for every config and scaling."""
     groups = _by_name(table)
     series = {
-        label: ([own[column].mean() for own in groups.values()], [own[column].std() for own in groups.values()], colour)
+        label: (
+            [runs[column].mean() for runs in groups.values()],
+            [runs[column].std() for runs in groups.values()],
+            colour,
+        )
         for column, (label, colour) in IOU.items()
     }
     figure, (panel,) = panels(1, 1, (1.8 * len(groups) + 2, 2.6))
@@ -203,8 +207,8 @@ def _by_name(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Rows of every config and scaling, which is named where there are several."""
     several = table[INTENSITY].nunique() > 1
     return {
-        f"{transfer}, {intensity}" if several else transfer: own
-        for (transfer, intensity), own in table.groupby([TRANSFER, INTENSITY], sort=False)
+        f"{transfer}, {intensity}" if several else transfer: runs
+        for (transfer, intensity), runs in table.groupby([TRANSFER, INTENSITY], sort=False)
     }
 
 

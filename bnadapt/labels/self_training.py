@@ -1,7 +1,7 @@
 """Learn from a network's own predictions on a target, without labels, while the statistics stay the target's."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,7 +45,11 @@ class SelfTraining:
 
 
 def self_train(
-    network: nn.Module, images: Any, settings: SelfTraining = SelfTraining(), source_bank: Bank | None = None
+    network: nn.Module,
+    images: Any,
+    settings: SelfTraining = SelfTraining(),
+    source_bank: Bank | None = None,
+    progress: Callable[[Iterable], Iterable] = iter,
 ) -> Mapping[str, Tensor]:
     """Train a network on confident predictions of the average of its own past weights.
 
@@ -63,6 +67,7 @@ def self_train(
         images: images of the target, such as a tensor (n, C, h, w); for others see `bnadapt.batchnorm.estimate`.
         settings: how to learn.
         source_bank: the source's statistics, if they are known.
+        progress: wraps the steps, to show progress or to stop.
 
     Returns:
         State of the teacher, to load into the network.
@@ -77,7 +82,7 @@ def self_train(
     loss = DiceCrossEntropy()
     with torch.enable_grad(), torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        for crops in _crops(tiles, settings):
+        for _, crops in zip(progress(range(settings.steps)), _crops(tiles, settings), strict=False):
             optimizer.zero_grad()
             labels = pseudo_labels(teacher, crops, least)
             loss(logits_of(student, strongly_augmented(crops)), labels).backward()
@@ -124,10 +129,10 @@ def _margins(logits: Tensor) -> Tensor:
 
 
 def _crops(tiles: Tensor, settings: SelfTraining) -> Iterator[Tensor]:
-    """Crops (n, C, s, s) at random places, rotated and flipped at random."""
+    """Endless batches (n, C, s, s) of crops at random places, rotated and flipped at random."""
     side = min(settings.side, *tiles.shape[2:])
     generator = np.random.default_rng(settings.seed)
-    for _ in range(settings.steps):
+    while True:
         (crops,) = random_crops(generator, side, BATCH, tiles)
         crops = crops.rot90(int(generator.integers(4)), (2, 3))
         yield crops.flip(3) if generator.integers(2) else crops

@@ -5,17 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bnadapt.actions.self_train import SELF_TRAINING_OPTIONS
 from bnadapt.data import DomainPair
 from bnadapt.data.formats import format_of, stem_of
 from bnadapt.data.readers import open_stack
 from bnadapt.gain import CANDIDATES
 from bnadapt.gain.candidates import NONE
-from bnadapt.napari.inputs import AS_IT_IS, RECOMMENDED, TILE, Facts, Inputs, Treatment
+from bnadapt.napari.inputs import AS_IT_IS, RECOMMENDED, SELF_TRAINED, TILE, Facts, Inputs, Treatment
 from bnadapt.napari.loading import target_of, task_class
 from bnadapt.networks.stored import load_tensors
 from bnadapt.reports.text import counted
 from bnadapt.tasks.checkpoints import StoredTask, read_checkpoint
 
+LEARNT = Treatment(SELF_TRAINED, "adapt all layers, then self-train", SELF_TRAINING_OPTIONS)
 MOST_RESAMPLED = 1.5  # factor above which one of the two pixel sizes is likely wrong
 
 
@@ -30,17 +32,17 @@ def checked(inputs: Inputs) -> Facts:
     target = target_of(inputs)
     sections = target.all_sections()
     image = sections[0].read_image()
-    size, own, trained = image.shape[:2], sections[0].pixel_size_nm, scaling.get("pixel_size_nm")
-    factor = own / trained if own and trained else 1
+    size, image_nm, network_nm = image.shape[:2], sections[0].pixel_size_nm, scaling.get("pixel_size_nm")
+    factor = image_nm / network_nm if image_nm and network_nm else 1
     side = int(min(size) * factor)
     inputs = replace(inputs, tile_size=min(TILE, side // 16 * 16 or side))
     channels = 1 if image.ndim == 2 else image.shape[2]
     return Facts(
         inputs,
         list(_network_lines(stored, checkpoint, scaling)),
-        list(_image_lines(inputs, len(sections), image, own)),
-        list(_warnings(stored.parameters["in_channels"], channels, trained, own)),
-        own,
+        list(_image_lines(inputs, len(sections), image, image_nm)),
+        list(_warnings(stored.parameters["in_channels"], channels, network_nm, image_nm)),
+        image_nm,
         len(sections),
         _treatments(stored, checkpoint),
         str(path.absolute().parent / f"{stem_of(path)}-bnadapt"),
@@ -59,7 +61,7 @@ def _network_lines(stored: StoredTask, checkpoint: Mapping[str, Any], scaling: M
         yield "knows nothing of its source, so that nothing is recommended (bnadapt source_summary adds it)"
 
 
-def _image_lines(inputs: Inputs, sections: int, image: Any, own: float | None) -> Iterator[str]:
+def _image_lines(inputs: Inputs, sections: int, image: Any, image_nm: float | None) -> Iterator[str]:
     size = f"{image.shape[0]} x {image.shape[1]} pixels, {image.dtype}"
     yield f"{counted(sections, 'image' if inputs.is_folder else 'section')} of {size}"
     if not inputs.is_folder:
@@ -67,27 +69,27 @@ def _image_lines(inputs: Inputs, sections: int, image: Any, own: float | None) -
         spacing = f", sections {opened.spacing_nm:g} nm apart" if opened.spacing_nm else ""
         yield f"axes {' '.join(opened.letters)}{spacing}"
     said = "as given" if inputs.pixel_size_nm else "as its file says"
-    yield f"pixels of {own:g} nm, {said}" if own else "pixel size unknown"
+    yield f"pixels of {image_nm:g} nm, {said}" if image_nm else "pixel size unknown"
 
 
-def _warnings(takes: int, has: int, trained: float | None, own: float | None) -> Iterator[str]:
+def _warnings(takes: int, has: int, network_nm: float | None, image_nm: float | None) -> Iterator[str]:
     if takes != has:
         yield f"The image has {counted(has, 'channel')}, the network takes {takes}: it cannot be segmented as it is."
-    if trained and not own:
+    if network_nm and not image_nm:
         yield (
-            f"The network was trained on pixels of {trained:g} nm, and the image's pixel size is unknown: give it, or"
-            " structures may have another size than the network expects."
+            f"The network was trained on pixels of {network_nm:g} nm, and the image's pixel size is unknown: give it,"
+            " or structures may have another size than the network expects."
         )
-    if trained and own and not 1 / 1.01 < own / trained < 1.01:
-        factor = own / trained
+    if network_nm and image_nm and not 1 / 1.01 < image_nm / network_nm < 1.01:
+        factor = image_nm / network_nm
         what = f"enlarged {factor:.2g} times" if factor > 1 else f"shrunk to {factor:.0%}"
         far = not 1 / MOST_RESAMPLED < factor < MOST_RESAMPLED
         check = " That is far: check that both pixel sizes are right." if far else ""
         yield (
-            f"The network was trained on pixels of {trained:g} nm, the image has {own:g} nm: for the network the image"
-            f" is {what}.{check}"
+            f"The network was trained on pixels of {network_nm:g} nm, the image has {image_nm:g} nm: for the network"
+            f" the image is {what}.{check}"
         )
-    if own and not trained:
+    if image_nm and not network_nm:
         yield "The network does not know its pixel size, so the image is segmented as it is."
 
 
@@ -95,10 +97,10 @@ def _treatments(stored: StoredTask, checkpoint: Mapping[str, Any]) -> list[Treat
     """Possible treatments: with a known source by name, otherwise by the candidate's policy."""
     if stored.parameters["num_classes"] == 2 and "source_summary" in checkpoint:
         named = [Treatment(name, each.title, ("--choose", name)) for name, each in CANDIDATES.items() if name != NONE]
-        return [RECOMMENDED, *named, AS_IT_IS]
+        return [RECOMMENDED, *named, LEARNT, AS_IT_IS]
     plain = {name: each for name, each in CANDIDATES.items() if each.keeps_images and not each.is_corrected}
     named = [Treatment(name, each.title, _policy(each.policy)) for name, each in plain.items() if name != NONE]
-    return [*named, AS_IT_IS]
+    return [*named, LEARNT, AS_IT_IS]
 
 
 def _policy(policy: Any) -> tuple[str, ...]:

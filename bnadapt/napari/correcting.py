@@ -23,10 +23,10 @@ def proposed(inputs: Inputs, count: int, outputs: Outputs, watch: Watch) -> list
     shares: list[float] = []
     if outputs.overwrite or not (folder / LIST).exists():
         loaded = load(inputs, watch, propose_line(inputs, count, outputs))
-        found = loaded.trainer.propose(
+        proposal = loaded.trainer.propose(
             loaded.task, loaded.data, loaded.path, str(folder), overwrite=outputs.overwrite, tiles=count
         )
-        shares = found.disagreement
+        shares = proposal.disagreement
     numbers = _numbers(target_of(inputs))
     tiles = listed_tiles(folder)
     return [

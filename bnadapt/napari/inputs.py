@@ -72,6 +72,7 @@ class Treatment:
         return bool(self.options)
 
 
+SELF_TRAINED = "self-trained"  # name of a treatment
 AS_IT_IS = Treatment("unchanged", "the network as it is")
 RECOMMENDED = Treatment("recommended", "what is recommended", ("--choose", "auto"))
 
@@ -95,6 +96,10 @@ class Facts:
     sections: int
     treatments: Sequence[Treatment]  # that the network allows
     folder: str  # for results, by default
+
+    def treatment(self, name: str) -> Treatment:
+        """The treatment of a name."""
+        return next(each for each in self.treatments if each.name == name)
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,21 @@ from torch import Tensor
 from bnadapt.actions.preview import CandidateNetworks, candidate_networks
 from bnadapt.actions.recommend import Judgement, judge_target
 from bnadapt.adaptation import SCANNED_TILES, Recipe
+from bnadapt.batchnorm import Bank
 from bnadapt.data.drawn_tiles import Place
 from bnadapt.data.prepare import PreparedSection, resampled
 from bnadapt.data.tiles import Blocks
 from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES
 from bnadapt.gain.candidates import FULL_REPLACEMENT
-from bnadapt.napari.inputs import Inputs
+from bnadapt.gain.observation import logits_under
+from bnadapt.napari.checking import LEARNT
+from bnadapt.napari.inputs import SELF_TRAINED, Inputs, Outputs
 from bnadapt.napari.loading import Loaded, load, unchanged
 from bnadapt.napari.results import Advice, Look, Region
+from bnadapt.napari.segmenting import adapted
 from bnadapt.napari.watch import Watch
+from bnadapt.tasks import AdaptableTask
 from bnadapt.volumes.blocks import blocks_for
 
 MOST = 1024  # largest side of a region in pixels
@@ -52,6 +57,7 @@ class Looker:
         self.blocks = blocks
         self._framed: Framed | None = None
         self._advice: Advice | None = None
+        self._self_trained: AdaptableTask | None = None
         self._lock = Lock()
 
     @classmethod
@@ -65,17 +71,26 @@ class Looker:
             return cls(inputs, loaded, networks, blocks_for(loaded.task, data))
 
     def look(self, region: Region, watch: Watch) -> Look:
-        """A region under every candidate; of a large one the middle."""
+        """A region under every candidate, and by the self-trained network if any; of a large one the middle."""
         framed = self.framed(region)
         name = self.loaded.data.target.name
         place = Place(name, range(*framed.region.rows), range(*framed.region.columns))
         with self._lock, watch.stopping(self.loaded.task.network):
-            seen = self.networks.preview(framed.image, [place], watch.shown("Looking"))
-        classes = {name: _classes(framed.cut(maps)) for name, maps in seen.probabilities.items()}
+            preview = self.networks.preview(framed.image, [place], watch.shown("Looking"))
+        classes = {name: _classes(framed.cut(maps)) for name, maps in preview.probabilities.items()}
         titles = {name: CANDIDATES[name].title for name in classes}
-        disagreement = framed.cut(seen.disagreement[None].float())[0]
+        if task := self._self_trained:
+            logits = logits_under(task.runner(), framed.image, Bank.of(task.network))
+            classes[SELF_TRAINED] = _classes(framed.cut(logits))
+            titles[SELF_TRAINED] = LEARNT.title
+        disagreement = framed.cut(preview.disagreement[None].float())[0]
         self._framed = framed
-        return Look(framed.region, classes, titles, disagreement, seen.left_out, seen.tiles)
+        return Look(framed.region, classes, titles, disagreement, preview.left_out, preview.tiles)
+
+    def self_train(self, outputs: Outputs, watch: Watch) -> None:
+        """Write the checkpoint of a self-trained network, unless there is one; looks show that network from then on."""
+        path = adapted(self.inputs, LEARNT, outputs, watch)
+        self._self_trained = load(self.inputs, watch, checkpoint=path).task
 
     def framed(self, region: Region) -> Framed:
         """A region (of a large one the middle) as the network sees it, with the context of its predictions."""
@@ -131,7 +146,8 @@ class Looker:
 def advice_of(judgement: Judgement) -> Advice:
     """A recommendation in words."""
     verdict = judgement.verdict
-    return Advice(verdict.choice, verdict.sentence(), [each.sentence for each in verdict.alarms])
+    warnings = [each.sentence for each in verdict.alarms]
+    return Advice(verdict.choice, verdict.sentence(), warnings, verdict.advises_self_training)
 
 
 def _classes(probabilities: np.ndarray) -> np.ndarray:

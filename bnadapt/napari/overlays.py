@@ -20,7 +20,19 @@ CANDIDATE, DISAGREEMENT, WEIGHTED, CORRECTIONS, TILES, RESULT = (
     "tiles",
     "result",
 )
-COLOURS = ("#e69f00", "#56b4e9", "#00c08b", "#f0e442", "#ff5c5c", "#cc79a7", "#b3de69", "#ffffff", "#8da0cb", "#fdb462")
+COLOURS = (
+    "#e69f00",
+    "#56b4e9",
+    "#00c08b",
+    "#f0e442",
+    "#ff5c5c",
+    "#cc79a7",
+    "#b3de69",
+    "#ffffff",
+    "#8da0cb",
+    "#fdb462",
+    "#00e5ff",
+)
 
 
 def of_kind(viewer: ViewerModel, kind: str) -> dict[str, Layer]:

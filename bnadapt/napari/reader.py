@@ -43,7 +43,7 @@ def _predicted(folder: Path) -> list[Path]:
         return []
     files = sorted(folder.glob("[!.]*"))
     named = [path for kind in reversed(KINDS) for path in files if path.match(f"*_{kind}.*")]
-    return [path for path in named if isinstance(found := format_of(path), VolumeFormat) and found.is_volume(path)]
+    return [path for path in named if isinstance(format_ := format_of(path), VolumeFormat) and format_.is_volume(path)]
 
 
 def _layers(path: Path, key: str | None) -> list[LayerData]:

@@ -45,11 +45,12 @@ class Look:
 
 @dataclass(frozen=True)
 class Advice:
-    """A recommendation in words: the candidate, what to do and whether it helps, and what to check."""
+    """A recommendation in words: the candidate, what to do and whether it helps, what to check, and to self-train."""
 
     choice: str
     sentence: str
     warnings: Sequence[str] = ()
+    self_training: bool = False  # whether it is expected to gain more
 
 
 @dataclass(frozen=True, eq=False)

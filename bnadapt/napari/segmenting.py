@@ -21,6 +21,9 @@ from bnadapt.napari.loading import load
 from bnadapt.napari.watch import Watch
 from bnadapt.volumes.segmentation import Images, open_segmentation
 
+TYPES = {"--choose": str, "--self_training": int, "--policy.source_weight": float, "--policy.layers": str}
+"""Of the values of options of `bnadapt adapt`."""
+
 
 def adapted(inputs: Inputs, treatment: Treatment, outputs: Outputs, watch: Watch) -> str:
     """The checkpoint of a treated network, created unless the same command has done so before."""
@@ -60,14 +63,14 @@ def volume(inputs: Inputs, checkpoint: str, outputs: Outputs, watch: Watch) -> s
 
 def classes_in(folder: str) -> Any:
     """Class indices (sections, H, W) of the segmentation in a folder; large ones are read on demand."""
-    found = open_segmentation(folder)
-    first = found.mask[0]
-    if isinstance(found.mask, Images):
-        masks = [found.mask[number] for number in range(len(found))]
+    segmentation = open_segmentation(folder)
+    first = segmentation.mask[0]
+    if isinstance(segmentation.mask, Images):
+        masks = [segmentation.mask[number] for number in range(len(segmentation))]
         if len({mask.shape for mask in masks}) > 1:
             raise InputError(f"{folder}: its masks differ in size; open them one by one.")
         return np.stack(masks)
-    return pixels_of(found.mask, first)
+    return pixels_of(segmentation.mask, first)
 
 
 def objects(
@@ -100,8 +103,7 @@ def _is_made_by(path: Path, line: Line, checkpoint: str) -> bool:
 
 def _settings(options: Sequence[str]) -> dict[str, Any]:
     """Options of `bnadapt adapt` as arguments of the Trainer's `adapt`."""
-    name, value = options
-    if name == "--choose":
-        return {"choose": value}
-    setting = name.removeprefix("--policy.")
-    return {"policy": Policy(**{setting: float(value) if setting == "source_weight" else value})}
+    pairs = zip(options[::2], options[1::2], strict=True)
+    given = {option.removeprefix("--"): TYPES[option](value) for option, value in pairs}
+    policy = {name.removeprefix("policy."): given.pop(name) for name in list(given) if name.startswith("policy.")}
+    return {**given, "policy": Policy(**policy)} if policy else given

@@ -43,12 +43,12 @@ def document(findings: LatentFindings, pictures: Sequence[str], verdict: str | N
         [Heading(title), Paragraph(text), Picture(f"{name}.png", title)]
         for name, title, text in ((name, *caption(name, findings)) for name in pictures)
     )
-    found = details(findings)
+    sentences = details(findings)
     return Document(
         f"{findings.source} and {findings.target}, layer by layer",
         [
             *([Answer(verdict), Paragraph(answer(findings))] if verdict else [Answer(answer(findings))]),
-            *([Bullets(found)] if found else []),
+            *([Bullets(sentences)] if sentences else []),
             Paragraph(measured),
             *first,
             Heading(f"{MEASURES[findings.main_measure()].title} by layer"),

@@ -22,6 +22,7 @@ class Commands(NamedTuple):
     """Commands to type after a preview."""
 
     segmenting: Mapping[str, Sequence[str]]  # the whole target, by candidate
+    self_training: Sequence[str]  # the same after self-training
     recommend: str | None  # None if there can be no verdict
     source_summary: str  # adds missing information on the source to the checkpoint
 
@@ -149,6 +150,15 @@ def _left_out(preview: Preview, command: str) -> list[Part]:
 def _following(commands: Commands) -> Iterator[Part]:
     for name, lines in commands.segmenting.items():
         yield Folded(capitalised(CANDIDATES[name].title), [Code(line) for line in lines])
+    yield Folded(
+        "Adapt all layers, then self-train",
+        [
+            Paragraph(
+                "This also trains the network, on its own confident predictions of the target; it is not drawn above."
+            ),
+            *map(Code, commands.self_training),
+        ],
+    )
     if commands.recommend:
         yield Paragraph("Which one to expect the best IoU of, without labels:")
         yield Code(commands.recommend)

@@ -23,7 +23,7 @@ def visible(text: str) -> str:
         >>> print(visible("a\x1b[31m\u202eb"))
         a\x1b[31m\u202eb
     """
-    return ACTING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return ACTING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def in_a_line(text: str) -> str:
@@ -71,8 +71,10 @@ class _VisibleRecord(logging.LogRecord):
 def _quoted(token: str) -> str:
     if in_a_line(token) == token:
         return shlex.quote(token)
-    seen = (chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(token))
-    return f"$'{''.join(seen)}'"
+    characters = (
+        chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(token)
+    )
+    return f"$'{''.join(characters)}'"
 
 
 def _fill_descriptors() -> None:

@@ -98,7 +98,7 @@ def test_a_seed_draws_the_same_regions(best, preview):
 
 def test_the_commands_of_the_page_give_what_it_shows(best, preview, tmp_path):
     seen, page = preview(best, "--candidates=[inverted, corrected]", "--data.adaptation_tiles=12")
-    check_commands(seen, commands(page)[:-1])
+    check_commands(seen, commands(page))
 
 
 def test_so_they_do_where_nothing_is_known_of_the_source(bare, preview):
@@ -107,8 +107,17 @@ def test_so_they_do_where_nothing_is_known_of_the_source(bare, preview):
     check_commands(seen, commands(page))
 
 
+def test_a_page_names_the_commands_of_self_training(best, preview):
+    _, page = preview(best, "--candidates=[none]", "--regions=1")
+    adapt, predict = commands(page)[1:3]
+    learnt = str(best.with_name("best-self-trained.ckpt"))
+    assert adapt[-6:] == ["--policy.source_weight", "0", "--self_training", "120", "--output", learnt]
+    assert predict[:3] == ["predict", "--ckpt_path", learnt]
+
+
 def check_commands(seen, lines):
-    """Run what stands on a page, and compare with what the preview has seen."""
+    """Run what stands on a page of each candidate, and compare with what the preview has seen."""
+    lines = lines[: 2 * len(seen.probabilities)]
     assert [line[0] for line in lines] == ["adapt", "predict"] * len(seen.probabilities)
     for (name, probabilities), line in zip(seen.probabilities.items(), lines[::2], strict=True):
         main(
@@ -152,7 +161,7 @@ def test_more_than_two_classes(tmp_path):
     assert list(seen.probabilities) == WITHOUT_SOURCE
     assert seen.probabilities["none"].shape == (2, 3, 32, 32)
     assert not seen.can_be_judged
-    write_preview(seen, Commands({name: [] for name in seen.options}, None, ""), tmp_path / "page")
+    write_preview(seen, Commands({name: [] for name in seen.options}, [], None, ""), tmp_path / "page")
     assert "class 1 magenta, 2 blue." in (tmp_path / "page" / "README.md").read_text()
     assert 0 <= float(seen.disagreement.min()) <= float(seen.disagreement.max()) <= 2 / 3
 
@@ -166,8 +175,8 @@ def test_pictures_of_more_regions_do_not_stay(best, preview, tmp_path):
 
 def test_what_cannot_be_previewed_is_refused(best, bare, refused, tmp_path):
     asked = ["preview", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "page"]
-    assert "no candidate 'inverteed'; did you mean inverted" in refused(*asked, "--candidates=[inverteed]")
-    assert "--candidates names none" in refused(*asked, "--candidates=[]")
+    assert "the candidate 'inverteed' is unknown; did you mean inverted" in refused(*asked, "--candidates=[inverteed]")
+    assert "--candidates is empty" in refused(*asked, "--candidates=[]")
     assert "set --regions to at least 1" in refused(*asked, "--regions=0")
     assert "there is no target; give --data.target" in refused(*without(asked, "--data.target"))
     assert "less than a tile of 64; set --data.tile_size to 48" in refused(*asked, "--data.tile_size=64")

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,6 +36,15 @@ def viewer(volume):
     for layer in layers_of(volume):
         model._add_layer_from_data(*layer)
     return model
+
+
+@pytest.fixture
+def two_steps(monkeypatch):
+    """Self-training in two steps."""
+    from bnadapt.napari import looking
+
+    options = (*looking.LEARNT.options[:-1], "2")
+    monkeypatch.setattr(looking, "LEARNT", replace(looking.LEARNT, options=options))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from bnadapt.data.readers import open_masks
 from bnadapt.errors import InputError
 from bnadapt.napari import engine
 from bnadapt.napari.command_lines import adapt_line, predict_line, shown
-from bnadapt.napari.inputs import AS_IT_IS, Inputs, Outputs, Treatment
+from bnadapt.napari.inputs import AS_IT_IS, SELF_TRAINED, Inputs, Outputs, Treatment
 from bnadapt.napari.results import Region
 from bnadapt.napari.watch import Stopped, Watch
 
@@ -89,6 +89,26 @@ def test_a_look_shows_what_is_segmented_there(inputs):
     np.testing.assert_array_equal(looker.weighted(0), look.classes["adapted"])
     with pytest.raises(InputError, match="lies outside of the image"):
         looker.look(Region(3, (60, 70), (5, 40)), Watch())
+
+
+def test_a_self_trained_network_is_shown_beside_the_candidates(inputs, outputs, two_steps):
+    looker = engine.Looker.of(inputs, Watch())
+    region = Region(3, (10, 30), (5, 40))
+    assert SELF_TRAINED not in looker.look(region, Watch()).classes
+    looker.self_train(outputs, Watch())
+    look = looker.look(region, Watch())
+    path = outputs.folder / "best-self-trained.ckpt"
+    whole = engine.section(inputs, str(path), 3, Watch())
+    np.testing.assert_array_equal(look.classes[SELF_TRAINED], whole.classes[10:30, 5:40])
+    assert torch.load(path, weights_only=True)["adaptation"]["self_training"]["steps"] == 2
+    assert look.titles[SELF_TRAINED] == "adapt all layers, then self-train"
+
+
+def test_self_training_is_stopped_between_steps(inputs, outputs, two_steps):
+    watch = Watch(lambda what, done, total: watch.stop() if (what, done, total) == ("Self-training", 1, 2) else None)
+    with pytest.raises(Stopped):
+        engine.Looker.of(inputs, watch).self_train(outputs, watch)
+    assert not list(outputs.folder.glob("*.ckpt"))
 
 
 def test_files_are_those_of_the_command_that_is_shown(inputs, outputs, tmp_path):

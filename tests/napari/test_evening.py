@@ -21,7 +21,7 @@ def chosen(dock, best):
     return dock
 
 
-def test_the_whole_evening(chosen, viewer, wait, volume):
+def test_the_whole_evening(chosen, viewer, wait, volume, two_steps):
     dock = chosen
     dock.network.check()
     assert "network and image" in wait() or "does not fit" in wait()
@@ -37,6 +37,13 @@ def test_the_whole_evening(chosen, viewer, wait, volume):
     assert "adapt" in dock.look.advice.text().lower()
     dock.look.all.click()
     assert all(layer.visible for layer in candidates.values())
+
+    dock.look.self_train()
+    assert "Looked at 48 x 48 pixels" in wait()
+    listed = [dock.look.candidates.item(row).text() for row in range(dock.look.candidates.count())]
+    assert listed[-1].endswith("adapt all layers, then self-train")
+    assert "--self_training 120" in dock.look.commands.text.toPlainText()
+    assert overlays.of_kind(viewer, CANDIDATE)["self-trained"].visible
 
     dock.look.slider.setValue(50)
     until(dock, lambda: dock.session.weight == 0.5)

@@ -105,7 +105,8 @@ class AdaptingCommands(CommandTrainer):
             if datamodule.source is not None:
                 distances = self._configured(LatentDistance, LatentDistance()).measure(self, model)
             if self_training:
-                self_train_on_target(model, datamodule, SelfTraining(steps=self_training))
+                settings = SelfTraining(steps=self_training)
+                self_train_on_target(model, datamodule, settings, self.shown("Self-training"))
             for pictures in (each for each in self.callbacks if isinstance(each, SegmentationPictures)):
                 pictures.draw_target(self, model)
             return AdaptedCheckpoint(path, adapted.judgement, distances)

@@ -58,6 +58,7 @@ class Dock(QWidget):
         for each in (
             self.network.check_button,
             self.look.look_button,
+            self.look.self_train_button,
             self.look.slider,
             self.correct.propose_button,
             self.correct.finetune_button,

@@ -1,6 +1,8 @@
 """Step 2: a region under every candidate, the recommendation, and a slider over the source's weight."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from napari.layers import Labels, Shapes
@@ -10,11 +12,12 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QSlider, QWidget
 
 from bnadapt.napari import overlays
-from bnadapt.napari.command_lines import preview_line, recommend_line
-from bnadapt.napari.inputs import Facts
+from bnadapt.napari.command_lines import adapt_line, preview_line, recommend_line
+from bnadapt.napari.inputs import SELF_TRAINED, Facts
 from bnadapt.napari.overlays import CANDIDATE, DISAGREEMENT, KIND, WEIGHTED
 from bnadapt.napari.results import Advice, Look, Region
 from bnadapt.napari.view import View
+from bnadapt.napari.watch import Watch
 from bnadapt.napari.widgets.parts import BOLD, WARNING, Commands, button, choice, column, note, number, offer, row
 from bnadapt.napari.widgets.session import Session
 
@@ -40,6 +43,11 @@ class LookPanel(QWidget):
         self.candidates.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.disagreement = QCheckBox("Show where they disagree (bright)")
         self.advice, self.warnings = note(style=BOLD), note(style=WARNING)
+        tip = (
+            "Adapt all layers, let the network learn from its confident predictions of the image, and show the result"
+            " with the others. Half a minute for a small network; Segment offers it, too."
+        )
+        self.self_train_button = button("Self-train and look", self.self_train, tip)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, 100)
         self.slider.setEnabled(False)
@@ -57,6 +65,7 @@ class LookPanel(QWidget):
             self.disagreement,
             self.advice,
             self.warnings,
+            self.self_train_button,
             note("All layers adapted, mixed with the source's statistics:"),
             row(QLabel("image"), self.slider, QLabel("source"), self.weight),
             self.commands,
@@ -82,29 +91,43 @@ class LookPanel(QWidget):
 
     def look(self) -> None:
         """Segment the region under every candidate, then recommend one."""
+        self._start("Looking", lambda looker, watch, facts: None)
+
+    def self_train(self) -> None:
+        """Let the network learn from the image, and look."""
+        outputs = self.session.outputs_of
+
+        def learn(looker: Any, watch: Watch, facts: Facts) -> None:
+            looker.self_train(outputs(facts), watch)
+
+        self._start("Self-training", learn)
+
+    def _start(self, what: str, before: Callable[[Any, Watch, Facts], None]) -> None:
+        """Look at the region in a thread, and do something before."""
         if not self.session.is_ready():
             return
         view = replace(self.session.view, plane=self.session.inputs.plane)
         region = self._region(view)
 
-        def job(engine, watch, facts: Facts) -> tuple[Look, Advice]:  # noqa: ANN001
+        def job(engine: Any, watch: Watch, facts: Facts) -> tuple[Look, Advice]:
             looker = self.session.looker
             if looker is None or looker.inputs != facts.inputs:
                 looker = engine.Looker.of(facts.inputs, watch)
-            found = looker.look(region, watch)
+            before(looker, watch, facts)
+            look = looker.look(region, watch)
             self.session.looker = looker
-            return found, looker.advice_or_reason(watch)
+            return look, looker.advice_or_reason(watch)
 
         def done(result: tuple[Look, Advice]) -> str:
-            found, advice = result
-            overlays.show_look(view, found, {*SHOWN_AT_FIRST, advice.choice})
-            self._show(found, advice)
-            height, width = found.region.size
-            needs = sorted(set(found.left_out.values()))
-            left_out = f" Left out for want of {' and '.join(needs)}: {', '.join(found.left_out)}." if needs else ""
-            return f"Looked at {height} x {width} pixels; statistics of {found.tiles} tiles.{left_out}"
+            look, advice = result
+            overlays.show_look(view, look, {*SHOWN_AT_FIRST, SELF_TRAINED, advice.choice})
+            self._show(look, advice)
+            height, width = look.region.size
+            needs = sorted(set(look.left_out.values()))
+            left_out = f" Left out for want of {' and '.join(needs)}: {', '.join(look.left_out)}." if needs else ""
+            return f"Looked at {height} x {width} pixels; statistics of {look.tiles} tiles.{left_out}"
 
-        self.session.start("Looking", job, done)
+        self.session.start(what, job, done)
 
     def redraw(self) -> None:
         """Segment the region at the slider's weight, in a thread; the last value counts."""
@@ -154,11 +177,11 @@ class LookPanel(QWidget):
         self.candidates.clear()
         layers = overlays.of_kind(self.session.viewer, CANDIDATE)
         for place, name in enumerate(look.classes):
-            mark = "recommended: " if name == advice.choice else ""
+            mark = _mark(name, advice)
             text = f"{look.foreground(name):.1%}   {mark}{look.titles[name]}"
             item = QListWidgetItem(_icon(overlays.colour_of(place)), text)
             font = item.font()
-            font.setBold(name == advice.choice)
+            font.setBold(bool(mark))
             item.setFont(font)
             item.setData(Qt.ItemDataRole.UserRole, name)
             item.setCheckState(Qt.CheckState.Checked if layers[name].visible else Qt.CheckState.Unchecked)
@@ -194,8 +217,18 @@ class LookPanel(QWidget):
         offer(self.where, [VIEW, *names], self.where.currentText())
 
     def _show_commands(self) -> None:
-        inputs, outputs = self.session.inputs, self.session.outputs
-        self.commands.show_lines(preview_line(inputs, outputs), recommend_line(inputs, outputs))
+        inputs, outputs, facts = self.session.inputs, self.session.outputs, self.session.facts
+        lines = [preview_line(inputs, outputs), recommend_line(inputs, outputs)]
+        if facts:
+            treatment = facts.treatment(SELF_TRAINED)
+            lines.append(adapt_line(inputs, treatment, outputs.checkpoint(inputs, treatment)))
+        self.commands.show_lines(*lines)
+
+
+def _mark(name: str, advice: Advice) -> str:
+    if name == advice.choice:
+        return "recommended: "
+    return "expected to gain more: " if name == SELF_TRAINED and advice.self_training else ""
 
 
 def _is_for_regions(layer: object) -> bool:

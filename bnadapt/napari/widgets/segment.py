@@ -74,10 +74,10 @@ class SegmentPanel(QWidget):
         def job(engine: Any, watch: Watch, facts: Facts) -> Any:
             return engine.section(facts.inputs, network(engine, watch, facts), section, watch)
 
-        def done(found: Any) -> str:
-            region = Region(section, *((0, side) for side in found.classes.shape))
-            overlays.show_result(view, "this section", found.classes, region)
-            return f"{found.name}: {(found.classes > 0).mean():.1%} foreground. Only the network was written."
+        def done(segmented: Any) -> str:
+            region = Region(section, *((0, side) for side in segmented.classes.shape))
+            overlays.show_result(view, "this section", segmented.classes, region)
+            return f"{segmented.name}: {(segmented.classes > 0).mean():.1%} foreground. Only the network was written."
 
         self.session.start("Segmenting the section", job, done)
 
