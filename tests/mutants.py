@@ -233,7 +233,7 @@ MUTANTS = [
     ),
     # Recommendation
     Mutant(
-        "gain/verdict.py",
+        "gain/prediction.py",
         "expected[best].gain > expected[DEFAULT].gain + MARGIN",
         "expected[best].gain > expected[DEFAULT].gain",
         "gain/test_verdict.py::test_the_default_is_taken_unless_another_is_clearly_better",
