@@ -179,7 +179,7 @@ def test_a_plan_counts_what_is_missing_and_measures_a_step(tmp_path):
     cases = [AdaptationCase(network, {**domain, "seed": seed}, Evaluation(), {}) for network, seed in pairs]
     folders = Folders(tmp_path / "study", tmp_path / "networks")
     said = plan(cases, folders)
-    assert said.startswith("3 cases (0 measured already) need 2 networks (0 trained")
+    assert said.startswith("3 cases (0 measured already), 2 networks (0 trained")
     hours, step = re.search(r"about ([\d.]+) hours .* \(([\d.]+) s a step", said).groups()
     assert float(hours) == pytest.approx(4 * float(step), abs=0.07)
     for network in networks:
