@@ -295,13 +295,13 @@ MUTANTS = [
         "volumes/test_objects.py::test_a_volume_has_the_objects_that_it_has_as_a_whole",
     ),
     Mutant(
-        "files.py",
+        "files/outputs.py",
         "if there and not overwrite:",
         "if False:",
         "volumes/test_unfinished.py::test_a_run_that_comes_when_another_one_has_ended_replaces_nothing",
     ),
     Mutant(
-        "files.py",
+        "files/outputs.py",
         "            _put_back(folder / name, partial / name, replaced / name)",
         "            pass",
         "test_files.py::TestAtomicFolder::test_what_was_replaced_comes_back",
