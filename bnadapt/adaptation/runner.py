@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from bnadapt.adaptation.adapted_statistics import AdaptedStatistics
 from bnadapt.adaptation.recipe import Recipe
-from bnadapt.adaptation.statistics import AdaptedStatistics
 from bnadapt.batchnorm import (
     Bank,
     BatchNormError,

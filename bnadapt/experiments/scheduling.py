@@ -128,10 +128,12 @@ def _follow(futures: dict[Future, list[Case] | SourceNetwork]) -> None:
 
 def progress_bars(console: Console | None = None) -> Progress:
     """Bars with the time left."""
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft(), console=console)
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeftColumn(), console=console
+    )
 
 
-class TimeLeft(ProgressColumn):
+class TimeLeftColumn(ProgressColumn):
     """Time left at the mean pace since the start; rich's own column looks back 30 seconds."""
 
     def render(self, task: Task) -> Text:

@@ -1,8 +1,8 @@
 """Paths of inputs and outputs."""
 
 from bnadapt.files.failures import refusal_of_place, refusing_place, unwritable
-from bnadapt.files.inputs import existing, existing_folder, printable, refuse_address, sampled_digest, sha256_of
-from bnadapt.files.outputs import (
+from bnadapt.files.paths import existing, existing_folder, printable, refuse_address, sampled_digest, sha256_of
+from bnadapt.files.writing import (
     atomic_folder,
     atomic_write,
     check_outputs,

@@ -16,7 +16,7 @@ from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
 from bnadapt.experiments.plan import plan
-from bnadapt.experiments.scheduling import Folders, TimeLeft
+from bnadapt.experiments.scheduling import Folders, TimeLeftColumn
 from bnadapt.experiments.tables import Tables
 from tests.processes import FORKED, Command, forked_workers
 
@@ -191,6 +191,6 @@ def test_a_plan_counts_what_is_missing_and_measures_a_step(tmp_path):
 def test_progress_tells_the_time_left_from_the_first_piece_of_work_on():
     task = Task(TaskID(0), "networks to train", total=3, completed=0, _get_time=lambda: 900.0)
     task.start_time = 0.0
-    assert TimeLeft().render(task).plain == ""
+    assert TimeLeftColumn().render(task).plain == ""
     task.completed = 1
-    assert TimeLeft().render(task).plain == "0:30:00 left"
+    assert TimeLeftColumn().render(task).plain == "0:30:00 left"

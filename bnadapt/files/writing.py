@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bnadapt.errors import InputError
 from bnadapt.files.failures import refusing_place, unwritable
-from bnadapt.files.inputs import refuse_address
+from bnadapt.files.paths import refuse_address
 
 
 def ensure_folder(path: str | Path) -> Path:
