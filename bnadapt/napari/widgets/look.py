@@ -188,6 +188,8 @@ class LookPanel(QWidget):
             self.candidates.addItem(item)
             layers[name].events.visible.connect(self._follow)
         self.candidates.blockSignals(False)
+        if SELF_TRAINED in look.classes:
+            self.candidates.scrollToBottom()
         self.advice.setText(advice.sentence)
         self.warnings.setText("\n".join(advice.warnings))
         self.slider.setEnabled(True)
