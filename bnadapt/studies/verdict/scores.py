@@ -26,7 +26,8 @@ def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
 def choices(predicted: pd.DataFrame, table: pd.DataFrame, family: str = NATURAL) -> pd.DataFrame:
     """IoU by record: of the choice, of constant rules, of the best candidate, and of the best one of other seeds.
 
-    `taken` is the choice, `inverted` whether images are taken for inverted, `advised` whether to self-train.
+    `taken` is the choice, `inverted` whether images are taken for inverted, `suspected` whether they may be, so that a
+    person is asked to look, and `advised` whether to self-train.
 
     Args:
         predicted: see `bnadapt.studies.verdict.fitting.cross_predicted`.
@@ -46,6 +47,7 @@ def choices(predicted: pd.DataFrame, table: pd.DataFrame, family: str = NATURAL)
         {
             "taken": taken,
             "inverted": {record: each.is_inverted for record, each in predictions.items()},
+            "suspected": {record: each.is_suspected for record, each in predictions.items()},
             "advised": {
                 record: each.allows_self_training and taken[record] != NONE for record, each in predictions.items()
             },
