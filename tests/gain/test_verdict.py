@@ -132,3 +132,11 @@ def test_noise_is_reported_without_advice_on_labels():
     noisy = verdict(alarms=[Alarm(NOISE, "Look.")], choice="none").sentence()
     assert "the images look like noise" in noisy
     assert "labelled tiles" not in noisy
+
+
+def test_where_adaptation_predicts_specks_the_default_is_the_most_that_is_done():
+    expected = {"none": 0.0, "adapted": 0.2, "full-resolution-mixed": 0.05}
+    expected = {name: Expectation(gain, 0.0, 0.0, True) for name, gain in expected.items()}
+    objects, specks = (Prediction(expected, 0.0, 0.0, width) for width in (-0.4, -0.6))
+    assert (objects.choice, specks.choice) == ("adapted", "full-resolution-mixed")
+    assert (objects.allows_self_training, specks.allows_self_training) == (True, False)
