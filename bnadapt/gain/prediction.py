@@ -66,16 +66,16 @@ class Prediction:
 def recommended(prediction: Prediction, helped: float) -> str:
     """The candidate to take.
 
-    That is the prediction's choice, but the default where images may be inverted; and no adaptation instead of the
-    default where that hardly ever helped.
+    That is the prediction's choice; but no adaptation where images may be inverted, or instead of the default where
+    that hardly ever helped.
 
     Args:
         prediction: what is expected.
         helped: share of the known cases with as much predicted gain as the default in which adaptation helped.
     """
-    if prediction.is_suspected:
-        return DEFAULT
-    return NONE if prediction.choice == DEFAULT and helped <= SELDOM else prediction.choice
+    if prediction.is_suspected or (prediction.choice == DEFAULT and helped <= SELDOM):
+        return NONE
+    return prediction.choice
 
 
 def chosen(expected: Mapping[str, Expectation]) -> str:
