@@ -36,8 +36,8 @@ def _check_checkpoint(path: Path) -> None:
         raise InputError(f"{path}: no such checkpoint; check --ckpt_path.")
     if problem := _checkpoint_problem(path):
         raise InputError(
-            f"{path}: is not a checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged ({problem}); give one, such"
-            " as .../checkpoints/best.ckpt."
+            f"{path}: is not a checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged ({problem}); give one,"
+            " such as .../checkpoints/best.ckpt."
         )
 
 
