@@ -69,7 +69,7 @@ def sketching(base_channels: int) -> dict[str, str | float]:
 
 
 def comparing(base_channels: int, rounds: int) -> dict[str, str | float]:
-    """Seconds of all distances in three states, as they are and with exact replicates in turns, and their differences."""
+    """Seconds of all distances in three states, in turns with exact replicates, and how far these differ."""
     network = UNet(base_channels=base_channels).eval().to(DEVICE, memory_format=torch.channels_last)
     layers, tiles = latent_spaces(network), torch.randn(TILES, 1, NARROW, NARROW, device=DEVICE)
     source, target = (sketch_latents(network, layers, each.split(BATCH)) for each in (tiles, SCALE * tiles + SHIFT))

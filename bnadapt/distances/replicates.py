@@ -63,7 +63,7 @@ def bhattacharyya(source: Gaussian, target: Gaussian) -> tuple[Tensor, Near]:
 def _squared_wasserstein(
     source: Gaussian, target: Gaussian, scale: Callable[[Gaussian], Tensor]
 ) -> tuple[Tensor, Near]:
-    """Squared distance (1,) of latents times a scale (M, C) that depends on the source, and a function for pairs near."""
+    """Squared distance (1,) of latents times a scale (M, C) by the source, and a function for pairs near this one."""
 
     def exact(source: Gaussian, target: Gaussian) -> Tensor:
         return gaussian.squared_wasserstein(source, target, scale(source))

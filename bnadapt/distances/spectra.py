@@ -58,7 +58,7 @@ def inverse(covariance: Tensor) -> tuple[Tensor, Tensor]:
 def log_determinants(covariance: Tensor) -> Tensor:
     """Logarithms (...) float64 of the determinants of positive definite covariances (..., V, V)."""
     if _by_lapack(covariance):
-        logarithms = [_twice_log(_regular_cholesky(one.copy(order="F"))) for one in _matrices(covariance)]
+        logarithms = [_log_determinant_by_cholesky(one) for one in _matrices(covariance)]
         return torch.tensor(logarithms, dtype=torch.float64).view(covariance.shape[:-2])
     return _log_determinant(triangular_factor(covariance))
 
@@ -67,7 +67,9 @@ def pencil_log_determinants(constant: Tensor, linear: Tensor, shifts: Tensor) ->
     """Logarithms (..., N) float64 of the determinants of C + t D, positive definite (..., V, V), for shifts t (N,)."""
     if _by_lapack(constant, linear):
         stacks = zip(_matrices(constant), _matrices(linear), strict=True)
-        logarithms = [[_pencil_log_determinant(*pair, shift) for shift in shifts.tolist()] for pair in stacks]
+        logarithms = [
+            [_log_determinant_by_cholesky(one + shift * other) for shift in shifts.tolist()] for one, other in stacks
+        ]
         return shifts.new_tensor(logarithms).view(*constant.shape[:-2], len(shifts))
     pencils = constant.unsqueeze(-3) + shifts.to(constant)[:, None, None] * linear.unsqueeze(-3)
     return _log_determinant(torch.linalg.cholesky(pencils))
@@ -102,30 +104,28 @@ def _invert(covariance: np.ndarray, inverse: np.ndarray) -> float:
     """Write the inverse of a covariance (V, V); return the logarithm of the covariance's determinant."""
     from scipy.linalg.lapack import get_lapack_funcs
 
-    (potri,) = get_lapack_funcs(("potri",), [covariance])
-    factor = _regular_cholesky(covariance.copy(order="F"))
+    potrf, potri = get_lapack_funcs(("potrf", "potri"), [covariance])
+    factor, info = potrf(covariance, lower=1, clean=0)
+    if info:
+        inverse[:] = np.linalg.inv(covariance)
+        return _log_determinant_by_pivoting(covariance)
     logarithm = _twice_log(factor)
-    inverse[:], _ = potri(factor, lower=1, overwrite_c=1)
-    torch.from_numpy(inverse).tril_()
+    inverse[:] = np.tril(potri(factor, lower=1, overwrite_c=1)[0])
     inverse += np.tril(inverse, -1).T
     return logarithm
 
 
-def _pencil_log_determinant(constant: np.ndarray, linear: np.ndarray, shift: float) -> float:
-    pencil = linear * shift
-    pencil += constant
-    return _twice_log(_regular_cholesky(pencil))
-
-
-def _regular_cholesky(matrix: np.ndarray) -> np.ndarray:
-    """Lower triangle of a positive definite matrix (V, V), which is overwritten; above the diagonal it is undefined."""
+def _log_determinant_by_cholesky(covariance: np.ndarray) -> float:
     from scipy.linalg.lapack import get_lapack_funcs
 
-    (potrf,) = get_lapack_funcs(("potrf",), [matrix])
-    factor, info = potrf(matrix, lower=1, clean=0, overwrite_a=1)
-    if info:
-        raise np.linalg.LinAlgError("The matrix is not positive definite.")
-    return factor
+    (potrf,) = get_lapack_funcs(("potrf",), [covariance])
+    factor, info = potrf(covariance, lower=1, clean=0)
+    return _log_determinant_by_pivoting(covariance) if info else _twice_log(factor)
+
+
+def _log_determinant_by_pivoting(covariance: np.ndarray) -> float:
+    """Logarithm of the determinant of a covariance (V, V) that rounding has made indefinite."""
+    return float(np.linalg.slogdet(covariance.astype(np.float64))[1])
 
 
 def _twice_log(factor: np.ndarray) -> float:
