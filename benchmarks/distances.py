@@ -190,8 +190,8 @@ def run_alone(name: str, channels: int, samples: int) -> tuple[float, float, dic
     method, _ = METHODS[name]
     method(Streams(channels, CHUNK))
     before = peak()
-    seconds, _, found = clocked(lambda: method(streams))
-    return seconds, peak() - before, found
+    seconds, _, distances = clocked(lambda: method(streams))
+    return seconds, peak() - before, distances
 
 
 def against_peers(channels: int, samples: int) -> list[dict[str, str | int | float]]:
@@ -202,8 +202,10 @@ def against_peers(channels: int, samples: int) -> list[dict[str, str | int | flo
     for name, (_, fits) in METHODS.items():
         if not fits(channels, samples):
             continue
-        seconds, memory, found = in_process_of_its_own(run_alone, name, channels, samples)
-        errors = {measure: abs(found[measure] / value - 1) for measure, value in truth.items() if measure in found}
+        seconds, memory, distances = in_process_of_its_own(run_alone, name, channels, samples)
+        errors = {
+            measure: abs(distances[measure] / value - 1) for measure, value in truth.items() if measure in distances
+        }
         rows.append(
             {
                 "channels": channels,

@@ -10,6 +10,8 @@ from torch import Tensor
 from bnadapt.distances.measures import MEASURES, Measure, Pair
 from bnadapt.distances.sketch import GROUPS, Distribution, Sketch
 
+ROUNDED = 0.01  # standard errors of less than this share of the distance take exact replicates
+
 
 @dataclass(frozen=True)
 class Distance:
@@ -38,7 +40,7 @@ def compare(source: Sketch, target: Sketch, measures: Mapping[str, Measure] = ME
               SE^2 = \frac{g - 1}{g} \sum_i (d_{-i} - \bar d)^2
 
     where g is the smaller number of groups of the two; the other's are joined to as many. The measures are computed g +
-    1 times, in wide layers without eigenvalues g times (`bnadapt.distances.replicates`).
+    1 times, in wide layers g times without eigenvalues (`bnadapt.distances.replicates`).
 
     Raises:
         DistanceError: the numbers of channels differ.
@@ -96,7 +98,10 @@ def _compared(source: _Samples, target: _Samples, measures: Mapping[str, Measure
     distances = {}
     for name, measure in measures.items():
         value, near = measure.with_replicates(whole)
-        distances[name] = _jackknifed(torch.cat([value, *map(near, replicates)]), measure.is_root)
+        distance = _jackknifed(torch.cat([value, *map(near, replicates)]), measure.is_root)
+        if near is not measure.between and distance.standard_error < ROUNDED * distance.value:
+            distance = _jackknifed(torch.cat([value, *map(measure.between, replicates)]), measure.is_root)
+        distances[name] = distance
     return distances
 
 

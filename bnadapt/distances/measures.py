@@ -56,7 +56,9 @@ class Measure:
 
     def with_replicates(self, pair: Pair) -> tuple[Tensor, Between]:
         """The distance (1,) of a pair, and a function for its jackknife replicates."""
-        return self.around(pair) if self.around else (self.between(pair), self.between)
+        if self.around and pair.source.width > replicates.EXACT_UP_TO:
+            return self.around(pair)
+        return self.between(pair), self.between
 
 
 def channel_wasserstein(pair: Pair) -> Tensor:

@@ -1,7 +1,7 @@
 r"""Distances of jackknife replicates, which differ little from those of all samples, without eigenvalues.
 
 Each function here gives the exact distance of a pair of Gaussians, and a function for pairs near it, which is faster in
-layers of more than 256 channels. It adds to the exact (squared) distance the change of an approximation:
+wide layers. It adds to the exact (squared) distance the change of an approximation:
 
 - The sum of the roots of eigenvalues follows from determinants by `RootFit`. A Cholesky factor takes a tenth of the
   time of eigenvalues.
@@ -9,8 +9,7 @@ layers of more than 256 channels. It adds to the exact (squared) distance the ch
   this has none, a thousandth of the source's mean variance.
 
 Wasserstein and Frechet distances of less than 4 % of the traces of both covariances, such as noise floors, are exact,
-because there the approximation would be large against the bias. Elsewhere, on the latents of trained networks, standard
-errors change by less than 2 %, and bias corrections by less than 5 % of the standard error (see `docs/distances.md`).
+because there the approximation would be large against the bias. `docs/distances.md` states the errors.
 """
 
 from collections.abc import Callable
@@ -42,8 +41,6 @@ def frechet(source: Gaussian, target: Gaussian) -> tuple[Tensor, Near]:
 
 def normalised_wasserstein(source: Gaussian, target: Gaussian) -> tuple[Tensor, Near]:
     """`gaussian.normalised_wasserstein` (1,) of a pair (M = 1), and a function that gives it for pairs near it."""
-    if _is_narrow(source):
-        return gaussian.normalised_wasserstein(source, target), gaussian.normalised_wasserstein
     shift, eigenvalues = gaussian.whitened(source, target)
     squared = (shift + (safe_sqrt(eigenvalues) - 1).square().sum(-1)) / source.mean.shape[-1]
     fit = RootFit.around(eigenvalues.flatten())
@@ -54,8 +51,6 @@ def normalised_wasserstein(source: Gaussian, target: Gaussian) -> tuple[Tensor, 
 def bhattacharyya(source: Gaussian, target: Gaussian) -> tuple[Tensor, Near]:
     """`gaussian.bhattacharyya` (1,) of a pair (M = 1), and a function that gives it (M,) for pairs near this one."""
     distance = gaussian.bhattacharyya(source, target)
-    if _is_narrow(source):
-        return distance, gaussian.bhattacharyya
     offset = distance - _rounded_bhattacharyya(source, target)
     return distance, lambda *pair: (offset + _rounded_bhattacharyya(*pair)).clamp(min=0)
 
@@ -72,7 +67,7 @@ def _squared_wasserstein(
     roots = safe_sqrt(gaussian.cross_eigenvalues(source, target, weights))
     least = gaussian.uncrossed(source, target, weights)
     squared = (least - 2 * roots.sum(-1)).clamp(min=0)
-    if _is_narrow(source) or squared < SMALL * least:
+    if squared < SMALL * least:
         return squared, exact
     fit = RootFit.around((roots + source.small_ridge * weights.mean()).square().flatten())
     offset = squared - _fitted_wasserstein(source, target, weights, fit)
@@ -114,7 +109,3 @@ def _fitted_normalised(source: Gaussian, target: Gaussian, fit: RootFit) -> Tens
 def _rounded_bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
     single = (Gaussian(each.mean.float(), each.covariance.float()) for each in (source, target))
     return gaussian.bhattacharyya(*single).double()
-
-
-def _is_narrow(one: Gaussian) -> bool:
-    return one.mean.shape[-1] <= EXACT_UP_TO

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bnadapt.distances import MEASURES, Sketch, compare, noise_floor, replicates
-from bnadapt.distances.gaussian import Gaussian
+from bnadapt.distances.measures import Pair
 from bnadapt.distances.roots import RootFit
 
 CHANNELS, TILES, POSITIONS = 48, 32, 60
@@ -12,13 +12,13 @@ WITH_CORRELATIONS = ("normalised_wasserstein", "gaussian_wasserstein", "frechet"
 MEASURED = {name: MEASURES[name] for name in WITH_CORRELATIONS}
 
 
-def sketch(seed, stretched=(1.0, 1.0), dead=()):
+def sketch(seed, stretched=(1.0, 1.0), dead=(), shift=0.0):
     """Of correlated latents, variances of which fall by 3 orders of magnitude, from tiles of different contrast."""
     generator = torch.Generator().manual_seed(seed)
     mixing = torch.linalg.qr(torch.randn(CHANNELS, CHANNELS, generator=torch.Generator().manual_seed(0))).Q
     deviations = torch.logspace(0, -1.5, CHANNELS) * torch.linspace(*stretched, CHANNELS)
     contrast = 1 + torch.rand(TILES, 1, 1, generator=generator)
-    latents = contrast * torch.randn(TILES, POSITIONS, CHANNELS, generator=generator) * deviations @ mixing
+    latents = contrast * torch.randn(TILES, POSITIONS, CHANNELS, generator=generator) * deviations @ mixing + shift
     latents[:, :, list(dead)] = 0
     return Sketch.of(latents.flatten(0, 1), torch.arange(TILES).repeat_interleave(POSITIONS))
 
@@ -57,9 +57,17 @@ def test_small_distances_have_exact_replicates_where_no_ridge_is_part_of_the_mea
 
 
 def test_narrow_layers_have_exact_replicates():
-    one, other = (Gaussian.of(torch.randn(300, 8, generator=torch.Generator().manual_seed(seed))) for seed in (0, 1))
-    for name in ("normalised_wasserstein", "bhattacharyya"):
-        assert getattr(replicates, name)(one, other)[1] is getattr(replicates.gaussian, name)
+    pair = Pair(sketch(1).distribution(), sketch(2).distribution())
+    for measure in MEASURED.values():
+        assert measure.with_replicates(pair)[1] is measure.between
+
+
+def test_standard_errors_that_rounding_would_change_have_exact_replicates(monkeypatch):
+    source, target = sketch(1), sketch(2, shift=1e3)
+    exact = compare(source, target, MEASURED)
+    monkeypatch.setattr(replicates, "EXACT_UP_TO", 0)
+    found = compare(source, target, MEASURED)["gaussian_wasserstein"]
+    assert found.standard_error == pytest.approx(exact["gaussian_wasserstein"].standard_error, rel=1e-9)
 
 
 def test_dead_layers_have_no_distance(wide):
