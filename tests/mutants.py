@@ -128,18 +128,6 @@ MUTANTS = [
         "distances/test_gaussian.py::test_covariances_have_the_divisor_n",
     ),
     Mutant(
-        "distances/roots.py",
-        "SHIFTS = 6",
-        "SHIFTS = 1",
-        "distances/test_replicates.py::test_standard_errors_and_bias_corrections_are_those_of_exact_replicates",
-    ),
-    Mutant(
-        "distances/replicates.py",
-        "logarithms + (logarithm + 2 * weights.log().sum(-1)).unsqueeze(-1)",
-        "logarithms",
-        "distances/test_replicates.py::test_standard_errors_and_bias_corrections_are_those_of_exact_replicates",
-    ),
-    Mutant(
         "distances/measures.py",
         "return pair.along_axes[:, pair.source.width :].square().mean(1).sqrt()",
         "return pair.along_axes.square().mean(1).sqrt()",
