@@ -245,7 +245,7 @@ def _check_logits(logits: object, expected: tuple[int, ...], network: str) -> No
     if not isinstance(logits, Tensor):
         content = f" with {', '.join(map(repr, logits))}" if isinstance(logits, dict) else ""
         raise InputError(
-            f"network {network}: returns a {type(logits).__name__}{content}, instead of logits; wrap it in a module"
+            f"network {network}: returns a {type(logits).__name__}{content} instead of logits; wrap it in a module"
             " with a forward that returns the tensor of logits (N, K, H, W)."
         )
     if tuple(logits.shape) != expected:
