@@ -707,7 +707,7 @@ def test_images_and_masks_are_paired_by_order_where_that_is_asked_for(tmp_path, 
     [
         ("name", "both images and masks, so say by pair"),
         ("order", "both images and masks, so say by pair"),
-        ("*_seg", "no masks whose names are like"),
+        ("*_seg", "no masks whose names, without their endings, are like"),
         ("mask", "pair is 'mask'; give name, order, or a pattern"),
         ("*_*", "pair is"),
     ],
