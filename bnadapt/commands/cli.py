@@ -72,7 +72,7 @@ class BnadaptCLI(CommandCLI):
         """Print the table of scores."""
         if self.trainer.is_global_zero:
             self._print_scores("test/")
-            is_adapted = self.model.source_bank is not None or self.config.test.bank
+            is_adapted = self.model.is_adapted or self.config.test.bank
             self._print_next("predict" if is_adapted else "adapt")
 
     def predict(self, **options: Any) -> None:

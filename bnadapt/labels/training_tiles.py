@@ -1,11 +1,13 @@
 """Tiles to learn from, and random crops of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 from torch import Tensor
 
+from bnadapt.data.drawn_tiles import Place
 from bnadapt.data.masks import IGNORED
 from bnadapt.data.prepare import PreparedSection
 from bnadapt.errors import InputError
@@ -18,10 +20,12 @@ class LabelledTiles:
     Attributes:
         images: (n, C, h, w) float32, as the network takes them.
         masks: (n, h, w) int64 class indices, 255 for unlabelled pixels.
+        places: position of each in a section, if they are known.
     """
 
     images: Tensor
     masks: Tensor
+    places: Sequence[Place] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -53,10 +57,17 @@ class LabelledTiles:
                 " that shows another class, too."
             )
 
-    def subset(self, indices: Sequence[int]) -> "LabelledTiles":
+    def subset(self, indices: Iterable[int]) -> "LabelledTiles":
         """Some of the tiles."""
         selected = list(indices)
-        return LabelledTiles(self.images[selected], self.masks[selected])
+        places = [self.places[index] for index in selected] if self.places else ()
+        return LabelledTiles(self.images[selected], self.masks[selected], places)
+
+    def distinct(self) -> "LabelledTiles":
+        """The tiles without those that show the same pixels as an earlier one."""
+        digests = [sha256(image.numpy().tobytes()).digest() for image in self.images]
+        first = {digest: index for index, digest in reversed(list(enumerate(digests)))}
+        return self.subset(sorted(first.values()))
 
 
 def random_crops(generator: np.random.Generator, side: int, count: int, *tiles: Tensor) -> list[Tensor]:
