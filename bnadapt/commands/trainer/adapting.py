@@ -106,7 +106,7 @@ class AdaptingCommands(CommandTrainer):
                 distances = self._configured(LatentDistance, LatentDistance()).measure(self, model)
             if self_training:
                 settings = SelfTraining(steps=self_training)
-                self_train_on_target(model, datamodule, settings, self.shown("Self-training"))
+                self_train_on_target(model, datamodule, settings, self.progress_for("Self-training"))
             for pictures in (each for each in self.callbacks if isinstance(each, SegmentationPictures)):
                 pictures.draw_target(self, model)
             return AdaptedCheckpoint(path, adapted.judgement, distances)
