@@ -18,7 +18,7 @@ from bnadapt.data.tiles import tiles_of
 from bnadapt.errors import InputError
 from bnadapt.labels import LabelledTiles
 from bnadapt.labels.drawing import TileToDraw, drawn_masks
-from bnadapt.labels.random_tiles import LabelledTile, random_tiles, stacked
+from bnadapt.labels.random_tiles import LabelledTile, random_tiles, tiles_together
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def labelled_by_hand(data: DomainPair, folder: Path, num_classes: int) -> Labell
         raise InputError(
             f"{folder}: nothing is drawn on its masks; draw on some, or copy predictions and correct them."
         )
-    return checked(stacked(tiles), data.target.name)
+    return checked(tiles_together(tiles), data.target.name)
 
 
 def checked(labelled: LabelledTiles, name: str) -> LabelledTiles:

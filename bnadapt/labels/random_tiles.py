@@ -44,10 +44,10 @@ def random_tiles(data: DomainPair, count: int | None, seed: int = 0) -> Labelled
     tiles = list(islice(chain(first, drawn), count))
     if not tiles:
         raise InputError(f"{data.target.name}: no tile of its train block has a labelled pixel; label some.")
-    return stacked(tiles)
+    return tiles_together(tiles)
 
 
-def stacked(tiles: list[LabelledTile]) -> LabelledTiles:
+def tiles_together(tiles: list[LabelledTile]) -> LabelledTiles:
     """Tiles of one size as tensors."""
     images, masks, places = zip(*tiles, strict=True)
     return LabelledTiles(torch.stack(images), torch.stack(masks), places)
