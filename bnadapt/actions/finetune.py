@@ -32,7 +32,8 @@ def check_finetuning(data: DomainPair, labelled: int | None, proposed: str | Non
     """Refuse what cannot be learnt from, before any work.
 
     Raises:
-        InputError: no target, neither or both of `labelled` and `proposed`, an unknown start, or a count below 1.
+        InputError: no target, neither or both of `labelled` and `proposed`, no masks, a source that is not read, an
+            unknown start, or a count below 1.
     """
     require_domains(data, "finetune", "target")
     if (labelled is None) == (proposed is None):
@@ -42,7 +43,14 @@ def check_finetuning(data: DomainPair, labelled: int | None, proposed: str | Non
         )
     if steps < 1 or (labelled is not None and labelled < 1):
         raise InputError(f"finetune: steps is {steps}, labelled {labelled}; give at least 1.")
+    if labelled is not None:
+        data.require_masks("target")
     require_tiles_in_memory(data, "finetune")
+    if data.source is not None and start in UNCHOSEN:
+        raise InputError(
+            "finetune: learns from the target alone, and reads a source only to recommend a --start such as auto; leave"
+            " out --data.source."
+        )
     if start not in UNCHOSEN:
         check_choice("finetune: --start", start, data.requested_change, names=(SELF_TRAINED, *RECOMMENDABLE))
 

@@ -217,6 +217,7 @@ class DomainPair(PreparedDomains):
 
         `change` replaces `target_change`.
         """
+        self.require_masks(which)
         domain = self._needed(which)
         prepared = self._not_blank(which, domain, domain.block(block), change)
         tiles = Tiles(prepared, self.tile_size, self.overlap, which, domain.classes)

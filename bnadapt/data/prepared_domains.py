@@ -116,9 +116,22 @@ class PreparedDomains(LightningDataModule):
                 )
         return domains
 
+    def target_has_test_block(self) -> bool:
+        """Whether labelled images of the target are kept for `test`."""
+        try:
+            return bool(self._needed("target").block("test"))
+        except InputError:
+            return False
+
     def prepared(self, which: str, section: Section) -> PreparedSection:
         """A section of `source` or `target` as the network sees it."""
         return self._prepare(which, self._needed(which), section)
+
+    def require_masks(self, which: str) -> None:
+        """Refuse a domain, `source` or `target`, of which nothing is labelled."""
+        domain = self._needed(which)
+        if not domain.labelled():
+            raise InputError(f"{domain.name}: has no masks; give some, such as --data.{which}.masks DIR.")
 
     def _needed(self, which: str) -> Domain:
         domain = getattr(self, which)

@@ -1,7 +1,6 @@
 """Steps of learning from labelled crops, with BatchNorm statistics and pseudo-labels of unlabelled ones."""
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from bnadapt.labels.training_tiles import LabelledTiles, random_crops
 from bnadapt.tasks.losses import DiceCrossEntropy
 
 WARMING_UP = 0.1  # share of the steps
+CROP = 0.75  # side of crops as a share of that of labelled tiles
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class FineTuning:
     def __post_init__(self) -> None:
         check_choices(self, learn=get_args(LearnName), augmentation=get_args(AugmentationName))
         unlimited = {"steps": 1, "folds": 0, "pseudo_label_weight": 0} | ({} if self.rate is None else {"rate": 0})
-        check_settings(self, **{name: (least, math.inf) for name, least in unlimited.items()})
+        check_settings(self, **{name: (least, None) for name, least in unlimited.items()})
         if self.folds == 1:
             raise InputError("FineTuning: folds is 1, which leaves no tile to learn from; give 0, or at least 2.")
 
@@ -100,7 +100,7 @@ class Learner:
         self.network.requires_grad_(False)
         for parameter in self.learnt.parameters:
             parameter.requires_grad_(True)
-        rate = self.settings.rate or self.learnt.rate
+        rate = self.learnt.rate if self.settings.rate is None else self.settings.rate
         optimizer = torch.optim.AdamW(self.learnt.parameters, lr=rate, weight_decay=0)
         schedule = OneCycleLR(optimizer, rate, total_steps=self.settings.steps + 1, pct_start=WARMING_UP)
         loss = DiceCrossEntropy()
@@ -146,7 +146,7 @@ class Learner:
 
     def _batches(self, labelled: LabelledTiles, steps: int) -> Iterator[tuple[LabelledTiles, LabelledTiles]]:
         """Crops with pseudo-labels, and augmented crops of labelled tiles."""
-        side = min(min(labelled.masks.shape[1:]) * 3 // 4, *self.tiles.shape[2:])
+        side = min(int(min(labelled.masks.shape[1:]) * CROP), *self.tiles.shape[2:])
         crops = RandomCrops(
             labelled.sections(), side, steps * BATCH, self.settings.seed, augmentation=self.settings.augmentation
         )

@@ -1,7 +1,6 @@
 """Learn from a network's own predictions on a target, without labels, while the statistics stay the target's."""
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -48,9 +47,7 @@ class SelfTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_settings(
-            self, steps=(1, math.inf), rate=(0, math.inf), decay=(0, 1), confidence=(0, 1), side=(1, math.inf)
-        )
+        check_settings(self, steps=(1, None), rate=(0, None), side=(1, None), decay=(0, 1), confidence=(0, 1))
 
 
 def self_train(

@@ -15,7 +15,7 @@ from bnadapt.data.masks import IGNORED
 from bnadapt.data.prepare import PreparedSection
 from bnadapt.errors import InputError
 
-SMALLEST = 16  # side of a tile in pixels; crops have three quarters of it
+SMALLEST = 16  # side of a tile in pixels
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from bnadapt.commands.trainer.base import CommandTrainer, checkpoint_path
 from bnadapt.files import check_outputs
 from bnadapt.gain.candidates import ADAPTED
 from bnadapt.labels import FineTuning, LearnName, SelfTraining
+from bnadapt.labels.drawing import listed_tiles
 from bnadapt.reports.latents import LatentFindings
 
 
@@ -160,6 +161,8 @@ class AdaptingCommands(CommandTrainer):
             if adaptation:
                 log_adaptation(self, adaptation)
 
-        self._run_ready(work, model, datamodule, ckpt_path, passes_of_finetune(datamodule, labelled, steps))
+        count = labelled if proposed is None else len(listed_tiles(labels))
+        passes = passes_of_finetune(datamodule, count, steps, start)
+        self._run_ready(work, model, datamodule, ckpt_path, passes)
         save_adapted(self, model, path, self.command)
         return path
