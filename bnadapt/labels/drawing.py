@@ -127,9 +127,7 @@ def draw(folder: Path, tile: TileToDraw, classes: np.ndarray | None, num_classes
 
 def _mask(path: Path, tile: TileToDraw, num_classes: int) -> np.ndarray:
     if not path.exists():
-        raise InputError(
-            f"{path}: is missing; restore it, or copy the tile's image of {PREDICTIONS} there to correct it."
-        )
+        raise InputError(f"{path}: is missing; restore it, or copy that of {PREDICTIONS} there and correct it.")
     mask = read_mask_values(path)
     if mask.shape[:2] != tile.size:
         raise InputError(
