@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from bnadapt.batchnorm import Bank, adapt
+from bnadapt.errors import InputError
 from bnadapt.labels import SelfTraining, self_train
 
 
