@@ -99,7 +99,10 @@ def listed_tiles(folder: Path) -> list[TileToDraw]:
     """The tiles of a folder; refuses folders that `write_drawings` did not write."""
     try:
         listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
-        tiles = [TileToDraw(**{**each, "size": tuple(each["size"])}) for each in listed]
+        tiles = [
+            TileToDraw(**{**each, "size": tuple(each["size"]), "section_size": tuple(each["section_size"])})
+            for each in listed
+        ]
         impossible = next((tile.file for tile in tiles if not tile.is_possible), None)
     except (OSError, RecursionError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{folder}: holds no list of tiles, {LIST}; give a folder of bnadapt propose.") from error

@@ -335,7 +335,7 @@ def test_the_announced_passes_count_start_and_scores():
     assert counts["none"] < counts["adapted"] < counts["auto"]
     assert counts["self-trained"] > counts["adapted"] + 120 * 4 * 4  # of each step's crops, by teacher and student
     alone, scored = (passes_of_finetune(data, count, 100, "none") for count in (2, 5))
-    assert scored > 6 * alone
+    assert scored > 5 * alone  # of six trainings
 
 
 def test_refusals(best, images, refused, tmp_path):
