@@ -62,7 +62,7 @@ def update_distances(pages: Path) -> None:
     parts = []
     titles = {
         "sketching": "Sketching all latent spaces of the default U-Net, compared with a plain forward pass ({}):",
-        "comparing": "All distances in three states with standard errors, by LAPACK and by torch ({}):",
+        "comparing": "All distances in three states, with errors, and with eigenvalues of all replicates ({}):",
         "peers": "Two domains with this number of samples each ({}); errors are relative to float64:",
     }
     for device, results in benchmarked("distances"):

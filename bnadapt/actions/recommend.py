@@ -14,8 +14,8 @@ from bnadapt.data.input_change import InputChange
 from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES, CandidateResults, SourceSummary, Verdict, judge
 from bnadapt.gain.annotation import FEWEST, measured
+from bnadapt.gain.judging import verdict_on
 from bnadapt.gain.source_summary import images_and_masks
-from bnadapt.gain.verdict import verdict_on
 from bnadapt.labels import LabelledTiles
 from bnadapt.tasks import AdaptableTask
 

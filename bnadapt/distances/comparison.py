@@ -1,14 +1,16 @@
 """Distances between two sketches, with standard errors and corrected for the bias of finite samples."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bnadapt.distances.measures import MEASURES, Measure, distances_between
+from bnadapt.distances.measures import MEASURES, Measure, Pair
 from bnadapt.distances.sketch import GROUPS, Distribution, Sketch
+
+ROUNDED = 0.01  # standard errors of less than this share of the distance take exact replicates
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def compare(source: Sketch, target: Sketch, measures: Mapping[str, Measure] = ME
               SE^2 = \frac{g - 1}{g} \sum_i (d_{-i} - \bar d)^2
 
     where g is the smaller number of groups of the two; the other's are joined to as many. The measures are computed g +
-    1 times.
+    1 times, in wide layers g times without eigenvalues (`bnadapt.distances.replicates`).
 
     Raises:
         DistanceError: the numbers of channels differ.
@@ -55,9 +57,9 @@ def compare_each(
         DistanceError: the numbers of channels differ.
     """
     counts = [min(len(source.groups), len(target.groups)) for target in targets]
-    of_source = {count: list(source.distributions(_left_out(source.groups, count))) for count in counts}
+    of_source = {count: _Samples.of(source, source.groups, count) for count in counts}
     return [
-        _compared(of_source[count], target.distributions(_left_out(target.groups, count)), measures)
+        _compared(of_source[count], _Samples.of(target, target.groups, count), measures)
         for target, count in zip(targets, counts, strict=True)
     ]
 
@@ -72,18 +74,35 @@ def noise_floor(sketch: Sketch, measures: Mapping[str, Measure] = MEASURES) -> d
     count = min(map(len, halves))
     if not count:
         return dict.fromkeys(measures, Distance(math.nan, math.nan, math.nan))
-    return _compared(*(sketch.distributions(_left_out(half, count)) for half in halves), measures)
+    return _compared(*(_Samples.of(sketch, half, count) for half in halves), measures)
 
 
-def _compared(
-    source: Iterable[Distribution], target: Iterable[Distribution], measures: Mapping[str, Measure]
-) -> dict[str, Distance]:
+@dataclass(frozen=True, eq=False)
+class _Samples:
+    """The distribution of some groups, and those without one after the other, in parts."""
+
+    whole: Distribution
+    left_out: list[Distribution]
+
+    @classmethod
+    def of(cls, sketch: Sketch, groups: Sequence[int], count: int) -> "_Samples":
+        chosen = _left_out(groups, count)
+        left_out = list(sketch.distributions(chosen[1:])) if len(chosen) > 1 else []
+        return cls(sketch.distribution(chosen[:1]), left_out)
+
+
+def _compared(source: _Samples, target: _Samples, measures: Mapping[str, Measure]) -> dict[str, Distance]:
     """Distances over all groups, and leaving out one after the other."""
-    parts = [distances_between(*pair, measures) for pair in zip(source, target, strict=True)]
-    return {
-        name: _jackknifed(torch.cat([each[name] for each in parts]), measure.is_root)
-        for name, measure in measures.items()
-    }
+    whole = Pair(source.whole, target.whole)
+    replicates = [Pair(*pair) for pair in zip(source.left_out, target.left_out, strict=True)]
+    distances = {}
+    for name, measure in measures.items():
+        value, near = measure.with_replicates(whole)
+        distance = _jackknifed(torch.cat([value, *map(near, replicates)]), measure.is_root)
+        if near is not measure.between and distance.standard_error < ROUNDED * distance.value:
+            distance = _jackknifed(torch.cat([value, *map(measure.between, replicates)]), measure.is_root)
+        distances[name] = distance
+    return distances
 
 
 def _left_out(groups: Sequence[int], count: int) -> Tensor:

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from bnadapt.distances.latents import as_latents, safe_sqrt
-from bnadapt.distances.spectra import congruence_eigenvalues, triangular_factor, whitened_eigenvalues
+from bnadapt.distances.spectra import (
+    congruence_eigenvalues,
+    inverse,
+    log_determinants,
+    triangular_factor,
+    whitened_eigenvalues,
+)
 
 RIDGE = 1e-2
 SMALLEST_VARIANCE = 1e-12
@@ -72,8 +78,7 @@ class Gaussian:
 
         To the variances 1e-2 of their mean, and 1e-12, are added.
         """
-        variance = _diagonal(self.covariance)
-        return (variance + _ridge(variance)).sqrt()
+        return (_diagonal(self.covariance) + self.ridge).sqrt()
 
     @cached_property
     def varying(self) -> Tensor:
@@ -85,6 +90,30 @@ class Gaussian:
         """Lower triangles (..., V, V) L of the covariance L L^T of the varying channels, singular or not."""
         return triangular_factor(_of_channels(self.covariance, self.varying))
 
+    @cached_property
+    def ridge(self) -> Tensor:
+        """(..., 1), 1e-2 of the mean variance, and 1e-12."""
+        return _ridge(_diagonal(self.covariance))
+
+    @property
+    def small_ridge(self) -> Tensor:
+        """(..., 1), a tenth of `ridge`."""
+        return self.ridge / 10
+
+    @cached_property
+    def ridge_inverse(self) -> tuple[Tensor, Tensor]:
+        """Inverses (..., C, C) float32 of covariances with the `ridge`, and logarithms (...) of their determinants."""
+        return inverse(self.ridged(self.ridge).float())
+
+    @cached_property
+    def small_ridge_inverse(self) -> tuple[Tensor, Tensor]:
+        """The same with the `small_ridge`."""
+        return inverse(self.ridged(self.small_ridge).float())
+
+    def ridged(self, ridge: Tensor) -> Tensor:
+        """Covariances (..., C, C) with a ridge (..., 1) added to the variances."""
+        return _ridged(self.covariance, ridge)
+
 
 def wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
     r"""2-Wasserstein distance, in units of the latents.
@@ -95,7 +124,7 @@ def wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
     :math:`C_s = L L^T`, so no matrix root is formed; channels that are dead in the source do not contribute to it. A
     Cholesky factor, two products and eigenvalues: O(C^3). Singular covariances are handled, but have no gradient.
     """
-    return safe_sqrt(_squared_wasserstein(source, target, torch.ones_like(source.mean)))
+    return safe_sqrt(squared_wasserstein(source, target, torch.ones_like(source.mean)))
 
 
 def diagonal_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
@@ -121,13 +150,8 @@ def normalised_wasserstein(source: Gaussian, target: Gaussian) -> Tensor:
     added, so that dead and constant channels give a finite value. A direction in which the source hardly varies, such
     as between channels that depend on each other, counts by what the target does in it.
     """
-    ridge = _ridge(_diagonal(source.covariance))
-    varying, difference = _varying(source, target), target.mean - source.mean
-    first, second = (_ridged(_of_channels(each.covariance, varying), ridge) for each in (source, target))
-    factor = triangular_factor(first)
-    shift = _whitened_shift(factor, difference, varying, ridge)
-    roots = safe_sqrt(whitened_eigenvalues(factor, second))
-    return safe_sqrt((shift + (roots - 1).square().sum(-1)) / difference.shape[-1])
+    shift, eigenvalues = whitened(source, target)
+    return safe_sqrt((shift + (safe_sqrt(eigenvalues) - 1).square().sum(-1)) / source.mean.shape[-1])
 
 
 def frechet(source: Gaussian, target: Gaussian) -> Tensor:
@@ -135,7 +159,7 @@ def frechet(source: Gaussian, target: Gaussian) -> Tensor:
 
     The square of `wasserstein` after standardising every channel by the source's mean and `std`. Not symmetric, O(C^3).
     """
-    return _squared_wasserstein(source, target, 1 / source.std)
+    return squared_wasserstein(source, target, 1 / source.std)
 
 
 def bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
@@ -150,10 +174,11 @@ def bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
     ridge = _ridge((_diagonal(source.covariance) + _diagonal(target.covariance)) / 2)
     varying = _varying(source, target)
     covariances = [_ridged(_of_channels(each.covariance, varying), ridge) for each in (source, target)]
-    factors = [triangular_factor(each) for each in (*covariances, sum(covariances) / 2)]
-    logs = [_diagonal(factor).log().sum(-1) for factor in factors]  # of half of the determinants' logarithms
-    shift = _whitened_shift(factors[2], source.mean - target.mean, varying, ridge)
-    return (shift / 8 + logs[2] - (logs[0] + logs[1]) / 2).clamp(min=0)
+    factor = triangular_factor(sum(covariances) / 2)
+    logarithms = [log_determinants(each) for each in covariances]
+    of_both = 2 * _diagonal(factor).double().log().sum(-1)
+    shift = _whitened_shift(factor, source.mean - target.mean, varying, ridge)
+    return (shift / 8 + of_both / 2 - sum(logarithms) / 4).clamp(min=0)
 
 
 def diagonal_bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
@@ -172,14 +197,32 @@ def diagonal_bhattacharyya(source: Gaussian, target: Gaussian) -> Tensor:
     return terms.sum(-1)
 
 
-def _squared_wasserstein(source: Gaussian, target: Gaussian, scale: Tensor) -> Tensor:
-    """Squared distance of latents times `scale` (..., C), without copying the covariances."""
-    squares, varying = scale.square(), source.varying
-    factor = source.factor * squares[..., varying].unsqueeze(-1)
-    cross = safe_sqrt(congruence_eigenvalues(factor, _of_channels(target.covariance, varying))).sum(-1)
+def whitened(source: Gaussian, target: Gaussian) -> tuple[Tensor, Tensor]:
+    """Squared shift (...) and rising eigenvalues (..., V) of the target after whitening the source, both ridged."""
+    varying, ridge = _varying(source, target), source.ridge
+    first, second = (_ridged(_of_channels(each.covariance, varying), ridge) for each in (source, target))
+    factor = triangular_factor(first)
+    return _whitened_shift(factor, target.mean - source.mean, varying, ridge), whitened_eigenvalues(factor, second)
+
+
+def squared_wasserstein(source: Gaussian, target: Gaussian, scale: Tensor) -> Tensor:
+    """Squared 2-Wasserstein distance (...) of latents times `scale` (..., C), without copying the covariances."""
+    weights = scale.square()
+    cross = safe_sqrt(cross_eigenvalues(source, target, weights)).sum(-1)
+    return (uncrossed(source, target, weights) - 2 * cross).clamp(min=0)
+
+
+def cross_eigenvalues(source: Gaussian, target: Gaussian, weights: Tensor) -> Tensor:
+    """Rising eigenvalues (..., V) of :math:`C_s W C_t W`, with weights (..., C) on the diagonal of W."""
+    varying = source.varying
+    factor = source.factor * weights[..., varying].unsqueeze(-1)
+    return congruence_eigenvalues(factor, _of_channels(target.covariance, varying))
+
+
+def uncrossed(source: Gaussian, target: Gaussian, weights: Tensor) -> Tensor:
+    """Weighted sum (...) over channels of squared differences of the means, and of both variances."""
     shift = (source.mean - target.mean).square()
-    variances = _diagonal(source.covariance) + _diagonal(target.covariance)
-    return (((shift + variances) * squares).sum(-1) - 2 * cross).clamp(min=0)
+    return ((shift + _diagonal(source.covariance) + _diagonal(target.covariance)) * weights).sum(-1)
 
 
 def _whitened_shift(factor: Tensor, difference: Tensor, varying: Tensor, ridge: Tensor) -> Tensor:

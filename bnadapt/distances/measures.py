@@ -8,7 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from bnadapt.distances import gaussian
+from bnadapt.distances import gaussian, replicates
 from bnadapt.distances.histograms import bhattacharyya_by_row, energy_by_row, wasserstein_by_row
 from bnadapt.distances.latents import DistanceError, check_same_width
 from bnadapt.distances.sketch import Distribution
@@ -31,6 +31,8 @@ class Pair:
 
 
 Between = Callable[[Pair], Tensor]
+Around = Callable[[Pair], tuple[Tensor, Between]]
+Gaussians = Callable[[gaussian.Gaussian, gaussian.Gaussian], Tensor]
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,21 @@ class Measure:
         title: name for people.
         unit: unit of its values.
         is_root: whether finite samples bias its square to first order, rather than itself.
+        around: function from a pair (M = 1) to its distance (1,), and a faster `between` for pairs that differ little
+            from this one, if there is one.
     """
 
     between: Between
     title: str
     unit: str
     is_root: bool
+    around: Around | None = None
+
+    def with_replicates(self, pair: Pair) -> tuple[Tensor, Between]:
+        """The distance (1,) of a pair, and a function for its jackknife replicates."""
+        if self.around and pair.source.width > replicates.EXACT_UP_TO:
+            return self.around(pair)
+        return self.between(pair), self.between
 
 
 def channel_wasserstein(pair: Pair) -> Tensor:
@@ -88,8 +99,16 @@ def histogram_bhattacharyya(pair: Pair) -> Tensor:
     return bhattacharyya_by_row(pair.source.channels, pair.target.channels).mean(1)
 
 
-def _of_gaussians(measure: Callable[[gaussian.Gaussian, gaussian.Gaussian], Tensor]) -> Between:
+def _of_gaussians(measure: Gaussians) -> Between:
     return lambda pair: measure(pair.source.gaussian, pair.target.gaussian)
+
+
+def _around(replicated: Callable[[gaussian.Gaussian, gaussian.Gaussian], tuple[Tensor, Gaussians]]) -> Around:
+    def around(pair: Pair) -> tuple[Tensor, Between]:
+        distance, near = replicated(pair.source.gaussian, pair.target.gaussian)
+        return distance, _of_gaussians(near)
+
+    return around
 
 
 LATENT = "latents"
@@ -97,9 +116,15 @@ SOURCE_STD = "source standard deviations"
 NONE = "none"
 MEASURES: dict[str, Measure] = {
     "normalised_wasserstein": Measure(
-        _of_gaussians(gaussian.normalised_wasserstein), "source-normalised Wasserstein", SOURCE_STD, True
+        _of_gaussians(gaussian.normalised_wasserstein),
+        "source-normalised Wasserstein",
+        SOURCE_STD,
+        True,
+        _around(replicates.normalised_wasserstein),
     ),
-    "gaussian_wasserstein": Measure(_of_gaussians(gaussian.wasserstein), "Gaussian Wasserstein", LATENT, True),
+    "gaussian_wasserstein": Measure(
+        _of_gaussians(gaussian.wasserstein), "Gaussian Wasserstein", LATENT, True, _around(replicates.wasserstein)
+    ),
     "diagonal_wasserstein": Measure(
         _of_gaussians(gaussian.diagonal_wasserstein), "diagonal Gaussian Wasserstein", LATENT, True
     ),
@@ -107,8 +132,12 @@ MEASURES: dict[str, Measure] = {
     "sliced_wasserstein": Measure(sliced_wasserstein, "sliced Wasserstein", LATENT, True),
     "max_sliced_wasserstein": Measure(max_sliced_wasserstein, "max-sliced Wasserstein", LATENT, True),
     "energy": Measure(energy_distance, "energy distance", "root of latents", True),
-    "frechet": Measure(_of_gaussians(gaussian.frechet), "Frechet, standardised", NONE, False),
-    "bhattacharyya": Measure(_of_gaussians(gaussian.bhattacharyya), "Bhattacharyya", NONE, False),
+    "frechet": Measure(
+        _of_gaussians(gaussian.frechet), "Frechet, standardised", NONE, False, _around(replicates.frechet)
+    ),
+    "bhattacharyya": Measure(
+        _of_gaussians(gaussian.bhattacharyya), "Bhattacharyya", NONE, False, _around(replicates.bhattacharyya)
+    ),
     "diagonal_bhattacharyya": Measure(
         _of_gaussians(gaussian.diagonal_bhattacharyya), "diagonal Bhattacharyya", NONE, False
     ),

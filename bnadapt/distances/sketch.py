@@ -133,10 +133,11 @@ class Sketch:
         Args:
             chosen: as for `distribution`.
         """
-        axes = self.axes.of_groups(chosen)
+        whole = self.distribution(chosen)
         at_once = max(1, TOGETHER // self.width**2)
-        for part, counts in zip(chosen.split(at_once), axes.counts.split(at_once), strict=True):
-            yield Distribution(self.covariances.of_groups(part).gaussian(), Histograms(axes.bins, counts))
+        parts = (each.split(at_once) for each in (whole.gaussian.mean, whole.gaussian.covariance, whole.axes.counts))
+        for mean, covariance, counts in zip(*parts, strict=True):
+            yield Distribution(Gaussian(mean, covariance), Histograms(whole.axes.bins, counts))
 
 
 @lru_cache

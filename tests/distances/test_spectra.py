@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from bnadapt.distances.spectra import congruence_eigenvalues, triangular_factor, whitened_eigenvalues
+from bnadapt.distances.spectra import (
+    congruence_eigenvalues,
+    inverse,
+    log_determinants,
+    pencil_log_determinants,
+    triangular_factor,
+    whitened_eigenvalues,
+)
 
 
 def covariances(count=3, channels=40, seed=0):
@@ -57,3 +64,26 @@ def test_no_channels_have_no_eigenvalues():
     nothing = torch.zeros(2, 0, 0).double()
     assert triangular_factor(nothing).shape == (2, 0, 0)
     assert congruence_eigenvalues(nothing, nothing).shape == (2, 0)
+
+
+@pytest.mark.parametrize("differentiated", [False, True])
+def test_inverses_and_determinants(differentiated):
+    covariance, other = covariances(), covariances(seed=1)
+    given = covariance.clone().requires_grad_(differentiated)
+    inverted, logarithm = inverse(given)
+    torch.testing.assert_close(inverted.detach() @ covariance, torch.eye(40).double().expand(3, -1, -1))
+    torch.testing.assert_close(logarithm.detach(), covariance.logdet())
+    torch.testing.assert_close(log_determinants(given).detach(), covariance.logdet())
+    shifts = torch.tensor([0.1, 3.0]).double()
+    expected = torch.stack([(covariance + shift * other).logdet() for shift in shifts], -1)
+    torch.testing.assert_close(pencil_log_determinants(given, other, shifts).detach(), expected)
+
+
+def test_covariances_that_rounding_makes_indefinite_have_determinants():
+    covariance = (torch.ones(1, 6, 6) + 1e-9 * torch.eye(6)).float()
+    for logarithm in (
+        log_determinants(covariance),
+        inverse(covariance + 1e-7 * torch.eye(6))[1],
+        pencil_log_determinants(covariance, covariance, torch.ones(2).double()),
+    ):
+        assert not logarithm.isnan().any()

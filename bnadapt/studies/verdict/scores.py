@@ -7,12 +7,12 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, NONE, RECOMMENDABLE
-from bnadapt.gain.predictor import Expectation, comparable
-from bnadapt.gain.verdict import SELDOM, SURE, Prediction, recommended
+from bnadapt.gain.prediction import Prediction, recommended
+from bnadapt.gain.predictor import SELDOM, SURE, Expectation, comparable
 from bnadapt.studies.candidates.findings import CLEAR
-from bnadapt.studies.verdict.fitting import NATURAL, natural_cases, self_trained_cases
+from bnadapt.studies.verdict.fitting import NATURAL, known_cases, natural_cases, self_trained_cases
 
-POLARITY = ["exchanged", "inverted_consistency"]
+EVIDENCE = ["exchanged", "inverted_consistency", "adapted_width"]
 WORSE = 0.03  # loss of IoU that counts as harm
 PAIR = ["task", "source", "target"]
 ORIGINS = ["source_origin", "target_origin"]
@@ -26,7 +26,8 @@ def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
 def choices(predicted: pd.DataFrame, table: pd.DataFrame, family: str = NATURAL) -> pd.DataFrame:
     """IoU by record: of the choice, of constant rules, of the best candidate, and of the best one of other seeds.
 
-    `taken` is the choice, `inverted` whether images are taken for inverted, `advised` whether to self-train.
+    `taken` is the choice, `inverted` whether images are taken for inverted, `suspected` whether they may be, so that a
+    person is asked to look, and `advised` whether to self-train.
 
     Args:
         predicted: see `bnadapt.studies.verdict.fitting.cross_predicted`.
@@ -36,8 +37,8 @@ def choices(predicted: pd.DataFrame, table: pd.DataFrame, family: str = NATURAL)
     rows = predicted[predicted["family"] == family]
     scores = wide(table[table["record"].isin(rows["record"])], "iou")
     scores = scores[[name for name in CANDIDATES if name in scores]]
-    gains, polarity = wide(rows, "predicted"), rows.groupby("record")[POLARITY].first()
-    predictions = {record: _prediction(own, *polarity.loc[record]) for record, own in gains.iterrows()}
+    gains, evidence = wide(rows, "predicted"), rows.groupby("record")[EVIDENCE].first()
+    predictions = {record: _prediction(own, *evidence.loc[record]) for record, own in gains.iterrows()}
     defaults = rows[rows["candidate"] == DEFAULT].set_index("record")
     helped = _shares_elsewhere(natural_cases(predicted), defaults)
     taken = {record: recommended(each, helped[record]) for record, each in predictions.items()}
@@ -46,6 +47,7 @@ def choices(predicted: pd.DataFrame, table: pd.DataFrame, family: str = NATURAL)
         {
             "taken": taken,
             "inverted": {record: each.is_inverted for record, each in predictions.items()},
+            "suspected": {record: each.is_suspected for record, each in predictions.items()},
             "advised": {
                 record: each.allows_self_training and taken[record] != NONE for record, each in predictions.items()
             },
@@ -84,8 +86,7 @@ def _shares_elsewhere(rows: pd.DataFrame, asked: pd.DataFrame) -> pd.Series:
     origins, own_origins = (each[ORIGINS].apply(frozenset, axis=1) for each in (rows, asked))
     shares = pd.Series(0.5, asked.index)
     for own, group in asked.groupby(own_origins):
-        others = rows[origins != own]
-        cases = list(zip(others["predicted"], others["true_gain"], strict=True))
+        cases = known_cases(rows[origins != own])
         shares[group.index] = [comparable(cases, gain).share for gain in group["predicted"]]
     return shares
 
@@ -139,11 +140,11 @@ def _measures(picked: pd.DataFrame) -> Mapping[str, float]:
     }
 
 
-def _prediction(gains: pd.Series, exchanged: float, inverted_consistency: float) -> Prediction:
+def _prediction(gains: pd.Series, *evidence: float) -> Prediction:
     expected = {
         name: Expectation(gain, gain, gain, True) for name, gain in gains.dropna().items() if name in RECOMMENDABLE
     }
-    return Prediction(expected, exchanged, inverted_consistency)
+    return Prediction(expected, *evidence)
 
 
 def _of_other_seeds(scores: pd.DataFrame, table: pd.DataFrame) -> pd.Series:
