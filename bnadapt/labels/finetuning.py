@@ -12,7 +12,7 @@ from bnadapt.labels.cross_validation import FEWEST_TO_STOP, held_out_scores, mos
 from bnadapt.labels.learner import FineTuning, Learner
 from bnadapt.labels.parameters import LearnName, require_weights
 from bnadapt.labels.pseudo_labels import BATCH
-from bnadapt.labels.training_tiles import LabelledTiles, tiles_of
+from bnadapt.labels.training_tiles import LabelledTiles, stacked_tiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def finetune(
     settings = settings or FineTuning()
     labelled.check()
     require_weights(network)
-    tiles = tiles_of(images, BATCH)
+    tiles = stacked_tiles(images, BATCH)
     labelled.check_beside(tiles)
     learner = Learner(network, tiles, source, settings)
     learner.check(labelled)

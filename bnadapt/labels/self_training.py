@@ -15,7 +15,7 @@ from bnadapt.batchnorm import Bank
 from bnadapt.labels.parameters import last_layer, require_weights
 from bnadapt.labels.pseudo_labels import BATCH, CONFIDENCE, confidences, logits_of, logits_of_all, pseudo_labels
 from bnadapt.labels.settings import check_settings
-from bnadapt.labels.training_tiles import random_crops, tiles_of
+from bnadapt.labels.training_tiles import random_crops, stacked_tiles
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.mean_teacher import strongly_augmented
 
@@ -82,7 +82,7 @@ def self_train(
         InputError: there are no images, they differ in size, or the network has no weights.
     """
     require_weights(network)
-    tiles = tiles_of(images, BATCH)
+    tiles = stacked_tiles(images, BATCH)
     logits = logits_of_all(network, tiles)
     least = confidences(logits, settings.confidence)
     share = _most_foreground(network, tiles, logits, source_bank) if logits.shape[1] == 2 else 1.0

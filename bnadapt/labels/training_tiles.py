@@ -89,7 +89,7 @@ class LabelledTiles:
         return self.subset(sorted(first.values()))
 
 
-def tiles_of(images: Any, batch_size: int) -> Tensor:
+def stacked_tiles(images: Any, batch_size: int) -> Tensor:
     """Tiles (n, C, h, w), held in memory, of images of any kind that `bnadapt.batchnorm.estimate` takes.
 
     Raises:
