@@ -10,7 +10,6 @@ from lightning.pytorch.cli import ArgsType
 from torch import distributed
 
 import bnadapt.data  # noqa: F401  (so that domains are known by their short names)
-from bnadapt.actions.choose import AUTO
 from bnadapt.actions.recommend import Judgement
 from bnadapt.actions.self_train import SELF_TRAINING_OPTIONS
 from bnadapt.callbacks import SegmentationPictures, SourceSummaryCallback, TensorBoardOverview, TrainingCrops
@@ -18,7 +17,14 @@ from bnadapt.callbacks.progress import EvaluationTimeLeft, TimeLeft, TrainingSta
 from bnadapt.callbacks.run_config import RunConfig
 from bnadapt.commands import console
 from bnadapt.commands.command_cli import CommandCLI
-from bnadapt.commands.next_command import MASKS, has_masks, next_command, resume_command, source_summary_command
+from bnadapt.commands.next_command import (
+    MASKS,
+    after_recommendation,
+    has_masks,
+    next_command,
+    resume_command,
+    source_summary_command,
+)
 from bnadapt.commands.parser import CommandParser
 from bnadapt.commands.quiet import quiet
 from bnadapt.commands.trainer import AdaptationTrainer
@@ -119,8 +125,8 @@ class BnadaptCLI(CommandCLI):
         """Recommend, and write the page."""
         judgement = self.trainer.recommend(**options)
         self._write_verdict(judgement, Path(options["output"]))
-        is_advised = judgement.verdict.advises_self_training
-        self._print_next("adapt", more=SELF_TRAINING_OPTIONS if is_advised else ["--choose", AUTO])
+        if step := after_recommendation(judgement.verdict):
+            self._print_next(step.name, more=step.options, condition=step.condition)
 
     def preview(self, **options: Any) -> None:
         """Show regions on a page, with the next commands for every candidate."""
@@ -184,9 +190,12 @@ class BnadaptCLI(CommandCLI):
         bank = self.config.test.bank if self.config.subcommand == "test" else None
         console.print_scores(stage_scores, self.model.adaptation["target"] if self.model.adaptation else bank)
 
-    def _print_next(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> None:
+    def _print_next(
+        self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = (), condition: str = ""
+    ) -> None:
         """Print the next command, with this one's checkpoint unless another is given."""
-        Console().print(f"Next: {self._next_command(name, ckpt_path, more)}")
+        label = f"Next, {condition}" if condition else "Next"
+        Console().print(f"{label}: {self._next_command(name, ckpt_path, more)}")
 
     def _next_command(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> str:
         has_target = self.datamodule.target is not None

@@ -1,9 +1,14 @@
 """The command to type next, with the options of the finished one."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from bnadapt.actions.choose import AUTO
+from bnadapt.actions.self_train import SELF_TRAINING_OPTIONS
 from bnadapt.commands.command_line import split_options
+from bnadapt.gain.candidates import INVERTED, NONE
+from bnadapt.gain.verdict import Doubt, Verdict
 from bnadapt.reports.text import shell_line
 
 NETWORK = ("model", "model.network")  # which the user names, see bnadapt.networks.trust
@@ -31,6 +36,26 @@ def next_command(
     if not has_target:
         words = [*IMAGES, *words]
     return shell_line(["bnadapt", name, "--ckpt_path", str(ckpt_path), *words, *more])
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """A command with its further options, and the condition on which it is the next one to run."""
+
+    name: str
+    options: Sequence[str] = ()
+    condition: str = ""
+
+
+def after_recommendation(verdict: Verdict) -> NextStep | None:
+    """What to run after a recommendation; nothing where the images must be looked into first."""
+    if verdict.doubt is Doubt.NOISE:
+        return None
+    if verdict.doubt is Doubt.POLARITY:
+        return NextStep("adapt", ["--choose", INVERTED], "if the images are inverted")
+    if verdict.choice == NONE:
+        return NextStep("predict")
+    return NextStep("adapt", SELF_TRAINING_OPTIONS if verdict.advises_self_training else ["--choose", AUTO])
 
 
 def resume_command(arguments: Sequence[str], ckpt_path: Path) -> str:

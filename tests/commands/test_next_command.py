@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from bnadapt.commands.next_command import has_masks, next_command, source_summary_command
+from bnadapt.commands.next_command import after_recommendation, has_masks, next_command, source_summary_command
+from bnadapt.gain.alarms import NOISE, Alarm
+from tests.gain.verdicts import verdict
 
 BEST = Path("logs/best.ckpt")
 
@@ -44,3 +46,12 @@ def test_a_config_with_a_target_is_enough():
 def test_a_config_of_sources_alone_leaves_the_target_to_be_filled_in():
     line = next_command("adapt", ["fit", "--config", "starter.yaml"], ckpt_path=BEST, has_target=False)
     assert line.endswith("--data.target Folder --data.target.images IMAGES --config starter.yaml")
+
+
+def test_what_follows_a_recommendation_is_what_it_says():
+    assert after_recommendation(verdict()).options[-2:] == ("--self_training", "120")
+    assert after_recommendation(verdict(adapted=0.04)).options == ["--choose", "auto"]
+    assert after_recommendation(verdict(choice="none", helped=1)).name == "predict"
+    suspected = after_recommendation(verdict(exchanged=0.99, stable=False))
+    assert (suspected.options, suspected.condition) == (["--choose", "inverted"], "if the images are inverted")
+    assert after_recommendation(verdict(alarms=[Alarm(NOISE, "Look.")], choice="none")) is None

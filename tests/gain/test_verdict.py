@@ -5,43 +5,10 @@ import pytest
 from bnadapt.gain.alarms import NOISE, Alarm
 from bnadapt.gain.annotation import Measured
 from bnadapt.gain.prediction import Prediction, chosen, recommended
-from bnadapt.gain.predictor import Expectation, Known
-from bnadapt.gain.verdict import Verdict
+from bnadapt.gain.predictor import Expectation
+from tests.gain.verdicts import verdict
 
 SELF_TRAINING = "after adapting all layers gains more on average: it helped in 29 of 37 known cases"
-
-
-def verdict(
-    adapted=0.06,
-    default=0.05,
-    familiar=True,
-    exchanged=0.0,
-    alarms=(),
-    measured=None,
-    choice=None,
-    helped=19,
-    trained=29,
-    stable=True,
-):
-    expected = {
-        "none": Expectation(0.0, 0.0, 0.0, True),
-        "adapted": Expectation(adapted, 0.0, 0.0, familiar),
-        "full-resolution-mixed": Expectation(default, 0.0, 0.0, True),
-    }
-    prediction = Prediction(expected, exchanged, 0.0 if stable else -0.3)
-    choice = choice or recommended(prediction, helped / 20)
-    return Verdict(
-        choice,
-        prediction,
-        Known(20, helped, 7, ["membranes", "myelin"]),
-        Known(37, trained, 9, ["membranes"]),
-        0.018,
-        alarms,
-        [],
-        12,
-        measured or {},
-        8 if measured else 0,
-    )
 
 
 def test_the_default_is_taken_unless_another_is_clearly_better():
