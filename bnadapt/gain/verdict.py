@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bnadapt.adaptation import NetworkRunner
 from bnadapt.gain.alarms import NOISE, Alarm, alarms_of, differences, inverted_contrast
-from bnadapt.gain.annotation import MOST, Measured, tiles_needed
+from bnadapt.gain.annotation import MOST, Measured, clearly_best, tiles_needed
 from bnadapt.gain.candidate_results import CandidateResults, run_candidates
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, INVERTED, NONE
 from bnadapt.gain.features import POLARITY, PROMISING, View, features_of
@@ -126,9 +126,18 @@ class Verdict:
 
     @property
     def _measured(self) -> str:
+        """IoU of the choice on labelled tiles, beside others that it must be compared with."""
         own, without = self.measured[self.choice], self.measured[NONE]
+        tiles = "1 labelled tile" if self.labelled == 1 else f"{self.labelled} labelled tiles"
+        interval = f" ({own.low:.2f} to {own.high:.2f})" if self.labelled > 1 else ""
         compared = "" if self.choice == NONE else f", {without.iou:.2f} without"
-        return f"IoU on {self.labelled} labelled tiles {own.iou:.2f} ({own.low:.2f} to {own.high:.2f}){compared}"
+        best = max(self.measured, key=lambda name: self.measured[name].iou)
+        if self.measured[best].iou > own.iou:
+            compared += (
+                f"; {self.measured[best].iou:.2f} for another candidate ({CANDIDATES[best].title}), which {tiles} cannot"
+                " distinguish from chance"
+            )
+        return f"IoU on {tiles} {own.iou:.2f}{interval}{compared}"
 
     @property
     def _certainty(self) -> str:
@@ -214,13 +223,13 @@ def verdict_on(
         prediction: predictions for it.
         measured: IoU by candidate on labelled tiles of it.
         labelled: number of these tiles.
-        choice: the user's choice; by default the best on labelled tiles, or the predicted one.
+        choice: the user's choice; by default that on labelled tiles, see `clearly_best`, or the predicted one.
         predictor: its known cases count; by default the one shipped with bnadapt.
     """
     measured = measured or {}
     predictor = predictor or Predictor.load()
     if not choice and measured:
-        choice = max(measured, key=lambda name: measured[name].iou)
+        choice = clearly_best(measured, MARGIN)
     choice = choice or recommended(prediction, predictor.known(prediction.expected[DEFAULT].gain).share)
     compared = _compared(choice)
     gain = prediction.expected[compared].gain if compared in prediction.expected else 0.0

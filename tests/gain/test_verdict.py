@@ -51,7 +51,7 @@ def test_self_training_is_advised_where_all_layers_are_expected_to_gain_as_much_
         {"exchanged": 0.95},
         {"choice": "inverted"},
         {"alarms": [Alarm(NOISE, "Look.")]},
-        {"measured": dict.fromkeys(("none", "full-resolution-mixed"), Measured(0.5, 0.4, 0.6))},
+        {"measured": dict.fromkeys(("none", "full-resolution-mixed"), Measured(0.5, 0.4, 0.6, 0.0))},
     ],
 )
 def test_self_training_is_not_advised(options):

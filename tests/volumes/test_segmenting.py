@@ -289,7 +289,9 @@ def test_jobs_share_the_work(best, volume, refused):
     main(command(best, volume, "--sections=[0, 1, 4]"))
     main(command(best, volume, "--sections=[4, 5]"))
     assert content("out") == {}
-    assert "section 6 does not exist; --sections are numbers from 0 to 5" in refused(*command(best, volume, "--sections=[6]"))
+    assert "section 6 does not exist; --sections are numbers from 0 to 5" in refused(
+        *command(best, volume, "--sections=[6]")
+    )
     main(command(best, volume))
     assert content("out") == content("one")
 
