@@ -233,7 +233,7 @@ MUTANTS = [
     ),
     # Recommendation
     Mutant(
-        "gain/verdict.py",
+        "gain/prediction.py",
         "expected[best].gain > expected[DEFAULT].gain + MARGIN",
         "expected[best].gain > expected[DEFAULT].gain",
         "gain/test_verdict.py::test_the_default_is_taken_unless_another_is_clearly_better",
@@ -295,20 +295,20 @@ MUTANTS = [
         "volumes/test_objects.py::test_a_volume_has_the_objects_that_it_has_as_a_whole",
     ),
     Mutant(
-        "files.py",
+        "files/writing.py",
         "if there and not overwrite:",
         "if False:",
         "volumes/test_unfinished.py::test_a_run_that_comes_when_another_one_has_ended_replaces_nothing",
     ),
     Mutant(
-        "files.py",
+        "files/writing.py",
         "            _put_back(folder / name, partial / name, replaced / name)",
         "            pass",
         "test_files.py::TestAtomicFolder::test_what_was_replaced_comes_back",
     ),
     # Exchange
     Mutant(
-        "exchange/scaling.py",
+        "exchange/fixed_scaling.py",
         "return replace(self, gain=[each / unit for each in self.gain])",
         "return self",
         "exchange/test_export.py::test_a_scaling_of_file_values_is_that_of_data_type_scaled_ones",

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from bnadapt import files
 from bnadapt.errors import InputError
 from bnadapt.files import atomic_folder, atomic_write, check_writable, existing, printable, refusal_of_place
 
@@ -28,7 +27,7 @@ def failing_once(monkeypatch, path):
         moved(source, destination)
 
     with monkeypatch.context() as patched:
-        patched.setattr(files.os, "replace", refuse)
+        patched.setattr(os, "replace", refuse)
         yield
     assert failures
 
@@ -97,7 +96,7 @@ class TestAtomicFolder:
             with atomic_folder(tmp_path) as partial:
                 (partial / "a").write_text("after")
 
-        monkeypatch.setattr(files.os, "replace", refuse)
+        monkeypatch.setattr(os, "replace", refuse)
         with pytest.raises(InputError):
             write()
         assert list(content(tmp_path).values()) == [b"before"]

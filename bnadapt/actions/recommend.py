@@ -14,7 +14,7 @@ from bnadapt.data.input_change import InputChange
 from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES, CandidateResults, SourceSummary, Verdict, judge
 from bnadapt.gain.annotation import check_annotation, measured
-from bnadapt.gain.verdict import verdict_on
+from bnadapt.gain.judging import verdict_on
 from bnadapt.labels import LabelledTiles
 from bnadapt.tasks import AdaptableTask
 

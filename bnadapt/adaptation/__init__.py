@@ -1,8 +1,8 @@
 """Adapt a network to tiles of a target, and measure its latents before and after. Plain torch."""
 
+from bnadapt.adaptation.adapted_statistics import AdaptedStatistics
 from bnadapt.adaptation.recipe import DEFAULT_POLICY, ClassProportions, Recipe
 from bnadapt.adaptation.runner import Batches, DomainSketch, NetworkRunner, beginning
-from bnadapt.adaptation.statistics import AdaptedStatistics
 
 __all__ = [
     "DEFAULT_POLICY",

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from bnadapt.adaptation.adapted_statistics import AdaptedStatistics
 from bnadapt.adaptation.recipe import Recipe
-from bnadapt.adaptation.statistics import AdaptedStatistics
 from bnadapt.batchnorm import (
     Bank,
     BatchNormError,
@@ -59,11 +59,12 @@ class NetworkRunner:
         group: group of processes; each passes its share of the tiles.
 
     Examples:
+        >>> from bnadapt.batchnorm import Policy
         >>> network = nn.Sequential(nn.BatchNorm2d(1))
-        >>> adaptation = NetworkRunner(network)
+        >>> runner = NetworkRunner(network)
         >>> target = [{"image": torch.randn(8, 1, 32, 32) + 3}]
-        >>> bank = adaptation.estimate(target, Recipe(Policy())).bank
-        >>> after = adaptation.sketch(target, bank)
+        >>> bank = runner.estimate(target, Recipe(Policy())).bank
+        >>> after = runner.sketch(target, bank)
         >>> after.sketches["0"].distribution().gaussian.mean.abs().item() < 0.2  # of 3
         True
         >>> network[0].running_mean.item()

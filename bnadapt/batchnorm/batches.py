@@ -74,7 +74,7 @@ def labelled_batches_of(batches: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
             )
         classes = masks.long()
         if masks.is_floating_point() and not torch.equal(classes.to(masks), masks):
-            raise StatisticsError(f"Batch {number} has masks of values that are not whole; give class indices.")
+            raise StatisticsError(f"Batch {number} has masks of values that are not whole numbers; give class indices.")
         yield images, classes
 
 

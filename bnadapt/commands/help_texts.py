@@ -16,8 +16,7 @@ DESCRIPTIONS = {
     "config": "YAML file with options; those on the command line take precedence",
     "seed_everything": "seed of everything random",
     "ckpt_path": "checkpoint of the trained network; for `fit`, of the training to resume",
-    "data.source": "domain to learn from: Folder, Stack (a volume in one file), or a public set: FlyEM, VNC, ISBI2012,"
-    " CDeep3M, AxonDeepSeg",
+    "data.source": "domain to learn from: Folder, Stack (a volume in one file), or a public set, such as VNC or Lucchi",
     "data.target": "domain to adapt to, such as Folder or Stack",
     "data.source.images": "folder, or file, of its images",
     "data.source.masks": "folder, or file, of its masks: 0 background, 255 or 1 foreground",

@@ -13,6 +13,7 @@ SILENT = (  # parts of messages that mean nothing to a user of bnadapt
     "Restoring states from",
     "Loaded model weights from",
     "to estimate number of stepping batches",
+    "Automatic Mixed Precision",
     "`Trainer.fit` stopped",
 )
 UNWANTED = (  # warnings, as regular expressions

@@ -34,9 +34,12 @@ def main(folder: Path) -> None:
         imageio.v3.imwrite(masks / f"{number:02}.png", _mask(section.read_mask()))
     (folder / "target").mkdir()
     sections = target.labelled()
-    volume = [_stored(section.read_image(), TWELVE_BITS, np.uint16) for section in sections]
-    tifffile.imwrite(folder / "target" / "volume.tif", np.stack(volume))
-    tifffile.imwrite(folder / "target" / "masks.tif", np.stack([_mask(section.read_mask()) for section in sections]))
+    stacks = {
+        "volume.tif": [_stored(section.read_image(), TWELVE_BITS, np.uint16) for section in sections],
+        "masks.tif": [_mask(section.read_mask()) for section in sections],
+    }
+    for name, stack in stacks.items():
+        tifffile.imwrite(folder / "target" / name, np.stack(stack), imagej=True, metadata={"axes": "ZYX"})
 
 
 def _stored(image: np.ndarray, greatest: int, dtype: type) -> np.ndarray:

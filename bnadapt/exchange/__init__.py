@@ -2,7 +2,7 @@
 
 from bnadapt.exchange.export import FORMATS, FormatName, write_model
 from bnadapt.exchange.exported import About, Export
+from bnadapt.exchange.fixed_scaling import FixedScaling
 from bnadapt.exchange.modules import probabilities_of
-from bnadapt.exchange.scaling import FixedScaling
 
 __all__ = ["FORMATS", "About", "Export", "FixedScaling", "FormatName", "probabilities_of", "write_model"]

@@ -13,8 +13,8 @@ from torch import nn
 from bnadapt.data import DomainPair
 from bnadapt.data.prepare import PreparedSection, prepare
 from bnadapt.errors import InputError
+from bnadapt.exchange.fixed_scaling import FixedScaling, fixed
 from bnadapt.exchange.modules import PixelProbabilities, Probabilities
-from bnadapt.exchange.scaling import FixedScaling, fixed
 
 SECTIONS = 16  # of the target, to compute the fixed numbers of the scaling
 SAMPLE_SIDE = 128  # side in pixels of the test image

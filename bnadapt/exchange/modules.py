@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bnadapt.exchange.scaling import FixedScaling
+from bnadapt.exchange.fixed_scaling import FixedScaling
 from bnadapt.networks import build_network, with_background
 from bnadapt.networks.trust import accepted, outline
 

@@ -58,7 +58,7 @@ class DomainTiles:
         )
 
 
-def tiles_of(
+def domain_tiles_for(
     network: SourceNetwork, evaluation: Evaluation, restored: Mapping[str, Any] | None = None
 ) -> Callable[[Spec], DomainTiles]:
     """A function that returns the tiles of a domain as inputs of a network.

@@ -9,6 +9,7 @@ import torch
 from bnadapt.experiments.case import Case
 from bnadapt.experiments.networks import SourceNetwork, Training, fit
 from bnadapt.experiments.scheduling import Folders
+from bnadapt.reports.text import counted
 
 FEW, SOME = 2, 6  # steps of the trainings that a step is measured by
 
@@ -22,17 +23,17 @@ def plan(cases: Sequence[Case], folders: Folders) -> str:
     missing = [case for case in different if folders.records.read(case) is None]
     networks = {case.needs for case in missing if case.needs}
     to_train = [each for each in networks if not each.path(folders.networks).exists()]
-    counted = (
-        f"{len(different)} cases ({len(different) - len(missing)} measured already) need {len(networks)} networks"
-        f" ({len(networks) - len(to_train)} trained already)."
+    summary = (
+        f"{counted(len(different), 'case')} ({len(different) - len(missing)} measured already),"
+        f" {counted(len(networks), 'network')} ({len(networks) - len(to_train)} trained already)."
     )
     if not to_train:
-        return counted
+        return summary
     kinds = {_kind(each.training): each.training for each in to_train}
     seconds = {kind: seconds_of_a_step(training) for kind, training in kinds.items()}
     total = sum(seconds[_kind(each.training)] * each.training.steps for each in to_train)
     return (
-        f"{counted} Training takes about {total / 3600:.1f} hours on one worker like this"
+        f"{summary} Training takes about {total / 3600:.1f} hours on one worker like this"
         f" ({', '.join(f'{each:.2f}' for each in seconds.values())} s a step, measured now); the cases come on top."
     )
 

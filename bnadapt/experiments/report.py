@@ -82,7 +82,10 @@ def _page(
         if (folder / "pictures" / f"{record}.png").exists()
     }
     if pictures:
-        parts += [Heading("Predictions"), Paragraph("Of the first tile of the test images; IoU is of all of them.")]
+        parts += [
+            Heading("Predictions"),
+            Paragraph("On the first tile of the test images; the IoU is that of all test images."),
+        ]
     for record, caption in pictures.items():
         parts += [Paragraph(caption), Picture(f"pictures/{record}.png", caption)]
     parts += [

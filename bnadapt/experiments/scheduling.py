@@ -21,6 +21,7 @@ from bnadapt.experiments.case import Case, RunLocation
 from bnadapt.experiments.networks import SourceNetwork, quiet, trained
 from bnadapt.experiments.records import Records
 from bnadapt.reports.terminal import Console
+from bnadapt.reports.text import counted
 from bnadapt.volumes.dask_client import connected
 
 AT_ONCE = 4  # cases that a worker is given together
@@ -61,7 +62,7 @@ def measure_all(cases: Sequence[Case], folders: Folders, scheduler: str | None, 
     console = Console()
     if not different:
         return
-    console.print(f"{len(different)} cases, {len(different) - len(missing)} measured already.")
+    console.print(f"{counted(len(different), 'case')}, {len(different) - len(missing)} measured already.")
     if not missing:
         return
     if workers == 0 and scheduler is None:
@@ -127,10 +128,12 @@ def _follow(futures: dict[Future, list[Case] | SourceNetwork]) -> None:
 
 def progress_bars(console: Console | None = None) -> Progress:
     """Bars with the time left."""
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft(), console=console)
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeftColumn(), console=console
+    )
 
 
-class TimeLeft(ProgressColumn):
+class TimeLeftColumn(ProgressColumn):
     """Time left at the mean pace since the start; rich's own column looks back 30 seconds."""
 
     def render(self, task: Task) -> Text:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from bnadapt.data import DomainPair
-from bnadapt.experiments.domain_tiles import tiles_of
+from bnadapt.experiments.domain_tiles import domain_tiles_for
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.network_evaluation import NetworkEvaluation
 from bnadapt.experiments.networks import SourceNetwork, build_task, quiet, trained
@@ -32,5 +32,5 @@ def cached_network(
         task.load_state_dict(checkpoint["state_dict"])
         restored = checkpoint[DomainPair.__qualname__]
         return NetworkEvaluation(
-            task.network.to(device).eval(), network.source, evaluation, tiles_of(network, evaluation, restored)
+            task.network.to(device).eval(), network.source, evaluation, domain_tiles_for(network, evaluation, restored)
         )

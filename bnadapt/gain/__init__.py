@@ -9,10 +9,12 @@ from bnadapt.gain.candidate_results import (
 )
 from bnadapt.gain.candidates import CANDIDATES, RECOMMENDABLE, Candidate
 from bnadapt.gain.features import FEATURES, View, features_of
+from bnadapt.gain.judging import judge
 from bnadapt.gain.observation import Observation, observe
+from bnadapt.gain.prediction import Prediction
 from bnadapt.gain.predictor import Expectation, Known, Predictor
 from bnadapt.gain.source_summary import SourceSummary, summarise_source
-from bnadapt.gain.verdict import Prediction, Verdict, judge
+from bnadapt.gain.verdict import Verdict
 
 __all__ = [
     "CANDIDATES",

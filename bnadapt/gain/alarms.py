@@ -15,7 +15,7 @@ THIN = 0.45  # of the thickness on the source; of 330 predictions on real target
 EMPTY = 1e-3  # share of the pixels that counts as none
 OUTSIDE = 0.05  # share of the pixels that may exceed the source's intensities
 LAG, LEAST = 4, 0.05  # pixels, and their least correlation; in electron micrographs it is 0.4 to 0.9
-NOISE = "noise"
+NOISE, INVERSION, PIXEL_SIZE = "noise", "inverted contrast", "pixel size"
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def foreign_intensities(view: View) -> str | None:
 
 ALARMS: Mapping[str, Callable[[View], str | None]] = {
     NOISE: noise,
-    "pixel size": pixel_size,
+    PIXEL_SIZE: pixel_size,
     "collapsed prediction": collapsed_prediction,
     "specks": specks,
     "single tile": single_tile,
@@ -117,21 +117,26 @@ ALARMS: Mapping[str, Callable[[View], str | None]] = {
 }
 
 
-def alarms_of(view: View) -> list[Alarm]:
-    """All alarms for a candidate."""
-    found = {name: alarm(view) for name, alarm in ALARMS.items()}
-    return [Alarm(name, sentence) for name, sentence in found.items() if sentence]
+def alarms_of(view: View, exchanged: float) -> list[Alarm]:
+    """All alarms for a candidate; on noise, none that rests on what images show.
+
+    Args:
+        view: the candidate, compared with the source.
+        exchanged: probability that bright and dark are exchanged.
+    """
+    sentences = {INVERSION: inverted_contrast(exchanged)} | {name: alarm(view) for name, alarm in ALARMS.items()}
+    ignored = (INVERSION, PIXEL_SIZE) if sentences[NOISE] else ()
+    return [Alarm(name, sentence) for name, sentence in sentences.items() if sentence and name not in ignored]
 
 
-def inverted_contrast(exchanged: float) -> list[Alarm]:
-    """An alarm if bright and dark are more likely exchanged than not, by the probability of it."""
+def inverted_contrast(exchanged: float) -> str | None:
+    """Bright and dark are more likely exchanged than not."""
     if exchanged < SUSPECTED:
-        return []
-    sentence = (
+        return None
+    return (
         f"Bright and dark may be exchanged (probability {exchanged:.0%}, unsure where there is little or much"
         " foreground): look at an image of the source and at one of the target."
     )
-    return [Alarm("inverted contrast", sentence)]
 
 
 def differences(view: View) -> list[str]:

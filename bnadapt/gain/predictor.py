@@ -5,12 +5,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bnadapt.errors import InputError
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, NONE
 
 STORED = Path(__file__).with_name("predictor.json")
 BOUND = 1.5  # scaled features are clipped to this
+SURE, SELDOM = 0.9, 0.1  # shares of known cases from which on, and up to which, a candidate is said to help, and not to
 FEWEST = 10  # known cases that a prediction is compared with
 Features = Mapping[str, float]
 
@@ -32,12 +34,33 @@ class Expectation:
     familiar: bool
 
 
+class KnownCase(NamedTuple):
+    """A candidate on a natural pair of data sets, with the gain that was predicted and the true one.
+
+    `pair` names source and target.
+    """
+
+    predicted: float
+    gain: float
+    task: str = ""
+    pair: str = ""
+
+
 @dataclass(frozen=True)
 class Known:
-    """Outcomes of known cases with at least as much predicted gain, or loss: how many, and in how many it helped."""
+    """Outcomes of known cases with at least as much predicted gain, or loss.
+
+    Attributes:
+        cases: how many there are; a pair of data sets counts for every network and candidate.
+        helped: in how many of them the candidate was better than no adaptation.
+        pairs: number of different pairs of data sets.
+        tasks: their tasks.
+    """
 
     cases: int
     helped: int
+    pairs: int = 0
+    tasks: Sequence[str] = ()
 
     @property
     def share(self) -> float:
@@ -72,7 +95,7 @@ class Predictor:
         polarity: score of plain adaptation's `mirrored_...` features: log odds that bright and dark are exchanged.
         range: by feature of `gain`, least and greatest difference of the known cases.
         error: 90 % quantile of the absolute errors of predicted gains.
-        cases: predicted and true gains of real pairs, each predicted by a fit to other tissues and laboratories.
+        cases: real pairs, each predicted by a fit to other tissues and laboratories.
         self_trained: of the same pairs, predicted gain of adapting all layers, and true gain of self-training after it.
         default_loss: largest loss of foreground IoU by the default on any of these pairs.
         records: SHA-256 of the tables that it was fitted to.
@@ -82,8 +105,8 @@ class Predictor:
     polarity: LinearScore
     range: Mapping[str, tuple[float, float]]
     error: float
-    cases: Sequence[tuple[float, float]]
-    self_trained: Sequence[tuple[float, float]]
+    cases: Sequence[KnownCase]
+    self_trained: Sequence[KnownCase]
     default_loss: float
     records: Sequence[str]
 
@@ -118,7 +141,8 @@ class Predictor:
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             scores = {name: LinearScore(**stored.pop(name)) for name in ("gain", "polarity")}
-            return cls(**scores, **stored)
+            cases = {name: [KnownCase(*case) for case in stored.pop(name)] for name in ("cases", "self_trained")}
+            return cls(**scores, **cases, **stored)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path}: cannot be read as a predictor ({error}); install bnadapt again.") from error
 
@@ -136,9 +160,10 @@ def probability(log_odds: float) -> float:
     return 1 / (1 + math.exp(-log_odds))
 
 
-def comparable(cases: Sequence[tuple[float, float]], gain: float) -> Known:
-    """Outcomes of the cases (predicted and true gain) with at least as much predicted gain, or loss; of 10 or more."""
-    by_distance = sorted(cases, key=lambda case: abs(case[0] - gain))
-    beyond = [case for case in cases if (case[0] >= gain if gain > 0 else case[0] <= gain)]
+def comparable(cases: Sequence[KnownCase], gain: float) -> Known:
+    """Outcomes of the cases with at least as much predicted gain, or loss; of the 10 nearest if there are fewer."""
+    by_distance = sorted(cases, key=lambda case: abs(case.predicted - gain))
+    beyond = [case for case in cases if (case.predicted >= gain if gain > 0 else case.predicted <= gain)]
     chosen = beyond if len(beyond) >= FEWEST else by_distance[:FEWEST]
-    return Known(len(chosen), sum(true > 0 for _, true in chosen))
+    pairs, tasks = {(case.task, case.pair) for case in chosen}, {case.task for case in chosen}
+    return Known(len(chosen), sum(case.gain > 0 for case in chosen), len(pairs), sorted(tasks))

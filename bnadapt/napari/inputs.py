@@ -74,7 +74,7 @@ class Treatment:
 
 SELF_TRAINED = "self-trained"  # name of a treatment
 AS_IT_IS = Treatment("unchanged", "the network as it is")
-RECOMMENDED = Treatment("recommended", "what is recommended", ("--choose", "auto"))
+RECOMMENDED = Treatment("recommended", "the recommended statistics", ("--choose", "auto"))
 
 
 def weighted(weight: float) -> Treatment:

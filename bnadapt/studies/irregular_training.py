@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, RunLocation, TableRow, adaptation_row
-from bnadapt.experiments.domain_tiles import tiles_of
+from bnadapt.experiments.domain_tiles import domain_tiles_for
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.network_evaluation import NetworkEvaluation
 from bnadapt.experiments.networks import SourceNetwork, Training, fit
@@ -57,7 +57,7 @@ class Probe(Callback):
     def __init__(self, case: TrainingCase) -> None:
         self.case = case
         self.rows: list[TableRow] = []
-        self.tiles = tiles_of(case.network, case.evaluation)(case.whole)
+        self.tiles = domain_tiles_for(case.network, case.evaluation)(case.whole)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

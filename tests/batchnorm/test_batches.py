@@ -62,7 +62,7 @@ def test_labelled_batches_are_pairs_or_mappings(net, images):
         ((torch.ones(2, 1, 4, 4), torch.ones(3, 4, 4)), r"masks of shape \(3, 4, 4\); give"),
         (
             (torch.ones(2, 1, 4, 4), torch.full((2, 4, 4), 0.9)),
-            "masks of values that are not whole; give class indices",
+            "masks of values that are not whole numbers; give class indices",
         ),
     ],
 )

@@ -44,9 +44,9 @@ def test_they_are_found_and_make_the_segmentation_right(case):
 @pytest.mark.parametrize(
     ("case", "reason"),
     [
-        ((TWO, EVEN, (1.0, 0.0)), "others explain"),  # or the second alone
-        ((THREE, (0.34, 0.33, 0.33), (0.8, 0.2, 0.0)), "others explain"),  # or the second and third
-        ((THREE, (0.3, 0.35, 0.35), (0.0, 0.5, 0.5)), "others explain"),
+        ((TWO, EVEN, (1.0, 0.0)), "other proportions explain"),  # or the second alone
+        ((THREE, (0.34, 0.33, 0.33), (0.8, 0.2, 0.0)), "other proportions explain"),  # or the second and third
+        ((THREE, (0.3, 0.35, 0.35), (0.0, 0.5, 0.5)), "other proportions explain"),
         ((TWO, (0.2, 0.8), (0.0, 1.0)), "nothing of the background"),
     ],
 )

@@ -179,7 +179,7 @@ def test_what_cannot_be_previewed_is_refused(best, bare, refused, tmp_path):
     assert "--candidates is empty" in refused(*asked, "--candidates=[]")
     assert "set --regions to at least 1" in refused(*asked, "--regions=0")
     assert "there is no target; give --data.target" in refused(*without(asked, "--data.target"))
-    assert "less than a tile of 64; set --data.tile_size to 48" in refused(*asked, "--data.tile_size=64")
+    assert "smaller than a tile of 64; set --data.tile_size to 48" in refused(*asked, "--data.tile_size=64")
     assert "leave it out" in refused(*asked, "--data.target_change.zoom=2")
     assert "--data.adaptation_tiles to a number" in refused(*asked, "--data.adaptation_tiles=null")
     asked[asked.index(best)] = bare

@@ -135,7 +135,7 @@ def test_a_summary_of_another_version_is_not_followed(best, tmp_path, refused, c
 def test_refusals(best, refused, tmp_path):
     asked = ("adapt", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "a.ckpt")
     assert "--choose best is unknown; take auto or one of none, adapted" in refused(*asked, "--choose=best")
-    assert "--choose decides on" in refused(*asked, "--choose=auto", "--class_proportions=source")
+    assert "--choose determines" in refused(*asked, "--choose=auto", "--class_proportions=source")
     assert "tiles is 0" in refused("recommend", *TARGET_ALONE, "--ckpt_path", best, "--tiles=0")
     page = tmp_path / "page"
     page.mkdir()

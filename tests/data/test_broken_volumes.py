@@ -59,7 +59,7 @@ def test_broken_metadata_of_ome_zarr_are_refused_but_for_an_array_that_is_named(
         ({"axes": AXES}, "is a container of arrays; name one of 0, inside as the key"),
         ({"axes": AXES, "datasets": [level([20, 8, 8], "9")]}, "has no array '9'; name one of 0, inside"),
         ({"axes": AXES, "datasets": [level([20, 8, 8], "inside")]}, "'inside' is a group; name one of inside/0"),
-        ({"axes": AXES[1:], "datasets": [GOOD]}, "has 3 axes, but its OME metadata name 2, YX; mend `axes`"),
+        ({"axes": AXES[1:], "datasets": [GOOD]}, "has 3 axes, but its OME metadata name 2, YX; correct `axes`"),
         ({"axes": [{"name": "c"}, *AXES], "datasets": [GOOD]}, "has 3 axes, but its OME metadata name 4, CZYX"),
         ({"axes": ["y", "y", "x"], "datasets": [GOOD]}, "the axes YYX .* one must be Y, the rows"),
         ({"axes": ["a", "b", "c"], "datasets": [GOOD]}, "the axes ABC .* one must be Y, the rows"),

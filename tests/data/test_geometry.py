@@ -322,8 +322,8 @@ def test_a_pixel_size_that_the_user_gives_is_written_and_moves_the_place_along()
     ("scale", "unit", "words"),
     [
         ([40, 8, 4], "nanometer", "its pixels are 8 x 4 nm, as its file says, and so not square"),
-        ([2, 0.5, 0.5], None, "its file states pixels of 0.5 x 0.5 without a unit; `pixel_size_nm` gives"),
-        ([2, 0.5, 0.5], "foo", "states pixels of 0.5 x 0.5 in the unit 'foo', which is not known"),
+        ([2, 0.5, 0.5], None, "its file states pixels of 0.5 x 0.5 without a unit; set their size by `pixel_size_nm`"),
+        ([2, 0.5, 0.5], "foo", "states pixels of 0.5 x 0.5 in the unknown unit 'foo'"),
         (
             [1, 1e-320, 1e-320],
             "meter",

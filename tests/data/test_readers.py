@@ -328,7 +328,7 @@ def test_a_section_in_colour_among_many_grey_ones_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", colours)
     stack = open_stack(tmp_path / "a.npy")
     assert stack[0].shape == (8, 9)
-    with pytest.raises(InputError, match="section 3 has colours, others have grey values alone"):
+    with pytest.raises(InputError, match="section 3 has colours, others have grey values only"):
         stack[3]
 
 

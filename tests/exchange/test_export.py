@@ -15,7 +15,7 @@ from bnadapt.data.intensity import IntensityRange, by_data_set, by_data_type, by
 from bnadapt.errors import InputError
 from bnadapt.exchange import FixedScaling
 from bnadapt.exchange.bioimageio_package import report_on
-from bnadapt.exchange.scaling import fixed
+from bnadapt.exchange.fixed_scaling import fixed
 from bnadapt.exchange.traced_files import traced
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import TARGET_ALONE

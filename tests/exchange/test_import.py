@@ -114,7 +114,7 @@ def test_safetensors_are_read_also_of_a_network_of_small_logits(seed):
         (["weights.pth", "--network", "foreign.OneLogit", "--network_args.width=5"], "7 of another shape"),
         (["weights.pth", "--network", "foreign.OneLogit", "--network_args.sigmoid=true"], "seem to be probabilities"),
         (["weights.pth", "--network", "foreign.OneLogit", "--num_classes=3"], "returns logits of shape"),
-        (["foreign.py", "--network", "unet"], "no file of weights"),
+        (["foreign.py", "--network", "unet"], "not a file of weights"),
         (["empty.pth", "--network", "unet"], "holds no state dict"),
         (["broken.zip"], "cannot be read as a package"),
         (["weights.pth", "--network", "foreign.OneLogit", "--intensity=nosuch"], "intensity"),

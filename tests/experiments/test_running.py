@@ -16,7 +16,7 @@ from bnadapt.experiments.case import AdaptationCase
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.networks import SourceNetwork, Training
 from bnadapt.experiments.plan import plan
-from bnadapt.experiments.scheduling import Folders, TimeLeft
+from bnadapt.experiments.scheduling import Folders, TimeLeftColumn
 from bnadapt.experiments.tables import Tables
 from tests.processes import FORKED, Command, forked_workers
 
@@ -179,7 +179,7 @@ def test_a_plan_counts_what_is_missing_and_measures_a_step(tmp_path):
     cases = [AdaptationCase(network, {**domain, "seed": seed}, Evaluation(), {}) for network, seed in pairs]
     folders = Folders(tmp_path / "study", tmp_path / "networks")
     said = plan(cases, folders)
-    assert said.startswith("3 cases (0 measured already) need 2 networks (0 trained")
+    assert said.startswith("3 cases (0 measured already), 2 networks (0 trained")
     hours, step = re.search(r"about ([\d.]+) hours .* \(([\d.]+) s a step", said).groups()
     assert float(hours) == pytest.approx(4 * float(step), abs=0.07)
     for network in networks:
@@ -191,6 +191,6 @@ def test_a_plan_counts_what_is_missing_and_measures_a_step(tmp_path):
 def test_progress_tells_the_time_left_from_the_first_piece_of_work_on():
     task = Task(TaskID(0), "networks to train", total=3, completed=0, _get_time=lambda: 900.0)
     task.start_time = 0.0
-    assert TimeLeft().render(task).plain == ""
+    assert TimeLeftColumn().render(task).plain == ""
     task.completed = 1
-    assert TimeLeft().render(task).plain == "0:30:00 left"
+    assert TimeLeftColumn().render(task).plain == "0:30:00 left"

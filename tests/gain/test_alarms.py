@@ -31,9 +31,12 @@ def test_specks_are_no_objects(runner, source):
     assert specks_in(objects, source) is specks_in(nothing, source) is None
 
 
-def test_a_target_without_objects_shows_specks(runner, source):
-    names = {alarm.name for alarm in judge(runner, squares(seed=7, share=0.0)[0], source)[0].alarms}
-    assert "specks" in names
+def test_on_noise_nothing_is_done_and_nothing_is_said_of_contrast_or_pixel_size(runner, source):
+    verdict, _ = judge(runner, squares(seed=7, share=0.0)[0], source)
+    names = {alarm.name for alarm in verdict.alarms}
+    assert verdict.choice == "none"
+    assert "noise" in names
+    assert names.isdisjoint({"inverted contrast", "pixel size"})
 
 
 def test_a_single_tile_is_little_to_go_by(runner, source):

@@ -6,8 +6,9 @@ import pandas as pd
 
 from bnadapt.gain import Expectation
 from bnadapt.gain.labelled_tiles import LabelledTileGains
+from bnadapt.gain.prediction import Prediction
 from bnadapt.gain.predictor import Known
-from bnadapt.gain.verdict import Prediction, Verdict
+from bnadapt.gain.verdict import Verdict
 from docs.update_readme import ROOT, labelled_tile_gains
 
 TABLE = Path(ROOT) / "docs" / "studies" / "labels" / "table.parquet"

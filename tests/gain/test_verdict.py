@@ -4,21 +4,45 @@ import pytest
 
 from bnadapt.gain.alarms import NOISE, Alarm
 from bnadapt.gain.annotation import Measured
+from bnadapt.gain.prediction import Prediction, chosen, recommended
 from bnadapt.gain.predictor import Expectation, Known
-from bnadapt.gain.verdict import Prediction, Verdict, chosen, recommended
+from bnadapt.gain.verdict import Verdict
 
-SELF_TRAINING = "after adapting all layers is expected to gain more: it helped in 29 of 37 known cases"
+SELF_TRAINING = "after adapting all layers gains more on average: it helped in 29 of 37 known cases"
 
 
-def verdict(adapted=0.06, default=0.05, familiar=True, exchanged=0.0, alarms=(), measured=None, choice=None, helped=19):
+def verdict(
+    adapted=0.06,
+    default=0.05,
+    familiar=True,
+    exchanged=0.0,
+    alarms=(),
+    measured=None,
+    choice=None,
+    helped=19,
+    trained=29,
+    stable=True,
+    labelled=8,
+):
     expected = {
         "none": Expectation(0.0, 0.0, 0.0, True),
         "adapted": Expectation(adapted, 0.0, 0.0, familiar),
         "full-resolution-mixed": Expectation(default, 0.0, 0.0, True),
     }
-    prediction = Prediction(expected, exchanged)
-    choice = choice or prediction.choice
-    return Verdict(choice, prediction, Known(20, helped), Known(37, 29), 0.018, alarms, [], 12, measured or {}, 8)
+    prediction = Prediction(expected, exchanged, 0.0 if stable else -0.3)
+    choice = choice or recommended(prediction, helped / 20)
+    return Verdict(
+        choice,
+        prediction,
+        Known(20, helped, 7, ["membranes", "myelin"]),
+        Known(37, trained, 9, ["membranes"]),
+        0.018,
+        alarms,
+        [],
+        12,
+        measured or {},
+        labelled if measured else 0,
+    )
 
 
 def test_the_default_is_taken_unless_another_is_clearly_better():
@@ -35,6 +59,10 @@ def test_the_default_is_taken_unless_another_is_clearly_better():
     assert Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}), 0.95).choice == "inverted"
     assert Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}), 0.95, -0.2).choice == "full-resolution-mixed"
     assert Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}), 0.6).choice == "full-resolution-mixed"
+    assert (
+        recommended(Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}, adapted=0.2), 0.6), 1)
+        == "full-resolution-mixed"
+    )
 
 
 def test_self_training_is_advised_where_all_layers_are_expected_to_gain_as_much_as_the_default():
@@ -78,7 +106,44 @@ def test_a_sentence_begins_with_what_to_do_also_where_it_is_uncertain_whether_th
     assert open_sentence.startswith("Adapt the layers at full resolution, but keep half of the source's statistics")
     assert "cost at most 0.02 IoU in known cases" in open_sentence
     assert "Whether adaptation helps is uncertain" in open_sentence
-    assert "about 12 labelled tiles would settle it" in open_sentence
+    assert "about 12 labelled tiles would show a difference of 0.05 IoU" in open_sentence
     assert (
         verdict(helped=10, choice="none").sentence().startswith("Do not adapt. Whether adaptation helps is uncertain")
     )
+
+
+def test_a_sentence_counts_cases_and_the_pairs_that_they_come_from():
+    assert "helped in 19 of 20 known cases that looked as promising (7 pairs of data sets)" in verdict().sentence()
+    assert "is expected to gain more: it helped in 36 of 37" in verdict(trained=36).sentence()
+    assert "(9 pairs of data sets, all membranes)" in verdict(trained=36).sentence()
+
+
+def test_images_that_may_be_inverted_are_left_to_a_person():
+    suspected = verdict(exchanged=0.99, stable=False, adapted=0.2)
+    assert suspected.choice == "full-resolution-mixed"
+    assert suspected.abstains
+    assert suspected.sentence().startswith(
+        "Cannot tell whether adaptation helps: bright and dark may be exchanged (probability 99%)"
+    )
+    assert "--choose inverted" in suspected.sentence()
+    assert "Self-training" not in suspected.sentence()
+
+
+def test_noise_is_reported_without_advice_on_labels():
+    noisy = verdict(alarms=[Alarm(NOISE, "Look.")], choice="none").sentence()
+    assert "the images look like noise" in noisy
+    assert "labelled tiles" not in noisy
+
+
+def test_a_measured_sentence_names_what_few_tiles_leave_open():
+    scores = {
+        "none": Measured(0.3, 0.2, 0.4, -0.4),
+        "coarser": Measured(0.55, 0.4, 0.7, -0.1),
+        "full-resolution-mixed": Measured(0.5, 0.4, 0.6, 0.0),
+    }
+    kept = verdict(measured=scores, choice="full-resolution-mixed").sentence()
+    assert "IoU on 8 labelled tiles 0.50 (0.40 to 0.60), 0.30 without, 0.55 if you shrink the images" in kept
+    assert "not certain on so few tiles" in kept
+    assert "not certain" not in verdict(measured=scores, choice="coarser").sentence()
+    one = verdict(measured=scores, choice="full-resolution-mixed", labelled=1).sentence()
+    assert "IoU on 1 labelled tile 0.50, 0.30 without" in one

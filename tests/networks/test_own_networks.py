@@ -42,7 +42,7 @@ def test_it_is_trained_adapted_scored_and_run(name, tmp_path):
     ("name", "words"),
     [
         ("ListOutput", "returns a list instead of logits; wrap it in a module"),
-        ("DictOutput", "returns a dict with 'out', and not logits alone"),
+        ("DictOutput", "returns a dict with 'out' instead of logits"),
         ("HalfSize", r"returns logits of shape (4, 2, 16, 16), expected (4, 2, 32, 32)"),
         ("OneClassMore", r"returns logits of shape (4, 3, 32, 32), expected (4, 2, 32, 32)"),
         ("function", "is not a class of torch.nn.Module"),

@@ -85,7 +85,7 @@ def test_a_distance_that_some_records_lack_is_left_out(planted, tmp_path):
     ("options", "message"),
     [
         ({"split_by": {"planetd": "seed"}}, "study.split_by: planetd is not one of study.studies .planted"),
-        ({"only": {"planetd": {"seed": 1}}}, "study.only: planetd is none of"),
+        ({"only": {"planetd": {"seed": 1}}}, "study.only: planetd is not one of"),
         ({"split_by": {"planted": "sead"}}, "has no column sead; take one of source, target, seed"),
         ({"only": {"planted": {"sead": 1}}}, "has no column sead"),
         ({"only": {"planted": {"seed": 99}}}, "planted has 0 records with distances, but 5 are needed"),

@@ -9,7 +9,7 @@ import pytest
 from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES, Predictor
 from bnadapt.gain.features import POLARITY, PROMISING
-from bnadapt.gain.predictor import Expectation, comparable
+from bnadapt.gain.predictor import Expectation, KnownCase, comparable
 from bnadapt.studies.verdict.fitting import (
     cross_predicted,
     fitted_gain,
@@ -168,12 +168,13 @@ def test_a_predictor_survives_its_file_and_knows_what_it_has_not_seen(table, tmp
 
 
 def test_known_cases_are_those_of_at_least_as_much_gain_or_loss():
-    cases = [(gain / 100, gain / 100 + 0.005) for gain in range(-30, 31)]
+    cases = [KnownCase(gain / 100, gain / 100 + 0.005, "a task", f"pair {gain % 3}") for gain in range(-30, 31)]
     assert comparable(cases, 0.115) == comparable(cases, 0.12)
     assert (comparable(cases, 0.11).cases, comparable(cases, 0.11).helped) == (20, 20)
     assert (comparable(cases, -0.11).cases, comparable(cases, -0.11).helped) == (20, 0)
     assert comparable(cases, 0.5).cases == 10
     assert comparable([], 0.1).share == 0.5
+    assert (comparable(cases, 0.11).pairs, comparable(cases, 0.11).tasks) == (3, ["a task"])
 
 
 def test_following_the_advice_to_self_train_is_scored(table):
@@ -193,7 +194,7 @@ def test_cases_of_self_training_are_known_to_the_predictor(table):
     assert not fitted_predictor(table, ["digest"]).self_trained
     gains = {record: rows.set_index("candidate")["iou"] for record, rows in table.groupby("record")}
     expected = sorted(round(own["adapted"] + 0.1 - own["none"], 3) for name, own in gains.items() if "-pair" in name)
-    assert sorted(round(gain, 3) for _, gain in predictor.self_trained) == pytest.approx(expected, abs=0.001)
+    assert sorted(round(gain, 3) for _, gain, *_ in predictor.self_trained) == pytest.approx(expected, abs=0.001)
 
 
 def test_what_is_decided_of_the_tasks_adds_up(table):

@@ -112,7 +112,7 @@ def test_sizes_that_a_file_states_are_those_of_the_table(objects):
     np.testing.assert_allclose(table["volume_nm3"], table["voxels"] * 640)
     assert table["volume_nm3"].sum() == pytest.approx(640 * volume.sum())
     assert "nm3" in printed
-    assert "gives it" not in printed
+    assert "sets it" not in printed
     overriding = ("--pixel_size_nm", 8, "--override_pixel_size", "true")
     other, _ = objects("--mask", "volume_mask.ome.zarr", *overriding, output="other.csv")
     np.testing.assert_allclose(other["centroid_x_nm"], 2 * table["centroid_x_nm"])
@@ -324,8 +324,8 @@ def inputs():
         ("--mask colours.npy", "is a mask in colours"),
         ("--mask volume_mask.tif --mask_key raw", "holds 1 series (0: (4, 20, 24)), none of them 'raw'"),
         ("--mask volume_mask.tif --probability short.npy", "short.npy: has the shape (3, 20, 24), volume_mask.tif"),
-        ("--mask volume_mask.tif --probability raw.npy", "raw.npy, section 0: holds no probabilities"),
-        ("--mask volume_mask.tif --probability signed.npy", "signed.npy, section 0: holds no probabilities"),
+        ("--mask volume_mask.tif --probability raw.npy", "raw.npy, section 0: does not hold probabilities"),
+        ("--mask volume_mask.tif --probability signed.npy", "signed.npy, section 0: does not hold probabilities"),
         ("--mask volume_mask.tif --probability predictions", "give two stacks, or two folders"),
         ("--mask predictions --probability volume_probability.tif", "give two stacks, or two folders"),
         ("--mask predictions", "predictions, 8: has the shape (3, 3), its mask (20, 24)"),

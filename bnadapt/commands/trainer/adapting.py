@@ -58,26 +58,25 @@ class AdaptingCommands(CommandTrainer):
 
         Args:
             model: the task.
-            datamodule: its target is adapted to; with a source, latent distances are measured.
+            datamodule: has the target; with a source, latent distances are measured.
             ckpt_path: checkpoint of the trained network.
-            output: the adapted checkpoint; by default CKPT_PATH with `-adapted` before its extension. Beside it are
-                written its bank of statistics (.safetensors) and a record of what was done (.json).
-            overwrite: whether to replace what an earlier run has written there.
+            output: the adapted checkpoint; by default CKPT_PATH with `-adapted` before its extension. Its bank of
+                statistics (.safetensors) and the record of the adaptation (.json) are written beside it.
+            overwrite: whether to replace results of an earlier run.
             policy: how much of the source's statistics stays, and in which layers. By default that of a
                 BatchNormAdaptation among the callbacks, else the layers at the images' full resolution go
                 halfway to the target's; `--policy.source_weight 0` replaces those of all layers.
-            propagation: `one_pass` (every layer normalises by the batch at hand), or `layer_consistent` (by its
+            propagation: `one_pass` (every layer normalises by the current batch), or `layer_consistent` (by its
                 statistics over all tiles; exact, holds all tiles in memory). By default as with `policy`, `one_pass`.
             until: standard error of the statistics at which to stop reading. By default as with `policy`, and at most,
                 the data's `adaptation_tiles` are read.
             class_proportions: those of the target: `source` if they are the source's, `estimated`, or shares of the
                 classes, such as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default
                 as with `policy`, `source`.
-            choose: `auto` takes what `recommend` recommends, a candidate's name that one: none, adapted, mixed,
-                full-resolution-mixed, inverted or coarser. What it does to images of the target holds for the adapted
-                checkpoint, too.
+            choose: `auto` for what `recommend` recommends, or the name of a candidate, such as mixed or inverted. A
+                change of the target's images that belongs to it is stored in the adapted checkpoint.
             self_training: steps in which the adapted network also learns from its own confident predictions of the
-                target, by which all weights change; 120 take half a minute of a core for a U-Net of 16 channels.
+                target, which change all weights; 120 take half a minute of a core for a U-Net of 16 channels.
         """
         if self_training:
             self._check_one_process("adapt --self_training")
@@ -135,9 +134,9 @@ class AdaptingCommands(CommandTrainer):
             model: the task.
             datamodule: its target is learnt from.
             ckpt_path: checkpoint of the trained network.
-            output: the fine-tuned checkpoint; by default CKPT_PATH with `-finetuned` before its extension. Beside it
-                are written its bank of statistics (.safetensors) and a record of what was done (.json).
-            overwrite: whether to replace what an earlier run has written there.
+            output: the fine-tuned checkpoint; by default CKPT_PATH with `-finetuned` before its extension. Its bank of
+                statistics (.safetensors) and the record of the fine-tuning (.json) are written beside it.
+            overwrite: whether to replace results of an earlier run.
             labelled: number of tiles of the target's train block to learn from, drawn at random; needs
                 --data.target.masks.
             proposed: folder of `propose` with tiles that were drawn on, in place of `labelled`.

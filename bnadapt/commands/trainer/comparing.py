@@ -38,13 +38,13 @@ class ComparingCommands(CommandTrainer):
 
         Args:
             model: the task.
-            datamodule: its target is looked at. A source is needed only if the checkpoint holds no summary of it.
+            datamodule: has the target. A source is needed only if the checkpoint lacks its summary.
             ckpt_path: checkpoint of the trained network.
             output: folder for a picture page and the record `recommendation.json`.
-            overwrite: whether to replace what an earlier run has written there.
+            overwrite: whether to replace results of an earlier run.
             tiles: number of tiles of the target to examine, drawn at random.
-            annotated: labelled tiles of the target to score every candidate on, where it has masks; 0 predicts without.
-            proposed: folder of `propose` with tiles that were drawn on, in place of `annotated`.
+            annotated: number of labelled tiles of the target to score every candidate on; 0 predicts without labels.
+            proposed: folder of `propose` with drawn masks, in place of `annotated`.
         """
         self._check_one_process("recommend")
         check_recommendation(tiles, annotated, proposed)
@@ -69,13 +69,13 @@ class ComparingCommands(CommandTrainer):
 
         Args:
             model: the task.
-            datamodule: its target is looked at, without masks.
+            datamodule: has the target; masks are not read.
             ckpt_path: checkpoint of the trained network.
             output: folder for the page and its pictures.
-            overwrite: whether to replace what an earlier run has written there.
-            regions: tiles that are shown, drawn at random from what `adapt` may read and is not blank.
-            candidates: names of those to show, such as '[none, adapted]'; by default all that need no more than what
-                the checkpoint holds of its source. See `adapt --choose`.
+            overwrite: whether to replace results of an earlier run.
+            regions: number of tiles to show, drawn at random from non-blank tiles that `adapt` may read.
+            candidates: names of candidates to show, such as '[none, adapted]'; by default all that the checkpoint's
+                summary of its source allows.
             seed: seed of the draw; another seed shows other regions.
         """
         self._check_one_process("preview")
@@ -103,12 +103,12 @@ class ComparingCommands(CommandTrainer):
 
         Args:
             model: the task.
-            datamodule: its target is looked at, without masks.
+            datamodule: has the target; masks are not read.
             ckpt_path: checkpoint of the trained network.
             output: folder for images, empty masks of the same names (128 where nothing is drawn), and predictions to
                 correct.
-            overwrite: whether to replace what an earlier run has written there, masks that were drawn included.
-            tiles: how many, spread over the target.
+            overwrite: whether to replace results of an earlier run, including drawn masks.
+            tiles: number of tiles, spread over the target.
         """
         self._check_one_process("propose")
         check_outputs([Path(output) / LIST], overwrite)
@@ -135,16 +135,14 @@ class ComparingCommands(CommandTrainer):
             datamodule: its source and target are compared, without masks.
             ckpt_path: checkpoint of a network; of an adapted one, what adaptation leaves is measured too.
             output: folder for a picture page and the table `distances.csv`.
-            overwrite: whether to replace what an earlier run has written there.
+            overwrite: whether to replace results of an earlier run.
             bank: BatchNorm statistics of the adapted network, as `adapt` writes them beside its checkpoint; then
                 CKPT_PATH may be that of the source network.
             tiles: number of tiles of source and of target, drawn at random.
-            positions_per_tile: latents that are taken at random from every layer of a tile.
+            positions_per_tile: latents to sample at random from every layer of a tile.
             layers: names of the modules to measure at, with `*` as wildcard; by default all BatchNorm layers and the
                 modules that contain them, such as the stages of the U-Net.
-            measures: some of normalised_wasserstein, gaussian_wasserstein, diagonal_wasserstein, channel_wasserstein,
-                sliced_wasserstein, max_sliced_wasserstein, energy, frechet, bhattacharyya, diagonal_bhattacharyya,
-                histogram_bhattacharyya; all by default.
+            measures: names of distances, such as energy or frechet; all by default.
         """
         require_domains(datamodule, "distances", "source", "target")
         check_outputs([Path(output) / "distances.csv"], overwrite)

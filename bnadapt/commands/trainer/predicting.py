@@ -60,7 +60,7 @@ class PredictingCommands(CommandTrainer):
             verbose: whether Lightning prints its own table of scores.
             datamodule: its test sets are scored.
             ckpt_path: checkpoint of the trained or adapted network.
-            bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
+            bank: BatchNorm statistics to use, as `adapt` writes them beside the checkpoint.
         """
         with self._with([*applied(bank), *self.callbacks]):
             return super().test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=verbose)
@@ -89,9 +89,9 @@ class PredictingCommands(CommandTrainer):
             output: folder for the images, which appear there together when all are segmented. The same command resumes
                 an interrupted run; until then its results wait in a hidden folder inside this one.
             overwrite: whether to replace files of the same names.
-            bank: BatchNorm statistics to hold the network to, as `adapt` writes them beside the checkpoint.
-            probabilities: type in which they are stored, 1 as its greatest integer; by default as fine as that of the
-                images. PNG takes no floating point, MRC no uint8; uint16 is taken then.
+            bank: BatchNorm statistics to use, as `adapt` writes them beside the checkpoint.
+            probabilities: type of the stored probabilities, 1 as its greatest integer; by default as fine as that of
+                the images. PNG cannot store floating point, nor MRC uint8; they get uint16.
             format: format of the written volumes, such as ome.zarr; by default that of the images.
             sections: numbers, from 0, of the sections that this run segments, for jobs that share the work; afterwards
                 the same command without this option segments the rest and writes the files.

@@ -66,15 +66,15 @@ class StoringCommands(CommandTrainer):
 
         Args:
             model: the task.
-            datamodule: the numbers of its target's scaling, and an image to test with, are the model's.
+            datamodule: its target provides the fixed numbers of the scaling and a test image.
             ckpt_path: checkpoint of the trained or adapted network.
             format: `torchscript`, `onnx`, `bioimageio` (a package with both weights of torch, or TorchScript alone of a
                 class of your own; tested by bioimageio.core), or `state_dict` (weights alone, which need no target).
             output: file to write; by default CKPT_PATH with the format's extension.
-            overwrite: whether to replace what an earlier run has written there.
-            about: what a package says of itself: --about.authors '["NAME"]' and --about.license are needed.
-            like: file of weights, or package, that `state_dict` or `bioimageio` write anew with the network's weights,
-                such as what `import` has read; all else in it stays.
+            overwrite: whether to replace results of an earlier run.
+            about: description in a package; --about.authors '["NAME"]' and --about.license are required.
+            like: file of weights, or package, such as the one that `import` read; `state_dict` or `bioimageio` write a
+                copy of it with the network's weights.
         """
         path = Path(output) if output else Path(ckpt_path).with_suffix(FORMATS[format].extension)
         template = Path(like) if like else None

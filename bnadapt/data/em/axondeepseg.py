@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from bnadapt.data.domain import Domain, Section
+from bnadapt.data.em.grey_value_masks import section_of
 from bnadapt.data.em.origin import origin
-from bnadapt.data.em.sections import section_of
 from bnadapt.errors import InputError
 
 LABELS = {"myelin": (64, 191), "axon": (192, 255)}  # grey values

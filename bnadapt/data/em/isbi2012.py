@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from bnadapt.data.domain import Domain, Section
+from bnadapt.data.em.grey_value_masks import WHITE, section_of
 from bnadapt.data.em.origin import origin
-from bnadapt.data.em.sections import WHITE, section_of
 
 ORGANELLES = {"mitochondria": "mithocondria", "synapses": "synapses"}  # names of the origin's mask files
 

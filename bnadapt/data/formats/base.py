@@ -257,7 +257,7 @@ def reason(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def check_numbers(dtype: object, context: str) -> None:
+def check_real_numbers(dtype: object, context: str) -> None:
     """Refuse arrays of anything but real numbers and truth values."""
     if np.dtype(dtype).kind not in "biuf":
         raise InputError(f"{context}: holds values of type {np.dtype(dtype)}; give integers or floating point numbers.")

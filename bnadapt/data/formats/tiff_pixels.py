@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bnadapt.data.formats.base import check_numbers, warn_once
+from bnadapt.data.formats.base import check_real_numbers, warn_once
 from bnadapt.data.formats.display import ORIENTATION, mask_without_alpha, upright
 from bnadapt.errors import InputError
 
@@ -63,7 +63,7 @@ def is_plain(series: Any) -> bool:
 
 def _numbers(series: Any, path: Path) -> np.ndarray:
     pixels = series.asarray()
-    check_numbers(pixels.dtype, str(path))
+    check_real_numbers(pixels.dtype, str(path))
     return pixels
 
 

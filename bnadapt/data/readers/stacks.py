@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from bnadapt.data.formats import volume_format
-from bnadapt.data.formats.base import Opened, StoredChunks, check_numbers
+from bnadapt.data.formats.base import Opened, StoredChunks, check_real_numbers
 from bnadapt.data.geometry import Plane
 from bnadapt.data.readers.axes import Remedy, choice_for_masks, how_to_choose, resolved, save_part, warn_of_guess
 from bnadapt.data.readers.sections import Sections
@@ -78,7 +78,7 @@ def _context(path: Path, opened: Opened) -> str:
 
 
 def _check(opened: Opened, context: str, most_missing: float) -> None:
-    check_numbers(opened.array.dtype, context)
+    check_real_numbers(opened.array.dtype, context)
     shape = tuple(opened.array.shape or ())
     if not shape or 0 in shape:
         raise InputError(f"{context}: has the shape {shape} and so no pixels; give another array.")

@@ -35,6 +35,11 @@ class LookPanel(QWidget):
         tip = "Tiles of the whole image that statistics are estimated on: more are slower and surer"
         self.tiles = number(2, 512, session.tiles, tip)
         self.look_button = button("Look", self.look, "Segment the region in every way, and recommend one")
+        tip = (
+            "Adapt all layers, let the network learn from its confident predictions of the image, and show the result"
+            " with the others. Half a minute for a small network; Segment offers it, too."
+        )
+        self.self_train_button = button("Self-train and look", self.self_train, tip)
         self.all = QCheckBox("Show all")
         self.all.setTristate(False)
         self.candidates = QListWidget()
@@ -43,11 +48,6 @@ class LookPanel(QWidget):
         self.candidates.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.disagreement = QCheckBox("Show where they disagree (bright)")
         self.advice, self.warnings = note(style=BOLD), note(style=WARNING)
-        tip = (
-            "Adapt all layers, let the network learn from its confident predictions of the image, and show the result"
-            " with the others. Half a minute for a small network; Segment offers it, too."
-        )
-        self.self_train_button = button("Self-train and look", self.self_train, tip)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, 100)
         self.slider.setEnabled(False)
@@ -59,13 +59,12 @@ class LookPanel(QWidget):
             explained,
             row(QLabel("Region"), self.where),
             row(draw, QLabel("Tiles"), self.tiles),
-            self.look_button,
+            row(self.look_button, self.self_train_button),
             row(QLabel("Contours, with the share of foreground"), self.all),
             self.candidates,
             self.disagreement,
             self.advice,
             self.warnings,
-            self.self_train_button,
             note("All layers adapted, mixed with the source's statistics:"),
             row(QLabel("image"), self.slider, QLabel("source"), self.weight),
             self.commands,
@@ -189,6 +188,8 @@ class LookPanel(QWidget):
             self.candidates.addItem(item)
             layers[name].events.visible.connect(self._follow)
         self.candidates.blockSignals(False)
+        if SELF_TRAINED in look.classes:
+            self.candidates.scrollToBottom()
         self.advice.setText(advice.sentence)
         self.warnings.setText("\n".join(advice.warnings))
         self.slider.setEnabled(True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from bnadapt.batchnorm import Bank
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, NetworkCase, RunLocation, TableRow
-from bnadapt.experiments.domain_tiles import DomainTiles, tiles_of
+from bnadapt.experiments.domain_tiles import DomainTiles, domain_tiles_for
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.network_evaluation import DomainEvaluation, NetworkEvaluation
 from bnadapt.experiments.networks import SourceNetwork, Training, build_task, quiet
@@ -122,7 +122,7 @@ class ScratchCase(Case):
         with quiet():
             torch.manual_seed(self.draw)
             fresh = build_task(self.training).network.to(location.device).eval()
-            tiles = tiles_of(SourceNetwork(self.training, self.target, self.draw), self.evaluation)
+            tiles = domain_tiles_for(SourceNetwork(self.training, self.target, self.draw), self.evaluation)
             network = NetworkEvaluation(fresh, self.target, self.evaluation, tiles)
         target = network.source
         images = target.adaptation_tiles()

@@ -26,6 +26,7 @@ HEADER = {
     "worse": "worse by 0.03",
     "worst": "worst",
     "inverted": "taken for inverted",
+    "suspected": "polarity left to a person",
     "always_self_trained": "always self-trained",
     "advised": "self-training advised",
     "self_trained": "choice with it",
@@ -74,12 +75,16 @@ def sentences(table: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
 
 
 def _of_polarity(scheme: str, predicted: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
-    """Where images are taken for inverted; nothing where all targets are natural pairs."""
+    """Where images are taken for inverted, or may be; nothing where all targets are natural pairs."""
     others = _others(rows)
     if not others:
         return []
-    shares = {TITLES.get(each, each): of_family(predicted, rows, each)["inverted"] for each in (NATURAL, *others)}
-    return [f"{scheme}: taken for inverted are {', '.join(f'{share:.0%} ({name})' for name, share in shares.items())}."]
+    measures = {TITLES.get(each, each): of_family(predicted, rows, each) for each in (NATURAL, *others)}
+    listed = [f"{name} {each['inverted']:.0%}, {each['suspected']:.0%}" for name, each in measures.items()]
+    return [
+        f"{scheme}: targets that are taken for inverted, and that are left to a person as possibly inverted:"
+        f" {'; '.join(listed)}."
+    ]
 
 
 def _of_self_training(scheme: str, pairs: Mapping[str, float]) -> list[str]:

@@ -18,7 +18,7 @@ from bnadapt.files import sha256_of
 from bnadapt.gain import CANDIDATES
 from bnadapt.gain.candidates import ADAPTED, DEFAULT, INVERTED, NONE
 from bnadapt.gain.features import POLARITY, PROMISING
-from bnadapt.gain.predictor import BOUND, STORED, LinearScore, Predictor, probability
+from bnadapt.gain.predictor import BOUND, STORED, KnownCase, LinearScore, Predictor, probability
 from bnadapt.studies.candidates.findings import FEATURE
 
 COVERAGE = 0.9  # of intervals
@@ -42,7 +42,7 @@ of the second columns."""
 def prepared(table: pd.DataFrame) -> pd.DataFrame:
     """A table of the candidates that leave images as they are, with `true_gain` and the origins of source and target.
 
-    `inverted_consistency` is the flip consistency of the record's inverted images, see `bnadapt.gain.verdict`.
+    `inverted_consistency` is the flip consistency of the record's inverted images, see `bnadapt.gain.prediction`.
     Columns of features in `PROMISING` become their differences from no adaptation's.
     """
     rows = table[table["candidate"].isin([name for name, each in CANDIDATES.items() if each.keeps_images])]
@@ -181,16 +181,19 @@ def fitted_predictor(table: pd.DataFrame, digests: Sequence[str]) -> Predictor:
         fitted_polarity(rows),
         range=limits,
         error=round(error, 4),
-        cases=_pairs(cases),
-        self_trained=_pairs(self_trained_cases(predicted)),
+        cases=known_cases(cases),
+        self_trained=known_cases(self_trained_cases(predicted)),
         default_loss=round(loss, 4),
         records=list(digests),
     )
 
 
-def _pairs(cases: pd.DataFrame) -> list[tuple[float, float]]:
-    """Predicted and true gains, in order."""
-    return sorted((round(p, 4), round(g, 4)) for p, g in zip(cases["predicted"], cases["true_gain"], strict=True))
+def known_cases(rows: pd.DataFrame) -> list[KnownCase]:
+    """Rows with predicted and true gains, in order."""
+    return sorted(
+        KnownCase(round(each.predicted, 4), round(each.true_gain, 4), each.task, f"{each.source} -> {each.target}")
+        for each in rows.itertuples()
+    )
 
 
 def _score(names: Sequence[str] | Mapping[str, int], weights: np.ndarray, scales: np.ndarray) -> LinearScore:

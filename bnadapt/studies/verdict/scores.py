@@ -7,10 +7,10 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, NONE, RECOMMENDABLE
-from bnadapt.gain.predictor import Expectation, comparable
-from bnadapt.gain.verdict import SELDOM, SURE, Prediction, recommended
+from bnadapt.gain.prediction import Prediction, recommended
+from bnadapt.gain.predictor import SELDOM, SURE, Expectation, comparable
 from bnadapt.studies.candidates.findings import CLEAR
-from bnadapt.studies.verdict.fitting import NATURAL, natural_cases, self_trained_cases
+from bnadapt.studies.verdict.fitting import NATURAL, known_cases, natural_cases, self_trained_cases
 
 POLARITY = ["exchanged", "inverted_consistency"]
 WORSE = 0.03  # loss of IoU that counts as harm
@@ -26,7 +26,8 @@ def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
 def choices(predicted: pd.DataFrame, table: pd.DataFrame, family: str = NATURAL) -> pd.DataFrame:
     """IoU by record: of the choice, of constant rules, of the best candidate, and of the best one of other seeds.
 
-    `taken` is the choice, `inverted` whether images are taken for inverted, `advised` whether to self-train.
+    `taken` is the choice, `inverted` whether images are taken for inverted, `suspected` whether they may be, so that a
+    person is asked to look, and `advised` whether to self-train.
 
     Args:
         predicted: see `bnadapt.studies.verdict.fitting.cross_predicted`.
@@ -46,6 +47,7 @@ def choices(predicted: pd.DataFrame, table: pd.DataFrame, family: str = NATURAL)
         {
             "taken": taken,
             "inverted": {record: each.is_inverted for record, each in predictions.items()},
+            "suspected": {record: each.is_suspected for record, each in predictions.items()},
             "advised": {
                 record: each.allows_self_training and taken[record] != NONE for record, each in predictions.items()
             },
@@ -84,8 +86,7 @@ def _shares_elsewhere(rows: pd.DataFrame, asked: pd.DataFrame) -> pd.Series:
     origins, own_origins = (each[ORIGINS].apply(frozenset, axis=1) for each in (rows, asked))
     shares = pd.Series(0.5, asked.index)
     for own, group in asked.groupby(own_origins):
-        others = rows[origins != own]
-        cases = list(zip(others["predicted"], others["true_gain"], strict=True))
+        cases = known_cases(rows[origins != own])
         shares[group.index] = [comparable(cases, gain).share for gain in group["predicted"]]
     return shares
 
