@@ -6,16 +6,15 @@ from pathlib import Path
 import torch
 
 from bnadapt.actions.adapt import Progress
-from bnadapt.actions.labelled import labelled_by_hand
+from bnadapt.actions.labelled import labelled_by_hand, labelled_of_train_block
 from bnadapt.actions.summarise import class_moments_of, source_summary_of
 from bnadapt.adaptation import Recipe
 from bnadapt.data import DomainPair
 from bnadapt.data.input_change import InputChange
 from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES, CandidateResults, SourceSummary, Verdict, judge
-from bnadapt.gain.annotation import FEWEST, measured
+from bnadapt.gain.annotation import check_annotation, measured
 from bnadapt.gain.judging import verdict_on
-from bnadapt.gain.source_summary import images_and_masks
 from bnadapt.labels import LabelledTiles
 from bnadapt.tasks import AdaptableTask
 
@@ -87,21 +86,27 @@ def judge_target(
         raise InputError(
             f"recommend: the network has {task.hparams.num_classes} classes; its predictions rest on networks of two."
         )
+    data.target_change = data.requested_change or InputChange()  # not that of another target
+    labelled = _labelled(task, data, annotated, proposed)
     summary = task.source_summary or _measured_summary(task, data)
-    change = data.requested_change or InputChange()
-    images = torch.stack([item["image"] for item in data.unlabelled_tiles("target", tiles, change=change)])
+    images = torch.stack([item["image"] for item in data.unlabelled_tiles("target", tiles)])
     verdict, results = judge(task.runner().without_group(), images, summary, progress=progress)
+    if labelled:
+        scores = measured(results, labelled.images, labelled.masks)
+        verdict = verdict_on(summary, results, verdict.prediction, scores, len(labelled))
+    return Judgement(verdict, results, summary)
+
+
+def _labelled(task: AdaptableTask, data: DomainPair, annotated: int, proposed: Path | None) -> LabelledTiles | None:
+    """The tiles to score candidates on, if any are asked for."""
+    if not (annotated or proposed):
+        return None
     if proposed:
-        data.target_change = change  # not that of another target
         labelled = labelled_by_hand(data, proposed, task.hparams.num_classes)
-    elif annotated:
-        labelled = LabelledTiles(*images_and_masks(data.labelled_tiles("target", "train", annotated, change=change)))
     else:
-        return Judgement(verdict, results, summary)
-    if len(labelled) < FEWEST:
-        raise InputError(f"recommend: needs {FEWEST} labelled tiles of the target at least; give more.")
-    scores = measured(results, labelled.images, labelled.masks)
-    return Judgement(verdict_on(summary, results, verdict.prediction, scores, len(labelled)), results, summary)
+        labelled = labelled_of_train_block(data, annotated)
+    check_annotation(labelled.masks)
+    return labelled
 
 
 def _measured_summary(task: AdaptableTask, data: DomainPair) -> SourceSummary:

@@ -199,9 +199,8 @@ class BnadaptCLI(CommandCLI):
 
     def _next_command(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> str:
         has_target = self.datamodule.target is not None
-        return next_command(
-            name, self.arguments, ckpt_path=ckpt_path or self._ckpt_path, has_target=has_target, more=more
-        )
+        arguments = [self.arguments[0], *self.resumed, *self.arguments[1:]]
+        return next_command(name, arguments, ckpt_path=ckpt_path or self._ckpt_path, has_target=has_target, more=more)
 
     @property
     def _ckpt_path(self) -> Path:

@@ -15,7 +15,7 @@ from bnadapt.callbacks.progress import ProgressBar
 from bnadapt.commands.help_texts import HELP
 from bnadapt.commands.parser import CommandParser
 from bnadapt.commands.precision import device_kind, fastest_precision
-from bnadapt.commands.resuming import kept_config, kept_options
+from bnadapt.commands.resuming import kept_config, kept_options, kept_words, logger_words
 from bnadapt.commands.training_length import LENGTH, default_length
 from bnadapt.errors import InputError
 from bnadapt.files import ensure_folder
@@ -37,6 +37,7 @@ class CommandCLI(LightningCLI):
         """Run the command that the arguments begin with."""
         words = kwargs.get("args")
         self.arguments = [str(each) for each in (sys.argv[1:] if words is None else words)]
+        self.resumed: list[str] = []
         super().__init__(*args, **kwargs)
 
     def subcommands(self) -> dict[str, set[str]]:
@@ -85,8 +86,7 @@ class CommandCLI(LightningCLI):
             self.config = self.parser.parse_object({"fit": {"trainer": length}}, self.config)
             rank_zero_only(print)(LENGTH)
 
-    @staticmethod
-    def _with_kept_options(arguments: list[str]) -> list[str]:
+    def _with_kept_options(self, arguments: list[str]) -> list[str]:
         """Arguments preceded by the stored options of the training to resume."""
         path = kept_config(arguments)
         if path is None:
@@ -95,7 +95,9 @@ class CommandCLI(LightningCLI):
         rank_zero_only(print)(
             f"Resuming with the options of {path} ({', '.join(options)}); options on the command line take precedence."
         )
-        return [arguments[0], f"--config={yaml.safe_dump(options)}", *arguments[1:]]
+        self.resumed = kept_words(options["data"], arguments)
+        logger = logger_words(path, arguments)
+        return [arguments[0], f"--config={yaml.safe_dump(options)}", *logger, *arguments[1:]]
 
     def _check_requested(self, requested: Any) -> None:
         """Refuse a checkpoint of another network than the command line or a config requests."""

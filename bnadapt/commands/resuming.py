@@ -4,9 +4,11 @@ The config may come from others, as a checkpoint may. So it sets the data, how t
 that bnadapt knows by name, but neither networks (see `bnadapt.networks.trust`) nor files to write.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,11 +18,14 @@ from bnadapt.commands.command_line import options_in
 from bnadapt.commands.config_files import load_options
 from bnadapt.commands.option_classes import CLASSES, imported
 from bnadapt.commands.training_length import STOPPING
+from bnadapt.data import DomainPair
 from bnadapt.errors import InputError
 from bnadapt.networks.trust import is_plain
 from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS
 
 CONFIG = "config.yaml"
+VERSION = re.compile(r"version_\d+")  # folder of a run
+TILING = ("tile_size", "overlap")
 SOURCE = re.compile(r"config|c|data|data\.sources?(\..*)?")  # options that may name the training data
 KNOWN = {**CLASSES, "sources": CLASSES["source"]}
 LENGTH = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
@@ -69,6 +74,38 @@ def kept_options(path: Path, arguments: Sequence[str]) -> dict[str, Any]:
         _check(settings, "", path, are_texts=False)
     _check(data, "", path, are_texts=True)
     return options
+
+
+def kept_words(data: Mapping[str, Any], arguments: Sequence[str]) -> list[str]:
+    """Kept options of the target and of tiles as words of a command line, unless they are defaults or given again."""
+    requested = options_in(arguments[1:])
+    given = _changed("data", {name: data.get(name) for name in TILING}, DomainPair)
+    if (target := data.get("target")) and not any(name.startswith("data.target") for name in requested):
+        target = {"class_path": target} if isinstance(target, str) else target
+        kind = target["class_path"].rpartition(".")[2]
+        known_class = getattr(import_module(KNOWN["target"][0]), kind)
+        given = {"data.target": kind, **_changed("data.target", target.get("init_args") or {}, known_class), **given}
+    return [f"--{name}={value}" for name, value in given.items() if name not in requested]
+
+
+def logger_words(path: Path, arguments: Sequence[str]) -> list[str]:
+    """Options that log a resumed training beside the run of a kept config, if that is one of numbered runs."""
+    name, folder = path.parent.parent.name, path.parent.parent.parent
+    is_given = any(option.startswith("trainer.logger") for option in options_in(arguments[1:]))
+    if is_given or not name or not VERSION.fullmatch(path.parent.name):
+        return []
+    return [f"--trainer.logger.save_dir={folder}", f"--trainer.logger.name={name}"]
+
+
+def _changed(prefix: str, values: Mapping[str, Any], kind: type) -> dict[str, str]:
+    """Arguments of a class that differ from its defaults, as texts by the name of their option."""
+    defaults = {name: each.default for name, each in signature(kind).parameters.items()}
+    texts = {}
+    for name, value in values.items():
+        default = defaults.get(name)
+        if value is not None and value != (list(default) if isinstance(default, tuple) else default):
+            texts[f"{prefix}.{name}"] = value if isinstance(value, str) else json.dumps(value)
+    return texts
 
 
 def _of_trainer(trainer: Mapping[str, Any], requested: Mapping[str, Any], path: Path) -> dict[str, Any]:

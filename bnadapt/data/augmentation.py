@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from bnadapt.errors import InputError
+
 if TYPE_CHECKING:
     import albumentations
 
 AugmentationName = Literal["flips", "moderate", "strong"]
 
 HALF_SPAN = 4.0  # standard deviations around the mean that pixel transforms see as 0 to 1
+LEAST_CROP = 12  # pixels a side, below which elastic deformation and blur do not fit into a crop
 REFLECT = 4  # OpenCV's BORDER_REFLECT_101
 
 
@@ -54,10 +57,18 @@ class CropAugmentation:
     crop's mean are mapped there and back, and what lies beyond is clipped. They change the shape of the distribution;
     its mean and standard deviation are then changed by `brightness` and `contrast` alone. `margin` is the number of
     pixels around a crop that rotated and shrunk crops include.
+
+    Raises:
+        InputError: the crops are too small.
     """
 
     def __init__(self, name: AugmentationName, crop_size: int) -> None:
         strength = STRENGTHS[name]
+        if strength and crop_size < LEAST_CROP:
+            raise InputError(
+                f"crops of {crop_size} pixels a side are too small for the augmentation {name}; give crops or tiles of"
+                f" at least {LEAST_CROP} pixels (--data.crop_size, --data.tile_size), or the augmentation flips."
+            )
         self.crop_size = crop_size
         self.margin = crop_size // 4 if strength else 0
         self.geometry = _geometry(strength, crop_size)

@@ -103,6 +103,10 @@ class DomainPair(PreparedDomains):
             _check_range(name, number, least, most)
         if source is not None and sources:
             raise InputError("both --data.source and --data.sources are given; leave out one.")
+        if source_weights and not sources:
+            raise InputError(
+                "--data.source_weights belong to several --data.sources; give these, or leave out the weights."
+            )
         source = pooled(sources, source_weights) if sources else source
         super().__init__(source, target, test or {}, intensity, pixel_size_nm, target_change)
         self.crop_size = crop_size

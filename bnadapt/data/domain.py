@@ -58,7 +58,7 @@ class Domain(ABC):
     classes: Sequence[str] = ("background", "foreground")
 
     def __init__(self, split: Sequence[float] = (0.6, 0.2, 0.2), gap: int = 1) -> None:
-        if len(split) != 3 or min(split) < 0 or abs(sum(split) - 1) > 1e-6:
+        if len(split) != 3 or not (min(split) >= 0 and abs(sum(split) - 1) <= 1e-6):
             raise InputError(
                 f"split is {list(split)}; give three parts (train, val, test) that add up to 1, such as"
                 " [0.6, 0.2, 0.2]."

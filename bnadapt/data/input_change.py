@@ -26,15 +26,19 @@ class InputChange:
         zoom: magnification; predictions are resampled to the original size.
 
     Raises:
-        InputError: the zoom is not above 0.
+        InputError: the zoom is not above 0, or a number is not finite.
     """
 
     inverted_about: float | None = None
     zoom: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.zoom > 0:
+        if not 0 < self.zoom < math.inf:
             raise InputError(f"target_change: zoom is {self.zoom}; give a factor above 0.")
+        if self.inverted_about is not None and not math.isfinite(self.inverted_about):
+            raise InputError(
+                f"target_change: inverted_about is {self.inverted_about}; give the sum of an intensity and its inverse."
+            )
 
     def __bool__(self) -> bool:
         return self != InputChange()

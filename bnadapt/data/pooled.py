@@ -1,5 +1,6 @@
 """Several domains as one, such as the sources of a network."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, zip_longest
@@ -37,7 +38,7 @@ class Pooled(Domain):
                     f" {list(self.domains[first].classes)}; give sources of equally many classes."
                 )
         self.weights = dict(weights) if weights else dict.fromkeys(self.domains, 1.0)
-        if self.weights.keys() != self.domains.keys() or min(self.weights.values()) <= 0:
+        if self.weights.keys() != self.domains.keys() or not all(0 < each < math.inf for each in self.weights.values()):
             raise InputError(
                 f"source_weights is {self.weights}; give a number above 0 for each of {', '.join(self.domains)}."
             )

@@ -52,7 +52,7 @@ class Synthetic(Domain):
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         _check(
             (0 < foreground < 1, f"foreground is {foreground}; give a fraction between 0 and 1"),
-            (min(std) >= 0, f"std is {list(std)}; give standard deviations of at least 0"),
+            (all(0 <= each < np.inf for each in std), f"std is {list(std)}; give standard deviations of at least 0"),
             (min(*self.size, images) >= 1, f"size is {size}, images is {images}; give at least 1"),
             (object_size > 0 and correlation >= 0, "object_size must be above 0, correlation not below 0"),
         )

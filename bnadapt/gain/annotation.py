@@ -8,39 +8,66 @@ import torch
 from torch import Tensor
 
 from bnadapt.errors import InputError
-from bnadapt.gain.candidate_results import CandidateResult, CandidateResults
+from bnadapt.gain.candidate_results import CandidateResults
+from bnadapt.gain.candidates import DEFAULT
 from bnadapt.gain.predictions import overlap
 from bnadapt.gain.source_summary import IGNORED
 
 NORMAL = 1.645  # half of a 90 % interval, in standard errors
+CHANCE = 0.05  # of a value on either side of an interval, and of a choice that is better than the default by chance
 RESOLVED = 0.05  # difference of IoU to detect with labelled tiles
 FEWEST, MOST = 2, 200
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Foreground IoU over all labelled tiles, with the ends of its 90 % interval."""
+    """Foreground IoU over all labelled tiles.
+
+    Attributes:
+        iou: the IoU.
+        low: lower end of its 90 % interval; 0 for one tile.
+        high: upper end of it; 1 for one tile.
+        lead: lower end of an interval of its IoU minus that of the default on the same tiles; -1 for one tile. With a
+            probability of 95 %, no candidate's true difference is below its own.
+    """
 
     iou: float
     low: float
     high: float
+    lead: float
 
 
-def measured(results: CandidateResults, images: Tensor, masks: Tensor) -> Mapping[str, Measured]:
-    """Foreground IoU of every candidate on labelled tiles, with 90 % intervals by the jackknife over tiles.
-
-    Args:
-        results: results of all candidates on the target.
-        images: (n, C, h, w) of the target, n >= 2.
-        masks: (n, h, w) classes, 255 where unlabelled.
+def check_annotation(masks: Tensor) -> None:
+    """Refuse masks (n, h, w) that no IoU can be measured with.
 
     Raises:
         InputError: no pixel is foreground.
     """
     if not ((masks > 0) & (masks != IGNORED)).any():
         raise InputError("The labelled tiles show no foreground, so that no IoU can be measured; give others.")
+
+
+def measured(results: CandidateResults, images: Tensor, masks: Tensor) -> Mapping[str, Measured]:
+    """Foreground IoU of every candidate on labelled tiles, with intervals by the jackknife over tiles.
+
+    Half of an interval is Student's t for n - 1 degrees of freedom, in standard errors. The differences to the default
+    are compared on the same tiles, and share their chance of error (Bonferroni).
+
+    Args:
+        results: results of all candidates on the target, the default included.
+        images: (n, C, h, w) of the target.
+        masks: (n, h, w) classes, 255 where unlabelled; see `check_annotation`.
+    """
     masks = masks.cpu()
-    return {name: _measured(result, images, masks) for name, result in results.by_name.items()}
+    found = {name: _ious(result.logits(images).argmax(1), masks) for name, result in results.by_name.items()}
+    return {name: _compared(each, found[DEFAULT], len(found) - 1) for name, each in found.items()}
+
+
+def clearly_best(scores: Mapping[str, Measured], margin: float) -> str:
+    """The default, unless the IoU of another candidate is higher by the margin and beyond the error of the tiles."""
+    needed = scores[DEFAULT].iou + margin
+    rivals = [name for name, each in scores.items() if each.lead > 0 and each.iou >= needed]
+    return max(rivals, key=lambda name: scores[name].iou, default=DEFAULT)
 
 
 def tiles_needed(results: CandidateResults, one: str, other: str) -> int:
@@ -55,16 +82,36 @@ def tiles_needed(results: CandidateResults, one: str, other: str) -> int:
     return min(max(math.ceil(mean_square * (NORMAL / RESOLVED) ** 2), FEWEST), MOST)
 
 
-def _measured(result: CandidateResult, images: Tensor, masks: Tensor) -> Measured:
-    classes = result.logits(images).argmax(1)
+@dataclass(frozen=True)
+class _Ious:
+    """Foreground IoU over all tiles, and (n,) over all but each one."""
+
+    iou: float
+    without: Tensor
+
+
+def _ious(classes: Tensor, masks: Tensor) -> _Ious:
     known, predicted, true = masks != IGNORED, classes > 0, masks > 0
     both = (predicted & true & known).sum((1, 2)).double()
     either = ((predicted | true) & known).sum((1, 2)).double()
-    iou = _ratio(both.sum(), either.sum())
-    without = torch.stack([_ratio(both.sum() - b, either.sum() - e) for b, e in zip(both, either, strict=True)])
-    error = float(((len(without) - 1) * (without - without.mean()).square().mean()).sqrt())
-    value = float(iou)
-    return Measured(value, max(value - NORMAL * error, 0.0), min(value + NORMAL * error, 1.0))
+    without = [_ratio(both.sum() - b, either.sum() - e) for b, e in zip(both, either, strict=True)]
+    return _Ious(float(_ratio(both.sum(), either.sum())), torch.stack(without))
+
+
+def _compared(own: _Ious, default: _Ious, rivals: int) -> Measured:
+    half = _half_interval(own.without, CHANCE)
+    lead = own.iou - default.iou - _half_interval(own.without - default.without, CHANCE / rivals)
+    return Measured(own.iou, max(own.iou - half, 0.0), min(own.iou + half, 1.0), max(lead, -1.0))
+
+
+def _half_interval(without: Tensor, chance: float) -> float:
+    """Half of the interval of a value, by its values (n,) without each tile."""
+    from scipy.special import stdtrit
+
+    if (freedom := len(without) - 1) == 0:
+        return math.inf
+    error = (freedom * (without - without.mean()).square().mean()).sqrt()
+    return float(stdtrit(freedom, 1 - chance) * error)
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:

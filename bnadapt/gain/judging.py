@@ -6,11 +6,11 @@ from torch import Tensor
 
 from bnadapt.adaptation import NetworkRunner
 from bnadapt.gain.alarms import alarms_of, differences, noise
-from bnadapt.gain.annotation import Measured, tiles_needed
+from bnadapt.gain.annotation import Measured, clearly_best, tiles_needed
 from bnadapt.gain.candidate_results import CandidateResults, run_candidates
 from bnadapt.gain.candidates import ADAPTED, DEFAULT, INVERTED, NONE
 from bnadapt.gain.features import POLARITY, PROMISING, View, features_of
-from bnadapt.gain.prediction import Prediction, compared, recommended
+from bnadapt.gain.prediction import MARGIN, Prediction, compared, recommended
 from bnadapt.gain.predictor import Predictor
 from bnadapt.gain.source_summary import SourceSummary
 from bnadapt.gain.verdict import Verdict
@@ -61,14 +61,14 @@ def verdict_on(
         prediction: predictions for it.
         measured: IoU by candidate on labelled tiles of it.
         labelled: number of these tiles.
-        choice: the user's choice; by default the best on labelled tiles, or the predicted one.
+        choice: the user's choice; by default that on labelled tiles, see `clearly_best`, or the predicted one.
         predictor: its known cases count; by default the one shipped with bnadapt.
     """
     measured = measured or {}
     predictor = predictor or Predictor.load()
     unchanged = View(source, results, results[NONE])
     if not choice and measured:
-        choice = max(measured, key=lambda name: measured[name].iou)
+        choice = clearly_best(measured, MARGIN)
     if not choice and noise(unchanged):
         choice = NONE
     choice = choice or recommended(prediction, predictor.known(prediction.expected[DEFAULT].gain).share)

@@ -8,7 +8,7 @@ from bnadapt.gain.alarms import NOISE, Alarm
 from bnadapt.gain.annotation import MOST, RESOLVED, Measured
 from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, NONE
 from bnadapt.gain.labelled_tiles import LabelledTileGains
-from bnadapt.gain.prediction import Prediction, compared
+from bnadapt.gain.prediction import MARGIN, Prediction, compared
 from bnadapt.gain.predictor import SELDOM, SURE, Expectation, Known
 from bnadapt.reports.text import capitalised
 
@@ -138,9 +138,17 @@ def _unknown(verdict: Verdict) -> str:
 
 
 def _measured(verdict: Verdict) -> str:
-    own, without = verdict.measured[verdict.choice], verdict.measured[NONE]
-    compared = "" if verdict.choice == NONE else f", {without.iou:.2f} without"
-    return f"IoU on {verdict.labelled} labelled tiles {own.iou:.2f} ({own.low:.2f} to {own.high:.2f}){compared}"
+    """IoU of the choice on labelled tiles, without adaptation, and of the candidate with the highest."""
+    scores, count = verdict.measured, verdict.labelled
+    own, best = scores[verdict.choice], max(scores, key=lambda name: scores[name].iou)
+    interval = f" ({own.low:.2f} to {own.high:.2f})" if count > 1 else ""
+    parts = [f"IoU on {count} labelled {'tile' if count == 1 else 'tiles'} {own.iou:.2f}{interval}"]
+    if verdict.choice != NONE:
+        parts.append(f"{scores[NONE].iou:.2f} without")
+    if scores[best].iou > own.iou:
+        others = [] if best == NONE else [f"{scores[best].iou:.2f} if you {CANDIDATES[best].title}"]
+        parts.extend([*others, f"a difference of {MARGIN:g} or more is not certain on so few tiles"])
+    return ", ".join(parts)
 
 
 def _certainty(verdict: Verdict) -> str:

@@ -1,7 +1,8 @@
 """Segmentation networks: the U-Net, and those of segmentation-models-pytorch by name."""
 
 from bnadapt.networks.discriminator import MapDiscriminator
-from bnadapt.networks.registry import build_network, memory_format, with_background
+from bnadapt.networks.memory_layout import laid_out, memory_format
+from bnadapt.networks.registry import build_network, with_background
 from bnadapt.networks.smp import SegmentationModel
 from bnadapt.networks.unet import InstanceNormUNet, ReconstructionDecoder, UNet
 
@@ -12,6 +13,7 @@ __all__ = [
     "SegmentationModel",
     "UNet",
     "build_network",
+    "laid_out",
     "memory_format",
     "with_background",
 ]

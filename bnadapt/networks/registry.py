@@ -75,19 +75,6 @@ def built(
     return network
 
 
-def memory_format(network: nn.Module) -> torch.memory_format:
-    """The faster memory layout of a network's weights and images: channels last, unless torch cannot train it so.
-
-    On CPUs, torch (2.14.1 at least) corrupts memory in the backward pass of 1 x 1 convolutions with a stride and fewer
-    than 16 input channels in channels last.
-    """
-    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
-    crashes = any(
-        set(each.kernel_size) == {1} and max(each.stride) > 1 and each.in_channels < 16 for each in convolutions
-    )
-    return torch.contiguous_format if crashes else torch.channels_last
-
-
 def with_background(logits: Tensor, num_classes: int) -> Tensor:
     """Logits (N, K, H, W); a single logit for two classes gets a background logit of 0."""
     if num_classes == 2 and isinstance(logits, Tensor) and logits.ndim == 4 and logits.shape[1] == 1:

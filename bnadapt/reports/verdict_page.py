@@ -157,7 +157,10 @@ def _expectations(verdict: Verdict) -> list[Part]:
     """What to expect of every candidate, in words, as a figure and as a table."""
     iou = "IoU is the overlap of predicted and true foreground over their union; 1 is perfect."
     if verdict.measured:
-        said = f"{iou} It was measured on {verdict.labelled} labelled tiles; lines are 90 % intervals."
+        tiles = (
+            f"{verdict.labelled} labelled tiles" if verdict.labelled > 1 else "one labelled tile, which shows no spread"
+        )
+        said = f"{iou} It was measured on {tiles}; lines are 90 % intervals."
         column = "IoU"
     else:
         said = (

@@ -15,7 +15,7 @@ from bnadapt.adaptation import NetworkRunner
 from bnadapt.batchnorm import Bank, ClassMoments
 from bnadapt.errors import InputError
 from bnadapt.gain import SourceSummary
-from bnadapt.networks import build_network, memory_format, with_background
+from bnadapt.networks import build_network, laid_out, memory_format, with_background
 from bnadapt.networks.stored import load_tensors
 from bnadapt.tasks.checkpoints import NETWORK_PARAMETERS, check_weights, read_checkpoint, without_other_files
 from bnadapt.tasks.metrics import ScoredSet, mean_scores
@@ -71,8 +71,8 @@ class AdaptableTask(LightningModule):
         super().__init__()
         self.save_hyperparameters(*self.stored_parameters)
         built = build_network(network, in_channels, num_classes, network_args or {})
-        self.memory_format = memory_format(built)
-        self.network = built.to(memory_format=self.memory_format)
+        self.network = laid_out(built, in_channels)
+        self.memory_format = memory_format(self.network)
         self.source_bank: Bank | None = None
         self.target_bank: Bank | None = None
         self.adaptation: dict[str, Any] | None = None

@@ -1,17 +1,19 @@
 """A training that is gone on with takes the options that were kept of it, under the rule of what a file may name."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
 from bnadapt.commands.cli import main
-from bnadapt.commands.resuming import kept_config, kept_options
+from bnadapt.commands.resuming import kept_config, kept_options, kept_words, logger_words
 from bnadapt.errors import InputError
 from tests.conftest import DOMAINS, SMALL
 
-RUN = "lightning_logs/default/version_0"
+RUN = "lightning_logs/mine/version_0"
+OPTIMIZER = ["--model.optimizer=AdamW", "--model.optimizer.lr=0.01"]
 LAST = f"{RUN}/checkpoints/last.ckpt"
 
 
@@ -31,7 +33,16 @@ def halfway(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(SegmentationTask, "on_train_epoch_end", interrupt)
         with pytest.raises(ZeroDivisionError):
-            main(["fit", *SMALL, *DOMAINS, "--model.optimizer=AdamW", "--model.optimizer.lr=0.01"])
+            main(
+                [
+                    "fit",
+                    *SMALL,
+                    *DOMAINS,
+                    "--model.optimizer=AdamW",
+                    "--model.optimizer.lr=0.01",
+                    "--trainer.logger.name=mine",
+                ]
+            )
     return tmp_path
 
 
@@ -52,14 +63,36 @@ def kept(trained, tmp_path):
 
 def test_a_checkpoint_alone_goes_on_as_if_the_training_had_not_ended(halfway, tmp_path, capsys):
     cli = main(["fit", "--ckpt_path", LAST])
-    assert f"Resuming with the options of {RUN}/config.yaml" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"Resuming with the options of {RUN}/config.yaml" in printed
+    following = next(line for line in printed.splitlines() if line.startswith("Next:"))
+    for option in ("--data.target=Synthetic", "--data.target.size=48", "--data.tile_size=32", "--data.overlap=8"):
+        assert option in following
+    assert "--data.source" not in following
+    assert "--data.target.correlation" not in following  # a default
+    assert cli.trainer.log_dir == "lightning_logs/mine/version_1"
     assert cli.config.fit.data.source.init_args.size == 48
     assert cli.trainer.max_epochs == 2
-    optimizer = ["--model.optimizer=AdamW", "--model.optimizer.lr=0.01"]
-    main(["fit", *SMALL, *DOMAINS, *optimizer, "--trainer.logger.name=whole"])
+    main(["fit", *SMALL, *DOMAINS, *OPTIMIZER, "--trainer.logger.name=whole"])
     resumed = weights(f"{cli.trainer.log_dir}/checkpoints/last.ckpt")
     whole = weights(tmp_path / "lightning_logs/whole/version_0/checkpoints/last.ckpt")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_words_of_the_command_line_replace_those_that_were_kept():
+    data = {"target": {"class_path": "bnadapt.data.Folder", "init_args": {"images": "a b", "split": [0.6, 0.2, 0.2]}}}
+    data |= {"tile_size": 256, "overlap": 8, "source": "Synthetic"}
+    words = ["--data.target=Folder", "--data.target.images=a b", "--data.overlap=8"]
+    assert kept_words(data, ["fit"]) == words
+    assert kept_words(data, ["fit", "--data.overlap=4"]) == words[:2]
+    assert kept_words(data, ["fit", "--data.target", "Synthetic"]) == words[2:]
+
+
+def test_a_run_is_continued_beside_it_unless_its_logger_is_given():
+    path = Path("logs/INT/version_3/config.yaml")
+    assert logger_words(path, ["fit"]) == ["--trainer.logger.save_dir=logs", "--trainer.logger.name=INT"]
+    assert logger_words(path, ["fit", "--trainer.logger=false"]) == []
+    assert logger_words(Path("mine/config.yaml"), ["fit"]) == []
 
 
 def test_options_of_the_command_line_go_before_those_that_were_kept(halfway):

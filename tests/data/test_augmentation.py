@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 from bnadapt.data import Section
 from bnadapt.data.prepare import PreparedSection, prepare
 from bnadapt.data.random_crops import RandomCrops
+from bnadapt.errors import InputError
 
 
 def section(image, mask):
@@ -107,3 +108,13 @@ def test_several_channels_keep_their_own_scale():
     crops = RandomCrops([section(image, None)], 32, 20, 0, augmentation="moderate")
     means = torch.stack([crops[index]["image"].mean((1, 2)) for index in range(20)]).mean(0)
     torch.testing.assert_close(means, torch.tensor([0.0, 100.0, -5.0]), rtol=0.03, atol=0.2)
+
+
+@pytest.mark.parametrize("name", ["moderate", "strong"])
+def test_crops_that_are_too_small_to_be_deformed_are_refused(name):
+    image = section(np.random.default_rng(0).random((40, 40), np.float32), None)
+    with pytest.raises(InputError, match=f"crops of 11 pixels a side are too small for the augmentation {name}"):
+        RandomCrops([image], 11, 5, 0, augmentation=name)
+    for size, fitting in ((12, name), (1, "flips")):
+        crops = RandomCrops([image], size, 20, 0, augmentation=fitting)
+        assert {crops[index]["image"].shape for index in range(20)} == {(1, size, size)}

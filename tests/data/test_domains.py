@@ -45,7 +45,7 @@ def test_too_few_images_for_a_block_are_refused_with_a_remedy():
         Synthetic(images=1).block("val")
 
 
-@pytest.mark.parametrize("split", [[0.5, 0.5], [0.5, 0.5, 0.5], [1.5, -0.5, 0]])
+@pytest.mark.parametrize("split", [[0.5, 0.5], [0.5, 0.5, 0.5], [1.5, -0.5, 0], [float("nan"), 0.5, 0.5]])
 def test_a_split_that_is_none_is_refused(split):
     with pytest.raises(InputError, match="split is"):
         Synthetic(split=split)

@@ -1,11 +1,14 @@
 """What candidates do to images, and what all of them make of a target."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from bnadapt.batchnorm import Bank, Policy
 from bnadapt.data import InputChange
+from bnadapt.errors import InputError
 from bnadapt.gain import CANDIDATES, Candidate, run_candidates
 from bnadapt.gain.predictions import overlap
 from tests.gain.conftest import squares
@@ -90,3 +93,11 @@ def test_candidates_have_the_statistics_that_they_say(runner, source):
     assert torch.allclose(results["none"].bank.mean[layer], source.mean[layer])
     expected = 0.25 * source.mean[layer] + 0.75 * adapted.mean[layer]
     assert torch.allclose(results["quarter"].bank.mean[layer], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change", [{"zoom": 0.0}, {"zoom": math.inf}, {"zoom": math.nan}, {"inverted_about": math.nan}]
+)
+def test_changes_of_images_are_finite(change):
+    with pytest.raises(InputError, match="target_change: "):
+        InputChange(**change)

@@ -42,7 +42,7 @@ def test_self_training_is_advised_where_all_layers_are_expected_to_gain_as_much_
         {"exchanged": 0.95},
         {"choice": "inverted"},
         {"alarms": [Alarm(NOISE, "Look.")]},
-        {"measured": dict.fromkeys(("none", "full-resolution-mixed"), Measured(0.5, 0.4, 0.6))},
+        {"measured": dict.fromkeys(("none", "full-resolution-mixed"), Measured(0.5, 0.4, 0.6, 0.0))},
     ],
 )
 def test_self_training_is_not_advised(options):
@@ -104,3 +104,17 @@ def test_where_adaptation_predicts_specks_the_default_is_the_most_that_is_done()
     objects, specks = (Prediction(expected, 0.0, 0.0, width) for width in (-0.4, -0.6))
     assert (objects.choice, specks.choice) == ("adapted", "full-resolution-mixed")
     assert (objects.allows_self_training, specks.allows_self_training) == (True, False)
+
+
+def test_a_measured_sentence_names_what_few_tiles_leave_open():
+    scores = {
+        "none": Measured(0.3, 0.2, 0.4, -0.4),
+        "coarser": Measured(0.55, 0.4, 0.7, -0.1),
+        "full-resolution-mixed": Measured(0.5, 0.4, 0.6, 0.0),
+    }
+    kept = verdict(measured=scores, choice="full-resolution-mixed").sentence()
+    assert "IoU on 8 labelled tiles 0.50 (0.40 to 0.60), 0.30 without, 0.55 if you shrink the images" in kept
+    assert "not certain on so few tiles" in kept
+    assert "not certain" not in verdict(measured=scores, choice="coarser").sentence()
+    one = verdict(measured=scores, choice="full-resolution-mixed", labelled=1).sentence()
+    assert "IoU on 1 labelled tile 0.50, 0.30 without" in one

@@ -16,6 +16,7 @@ def verdict(
     helped=19,
     trained=29,
     stable=True,
+    labelled=8,
 ):
     """A recommendation from expected gains and the outcomes of 20 known cases, and of 37 after self-training."""
     expected = {
@@ -35,5 +36,5 @@ def verdict(
         [],
         12,
         measured or {},
-        8 if measured else 0,
+        labelled if measured else 0,
     )

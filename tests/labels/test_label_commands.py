@@ -362,5 +362,21 @@ def test_candidates_are_scored_on_tiles_that_were_drawn_on(best, images, propose
     main([*asked, f"--proposed={proposed}", "--output", str(tmp_path / "scored")])
     record = json.loads((tmp_path / "scored" / "recommendation.json").read_text())
     assert record["labelled_tiles"] == 3
-    assert record["measured"][record["choice"]]["iou"] == max(each["iou"] for each in record["measured"].values())
+    assert record["measured"][record["choice"]]["iou"] >= record["measured"]["full-resolution-mixed"]["iou"]
     assert "leave out one of them" in refused(*asked, "--annotated=2", f"--proposed={proposed}")
+
+
+def test_labels_are_refused_before_candidates_are_tried(best, images, tmp_path, capsys):
+    asked = ["recommend", *FOLDER, f"--data.target.images={images / 'images'}", "--ckpt_path", str(best)]
+    asked += ["--annotated=2", "--output", str(tmp_path / "page")]
+    with pytest.raises(InputError, match="masks"):
+        main(asked)
+    for mask in (images / "masks").iterdir():
+        imageio.v3.imwrite(mask, np.zeros((48, 48), np.uint8))
+    with pytest.raises(InputError, match="show no foreground"):
+        main([*asked, f"--data.target.masks={images / 'masks'}"])
+    imageio.v3.imwrite(images / "masks" / "0.png", np.zeros((8, 48), np.uint8))
+    with pytest.raises(InputError, match=r"0\.png"):
+        main([*asked, f"--data.target.masks={images / 'masks'}"])
+    assert "This takes" not in capsys.readouterr().out
+    assert not (tmp_path / "page").exists()

@@ -6,7 +6,7 @@ from torch import nn
 
 from bnadapt.batchnorm import batchnorm_layers
 from bnadapt.errors import InputError
-from bnadapt.networks import UNet, build_network, memory_format
+from bnadapt.networks import UNet, build_network, laid_out, memory_format
 from bnadapt.tasks import SegmentationTask
 
 
@@ -80,8 +80,8 @@ def test_unknown_names_and_arguments_are_refused(name, arguments, words):
 )
 def test_channels_come_last_unless_torch_would_crash(layer, crashes):
     """The process dies in the backward pass, so that only the layout is looked at here."""
-    found = memory_format(nn.Sequential(nn.Conv2d(1, 8, 3), nn.Sequential(layer)))
-    assert found is (torch.contiguous_format if crashes else torch.channels_last)
+    network = laid_out(nn.Sequential(nn.Conv2d(2, layer.in_channels, 3), nn.Sequential(layer)), 2)
+    assert memory_format(network) is (torch.contiguous_format if crashes else torch.channels_last)
 
 
 class Shortcut(nn.Module):
@@ -95,13 +95,40 @@ class Shortcut(nn.Module):
 
     def forward(self, images):
         self.seen.append(images.is_contiguous())
-        return self.head(self.short(self.stem(images)))
+        return self.head(self.shortcut(self.stem(images)))
+
+    def shortcut(self, features):
+        return self.short(features)
 
 
-def test_a_network_with_such_a_convolution_is_trained_in_one_piece():
-    task = SegmentationTask("tests.networks.test_networks.Shortcut", num_classes=3, in_channels=2)
+class ShortcutInCode(Shortcut):
+    def shortcut(self, features):
+        return nn.functional.conv2d(features, self.short.weight, self.short.bias, stride=2)
+
+
+class ShortcutInScript(Shortcut):
+    def __init__(self, in_channels, num_classes):
+        super().__init__(in_channels, num_classes)
+        self.short = torch.jit.script(self.short)
+
+
+class OfLargeImages(Shortcut):
+    def forward(self, images):
+        assert images.shape[-1] >= 128
+        return super().forward(images)
+
+
+@pytest.mark.parametrize("name", ["Shortcut", "ShortcutInCode", "ShortcutInScript", "OfLargeImages"])
+def test_a_network_with_such_a_convolution_is_trained_in_one_piece(name):
+    task = SegmentationTask(f"tests.networks.test_networks.{name}", num_classes=3, in_channels=2)
     assert task.network.stem.weight.is_contiguous()
-    images = torch.rand(2, 2, 64, 64).contiguous(memory_format=torch.channels_last)
+    task.network.seen.clear()
+    images = torch.rand(2, 2, 128, 128).contiguous(memory_format=torch.channels_last)
     task.logits({"image": images}).square().sum().backward()
     assert task.network.seen == [True]
-    assert not SegmentationTask(network_args={"base_channels": 4}).network.encoder[1].conv1.weight.is_contiguous()
+
+
+def test_other_networks_are_trained_in_channels_last():
+    task = SegmentationTask(network_args={"base_channels": 4})
+    assert not task.network.encoder[1].conv1.weight.is_contiguous()
+    assert task.memory_format is torch.channels_last

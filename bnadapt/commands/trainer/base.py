@@ -57,6 +57,21 @@ class CommandTrainer(Trainer):
 
         return in_lines
 
+    def announced(self, progress: Progress, passes: int) -> Progress:
+        """Progress that begins with an estimate of the time of so many passes of a tile."""
+
+        def begun(parts: Iterable) -> Iterable:
+            self.announce(passes)
+            return progress(parts)
+
+        return begun
+
+    def announce(self, passes: int) -> None:
+        """Print an estimate of the time of so many passes of a tile."""
+        if passes and self.is_global_zero:
+            seconds = passes * seconds_of_tile(self.lightning_module, self.datamodule.tile_size) / self.world_size
+            Console().print(f"This takes {duration(seconds)} at most: up to {passes} passes of a tile.")
+
     def _run_ready(
         self,
         work: Callable[[], Result],
@@ -157,7 +172,5 @@ class _WhenReady(Callback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do the work."""
-        if self.passes and trainer.is_global_zero:
-            seconds = self.passes * seconds_of_tile(pl_module, trainer.datamodule.tile_size) / trainer.world_size
-            Console().print(f"This takes {duration(seconds)} at most: up to {self.passes} passes of a tile.")
+        trainer.announce(self.passes)
         self.result = self.work()

@@ -49,9 +49,10 @@ class ComparingCommands(CommandTrainer):
         self._check_one_process("recommend")
         check_recommendation(tiles, annotated, proposed)
         check_outputs([Path(output) / "recommendation.json"], overwrite)
-        folder, progress = Path(proposed) if proposed else None, self.progress_for("Trying candidates")
+        folder = Path(proposed) if proposed else None
+        progress = self.announced(self.progress_for("Trying candidates"), TRIED * tiles)
         work = partial(judge_target, model, datamodule, tiles, annotated, folder, progress)
-        return self._run_ready(work, model, datamodule, ckpt_path, TRIED * tiles)
+        return self._run_ready(work, model, datamodule, ckpt_path)
 
     def preview(
         self,
