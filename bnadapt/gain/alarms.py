@@ -28,7 +28,7 @@ class Alarm:
 
 def noise(view: View) -> str | None:
     """Pixels a few apart are uncorrelated, so that there is nothing larger to segment."""
-    images = view.unadapted.seen.images.double()
+    images = view.unadapted.outputs.images.double()
     if min(images.shape[2:]) <= LAG:
         return None
     centred = images - images.mean((2, 3), keepdim=True)
@@ -45,9 +45,9 @@ def noise(view: View) -> str | None:
 
 def pixel_size(view: View) -> str | None:
     """Another size of the images resembles the source more."""
-    own = distance_after(View(view.source, view.results, view.adapted))
+    unchanged = distance_after(View(view.source, view.results, view.adapted))
     margins = {
-        each.candidate.zoom: distance_after(View(view.source, view.results, each)) - own
+        each.candidate.zoom: distance_after(View(view.source, view.results, each)) - unchanged
         for each in view.results.by_name.values()
         if each.candidate.zoom != 1
     }
@@ -62,7 +62,7 @@ def pixel_size(view: View) -> str | None:
 
 def collapsed_prediction(view: View) -> str | None:
     """Nearly all pixels are predicted as one class."""
-    share = STATISTICS["foreground"](view.own.seen)
+    share = STATISTICS["foreground"](view.result.outputs)
     if EMPTY <= share <= 1 - EMPTY:
         return None
     return (
@@ -73,7 +73,7 @@ def collapsed_prediction(view: View) -> str | None:
 
 def specks(view: View) -> str | None:
     """Objects are much thinner than on the source."""
-    return specks_in(view.own.seen.classes, view.source)
+    return specks_in(view.result.outputs.classes, view.source)
 
 
 def specks_in(classes: Tensor, source: SourceSummary) -> str | None:
@@ -97,7 +97,7 @@ def single_tile(view: View) -> str | None:
 def foreign_intensities(view: View) -> str | None:
     """Many pixels are darker or brighter than any of the source."""
     source = view.source.intensities
-    images = view.unadapted.seen.images
+    images = view.unadapted.outputs.images
     share = float(((images < source.low) | (images > source.high)).double().mean())
     if share <= OUTSIDE:
         return None
@@ -141,7 +141,7 @@ def inverted_contrast(exchanged: float) -> str | None:
 
 def differences(view: View) -> list[str]:
     """How the target's intensities differ from the source's, such as `is darker`."""
-    source, target = view.source.intensities, Intensities.of(view.unadapted.seen.images)
+    source, target = view.source.intensities, Intensities.of(view.unadapted.outputs.images)
     shift, spread = (target.mean - source.mean) / max(source.std, 1e-9), target.std / max(source.std, 1e-9)
     looks = []
     if abs(shift) > 0.5:

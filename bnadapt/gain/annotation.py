@@ -76,7 +76,7 @@ def tiles_needed(results: CandidateResults, one: str, other: str) -> int:
     On a tile, their IoU differs by at most what they disagree on, 1 - IoU of one prediction against the other. With so
     many tiles, 1.645 standard errors of its mean are below 0.05.
     """
-    first, second = (results[name].seen.classes for name in (one, other))
+    first, second = (results[name].outputs.classes for name in (one, other))
     apart = [1 - overlap(a, b) for a, b in zip(first, second, strict=True)]
     mean_square = sum(each**2 for each in apart) / len(apart)
     return min(max(math.ceil(mean_square * (NORMAL / RESOLVED) ** 2), FEWEST), MOST)
@@ -98,10 +98,10 @@ def _ious(classes: Tensor, masks: Tensor) -> _Ious:
     return _Ious(float(_ratio(both.sum(), either.sum())), torch.stack(without))
 
 
-def _compared(own: _Ious, default: _Ious, rivals: int) -> Measured:
-    half = _half_interval(own.without, CHANCE)
-    lead = own.iou - default.iou - _half_interval(own.without - default.without, CHANCE / rivals)
-    return Measured(own.iou, max(own.iou - half, 0.0), min(own.iou + half, 1.0), max(lead, -1.0))
+def _compared(candidate: _Ious, default: _Ious, rivals: int) -> Measured:
+    half = _half_interval(candidate.without, CHANCE)
+    lead = candidate.iou - default.iou - _half_interval(candidate.without - default.without, CHANCE / rivals)
+    return Measured(candidate.iou, max(candidate.iou - half, 0.0), min(candidate.iou + half, 1.0), max(lead, -1.0))
 
 
 def _half_interval(without: Tensor, chance: float) -> float:

@@ -38,7 +38,7 @@ class CandidateNetwork:
 class CandidateResult(CandidateNetwork):
     """Tiles of a target under a candidate: the network's outputs with the bank, besides the network itself."""
 
-    seen: Observation
+    outputs: Observation
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class CandidateResults:
     @property
     def tiles(self) -> Tensor:
         """(n, C, h, w), unchanged."""
-        return self.by_name[NONE].seen.images
+        return self.by_name[NONE].outputs.images
 
     def proportions_for(self, candidate: Candidate) -> ProportionEstimate:
         """Estimate for the candidate's images, or for the unchanged ones if there is none."""
@@ -105,17 +105,17 @@ class CandidateRunner:
             BatchNormError: statistics or class proportions cannot be estimated.
         """
         change = candidate.change(self.level)
-        behind, own = self._behind(change), self.estimate(change).bank
+        behind, statistics = self._behind(change), self.estimate(change).bank
         if candidate.is_corrected:
             correction = ProportionCorrection(self.moments, self.proportions_for(candidate).chosen.proportions)
             bank = behind.estimate(self.batches, replace(self.recipe, until=None), correction).bank
         elif candidate.policy == FULL_REPLACEMENT:
-            bank = own
+            bank = statistics
         elif candidate.policy.source_weight == 1:
             bank = self.runner.source_bank
         else:
             bank = behind.estimate(self.batches, replace(self.recipe, until=None, policy=candidate.policy)).bank
-        return CandidateNetwork(candidate, behind, bank, own)
+        return CandidateNetwork(candidate, behind, bank, statistics)
 
     def estimate(self, change: InputChange) -> Estimate:
         """Statistics of changed images."""
@@ -162,5 +162,5 @@ def run_candidates(
         if candidate.is_corrected and networks.proportions_for(candidate).reason is not None:
             continue
         network = networks.network_for(candidate)
-        by_name[name] = CandidateResult(**vars(network), seen=observe(network.runner, tiles, network.bank))
+        by_name[name] = CandidateResult(**vars(network), outputs=observe(network.runner, tiles, network.bank))
     return CandidateResults(by_name, networks.estimated, level)

@@ -12,42 +12,42 @@ from bnadapt.gain.observation import Observation
 TINY = 1e-4  # share of the pixels that counts as none
 
 
-def foreground(seen: Observation) -> float:
+def foreground(outputs: Observation) -> float:
     """Share of the pixels predicted as foreground."""
-    return _share(seen.classes > 0)
+    return _share(outputs.classes > 0)
 
 
-def confidence(seen: Observation) -> float:
+def confidence(outputs: Observation) -> float:
     """Mean of the largest probability (Hendrycks and Gimpel 2017)."""
-    return float(seen.probabilities.amax(1).double().mean())
+    return float(outputs.probabilities.amax(1).double().mean())
 
 
-def entropy(seen: Observation) -> float:
+def entropy(outputs: Observation) -> float:
     """Mean entropy of the pixels' probabilities, relative to uniform ones."""
-    probabilities = seen.probabilities
-    return float(-(probabilities * probabilities.clamp(min=1e-12).log()).sum(1).double().mean()) / _most(seen)
+    probabilities = outputs.probabilities
+    return float(-(probabilities * probabilities.clamp(min=1e-12).log()).sum(1).double().mean()) / _most(outputs)
 
 
-def collapse(seen: Observation) -> float:
+def collapse(outputs: Observation) -> float:
     """1 - relative entropy of the mean probabilities: 1 where every pixel is of one class (AETTA)."""
-    mean = seen.probabilities.double().mean((0, 2, 3))
-    return 1 - float(-(mean * mean.clamp(min=1e-12).log()).sum()) / _most(seen)
+    mean = outputs.probabilities.double().mean((0, 2, 3))
+    return 1 - float(-(mean * mean.clamp(min=1e-12).log()).sum()) / _most(outputs)
 
 
-def consistency(seen: Observation) -> float:
+def consistency(outputs: Observation) -> float:
     """IoU of the foreground of images and of turned images (CRank, arXiv 2503.00450); 1 if both have none."""
-    return overlap(seen.classes, seen.flipped.argmax(1))
+    return overlap(outputs.classes, outputs.flipped.argmax(1))
 
 
-def boundaries(seen: Observation) -> float:
+def boundaries(outputs: Observation) -> float:
     """Pairs of neighbouring pixels with different classes, per pixel: total variation."""
-    return sum(float(each.sum()) for each in _boundary(seen.classes)) / seen.classes.numel()
+    return sum(float(each.sum()) for each in _boundary(outputs.classes)) / outputs.classes.numel()
 
 
-def edge_alignment(seen: Observation) -> float:
+def edge_alignment(outputs: Observation) -> float:
     """Mean absolute image gradient across boundaries, over that between all neighbours; 1 without boundaries."""
-    steps = [seen.images.mean(1).diff(dim=axis).abs().double() for axis in (1, 2)]
-    boundary = _boundary(seen.classes)
+    steps = [outputs.images.mean(1).diff(dim=axis).abs().double() for axis in (1, 2)]
+    boundary = _boundary(outputs.classes)
     count = sum(float(each.sum()) for each in boundary)
     everywhere = sum(float(each.sum()) for each in steps) / sum(each.numel() for each in steps)
     if not count or not everywhere:
@@ -56,9 +56,9 @@ def edge_alignment(seen: Observation) -> float:
     return across / everywhere
 
 
-def width(seen: Observation) -> float:
+def width(outputs: Observation) -> float:
     """Thickness of objects, see `thickness`."""
-    return thickness(seen.classes)
+    return thickness(outputs.classes)
 
 
 def thickness(classes: Tensor) -> float:
@@ -67,35 +67,35 @@ def thickness(classes: Tensor) -> float:
     return float((classes > 0).sum()) / length if length else 0.0
 
 
-def sharpness(seen: Observation) -> float:
+def sharpness(outputs: Observation) -> float:
     """Mean absolute difference of neighbouring pixels of the images, over their standard deviation."""
-    images = seen.images.mean(1).double()
+    images = outputs.images.mean(1).double()
     spread = float(images.std())
     steps = [images.diff(dim=axis).abs() for axis in (1, 2)]
     return sum(float(each.mean()) for each in steps) / 2 / spread if spread else 0.0
 
 
-def polarity(seen: Observation) -> float:
+def polarity(outputs: Observation) -> float:
     """Mean intensity of the foreground minus that of the background, in standard deviations of the image."""
-    inside = seen.classes > 0
+    inside = outputs.classes > 0
     if inside.all() or not inside.any():
         return 0.0
-    values = seen.images.mean(1).double()
+    values = outputs.images.mean(1).double()
     spread = float(values.std())
     return float(values[inside].mean() - values[~inside].mean()) / spread if spread else 0.0
 
 
-def nuclear_norm(seen: Observation) -> float:
+def nuclear_norm(outputs: Observation) -> float:
     """Nuclear norm of the probabilities of 4096 pixels, over its upper bound (Deng et al. 2023)."""
-    rows = seen.probabilities.permute(0, 2, 3, 1).flatten(0, 2)
+    rows = outputs.probabilities.permute(0, 2, 3, 1).flatten(0, 2)
     rows = rows[:: max(1, len(rows) // 4096)].double()
     bound = math.sqrt(min(rows.shape) * len(rows))
     return float(torch.linalg.svdvals(rows).sum()) / bound
 
 
-def disagreement(seen: Observation) -> float:
+def disagreement(outputs: Observation) -> float:
     """Share of the pixels whose class changes by dropout in front of the last layer (AETTA, Lee et al. 2024)."""
-    return seen.disagreement
+    return outputs.disagreement
 
 
 STATISTICS: Mapping[str, Callable[[Observation], float]] = {
@@ -118,13 +118,13 @@ STATISTICS: Mapping[str, Callable[[Observation], float]] = {
 """Statistics of predictions alone, by name."""
 
 
-def uncertainty(seen: Observation, margin: float) -> float:
+def uncertainty(outputs: Observation, margin: float) -> float:
     """Pixels whose two largest logits differ by less than `margin`, per pair of neighbours with different classes.
 
     Infinite without such pairs.
     """
-    count = sum(float(each.sum()) for each in _boundary(seen.classes))
-    return float((margins(seen.logits) < margin).sum()) / count if count else math.inf
+    count = sum(float(each.sum()) for each in _boundary(outputs.classes))
+    return float((margins(outputs.logits) < margin).sum()) / count if count else math.inf
 
 
 def overlap(one: Tensor, other: Tensor) -> float:
@@ -166,5 +166,5 @@ def _share(chosen: Tensor) -> float:
     return float(chosen.double().mean())
 
 
-def _most(seen: Observation) -> float:
-    return math.log(seen.logits.shape[1])
+def _most(outputs: Observation) -> float:
+    return math.log(outputs.logits.shape[1])

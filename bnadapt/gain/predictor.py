@@ -113,7 +113,9 @@ class Predictor:
     def expected(self, features: Mapping[str, Features]) -> dict[str, Expectation]:
         """Gains of the candidates that keep images unchanged, from the features of all (see `features_of`)."""
         unadapted = features[NONE]
-        return {name: self._expected(own, unadapted) for name, own in features.items() if CANDIDATES[name].keeps_images}
+        return {
+            name: self._expected(each, unadapted) for name, each in features.items() if CANDIDATES[name].keeps_images
+        }
 
     def exchanged(self, features: Mapping[str, Features]) -> float:
         """Probability, 0 to 1, that bright and dark are exchanged; see `expected`."""
@@ -146,10 +148,10 @@ class Predictor:
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path}: cannot be read as a predictor ({error}); install bnadapt again.") from error
 
-    def _expected(self, own: Features, unadapted: Features) -> Expectation:
-        if own is unadapted:
+    def _expected(self, adapted: Features, unadapted: Features) -> Expectation:
+        if adapted is unadapted:
             return Expectation(0.0, 0.0, 0.0, True)
-        differences = {name: own[name] - unadapted[name] for name in self.range}
+        differences = {name: adapted[name] - unadapted[name] for name in self.range}
         gain = self.gain(differences)
         familiar = all(low <= differences[name] <= high for name, (low, high) in self.range.items())
         return Expectation(gain, gain - self.error, gain + self.error, familiar)

@@ -115,22 +115,22 @@ def summarise_source(runner: NetworkRunner, images: Tensor, masks: Tensor, momen
     Raises:
         InputError: the masks have no labelled pixel, or the network does not return logits.
     """
-    seen, masks = observe(runner, images), masks.cpu()
+    outputs, masks = observe(runner, images), masks.cpu()
     known = masks != IGNORED
     if not known.any():
         raise InputError("The source's masks have no labelled pixel; give some.")
-    right = (seen.classes == masks)[known].double().mean().item()
-    confident = seen.probabilities.amax(1)[known]
+    right = (outputs.classes == masks)[known].double().mean().item()
+    confident = outputs.probabilities.amax(1)[known]
     return SourceSummary(
         moments,
-        overlap(seen.classes[known], masks[known]),
+        overlap(outputs.classes[known], masks[known]),
         right,
         float(torch.quantile(confident[:: max(1, len(confident) // 10**6)].double(), 1 - right)),
-        class_temperatures(seen.logits, masks),
-        uncertainty(seen, SHARP * moments.margin),
-        {name: statistic(seen) for name, statistic in STATISTICS.items()},
+        class_temperatures(outputs.logits, masks),
+        uncertainty(outputs, SHARP * moments.margin),
+        {name: statistic(outputs) for name, statistic in STATISTICS.items()},
         Intensities.of(images),
-        seen.latents,
+        outputs.latents,
     )
 
 
@@ -140,9 +140,9 @@ def images_and_masks(batches: Iterable[Mapping[str, Tensor]]) -> tuple[Tensor, T
     return torch.cat([each["image"] for each in listed]), torch.cat([each["mask"] for each in listed])
 
 
-def uncertainty_of(seen: Observation, source: SourceSummary) -> float:
+def uncertainty_of(outputs: Observation, source: SourceSummary) -> float:
     """Uncertainty per boundary of an observation, by the source's margin."""
-    return uncertainty(seen, SHARP * source.moments.margin)
+    return uncertainty(outputs, SHARP * source.moments.margin)
 
 
 def class_temperatures(logits: Tensor, masks: Tensor) -> Tensor:

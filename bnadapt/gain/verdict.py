@@ -140,12 +140,12 @@ def _unknown(verdict: Verdict) -> str:
 def _measured(verdict: Verdict) -> str:
     """IoU of the choice on labelled tiles, without adaptation, and of the candidate with the highest."""
     scores, count = verdict.measured, verdict.labelled
-    own, best = scores[verdict.choice], max(scores, key=lambda name: scores[name].iou)
-    interval = f" ({own.low:.2f} to {own.high:.2f})" if count > 1 else ""
-    parts = [f"IoU on {count} labelled {'tile' if count == 1 else 'tiles'} {own.iou:.2f}{interval}"]
+    taken, best = scores[verdict.choice], max(scores, key=lambda name: scores[name].iou)
+    interval = f" ({taken.low:.2f} to {taken.high:.2f})" if count > 1 else ""
+    parts = [f"IoU on {count} labelled {'tile' if count == 1 else 'tiles'} {taken.iou:.2f}{interval}"]
     if verdict.choice != NONE:
         parts.append(f"{scores[NONE].iou:.2f} without")
-    if scores[best].iou > own.iou:
+    if scores[best].iou > taken.iou:
         others = [] if best == NONE else [f"{scores[best].iou:.2f} if you {CANDIDATES[best].title}"]
         parts.extend([*others, f"a difference of {MARGIN:g} or more is not certain on so few tiles"])
     return ", ".join(parts)

@@ -140,13 +140,13 @@ def _unlikely(verdict: Verdict, results: CandidateResults) -> list[str]:
 def _likely_panels(verdict: Verdict, results: CandidateResults, number: int) -> dict[str, Panel]:
     classes = _classes(results, _likely(verdict), number)
     upright = [each for name, each in classes.items() if not CANDIDATES[name].is_inverted]
-    disagreeing = disagreement(upright, results[NONE].seen.logits.shape[1])
+    disagreeing = disagreement(upright, results[NONE].outputs.logits.shape[1])
     return tile_panels(results.tiles[number], classes, disagreeing, verdict.choice)
 
 
 def _classes(results: CandidateResults, names: Sequence[str], number: int) -> dict[str, Tensor]:
     """(h, w) predicted on a tile, by the candidate's name."""
-    return {name: results[name].seen.classes[number] for name in names}
+    return {name: results[name].outputs.classes[number] for name in names}
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ def test_measured_scores_are_those_of_all_tiles_together(runner, source):
     results = run_candidates(runner, images, source)
     found = measured(results, images, masks)
     for name, each in found.items():
-        assert each.iou == pytest.approx(overlap(results[name].seen.classes, masks), abs=1e-6)
+        assert each.iou == pytest.approx(overlap(results[name].outputs.classes, masks), abs=1e-6)
         assert 0 <= each.low <= each.iou <= each.high <= 1
     masks[:, :16] = 255
     assert measured(results, images, masks)["none"].iou != found["none"].iou

@@ -58,7 +58,7 @@ def test_every_target_has_a_candidate_that_repairs_it(runner, source):
     for name, options in targets.items():
         images, masks = squares(seed=7, **options)
         results = run_candidates(runner, images, source, CANDIDATES)
-        best[name] = {each: overlap(of.seen.classes, masks) for each, of in results.by_name.items()}
+        best[name] = {each: overlap(of.outputs.classes, masks) for each, of in results.by_name.items()}
     assert best["source"]["none"] > 0.95
     assert best["darker"]["none"] < 0.1
     assert best["darker"]["adapted"] > 0.9

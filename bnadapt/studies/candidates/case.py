@@ -90,7 +90,7 @@ def _ensemble_rows(networks: Mapping[str, CandidateNetwork], tiles: Batches) -> 
 
         def probabilities(images: Tensor, weigh: Any = weigh) -> Tensor:
             each = torch.stack([member.logits(images).softmax(1) for member in members])
-            weights = weigh(torch.stack([balanced_entropy(own) for own in each]))
+            weights = weigh(torch.stack([balanced_entropy(member) for member in each]))
             return (each * (weights / weights.sum()).view(-1, 1, 1, 1, 1)).sum(0)
 
         scores = scored(probabilities, tiles)

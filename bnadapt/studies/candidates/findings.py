@@ -39,7 +39,7 @@ def strata(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Records by family of targets, natural pairs first; a mean over different families is meaningless."""
     families = dict(list(table.groupby("family", sort=False)))
     first = {family: families.pop(family) for family in TITLES if family in families}
-    return {TITLES.get(family, family): own for family, own in {**first, **families}.items()}
+    return {TITLES.get(family, family): selected for family, selected in {**first, **families}.items()}
 
 
 def candidates_table(table: pd.DataFrame) -> Table:
@@ -48,10 +48,10 @@ def candidates_table(table: pd.DataFrame) -> Table:
     Means, and their standard deviations over seeds.
     """
     rows = []
-    for title, own in strata(table).items():
-        seeds = own.drop_duplicates("record").set_index("record")["seed"]
-        wide = _comparable(scores_by_candidate(own))
-        wide = wide.assign(oracle=wide.max(axis=1)).join(scores_of_ensembles(own))
+    for title, selected in strata(table).items():
+        seeds = selected.drop_duplicates("record").set_index("record")["seed"]
+        wide = _comparable(scores_by_candidate(selected))
+        wide = wide.assign(oracle=wide.max(axis=1)).join(scores_of_ensembles(selected))
         by_seed = wide.groupby(seeds.reindex(wide.index)).mean()
         rows.append(
             {"targets": title, "records": str(len(wide)), **{name: mean_and_std(by_seed[name]) for name in by_seed}}
@@ -91,7 +91,7 @@ def _share(chosen: pd.Series) -> str:
 
 def draw_candidates(table: pd.DataFrame) -> Figure:
     """Mean IoU of every candidate (columns) by family of targets (rows), a panel for every part."""
-    parts = {part: _by_family(own) for part, own in table.groupby("part", sort=False)}
+    parts = {part: _by_family(selected) for part, selected in table.groupby("part", sort=False)}
     figure, axes = panels(len(parts), 1, (7.5, 0.9 + 0.28 * max(map(len, parts.values()))))
     for panel, (part, means) in zip(axes, parts.items(), strict=True):
         heat_map(panel, means, (0, 1), "viridis")

@@ -39,7 +39,7 @@ def schemes_table(table: pd.DataFrame) -> Table:
     """All measures of natural pairs by scheme, and by task in the first scheme."""
     schemes = dict(list(table.groupby("scheme", sort=False)))
     first, rows = next(iter(schemes.items()))
-    lines = [_measures(scheme, own) for scheme, own in schemes.items()]
+    lines = [_measures(scheme, predicted) for scheme, predicted in schemes.items()]
     tasks = rows.loc[rows["family"] == NATURAL, "task"].unique()
     lines += [_measures(f"{first}, {task}", rows, task) for task in tasks]
     predicted = rows[rows["predicted"].notna()]
@@ -128,8 +128,8 @@ def draw_learning(table: pd.DataFrame) -> Figure:
     figure, (panel,) = panels(1, 1, (4.6, 3.0))
     rows = correlations(table).rename("rank correlation").reset_index()
     for (with_synthetic, label), colour in zip(SYNTHETIC.items(), (WITHOUT, WITH), strict=True):
-        own = rows[rows["with_synthetic"] == with_synthetic]
-        spread(panel, own, "origins", "rank correlation", label, colour)
+        selected = rows[rows["with_synthetic"] == with_synthetic]
+        spread(panel, selected, "origins", "rank correlation", label, colour)
     panel.set_xlabel("tissues and laboratories seen")
     panel.set_ylabel("rank correlation")
     panel.set_xticks(sorted(rows["origins"].unique()))
@@ -142,10 +142,10 @@ def draw_predicted(table: pd.DataFrame) -> Figure:
     """Predicted against measured gains of natural pairs, a panel for every scheme."""
     schemes = dict(list(natural_cases(table).groupby("scheme", sort=False)))
     figure, axes = panels(len(schemes), 3, (3.2, 3.2))
-    for panel, (scheme, own) in zip(axes, schemes.items(), strict=True):
+    for panel, (scheme, cases) in zip(axes, schemes.items(), strict=True):
         panel.axline((0, 0), slope=1, color="#aaaaaa", linewidth=1)
         panel.axhline(0, color="#dddddd", linewidth=1)
-        panel.plot(own["predicted"], own["true_gain"], ".", color=WITH, markersize=4, alpha=0.6)
+        panel.plot(cases["predicted"], cases["true_gain"], ".", color=WITH, markersize=4, alpha=0.6)
         panel.set_xlabel("predicted gain", fontsize=8)
         panel.set_ylabel("measured gain", fontsize=8)
         panel.set_title(scheme, fontsize=9)

@@ -199,7 +199,7 @@ def known_cases(rows: pd.DataFrame) -> list[KnownCase]:
 
 def _score(names: Sequence[str] | Mapping[str, int], weights: np.ndarray, scales: np.ndarray) -> LinearScore:
     columns = (
-        {name: round(float(each), 6) for name, each in zip(names, own, strict=True)} for own in (weights, scales)
+        {name: round(float(each), 6) for name, each in zip(names, values, strict=True)} for values in (weights, scales)
     )
     return LinearScore(*columns)
 
@@ -238,5 +238,5 @@ def main(candidates: Sequence[Path], self_training: Path, output: Path = STORED)
 
 
 if __name__ == "__main__":
-    *given, last = map(Path, sys.argv[1:])
-    main(given, last)
+    *candidates, self_training = map(Path, sys.argv[1:])
+    main(candidates, self_training)

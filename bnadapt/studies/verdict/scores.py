@@ -38,7 +38,7 @@ def choices(predicted: pd.DataFrame, table: pd.DataFrame, family: str = NATURAL)
     scores = wide(table[table["record"].isin(rows["record"])], "iou")
     scores = scores[[name for name in CANDIDATES if name in scores]]
     gains, evidence = wide(rows, "predicted"), rows.groupby("record")[EVIDENCE].first()
-    predictions = {record: _prediction(own, *evidence.loc[record]) for record, own in gains.iterrows()}
+    predictions = {record: _prediction(expected, *evidence.loc[record]) for record, expected in gains.iterrows()}
     defaults = rows[rows["candidate"] == DEFAULT].set_index("record")
     helped = _shares_elsewhere(natural_cases(predicted), defaults)
     taken = {record: recommended(each, helped[record]) for record, each in predictions.items()}
@@ -85,8 +85,8 @@ def _shares_elsewhere(rows: pd.DataFrame, asked: pd.DataFrame) -> pd.Series:
     """For every prediction asked for, in how many comparable rows of other origins adaptation helped: a share."""
     origins, own_origins = (each[ORIGINS].apply(frozenset, axis=1) for each in (rows, asked))
     shares = pd.Series(0.5, asked.index)
-    for own, group in asked.groupby(own_origins):
-        cases = known_cases(rows[origins != own])
+    for pair, group in asked.groupby(own_origins):
+        cases = known_cases(rows[origins != pair])
         shares[group.index] = [comparable(cases, gain).share for gain in group["predicted"]]
     return shares
 
@@ -151,7 +151,7 @@ def _of_other_seeds(scores: pd.DataFrame, table: pd.DataFrame) -> pd.Series:
     """IoU by record of the candidate that is the best on the same pair's other seeds; NaN with one seed."""
     pairs = table.drop_duplicates("record").set_index("record").loc[scores.index, PAIR]
     ceiling = pd.Series(np.nan, scores.index)
-    for _, own in scores.groupby([pairs[name] for name in PAIR]):
-        for record in own.index if len(own) > 1 else ():
-            ceiling[record] = own.loc[record, own.drop(record).mean().idxmax()]
+    for _, of_pair in scores.groupby([pairs[name] for name in PAIR]):
+        for record in of_pair.index if len(of_pair) > 1 else ():
+            ceiling[record] = of_pair.loc[record, of_pair.drop(record).mean().idxmax()]
     return ceiling
