@@ -15,7 +15,7 @@ from bnadapt.commands.input_checks import check_inputs
 from bnadapt.commands.options import check_function_options, check_options
 from bnadapt.commands.refusals import refusals
 from bnadapt.errors import InputError
-from bnadapt.reports.text import show_safely
+from bnadapt.text import show_safely
 
 ALL_HELP = {"--help-all": "--help"}  # of the parsers
 

@@ -328,10 +328,10 @@ MUTANTS = [
     ),
     # Commands
     Mutant(
-        "reports/text.py",
+        "text.py",
         'return ACTING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)',
         "return text",
-        "reports/test_text.py::test_what_acts_on_a_terminal_is_written_out",
+        "test_text.py::test_what_acts_on_a_terminal_is_written_out",
     ),
     Mutant(
         "commands/next_command.py",

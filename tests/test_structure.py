@@ -13,7 +13,7 @@ import bnadapt
 
 ROOT = Path(bnadapt.__file__).parent
 LAYERS = (
-    ("errors", "reports/text"),
+    ("errors", "text"),
     ("files",),
     ("batchnorm",),
     ("distances",),

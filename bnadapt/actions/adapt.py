@@ -25,8 +25,8 @@ from bnadapt.files import atomic_folder, sha256_of
 from bnadapt.gain import SourceSummary
 from bnadapt.gain.alarms import specks_in
 from bnadapt.gain.observation import logits_under
-from bnadapt.reports.text import shell_line
 from bnadapt.tasks import AdaptableTask
+from bnadapt.text import shell_line
 
 log = logging.getLogger(__name__)
 Progress = Callable[[Iterable], Iterable]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from bnadapt.commands.command_line import single_values
-from bnadapt.reports.text import visible
+from bnadapt.text import visible
 
 SENTENCES = {
     "fit": "training a network on {source}",

@@ -19,7 +19,7 @@ from bnadapt.experiments.study import Study, StudyFigure
 from bnadapt.experiments.tables import Tables, mean_and_std
 from bnadapt.reports.document import Table
 from bnadapt.reports.panels import comparison
-from bnadapt.reports.text import shell_line
+from bnadapt.text import shell_line
 
 COLUMNS = {
     "iou_unadapted": "target, without adaptation",

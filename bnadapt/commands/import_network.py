@@ -15,7 +15,7 @@ from bnadapt.exchange.state_dicts import read_weights
 from bnadapt.files import check_outputs
 from bnadapt.networks.registry import is_import_path
 from bnadapt.reports.terminal import Console
-from bnadapt.reports.text import shell_line
+from bnadapt.text import shell_line
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from bnadapt.actions.self_train import SELF_TRAINING_OPTIONS
 from bnadapt.commands.command_line import split_options
 from bnadapt.gain.candidates import INVERTED, NONE
 from bnadapt.gain.verdict import Doubt, Verdict
-from bnadapt.reports.text import shell_line
+from bnadapt.text import shell_line
 
 NETWORK = ("model", "model.network")  # which the user names, see bnadapt.networks.trust
 KEPT = ("config", "c", "data.tile_size", "data.overlap", "trainer.accelerator", *NETWORK)

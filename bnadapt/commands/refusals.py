@@ -11,7 +11,7 @@ from typing import TextIO
 
 from bnadapt.errors import BnadaptError, InputError
 from bnadapt.files import refusal_of_place
-from bnadapt.reports.text import visible
+from bnadapt.text import visible
 
 ENDING = (signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else (signal.SIGTERM,)
 OUT_OF_MEMORY = ("CUDA out of memory", "can't allocate memory", "MPS backend out of memory")  # RuntimeErrors of torch

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bnadapt.commands.options import check_study_options
 from bnadapt.errors import InputError
-from bnadapt.reports.text import shell_line
 from bnadapt.studies import STUDIES
+from bnadapt.text import shell_line
 
 if TYPE_CHECKING:
     from bnadapt.experiments.study import Study

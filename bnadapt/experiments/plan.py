@@ -9,7 +9,7 @@ import torch
 from bnadapt.experiments.case import Case
 from bnadapt.experiments.networks import SourceNetwork, Training, fit
 from bnadapt.experiments.scheduling import Folders
-from bnadapt.reports.text import counted
+from bnadapt.text import counted
 
 FEW, SOME = 2, 6  # steps of the trainings that a step is measured by
 

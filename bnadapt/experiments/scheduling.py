@@ -21,7 +21,7 @@ from bnadapt.experiments.case import Case, RunLocation
 from bnadapt.experiments.networks import SourceNetwork, quiet, trained
 from bnadapt.experiments.records import Records
 from bnadapt.reports.terminal import Console
-from bnadapt.reports.text import counted
+from bnadapt.text import counted
 from bnadapt.volumes.dask_client import connected
 
 AT_ONCE = 4  # cases that a worker is given together

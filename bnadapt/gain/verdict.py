@@ -10,7 +10,7 @@ from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, NONE
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.gain.prediction import MARGIN, Prediction, compared
 from bnadapt.gain.predictor import SELDOM, SURE, Expectation, Known
-from bnadapt.reports.text import capitalised
+from bnadapt.text import capitalised
 
 
 class Doubt(Enum):

@@ -14,8 +14,8 @@ from bnadapt.gain.candidates import NONE
 from bnadapt.napari.inputs import AS_IT_IS, RECOMMENDED, SELF_TRAINED, TILE, Facts, Inputs, Treatment
 from bnadapt.napari.loading import target_of, task_class
 from bnadapt.networks.stored import load_tensors
-from bnadapt.reports.text import counted
 from bnadapt.tasks.checkpoints import StoredTask, read_checkpoint
+from bnadapt.text import counted
 
 LEARNT = Treatment(SELF_TRAINED, "adapt all layers, then self-train", SELF_TRAINING_OPTIONS)
 MOST_RESAMPLED = 1.5  # factor above which one of the two pixel sizes is likely wrong

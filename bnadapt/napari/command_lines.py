@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bnadapt.napari.inputs import Inputs, Line, Outputs, Treatment
-from bnadapt.reports.text import shell_line
+from bnadapt.text import shell_line
 
 
 def shown(*lines: Line) -> str:

@@ -15,7 +15,7 @@ from bnadapt.reports.document import Answer, Code, Document, Folded, Heading, Pa
 from bnadapt.reports.page import rendered, write_page
 from bnadapt.reports.panels import OF_CLASSES, Panel, grey_levels, share_panel
 from bnadapt.reports.preview import Preview
-from bnadapt.reports.text import capitalised, counted
+from bnadapt.text import capitalised, counted
 
 
 class Commands(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 import rich.console
 from rich.text import Text
 
-from bnadapt.reports.text import visible
+from bnadapt.text import visible
 
 
 class Console(rich.console.Console):

@@ -17,7 +17,7 @@ from bnadapt.reports.candidate_panels import LEGEND, MEANING, said_of_alike, til
 from bnadapt.reports.document import Answer, Bullets, Document, Folded, Heading, Link, Paragraph, Part, Picture, Table
 from bnadapt.reports.page import rendered, write_page
 from bnadapt.reports.panels import Panel
-from bnadapt.reports.text import capitalised
+from bnadapt.text import capitalised
 
 TILES = 3
 

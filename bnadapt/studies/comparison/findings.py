@@ -8,9 +8,9 @@ from bnadapt.experiments.plots import heat_map, panels, write_in
 from bnadapt.experiments.specs import REAL
 from bnadapt.experiments.tables import mean_and_std
 from bnadapt.reports.document import Table
-from bnadapt.reports.text import counted
 from bnadapt.studies.comparison.methods import ADABN, PUBLISHED, row_name
 from bnadapt.studies.pairing import PAIR
+from bnadapt.text import counted
 
 BASE, REFERENCE, CEILING = "U-Net", row_name("U-Net", ADABN), "target-trained"
 DRAWS = 2000  # of the bootstrap

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bnadapt.commands.console import print_scores
 from bnadapt.reports.terminal import Console
-from bnadapt.reports.text import in_a_line, shell_line, visible
+from bnadapt.text import in_a_line, shell_line, visible
 
 ACTING = {
     "\x1b[31mred": "\\x1b[31mred",
@@ -78,7 +78,7 @@ def test_usual_commands_are_quoted_as_usual():
 
 SCRIPT = """
 import logging, sys, warnings
-from bnadapt.reports.text import show_safely
+from bnadapt.text import show_safely
 show_safely()
 print("r\\u00e9seau \\u65e5 \\udce9")
 print("error", file=sys.stderr)
@@ -133,10 +133,10 @@ def test_refusals_are_written_out(refused):
 
 
 def test_logs_are_written_out_by_every_handler(monkeypatch):
-    from bnadapt.reports.text import show_safely
+    from bnadapt.text import show_safely
 
     factory, stream = logging.getLogRecordFactory(), io.StringIO()
-    monkeypatch.setattr("bnadapt.reports.text._open", lambda each: each)
+    monkeypatch.setattr("bnadapt.text._open", lambda each: each)
     monkeypatch.setattr("warnings.formatwarning", None)
     handler = logging.StreamHandler(stream)
     logger = logging.getLogger("somebody.elses")
