@@ -165,6 +165,18 @@ MUTANTS = [
         "data/test_images.py::test_sections_are_resampled_to_the_pixel_size",
     ),
     Mutant(
+        "data/learnt_areas.py",
+        "part.shape[:2] == (self.height, self.width) and _digest(part) == self.digest",
+        "part.shape[:2] == (self.height, self.width)",
+        "data/test_learnt_areas.py::test_the_same_pixels_are_left_out_under_any_name_and_others_stay",
+    ),
+    Mutant(
+        "labels/random_tiles.py",
+        "first.insert(0, tile)",
+        "first.append(tile)",
+        "labels/test_label_commands.py::test_a_first_tile_shows_something_to_learn",
+    ),
+    Mutant(
         "data/drawn_tiles.py",
         "if number // self.batch_size % processes == rank:",
         "if True:",

@@ -76,6 +76,7 @@ def finetune(
         BatchNormError: statistics cannot be estimated, or the network has no BatchNorm layers for `mixing` or `affine`.
 
     Examples:
+        >>> import torch
         >>> network = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1))
         >>> images = torch.randn(6, 1, 32, 32)
         >>> labelled = LabelledTiles(images[:2], (images[:2, 0] > 0).long())
