@@ -229,8 +229,8 @@ def needed(network: nn.Module, tiles: Tensor, test: DataLoader, case: Case) -> l
         }
     for propagation, tolerances in case.tolerances.items():
         for tolerance in tolerances:
-            found = [stopped(network, tiles, test, propagation, tolerance, order) for order in range(case.repeats)]
-            tiles_read, spent, scores = zip(*found, strict=True)
+            repeats = [stopped(network, tiles, test, propagation, tolerance, order) for order in range(case.repeats)]
+            tiles_read, spent, scores = zip(*repeats, strict=True)
             rows.append(
                 {
                     "method": f"{propagation} until {tolerance}",
@@ -253,16 +253,16 @@ def stopped(
     order = torch.randperm(len(tiles), generator=torch.Generator().manual_seed(seed))
     adapted = copy.deepcopy(network)
     started = time.perf_counter()
-    found = estimate(
+    statistics = estimate(
         adapted,
         (tiles[chosen] for chosen in order.split(BATCH)),
         propagation=propagation,
         until=UntilConverged(tolerance),
     )
-    found.bank.apply(adapted)
+    statistics.bank.apply(adapted)
     synchronise()
     spent = time.perf_counter() - started
-    return found.tiles, spent, iou(adapted, test)
+    return statistics.tiles, spent, iou(adapted, test)
 
 
 def peak_of(propagation: str, tiles: int) -> float:

@@ -30,9 +30,9 @@ def clocked(action: Callable[[], Any]) -> tuple[float, float, Any]:
     """Seconds of the wall clock and of the processor, which other programs hardly change, and the action's result."""
     synchronise()
     wall, processor = time.perf_counter(), time.process_time()
-    found = action()
+    result = action()
     synchronise()
-    return time.perf_counter() - wall, time.process_time() - processor, found
+    return time.perf_counter() - wall, time.process_time() - processor, result
 
 
 def peak() -> float:

@@ -53,8 +53,8 @@ def segmented(checkpoint: Path, volume: Path, folder: Path) -> dict[str, np.ndar
     return {name: open_masks(path).opened.array > 0 for name, path in masks.items()}
 
 
-def iou(found: np.ndarray, membranes: np.ndarray) -> float:
-    return float((found & membranes).sum() / (found | membranes).sum())
+def iou(predicted: np.ndarray, membranes: np.ndarray) -> float:
+    return float((predicted & membranes).sum() / (predicted | membranes).sum())
 
 
 def scored(seed: int) -> list[dict[str, str | float]]:
@@ -75,10 +75,10 @@ def main() -> None:
     if "BNADAPT_DATA" not in os.environ:
         print("planes: needs flyem and vnc; set BNADAPT_DATA to the folder of the data sets.")
         return
-    found: dict[tuple[str, str], list[float]] = {}
+    scores_by_planes: dict[tuple[str, str], list[float]] = {}
     for seed in parser.parse_args().seeds:
         for row in scored(seed):
-            found.setdefault((row["network"], row["planes"]), []).append(row["IoU"])
+            scores_by_planes.setdefault((row["network"], row["planes"]), []).append(row["IoU"])
         rows = [
             {
                 "network": name,
@@ -87,7 +87,7 @@ def main() -> None:
                 "over seeds": stdev(scores) if len(scores) > 1 else None,
                 "seeds": len(scores),
             }
-            for (name, planes), scores in found.items()
+            for (name, planes), scores in scores_by_planes.items()
         ]
         save(results_path("planes"), {**MACHINE, "planes": rows})
     printed("Membranes of flyem by networks of vnc", rows)

@@ -132,8 +132,11 @@ def by_predict(checkpoint: str, volume: str, options: list[str], with_openvino: 
     with tempfile.TemporaryDirectory() as output:
         command([*asked, *quiet, "--output", f"{output}/out", *options])
         record = next(Path(output).glob("out/*_segmentation.json"), None)
-        said = json.loads(record.read_text())["execution"] if record else {}
-    return {**clocks.row(), "execution": " ".join((said.get("library", "PyTorch"), said.get("precision", "32-true")))}
+        execution = json.loads(record.read_text())["execution"] if record else {}
+    return {
+        **clocks.row(),
+        "execution": " ".join((execution.get("library", "PyTorch"), execution.get("precision", "32-true"))),
+    }
 
 
 @torch.no_grad()
@@ -211,9 +214,9 @@ def main() -> None:
     results = json.loads(path.read_text())["predict"] if path.exists() else []
     for channels in asked.channels:
         with tempfile.TemporaryDirectory() as place:
-            found = list(rows(Path(place), channels, asked.before))
-        printed(f"U-Net of {channels} channels, sections of {SIZES[channels]} x {SIZES[channels]} pixels", found)
-        results = [row for row in results if row["channels"] != channels] + found
+            new_rows = list(rows(Path(place), channels, asked.before))
+        printed(f"U-Net of {channels} channels, sections of {SIZES[channels]} x {SIZES[channels]} pixels", new_rows)
+        results = [row for row in results if row["channels"] != channels] + new_rows
         save(path, {**MACHINE, "predict": results})
     if {row["channels"] for row in results} == set(SIZES):
         draw(results)

@@ -85,9 +85,9 @@ def disk_full(arguments: list[str], output: Path) -> dict:
     lines = finished(output)
     subprocess.run(["mount", "-o", "remount,size=2g", output], check=True)
     run(arguments)
-    said = ended.stderr.strip().splitlines()[-1].partition("error: ")[2].replace(str(output), "OUTPUT")
+    message = ended.stderr.strip().splitlines()[-1].partition("error: ")[2].replace(str(output), "OUTPUT")
     return {
-        "cut off": f"when {len(lines)} sections were finished: {said}",
+        "cut off": f"when {len(lines)} sections were finished: {message}",
         "segmented twice": len(lines) - len(set(lines)),
         "first section after [s]": None,
     }

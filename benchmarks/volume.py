@@ -166,9 +166,9 @@ def memory(folder: Path, checkpoint: str, gigabytes: list[float]) -> list[dict]:
             ("adapt", f"{size}.ckpt", []),
             ("predict", f"{size}", [f"--sections={json.dumps(chosen)}"]),
         ):
-            own = in_process_of_its_own(ran, name, checkpoint, str(volume), str(folder / output), *options)
-            del own["seconds"]  # which other work on the machine changes
-            rows.append({"command": name, "volume [GB]": size, "sections": depth, **own})
+            costs = in_process_of_its_own(ran, name, checkpoint, str(volume), str(folder / output), *options)
+            del costs["seconds"]  # which other work on the machine changes
+            rows.append({"command": name, "volume [GB]": size, "sections": depth, **costs})
     return rows
 
 
@@ -177,10 +177,10 @@ def whole(folder: Path, checkpoint: str, gigabytes: list[float]) -> list[dict]:
     rows = []
     for size in gigabytes:
         volume = written(folder, round(size * 1e9 / SIDE**2))
-        own = in_process_of_its_own(ran, "predict", checkpoint, str(volume), str(folder / f"{size}"))
-        per_gigabyte = own["processor seconds"] / size
+        costs = in_process_of_its_own(ran, "predict", checkpoint, str(volume), str(folder / f"{size}"))
+        per_gigabyte = costs["processor seconds"] / size
         rows.append(
-            {"volume [GB]": size, "processor seconds for a GB": per_gigabyte, "MiB at most": own["MiB at most"]}
+            {"volume [GB]": size, "processor seconds for a GB": per_gigabyte, "MiB at most": costs["MiB at most"]}
         )
     return rows
 
@@ -204,10 +204,10 @@ def drawn(rows: list[dict]) -> None:
 def seam_errors(checkpoint: str, maps: list[Tensor]) -> dict[str, float]:
     """Largest differences of probabilities from those of the network on whole sections, whose border peers pad."""
     model, errors = network(checkpoint), []
-    for section, found in zip(synthetic(IN_MEMORY), maps, strict=True):
+    for section, probabilities in zip(synthetic(IN_MEMORY), maps, strict=True):
         with torch.no_grad():
             whole = model(torch.from_numpy(section.image)[None].to(DEVICE)).softmax(1)[0, 1].cpu()
-        errors.append((whole - found).abs())
+        errors.append((whole - probabilities).abs())
     worst = torch.stack(errors).amax(0)
     return {
         "seam error": float(worst.max()),

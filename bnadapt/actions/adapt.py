@@ -1,6 +1,7 @@
 """Adapt a task's network to a target, and write it as a checkpoint."""
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,7 +28,10 @@ from bnadapt.gain.observation import logits_under
 from bnadapt.reports.text import shell_line
 from bnadapt.tasks import AdaptableTask
 
+log = logging.getLogger(__name__)
 Progress = Callable[[Iterable], Iterable]
+CHANGING_WEIGHTS = frozenset(("self_training", "finetuning", "earlier"))
+"""Entries of the record of an adaptation that tell of learning from the target."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,13 @@ class Adaptation:
         """Set the adapted statistics in the task's network, and the record in the task."""
         self.statistics.bank.apply(task.network)
         task.source_bank, task.target_bank = self.source_bank, self.statistics.bank
-        task.class_moments, task.adaptation = self.moments, dict(self.record)
+        task.class_moments, task.adaptation = self.moments, with_earlier(self.record, task.adaptation)
+
+
+def with_earlier(record: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A record, and under `earlier` that of the learning that a network's weights still carry, if it has learnt."""
+    has_learnt = not CHANGING_WEIGHTS.isdisjoint(earlier or ())
+    return {**record, "earlier": earlier} if has_learnt else dict(record)
 
 
 def adapt_to_target(task: AdaptableTask, data: DomainPair, recipe: Recipe, progress: Progress = iter) -> Adaptation:
@@ -67,6 +77,11 @@ def adapt_to_target(task: AdaptableTask, data: DomainPair, recipe: Recipe, progr
         BatchNormError: the statistics cannot be estimated.
     """
     started = time.perf_counter()
+    if task.source_bank is None and task.adaptation:
+        log.warning(
+            "The network has learnt from %s since its training, so its own statistics stand in for the source's.",
+            task.adaptation["target"],
+        )
     runner = task.runner()
     tiles = data.unlabelled_tiles("target", data.adaptation_tiles, runner.shard)
     batches = progress(DataLoader(tiles, batch_size=data.batch_size))

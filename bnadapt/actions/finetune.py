@@ -1,16 +1,18 @@
 """Fine-tune a task's network on a few labelled tiles of its target."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from bnadapt.actions.adapt import Adaptation
+from bnadapt.actions.adapt import Adaptation, with_earlier
 from bnadapt.actions.checks import require_domains, require_tiles_in_memory
 from bnadapt.actions.choose import Show, adapt_by_choice, check_choice
-from bnadapt.actions.labelled import labelled_by_hand, labelled_of_train_block
+from bnadapt.actions.labelled import labelled_by_hand, labelled_of_train_block, learnt_areas
 from bnadapt.actions.self_train import self_train_on_target
 from bnadapt.adaptation import Recipe
 from bnadapt.batchnorm import Bank, NoBatchNormError
@@ -19,7 +21,7 @@ from bnadapt.data.masks import IGNORED
 from bnadapt.errors import InputError
 from bnadapt.gain import RECOMMENDABLE
 from bnadapt.gain.candidates import ADAPTED, FULL_REPLACEMENT, NONE
-from bnadapt.labels import FineTuning, SelfTraining, finetune
+from bnadapt.labels import FineTuning, LabelledTiles, SelfTraining, finetune
 from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.tasks import AdaptableTask
 
@@ -30,7 +32,8 @@ def check_finetuning(data: DomainPair, labelled: int | None, proposed: str | Non
     """Refuse what cannot be learnt from, before any work.
 
     Raises:
-        InputError: no target, neither or both of `labelled` and `proposed`, an unknown start, or a count below 1.
+        InputError: no target, neither or both of `labelled` and `proposed`, no masks, a source that is not read, an
+            unknown start, or a count below 1.
     """
     require_domains(data, "finetune", "target")
     if (labelled is None) == (proposed is None):
@@ -40,7 +43,14 @@ def check_finetuning(data: DomainPair, labelled: int | None, proposed: str | Non
         )
     if steps < 1 or (labelled is not None and labelled < 1):
         raise InputError(f"finetune: steps is {steps}, labelled {labelled}; give at least 1.")
+    if labelled is not None:
+        data.require_masks("target")
     require_tiles_in_memory(data, "finetune")
+    if data.source is not None and start in UNCHOSEN:
+        raise InputError(
+            "finetune: learns from the target alone, and reads a source only to recommend a --start such as auto; leave"
+            " out --data.source."
+        )
     if start not in UNCHOSEN:
         check_choice("finetune: --start", start, data.requested_change, names=(SELF_TRAINED, *RECOMMENDABLE))
 
@@ -66,26 +76,26 @@ def finetune_to_target(
         InputError: there is nothing to learn from.
         BatchNormError: see `finetune`.
     """
+    source, change = task.source_bank or bank_or_none(task.network), data.target_change
+    labelled = _read(labels, data, task.hparams.num_classes)
     adaptation = _begin(task, data, start, show)
-    if isinstance(labels, Path):
-        labelled = labelled_by_hand(data, labels, task.hparams.num_classes)
-    else:
-        labelled = labelled_of_train_block(data, labels)
+    if data.target_change != change:
+        labelled = _read(labels, data, task.hparams.num_classes)
     started = time.perf_counter()
     tiles = DataLoader(data.unlabelled_tiles("target", data.adaptation_tiles), batch_size=data.batch_size)
-    bank = bank_or_none(task.network)
-    source = task.source_bank or bank
     with task.trainer.precision_plugin.forward_context():
         images = [batch["image"] for batch in tiles]
         tuned = finetune(task.network, images, labelled, settings, source, show("Learning"))
         tuned.apply(task.network)
-    task.source_bank, task.target_bank = source, bank_or_none(task.network)
+    data.learnt_areas = [*data.learnt_areas, *learnt_areas(data, labelled)]
+    keeps_features = tuned.learn in ("mixing", "head") and start != SELF_TRAINED
+    task.source_bank, task.target_bank = source if keeps_features else None, bank_or_none(task.network)
     if tuned.learn != "mixing":
         task.class_moments = task.source_summary = None  # of other weights
     task.adaptation = {
-        **(task.adaptation or {"target": data.target.name}),
+        **_record_so_far(task, data),
         "finetuning": {
-            "start": start if bank or start == SELF_TRAINED else NONE,
+            "start": start if source or start == SELF_TRAINED else NONE,
             "learn": tuned.learn,
             "steps": tuned.steps,
             "labelled_tiles": len(labelled),
@@ -98,6 +108,19 @@ def finetune_to_target(
         },
     }
     return adaptation
+
+
+def _read(labels: int | Path, data: DomainPair, num_classes: int) -> LabelledTiles:
+    """The tiles of `finetune_to_target`."""
+    if isinstance(labels, Path):
+        return labelled_by_hand(data, labels, num_classes)
+    return labelled_of_train_block(data, labels)
+
+
+def _record_so_far(task: AdaptableTask, data: DomainPair) -> Mapping[str, Any]:
+    """The record of the adaptation that learning started from; one with labels of its own becomes an earlier one."""
+    record = task.adaptation or {}
+    return record if record and "finetuning" not in record else with_earlier({"target": data.target.name}, record)
 
 
 def bank_or_none(network: nn.Module) -> Bank | None:

@@ -35,7 +35,7 @@ def self_train_on_target(
     """Learn from the target without labels, and update the task's network and record.
 
     Args:
-        task: has the adapted network; its statistics stay.
+        task: has the adapted network; its statistics stay, but what is known of the source belongs to other weights.
         data: its target is read, without masks.
         settings: how.
         progress: wraps the steps, to show how far it is, or to stop.
@@ -45,6 +45,6 @@ def self_train_on_target(
     images = [batch["image"] for batch in tiles]
     with task.trainer.precision_plugin.forward_context():
         task.network.load_state_dict(self_train(task.network, images, settings, task.source_bank, progress))
-    task.class_moments = task.source_summary = None  # of other weights
+    task.source_bank = task.class_moments = task.source_summary = None  # of other weights
     record = {**asdict(settings), "tiles": sum(map(len, images)), "seconds": round(time.perf_counter() - started, 3)}
     task.adaptation = {**(task.adaptation or {"target": data.target.name}), "self_training": record}

@@ -4,15 +4,16 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
-from bnadapt.actions.finetune import bank_or_none
-from bnadapt.adaptation import LABELLED_TILES, Recipe
+from bnadapt.actions.finetune import UNCHOSEN, bank_or_none
+from bnadapt.actions.labelled import checked
+from bnadapt.adaptation import Recipe
 from bnadapt.api.adapted_network import TILES
-from bnadapt.api.inputs import Network, SourceModel, stacked
+from bnadapt.api.inputs import Network, SourceModel
+from bnadapt.errors import InputError
 from bnadapt.gain.candidates import ADAPTED, FULL_REPLACEMENT, NONE
-from bnadapt.labels import FineTuned, FineTuning, LabelledTiles, self_train
+from bnadapt.labels import FineTuned, FineTuning, self_train
 from bnadapt.labels import finetune as finetuned
 from bnadapt.labels.self_training import SELF_TRAINED
 
@@ -53,8 +54,8 @@ def finetune(
         network: a `torch.nn.Module`, a task of bnadapt, or the path of a checkpoint.
         images: images of the target, without masks, in random order; see `bnadapt.api.inputs`. From files 64 tiles are
             drawn at random, everything else is read to the end and held in memory.
-        labelled: images of the target with masks, of one size; at most 64 are used, and none of a domain's validation
-            and test blocks.
+        labelled: images of the target with masks, of one size, all of which are used; of files those of the train
+            block, prepared as `images` are.
         settings: what is learnt, and for how long; see `bnadapt.labels.FineTuning`.
         start: `adapted`, from the target's statistics in all layers; `self-trained`, the same after learning from the
             network's own confident predictions; `none`, from the statistics of the network, such as
@@ -65,14 +66,16 @@ def finetune(
             without BatchNorm layers.
 
     Examples:
+        >>> import torch
         >>> network = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1))
         >>> target = torch.randn(16, 1, 32, 32) + 3
         >>> finetune(network, target, (target[:2], (target[:2, 0] > 3).long()), FineTuning(steps=5))
         FineTunedNetwork(Sequential, learnt all from 2 tiles in 5 steps)
     """
+    if start not in UNCHOSEN:
+        raise InputError(f"finetune: start is {start!r}; take one of {', '.join(UNCHOSEN)}.")
     model = SourceModel.of(network)
-    pairs = list(model.labelled(labelled).training)
-    tiles = LabelledTiles(stacked(pairs, LABELLED_TILES, "labelled"), torch.cat([each["mask"] for each in pairs]))
+    tiles = checked(model.labelled_tiles(labelled), "labelled")
     batches = list(model.batches(images, count=TILES))
     copied, source = deepcopy(model.network).eval(), model.source_bank or bank_or_none(model.network)
     if source and start != NONE:

@@ -16,6 +16,7 @@ Where masks are needed, a batch is (images, masks) or has `image` and `mask`, an
 (N, H, W) class indices, with 255 for unlabelled pixels.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -34,9 +35,12 @@ from bnadapt.batchnorm.batches import batches_of, labelled_batches_of
 from bnadapt.batchnorm.volume import real_numbers
 from bnadapt.data import Domain, DomainPair, Folder, InputChange, Section, Stack
 from bnadapt.data.formats import VolumeFormat, format_of
+from bnadapt.data.masks import IGNORED
 from bnadapt.errors import InputError
 from bnadapt.gain import SourceSummary
 from bnadapt.gain.source_summary import SUMMARY_TILES
+from bnadapt.labels import LabelledTiles
+from bnadapt.labels.random_tiles import random_tiles
 from bnadapt.networks import with_background
 from bnadapt.networks.stored import load_tensors
 from bnadapt.tasks import AdaptableTask
@@ -147,6 +151,24 @@ class SourceModel:
         pairs = ({"image": self._as_taken(image), "mask": mask} for image, mask in labelled_batches_of(batches))
         training = list(beginning(pairs, LABELLED_TILES))
         return LabelledImages(training, list(beginning(training, SUMMARY_TILES)))
+
+    def labelled_tiles(self, images: Any) -> LabelledTiles:
+        """Labelled images of the target to learn from, see this module; of a domain those of the train block.
+
+        Raises:
+            InputError: there are none, they differ in size, or masks hold 0 and 255 alone.
+        """
+        if (domain := self._domain(images)) is not None:
+            return random_tiles(self._data("target", domain), None)
+        batches = [images] if _is_pair(images) else _listed(images)
+        pairs = [{"image": self._as_taken(image), "mask": mask} for image, mask in labelled_batches_of(batches)]
+        tiles = LabelledTiles(stacked(pairs, sys.maxsize, "labelled"), torch.cat([each["mask"] for each in pairs]))
+        if tiles.masks.unique().tolist() == [0, IGNORED]:
+            raise InputError(
+                f"labelled: the masks hold 0 and {IGNORED} alone, and {IGNORED} stands for unlabelled pixels; give 1"
+                " where there is foreground, such as masks == 255."
+            )
+        return tiles
 
     def _as_taken(self, images: Tensor) -> Tensor:
         """Images in the precision of the network's weights."""

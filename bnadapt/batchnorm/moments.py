@@ -162,8 +162,8 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
     pixels = features.shape[2]
     parts, together = _parts(pixels, max(1, WIDTH // features.shape[1]))
     even = pixels - pixels % parts
-    dealt = _dealt_rows if features.stride(1) < features.stride(2) else _dealt_columns
-    mean, variance = dealt(features[:, :, :even] if even < pixels else features, parts, together)
+    moments_by = _moments_by_rows if features.stride(1) < features.stride(2) else _moments_by_columns
+    mean, variance = moments_by(features[:, :, :even] if even < pixels else features, parts, together)
     if even < pixels:
         rest = features[:, :, even:].double()
         rest_variance, rest_mean = torch.var_mean(rest, 2, correction=0)
@@ -184,7 +184,7 @@ def _parts(pixels: int, most: int) -> tuple[int, int]:
     return parts, min(parts, most) if step == most else parts
 
 
-def _dealt_rows(features: Tensor, parts: int, together: int) -> tuple[Tensor, Tensor]:
+def _moments_by_rows(features: Tensor, parts: int, together: int) -> tuple[Tensor, Tensor]:
     """Moments where the channels of a pixel are contiguous (channels_last)."""
     tiles, channels, pixels = features.shape
     pieces = features.transpose(1, 2).reshape(tiles * parts // together, pixels // parts, together * channels)
@@ -193,7 +193,7 @@ def _dealt_rows(features: Tensor, parts: int, together: int) -> tuple[Tensor, Te
     return _pooled(both[0], both[1], 1)
 
 
-def _dealt_columns(features: Tensor, parts: int, together: int) -> tuple[Tensor, Tensor]:
+def _moments_by_columns(features: Tensor, parts: int, together: int) -> tuple[Tensor, Tensor]:
     """Moments where the pixels of a channel are contiguous."""
     tiles, channels, pixels = features.shape
     columns = features.reshape(1, tiles * channels * parts, pixels // parts)

@@ -20,7 +20,7 @@ class _SingleValue(BaseException):
     """Ends a forward pass at a layer with one value per channel, which has no variance."""
 
 
-class _NothingLeft(BaseException):
+class _AllSelectedSeen(BaseException):
     """Ends a forward pass behind the last layer that the policy chooses."""
 
 
@@ -73,20 +73,22 @@ class OnePass(Propagation):
         inputs: list[_LayerInput] = []
         tiles, thread = self._images + len(images), threading.get_ident()
 
-        def end_behind_the_last() -> None:
+        def stop_behind_last() -> None:
             if self._whole == [each.layer for each in inputs] and threading.get_ident() == thread:
-                raise _NothingLeft
+                raise _AllSelectedSeen
 
         def record(name: str, features: Tensor) -> None:
-            end_behind_the_last()  # again, if the network has caught the first one
+            stop_behind_last()  # again, if the network has caught the first one
             units = self.units(features)
             layer_input = _LayerInput(name, *tile_moments(units), units[0, 0].numel())
-            mean, variance = layer_input.pooled() if layer_input.count > 1 else _with_others(layer_input, pooled)
+            mean, variance = (
+                layer_input.pooled() if layer_input.count > 1 else _merged_with_previous(layer_input, pooled)
+            )
             inputs.append(layer_input)
             self.normalise_by(name, mean, variance, tiles)
-            end_behind_the_last()
+            stop_behind_last()
 
-        with suppress(_NothingLeft), self.watched(record) as forward, attributes_unless_ended(self.network):
+        with suppress(_AllSelectedSeen), self.watched(record) as forward, attributes_unless_ended(self.network):
             forward(images)
             called = [each.layer for each in inputs]
             if self.leaves_out and self._whole is None and self.layers.keys() == set(called):
@@ -130,7 +132,7 @@ class _LayerInput(NamedTuple):
         return mean, (self.variances + (self.means - mean).square()).mean(0)
 
 
-def _with_others(single: _LayerInput, pooled: Mapping[str, Moments] | None) -> tuple[Tensor, Tensor]:
+def _merged_with_previous(single: _LayerInput, pooled: Mapping[str, Moments] | None) -> tuple[Tensor, Tensor]:
     """Mean and variance of a single value per channel together with the layer's moments so far."""
     if pooled is None:
         raise _SingleValue

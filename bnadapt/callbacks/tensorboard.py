@@ -92,7 +92,7 @@ class TensorBoardOverview(Callback):
         _log_hyper_parameters(trainer, pl_module)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        is_adapted = int(pl_module.source_bank is not None)  # the step, so that charts show both side by side
+        is_adapted = int(pl_module.is_adapted)  # the step, so that charts show both side by side
         for tag, value in trainer.callback_metrics.items():
             stage, *name, measure = tag.split("/")
             if stage == "test" and measure == "iou":
@@ -123,7 +123,7 @@ def _hyper_parameters(trainer: Trainer, task: LightningModule) -> dict[str, str 
     datamodule = trainer.datamodule
     arguments = (f"{key} {value}" for key, value in (task.hparams.network_args or {}).items())
     return {
-        "adapted": "no" if task.source_bank is None else "yes",
+        "adapted": "yes" if task.is_adapted else "no",
         "intensity": datamodule.intensity,
         "network": ", ".join([task.hparams.network, *arguments]),
         "source": datamodule.source.name if datamodule.source else "none",

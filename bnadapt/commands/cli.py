@@ -72,7 +72,7 @@ class BnadaptCLI(CommandCLI):
         """Print the table of scores."""
         if self.trainer.is_global_zero:
             self._print_scores("test/")
-            is_adapted = self.model.source_bank is not None or self.config.test.bank
+            is_adapted = self.model.is_adapted or self.config.test.bank
             self._print_next("predict" if is_adapted else "adapt")
 
     def predict(self, **options: Any) -> None:
@@ -85,7 +85,10 @@ class BnadaptCLI(CommandCLI):
             Console().print(
                 f"Segmented {segmented.count}{of_all} images{of_these}: masks and probabilities are in {folder}"
             )
-            self._print_next("test", more=[] if has_masks(self.arguments) else MASKS)
+            if not has_masks(self.arguments) and self.datamodule.target.split[2] > 0:
+                self._print_next("test", more=MASKS)
+            elif self.datamodule.target_has_test_block():
+                self._print_next("test")
 
     def adapt(self, **options: Any) -> None:
         """Adapt, print what was adapted, and write pages beside the checkpoint."""
@@ -104,7 +107,7 @@ class BnadaptCLI(CommandCLI):
         """Learn from labelled tiles, and print the scores."""
         path = self.trainer.finetune(**options)
         console.print_finetuning(self.model.adaptation, path)
-        self._print_next("test" if has_masks(self.arguments) else "predict", path)
+        self._print_next("test" if self.datamodule.target_has_test_block() else "predict", path)
 
     def propose(self, **options: Any) -> None:
         """Choose tiles to label, and print where they are."""

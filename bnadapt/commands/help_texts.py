@@ -21,7 +21,7 @@ DESCRIPTIONS = {
     "data.source.images": "folder, or file, of its images",
     "data.source.masks": "folder, or file, of its masks: 0 background, 255 or 1 foreground",
     "data.target.images": "folder, or file, of its images",
-    "data.target.masks": "folder, or file, of its masks; only scores read them",
+    "data.target.masks": "folder, or file, of its masks; scores read them, and `finetune` learns from them",
     "data.source.pixel_size_nm": "pixel size, if the files do not state it; targets are resampled to the network's",
     "model.network_args.base_channels": "channels of the U-Net's first level, 64 by default; 16 train in minutes on a"
     " CPU",

@@ -34,14 +34,14 @@ def check_inputs(command: str, arguments: Sequence[str]) -> None:
 def _check_checkpoint(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; check --ckpt_path.")
-    if reason := _not_a_checkpoint_because(path):
+    if problem := _checkpoint_problem(path):
         raise InputError(
-            f"{path}: is not a checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged ({reason}); give one, such"
-            " as .../checkpoints/best.ckpt."
+            f"{path}: is not a checkpoint of `bnadapt fit` or `bnadapt adapt`, or is damaged ({problem}); give one,"
+            " such as .../checkpoints/best.ckpt."
         )
 
 
-def _not_a_checkpoint_because(path: Path) -> str | None:
+def _checkpoint_problem(path: Path) -> str | None:
     """Why a file cannot be a checkpoint, judged by its first bytes and the names in it; None if it can."""
     try:
         with zipfile.ZipFile(path) as archive:

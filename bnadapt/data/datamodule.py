@@ -14,6 +14,7 @@ from bnadapt.data.domain import Domain, Section
 from bnadapt.data.drawn_tiles import DrawnTiles
 from bnadapt.data.input_change import InputChange
 from bnadapt.data.intensity import IntensityName
+from bnadapt.data.learnt_areas import unlearnt
 from bnadapt.data.pooled import Pooled, pooled
 from bnadapt.data.prepared_domains import PreparedDomains
 from bnadapt.data.random_crops import EpochSampler, RandomCrops
@@ -220,6 +221,7 @@ class DomainPair(PreparedDomains):
 
         `change` replaces `target_change`.
         """
+        self.require_masks(which)
         domain = self._needed(which)
         prepared = self._not_blank(which, domain, domain.block(block), change)
         tiles = Tiles(prepared, self.tile_size, self.overlap, which, domain.classes)
@@ -243,7 +245,8 @@ class DomainPair(PreparedDomains):
         return self._loader(crops, sampler=sampler, drop_last=len(crops) > self.batch_size)
 
     def _scored_tiles(self, name: str, domain: Domain, block: str) -> DataLoader:
-        prepared = self._not_blank(name, domain, domain.block(block))
+        sections = unlearnt(domain.block(block), self.learnt_areas, domain.name)
+        prepared = self._not_blank(name, domain, sections)
         processes = self.trainer.world_size if self.trainer else 1
         return self._loader(Tiles(prepared, self.tile_size, self.overlap, name, domain.classes, processes))
 

@@ -84,7 +84,7 @@ class Domain(ABC):
         """
         sections = self.labelled()
         if not sections:
-            raise InputError(f"{self.name}: has no masks; give some, such as --data.source.masks DIR.")
+            raise InputError(f"{self.name}: has no masks; give some, by --data.source.masks or --data.target.masks.")
         groups = [list(group) for _, group in groupby(sections, key=lambda each: each.group or each.name)]
         part = contiguous_block(len(groups), self.split, self.gap, which)
         sections = [section for group in groups[part] for section in group]

@@ -11,7 +11,6 @@ from torch.utils.data import IterableDataset
 
 from bnadapt.data.prepare import PreparedSection, all_blank, check_channels, is_blank
 from bnadapt.data.section_tiles import Tiles
-from bnadapt.data.tiles import Tile
 
 SECTIONS_IN_MEMORY = 32
 
@@ -121,14 +120,14 @@ class DrawnTiles(IterableDataset):
                 continue
             visible += 1
             if visible > start:
-                yield tile, _place(prepared, tiles.tiles[number][1])
+                yield tile, place_of(prepared, tiles.tiles[number][1].area)
 
 
-def _place(section: PreparedSection, tile: Tile) -> Place:
-    """The position of a tile in pixels of the file, before resampling."""
+def place_of(section: PreparedSection, area: tuple[slice, slice]) -> Place:
+    """The position of rows and columns of a section in pixels of its file, before resampling."""
     rows, columns = (
         range(round(part.start * old / new), round(part.stop * old / new))
-        for part, old, new in zip(tile.area, section.original_size, section.size, strict=True)
+        for part, old, new in zip(area, section.original_size, section.size, strict=True)
     )
     return Place(section.name, rows, columns)
 

@@ -49,7 +49,7 @@ def mask_files(folder: Path, images: Mapping[str, Path], pair: str, context: str
     of_image, of_mask = _patterns(pair)
     middle = {match[1]: path for stem, path in files.items() if (match := of_mask.fullmatch(stem))}
     if not middle:
-        raise InputError(f"{folder}: holds no masks with names like {pair!r}; check pair.")
+        raise InputError(f"{folder}: holds no masks with names (without their endings) like {pair!r}; check pair.")
     stems = {match[1]: stem for stem in images if (match := of_image.fullmatch(stem))}
     return {stems.get(name, name): path for name, path in middle.items()}
 
@@ -73,7 +73,7 @@ def _in_order(folder: Path, images: Mapping[str, Path], masks: Mapping[str, Path
         )
     pairs = list(zip(images.values(), masks.values(), strict=True))
     first = ", ".join(f"{image.name} with {mask.name}" for image, mask in pairs[:SHOWN_PAIRS])
-    more = ", ..." if len(pairs) > SHOWN_PAIRS else ""
+    more = " and so on" if len(pairs) > SHOWN_PAIRS else ""
     log.warning("%s: %d images and masks are paired by order: %s%s.", context, len(pairs), first, more)
     return dict(zip(images, masks.values(), strict=True))
 

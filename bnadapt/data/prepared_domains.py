@@ -9,6 +9,7 @@ from lightning.pytorch import LightningDataModule
 from bnadapt.data.domain import Domain, Section
 from bnadapt.data.input_change import InputChange
 from bnadapt.data.intensity import IntensityName, Scaling
+from bnadapt.data.learnt_areas import LearntArea, as_areas, as_plain
 from bnadapt.data.pixel_size import check_size, resampling_sentence
 from bnadapt.data.pooled import Pooled
 from bnadapt.data.prepare import PreparedSection, check_channels, prepare, report_blank
@@ -43,16 +44,18 @@ class PreparedDomains(LightningDataModule):
         self.requested = {"intensity": intensity, "pixel_size_nm": pixel_size_nm}
         self.requested_change = target_change
         self.target_change = target_change or InputChange()
+        self.learnt_areas: list[LearntArea] = []
         self.restored: dict[str, Any] = {}
         self._scalings: Scalings | None = None
         self._known_sizes: set[str] = set()
 
     def state_dict(self) -> dict[str, Any]:
-        """Scaling with its numbers, pixel size and change of the target, for later runs."""
+        """Scaling with its numbers, pixel size, change of the target, and areas learnt from, for later runs."""
         return {
             "intensity": self.intensity,
             "pixel_size_nm": self.pixel_size_nm,
             "target_change": self.target_change.state_dict(),
+            "learnt_areas": as_plain(self.learnt_areas),
             **self.scalings.state_dict(),
         }
 
@@ -64,6 +67,7 @@ class PreparedDomains(LightningDataModule):
                 log.warning("The network was trained with %s %s; this run sets %s.", key, state_dict[key], requested)
         self.restored, self._scalings = state_dict, None
         self.target_change = self.requested_change or InputChange(**state_dict.get("target_change", {}))
+        self.learnt_areas = as_areas(state_dict.get("learnt_areas", []))
 
     @property
     def intensity(self) -> IntensityName:
@@ -112,9 +116,22 @@ class PreparedDomains(LightningDataModule):
                 )
         return domains
 
+    def target_has_test_block(self) -> bool:
+        """Whether labelled images of the target are kept for `test`."""
+        try:
+            return bool(self._needed("target").block("test"))
+        except InputError:
+            return False
+
     def prepared(self, which: str, section: Section) -> PreparedSection:
         """A section of `source` or `target` as the network sees it."""
         return self._prepare(which, self._needed(which), section)
+
+    def require_masks(self, which: str) -> None:
+        """Refuse a domain, `source` or `target`, of which nothing is labelled."""
+        domain = self._needed(which)
+        if not domain.labelled():
+            raise InputError(f"{domain.name}: has no masks; give some, such as --data.{which}.masks DIR.")
 
     def _needed(self, which: str) -> Domain:
         domain = getattr(self, which)

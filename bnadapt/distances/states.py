@@ -65,11 +65,11 @@ class LatentStates:
         source, targets = self.source[layer], {"unadapted": self.target[layer]}
         targets |= {"adapted": self.adapted[layer]} if self.adapted else {}
         half = source.samples // 2
-        found = {"noise_floor": (noise_floor(source, measures), half, source.samples - half)}
+        by_state = {"noise_floor": (noise_floor(source, measures), half, source.samples - half)}
         for state, distances in zip(targets, compare_each(source, list(targets.values()), measures), strict=True):
-            found[state] = distances, source.samples, targets[state].samples
+            by_state[state] = distances, source.samples, targets[state].samples
         return [
             LayerDistance(layer, depth, source.width, state, name, measures[name].unit, *astuple(distance), *samples)
-            for state, (distances, *samples) in found.items()
+            for state, (distances, *samples) in by_state.items()
             for name, distance in distances.items()
         ]

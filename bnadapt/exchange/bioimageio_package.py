@@ -187,17 +187,10 @@ def document(export: Export) -> str:
     formula = ", ".join(
         f"{gain:.6g} * value + {offset:.6g}" for gain, offset in zip(scaling.gain, scaling.offset, strict=True)
     )
-    adapted = export.adaptation
-    history = (
-        f"Its BatchNorm statistics were re-estimated on {adapted['tiles']} tiles of {export.target}, without labels;"
-        " every weight is that of the source's training."
-        if adapted
-        else "It was not adapted."
-    )
     return "\n\n".join(
         [
             f"# {export.parameters['network']} for {export.target}",
-            f"Segments {', '.join(export.classes[1:])} in images such as those of {export.target}. {history}",
+            f"Segments {', '.join(export.classes[1:])} in images such as those of {export.target}. {_history(export)}",
             "## Use",
             f"Give images with the values of their files. They are scaled by the fixed numbers of {export.target}"
             f" ({formula}), so that the result does not depend on how an image is cut into tiles; images of another"
@@ -235,6 +228,27 @@ def _cited(text: str) -> Any:
     if not reference:
         raise InputError(f"export: {text!r} has no DOI or address; give it in brackets behind the text.")
     return v0_5.CiteEntry(text=reference.strip(), **({"url": where} if "://" in where else {"doi": where}))
+
+
+def _history(export: Export) -> str:
+    """What was changed for a target, in sentences."""
+    record = export.adaptation
+    if not record:
+        return "It was not adapted."
+    sentences = []
+    if "tiles" in record:
+        sentences.append(
+            f"Its BatchNorm statistics were re-estimated on {record['tiles']} tiles of {export.target}, without labels."
+        )
+    if learning := record.get("self_training"):
+        sentences.append(f"Its weights were trained on its own predictions of {learning['tiles']} tiles.")
+    if tuning := record.get("finetuning"):
+        sentences.append(f"It was fine-tuned ({tuning['learn']}) on {tuning['labelled_tiles']} labelled tiles.")
+    if earlier := record.get("earlier"):
+        sentences.append(f"Before that it had learnt from {earlier['target']}.")
+    if len(sentences) == 1 and "tiles" in record:
+        sentences.append("Every weight is that of the source's training.")
+    return " ".join(sentences)
 
 
 def _identifier(name: str) -> str:

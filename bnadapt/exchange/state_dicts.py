@@ -68,7 +68,7 @@ def read_content(path: Path) -> tuple[dict[str, Any], str | None]:
         content = _loaded(path)
     except Exception as error:
         raise InputError(
-            f"{path}: is damaged, or is not a file of weights that can be read without running its code"
+            f"{path}: is damaged, or is not a file of weights that can be read without running code in it"
             f" ({type(error).__name__}); load it where you trust it, and save its state_dict() by torch.save."
         ) from error
     if _is_state_dict(content):

@@ -39,10 +39,10 @@ bnadapt/gain/features.py); `part` is `real` or `synthetic`, `family` the kind of
 The study `verdict` has no records of its own. Its `table.parquet` has a row per real record of the candidates,
 `candidate` and `scheme` (what the fit has not seen), with the `true_gain` over no adaptation, the one that is
 `predicted` (of candidates that leave images as they are), the probability that bright and dark are `exchanged`, the
-`inverted_consistency` of predictions on inverted images, the IoU after self-training (`self_trained`), and the tissue
-or laboratory of source and target (`source_origin`, `target_origin`). Rows of the scheme `learning curve` are
-predictions by fits to records of some tissues and laboratories (`origins`, their number), one `draw` of these, with the
-synthetic records (`with_synthetic`) or without.
+`inverted_consistency` of predictions on inverted images, the `adapted_width` of what is predicted after adaptation, the
+IoU after self-training (`self_trained`), and the tissue or laboratory of source and target (`source_origin`,
+`target_origin`). Rows of the scheme `learning curve` are predictions by fits to records of some tissues and
+laboratories (`origins`, their number), one `draw` of these, with the synthetic records (`with_synthetic`) or without.
 
 The study of labels has a record per source network, target, `start` (`none`, `adapted`, `scratch`), number of labelled
 `tiles` (-1 for all of the train block), `draw` and `choice` of them (`random`, `proposed`), and what is learnt

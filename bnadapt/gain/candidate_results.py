@@ -6,13 +6,11 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from bnadapt.adaptation import SCANNED_TILES, NetworkRunner, Recipe
-from bnadapt.batchnorm import Bank, ClassMoments, Estimate, ProportionCorrection, ProportionEstimate, UntilConverged
+from bnadapt.batchnorm import Bank, ClassMoments, Estimate, ProportionCorrection, ProportionEstimate
 from bnadapt.data.input_change import InputChange
 from bnadapt.gain.candidates import FULL_REPLACEMENT, NONE, RECOMMENDABLE, Candidate
 from bnadapt.gain.observation import BATCH, Observation, logits_under, observe
 from bnadapt.gain.source_summary import SourceSummary
-
-TILE_BY_TILE = UntilConverged(1e-9, min_tiles=2)  # all tiles, one at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,8 +155,7 @@ def run_candidates(
         progress: wraps the names of the candidates to show progress.
     """
     level = source.intensities.mean + float(tiles.double().mean())
-    recipe = Recipe(FULL_REPLACEMENT, until=TILE_BY_TILE if len(tiles) > 1 else None)
-    networks = CandidateRunner(runner, tiles.split(BATCH), tiles, source.moments, level, recipe)
+    networks = CandidateRunner(runner, tiles.split(BATCH), tiles, source.moments, level, Recipe(FULL_REPLACEMENT))
     by_name = {}
     for name in progress(list(candidates)):
         candidate = candidates[name]

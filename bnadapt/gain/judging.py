@@ -34,9 +34,13 @@ def judge(
     """
     predictor = predictor or Predictor.load()
     results = run_candidates(runner, tiles, source, progress=progress)
-    features = features_of(source, results, {*PROMISING, *POLARITY})
-    consistency = features[INVERTED]["flip_consistency"]
-    prediction = Prediction(predictor.expected(features), predictor.exchanged(features), consistency)
+    features = features_of(source, results, {*PROMISING, *POLARITY, "width"})
+    prediction = Prediction(
+        predictor.expected(features),
+        predictor.exchanged(features),
+        inverted_consistency=features[INVERTED]["flip_consistency"],
+        adapted_width=features[ADAPTED]["width"],
+    )
     return verdict_on(source, results, prediction, predictor=predictor), results
 
 

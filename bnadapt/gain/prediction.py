@@ -9,6 +9,7 @@ from bnadapt.gain.predictor import SELDOM, Expectation
 
 MARGIN = 0.03  # expected gain over the default that justifies another candidate
 EXCHANGED = 0.9  # probability of inverted contrast above which images are inverted
+THINNEST = -0.5  # least log thickness, relative to the source, to change more than the default does
 STABLE = -0.15  # least flip consistency on inverted images, minus that on the source, to invert them
 
 
@@ -21,11 +22,14 @@ class Prediction:
         exchanged: probability of inverted contrast.
         inverted_consistency: feature `flip_consistency` of the candidate that inverts images. It is low where the
             probability is wrong, as on targets with very little or very much foreground.
+        adapted_width: feature `width` after adapting all layers: log of the thickness of what is predicted, relative to
+            the source. It is low where a target has hardly any foreground, and adaptation makes up some.
     """
 
     expected: Mapping[str, Expectation]
     exchanged: float
     inverted_consistency: float = 0.0
+    adapted_width: float = 0.0
 
     @property
     def is_inverted(self) -> bool:
@@ -40,29 +44,38 @@ class Prediction:
     @property
     def choice(self) -> str:
         """The candidate with the best expectation; see `recommended`."""
-        return INVERTED if self.is_inverted else chosen(self.expected)
+        if self.is_inverted:
+            return INVERTED
+        trusted = {name: each for name, each in self.expected.items() if self._finds_objects or name in (NONE, DEFAULT)}
+        return chosen(trusted)
 
     @property
     def allows_self_training(self) -> bool:
         """Whether all layers, from which self-training starts, are expected to gain, and as much as the default."""
         adapted, default = self.expected[ADAPTED], self.expected[DEFAULT]
         is_upright = self.exchanged < SUSPECTED
-        return is_upright and adapted.familiar and adapted.gain > 0 and adapted.gain >= default.gain
+        is_expected = adapted.familiar and adapted.gain > 0 and adapted.gain >= default.gain
+        return is_upright and self._finds_objects and is_expected
+
+    @property
+    def _finds_objects(self) -> bool:
+        """Whether what adaptation of all layers predicts is thick enough to be objects."""
+        return self.adapted_width >= THINNEST
 
 
 def recommended(prediction: Prediction, helped: float) -> str:
     """The candidate to take.
 
-    That is the prediction's choice, but the default where images may be inverted; and no adaptation instead of the
-    default where that hardly ever helped.
+    That is the prediction's choice; but no adaptation where images may be inverted, or instead of the default where
+    that hardly ever helped.
 
     Args:
         prediction: what is expected.
         helped: share of the known cases with as much predicted gain as the default in which adaptation helped.
     """
-    if prediction.is_suspected:
-        return DEFAULT
-    return NONE if prediction.choice == DEFAULT and helped <= SELDOM else prediction.choice
+    if prediction.is_suspected or (prediction.choice == DEFAULT and helped <= SELDOM):
+        return NONE
+    return prediction.choice
 
 
 def chosen(expected: Mapping[str, Expectation]) -> str:

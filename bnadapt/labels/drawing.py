@@ -99,7 +99,10 @@ def listed_tiles(folder: Path) -> list[TileToDraw]:
     """The tiles of a folder; refuses folders that `write_drawings` did not write."""
     try:
         listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
-        tiles = [TileToDraw(**{**each, "size": tuple(each["size"])}) for each in listed]
+        tiles = [
+            TileToDraw(**{**each, "size": tuple(each["size"]), "section_size": tuple(each["section_size"])})
+            for each in listed
+        ]
         impossible = next((tile.file for tile in tiles if not tile.is_possible), None)
     except (OSError, RecursionError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{folder}: holds no list of tiles, {LIST}; give a folder of bnadapt propose.") from error
@@ -126,6 +129,8 @@ def draw(folder: Path, tile: TileToDraw, classes: np.ndarray | None, num_classes
 
 
 def _mask(path: Path, tile: TileToDraw, num_classes: int) -> np.ndarray:
+    if not path.exists():
+        raise InputError(f"{path}: is missing; restore it, or copy that of {PREDICTIONS} there and correct it.")
     mask = read_mask_values(path)
     if mask.shape[:2] != tile.size:
         raise InputError(

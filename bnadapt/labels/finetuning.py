@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from bnadapt.batchnorm import Bank
-from bnadapt.batchnorm.batches import batches_of
 from bnadapt.labels.cross_validation import FEWEST_TO_STOP, held_out_scores, most_steps
 from bnadapt.labels.learner import FineTuning, Learner
-from bnadapt.labels.parameters import LearnName
+from bnadapt.labels.parameters import LearnName, require_weights
 from bnadapt.labels.pseudo_labels import BATCH
-from bnadapt.labels.training_tiles import LabelledTiles
+from bnadapt.labels.training_tiles import LabelledTiles, stacked_tiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +71,8 @@ def finetune(
         progress: wraps the steps, those of cross-validation included, to show progress.
 
     Raises:
-        InputError: there is nothing to learn from, masks differ in size from images, or have other classes than the
-            network.
+        InputError: there is nothing to learn from or to change, images are too small or differ in size or channels, or
+            masks have other classes than the network.
         BatchNormError: statistics cannot be estimated, or the network has no BatchNorm layers for `mixing` or `affine`.
 
     Examples:
@@ -88,9 +86,11 @@ def finetune(
     """
     settings = settings or FineTuning()
     labelled.check()
-    tiles = torch.cat(list(batches_of(images, None, BATCH)))
+    require_weights(network)
+    tiles = stacked_tiles(images, BATCH)
+    labelled.check_beside(tiles)
     learner = Learner(network, tiles, source, settings)
-    learner.check_classes(labelled)
+    learner.check(labelled)
     folds = min(settings.folds, len(labelled)) if len(labelled) >= FEWEST_TO_STOP else 0
     advance = partial(next, iter(progress(range((folds + 1) * settings.steps))), None)
     scores = held_out_scores(learner, labelled, folds, advance) if folds else {}

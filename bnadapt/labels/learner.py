@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -17,11 +18,13 @@ from bnadapt.data.random_crops import RandomCrops
 from bnadapt.errors import InputError
 from bnadapt.labels.parameters import LearnName, learnt_of
 from bnadapt.labels.pseudo_labels import BATCH, logits_of, logits_of_all, pseudo_labels
+from bnadapt.labels.settings import check_choices, check_settings
 from bnadapt.labels.statistics import RelativeStatistics
 from bnadapt.labels.training_tiles import LabelledTiles, random_crops
 from bnadapt.tasks.losses import DiceCrossEntropy
 
 WARMING_UP = 0.1  # share of the steps
+CROP = 0.75  # side of crops as a share of that of labelled tiles
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class FineTuning:
         seed: seed of the crops.
         pseudo_label_weight: weight of the loss on unlabelled crops, where labels are the confident predictions of the
             network at the start; 0 for an untrained network.
+
+    Raises:
+        InputError: a name is unknown, or a number out of range.
     """
 
     learn: LearnName = "all"
@@ -48,6 +54,13 @@ class FineTuning:
     augmentation: AugmentationName = "moderate"
     seed: int = 0
     pseudo_label_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choices(self, learn=get_args(LearnName), augmentation=get_args(AugmentationName))
+        unlimited = {"steps": 1, "folds": 0, "pseudo_label_weight": 0} | ({} if self.rate is None else {"rate": 0})
+        check_settings(self, **{name: (least, None) for name, least in unlimited.items()})
+        if self.folds == 1:
+            raise InputError("FineTuning: folds is 1, which leaves no tile to learn from; give 0, or at least 2.")
 
 
 class Learner:
@@ -70,8 +83,10 @@ class Learner:
         return logits_of(self.network, images)
 
     @torch.no_grad()
-    def check_classes(self, labelled: LabelledTiles) -> None:
-        """Refuse classes that the network does not have."""
+    def check(self, labelled: LabelledTiles) -> None:
+        """Refuse a network without the parameters to learn, and classes that it does not have."""
+        if not self.learnt.parameters:
+            raise InputError(f"The network has no weights to learn as {self.settings.learn!r}; choose other ones.")
         count = self.forward(labelled.images[:1]).shape[1]
         if surplus := set(labelled.classes) - set(range(count)):
             raise InputError(
@@ -85,7 +100,7 @@ class Learner:
         self.network.requires_grad_(False)
         for parameter in self.learnt.parameters:
             parameter.requires_grad_(True)
-        rate = self.settings.rate or self.learnt.rate
+        rate = self.learnt.rate if self.settings.rate is None else self.settings.rate
         optimizer = torch.optim.AdamW(self.learnt.parameters, lr=rate, weight_decay=0)
         schedule = OneCycleLR(optimizer, rate, total_steps=self.settings.steps + 1, pct_start=WARMING_UP)
         loss = DiceCrossEntropy()
@@ -131,7 +146,7 @@ class Learner:
 
     def _batches(self, labelled: LabelledTiles, steps: int) -> Iterator[tuple[LabelledTiles, LabelledTiles]]:
         """Crops with pseudo-labels, and augmented crops of labelled tiles."""
-        side = min(min(labelled.masks.shape[1:]) * 3 // 4, *self.tiles.shape[2:])
+        side = min(int(min(labelled.masks.shape[1:]) * CROP), *self.tiles.shape[2:])
         crops = RandomCrops(
             labelled.sections(), side, steps * BATCH, self.settings.seed, augmentation=self.settings.augmentation
         )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bnadapt.batchnorm import batchnorm_layers
+from bnadapt.errors import InputError
 from bnadapt.labels.statistics import RelativeStatistics
 
 LearnName = Literal["mixing", "affine", "head", "all"]
@@ -48,6 +49,12 @@ def learnt_of(
     return Learnt(list(network.parameters()), 1e-3)
 
 
+def require_weights(network: nn.Module) -> None:
+    """Refuse a network without weights."""
+    if next(network.parameters(), None) is None:
+        raise InputError("The network has no weights to learn; give one that has.")
+
+
 @torch.no_grad()
 def last_layer(network: nn.Module, forward: Callable[[Tensor], Any], image: Tensor) -> nn.Module:
     """The layer with weights that a forward pass calls last; in a U-Net the one that returns logits."""
@@ -59,4 +66,6 @@ def last_layer(network: nn.Module, forward: Callable[[Tensor], Any], image: Tens
     finally:
         for each in hooks:
             each.remove()
+    if not called:
+        raise InputError("No layer of the network that holds weights is called, so there is no last one to learn.")
     return called[-1]

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from bnadapt.batchnorm import Bank
-from bnadapt.batchnorm.batches import batches_of
-from bnadapt.labels.parameters import last_layer
+from bnadapt.labels.parameters import last_layer, require_weights
 from bnadapt.labels.pseudo_labels import BATCH, CONFIDENCE, confidences, logits_of, logits_of_all, pseudo_labels
-from bnadapt.labels.training_tiles import random_crops
+from bnadapt.labels.settings import check_settings
+from bnadapt.labels.training_tiles import random_crops, stacked_tiles
 from bnadapt.tasks.losses import DiceCrossEntropy
 from bnadapt.tasks.mean_teacher import strongly_augmented
 
@@ -34,6 +34,9 @@ class SelfTraining:
             predicts so confidently, see `bnadapt.labels.pseudo_labels.confidences`.
         side: largest side of crops in pixels.
         seed: seed of the crops.
+
+    Raises:
+        InputError: a number is out of range.
     """
 
     steps: int = 120
@@ -42,6 +45,9 @@ class SelfTraining:
     confidence: float = CONFIDENCE
     side: int = 144
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self, steps=(1, None), rate=(0, None), side=(1, None), decay=(0, 1), confidence=(0, 1))
 
 
 def self_train(
@@ -71,8 +77,12 @@ def self_train(
 
     Returns:
         State of the teacher, to load into the network.
+
+    Raises:
+        InputError: there are no images, they differ in size, or the network has no weights.
     """
-    tiles = torch.cat(list(batches_of(images, None, BATCH)))
+    require_weights(network)
+    tiles = stacked_tiles(images, BATCH)
     logits = logits_of_all(network, tiles)
     least = confidences(logits, settings.confidence)
     share = _most_foreground(network, tiles, logits, source_bank) if logits.shape[1] == 2 else 1.0

@@ -1,14 +1,21 @@
 """Tiles to learn from, and random crops of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from bnadapt.batchnorm.batches import batches_of
+from bnadapt.data.drawn_tiles import Place
 from bnadapt.data.masks import IGNORED
 from bnadapt.data.prepare import PreparedSection
 from bnadapt.errors import InputError
+
+SMALLEST = 16  # side of a tile in pixels
 
 
 @dataclass(frozen=True)
@@ -18,10 +25,12 @@ class LabelledTiles:
     Attributes:
         images: (n, C, h, w) float32, as the network takes them.
         masks: (n, h, w) int64 class indices, 255 for unlabelled pixels.
+        places: position of each in a section, if they are known.
     """
 
     images: Tensor
     masks: Tensor
+    places: Sequence[Place] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -53,10 +62,45 @@ class LabelledTiles:
                 " that shows another class, too."
             )
 
-    def subset(self, indices: Sequence[int]) -> "LabelledTiles":
+    def check_beside(self, tiles: Tensor) -> None:
+        """Refuse tiles that are too small, or have other channels than the target's unlabelled ones (n, C, h, w)."""
+        for each in (self.images, tiles):
+            if min(each.shape[2:]) < SMALLEST:
+                raise InputError(
+                    f"There are tiles of {each.shape[2]} x {each.shape[3]} pixels to learn from; give {SMALLEST} x"
+                    f" {SMALLEST} at least."
+                )
+        if self.images.shape[1] != tiles.shape[1]:
+            raise InputError(
+                f"The labelled tiles have {self.images.shape[1]} channels, the target's images {tiles.shape[1]}; give"
+                " as many for both."
+            )
+
+    def subset(self, indices: Iterable[int]) -> "LabelledTiles":
         """Some of the tiles."""
         selected = list(indices)
-        return LabelledTiles(self.images[selected], self.masks[selected])
+        places = [self.places[index] for index in selected] if self.places else ()
+        return LabelledTiles(self.images[selected], self.masks[selected], places)
+
+    def distinct(self) -> "LabelledTiles":
+        """The tiles without those that show the same pixels as an earlier one."""
+        digests = [sha256(image.numpy().tobytes()).digest() for image in self.images]
+        first = {digest: index for index, digest in reversed(list(enumerate(digests)))}
+        return self.subset(sorted(first.values()))
+
+
+def stacked_tiles(images: Any, batch_size: int) -> Tensor:
+    """Tiles (n, C, h, w), held in memory, of images of any kind that `bnadapt.batchnorm.estimate` takes.
+
+    Raises:
+        InputError: there are none, or they differ in size.
+    """
+    batches = list(batches_of(images, None, batch_size))
+    sizes = sorted({tuple(batch.shape[1:]) for batch in batches})
+    if len(sizes) != 1:
+        found = f"shapes {sizes[0]} and {sizes[1]}" if sizes else "no tile"
+        raise InputError(f"The target's images have {found}; give tiles (N, C, H, W) of one size.")
+    return torch.cat(batches)
 
 
 def random_crops(generator: np.random.Generator, side: int, count: int, *tiles: Tensor) -> list[Tensor]:

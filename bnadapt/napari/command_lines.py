@@ -52,4 +52,4 @@ def objects_line(folder: str, with_labels: bool, overwrite: bool, min_size: int 
     """A table of the objects of a segmentation, of at least so many voxels."""
     labels = ["--labels", str(Path(folder) / "objects.ome.zarr")] if with_labels else []
     replacing = [*(["--min_size", str(min_size)] if min_size else []), *(["--overwrite"] if overwrite else [])]
-    return ["objects", folder, "--output", str(Path(folder) / "objects.csv"), *labels, *replacing]
+    return ["objects", "--mask", folder, "--output", str(Path(folder) / "objects.csv"), *labels, *replacing]

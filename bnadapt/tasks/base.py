@@ -47,7 +47,7 @@ class AdaptableTask(LightningModule):
         num_classes: classes K, background included.
 
     Attributes:
-        source_bank: BatchNorm statistics before adaptation, in an adapted network.
+        source_bank: BatchNorm statistics before adaptation, in a network that was adapted and has not learnt since.
         target_bank: adapted statistics, in a network that this run has adapted.
         adaptation: record of the adaptation, in an adapted network.
         class_moments: class moments of the source, if measured.
@@ -104,6 +104,11 @@ class AdaptableTask(LightningModule):
         task.load_state_dict(checkpoint["state_dict"], strict=task.strict_loading)
         return task.to(map_location)
 
+    @property
+    def is_adapted(self) -> bool:
+        """Whether its statistics or weights were changed for a target."""
+        return self.source_bank is not None or self.adaptation is not None
+
     def forward(self, images: Tensor) -> Tensor:
         run = self.network if self.execution is None else self.execution
         logits = run(images.contiguous(memory_format=self.memory_format))
@@ -154,6 +159,7 @@ class AdaptableTask(LightningModule):
             checkpoint["source_summary"] = self.source_summary.state_dict()
         if self.source_bank is not None:
             checkpoint["source_bank"] = self.source_bank.state_dict()
+        if self.adaptation is not None or self.source_bank is not None:
             checkpoint["adaptation"] = self.adaptation
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -166,7 +172,7 @@ class AdaptableTask(LightningModule):
             self.source_summary = _restored_summary(checkpoint["source_summary"], self.class_moments)
         if "source_bank" in checkpoint:
             self.source_bank = Bank.from_state_dict(checkpoint["source_bank"])
-            self.adaptation = checkpoint["adaptation"]
+        self.adaptation = checkpoint.get("adaptation")
 
     def runner(self, positions_per_tile: int = 96, layers: list[str] | None = None) -> NetworkRunner:
         """The network as the task's Trainer runs it, from the source's statistics on, in all its processes.
@@ -245,7 +251,7 @@ def _check_logits(logits: object, expected: tuple[int, ...], network: str) -> No
     if not isinstance(logits, Tensor):
         content = f" with {', '.join(map(repr, logits))}" if isinstance(logits, dict) else ""
         raise InputError(
-            f"network {network}: returns a {type(logits).__name__}{content}, instead of logits; wrap it in a module"
+            f"network {network}: returns a {type(logits).__name__}{content} instead of logits; wrap it in a module"
             " with a forward that returns the tensor of logits (N, K, H, W)."
         )
     if tuple(logits.shape) != expected:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from inspect import signature
 
 import h5py
@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import bnadapt
+from bnadapt.api.inputs import SourceModel
 from bnadapt.batchnorm import Bank, estimate
 from bnadapt.callbacks import BatchNormAdaptation
 from bnadapt.commands.cli import main
@@ -268,6 +269,23 @@ def test_finetune_takes_checkpoints_and_domains(best):
     assert tuned.labelled == len(TARGET.block("train"))
 
 
+def test_finetune_prepares_labelled_files_as_those_of_the_target(best):
+    """Here the checkpoint inverts images of a target, and not of its source."""
+    model = SourceModel.of(best)
+    changed = {**model.scaling, "target_change": {"inverted_about": 1.0}}
+    plain, inverted = (
+        replace(model, scaling=scaling).labelled_tiles(TARGET).images for scaling in (model.scaling, changed)
+    )
+    torch.testing.assert_close(inverted, 1 - plain)
+
+
+def test_all_labelled_tiles_are_learnt_from(source):
+    images, masks = (torch.cat(5 * [each]) for each in source)
+    images = images + torch.randn(80, 1, 1, 1)
+    tuned = bnadapt.finetune(Segmenter(), images, (images, masks), FineTuning("head", steps=1, folds=0))
+    assert tuned.labelled == 80
+
+
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [
@@ -288,6 +306,11 @@ def test_finetune_takes_checkpoints_and_domains(best):
         (lambda source, images: bnadapt.finetune(Segmenter(), images, (images, source[1] / 2)), "not whole numbers"),
         (lambda source, images: bnadapt.finetune(Segmenter(), images, None), "of type NoneType; give"),
         (lambda source, images: bnadapt.finetune(Segmenter(), images, (images, 0 * source[1])), "another class, too"),
+        (
+            lambda source, images: bnadapt.finetune(Segmenter(), images, (images, 255 * source[1])),
+            "hold 0 and 255 alone",
+        ),
+        (lambda source, images: bnadapt.finetune(Segmenter(), images, source, start="mixed"), "start is 'mixed'; take"),
         (lambda source, images: bnadapt.distances(Segmenter(), images, images, measures=["far"]), "no measure 'far'"),
         (lambda source, images: bnadapt.recommend(Segmenter(), source[0], images), "has no masks"),
         (lambda source, images: bnadapt.recommend(Segmenter(), None, images), "without a summary of its source"),

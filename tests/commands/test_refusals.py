@@ -224,7 +224,8 @@ def test_a_network_that_does_not_exist(refused):
 @pytest.mark.parametrize("command", [["adapt"], ["finetune", "--labelled", 1]])
 def test_the_original_network_is_not_replaced(refused, best, command):
     before = best.read_bytes()
-    sentence = refused(*command, "--ckpt_path", best, *DOMAINS, *TILES, "--output", best, "--overwrite")
+    target = without(DOMAINS, "--data.source")
+    sentence = refused(*command, "--ckpt_path", best, *target, *TILES, "--output", best, "--overwrite")
     assert "is read by this command; give another --output" in sentence
     assert best.read_bytes() == before
 

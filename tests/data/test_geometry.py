@@ -181,7 +181,7 @@ def test_names_without_rows_and_columns_are_said(caplog):
 @pytest.mark.parametrize(
     ("write", "words"),
     [
-        (lambda: xarray("yx", VOLUME), r"has 3 axes, but its attributes name 2, \['y', 'x'\]; mend them"),
+        (lambda: xarray("yx", VOLUME), r"has 3 axes, but its attributes name 2, \['y', 'x'\]; correct them"),
         (lambda: zarr3("ykb", VOLUME), "has the axes YKB .*; one must be Y, the rows, and one X"),
         (lambda: mrc("yyx", VOLUME), r"names its columns, rows and sections \[1, 2, 2\]; correct mapc, mapr and maps"),
     ],

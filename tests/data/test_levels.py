@@ -41,7 +41,7 @@ def test_the_level_of_a_pixel_size_is_read(options, given, level, size, caplog):
     np.testing.assert_array_equal(section.read_image(), LEVELS[level][2])
     assert section.pixel_size_nm == stack.pixel_size_nm == size
     (said,) = caplog.messages
-    assert f"{size} nm wide, as its file says" in said
+    assert f"pixels of {size} nm, as its file says" in said
     assert (f"level {level} is read" in said) == (given is not None)
 
 
@@ -187,7 +187,7 @@ def test_more_channels_than_are_read_are_refused_with_the_option():
         ({"T": -1}, "index -1 of the axis T is outside its length 3"),
         ({"S": 0}, r"has the axes TCZYX of lengths \(3, 2, 5, 24, 32\), and no unique axis 'S'"),
         ({"5": 0}, "and no unique axis '5'; name an axis in `index` by its letter, or by its number from 0 to 4"),
-        ({"Y": 0}, "of which 'Y' holds rows or columns"),
+        ({"Y": 0}, "'Y' holds rows or columns"),
         ({"T": 1, "0": 1}, "names the axis T twice"),
     ],
 )

@@ -59,10 +59,7 @@ def test_the_default_is_taken_unless_another_is_clearly_better():
     assert Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}), 0.95).choice == "inverted"
     assert Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}), 0.95, -0.2).choice == "full-resolution-mixed"
     assert Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}), 0.6).choice == "full-resolution-mixed"
-    assert (
-        recommended(Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}, adapted=0.2), 0.6), 1)
-        == "full-resolution-mixed"
-    )
+    assert recommended(Prediction(expected(none=0, **{"full-resolution-mixed": 0.1}, adapted=0.2), 0.6), 1) == "none"
 
 
 def test_self_training_is_advised_where_all_layers_are_expected_to_gain_as_much_as_the_default():
@@ -120,7 +117,7 @@ def test_a_sentence_counts_cases_and_the_pairs_that_they_come_from():
 
 def test_images_that_may_be_inverted_are_left_to_a_person():
     suspected = verdict(exchanged=0.99, stable=False, adapted=0.2)
-    assert suspected.choice == "full-resolution-mixed"
+    assert suspected.choice == "none"
     assert suspected.abstains
     assert suspected.sentence().startswith(
         "Cannot tell whether adaptation helps: bright and dark may be exchanged (probability 99%)"
@@ -147,3 +144,11 @@ def test_a_measured_sentence_names_what_few_tiles_leave_open():
     assert "not certain" not in verdict(measured=scores, choice="coarser").sentence()
     one = verdict(measured=scores, choice="full-resolution-mixed", labelled=1).sentence()
     assert "IoU on 1 labelled tile 0.50, 0.30 without" in one
+
+
+def test_where_adaptation_predicts_specks_the_default_is_the_most_that_is_done():
+    expected = {"none": 0.0, "adapted": 0.2, "full-resolution-mixed": 0.05}
+    expected = {name: Expectation(gain, 0.0, 0.0, True) for name, gain in expected.items()}
+    objects, specks = (Prediction(expected, 0.0, 0.0, width) for width in (-0.4, -0.6))
+    assert (objects.choice, specks.choice) == ("adapted", "full-resolution-mixed")
+    assert (objects.allows_self_training, specks.allows_self_training) == (True, False)

@@ -179,6 +179,41 @@ def test_labelled_tiles_do_not_move_the_statistics_that_they_are_seen_under(adap
     torch.testing.assert_close(one, beside_another)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learn": "bias"}, "learn is 'bias'; take one of mixing, affine, head, all"),
+        ({"augmentation": "x"}, "augmentation is 'x'; take one of flips, moderate, strong"),
+        ({"steps": 0}, "steps is 0; give at least 1"),
+        ({"rate": -1.0}, "rate is -1.0; give at least 0"),
+        ({"rate": float("nan")}, "rate is nan"),
+        ({"folds": 1}, "folds is 1, which leaves no tile"),
+        ({"pseudo_label_weight": float("inf")}, "pseudo_label_weight is inf"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        FineTuning(**settings)
+
+
+def test_images_that_cannot_be_learnt_from_are_refused(adapted, tiles):
+    one = tiles.subset([0])
+    small = LabelledTiles(one.images[..., :5, 8:13], one.masks[:, :5, 8:13])
+    for network_, images, labelled, message in (
+        (adapted, [tiles.images, tiles.images[..., :20]], one, r"have shapes \(1, 32, 20\) and \(1, 32, 32\)"),
+        (adapted, [], one, "have no tile"),
+        (adapted, tiles.images, small, "tiles of 5 x 5 pixels"),
+        (adapted, tiles.images[..., :5, :5], one, "tiles of 5 x 5 pixels"),
+        (adapted, tiles.images.repeat(1, 2, 1, 1), one, "have 1 channels, the target's images 2"),
+        (nn.Identity(), tiles.images, one, "has no weights to learn"),
+    ):
+        with pytest.raises(InputError, match=message):
+            finetune(network_, images, labelled)
+    bare = nn.Sequential(nn.BatchNorm2d(1, affine=False), nn.Conv2d(1, 2, 1))
+    with pytest.raises(InputError, match="no weights to learn as 'affine'"):
+        finetune(bare, tiles.images, one, FineTuning("affine"))
+
+
 @pytest.mark.parametrize(("label", "message"), [(0, "All labelled pixels are of class 0"), (IGNORED, "no labelled")])
 def test_tiles_that_teach_nothing_are_refused(label, message, adapted, tiles):
     one = LabelledTiles(tiles.images[:1], torch.full_like(tiles.masks[:1], label))

@@ -10,6 +10,7 @@ import torch
 from bnadapt.actions.labelled import labelled_by_hand, labelled_of_train_block
 from bnadapt.batchnorm import Bank
 from bnadapt.commands.cli import main
+from bnadapt.commands.passes import passes_of_finetune
 from bnadapt.data import DomainPair, Folder, Synthetic
 from bnadapt.errors import InputError
 from bnadapt.gain import RECOMMENDABLE
@@ -67,12 +68,13 @@ def test_a_checkpoint_like_that_of_adapt(best, tmp_path, capsys):
     assert record["provenance"]["checkpoint"]["path"] == str(best)
     printed = " ".join(capsys.readouterr().out.split())
     assert f"{done['iou_before']:.3f} before, {done['iou_after']:.3f} after" in printed
-    assert f"Next: bnadapt predict --ckpt_path {path}" in printed
+    assert f"Next: bnadapt test --ckpt_path {path}" in printed
     task = SegmentationTask.load_from_checkpoint(path)
     assert task.adaptation["finetuning"]["steps"] == done["steps"]
     stored = Bank.load(path.with_suffix(".safetensors"))
     assert all(torch.allclose(mean, stored.mean[name]) for name, mean in Bank.of(task.network).mean.items())
-    assert task.source_summary is None or done["learn"] == "mixing"
+    assert task.source_bank is None  # it would belong to other weights
+    assert task.source_summary is None
     scores = main(["test", *TARGET_ALONE, "--ckpt_path", str(path)]).trainer.callback_metrics
     assert 0 <= scores["test/target/iou"] <= 1
 
@@ -97,6 +99,49 @@ def test_labels_are_learnt_after_self_training(best, tmp_path, monkeypatch):
     _, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", start="self-trained")
     assert record["self_training"]["steps"] == 2
     assert record["finetuning"]["start"] == "self-trained"
+
+
+def test_adapting_again_keeps_the_record_and_says_what_stands_in_for_the_source(best, tmp_path, caplog):
+    tuned, record = finetune(best, tmp_path, "--labelled=1", "--steps=1", start="none")
+    again = tmp_path / "again.ckpt"
+    main(["adapt", *TARGET_ALONE, "--ckpt_path", str(tuned), "--output", str(again)])
+    assert "its own statistics stand in for the source's" in caplog.text
+    task, own = (SegmentationTask.load_from_checkpoint(path) for path in (again, tuned))
+    assert task.adaptation["earlier"]["finetuning"] == record["finetuning"]
+    assert all(torch.equal(mean, task.source_bank.mean[name]) for name, mean in Bank.of(own.network).mean.items())
+
+
+def test_a_head_leaves_the_statistics_of_the_source_in_force(best, tmp_path):
+    path, _ = finetune(best, tmp_path, "--labelled=1", "--steps=1", "--learn=head")
+    source = Bank.of(SegmentationTask.load_from_checkpoint(best).network)
+    kept = SegmentationTask.load_from_checkpoint(path).source_bank
+    assert all(torch.equal(mean, kept.mean[name]) for name, mean in source.mean.items())
+
+
+def test_tiles_that_were_learnt_from_are_left_out_of_scores(best, images, tmp_path, caplog, capsys, refused):
+    """Whatever the split says later: here the test block was learnt from, first in part, then as a whole."""
+    masked = [*FOLDER, f"--data.target.images={images / 'images'}", f"--data.target.masks={images / 'masks'}"]
+    everything = [*masked, "--data.target.split=[1, 0, 0]"]
+    half = [*masked, "--data.target.gap=0", "--data.target.split=[0, 0, 1]"]
+    path, _ = finetune(best, tmp_path, "--labelled=2", "--steps=1", "--learn=head", target=everything)
+    assert "Next: bnadapt predict" in capsys.readouterr().out  # nothing is left to test on
+    assert len(SegmentationTask.load_from_checkpoint(path).adaptation["finetuning"]) > 0
+    main(["test", *half, "--ckpt_path", str(path)])
+    assert "has learnt from tiles of" in caplog.text
+    assert "of 6 images to score; these tiles are left out" in caplog.text
+    path, _ = finetune(best, tmp_path, "--labelled=99", "--steps=1", "--learn=head", target=everything)
+    assert "has learnt from all that is labelled" in refused("test", *half, "--ckpt_path", path)
+
+
+def test_interrupted_learning_leaves_nothing_and_says_so(best, tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bnadapt.commands.trainer.adapting.finetune_to_target", interrupted)
+    with pytest.raises(SystemExit):
+        finetune(best, tmp_path, "--labelled=1")
+    assert "Interrupted: nothing was written." in capsys.readouterr().out
+    assert not list(tmp_path.glob("tuned*"))
 
 
 def test_from_none_keeps_what_is_not_adapted(best, tmp_path):
@@ -188,6 +233,37 @@ def test_what_cannot_be_learnt_from_is_refused(proposed, images):
         labelled_by_hand(data, proposed, 2)
 
 
+def test_drawings_are_learnt_from_at_any_size_of_tiles(proposed, images):
+    draw(proposed, images)
+    target = Folder(images / "images")
+    whole = labelled_by_hand(DomainPair(target=target, intensity="dtype", tile_size=32), proposed, 2)
+    small = labelled_by_hand(DomainPair(target=target, intensity="dtype", tile_size=16), proposed, 2)
+    assert small.images.shape[2:] == (16, 16)
+    assert len(small) > len(whole)
+    large = labelled_by_hand(DomainPair(target=target, intensity="dtype", tile_size=48), proposed, 2)
+    for tiles in (small, large):
+        for label in (0, 1):
+            assert (tiles.masks == label).sum() == (whole.masks == label).sum()  # each pixel once
+
+
+def test_what_is_drawn_on_two_tiles_that_overlap_counts_once(proposed, images):
+    path = proposed / "tiles.json"
+    first = json.loads(path.read_text())[0] | {"top": 0, "left": 0}
+    second = first | {"file": "other.png", "top": 8}
+    path.write_text(json.dumps([first, second]))
+    draw(proposed, images)
+    data = DomainPair(target=Folder(images / "images"), intensity="dtype", tile_size=32)
+    assert (labelled_by_hand(data, proposed, 2).masks != 255).sum() == (32 + 8) * 32
+
+
+def test_a_mask_that_is_missing_is_refused(proposed, images):
+    draw(proposed, images)
+    missing = sorted((proposed / "masks").iterdir())[0]
+    missing.unlink()
+    with pytest.raises(InputError, match=f"{missing.name}: is missing; restore it, or copy that of predictions"):
+        drawn_masks(proposed, 2)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("file", "../../a.png"), ("file", "/a.png"), ("top", -5), ("left", 10_000), ("top", 1.5), ("size", [0, 32])],
@@ -222,12 +298,57 @@ def test_tiles_without_foreground_are_kept_and_said(images, caplog):
     assert "2 of 3 labelled tiles show no foreground" in caplog.text
 
 
-def test_refusals(best, refused, tmp_path):
+def test_a_first_tile_shows_something_to_learn(images):
+    """Here one in twelve does, and a single tile is drawn."""
+    for path in sorted((images / "masks").iterdir())[1:]:
+        imageio.v3.imwrite(path, np.zeros((48, 48), np.uint8))
+    target = Folder(images / "images", images / "masks", split=(1, 0, 0))
+    for size in (16, 48):
+        data = DomainPair(target=target, intensity="dtype", tile_size=size)
+        one, all_tiles = (labelled_of_train_block(data, count) for count in (1, 99))
+        assert one.classes == [0, 1]
+        assert torch.equal(one.images[0], all_tiles.images[0])
+
+
+def test_an_image_that_is_there_twice_is_learnt_from_once(images, caplog):
+    for kind in ("images", "masks"):
+        (images / kind / "5.png").write_bytes((images / kind / "0.png").read_bytes())
+    data = DomainPair(
+        target=Folder(images / "images", images / "masks", split=(1, 0, 0)), intensity="dtype", tile_size=48
+    )
+    assert len(labelled_of_train_block(data, 6)) == 5
+    assert "1 of 6 labelled tiles show the same pixels as others; they are left out" in caplog.text
+
+
+def test_tiles_of_one_class_are_refused_without_saying_that_they_are_used(images, caplog):
+    for path in (images / "masks").iterdir():
+        imageio.v3.imwrite(path, np.zeros((48, 48), np.uint8))
+    data = DomainPair(target=Folder(images / "images", images / "masks"), intensity="dtype", tile_size=48)
+    with pytest.raises(InputError, match="All labelled pixels are of class 0"):
+        labelled_of_train_block(data, 2)
+    assert "they are used" not in caplog.text
+
+
+def test_the_announced_passes_count_start_and_scores():
+    data = DomainPair(target=TARGET, tile_size=32)
+    counts = {start: passes_of_finetune(data, 2, 3, start) for start in ("none", "adapted", "self-trained", "auto")}
+    assert counts["none"] < counts["adapted"] < counts["auto"]
+    assert counts["self-trained"] > counts["adapted"] + 120 * 4 * 4  # of each step's crops, by teacher and student
+    alone, scored = (passes_of_finetune(data, count, 100, "none") for count in (2, 5))
+    assert scored > 5 * alone  # of six trainings
+
+
+def test_refusals(best, images, refused, tmp_path):
+    unmasked = images / "images"
     asked = ["finetune", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "a.ckpt"]
     assert "give either --labelled" in refused(*asked)
     assert "labelled 0; give at least 1" in refused(*asked, "--labelled=0")
     taken = "auto or one of self-trained, none, adapted, mixed, full-resolution-mixed, inverted, coarser"
     assert f"--start adaptd is unknown; take {taken}" in refused(*asked, "--labelled=1", "--start=adaptd")
+    source = ["--data.source=Synthetic", "--data.source.size=48"]
+    assert "learns from the target alone" in refused(*asked, *source, "--labelled=1")
+    bare = [*without(asked, "--data.target"), "--data.target=Folder", f"--data.target.images={unmasked}"]
+    assert "has no masks; give some, such as --data.target.masks" in refused(*bare, "--labelled=1")
     assert "there is no target" in refused(*without(asked, "--data.target"), "--labelled=1")
     adapt = ["adapt", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "b.ckpt"]
     assert "self_training is -1" in refused(*adapt, "--self_training=-1")

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from bnadapt.batchnorm import Bank, adapt
+from bnadapt.errors import InputError
 from bnadapt.labels import SelfTraining, self_train
 
 
@@ -107,3 +108,9 @@ def test_foreground_that_adaptation_has_hidden_may_come_back(network, images):
         settings = SelfTraining(steps=40, rate=0.01, confidence=0.7)
         learnt.load_state_dict(self_train(hiding, images, settings, source_bank))
     assert start + 0.005 < share(learnt) <= unadapted + 0.001
+
+
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"decay": 2}, {"confidence": float("nan")}, {"rate": -1}])
+def test_settings_out_of_range_are_refused(settings):
+    with pytest.raises(InputError, match=f"SelfTraining: {next(iter(settings))} is"):
+        SelfTraining(**settings)

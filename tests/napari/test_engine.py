@@ -8,10 +8,22 @@ import pytest
 import torch
 
 from bnadapt.commands.cli import main
+from bnadapt.commands.objects import table_of_objects
+from bnadapt.commands.options import check_options
+from bnadapt.commands.parser import options_of
 from bnadapt.data.readers import open_masks
 from bnadapt.errors import InputError
-from bnadapt.napari import engine
-from bnadapt.napari.command_lines import adapt_line, predict_line, shown
+from bnadapt.napari import engine, looking
+from bnadapt.napari.command_lines import (
+    adapt_line,
+    finetune_line,
+    objects_line,
+    predict_line,
+    preview_line,
+    propose_line,
+    recommend_line,
+    shown,
+)
 from bnadapt.napari.inputs import AS_IT_IS, SELF_TRAINED, Inputs, Outputs, Treatment
 from bnadapt.napari.results import Region
 from bnadapt.napari.watch import Stopped, Watch
@@ -166,3 +178,20 @@ def test_command_lines_can_be_typed():
     assert "--data.target.plane xz --data.target.index '{T: 3}'" in line
     assert Outputs(Path("out")).checkpoint(inputs, AS_IT_IS) == "my net.ckpt"
     assert "--format" not in predict_line(replace(inputs, is_folder=True), "b.ckpt", Outputs(Path("out")))
+
+
+def test_commands_know_the_options_of_all_lines():
+    inputs, outputs = Inputs("net.ckpt", "a.tif"), Outputs(Path("out"), overwrite=True)
+    lines = [
+        preview_line(inputs, outputs),
+        recommend_line(inputs, outputs, "proposed"),
+        propose_line(inputs, 3, outputs),
+        finetune_line(inputs, 5, outputs),
+        adapt_line(inputs, looking.LEARNT, "b.ckpt"),
+        predict_line(inputs, "b.ckpt", outputs),
+    ]
+    for line in lines:
+        check_options(line)
+    options = options_of(table_of_objects, "objects", objects_line("predictions", True, True, 50)[1:])
+    assert (options["mask"], options["min_size"], options["overwrite"]) == ("predictions", 50, True)
+    assert options["labels"] == "predictions/objects.ome.zarr"

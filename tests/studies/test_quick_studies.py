@@ -58,6 +58,8 @@ def test_every_study_has_a_full_and_a_quick_config():
         "proportions-networks",
         "causes",
         "candidates-synthetic",
+        "candidates-unusual",
+        "labels-other-tasks",
     }
 
 

@@ -34,6 +34,7 @@ def table_of_gains(noise=0.01, seed=0):
                     features = {f"feature_{name}": generator.normal() for name in PROMISING}
                     inverted = family == "inversion"
                     features |= {f"feature_{name}": (2 if inverted else -2) + generator.normal() for name in POLARITY}
+                    features["feature_width"] = 0.0
                     gain = 0.1 * features["feature_class_confidence"]
                     score = 0.5 + gain + noise * generator.normal()
                     if inverted:

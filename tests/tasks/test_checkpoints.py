@@ -138,7 +138,7 @@ def test_what_must_be_a_number_is_one(changed, words, change):
         (without("hyper_parameters", "num_classes"), "KeyError: 'num_classes'"),
         (without(VERSION), VERSION),
         (put("abc", VERSION), "Invalid version"),
-        (put("0.9.0", VERSION), "of Lightning 0.9.0"),
+        (put("0.9.0", VERSION), "by Lightning 0.9.0"),
         (put(None, "callbacks"), "callbacks is a NoneType"),
         (put(None, "task"), "task is a NoneType"),
         (without("adaptation"), "lacks the record of its adaptation"),

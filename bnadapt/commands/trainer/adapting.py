@@ -19,6 +19,7 @@ from bnadapt.commands.trainer.base import CommandTrainer, checkpoint_path
 from bnadapt.files import check_outputs
 from bnadapt.gain.candidates import ADAPTED
 from bnadapt.labels import FineTuning, LearnName, SelfTraining
+from bnadapt.labels.drawing import listed_tiles
 from bnadapt.reports.latents import LatentFindings
 
 
@@ -105,7 +106,7 @@ class AdaptingCommands(CommandTrainer):
                 distances = self._configured(LatentDistance, LatentDistance()).measure(self, model)
             if self_training:
                 settings = SelfTraining(steps=self_training)
-                self_train_on_target(model, datamodule, settings, self.shown("Self-training"))
+                self_train_on_target(model, datamodule, settings, self.progress_for("Self-training"))
             for pictures in (each for each in self.callbacks if isinstance(each, SegmentationPictures)):
                 pictures.draw_target(self, model)
             return AdaptedCheckpoint(path, adapted.judgement, distances)
@@ -159,6 +160,8 @@ class AdaptingCommands(CommandTrainer):
             if adaptation:
                 log_adaptation(self, adaptation)
 
-        self._run_ready(work, model, datamodule, ckpt_path, passes_of_finetune(datamodule, labelled, steps))
+        count = labelled if proposed is None else len(listed_tiles(labels))
+        passes = passes_of_finetune(datamodule, count, steps, start)
+        self._run_ready(work, model, datamodule, ckpt_path, passes)
         save_adapted(self, model, path, self.command)
         return path

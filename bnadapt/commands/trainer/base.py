@@ -84,7 +84,7 @@ class CommandTrainer(Trainer):
         self.datamodule, datamodule.trainer = datamodule, self
         ready = _WhenReady(work, passes)
         callbacks = [each for each in self.callbacks if not isinstance(each, ProgressBar)]
-        with self._with([*callbacks, ready]), self._without_limit():
+        with self._with([*callbacks, ready]), self._without_limit(), self._saying_that_nothing_is_written():
             super().predict(model, dataloaders=_NoBatches(), ckpt_path=ckpt_path, return_predictions=False)
         return ready.result
 
@@ -118,6 +118,16 @@ class CommandTrainer(Trainer):
             yield
         finally:
             self.limit_predict_batches = limit
+
+    @contextmanager
+    def _saying_that_nothing_is_written(self) -> Iterator[None]:
+        """After Ctrl-C within the block, print that nothing was written."""
+        try:
+            yield
+        except SystemExit as ended:
+            if isinstance(ended.__context__, KeyboardInterrupt) and self.is_global_zero:
+                Console().print("Interrupted: nothing was written.")
+            raise
 
     def _check_one_process(self, command: str) -> None:
         if self.world_size > 1:

@@ -12,7 +12,16 @@ CLEAR = 0.02  # gain or loss of IoU that counts
 FEATURE = "feature_"
 FEWEST = 10  # records, from which on shares of them are given
 OFTEN = 0.5  # share of the records
-TITLES = {"pair": "natural pairs", "own": "the source itself", "inversion": "inverted copies of the source"}
+TITLES = {
+    "pair": "natural pairs",
+    "inverted pair": "inverted natural pairs",
+    "sparse": "hardly any foreground",
+    "sparse, inverted": "hardly any foreground, inverted",
+    "dense": "much foreground",
+    "dense, inverted": "much foreground, inverted",
+    "own": "the source itself",
+    "inversion": "inverted copies of the source",
+}
 
 
 def scores_by_candidate(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, islice
 from typing import Any, Literal
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from bnadapt.batchnorm import Bank
 from bnadapt.errors import InputError
 from bnadapt.experiments.case import Case, NetworkCase, RunLocation, TableRow
-from bnadapt.experiments.domain_tiles import DomainTiles, domain_tiles_for
+from bnadapt.experiments.domain_tiles import domain_tiles_for
 from bnadapt.experiments.evaluation import Evaluation
 from bnadapt.experiments.network_evaluation import DomainEvaluation, NetworkEvaluation
 from bnadapt.experiments.networks import SourceNetwork, Training, build_task, quiet
@@ -22,6 +21,7 @@ from bnadapt.gain.candidates import ADAPTED, CANDIDATES, NONE
 from bnadapt.gain.source_summary import images_and_masks
 from bnadapt.labels import FineTuning, LabelledTiles, LearnName, finetune, self_train
 from bnadapt.labels.proposal import COMPARED, proposed_tiles
+from bnadapt.labels.random_tiles import random_tiles
 from bnadapt.labels.self_training import SELF_TRAINED
 
 Start = Literal["none", "adapted", "self-trained", "scratch"]
@@ -86,7 +86,7 @@ class LabelsCase(NetworkCase):
 
     def _labelled(self, target: DomainEvaluation) -> LabelledTiles:
         if self.choice == RANDOM:
-            return labelled_tiles(target.tiles, self.tiles, self.draw)
+            return random_tiles(target.tiles.scored, self.tiles, self.draw)
         return proposed_labelled_tiles(target, self.tiles, self.draw)
 
 
@@ -126,7 +126,7 @@ class ScratchCase(Case):
             network = NetworkEvaluation(fresh, self.target, self.evaluation, tiles)
         target = network.source
         images = target.adaptation_tiles()
-        labelled = labelled_tiles(target.tiles, self.tiles, self.draw)
+        labelled = random_tiles(target.tiles.scored, self.tiles, self.draw)
         network.adapted(images).bank.apply(fresh)
         settings = FineTuning(
             "all", self.steps, self.training.learning_rate, folds=0, seed=self.draw, pseudo_label_weight=0
@@ -161,20 +161,6 @@ def start_bank(target: DomainEvaluation, candidate: str) -> Bank:
     if candidate == NONE:
         return network.bank
     return network.adapted(target.adaptation_tiles(), CANDIDATES[candidate].policy).bank
-
-
-def labelled_tiles(tiles: DomainTiles, count: int | None, seed: int) -> LabelledTiles:
-    """Random labelled tiles of the train block; the first has foreground, and more tiles contain fewer."""
-    batches = tiles.scored.labelled_tiles("target", "train", None, seed)
-    drawn = ((image, mask) for batch in batches for image, mask in zip(batch["image"], batch["mask"], strict=True))
-    passed_over = []
-    for tile in drawn:
-        if (tile[1] == 1).any():
-            chosen = islice(chain([tile], passed_over, drawn), count)
-            images, masks = (torch.stack(each) for each in zip(*chosen, strict=True))
-            return LabelledTiles(images, masks)
-        passed_over.append(tile)
-    raise InputError(f"{tiles.scored.target.name}: no tile of its train block shows foreground; take another target.")
 
 
 def proposed_labelled_tiles(target: DomainEvaluation, count: int, seed: int) -> LabelledTiles:

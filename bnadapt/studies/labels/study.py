@@ -214,9 +214,15 @@ def _gains(count: int | None, gains: pd.DataFrame) -> str:
 
 
 def _worth(start: str, adapted: pd.Series, scores: pd.DataFrame) -> str:
-    """From how many tiles on another start is as good as adaptation alone."""
+    """Between which measured numbers of tiles another start becomes as good as adaptation alone."""
     from_start = "the unadapted network" if start == NONE else "scratch"
     means = scores.mean(axis=1)
-    enough = [tiles for tiles, iou in means.items() if tiles > 0 and iou >= adapted.mean()]
-    said = f"{enough[0]} labelled tiles" if enough else f"more than {max(means.index)} labelled tiles"
+    counts = sorted(tiles for tiles in means.index if tiles > 0)
+    enough = next((place for place, tiles in enumerate(counts) if means[tiles] >= adapted.mean()), None)
+    if enough is None:
+        said = f"more than {_named(counts[-1])}"
+    elif enough == 0:
+        said = f"at most {_named(counts[0])}"
+    else:
+        said = f"more than {counts[enough - 1]} and at most {_named(counts[enough])}"
     return f"From {from_start}, adaptation without a label is worth {said} in the mean over pairs."

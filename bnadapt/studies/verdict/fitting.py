@@ -42,7 +42,7 @@ of the second columns."""
 def prepared(table: pd.DataFrame) -> pd.DataFrame:
     """A table of the candidates that leave images as they are, with `true_gain` and the origins of source and target.
 
-    `inverted_consistency` is the flip consistency of the record's inverted images, see `bnadapt.gain.prediction`.
+    For `inverted_consistency` and `adapted_width` of the record see `bnadapt.gain.prediction.Prediction`.
     Columns of features in `PROMISING` become their differences from no adaptation's.
     """
     rows = table[table["candidate"].isin([name for name, each in CANDIDATES.items() if each.keeps_images])]
@@ -50,10 +50,11 @@ def prepared(table: pd.DataFrame) -> pd.DataFrame:
     features = [f"{FEATURE}{name}" for name in PROMISING]
     origins = {f"{which}_origin": rows[f"{which}_set"].replace(SAME_ORIGIN) for which in ("source", "target")}
     differences = {name: rows[name].to_numpy() - unadapted[name].to_numpy() for name in features}
-    inverted = table[table["candidate"] == INVERTED].set_index("record")[f"{FEATURE}flip_consistency"]
+    inverted, adapted = (table[table["candidate"] == name].set_index("record") for name in (INVERTED, ADAPTED))
     return rows.assign(
         true_gain=rows["iou"].to_numpy() - unadapted["iou"].to_numpy(),
-        inverted_consistency=rows["record"].map(inverted),
+        inverted_consistency=rows["record"].map(inverted[f"{FEATURE}flip_consistency"]),
+        adapted_width=rows["record"].map(adapted[f"{FEATURE}width"]),
         **differences,
         **origins,
     )

@@ -12,7 +12,7 @@ from bnadapt.gain.predictor import SELDOM, SURE, Expectation, comparable
 from bnadapt.studies.candidates.findings import CLEAR
 from bnadapt.studies.verdict.fitting import NATURAL, known_cases, natural_cases, self_trained_cases
 
-POLARITY = ["exchanged", "inverted_consistency"]
+EVIDENCE = ["exchanged", "inverted_consistency", "adapted_width"]
 WORSE = 0.03  # loss of IoU that counts as harm
 PAIR = ["task", "source", "target"]
 ORIGINS = ["source_origin", "target_origin"]
@@ -37,8 +37,8 @@ def choices(predicted: pd.DataFrame, table: pd.DataFrame, family: str = NATURAL)
     rows = predicted[predicted["family"] == family]
     scores = wide(table[table["record"].isin(rows["record"])], "iou")
     scores = scores[[name for name in CANDIDATES if name in scores]]
-    gains, polarity = wide(rows, "predicted"), rows.groupby("record")[POLARITY].first()
-    predictions = {record: _prediction(own, *polarity.loc[record]) for record, own in gains.iterrows()}
+    gains, evidence = wide(rows, "predicted"), rows.groupby("record")[EVIDENCE].first()
+    predictions = {record: _prediction(own, *evidence.loc[record]) for record, own in gains.iterrows()}
     defaults = rows[rows["candidate"] == DEFAULT].set_index("record")
     helped = _shares_elsewhere(natural_cases(predicted), defaults)
     taken = {record: recommended(each, helped[record]) for record, each in predictions.items()}
@@ -140,11 +140,11 @@ def _measures(picked: pd.DataFrame) -> Mapping[str, float]:
     }
 
 
-def _prediction(gains: pd.Series, exchanged: float, inverted_consistency: float) -> Prediction:
+def _prediction(gains: pd.Series, *evidence: float) -> Prediction:
     expected = {
         name: Expectation(gain, gain, gain, True) for name, gain in gains.dropna().items() if name in RECOMMENDABLE
     }
-    return Prediction(expected, exchanged, inverted_consistency)
+    return Prediction(expected, *evidence)
 
 
 def _of_other_seeds(scores: pd.DataFrame, table: pd.DataFrame) -> pd.Series:

@@ -14,12 +14,12 @@ from bnadapt.experiments.tables import Tables
 from bnadapt.reports.document import Table
 from bnadapt.studies.verdict.findings import draw_learning, draw_predicted, schemes_table, sentences
 from bnadapt.studies.verdict.fitting import DRAWS, SCHEMES, cross_predicted, learning_curve, read
-from bnadapt.studies.verdict.scores import POLARITY
+from bnadapt.studies.verdict.scores import EVIDENCE
 
 LEARNING_CURVE = "learning curve"  # in place of a scheme
 KEPT = ["record", "family", "task", "source", "target", "seed", "candidate", "iou", "self_trained"]
 LEARNING = ["record", "candidate", "seed", "origins", "draw", "with_synthetic", "predicted", "true_gain"]
-ADDED = ["record", "candidate", "true_gain", "source_origin", "target_origin", "predicted", *POLARITY]
+ADDED = ["record", "candidate", "true_gain", "source_origin", "target_origin", "predicted", *EVIDENCE]
 
 
 @dataclass
@@ -44,7 +44,7 @@ class VerdictStudy(Study):
         " (strict), as source, or of the same task. Does it tell help from harm, and is its choice worth more than"
         " always doing the same?"
     )
-    columns = (*KEPT, "scheme", "true_gain", "predicted", *POLARITY, "source_origin", "target_origin")
+    columns = (*KEPT, "scheme", "true_gain", "predicted", *EVIDENCE, "source_origin", "target_origin")
 
     candidates: Sequence[str]
     self_training: str | None = None
