@@ -33,6 +33,7 @@ COMPARED = {"none": "not adapted", DEFAULT: "default", ADAPTED: "all layers"}
 LEARNT = {DEFAULT: "default, self-trained", ADAPTED: "all layers, self-trained"}
 """Starts of self-training that README.md compares, with its headings."""
 TRAINED = "trained on the target"
+STEPS = ("training step", "forward pass")
 QUALITY = {"iou_unadapted": "not adapted", "iou_adapted": "adapted", "iou_target_trained": "trained on the target"}
 """Scores that docs/which.md compares, with its headings."""
 
@@ -75,6 +76,21 @@ def update_distances(pages: Path) -> None:
     ]
     if found:
         replace(ROOT / "docs" / "distances.md", "distances-pages", "\n".join(found))
+
+
+def update_training_step() -> None:
+    """The table of the benchmark of training steps."""
+    rows = json.loads((RESULTS / "training_step.json").read_text(encoding="utf-8"))
+    lines = [
+        {
+            "memory format, precision": each["contestant"],
+            "device": f"{each['device']}, {each['threads']} threads",
+            **{f"{part} [s]": each[part]["seconds"] for part in STEPS},
+            **{f"{part}, ratio": each[part]["ratio"] for part in STEPS},
+        }
+        for each in rows
+    ]
+    replace(TABLES, "training-step", table(lines))
 
 
 def update_volumes() -> None:
@@ -288,6 +304,7 @@ def written(value: object) -> str:
 
 if __name__ == "__main__":
     update_batchnorm()
+    update_training_step()
     update_volumes()
     update_distances(RUNS / "distances-em")
     redraw_pairs(RUNS / "studies" / "networks")

@@ -15,7 +15,7 @@ from bnadapt.batchnorm import Bank, Policy
 from bnadapt.data import DomainPair, InputChange
 from bnadapt.data.drawn_tiles import Place
 from bnadapt.errors import InputError
-from bnadapt.gain import CANDIDATES, RECOMMENDABLE, Candidate, CandidateNetwork, CandidateRunner
+from bnadapt.gain import CANDIDATES, PREVIEWED, RECOMMENDABLE, Candidate, CandidateNetwork, CandidateRunner
 from bnadapt.gain.observation import logits_under
 from bnadapt.reports.preview import Preview
 from bnadapt.tasks import AdaptableTask
@@ -131,7 +131,7 @@ def preview_target(
         data: whose target is looked at, without masks.
         recipe: how statistics are estimated, class proportions apart.
         regions: tiles to look at, at most.
-        candidates: their names; by default all that need nothing but what is known of the source.
+        candidates: their names; by default those of `PREVIEWED` for which enough is known of the source.
         seed: of the draw of the regions.
         progress: wraps the candidates, to show how far it is.
 
@@ -161,7 +161,7 @@ def candidate_networks(
     summary = task.source_summary
     level = None if summary is None else summary.intensities.mean + float(scanned.double().mean())
     runner = CandidateRunner(task.runner(), tiles, scanned, task.class_moments, level, recipe)
-    names = [name for name in candidates or CANDIDATES if name not in left_out]
+    names = [name for name in candidates or PREVIEWED if name not in left_out]
     by_name = {name: runner.network_for(CANDIDATES[name]) for name in progress(names)}
     can_be_judged = summary is not None and task.hparams.num_classes == 2
     options = {
@@ -174,7 +174,7 @@ def candidate_networks(
 
 def _left_out(task: AdaptableTask, candidates: Sequence[str] | None) -> dict[str, str]:
     """Candidates that cannot be run, with what is not known of the source; a candidate that was named is refused."""
-    unknown = {name: _not_known(CANDIDATES[name], task) for name in candidates or CANDIDATES}
+    unknown = {name: _not_known(CANDIDATES[name], task) for name in candidates or PREVIEWED}
     left_out = {name: what for name, what in unknown.items() if what}
     if candidates and left_out:
         name, what = next(iter(left_out.items()))

@@ -39,7 +39,7 @@ class Recommendation(Judgement):
 
     @property
     def choice(self) -> str:
-        """Name of the recommended candidate, such as `corrected`."""
+        """Name of the recommended candidate, such as `adapted`."""
         return self.verdict.choice
 
     @property

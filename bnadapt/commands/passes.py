@@ -10,7 +10,7 @@ from bnadapt.actions.finetune import UNCHOSEN
 from bnadapt.adaptation import SCANNED_TILES
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.data import DomainPair
-from bnadapt.gain import CANDIDATES
+from bnadapt.gain import CANDIDATES, PREVIEWED
 from bnadapt.gain.candidates import NONE
 from bnadapt.labels import FineTuning, SelfTraining
 from bnadapt.labels.cross_validation import CHECKED_EVERY, FEWEST_TO_STOP
@@ -23,7 +23,7 @@ from bnadapt.tasks import AdaptableTask
 TRIED = 20  # passes of every tile that all candidates are tried on
 MEASURED = 32  # tiles of either domain that `adapt` measures distances on
 STATES = 3  # passes of every tile that distances are measured on
-PROPORTIONS = 105  # passes to estimate class proportions, for some candidates
+PROPORTIONS = 105  # passes to estimate class proportions, for corrected candidates
 LEARNING = 3  # passes without gradients that take as long as one with
 COMPARED = 5  # passes of every tile that `propose` reads
 
@@ -37,7 +37,9 @@ def passes_of_adapt(data: DomainPair, is_chosen: bool, self_training: int) -> in
 
 def passes_of_preview(data: DomainPair, regions: int, candidates: Sequence[str] | None) -> int:
     """Passes of adapting under every candidate, and of showing the regions."""
-    return len(candidates or CANDIDATES) * (adaptation_tiles(data) + regions) + PROPORTIONS
+    names = candidates or PREVIEWED
+    proportions = PROPORTIONS if any(CANDIDATES[name].is_corrected for name in names) else 0
+    return len(names) * (adaptation_tiles(data) + regions) + proportions
 
 
 def passes_of_finetune(data: DomainPair, labelled: int, steps: int, start: str) -> int:

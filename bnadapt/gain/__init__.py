@@ -7,7 +7,7 @@ from bnadapt.gain.candidate_results import (
     CandidateRunner,
     run_candidates,
 )
-from bnadapt.gain.candidates import CANDIDATES, RECOMMENDABLE, Candidate
+from bnadapt.gain.candidates import CANDIDATES, PREVIEWED, RECOMMENDABLE, Candidate
 from bnadapt.gain.features import FEATURES, View, features_of
 from bnadapt.gain.judging import judge
 from bnadapt.gain.observation import Observation, observe
@@ -19,6 +19,7 @@ from bnadapt.gain.verdict import Verdict
 __all__ = [
     "CANDIDATES",
     "FEATURES",
+    "PREVIEWED",
     "RECOMMENDABLE",
     "Candidate",
     "CandidateNetwork",

@@ -89,6 +89,8 @@ CANDIDATES: Mapping[str, Candidate] = {
         "shrink the images and adapt all layers", "images shrunk to two thirds, all layers adapted", zoom=1 / 1.5
     ),
 }
+PREVIEWED: Mapping[str, Candidate] = {name: each for name, each in CANDIDATES.items() if not each.is_corrected}
+"""Candidates that a preview shows unless others are named; estimated class proportions are slow and seldom sure."""
 RECOMMENDABLE: Mapping[str, Candidate] = {
     name: CANDIDATES[name] for name in (NONE, ADAPTED, "mixed", DEFAULT, INVERTED, "coarser")
 }

@@ -13,7 +13,7 @@ from bnadapt.adaptation import Recipe
 from bnadapt.commands.cli import main
 from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import DomainPair, Folder, Synthetic
-from bnadapt.gain import CANDIDATES
+from bnadapt.gain import PREVIEWED
 from bnadapt.reports.preview_page import Commands, write_preview
 from bnadapt.tasks import SegmentationTask
 from tests.conftest import TARGET_ALONE, without, write_images
@@ -57,7 +57,7 @@ def commands(page):
 
 def test_a_page_shows_regions_under_every_candidate(best, preview, tmp_path, capsys):
     seen, page = preview(best, "--regions=2")
-    assert list(seen.probabilities) == list(CANDIDATES)
+    assert list(seen.probabilities) == list(PREVIEWED)
     assert not seen.left_out
     for number in (1, 2):
         assert imageio.v3.imread(tmp_path / "page" / f"region-{number}.png").std() > 10
@@ -138,7 +138,6 @@ def check_commands(seen, lines):
 def test_candidates_are_left_out_that_need_what_is_not_known(bare, preview, capsys):
     seen, page = preview(bare, "--regions=1")
     assert list(seen.probabilities) == WITHOUT_SOURCE
-    assert "corrected, inverted-corrected would need class moments of the source" in page
     assert "inverted would need the mean intensity of the source" in page
     assert f"bnadapt source_summary --ckpt_path {bare}" in page
     assert "bnadapt recommend" not in page + capsys.readouterr().out
@@ -148,8 +147,10 @@ def test_moments_alone_are_enough_to_correct(best, preview, tmp_path):
     checkpoint = torch.load(best, weights_only=True)
     del checkpoint["source_summary"]
     torch.save(checkpoint, tmp_path / "moments.ckpt")
-    seen, page = preview(tmp_path / "moments.ckpt", "--regions=1", "--data.adaptation_tiles=12")
-    assert list(seen.left_out) == ["inverted", "inverted-corrected"]
+    seen, page = preview(
+        tmp_path / "moments.ckpt", "--regions=1", "--data.adaptation_tiles=12", "--candidates=[none, corrected]"
+    )
+    assert list(seen.probabilities) == ["none", "corrected"]
     assert "'--class_proportions=[0." in page
 
 

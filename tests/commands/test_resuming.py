@@ -33,16 +33,7 @@ def halfway(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(SegmentationTask, "on_train_epoch_end", interrupt)
         with pytest.raises(ZeroDivisionError):
-            main(
-                [
-                    "fit",
-                    *SMALL,
-                    *DOMAINS,
-                    "--model.optimizer=AdamW",
-                    "--model.optimizer.lr=0.01",
-                    "--trainer.logger.name=mine",
-                ]
-            )
+            main(["fit", *SMALL, *DOMAINS, *OPTIMIZER, "--trainer.logger.name=mine"])
     return tmp_path
 
 

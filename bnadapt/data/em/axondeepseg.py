@@ -17,7 +17,8 @@ RATS = (1, 2, 3, 4, 5, 6, 7, 8)
 class AxonDeepSeg(Domain):
     """`axondeepseg`: 10 images of 8 rats, 737 x 758 to 2001 x 2001 pixels of 70 to 180 nm, SEM.
 
-    Rats 1, 2, 5, 6, 7 have bright images (mean 128 to 157), rats 3, 4, 8 dark ones (66 to 103). Blocks are cut by rat.
+    Rats 1, 2, 5, 6, 7 have bright images (mean 128 to 157), rats 3, 4, 8 dark ones (66 to 103); all come from
+    one laboratory. Blocks are cut by rat.
 
     Args:
         rats: numbers of the rats to use.
