@@ -127,7 +127,7 @@ def update_studies(studies: Path) -> None:
         kept = keep(path.parent, "studies", path.parent.name)
         replace(page, kept.name, said_on(kept, "."))
     update_front(ROOT / "docs" / "studies")
-    labelled_tile_gains(pd.read_parquet(ROOT / "docs" / "studies" / "labels" / "table.parquet")).save()
+    labelled_tile_gains(ROOT / "docs" / "studies").save()
 
 
 def update_front(studies: Path) -> None:
@@ -204,13 +204,16 @@ def _over_seeds(scores: pd.DataFrame) -> dict[str, str]:
     return {name: f"{means[name].mean():.3f} ± {means[name].std():.3f}" for name in means}
 
 
-def labelled_tile_gains(rows: pd.DataFrame) -> LabelledTileGains:
-    """What `recommend` says of labelled tiles: gains by the defaults of `finetune`, from the table of `labels`."""
-    drawn = rows[rows["choice"] == RANDOM]
-    means = drawn.pivot_table("iou", ["start", "tiles", "learn"], ["task", "source", "target"])
-    numbers = [number for number in means.loc[ADAPTED].index.unique("tiles") if number > 0]
-    learnt = {str(number): means.loc[(ADAPTED, number, FineTuning().learn)] for number in numbers}
-    before = means.loc[(ADAPTED, 0, STATISTICS)].dropna()
+def labelled_tile_gains(studies: Path) -> LabelledTileGains:
+    """What `recommend` says of labelled tiles: gains by the defaults of `finetune`, over the pairs of all tasks."""
+    names = ("labels", "labels-other-tasks")
+    rows = pd.concat([pd.read_parquet(studies / name / "table.parquet") for name in names])
+    drawn = rows[(rows["choice"] == RANDOM) & rows["learn"].isin([FineTuning().learn, STATISTICS])]
+    means = drawn[drawn["start"] == ADAPTED].pivot_table("iou", ["tiles", "learn"], ["task", "source", "target"])
+    everywhere = means.dropna()
+    numbers = [number for number in everywhere.index.unique("tiles") if number > 0]
+    learnt = {str(number): everywhere.loc[(number, FineTuning().learn)] for number in numbers}
+    before = everywhere.loc[(0, STATISTICS)]
     gains = {number: round(float((iou - before).mean()), 3) for number, iou in learnt.items()}
     return LabelledTileGains(len(before), gains)
 

@@ -1,9 +1,5 @@
 """What recommend says of labelled tiles, and that it is what the study of labels has measured."""
 
-from pathlib import Path
-
-import pandas as pd
-
 from bnadapt.gain import Expectation
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.gain.prediction import Prediction
@@ -11,7 +7,7 @@ from bnadapt.gain.predictor import Known
 from bnadapt.gain.verdict import Verdict
 from docs.update_readme import ROOT, labelled_tile_gains
 
-TABLE = Path(ROOT) / "docs" / "studies" / "labels" / "table.parquet"
+STUDIES = ROOT / "docs" / "studies"
 
 
 def test_a_doubtful_verdict_says_what_labelled_tiles_gave():
@@ -33,4 +29,4 @@ def test_the_sentence_gives_gains_by_number_of_tiles():
 
 
 def test_the_stored_gains_are_those_of_the_committed_study():
-    assert LabelledTileGains.load() == labelled_tile_gains(pd.read_parquet(TABLE))
+    assert LabelledTileGains.load() == labelled_tile_gains(STUDIES)
