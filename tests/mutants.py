@@ -251,9 +251,21 @@ MUTANTS = [
         "gain/test_verdict.py::test_the_default_is_taken_unless_another_is_clearly_better",
     ),
     Mutant(
+        "gain/prediction.py",
+        "if prediction.is_suspected or (prediction.choice == DEFAULT and helped <= SELDOM):",
+        "if prediction.choice == DEFAULT and helped <= SELDOM:",
+        "gain/test_verdict.py::test_images_that_may_be_inverted_are_left_to_a_person",
+    ),
+    Mutant(
+        "gain/prediction.py",
+        "return self.adapted_width >= THINNEST",
+        "return True",
+        "gain/test_verdict.py::test_where_adaptation_predicts_specks_the_default_is_the_most_that_is_done",
+    ),
+    Mutant(
         "gain/annotation.py",
-        "value = float(iou)",
-        "value = float(torch.stack([_ratio(b, e) for b, e in zip(both, either, strict=True)]).mean())",
+        "float(_ratio(both.sum(), either.sum()))",
+        "float(torch.stack([_ratio(b, e) for b, e in zip(both, either, strict=True)]).mean())",
         "gain/test_annotation.py::test_measured_scores_are_those_of_all_tiles_together",
     ),
     Mutant(

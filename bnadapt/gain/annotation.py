@@ -59,8 +59,8 @@ def measured(results: CandidateResults, images: Tensor, masks: Tensor) -> Mappin
         masks: (n, h, w) classes, 255 where unlabelled; see `check_annotation`.
     """
     masks = masks.cpu()
-    found = {name: _ious(result.logits(images).argmax(1), masks) for name, result in results.by_name.items()}
-    return {name: _compared(each, found[DEFAULT], len(found) - 1) for name, each in found.items()}
+    ious = {name: _ious(result.logits(images).argmax(1), masks) for name, result in results.by_name.items()}
+    return {name: _compared(each, ious[DEFAULT], len(ious) - 1) for name, each in ious.items()}
 
 
 def clearly_best(scores: Mapping[str, Measured], margin: float) -> str:
