@@ -353,7 +353,7 @@ MUTANTS = [
     # Commands
     Mutant(
         "text.py",
-        'return ACTING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)',
+        'return ACTING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)',
         "return text",
         "test_text.py::test_what_acts_on_a_terminal_is_written_out",
     ),
