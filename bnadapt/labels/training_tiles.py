@@ -58,7 +58,7 @@ class LabelledTiles:
             raise InputError("The labelled tiles have no labelled pixel; draw some.")
         if len(self.classes) == 1:
             raise InputError(
-                f"All labelled pixels are of class {self.classes[0]}, so nothing can be learnt; label a tile"
+                f"All labelled pixels are of class {self.classes[0]}, so they say nothing of the others; label a tile"
                 " that shows another class, too."
             )
 

@@ -26,7 +26,7 @@ def test_a_warning_of_ours_is_one_line(caplog, capsys):
 
 def test_a_warning_of_others_is_shown_as_before(caplog):
     shown = []
-    warnings.showwarning.others = lambda message, *where: shown.append(str(message))
+    warnings.showwarning.show = lambda message, *where: shown.append(str(message))
     warnings.warn("Something else", UserWarning, stacklevel=1)
     assert shown == ["Something else"]
     assert not caplog.records

@@ -170,7 +170,7 @@ def test_colour_images_for_a_grey_network(images, predict):
 
 def test_a_checkpoint_of_another_architecture(best, refused):
     options = ["--ckpt_path", best, *DOMAINS, *without(SMALL, "--model")]
-    assert "holds a network with network unet, --model.network asks for smp/unet" in refused(
+    assert "holds a network with network unet, --model.network requests smp/unet" in refused(
         "test", *options, "--model.network=smp/unet"
     )
     assert "holds a network with network_args {'base_channels': 4}" in refused(

@@ -707,7 +707,7 @@ def test_images_and_masks_are_paired_by_order_where_that_is_asked_for(tmp_path, 
     [
         ("name", "both images and masks, so set pair to"),
         ("order", "both images and masks, so set pair to"),
-        ("*_seg", "no masks with names (without their endings) like"),
+        ("*_seg", r"no masks with names \(without their endings\) like"),
         ("mask", "pair is 'mask'; give name, order, or a pattern"),
         ("*_*", "pair is"),
     ],

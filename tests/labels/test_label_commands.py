@@ -373,7 +373,7 @@ def test_labels_are_refused_before_candidates_are_tried(best, images, tmp_path, 
         main(asked)
     for mask in (images / "masks").iterdir():
         imageio.v3.imwrite(mask, np.zeros((48, 48), np.uint8))
-    with pytest.raises(InputError, match="show no foreground"):
+    with pytest.raises(InputError, match="All labelled pixels are of class 0"):
         main([*asked, f"--data.target.masks={images / 'masks'}"])
     imageio.v3.imwrite(images / "masks" / "0.png", np.zeros((8, 48), np.uint8))
     with pytest.raises(InputError, match=r"0\.png"):

@@ -74,8 +74,9 @@ class AdaptingCommands(CommandTrainer):
             class_proportions: those of the target: `source` if they are the source's, `estimated`, or shares of the
                 classes, such as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default
                 as with `policy`, `source`.
-            choose: `auto` for what `recommend` recommends, or the name of a candidate, such as mixed or inverted. A
-                change of the target's images that belongs to it is stored in the adapted checkpoint.
+            choose: `auto` for what `recommend` recommends, or the name of a candidate: none, adapted, mixed,
+                full-resolution-mixed, inverted or coarser. A change of the target's images that belongs to it is stored
+                in the adapted checkpoint.
             self_training: steps in which the adapted network also learns from its own confident predictions of the
                 target, which change all weights; 120 take half a minute of a core for a U-Net of 16 channels.
         """
