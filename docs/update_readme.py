@@ -12,6 +12,7 @@ import torch
 from bnadapt.commands.study import study_class
 from bnadapt.commands.study_config import read_config
 from bnadapt.experiments.case import RunLocation
+from bnadapt.experiments.tables import Tables
 from bnadapt.gain.candidates import ADAPTED, DEFAULT, NONE
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.labels import FineTuning
@@ -59,7 +60,7 @@ def update_batchnorm() -> None:
 
 
 def update_distances(pages: Path) -> None:
-    """The tables of the benchmark of distances, and pages of latent distances with what they found."""
+    """The tables of the benchmark of distances, and links to the pages of latent distances."""
     parts = []
     titles = {
         "sketching": "Sketching all latent spaces of the default U-Net, compared with a plain forward pass ({}):",
@@ -70,12 +71,10 @@ def update_distances(pages: Path) -> None:
         for name in filter(results.__contains__, titles):
             parts += [titles[name].format(device) + "\n", table(results[name])]
     replace(TABLES, "distances-benchmark", "\n".join(parts))
-    found = [
-        said_on(keep(page, "distances", page.parent.name), "distances")
-        for page in sorted(pages.glob("*/adapted-distances"))
-    ]
-    if found:
-        replace(ROOT / "docs" / "distances.md", "distances-pages", "\n".join(found))
+    kept = [keep(page, "distances", page.parent.name) for page in sorted(pages.glob("*/adapted-distances"))]
+    if kept:
+        links = [f"- [{page.name.replace('-', ' ')}](distances/{page.name}/README.md)\n" for page in kept]
+        replace(ROOT / "docs" / "distances.md", "distances-pages", "".join(links))
 
 
 def update_training_step() -> None:
@@ -125,7 +124,7 @@ def update_studies(studies: Path) -> None:
     replace(page, "grid-benchmark", "\n".join(parts))
     for path in sorted(studies.glob("*/table.parquet")):
         kept = keep(path.parent, "studies", path.parent.name)
-        replace(page, kept.name, said_on(kept, "."))
+        replace(page, kept.name, findings_of(kept))
     update_front(ROOT / "docs" / "studies")
     labelled_tile_gains(ROOT / "docs" / "studies").save()
 
@@ -136,11 +135,11 @@ def update_front(studies: Path) -> None:
     replace(ROOT / "docs" / "which.md", "quality", expected_quality(studies / "pairs"))
     replace(ROOT / "docs" / "labels.md", "gains", labelled_tiles(studies))
     replace(ROOT / "docs" / "labels.md", "self-training", self_trained(studies / "self-training"))
-    page = (studies / "pairs" / "README.md").read_text(encoding="utf-8")
-    found = re.search(rf"^{PICTURED}, (IoU .*)\n\n!\[.*\]\((.*)\)$", page, re.MULTILINE)
-    caption, picture = CAPTION.format(found[1]), found[2]
+    caption, picture = captioned(studies / "pairs", PICTURED)
+    scores = caption.partition(", IoU ")[2]
     for file, folder in ((ROOT / "README.md", "docs/studies"), (ROOT / "docs" / "index.md", "studies")):
-        replace(file, "picture", f"![{found[1]}]({folder}/pairs/{picture})\n\n*{caption}*\n")
+        text = f"![IoU {scores}]({folder}/pairs/{picture})\n\n*{CAPTION.format(f'IoU {scores}')}*\n"
+        replace(file, "picture", text)
 
 
 def redraw_pairs(networks: Path) -> None:
@@ -183,7 +182,7 @@ def expected_quality(study: Path) -> str:
             {"task": task, "pairs": len(each), **{title: _range(each[name]) for name, title in QUALITY.items()}}
         )
         typical = each.loc[(each["iou_adapted"] - each["iou_adapted"].mean()).abs().idxmin()]
-        pictures.append(_picture(study, f"{task}, zscore: {typical['source']} -> {typical['target']},"))
+        pictures.append(_picture(study, f"{task}, zscore: {typical['source']} -> {typical['target']}"))
     return "\n".join([table(lines), "For each task, the pair whose adapted IoU is closest to the mean:\n", *pictures])
 
 
@@ -193,9 +192,8 @@ def _range(scores: pd.Series) -> str:
 
 def _picture(study: Path, caption: str) -> str:
     """A picture of a study's page, with its caption, for pages in docs/."""
-    page = (study / "README.md").read_text(encoding="utf-8")
-    found = re.search(rf"^!\[({re.escape(caption)}.*)\]\((.*)\)$", page, re.MULTILINE)
-    return f"{found[1]}\n\n![{found[1]}](studies/{study.name}/{found[2]})\n"
+    caption, picture = captioned(study, caption)
+    return f"{caption}\n\n![{caption}](studies/{study.name}/{picture})\n"
 
 
 def _over_seeds(scores: pd.DataFrame) -> dict[str, str]:
@@ -275,12 +273,19 @@ def keep(page: Path, kind: str, name: str) -> Path:
     return kept
 
 
-def said_on(page: Path, folder: str) -> str:
-    """Title of a page, as a link by way of a folder, its answer and its bullets."""
-    lines = (page / "README.md").read_text(encoding="utf-8").splitlines()
-    title, *said = [line.strip("*") for line in lines if line[:2] in ("# ", "- ", "**")]
-    listed = [line if line.startswith("- ") else f"- {line}" for line in said]
-    return "\n".join([f"**[{title[2:]}]({folder}/{page.name}/README.md)**\n", *listed, ""])
+def findings_of(folder: Path) -> str:
+    """Title of a study, as a link to its page in docs/studies, and what it found."""
+    study, _ = read_config(folder, study_class)
+    title = f"**[{study.title}](./{folder.name}/README.md)**\n"
+    return "\n".join([title, *(f"- {each}" for each in study.findings(Tables.read(folder))), ""])
+
+
+def captioned(folder: Path, start: str) -> tuple[str, str]:
+    """Caption of a study's picture, by how it starts, and the path of the picture within the folder."""
+    study, _ = read_config(folder, study_class)
+    captions = study.pictures(Tables.read(folder))
+    record = next(record for record, caption in captions.items() if caption.startswith(f"{start},"))
+    return captions[record], f"pictures/{record}.png"
 
 
 def benchmarked(name: str) -> list[tuple[str, dict]]:
