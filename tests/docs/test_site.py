@@ -46,8 +46,7 @@ def test_the_gallery_has_every_study_and_opens_with_real_data():
     )
     studies = {page.parent.name for page in (ROOT / "docs" / "studies").glob("*/README.md")}
     assert shown[0] == "pairs"
-    beside = {"candidates-synthetic", "candidates-unusual", "labels-other-tasks"}
-    beside |= {"comparison-short", "comparison-vnc-to-lucchi"}
+    beside = {"candidates-synthetic", "candidates-unusual", "comparison-short", "labels-other-tasks"}
     assert studies - set(shown) == beside  # linked beside the main ones
 
 

@@ -59,7 +59,6 @@ def test_every_study_has_a_full_and_a_quick_config():
         "causes",
         "candidates-synthetic",
         "candidates-unusual",
-        "comparison-vnc-to-lucchi",
         "labels-other-tasks",
     }
 
