@@ -21,7 +21,6 @@ from bnadapt.napari.widgets.dock import Dock
 
 PATH = Path(__file__).with_name("napari.png")
 SIZE, GAP, COLOURS = (430, 720), 12, 128  # pixels of a step, and between two; colours in all
-SETTLING = 5  # rounds of events until a layout no longer changes
 
 
 def main(checkpoint: str, image: str) -> None:
@@ -42,8 +41,7 @@ def main(checkpoint: str, image: str) -> None:
         if step == dock.segment.segment_volume:
             _done(app, dock, dock.segment.find_objects)
         dock.steps.setCurrentIndex(number)
-        for _ in range(SETTLING):
-            app.processEvents()
+        app.processEvents()
         painter = QPainter(whole)
         painter.drawPixmap(number * (SIZE[0] + GAP), 0, dock.grab())
         painter.end()
