@@ -95,6 +95,14 @@ def test_tiff_is_written_as_imagej_reads_it():
         assert file.pages[2].tags["XResolution"].value == (1, 8)
 
 
+def test_a_stack_of_unknown_size_is_read_again_without_guessing_its_axes(caplog):
+    tifffile.imwrite("volume.tif", VOLUME, imagej=True, metadata={"axes": "ZYX"})
+    path, _ = written(Stack("volume.tif"))
+    again = Stack(str(path))
+    assert again.all_sections()[0].pixel_size_nm is None
+    assert "does not name all of its axes" not in caplog.text
+
+
 def test_mrc_is_written_in_angstrom():
     path, _ = written(Stack(mrc()))
     with mrcfile.open(path) as file:

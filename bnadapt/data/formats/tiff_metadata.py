@@ -84,7 +84,7 @@ def imagej_form(count: int, geometry: Geometry) -> tuple[dict[str, Any], str | N
         lines |= {"finterval": t.step, "tunit": t.unit or "sec"}
     described = "".join(f"{name}={value}\n" for name, value in lines.items())
     options = {"resolution": (1 / x.step, 1 / y.step), "resolutionunit": "NONE"} if is_known else {}
-    return options, described if is_known or kind == "frames" else None
+    return options, described if is_known or kind == "frames" or count > 1 else None
 
 
 def _in_unit(axis: Axis, unit: str | None) -> Axis | None:
