@@ -31,7 +31,7 @@ from bnadapt.text import shell_line
 log = logging.getLogger(__name__)
 Progress = Callable[[Iterable], Iterable]
 CHANGING_WEIGHTS = frozenset(("self_training", "finetuning", "earlier"))
-"""Entries of the record of an adaptation that tell of learning from the target."""
+"""Entries in the record of an adaptation that are there if the network has learnt from the target."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _moments_for(recipe: Recipe, task: AdaptableTask, data: DomainPair) -> Class
     """Class moments of the source, measured if the recipe needs them and they are unknown.
 
     Raises:
-        InputError: the recipe needs them, and there is no source to measure them on.
+        InputError: the recipe needs them, but the data lack a source to measure them on.
     """
     if task.class_moments is not None or recipe.class_proportions == "source":
         return task.class_moments

@@ -14,7 +14,7 @@ from bnadapt.labels import SelfTraining, self_train
 from bnadapt.tasks import AdaptableTask
 
 SELF_TRAINING_OPTIONS = ("--policy.source_weight", "0", "--self_training", str(SelfTraining().steps))
-"""Of `bnadapt adapt`: adapt all layers, then self-train."""
+"""Options of `bnadapt adapt` that adapt all layers and then self-train."""
 
 
 def check_self_training(data: DomainPair, steps: int) -> None:

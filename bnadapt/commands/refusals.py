@@ -22,8 +22,8 @@ SIGNALLED = 128  # exit statuses of processes that a signal ends begin there
 def refusals() -> Iterator[None]:
     """End the process with a sentence and exit status 2 on errors that the user can fix.
 
-    SIGTERM and SIGHUP raise SystemExit inside, so outputs are complete or absent. If the output is no longer
-    read, as in `bnadapt --help | head -1`, the process ends silently.
+    SIGTERM and SIGHUP raise SystemExit, so that outputs are complete or absent. If nobody reads the output any
+    longer, as in `bnadapt --help | head -1`, the process ends silently.
     """
     for each in ENDING:
         signal.signal(each, _end)

@@ -42,8 +42,8 @@ class KnownCase(NamedTuple):
 
     predicted: float
     gain: float
-    task: str = ""
-    pair: str = ""
+    task: str
+    pair: str
 
 
 @dataclass(frozen=True)

@@ -67,5 +67,7 @@ def last_layer(network: nn.Module, forward: Callable[[Tensor], Any], image: Tens
         for each in hooks:
             each.remove()
     if not called:
-        raise InputError("No layer of the network that holds weights is called, so there is no last one to learn.")
+        raise InputError(
+            "The network calls none of its layers with weights, so it has no last one; learn something else."
+        )
     return called[-1]

@@ -79,7 +79,7 @@ def self_train(
         State of the teacher, to load into the network.
 
     Raises:
-        InputError: there are no images, they differ in size, or the network has no weights.
+        InputError: images are missing or differ in size, or the network has no weights.
     """
     require_weights(network)
     tiles = stacked_tiles(images, BATCH)

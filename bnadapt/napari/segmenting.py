@@ -22,7 +22,7 @@ from bnadapt.napari.watch import Watch
 from bnadapt.volumes.segmentation import Images, open_segmentation
 
 TYPES = {"--choose": str, "--self_training": int, "--policy.source_weight": float, "--policy.layers": str}
-"""Of the values of options of `bnadapt adapt`."""
+"""Types of the values of `bnadapt adapt`'s options."""
 
 
 def adapted(inputs: Inputs, treatment: Treatment, outputs: Outputs, watch: Watch) -> str:
