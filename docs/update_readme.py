@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,9 +18,13 @@ from bnadapt.gain.candidates import ADAPTED, DEFAULT, NONE
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.labels import FineTuning
 from bnadapt.labels.self_training import SELF_TRAINED
+from bnadapt.studies.candidates.findings import TITLES
 from bnadapt.studies.labels.case import RANDOM, SCRATCH, STATISTICS
+from bnadapt.studies.verdict.fitting import NATURAL, self_trained_cases
+from bnadapt.studies.verdict.scores import WORSE, choices, of_natural_pairs, wide
 
 ROOT = Path(__file__).parents[1]
+STUDIES = ROOT / "docs" / "studies"
 RUNS = ROOT / "lightning_logs"
 RESULTS = ROOT / "benchmarks" / "results"
 TABLES = ROOT / "benchmarks" / "README.md"
@@ -35,6 +40,8 @@ LEARNT = {DEFAULT: "default, self-trained", ADAPTED: "all layers, self-trained"}
 """Starts of self-training that README.md compares, with its headings."""
 TRAINED = "trained on the target"
 STEPS = ("training step", "forward pass")
+STRATEGIES = {"never": "no adaptation", "all_layers": "all layers", "default": "default", "choice": "recommended"}
+"""Columns of choices that docs/verdict.md compares on unusual targets, with its headings."""
 QUALITY = {"iou_unadapted": "not adapted", "iou_adapted": "adapted", "iou_target_trained": "trained on the target"}
 """Scores that docs/which.md compares, with its headings."""
 
@@ -118,28 +125,40 @@ def update_volumes() -> None:
 
 
 def update_studies(studies: Path) -> None:
-    """Pages and tables of finished studies, what they found, and how long the targets of a grid take."""
-    page = ROOT / "docs" / "studies" / "README.md"
+    """Pages and tables of finished studies, everything that the documents say of them, and what a grid takes."""
     parts = [f"On {device}:\n\n{table(results['grid'])}" for device, results in benchmarked("grid")]
-    replace(page, "grid-benchmark", "\n".join(parts))
+    replace(STUDIES / "README.md", "grid-benchmark", "\n".join(parts))
     for path in sorted(studies.glob("*/table.parquet")):
-        kept = keep(path.parent, "studies", path.parent.name)
-        replace(page, kept.name, findings_of(kept))
-    update_front(ROOT / "docs" / "studies")
-    labelled_tile_gains(ROOT / "docs" / "studies").save()
+        keep(path.parent, "studies", path.parent.name)
+    for (page, mark), content in said_of_studies().items():
+        replace(page, mark, content)
+    labelled_tile_gains(STUDIES).save()
 
 
-def update_front(studies: Path) -> None:
-    """The picture of README.md and of the site, and README.md's table of what the candidates give on natural pairs."""
-    replace(ROOT / "README.md", "defaults", natural_pairs(studies))
-    replace(ROOT / "docs" / "which.md", "quality", expected_quality(studies / "pairs"))
-    replace(ROOT / "docs" / "labels.md", "gains", labelled_tiles(studies))
-    replace(ROOT / "docs" / "labels.md", "self-training", self_trained(studies / "self-training"))
-    caption, picture = captioned(studies / "pairs", PICTURED)
-    scores = caption.partition(", IoU ")[2]
-    for file, folder in ((ROOT / "README.md", "docs/studies"), (ROOT / "docs" / "index.md", "studies")):
-        text = f"![IoU {scores}]({folder}/pairs/{picture})\n\n*{CAPTION.format(f'IoU {scores}')}*\n"
-        replace(file, "picture", text)
+def said_of_studies() -> dict[tuple[Path, str], str]:
+    """What is made of the studies in docs/studies, by page and mark."""
+    docs = ROOT / "docs"
+    pages = re.findall(r"<!-- /(.*) -->", (STUDIES / "README.md").read_text(encoding="utf-8"))
+    picture = partial(front_picture, STUDIES / "pairs")
+    return {
+        **{(STUDIES / "README.md", name): findings_of(STUDIES / name) for name in pages if name != "grid-benchmark"},
+        (ROOT / "README.md", "defaults"): natural_pairs(STUDIES),
+        (ROOT / "README.md", "picture"): picture("docs/studies"),
+        (docs / "index.md", "picture"): picture("studies"),
+        (docs / "which.md", "quality"): expected_quality(STUDIES / "pairs"),
+        (docs / "labels.md", "gains"): labelled_tiles(STUDIES),
+        (docs / "labels.md", "self-training"): self_trained(STUDIES / "self-training"),
+        (docs / "verdict.md", "strategies"): strategies(STUDIES / "verdict"),
+        (docs / "verdict.md", "certainty"): certainty(STUDIES / "verdict"),
+        (docs / "verdict.md", "unusual"): unusual_targets(STUDIES / "verdict"),
+    }
+
+
+def front_picture(study: Path, folder: str) -> str:
+    """The picture of README.md and of the site, of a pair, with its caption."""
+    caption, picture = captioned(study, PICTURED)
+    scores = f"IoU {caption.partition(', IoU ')[2]}"
+    return f"![{scores}]({folder}/{study.name}/{picture})\n\n*{CAPTION.format(scores)}*\n"
 
 
 def redraw_pairs(networks: Path) -> None:
@@ -262,6 +281,84 @@ def self_trained(study: Path) -> str:
     said |= {"gain of a case": lambda name: f"{gains[name].min():+.3f} to {gains[name].max():+.3f}"}
     lines += [{"task": title} | {name: of(name) for name in gains} for title, of in said.items()]
     return table([{head: each.get(head, "") for head in lines[0]} for each in lines])
+
+
+def strategies(study: Path) -> str:
+    """Mean IoU of natural pairs, the worst change, and how many cases lose, by what is done."""
+    rows, predicted = _predictions(study)
+    picked = choices(predicted, rows)
+    scores = wide(rows[rows["record"].isin(picked.index)], "iou").loc[picked.index]
+    learnt = self_trained_cases(predicted).set_index("record")["self_trained"].reindex(picked.index)
+    followed = learnt.where(picked["advised"] & learnt.notna(), picked["choice"])
+    compared = {
+        "no adaptation": scores[NONE],
+        "all layers": scores[ADAPTED],
+        "layers at full resolution": scores["full-resolution"],
+        "the same, half of the source's statistics kept (default of `adapt`)": scores[DEFAULT],
+        "the recommended candidate": picked["choice"],
+        "the best candidate of each case (oracle)": picked["oracle"],
+        "all layers and self-training, always": learnt,
+        "the recommended candidate, or self-training where that is advised": followed,
+    }
+    changes = {name: iou - scores[NONE] for name, iou in compared.items()}
+    return table(
+        [
+            {
+                "strategy": name,
+                "mean IoU": f"{iou.mean():.3f}",
+                "worst change": f"{changes[name].min():+.3f}",
+                f"cases of {len(picked)} worse by {WORSE:g}": str((changes[name] < -WORSE).sum()),
+            }
+            for name, iou in compared.items()
+        ]
+    )
+
+
+def certainty(study: Path) -> str:
+    """How often the recommendation decides on natural pairs, and is right, by task."""
+    rows, predicted = _predictions(study)
+    tasks = [None, *rows.loc[rows["family"] == NATURAL, "task"].unique()]
+    lines = [(task or "all", of_natural_pairs(predicted, rows, task)) for task in tasks]
+    return table(
+        [
+            {
+                "task": name,
+                "cases": each["records"],
+                "decided": f"{each['decided']:.0%}",
+                "right where decided": f"{each['right']:.0%}" if each["right"] == each["right"] else "-",
+                "rank correlation of predicted and true gains": f"{each['rank_correlation']:.2f}",
+                "self-training advised": f"{each['advised']:.0%}",
+                "better than none where advised": f"{each['helped']:.0%}",
+            }
+            for name, each in lines
+        ]
+    )
+
+
+def unusual_targets(study: Path) -> str:
+    """IoU on targets other than natural pairs, and how many images are taken for inverted, by family of targets."""
+    rows, predicted = _predictions(study)
+    families = {title: choices(predicted, rows, name) for name, title in TITLES.items() if name in set(rows["family"])}
+    return table(
+        [
+            {
+                "targets": title,
+                "cases": len(picked),
+                **{heading: f"{picked[name].mean():.3f}" for name, heading in STRATEGIES.items()},
+                f"worse by {WORSE:g}": int((picked["choice"] - picked["never"] < -WORSE).sum()),
+                "inverted by itself": int(picked["inverted"].sum()),
+                "left to you": int(picked["suspected"].sum()),
+            }
+            for title, picked in families.items()
+        ]
+    )
+
+
+def _predictions(study: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the first scheme of the study of recommendations, and those with a predicted gain."""
+    rows = pd.read_parquet(study / "table.parquet")
+    rows = rows[rows["scheme"] == rows["scheme"].iloc[0]]
+    return rows, rows[rows["predicted"].notna()]
 
 
 def keep(page: Path, kind: str, name: str) -> Path:

@@ -11,7 +11,7 @@ import pytest
 
 import bnadapt
 from bnadapt.commands.options import COMMANDS
-from docs.update_readme import expected_quality
+from docs.update_readme import said_of_studies
 
 ROOT = Path(bnadapt.__file__).parents[1]
 
@@ -64,8 +64,23 @@ def test_links_lead_somewhere(site):
     assert broken == []
 
 
-def test_the_quality_to_expect_is_that_of_the_study():
-    page = (ROOT / "docs" / "which.md").read_text()
-    shown = re.search(r"<!-- quality -->\n(.*?)<!-- /quality -->", page, re.DOTALL)[1]
-    assert shown == expected_quality(ROOT / "docs" / "studies" / "pairs"), "run make readme"
-    assert "| mitochondria | 12 |" in shown
+SAID = said_of_studies()
+
+
+@pytest.mark.parametrize(("page", "mark"), SAID, ids=lambda each: getattr(each, "name", each))
+def test_what_pages_say_of_studies_is_what_the_studies_say(page, mark):
+    shown = re.search(rf"<!-- {mark} -->\n(.*?)<!-- /{mark} -->", page.read_text(encoding="utf-8"), re.DOTALL)[1]
+    assert shown == SAID[page, mark], "run make readme"
+    assert re.search(r"\d\.\d|\d%", shown)
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", *(f"docs/{name}.md" for name in ("studies/README", "which", "why-and-when", "gallery", "index"))],
+)
+def test_measured_numbers_are_filled_in_by_make_readme(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    by_hand = re.sub(r"<!-- (.*?) -->.*?<!-- /\1 -->|```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
+    assert re.findall(r"(?<![\w.])[+-]?0?\.\d\d+", by_hand) == [], (
+        "link to the study instead, or let make readme fill it in"
+    )

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from bnadapt.experiments.plots import heat_map, panels, write_in
 from bnadapt.experiments.tables import mean_and_std
-from bnadapt.gain.candidates import ADAPTED, CANDIDATES, DEFAULT, NONE
+from bnadapt.gain.candidates import CANDIDATES, DEFAULT, NONE
 from bnadapt.reports.document import Table
 
 CLEAR = 0.02  # gain or loss of IoU that counts
@@ -61,16 +61,15 @@ def candidates_table(table: pd.DataFrame) -> Table:
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """Means of the first stratum, and how often adaptation helps and harms there; the others are in the table."""
+    """Means of the first stratum, and how often the default helps and harms there; the rest is in the table."""
     title, rows = next(iter(strata(table).items()))
     wide = _comparable(scores_by_candidate(rows))
     listed = ", ".join(f"{name} {value:.3f}" for name, value in wide.mean().items())
     counted = f"{len(wide)} record{'s' if len(wide) > 1 else ''}"
     means = f"{title}, {counted}: IoU {listed}; the best of each {wide.max(axis=1).mean():.3f}."
-    if len(wide) < FEWEST:
+    if len(wide) < FEWEST or DEFAULT not in wide:
         return [means]
-    compared = [name for name in (DEFAULT, ADAPTED) if name in wide]
-    return [means, *(f"{title}: {_gains(name, wide[name] - wide[NONE])}" for name in compared)]
+    return [means, f"{title}: {_gains(DEFAULT, wide[DEFAULT] - wide[NONE])}"]
 
 
 def _comparable(wide: pd.DataFrame) -> pd.DataFrame:

@@ -112,7 +112,7 @@ class Candidates(Study):
         ]
 
     def findings(self, tables: Tables) -> list[str]:
-        """What the candidates give on natural pairs, and how often adaptation helps and harms there."""
+        """What the candidates give on natural pairs, and how often the default helps and harms there."""
         return sentences(tables.table)
 
     def summary(self, tables: Tables) -> Table:

@@ -86,16 +86,19 @@ class Labels(Study):
         return cases
 
     def findings(self, tables: Tables) -> list[str]:
-        """What a number of tiles gives from every start, and what adaptation is worth in labelled tiles."""
-        drawn = tables.table[tables.table["choice"] == RANDOM]
-        means = _means(_by_default(drawn), ["start", "tiles"])
+        """What every number of tiles gives the adapted network, and what adaptation is worth in labelled tiles."""
+        means = _means(_by_default(tables.table), ["start", "tiles"])
         before = means.loc[(ADAPTED, 0)].dropna()
-        gains = [
-            _gains(count, means.xs(_of(count), level="tiles").drop(SCRATCH, errors="ignore") - before)
-            for count in self.counts
+        gains = {_named(count): (means.loc[(ADAPTED, _of(count))] - before).dropna() for count in self.counts}
+        listed = ", ".join(f"{name} {each.mean():+.3f} ({each.min():+.3f})" for name, each in gains.items())
+        answer = f"The adapted network gains, in the mean over {len(before)} pairs (and at worst), from {listed}."
+        if NONE not in means.index:
+            return [answer]
+        worth = _worth(before.mean(), means.loc[NONE].mean(axis=1))
+        return [
+            answer,
+            f"To the unadapted network, adaptation without a label is worth {worth}, in the mean over pairs.",
         ]
-        others = [start for start in (NONE, SCRATCH) if start in means.index]
-        return [*gains, *(_worth(start, before, means.loc[start]) for start in others)]
 
     def summary(self, tables: Tables) -> Table:
         """A row for every start and everything that is learnt, means over pairs."""
@@ -204,25 +207,12 @@ def _means(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
     return table.assign(pair=pair).pivot_table("iou", index, "pair", sort=False)
 
 
-def _gains(count: int | None, gains: pd.DataFrame) -> str:
-    """What is gained with so many tiles from every start (rows), over pairs (columns)."""
-    listed = ", ".join(f"{name} {row.mean():+.3f} ({row.min():+.3f})" for name, row in gains.iterrows())
-    return (
-        f"{_named(count)}, {DEFAULT}: foreground IoU minus that of the adapted network, mean over"
-        f" {gains.count(axis=1).max()} pairs (and the worst), by start: {listed}."
-    )
-
-
-def _worth(start: str, adapted: pd.Series, scores: pd.DataFrame) -> str:
-    """Between which measured numbers of tiles another start becomes as good as adaptation alone."""
-    from_start = "the unadapted network" if start == NONE else "scratch"
-    means = scores.mean(axis=1)
+def _worth(adapted: float, means: pd.Series) -> str:
+    """Between which measured numbers of tiles the mean IoU of another start reaches that of adaptation alone."""
     counts = sorted(tiles for tiles in means.index if tiles > 0)
-    enough = next((place for place, tiles in enumerate(counts) if means[tiles] >= adapted.mean()), None)
+    enough = next((place for place, tiles in enumerate(counts) if means[tiles] >= adapted), None)
     if enough is None:
-        said = f"more than {_named(counts[-1])}"
-    elif enough == 0:
-        said = f"at most {_named(counts[0])}"
-    else:
-        said = f"more than {counts[enough - 1]} and at most {_named(counts[enough])}"
-    return f"From {from_start}, adaptation without a label is worth {said} in the mean over pairs."
+        return f"more than {_named(counts[-1])}"
+    if enough == 0:
+        return f"at most {_named(counts[0])}"
+    return f"more than {counts[enough - 1]} and at most {_named(counts[enough])}"

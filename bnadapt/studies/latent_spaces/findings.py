@@ -10,7 +10,10 @@ from bnadapt.studies.latent_spaces.figures import CONTROL, SCORES, STATES
 
 def sentences(table: pd.DataFrame) -> list[str]:
     """How closely distances follow every score, from the worst part to the best."""
-    return [_sentence_on_closest(table, score) for score in SCORES]
+    before = filter(None, [_range(table, score, "unadapted") for score in ("iou_unadapted", "gain")])
+    after = filter(None, [_range(table, "iou_adapted", "adapted")])
+    listed = [*before, *(f"{each} (distances left after adaptation)" for each in after)]
+    return [f"Largest absolute rank correlation with a distance before adaptation, by part: {'; '.join(listed)}."]
 
 
 def closest_distances(table: pd.DataFrame) -> Table:
@@ -36,19 +39,14 @@ def _in_reading_order(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["part", "score", "state"], key=lambda column: column.map(order))
 
 
-def _sentence_on_closest(table: pd.DataFrame, score: str) -> str:
-    ranges = {}
-    for state, rows in closest(table[table["score"] == score]).groupby("state", sort=False, observed=True):
-        size = rows.set_index("part")["spearman"].abs()
-        ends = [f"{size[part]:.2f} ({part})" for part in dict.fromkeys([size.idxmin(), size.idxmax()])]
-        ranges[state] = " to ".join(ends)
-    phrases = {
-        "unadapted": "for distances before adaptation",
-        "adapted": "for distances left after it",
-        "noise_floor": "for noise floors, which know no target",
-    }
-    listed = ", ".join(f"{ranges[state]} {name}" for state, name in phrases.items() if state in ranges)
-    return f"{SCORES[score]}: the largest absolute rank correlation of a part is {listed}."
+def _range(table: pd.DataFrame, score: str, state: str) -> str | None:
+    """The rank correlations of a score with the closest distance, from the worst part to the best; None without any."""
+    rows = closest(table[(table["score"] == score) & (table["state"] == state)])
+    if rows.empty:
+        return None
+    size = rows.set_index("part")["spearman"].abs()
+    ends = (f"{size[part]:.2f} ({part})" for part in dict.fromkeys([size.idxmin(), size.idxmax()]))
+    return f"{SCORES[score]} {' to '.join(ends)}"
 
 
 def _with_interval(value: float, low: float, high: float) -> str:

@@ -53,12 +53,11 @@ def _others(rows: pd.DataFrame) -> list[str]:
     return [family for family in rows["family"].unique() if family != NATURAL]
 
 
-def sentences(table: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
-    """How good predictions, choices and the recognition of inverted images are under the first scheme."""
+def sentences(table: pd.DataFrame) -> list[str]:
+    """How good predictions and choices are under the first scheme, and what the advice to self-train adds."""
     scheme = table["scheme"].iloc[0]
     rows = table[table["scheme"] == scheme]
-    predicted = rows[rows["predicted"].notna()]
-    pairs = of_natural_pairs(predicted, rows)
+    pairs = of_natural_pairs(rows[rows["predicted"].notna()], rows)
     of_pairs = (
         f"{scheme}: IoU of the choice {pairs['choice']:.3f}, never adapting {pairs['never']:.3f}, always all layers"
         f" {pairs['all_layers']:.3f}, always the default {pairs['default']:.3f}, the best"
@@ -66,25 +65,7 @@ def sentences(table: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
         f" {pairs['rank_correlation']:.2f}; where it says that its choice helps or that adaptation harms ("
         f"{pairs['decided']:.0%} of the cases), that is right in {pairs['right']:.0%}."
     )
-    return [
-        of_pairs,
-        *_of_self_training(scheme, pairs),
-        *_of_polarity(scheme, predicted, rows),
-        *_of_learning(learning),
-    ]
-
-
-def _of_polarity(scheme: str, predicted: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
-    """Where images are taken for inverted, or may be; nothing where all targets are natural pairs."""
-    others = _others(rows)
-    if not others:
-        return []
-    measures = {TITLES.get(each, each): of_family(predicted, rows, each) for each in (NATURAL, *others)}
-    listed = [f"{name} {each['inverted']:.0%}, {each['suspected']:.0%}" for name, each in measures.items()]
-    return [
-        f"{scheme}: targets that are taken for inverted, and that are left to a person as possibly inverted:"
-        f" {'; '.join(listed)}."
-    ]
+    return [of_pairs, *_of_self_training(scheme, pairs)]
 
 
 def _of_self_training(scheme: str, pairs: Mapping[str, float]) -> list[str]:
@@ -95,22 +76,6 @@ def _of_self_training(scheme: str, pairs: Mapping[str, float]) -> list[str]:
         f"{scheme}: self-training is advised in {pairs['advised']:.0%} of the cases, and is better than no adaptation"
         f" in {pairs['helped']:.0%} of these; IoU if that is followed {pairs['self_trained']:.3f}, always"
         f" self-trained {pairs['always_self_trained']:.3f}."
-    ]
-
-
-def _of_learning(learning: pd.DataFrame) -> list[str]:
-    """How much predictions improve with every tissue and laboratory; nothing where there are too few of them."""
-    if learning.empty:
-        return []
-    means = correlations(learning).groupby(["with_synthetic", "origins"]).mean()
-    counts = sorted(learning["origins"].unique())
-    listed = [
-        f"{what} {', '.join(f'{means[with_synthetic, count]:.2f}' for count in counts)}"
-        for with_synthetic, what in SYNTHETIC.items()
-    ]
-    return [
-        f"Rank correlation of fits that have seen 1 to {counts[-1]:.0f} other tissues and laboratories:"
-        f" {'; '.join(listed)}."
     ]
 
 

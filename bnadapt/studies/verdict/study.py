@@ -73,7 +73,7 @@ class VerdictStudy(Study):
 
     def findings(self, tables: Tables) -> list[str]:
         """How good predictions and choices are under the first scheme; the others are in the table."""
-        return sentences(*_parts(tables))
+        return sentences(_parts(tables)[0])
 
     def summary(self, tables: Tables) -> Table:
         """All measures of natural pairs by scheme, and by task in the first scheme."""
