@@ -387,6 +387,43 @@ MUTANTS = [
         "        sys.exit(0)",
         "commands/test_parser.py::test_one_sentence_with_the_nearest_right_name",
     ),
+    # Around the commands
+    Mutant(
+        "adaptation/runner.py",
+        "self.source_bank = source_bank or Bank.of(network)",
+        "self.source_bank = Bank.of(network)",
+        "api/test_verbs.py::test_an_adapted_checkpoint_is_compared_with_its_source",
+    ),
+    Mutant(
+        "api/adapted_network.py",
+        "network = deepcopy(model.network).eval()",
+        "network = model.network.eval()",
+        "api/test_verbs.py::test_adapt_gives_an_adapted_copy",
+    ),
+    Mutant(
+        "callbacks/progress.py",
+        "elapsed / (self.done - self._first) * (self.steps - self.done)",
+        "elapsed / self.done * (self.steps - self.done)",
+        "callbacks/test_progress.py::test_what_was_done_before_a_training_was_resumed_does_not_count_for_its_speed",
+    ),
+    Mutant(
+        "reports/latents.py",
+        'still = len(set(apart) & set(_apart(findings, "adapted")))',
+        "still = len(apart)",
+        "reports/test_latents.py::test_the_answer_says_how_far_apart_and_what_adaptation_removes",
+    ),
+    Mutant(
+        "studies/candidates/findings.py",
+        "return wide.loc[:, wide.notna().mean() > OFTEN]",
+        "return wide",
+        "studies/test_candidates_findings.py::test_a_candidate_that_was_rarely_possible_has_no_mean",
+    ),
+    Mutant(
+        "napari/geometry.py",
+        "starts = [axis.start if axis.step_nm else 0.0 for axis in axes]",
+        "starts = [0.0 for axis in axes]",
+        "napari/test_reader.py::test_layers_lie_where_their_file_says",
+    ),
 ]
 
 
