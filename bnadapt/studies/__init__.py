@@ -33,7 +33,7 @@ STUDIES = {
         "bnadapt.studies.irregular_training:IrregularTraining", "networks whose running statistics are off"
     ),
     "latent-spaces": Entry(
-        "bnadapt.studies.latent_spaces.study:LatentSpaces", "which latent distance tells what adaptation will do"
+        "bnadapt.studies.latent_spaces.study:LatentSpaces", "which latent distance predicts what adaptation does"
     ),
     "proportions": Entry(
         "bnadapt.studies.proportions.study:Proportions",

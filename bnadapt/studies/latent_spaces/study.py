@@ -36,7 +36,7 @@ class LatentSpaces(Study):
     """
 
     name = "latent-spaces"
-    title = "Latent spaces: which distance tells what adaptation will do?"
+    title = "Latent spaces: which distance predicts what adaptation does?"
     question = (
         "Every record of the other studies has distances between source and target in all latent spaces of the network:"
         " in the source network, and what is left in the adapted one; and, as a noise floor, between two halves of the"
