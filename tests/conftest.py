@@ -73,11 +73,20 @@ def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def pytest_collection():
+    """Modules live as long as the process: looking for garbage among them takes seconds in each process."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(autouse=True)
-def _collected():
-    """What the console script keeps from garbage collection, is collected after a test."""
-    yield
-    gc.unfreeze()
+def _collected(monkeypatch):
+    """What a test makes is collected, although the console script would keep it until its end."""
+    monkeypatch.setattr(gc, "freeze", lambda: None)
 
 
 def once(tmp_path_factory, name, make):

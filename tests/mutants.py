@@ -387,12 +387,18 @@ MUTANTS = [
         "        sys.exit(0)",
         "commands/test_parser.py::test_one_sentence_with_the_nearest_right_name",
     ),
+    Mutant(
+        "data/prepared_domains.py",
+        "return prepare(section, domain.name, self.scalings.pixel_size_nm, scaling)",
+        "return prepare(section, domain.name, self.pixel_size_nm, scaling)",
+        "data/test_images.py::test_a_domain_is_listed_as_often_whatever_its_number_of_images",
+    ),
     # Around the commands
     Mutant(
         "adaptation/runner.py",
         "self.source_bank = source_bank or Bank.of(network)",
         "self.source_bank = Bank.of(network)",
-        "api/test_verbs.py::test_an_adapted_checkpoint_is_compared_with_its_source",
+        "api/test_verbs.py::test_an_adapted_checkpoint_is_adapted_anew_from_the_statistics_of_its_source",
     ),
     Mutant(
         "api/adapted_network.py",

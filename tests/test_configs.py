@@ -10,12 +10,13 @@ from tests.conftest import needs_em_data
 FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))
 SHORT = [
-    "--data.crop_size=96",
+    "--data.crop_size=64",
     "--data.adaptation_tiles=4",
     "--data.crops_per_epoch=2",
     "--data.batch_size=2",
-    "--data.tile_size=96",
+    "--data.tile_size=64",
     "--trainer.max_epochs=1",
+    "--trainer.precision=32-true",
     "--trainer.limit_val_batches=1",
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",

@@ -158,16 +158,16 @@ class PreparedDomains(LightningDataModule):
             key, domain = section.domain, domain.domains[section.domain]
         scaling = self._scaling(key, domain)
         if name != "target":
-            return prepare(section, domain.name, self.pixel_size_nm, scaling)
+            return prepare(section, domain.name, self.scalings.pixel_size_nm, scaling)
         change = self.target_change if change is None else change
-        return prepare(section, domain.name, self.pixel_size_nm, change.after(scaling), change.zoom)
+        return prepare(section, domain.name, self.scalings.pixel_size_nm, change.after(scaling), change.zoom)
 
     def _scaling(self, key: str, domain: Domain) -> Scaling:
         """The scaling of a domain; logs, once, how far its images are resampled."""
         if key not in self._known_sizes:
             self._known_sizes.add(key)
             sizes = (section.pixel_size_nm for section in domain.all_sections())
-            if sentence := resampling_sentence(sizes, self.pixel_size_nm):
+            if sentence := resampling_sentence(sizes, self.scalings.pixel_size_nm):
                 log.warning("%s: %s", domain.name, sentence)
         return self.scalings.of(key, domain)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from bnadapt.data.masks import IGNORED
 
 LETTERS_IN_AN_INCH, IN_A_ROW = 15.5, 5  # letters of a title per inch, panels per row
+TITLE, GAP = 0.5, 0.04  # inches above a panel, for up to three lines, and beside it
 NOT_SCORED = "#777777"
 CORRECTIONS = ListedColormap(["#d55e00", "#eeeeee", "#009e73"]).with_extremes(bad=NOT_SCORED)
 """Newly wrong, unchanged, corrected."""
@@ -120,7 +121,9 @@ def panel_rows(panels: Mapping[str, Panel]) -> Figure:
 def panel_grid(panels: Mapping[str, Panel], columns: int, side: float) -> Figure:
     """Titled panels in columns, each `side` inches wide."""
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(side * columns, (side + 0.5) * rows), layout="constrained")
+    width, height = side * columns, (side + TITLE) * rows
+    figure = Figure(figsize=(width, height))  # fixed places: a layout that measures texts takes as long as drawing
+    figure.subplots_adjust(GAP / width, GAP / height, 1 - GAP / width, 1 - TITLE / height, GAP / side, TITLE / side)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in grid:
         axes.axis("off")

@@ -234,6 +234,10 @@ def test_an_adapted_checkpoint_is_compared_with_its_source(adapted, source, targ
     assert found.adapted
 
 
+def test_an_adapted_checkpoint_is_adapted_anew_from_the_statistics_of_its_source(adapted, best, target):
+    assert same(bnadapt.adapt(adapted, target).bank, bnadapt.adapt(best, target).bank)
+
+
 def test_finetune_gives_a_copy_that_has_learnt(source, target):
     """From the target's statistics in all layers, or from those that the network holds."""
     _, masks = source

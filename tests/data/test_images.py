@@ -153,6 +153,23 @@ def test_source_and_target_meet_at_the_coarser_pixel_size():
     assert tested == [(32, 32), (64, 64)]
 
 
+@pytest.mark.parametrize("images", [6, 18])
+def test_a_domain_is_listed_as_often_whatever_its_number_of_images(images):
+    """Otherwise the start of a training would take time of the square of that number."""
+
+    class Counted(Synthetic):
+        listings = 0
+
+        def labelled(self):
+            self.listings += 1
+            return super().labelled()
+
+    source, target = (Counted(size=32, images=images) for _ in range(2))
+    DomainPair(source, target, crop_size=16, tile_size=16, overlap=4).train_dataloader()
+    assert source.listings < 10
+    assert target.listings < 10
+
+
 def test_a_checkpoint_brings_scaling_and_pixel_size_unless_the_run_asks_otherwise():
     trained = DomainPair(Synthetic(), Synthetic(), intensity="histogram")
     later = DomainPair(target=Synthetic())
