@@ -19,6 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each process of tests, and
     torch.set_num_threads(1)
 
 from bnadapt.__main__ import run
+from bnadapt.callbacks import pictures
 from bnadapt.commands.cli import main
 from bnadapt.data import Synthetic
 from bnadapt.reports import candidate_panels
@@ -27,7 +28,7 @@ settings.register_profile("fixed", derandomize=True, database=None, deadline=Non
 settings.register_profile("free", deadline=None, print_blob=True)  # by --hypothesis-profile free
 settings.load_profile("fixed")
 
-candidate_panels.DPI = 50  # a sixteenth of the pixels of a page's pictures
+pictures.DPI = candidate_panels.DPI = 50  # a sixteenth of the pixels of pictures
 
 needs_em_data = pytest.mark.skipif(
     not os.environ.get("BNADAPT_DATA"), reason="BNADAPT_DATA names no folder with the EM data sets"

@@ -11,7 +11,7 @@ from bnadapt.batchnorm.isolation import isolated
 from bnadapt.callbacks.tensorboard import tensorboard_logger, writer_of
 from bnadapt.reports.panels import comparison_panels, grey_levels, outlined_panel, panel_grid
 
-IN_TENSORBOARD = 3  # panels beside each other: its cards are narrow
+IN_TENSORBOARD, DPI = 3, 200  # panels beside each other: its cards are narrow
 MOST_CROPS, CROPS_IN_A_ROW = 8, 4
 
 
@@ -49,7 +49,7 @@ class SegmentationPictures(Callback):
         for number, item in enumerate(items):
             panels = comparison_panels(item, predictions_by_state(task, item["image"][None]))
             figure = panel_grid(panels, IN_TENSORBOARD, side=1.7)
-            figure.set_dpi(200)
+            figure.set_dpi(DPI)
             writer_of(trainer).add_figure(f"picture/{where}/{number}", figure, trainer.global_step)
 
 
