@@ -24,7 +24,8 @@ FASTER = [
     "--trainer.max_steps=10",
     "--data.crops_per_epoch=80",
 ]
-FASTER += ["--trainer.max_epochs=null", "--trainer.enable_progress_bar=false"]
+FASTER += ["--trainer.max_epochs=null", "--trainer.precision=32-true", "--trainer.enable_progress_bar=false"]
+SMALLER = {"fit": FASTER, "recommend": ["--data.tile_size=64"], "adapt": ["--data.tile_size=64"]}
 
 
 def commands(text):
@@ -35,14 +36,14 @@ def commands(text):
 
 @pytest.fixture
 def typed(monkeypatch):
-    """Do a command line; training is cut short."""
+    """Do a command line; training is cut short, and tiles are small."""
 
     def typed(command, *more):
         if command[:2] == ["python", "-m"]:
             assert command[2] == "bnadapt.data.example_folders"
             example_folders.main(Path(command[3]))
             return
-        monkeypatch.setattr(sys, "argv", [*command, *(FASTER if command[1] == "fit" else ()), *more])
+        monkeypatch.setattr(sys, "argv", [*command, *SMALLER.get(command[1], ()), *more])
         run()
 
     return typed
