@@ -18,7 +18,7 @@ class Recipe:
 
     Args:
         policy: how much of the source's statistics stays, and in which layers. By default the layers at the images'
-            full resolution mix source and target in equal parts and the others keep the source's: over 22 pairs of EM
+            full resolution mix source and target in equal parts and the others keep the source's: over pairs of EM
             data sets this gains about as much as replacing all of them, and loses least where adaptation harms.
         propagation: `one_pass` (every layer normalises by the batch at hand), or `layer_consistent` (by its statistics
             over all tiles; exact, holds all tiles in memory).
