@@ -195,15 +195,13 @@ def _not_known(candidate: Candidate, task: AdaptableTask) -> str | None:
 
 def _options(candidate: Candidate, networks: CandidateRunner) -> list[str]:
     """Options of `bnadapt adapt` that do what the candidate does, where it cannot be named."""
-    change, policy = candidate.change(networks.level), candidate.policy
+    change = candidate.change(networks.level)
     proportions = "source"
     if candidate.is_corrected:
         proportions = json.dumps(list(networks.proportions_for(candidate).chosen.proportions))
     given: Mapping[str, object] = {
         "class_proportions": proportions,
-        "policy.source_weight": policy.source_weight,
-        "policy.layers": policy.layers if policy.is_of_group else None,
         "data.target_change.inverted_about": change.inverted_about,
         "data.target_change.zoom": change.zoom if change.zoom != 1 else None,
     }
-    return [f"--{name}={value}" for name, value in given.items() if value is not None]
+    return [*candidate.policy_options, *(f"--{name}={value}" for name, value in given.items() if value is not None)]

@@ -36,6 +36,12 @@ class Candidate:
         """Whether images stay unchanged."""
         return not self.is_inverted and self.zoom == 1
 
+    @property
+    def policy_options(self) -> tuple[str, ...]:
+        """Options of `bnadapt adapt` for its policy."""
+        weight = ("--policy.source_weight", f"{self.policy.source_weight:g}")
+        return (*weight, "--policy.layers", self.policy.layers) if self.policy.is_of_group else weight
+
     def change(self, level: float) -> InputChange:
         """The change of its images.
 
@@ -92,7 +98,7 @@ CANDIDATES: Mapping[str, Candidate] = {
 PREVIEWED: Mapping[str, Candidate] = {name: each for name, each in CANDIDATES.items() if not each.is_corrected}
 """Candidates that a preview shows unless others are named; estimated class proportions are slow and seldom sure."""
 RECOMMENDABLE: Mapping[str, Candidate] = {
-    name: CANDIDATES[name] for name in (NONE, ADAPTED, "mixed", DEFAULT, INVERTED, "coarser")
+    name: CANDIDATES[name] for name in (NONE, ADAPTED, DEFAULT, INVERTED, "coarser")
 }
-"""Candidates that a recommendation tries; the others were never chosen on known cases, or rest on estimated class
+"""Candidates that a recommendation tries; the others add nothing to these on known cases, or rest on estimated class
 proportions, which are seldom sure on real images."""

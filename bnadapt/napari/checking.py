@@ -9,7 +9,7 @@ from bnadapt.actions.self_train import SELF_TRAINING_OPTIONS
 from bnadapt.data import DomainPair
 from bnadapt.data.formats import format_of, stem_of
 from bnadapt.data.readers import open_stack
-from bnadapt.gain import CANDIDATES
+from bnadapt.gain import PREVIEWED
 from bnadapt.gain.candidates import NONE
 from bnadapt.napari.inputs import AS_IT_IS, RECOMMENDED, SELF_TRAINED, TILE, Facts, Inputs, Treatment
 from bnadapt.napari.loading import target_of, task_class
@@ -94,16 +94,11 @@ def _warnings(takes: int, has: int, network_nm: float | None, image_nm: float | 
 
 
 def _treatments(stored: StoredTask, checkpoint: Mapping[str, Any]) -> list[Treatment]:
-    """Possible treatments: with a known source by name, otherwise by the candidate's policy."""
-    if stored.parameters["num_classes"] == 2 and "source_summary" in checkpoint:
-        named = [Treatment(name, each.title, ("--choose", name)) for name, each in CANDIDATES.items() if name != NONE]
-        return [RECOMMENDED, *named, LEARNT, AS_IT_IS]
-    plain = {name: each for name, each in CANDIDATES.items() if each.keeps_images and not each.is_corrected}
-    named = [Treatment(name, each.title, _policy(each.policy)) for name, each in plain.items() if name != NONE]
-    return [*named, LEARNT, AS_IT_IS]
-
-
-def _policy(policy: Any) -> tuple[str, ...]:
-    if isinstance(policy.layers, str):
-        return ("--policy.layers", policy.layers)
-    return ("--policy.source_weight", f"{policy.source_weight:g}")
+    """Possible treatments; a recommendation, and changes of the images, need a known source."""
+    is_known = stored.parameters["num_classes"] == 2 and "source_summary" in checkpoint
+    candidates = [
+        Treatment(name, each.title, each.policy_options if each.keeps_images else ("--choose", name))
+        for name, each in PREVIEWED.items()
+        if name != NONE and (is_known or each.keeps_images)
+    ]
+    return [*([RECOMMENDED] if is_known else []), *candidates, LEARNT, AS_IT_IS]

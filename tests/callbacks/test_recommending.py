@@ -35,7 +35,7 @@ def iou(checkpoint, data=INVERTED):
 def test_inverted_contrast_is_recognised_without_labels_or_source(best, tmp_path, capsys):
     main(["recommend", *INVERTED, "--ckpt_path", str(best), "--output", str(tmp_path / "page")])
     record = json.loads((tmp_path / "page" / "recommendation.json").read_text())
-    assert list(record["expected"]) == ["none", "adapted", "mixed", "full-resolution-mixed"]
+    assert list(record["expected"]) == ["none", "adapted", "full-resolution-mixed"]
     assert record["choice"].startswith("inverted")
     assert all(each["low"] <= each["gain"] <= each["high"] for each in record["expected"].values())
     assert record["exchanged"] > 0.9
@@ -69,7 +69,7 @@ def test_the_choice_is_taken_and_holds_for_the_checkpoint(best, tmp_path):
     assert all(torch.equal(each, network[name]) for name, each in source.items() if "running" not in name)
 
 
-@pytest.mark.parametrize("name", ["mixed", "coarser"])
+@pytest.mark.parametrize("name", ["adapted", "coarser"])
 def test_a_candidate_may_be_named(name, best, tmp_path):
     adapted = tmp_path / "a.ckpt"
     asked = ["adapt", *TARGET_ALONE, "--trainer.logger=false", "--ckpt_path", str(best), "--output", str(adapted)]

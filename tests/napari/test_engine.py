@@ -81,7 +81,9 @@ def test_without_a_source_nothing_is_recommended(best, volume, tmp_path, inputs)
     torch.save(content, tmp_path / "bare.ckpt")
     facts = engine.checked(Inputs(str(tmp_path / "bare.ckpt"), str(volume)))
     assert "knows nothing of its source" in " ".join(facts.network)
-    assert ("--policy.source_weight", "0.5") in [each.options for each in facts.treatments]
+    options = {each.name: each.options for each in facts.treatments}
+    assert options["mixed"] == ("--policy.source_weight", "0.5")
+    assert options["full-resolution"] == ("--policy.source_weight", "0", "--policy.layers", "full_resolution")
     assert not any("--choose" in each.options for each in facts.treatments)
     looker = engine.Looker.of(replace(facts.inputs, tiles=4), Watch())
     assert looker.advice_or_reason(Watch()).sentence.startswith("Nothing can be recommended: the checkpoint holds no")
@@ -124,7 +126,7 @@ def test_self_training_is_stopped_between_steps(inputs, outputs, two_steps):
 
 
 def test_files_are_those_of_the_command_that_is_shown(inputs, outputs, tmp_path):
-    treatment = Treatment("mixed", "", ("--choose", "mixed"))
+    treatment = Treatment("adapted", "", ("--choose", "adapted"))
     path = engine.adapted(inputs, treatment, outputs, Watch())
     line = adapt_line(inputs, treatment, str(tmp_path / "typed.ckpt"))
     main([*line, "--trainer.logger=false"])

@@ -74,7 +74,7 @@ class AdaptingCommands(CommandTrainer):
             class_proportions: those of the target: `source` if they are the source's, `estimated`, or shares of the
                 classes, such as [0.9, 0.1]; statistics are corrected for the difference from the source's. By default
                 as with `policy`, `source`.
-            choose: `auto` for what `recommend` recommends, or the name of a candidate: none, adapted, mixed,
+            choose: `auto` for what `recommend` recommends, or the name of a candidate: none, adapted,
                 full-resolution-mixed, inverted or coarser. A change of the target's images that belongs to it is stored
                 in the adapted checkpoint.
             self_training: steps in which the adapted network also learns from its own confident predictions of the
@@ -144,7 +144,8 @@ class AdaptingCommands(CommandTrainer):
             proposed: folder of `propose` with tiles that were drawn on, in place of `labelled`.
             start: what to start from: `adapted`, the network with the target's statistics in all layers;
                 `self-trained`, the same after it has learnt from its own confident predictions; `none`, the unchanged
-                checkpoint; `auto`, what `recommend` recommends; or another candidate, such as `mixed`.
+                checkpoint; `auto`, what `recommend` recommends; or another candidate, such as
+                `full-resolution-mixed`.
             learn: `mixing` (coefficients of source and target statistics), `affine` (scales and shifts of BatchNorm
                 layers), `head` (the last layer) or `all` weights.
             steps: most steps of the optimizer; with three tiles or more, held-out ones decide how many.
