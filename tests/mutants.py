@@ -413,10 +413,10 @@ MUTANTS = [
         "callbacks/test_progress.py::test_what_was_done_before_a_training_was_resumed_does_not_count_for_its_speed",
     ),
     Mutant(
-        "reports/latents.py",
+        "reports/latent_findings.py",
         'still = len(set(apart) & set(_apart(findings, "adapted")))',
         "still = len(apart)",
-        "reports/test_latents.py::test_the_answer_says_how_far_apart_and_what_adaptation_removes",
+        "reports/test_latent_findings.py::test_the_answer_says_how_far_apart_and_what_adaptation_removes",
     ),
     Mutant(
         "studies/candidates/findings.py",

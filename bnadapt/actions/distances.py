@@ -8,7 +8,7 @@ from bnadapt.adaptation import Batches, NetworkRunner
 from bnadapt.batchnorm import Bank
 from bnadapt.data import DomainPair
 from bnadapt.distances import Measure
-from bnadapt.reports.latents import LatentFindings
+from bnadapt.reports.latent_findings import LatentFindings
 from bnadapt.tasks import AdaptableTask
 
 

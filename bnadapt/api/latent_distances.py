@@ -11,7 +11,7 @@ from bnadapt.api.inputs import Network, SourceModel
 from bnadapt.batchnorm import Bank
 from bnadapt.distances.measures import measures_named
 from bnadapt.reports.distance_figures import depth_figure
-from bnadapt.reports.latents import LatentFindings, answer
+from bnadapt.reports.latent_findings import LatentFindings, answer
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -22,7 +22,7 @@ from bnadapt.distances.measures import measures_named
 from bnadapt.errors import InputError
 from bnadapt.reports.distance_figures import pictures, principal_components
 from bnadapt.reports.distance_page import layer_table
-from bnadapt.reports.latents import LatentFindings, by_state
+from bnadapt.reports.latent_findings import LatentFindings, by_state
 
 log = logging.getLogger(__name__)
 

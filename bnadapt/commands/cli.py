@@ -34,7 +34,7 @@ from bnadapt.labels.self_training import SELF_TRAINED
 from bnadapt.reports.adaptation_figures import proportions_figure
 from bnadapt.reports.distance_figures import pictures
 from bnadapt.reports.distance_page import write_distances
-from bnadapt.reports.latents import LatentFindings, answer
+from bnadapt.reports.latent_findings import LatentFindings, answer
 from bnadapt.reports.page import rendered
 from bnadapt.reports.preview_page import Commands, foreground_sentence, write_preview
 from bnadapt.reports.terminal import Console

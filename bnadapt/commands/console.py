@@ -11,7 +11,7 @@ from bnadapt.actions.propose import Proposal
 from bnadapt.distances import MEASURES
 from bnadapt.gain import SourceSummary
 from bnadapt.labels.drawing import MASKS, NOT_DRAWN, PREDICTIONS
-from bnadapt.reports.latents import LatentFindings, answer, by_state, details
+from bnadapt.reports.latent_findings import LatentFindings, answer, by_state, details
 from bnadapt.reports.terminal import Console
 
 ORDER = ("iou", "dice", "precision", "recall")

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from bnadapt.gain.candidate_results import CandidateResult, CandidateResults
 from bnadapt.gain.candidates import ADAPTED, INVERTED, NONE
-from bnadapt.gain.latents import (
+from bnadapt.gain.latent_summaries import (
     bottleneck_bhattacharyya,
     correlation_mismatch,
     frechet_by_layer,

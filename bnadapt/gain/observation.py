@@ -12,7 +12,7 @@ from bnadapt.batchnorm import Bank
 from bnadapt.batchnorm.isolation import isolated
 from bnadapt.batchnorm.layers import named_modules
 from bnadapt.errors import InputError
-from bnadapt.gain.latents import LatentSummary, Summaries, compared_layers
+from bnadapt.gain.latent_summaries import LatentSummary, Summaries, compared_layers
 
 BATCH = 8  # tiles that run together
 DROPOUTS, DROPPED = 2, 0.4  # repetitions (AETTA has 10, on fewer pixels), and rate

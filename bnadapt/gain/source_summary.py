@@ -10,7 +10,7 @@ from torch import Tensor
 from bnadapt.adaptation import NetworkRunner
 from bnadapt.batchnorm import ClassMoments
 from bnadapt.errors import InputError
-from bnadapt.gain.latents import LatentSummary, Summaries
+from bnadapt.gain.latent_summaries import LatentSummary, Summaries
 from bnadapt.gain.observation import Observation, observe
 from bnadapt.gain.predictions import STATISTICS, overlap, uncertainty
 

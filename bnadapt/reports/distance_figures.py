@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bnadapt.distances import MEASURES, Histograms, Sketch
 from bnadapt.distances.histograms import wasserstein_by_row
-from bnadapt.reports.latents import LatentFindings
+from bnadapt.reports.latent_findings import LatentFindings
 from bnadapt.reports.page import rendered
 
 COLOURS = {"noise_floor": "#888888", "unadapted": "#d1495b", "adapted": "#00798c", "source": "#444444"}

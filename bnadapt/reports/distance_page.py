@@ -10,7 +10,7 @@ import numpy as np
 
 from bnadapt.distances import MEASURES, LayerDistance
 from bnadapt.reports.document import Answer, Bullets, Document, Folded, Heading, Link, Paragraph, Picture, Table
-from bnadapt.reports.latents import LatentFindings, answer, details
+from bnadapt.reports.latent_findings import LatentFindings, answer, details
 from bnadapt.reports.page import write_page
 
 STATES = {"noise_floor": "two halves of the source", "unadapted": "without adaptation", "adapted": "with adaptation"}

@@ -9,9 +9,9 @@ from torch import nn
 from bnadapt.adaptation import NetworkRunner
 from bnadapt.distances import Distribution
 from bnadapt.errors import InputError
-from bnadapt.gain import latents as summaries
+from bnadapt.gain import latent_summaries as summaries
 from bnadapt.gain import observe
-from bnadapt.gain.latents import LatentSummary, compared_layers, log_frechet
+from bnadapt.gain.latent_summaries import LatentSummary, compared_layers, log_frechet
 from bnadapt.gain.observation import Observation
 from bnadapt.gain.predictions import STATISTICS, log_odds, overlap, soft_iou, uncertainty
 from bnadapt.networks import UNet

@@ -20,7 +20,7 @@ from bnadapt.files import check_outputs
 from bnadapt.gain.candidates import ADAPTED
 from bnadapt.labels import FineTuning, LearnName, SelfTraining
 from bnadapt.labels.drawing import listed_tiles
-from bnadapt.reports.latents import LatentFindings
+from bnadapt.reports.latent_findings import LatentFindings
 
 
 @dataclass(frozen=True)

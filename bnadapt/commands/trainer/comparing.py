@@ -16,7 +16,7 @@ from bnadapt.commands.passes import COMPARED, STATES, TRIED, adaptation_tiles, p
 from bnadapt.commands.trainer.base import CommandTrainer, applied
 from bnadapt.files import check_outputs
 from bnadapt.labels.drawing import LIST
-from bnadapt.reports.latents import LatentFindings
+from bnadapt.reports.latent_findings import LatentFindings
 from bnadapt.reports.preview import Preview
 
 

@@ -10,7 +10,7 @@ import torch
 from bnadapt.distances import MEASURES, LatentStates, Sketch
 from bnadapt.reports.distance_figures import pictures
 from bnadapt.reports.distance_page import caption, write_distances
-from bnadapt.reports.latents import LatentFindings, answer, details
+from bnadapt.reports.latent_findings import LatentFindings, answer, details
 
 LAYERS = {"first": 3, "middle": 8, "last": 4}
 
