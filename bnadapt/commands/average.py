@@ -30,7 +30,7 @@ def average_segmentations(
             folders, or folders of images NAME_mask. The probabilities lie beside them.
         masks_key: path of the arrays inside HDF5 files or Zarr groups.
         output: folder to write NAME_mask and NAME_probability into, in the format of the first.
-        overwrite: whether to replace earlier ones.
+        overwrite: whether to replace results of an earlier run.
 
     Returns:
         The written files; of images their folder.

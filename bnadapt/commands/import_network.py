@@ -50,7 +50,7 @@ def import_network(
         intensity: how its training images were scaled; `zscore` by default, or what a package states.
         pixel_size_nm: pixel size of these images, if known; a package may state it.
         output: the checkpoint.
-        overwrite: whether to replace one.
+        overwrite: whether to replace an existing checkpoint.
 
     Raises:
         InputError: it cannot be imported.

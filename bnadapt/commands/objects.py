@@ -51,8 +51,8 @@ def table_of_objects(
             of images NAME_mask.
         mask_key: path of the array inside an HDF5 file or Zarr group.
         probability: stack, or folder, of the probabilities; by default NAME_probability beside the mask, if there.
-        probability_key: the same of its array, by default that of the mask; without `probability`, in the file of the
-            mask.
+        probability_key: path of the array of probabilities inside an HDF5 file or Zarr group, by default that of the
+            mask; without `probability`, in the file of the mask.
         dimensions: 3 for objects that extend through sections (default for a stack), 2 for objects within each section
             (default for a folder, and for a time series).
         connectivity: how many coordinates of touching pixels may differ by one: 1 for common faces (default), up to

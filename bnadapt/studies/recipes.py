@@ -31,7 +31,7 @@ class Recipes(Study):
     Args:
         sets: data sets of one task, by name.
         sources: names of those that networks are trained on; all by default.
-        training: training of the networks, but for what is varied.
+        training: training of the networks, except for what is varied.
         evaluation: evaluation of them.
         augmentations: names, see `bnadapt.data.augmentation`.
         steps: lengths of training; each is a separate training with its own schedule.

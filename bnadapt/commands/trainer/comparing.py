@@ -75,7 +75,7 @@ class ComparingCommands(CommandTrainer):
             overwrite: whether to replace results of an earlier run.
             regions: number of tiles to show, drawn at random from non-blank tiles that `adapt` may read.
             candidates: names of candidates to show, such as '[none, adapted]'; by default all that the checkpoint's
-                summary of its source allows, but for `corrected` and `inverted-corrected`.
+                summary of its source allows, except `corrected` and `inverted-corrected`.
             seed: seed of the draw; another seed shows other regions.
         """
         self._check_one_process("preview")

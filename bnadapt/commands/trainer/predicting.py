@@ -90,8 +90,8 @@ class PredictingCommands(CommandTrainer):
                 an interrupted run; until then its results wait in a hidden folder inside this one.
             overwrite: whether to replace files of the same names.
             bank: BatchNorm statistics to use, as `adapt` writes them beside the checkpoint.
-            probabilities: type of the stored probabilities, 1 as its greatest integer; by default as fine as that of
-                the images. PNG cannot store floating point, nor MRC uint8; they get uint16.
+            probabilities: data type of the stored probabilities; the largest value of an integer type stands for 1. By
+                default as fine as that of the images. PNG cannot store floating point, nor MRC uint8; they get uint16.
             format: format of the written volumes, such as ome.zarr; by default that of the images.
             sections: numbers, from 0, of the sections that this run segments, for jobs that share the work; afterwards
                 the same command without this option segments the rest and writes the files.

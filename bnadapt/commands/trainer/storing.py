@@ -68,8 +68,9 @@ class StoringCommands(CommandTrainer):
             model: the task.
             datamodule: its target provides the fixed numbers of the scaling and a test image.
             ckpt_path: checkpoint of the trained or adapted network.
-            format: `torchscript`, `onnx`, `bioimageio` (a package with both weights of torch, or TorchScript alone of a
-                class of your own; tested by bioimageio.core), or `state_dict` (weights alone, which need no target).
+            format: `torchscript`, `onnx`, `bioimageio` (a package with a state dict and TorchScript, or TorchScript
+                alone if the class is your own; tested by bioimageio.core), or `state_dict` (weights alone, which need
+                no target).
             output: file to write; by default CKPT_PATH with the format's extension.
             overwrite: whether to replace results of an earlier run.
             about: description in a package; --about.authors '["NAME"]' and --about.license are required.

@@ -42,7 +42,7 @@ class Comparison(Study):
     Args:
         tasks: directions by task.
         methods: methods by name; the table compares with `U-Net + AdaBN`, where there is a `U-Net` that is adapted so.
-        intensity: scaling of intensities, but for methods with another one.
+        intensity: scaling of intensities, unless a method sets another.
         seeds: seeds of training.
         pictured: whether to show predictions of the first seed.
 
