@@ -35,7 +35,7 @@ OTHERS = [
 
 @pytest.fixture
 def parser():
-    """Of options that take a data set and a name, from the command line or a config."""
+    """A parser of options that take a data set and a name, from the command line or a config."""
     parser = PlainParser()
     parser.add_argument("--config", action=ActionConfigFile)
     parser.add_argument("--target", type=Domain | None)

@@ -21,7 +21,7 @@ TRIALS = 60
 
 
 def sketch(seed, tiles=32, shift=0.0, positions=30, channels=4):
-    """Of tiles with a brightness of their own: neighbouring positions are far from independent."""
+    """Tiles have a brightness of their own: neighbouring positions are far from independent."""
     generator = torch.Generator().manual_seed(seed)
     brightness = torch.randn(tiles, 1, 1, generator=generator)
     cloud = brightness + torch.randn(tiles, positions, channels, generator=generator) + shift

@@ -50,7 +50,7 @@ def of_network(adapted):
 
 @pytest.fixture
 def images():
-    """Of the target, as files have them, in sizes that the network must pad."""
+    """Images of the target, as files have them, in sizes that the network must pad."""
     domain = Synthetic(size=48, images=2, object_size=12, mean=[0.4, 0.1], seed=9)
     whole = np.stack([section.read_image() for section in domain.labelled()])[:, np.newaxis]
     return [whole, whole[:1, :, :37, :45]]

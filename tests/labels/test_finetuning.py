@@ -67,7 +67,7 @@ def test_only_what_is_to_be_learnt_changes_and_the_network_is_left_as_it_was(lea
 
 
 def test_it_learns_and_statistics_are_those_of_all_tiles(adapted, tiles):
-    """Of the weights that were learnt, and not of the labelled tile, which lies apart."""
+    """Statistics belong to the weights that were learnt, not to the labelled tile, which lies apart."""
     one = LabelledTiles(tiles.images[:1] + 5, tiles.masks[:1])
     tuned = finetune(adapted, tiles.images, one, FineTuning("all", steps=20))
     learnt = copy.deepcopy(adapted)

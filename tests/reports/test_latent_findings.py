@@ -25,7 +25,7 @@ def sketches(shifts, seed):
 
 
 def findings(target, adapted=None, measures=MEASURES):
-    """Of a source without a shift, and a target with shifts by layer, without and with adaptation."""
+    """Findings on a source without a shift and a target with shifts by layer, without and with adaptation."""
     states = LatentStates(sketches({}, 0), sketches(target, 1), None if adapted is None else sketches(adapted, 2))
     examples = {layer: torch.randn(50, channels) for layer, channels in LAYERS.items()}
     domains = ["source", "target"] + (["adapted"] if adapted is not None else [])

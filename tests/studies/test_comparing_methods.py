@@ -104,7 +104,7 @@ def test_a_treatment_that_fails_does_not_take_the_others_with_it(tmp_path):
 
 
 def rows(**scores):
-    """Of two directions and two seeds, an IoU each in this order."""
+    """Rows of two directions and two seeds, with an IoU each in this order."""
     table = []
     for row, ious in scores.items():
         for number, iou in enumerate(ious):

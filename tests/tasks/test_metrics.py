@@ -10,7 +10,7 @@ PREDICTED = torch.tensor([[[1, 1, 1, 1]], [[1, 0, 0, 0]]])
 
 
 def scores(predicted, true, classes=("background", "cell")):
-    """Of images that come one by one."""
+    """Scores of images that come one by one."""
     metrics = segmentation_metrics(len(classes))
     for each in zip(predicted.split(1), true.split(1), strict=True):
         metrics.update(*each)
