@@ -48,7 +48,7 @@ def main(checkpoint: str, image: str) -> None:
         painter.end()
     whole.save(str(PATH))
     with Image.open(PATH) as picture:
-        fewer = picture.quantize(COLOURS)
+        fewer = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
     fewer.save(PATH, optimize=True)
 
 
