@@ -20,7 +20,7 @@ from bnadapt.napari.reader import layers_of
 from bnadapt.napari.widgets.dock import Dock
 
 PATH = Path(__file__).with_name("napari.png")
-SIZE, GAP, COLOURS = (430, 720), 12, 128  # pixels of a step, and between two; colours in all
+SIZE, GAP, COLOURS = (430, 720), 12, 256  # pixels of a step, and between two; colours in all
 
 
 def main(checkpoint: str, image: str) -> None:
@@ -32,6 +32,7 @@ def main(checkpoint: str, image: str) -> None:
         viewer._add_layer_from_data(*layer)
     dock = Dock(viewer)
     dock.resize(*SIZE)
+    dock.show()
     dock.network.checkpoint.setText(checkpoint)
     steps = [dock.network.check, dock.look.look, dock.correct.propose, dock.segment.segment_volume]
     whole = QImage(len(steps) * (SIZE[0] + GAP) - GAP, SIZE[1], QImage.Format.Format_RGB32)
@@ -41,14 +42,21 @@ def main(checkpoint: str, image: str) -> None:
         if step == dock.segment.segment_volume:
             _done(app, dock, dock.segment.find_objects)
         dock.steps.setCurrentIndex(number)
-        app.processEvents()
+        _laid_out(app)
         painter = QPainter(whole)
         painter.drawPixmap(number * (SIZE[0] + GAP), 0, dock.grab())
         painter.end()
     whole.save(str(PATH))
     with Image.open(PATH) as picture:
-        fewer = picture.quantize(COLOURS)
+        fewer = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
     fewer.save(PATH, optimize=True)
+
+
+def _laid_out(app: QApplication) -> None:
+    """Wait until labels have the height of their text."""
+    for _ in range(5):
+        app.processEvents()
+        time.sleep(0.05)
 
 
 def _done(app: QApplication, dock: Dock, step: object) -> None:

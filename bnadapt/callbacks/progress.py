@@ -50,8 +50,14 @@ class ProgressBar(RichProgressBar):
     """Lightning's progress bar, which counts epochs from 1, derives their number from the steps, and hides the version.
 
     It shows how long the whole training still takes, as of the beginning of the epoch, and megabytes of images per
-    second while sections are segmented.
+    second while sections are segmented. In a log it shows nothing.
     """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        console = Console()
+        if not (console.is_terminal or console.is_jupyter):
+            self.disable()
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         metrics = super().get_metrics(trainer, pl_module)

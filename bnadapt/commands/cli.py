@@ -1,7 +1,7 @@
 """The command line: runs Lightning's and bnadapt's commands, prints their results and writes pages."""
 
 import atexit
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,8 @@ class BnadaptCLI(CommandCLI):
         if not self.trainer.is_global_zero:
             return
         if result.judgement:
-            self._write_verdict(result.judgement, result.path.with_name(f"{result.path.stem}-recommendation"))
+            folder = result.path.with_name(f"{result.path.stem}-recommendation")
+            self._write_verdict(result.judgement, folder, {"Next": self._next_command("predict", result.path)})
         console.print_adaptation(self.model.adaptation, result.path)
         if result.distances:
             Console().print(answer(result.distances))
@@ -124,9 +125,12 @@ class BnadaptCLI(CommandCLI):
     def recommend(self, **options: Any) -> None:
         """Recommend, and write the page."""
         judgement = self.trainer.recommend(**options)
-        self._write_verdict(judgement, Path(options["output"]))
+        commands = {}
         if step := after_recommendation(judgement.verdict):
-            self._print_next(step.name, more=step.options, condition=step.condition)
+            commands = {step.said: self._next_command(step.name, more=step.options)}
+        self._write_verdict(judgement, Path(options["output"]), commands)
+        for said, line in commands.items():
+            Console().print(f"{said}: {line}")
 
     def preview(self, **options: Any) -> None:
         """Show regions on a page, with the next commands for every candidate."""
@@ -190,12 +194,9 @@ class BnadaptCLI(CommandCLI):
         bank = self.config.test.bank if self.config.subcommand == "test" else None
         console.print_scores(stage_scores, self.model.adaptation["target"] if self.model.adaptation else bank)
 
-    def _print_next(
-        self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = (), condition: str = ""
-    ) -> None:
+    def _print_next(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> None:
         """Print the next command, with this one's checkpoint unless another is given."""
-        label = f"Next, {condition}" if condition else "Next"
-        Console().print(f"{label}: {self._next_command(name, ckpt_path, more)}")
+        Console().print(f"Next: {self._next_command(name, ckpt_path, more)}")
 
     def _next_command(self, name: str, ckpt_path: Path | None = None, more: Sequence[str] = ()) -> str:
         has_target = self.datamodule.target is not None
@@ -227,12 +228,12 @@ class BnadaptCLI(CommandCLI):
         write_distances(findings, figures, folder, verdict["sentence"] if verdict else None)
         Console().print(f"Page: {folder / 'index.html'}")
 
-    def _write_verdict(self, judgement: Judgement, folder: Path) -> None:
+    def _write_verdict(self, judgement: Judgement, folder: Path, commands: Mapping[str, str]) -> None:
         """Print a verdict, and write its page."""
         Console().print(judgement.verdict.sentence(), style="bold")
         for alarm in judgement.verdict.alarms:
             Console().print(f"{alarm.name}: {alarm.sentence}")
-        write_verdict(judgement.verdict, judgement.results, self.datamodule.target.name, folder)
+        write_verdict(judgement.verdict, judgement.results, self.datamodule.target.name, folder, commands)
         Console().print(f"Page: {folder / 'index.html'}")
 
 

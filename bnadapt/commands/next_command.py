@@ -40,11 +40,11 @@ def next_command(
 
 @dataclass(frozen=True)
 class NextStep:
-    """A command with its further options, and the condition on which it is the next one to run."""
+    """A command with its further options, and the words above it: when it is the next one to run."""
 
     name: str
     options: Sequence[str] = ()
-    condition: str = ""
+    said: str = "Next"
 
 
 def after_recommendation(verdict: Verdict) -> NextStep | None:
@@ -52,10 +52,12 @@ def after_recommendation(verdict: Verdict) -> NextStep | None:
     if verdict.doubt is Doubt.NOISE:
         return None
     if verdict.doubt is Doubt.POLARITY:
-        return NextStep("adapt", ["--choose", INVERTED], "if the images are inverted")
+        return NextStep("adapt", ["--choose", INVERTED], "Next, if the images are inverted")
     if verdict.choice == NONE:
         return NextStep("predict")
-    return NextStep("adapt", SELF_TRAINING_OPTIONS if verdict.advises_self_training else ["--choose", AUTO])
+    if verdict.advises_self_training:
+        return NextStep("adapt", SELF_TRAINING_OPTIONS)
+    return NextStep("adapt", ["--choose", verdict.choice if verdict.measured else AUTO])
 
 
 def resume_command(arguments: Sequence[str], ckpt_path: Path) -> str:

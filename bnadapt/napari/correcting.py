@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from bnadapt.commands.next_command import after_recommendation
 from bnadapt.data import Domain
+from bnadapt.gain import Verdict
 from bnadapt.labels.drawing import LIST, TileToDraw, draw, listed_tiles, predicted_classes
-from bnadapt.napari.command_lines import finetune_line, propose_line, recommend_line
-from bnadapt.napari.inputs import Inputs, Outputs
+from bnadapt.napari.command_lines import adapt_line, finetune_line, predict_line, propose_line, recommend_line, shown
+from bnadapt.napari.inputs import Inputs, Outputs, Treatment
 from bnadapt.napari.loading import load, target_of
 from bnadapt.napari.looking import advice_of
 from bnadapt.napari.results import Advice, ProposedTile, Region
@@ -76,8 +78,23 @@ def measured(inputs: Inputs, outputs: Outputs, watch: Watch) -> Advice:
     judgement = loaded.trainer.recommend(
         loaded.task, loaded.data, loaded.path, folder, overwrite=outputs.overwrite, proposed=outputs.proposed
     )
-    write_verdict(judgement.verdict, judgement.results, loaded.data.target.name, Path(folder))
+    commands = _after(judgement.verdict, inputs, outputs)
+    write_verdict(judgement.verdict, judgement.results, loaded.data.target.name, Path(folder), commands)
     return advice_of(judgement)
+
+
+def _after(verdict: Verdict, inputs: Inputs, outputs: Outputs) -> dict[str, str]:
+    """What to type after a recommendation, by the words above it."""
+    step = after_recommendation(verdict)
+    if step is None:
+        return {}
+    treatment = Treatment(verdict.choice, "", tuple(step.options))
+    path = outputs.checkpoint(inputs, treatment)
+    return {
+        step.said: shown(
+            adapt_line(inputs, treatment, path) if treatment.adapts else predict_line(inputs, path, outputs)
+        )
+    }
 
 
 def _proposed(tile: TileToDraw, numbers: Mapping[str, int], prediction: np.ndarray, share: float) -> ProposedTile:

@@ -19,7 +19,7 @@ from bnadapt.text import in_a_line, visible
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; }
-td { font-variant-numeric: tabular-nums; }
+td { font-variant-numeric: tabular-nums; } td[style] { white-space: nowrap; }
 img { max-width: 100%; } .wide { overflow-x: auto; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 code { font-size: .85em; background: #f4f4f4; padding: .1em .3em; }

@@ -1,7 +1,7 @@
 """The page of a recommendation: what to do, whether it helps, and the same tiles under every candidate."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,19 @@ from bnadapt.gain import CANDIDATES, CandidateResults, Verdict
 from bnadapt.gain.agreement import disagreement
 from bnadapt.gain.candidates import NONE
 from bnadapt.reports.candidate_panels import LEGEND, MEANING, said_of_alike, tile_figure, tile_panels
-from bnadapt.reports.document import Answer, Bullets, Document, Folded, Heading, Link, Paragraph, Part, Picture, Table
+from bnadapt.reports.document import (
+    Answer,
+    Bullets,
+    Code,
+    Document,
+    Folded,
+    Heading,
+    Link,
+    Paragraph,
+    Part,
+    Picture,
+    Table,
+)
 from bnadapt.reports.page import rendered, write_page
 from bnadapt.reports.panels import Panel
 from bnadapt.text import capitalised
@@ -22,7 +34,9 @@ from bnadapt.text import capitalised
 TILES = 3
 
 
-def write_verdict(verdict: Verdict, results: CandidateResults, target: str, folder: Path) -> None:
+def write_verdict(
+    verdict: Verdict, results: CandidateResults, target: str, folder: Path, commands: Mapping[str, str]
+) -> None:
     """Write `recommendation.json`, figures, `index.html` and the same as `README.md` into a folder, all or nothing.
 
     Args:
@@ -30,9 +44,10 @@ def write_verdict(verdict: Verdict, results: CandidateResults, target: str, fold
         results: results that it rests on.
         target: name of the domain.
         folder: created if missing; files of these names are replaced.
+        commands: to type next, by what is said above them.
     """
     record = json.dumps(verdict_record(verdict), indent=2) + "\n"
-    page = document(verdict, results, target)
+    page = document(verdict, results, target, commands)
     replaced = ["tile-*.png", "unlikely-*.png"]
     write_page(page, _pictures(verdict, results), folder, {"recommendation.json": record}, replaced)
 
@@ -56,14 +71,15 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def document(verdict: Verdict, results: CandidateResults, target: str) -> Document:
-    """The page: the sentence, warnings, tiles, and the gain of every candidate, or its score on labelled tiles."""
+def document(verdict: Verdict, results: CandidateResults, target: str, commands: Mapping[str, str]) -> Document:
+    """The page: the sentence, warnings, what to type next, tiles, and gains or, on labelled tiles, scores."""
     warnings = [Bullets([f"{capitalised(each.name)}: {each.sentence}" for each in verdict.alarms])]
     return Document(
         f"Will adaptation to {target} help?",
         [
             Answer(verdict.sentence()),
             *(warnings if verdict.alarms else []),
+            *(part for said, line in commands.items() for part in (Paragraph(f"{said}:"), Code(line))),
             Heading("The same tiles, segmented in every way"),
             Paragraph(MEANING),
             Paragraph(LEGEND),

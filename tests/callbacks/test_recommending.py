@@ -41,11 +41,13 @@ def test_inverted_contrast_is_recognised_without_labels_or_source(best, tmp_path
     assert record["exchanged"] > 0.9
     assert not record["measured"]
     assert "inverted contrast" in {each["name"] for each in record["alarms"]}
-    printed = " ".join(capsys.readouterr().out.split())
+    out = capsys.readouterr().out
+    printed = " ".join(out.split())
     assert record["sentence"] in printed
     assert record["sentence"] in (tmp_path / "page" / "README.md").read_text()
     page = (tmp_path / "page" / "README.md").read_text()
     assert "- Inverted contrast: " in page
+    assert f"Next:\n\n    {re.search('Next: (.+)', out)[1]}\n" in page
     assert not re.search("familiar|alarm|judge|verdict", page + printed, re.IGNORECASE)
     for number in (1, 2, 3):
         assert imageio.v3.imread(tmp_path / "page" / f"tile-{number}.png").std() > 10

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from bnadapt.commands.next_command import after_recommendation, has_masks, next_command, source_summary_command
 from bnadapt.gain.alarms import NOISE, Alarm
+from bnadapt.gain.annotation import Measured
 from tests.gain.verdicts import verdict
 
 BEST = Path("logs/best.ckpt")
@@ -53,5 +54,7 @@ def test_what_follows_a_recommendation_is_what_it_says():
     assert after_recommendation(verdict(adapted=0.04)).options == ["--choose", "auto"]
     assert after_recommendation(verdict(choice="none", helped=1)).name == "predict"
     suspected = after_recommendation(verdict(exchanged=0.99, stable=False))
-    assert (suspected.options, suspected.condition) == (["--choose", "inverted"], "if the images are inverted")
+    assert (suspected.options, suspected.said) == (["--choose", "inverted"], "Next, if the images are inverted")
+    scores = {name: Measured(0.6, 0.5, 0.7, -0.1) for name in ("none", "adapted")}
+    assert after_recommendation(verdict(choice="adapted", measured=scores)).options == ["--choose", "adapted"]
     assert after_recommendation(verdict(alarms=[Alarm(NOISE, "Look.")], choice="none")) is None
