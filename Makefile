@@ -86,7 +86,7 @@ format: $(READY) ## repair style and formatting
 
 bench: $(READY) ## run the benchmarks
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
-	for each in start training_step batchnorm distances grid verdict predict volume survival planes; do $(BIN)/python benchmarks/$$each.py || exit 1; done
+	for each in start training_step precision batchnorm distances grid verdict predict volume survival planes; do $(BIN)/python benchmarks/$$each.py || exit 1; done
 
 clean: ## remove the environment, caches and all runs
 	rm -rf $(VENV) .pytest_cache .ruff_cache build dist *.egg-info

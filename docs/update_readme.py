@@ -99,6 +99,12 @@ def update_training_step() -> None:
     replace(TABLES, "training-step", table(lines))
 
 
+def update_precision() -> None:
+    """The tables of the benchmark of statistics in bfloat16."""
+    parts = [f"On {device}:\n\n{table(results['rows'])}" for device, results in benchmarked("precision")]
+    replace(TABLES, "precision", "\n".join(parts))
+
+
 def update_volumes() -> None:
     """The tables of the benchmarks of volumes."""
     titles = {
@@ -388,7 +394,9 @@ def captioned(folder: Path, start: str) -> tuple[str, str]:
 def benchmarked(name: str) -> list[tuple[str, dict]]:
     """Results of a benchmark by device."""
     read = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(f"{name}-*.json"))]
-    return [(f"{each['device']}, {each['processor']}, torch {each['torch']}", each) for each in read]
+    machines = [each.get("machine", each) for each in read]
+    named = [f"{each['device']}, {each['processor']}, torch {each['torch']}" for each in machines]
+    return list(zip(named, read, strict=True))
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
@@ -410,6 +418,7 @@ def written(value: object) -> str:
 if __name__ == "__main__":
     update_batchnorm()
     update_training_step()
+    update_precision()
     update_volumes()
     update_distances(RUNS / "distances-em")
     redraw_pairs(RUNS / "studies" / "networks")

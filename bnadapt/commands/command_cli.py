@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from bnadapt.callbacks.progress import ProgressBar
 from bnadapt.commands.help_texts import HELP
 from bnadapt.commands.parser import CommandParser
-from bnadapt.commands.precision import device_kind, fastest_precision
+from bnadapt.commands.precision import device_kind, estimating_precision, fastest_precision
 from bnadapt.commands.resuming import kept_config, kept_options, kept_words, logger_words
 from bnadapt.commands.training_length import LENGTH, default_length
 from bnadapt.errors import InputError
@@ -24,6 +24,7 @@ from bnadapt.tasks import known_tasks
 from bnadapt.tasks.checkpoints import DEFAULT_TASK, NETWORK_PARAMETERS, StoredTask, read_checkpoint
 
 GREATEST_SEED = 2**32 - 1  # NumPy's
+ESTIMATING = ("adapt", "finetune", "preview", "propose", "recommend")  # commands that estimate statistics
 NO_PRECISION = ("precision", "plugins", "fast_dev_run")  # options of a Trainer that rule out choosing one
 
 
@@ -148,14 +149,20 @@ class CommandCLI(LightningCLI):
         return trainer
 
     def _precision(self) -> dict[str, str]:
-        """The fastest precision for a training without the option, which is stored with the others."""
+        """The precision of a command without the option, which is stored with the others."""
         options = self.config[self.config.subcommand].trainer
         device = device_kind(options.accelerator)
-        if self.config.subcommand != "fit" or device is None or any(options[name] for name in NO_PRECISION):
+        if device is None or any(options[name] for name in NO_PRECISION):
             return {}
+        if self.config.subcommand in ESTIMATING:
+            options.precision = estimating_precision(device)
+        elif self.config.subcommand == "fit":
+            options.precision = self._of_training(device)
+        return {"precision": options.precision}
+
+    def _of_training(self, device: str) -> str:
         task, data = self.model.hparams, self.datamodule
         shape = (data.batch_size, task.in_channels, data.crop_size, data.crop_size)
         precision = fastest_precision(self.model.network, shape, task.num_classes, device)
         rank_zero_only(print)(f"Precision: {precision.name}; {precision.reason}. --trainer.precision sets another.")
-        options.precision = precision.name
-        return {"precision": precision.name}
+        return precision.name

@@ -8,7 +8,8 @@ from bnadapt.commands.docstrings import documented, ours
 TASK = "SegmentationTask"
 OF_TRAINER = (
     ("trainer.precision", "`fit` takes bf16-mixed or 32-true, whichever trains faster on this machine, measured at its"
-     " start; `predict` bf16-mixed where that is faster and changes almost no pixel; other commands 32-true"),
+     " start; `predict` bf16-mixed where that is faster and changes almost no pixel; commands that estimate statistics"
+     " (adapt, finetune, preview, propose, recommend) where the machine computes in bfloat16; others 32-true"),
     ("trainer.max_steps", "`fit` takes 2000 steps, or stops when the IoU on the source's validation block has not risen"
      " for 20 epochs, if neither steps, epochs nor time are given"),
 )  # fmt: skip

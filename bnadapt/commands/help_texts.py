@@ -30,7 +30,8 @@ DESCRIPTIONS = {
     "trainer.max_steps": "or training steps",
     "trainer.accelerator": "cpu or gpu; by default whatever the machine has",
     "trainer.precision": "32-true, or bf16-mixed, which is several times faster where the machine supports bfloat16; by"
-    " default `fit` takes the faster, `predict` bf16-mixed where it changes almost no pixel, other commands 32-true",
+    " default `fit` takes the faster, `predict` bf16-mixed where it changes almost no pixel, commands that estimate"
+    " statistics bf16-mixed where the machine computes in it, others 32-true",
 }
 """Help for options of Lightning, and for those that several classes have."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from bnadapt.commands.precision import estimating_precision
 from bnadapt.commands.quiet import quiet
 from bnadapt.commands.trainer import AdaptationTrainer
 from bnadapt.data import Domain, DomainPair, Folder, InputChange, Stack
@@ -25,7 +26,7 @@ class WatchedTrainer(AdaptationTrainer):
     `line` is the equivalent command line without `bnadapt`, for the record of what was done.
     """
 
-    def __init__(self, watch: Watch, line: Sequence[str] = ()) -> None:
+    def __init__(self, watch: Watch, line: Sequence[str], precision: str | None) -> None:
         quiet()
         super().__init__(
             logger=False,
@@ -33,6 +34,7 @@ class WatchedTrainer(AdaptationTrainer):
             enable_progress_bar=False,
             enable_model_summary=False,
             devices=1,
+            precision=precision,
             callbacks=[_Watching(watch)],
         )
         self.watch = watch
@@ -85,7 +87,7 @@ class Loaded:
 
 
 def load(inputs: Inputs, watch: Watch, line: Sequence[str] = (), checkpoint: str | None = None) -> Loaded:
-    """Load the user's choice, or another checkpoint in place of its network."""
+    """Load the user's choice, to estimate statistics, or another checkpoint, to segment as it is."""
     path = Path(checkpoint or inputs.checkpoint)
     task = task_class(read_checkpoint(path)).load_from_checkpoint(path, _device())
     data = DomainPair(target=target_of(inputs), tile_size=inputs.tile_size, adaptation_tiles=inputs.tiles)
@@ -96,7 +98,8 @@ def load(inputs: Inputs, watch: Watch, line: Sequence[str] = (), checkpoint: str
             " import --intensity."
         )
     data.load_state_dict(state)
-    task.trainer = trainer = WatchedTrainer(watch, line)
+    precision = None if checkpoint else estimating_precision(_device())
+    task.trainer = trainer = WatchedTrainer(watch, line, precision)
     return Loaded(trainer, task.eval(), data, str(path))
 
 

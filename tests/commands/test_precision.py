@@ -1,5 +1,6 @@
-"""Which precision a training takes where none is given."""
+"""Which precision commands take where none is given."""
 
+import json
 from itertools import accumulate, chain, repeat
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from bnadapt.commands.cli import main
 from bnadapt.commands.precision import fastest_precision
 from bnadapt.networks import build_network
 from bnadapt.volumes import execution
-from tests.conftest import DOMAINS, SMALL, without
+from tests.conftest import DOMAINS, SMALL, TARGET_ALONE, without
 
 SHAPE = (2, 1, 32, 32)
 
@@ -71,3 +72,14 @@ def test_fit_says_which_it_takes_and_keeps_it(steps, capsys):
     cli = main(["fit", *without(SMALL, "--trainer.precision"), *DOMAINS, "--trainer.accelerator=cpu"])
     assert "Precision: bf16-mixed; in bf16-mixed a training step takes 0.10" in capsys.readouterr().out
     assert cli.trainer.precision == cli.config.fit.trainer.precision == "bf16-mixed"
+
+
+@pytest.mark.parametrize(("computes", "name"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_statistics_are_estimated_in_bfloat16_where_the_machine_computes_in_it(
+    computes, name, best, tmp_path, monkeypatch
+):
+    for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, probe, lambda: computes)
+    asked = without(TARGET_ALONE, "--trainer.precision")
+    main(["adapt", *asked, "--ckpt_path", str(best), "--output", str(tmp_path / "a.ckpt"), "--trainer.accelerator=cpu"])
+    assert json.loads((tmp_path / "a.json").read_text())["precision"] == name

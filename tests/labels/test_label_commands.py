@@ -343,7 +343,7 @@ def test_refusals(best, images, refused, tmp_path):
     asked = ["finetune", *TARGET_ALONE, "--ckpt_path", best, "--output", tmp_path / "a.ckpt"]
     assert "give either --labelled" in refused(*asked)
     assert "labelled 0; give at least 1" in refused(*asked, "--labelled=0")
-    taken = "auto or one of self-trained, none, adapted, mixed, full-resolution-mixed, inverted, coarser"
+    taken = "auto or one of self-trained, none, adapted, full-resolution-mixed, inverted, coarser"
     assert f"--start adaptd is unknown; take {taken}" in refused(*asked, "--labelled=1", "--start=adaptd")
     source = ["--data.source=Synthetic", "--data.source.size=48"]
     assert "learns from the target alone" in refused(*asked, *source, "--labelled=1")

@@ -89,6 +89,14 @@ def test_without_a_source_nothing_is_recommended(best, volume, tmp_path, inputs)
     assert looker.advice_or_reason(Watch()).sentence.startswith("Nothing can be recommended: the checkpoint holds no")
 
 
+@pytest.fixture
+def in_float32(monkeypatch):
+    """Let the processor not compute in bfloat16, in which a look decides ties otherwise than a segmentation."""
+    for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, probe, lambda: False)
+
+
+@pytest.mark.usefixtures("in_float32")
 def test_a_look_shows_what_is_segmented_there(inputs):
     looker = engine.Looker.of(inputs, Watch())
     look = looker.look(Region(3, (10, 30), (5, 40)), Watch())
