@@ -14,7 +14,7 @@ from bnadapt.commands.study import study_class
 from bnadapt.commands.study_config import read_config
 from bnadapt.experiments.case import RunLocation
 from bnadapt.experiments.tables import Tables
-from bnadapt.gain.candidates import ADAPTED, DEFAULT, NONE
+from bnadapt.gain.candidates import ADAPTED, CORRECTED, DEFAULT, NONE
 from bnadapt.gain.labelled_tiles import LabelledTileGains
 from bnadapt.labels import FineTuning
 from bnadapt.labels.self_training import SELF_TRAINED
@@ -39,6 +39,8 @@ COMPARED = {"none": "not adapted", DEFAULT: "default", ADAPTED: "all layers"}
 LEARNT = {DEFAULT: "default, self-trained", ADAPTED: "all layers, self-trained"}
 """Starts of self-training that README.md compares, with its headings."""
 TRAINED = "trained on the target"
+EARLIER = "earlier default"
+"""All layers, corrected for estimated class proportions where the estimate was sure; the default of `adapt` once."""
 STEPS = ("training step", "forward pass")
 STRATEGIES = {"never": "no adaptation", "all_layers": "all layers", "default": "default", "choice": "recommended"}
 """Columns of choices that docs/verdict.md compares on unusual targets, with its headings."""
@@ -147,7 +149,8 @@ def said_of_studies() -> dict[tuple[Path, str], str]:
     pages = re.findall(r"<!-- /(.*) -->", (STUDIES / "README.md").read_text(encoding="utf-8"))
     picture = partial(front_picture, STUDIES / "pairs")
     return {
-        **{(STUDIES / "README.md", name): findings_of(STUDIES / name) for name in pages if name != "grid-benchmark"},
+        **{(STUDIES / "README.md", name): findings_of(STUDIES / name) for name in pages if (STUDIES / name).is_dir()},
+        (STUDIES / "README.md", "by-pair"): by_pair(STUDIES),
         (ROOT / "README.md", "defaults"): natural_pairs(STUDIES),
         (ROOT / "README.md", "picture"): picture("docs/studies"),
         (docs / "index.md", "picture"): picture("studies"),
@@ -177,23 +180,41 @@ def redraw_pairs(networks: Path) -> None:
             case.draw_picture(location)
 
 
+def by_pair(studies: Path) -> str:
+    """IoU by pair of data sets, mean and standard deviation over seeds, by the earlier default and by this one."""
+    scores = _of_pairs(studies)
+    lines = []
+    for (task, source, target), each in scores.groupby(["task", "source", "target"], sort=False):
+        cells = {name: f"{each[name].mean():.3f} ± {each[name].std():.3f}" for name in each}
+        lines.append({"task": task, "source": source, "target": target, **cells})
+    return table([*lines, {"task": "all", "source": "", "target": "", **_over_seeds(scores)}])
+
+
 def natural_pairs(studies: Path) -> str:
     """Mean IoU by task on pairs of data sets: of candidates, after self-training, and of networks of the target."""
-    rows = pd.read_parquet(studies / "candidates" / "table.parquet")
-    learnt = pd.read_parquet(studies / "self-training" / "table.parquet").query("method == 'self-training'")
-    case = ["task", "source", "target", "seed"]
-    pairs = rows[rows["family"] == "pair"].pivot_table("iou", case, "candidate")[list(COMPARED)]
-    own = rows[(rows["family"] == "own") & (rows["candidate"] == "none")].set_index(["task", "source", "seed"])["iou"]
-    scores = pairs.rename(columns=COMPARED).join(learnt.pivot_table("iou", case, "start").rename(columns=LEARNT))
-    scores[TRAINED] = own.reindex(scores.reset_index().set_index(["task", "target", "seed"]).index).to_numpy()
+    scores, case = _of_pairs(studies).drop(columns=EARLIER), ["task", "source", "target"]
     groups = [*scores.groupby("task", sort=False), ("all", scores)]
     lines = [
         {"task": name, "pairs": len(each) // each.index.get_level_values("seed").nunique(), **_over_seeds(each)}
         for name, each in groups
     ]
-    losses = scores.sub(scores[COMPARED["none"]], axis=0).groupby(case[:3]).mean().min()
+    losses = scores.sub(scores[COMPARED["none"]], axis=0).groupby(case).mean().min()
     worst = {name: "" if name == TRAINED else f"{loss:+.2f}" for name, loss in losses.items()}
     return table([*lines, {"task": "largest loss of a pair", "pairs": "", **worst}])
+
+
+def _of_pairs(studies: Path) -> pd.DataFrame:
+    """IoU by natural pair and seed (rows) of what README.md compares, and of the earlier default (columns)."""
+    rows = pd.read_parquet(studies / "candidates" / "table.parquet")
+    learnt = pd.read_parquet(studies / "self-training" / "table.parquet").query("method == 'self-training'")
+    case = ["task", "source", "target", "seed"]
+    pairs = rows[rows["family"] == NATURAL].pivot_table("iou", case, "candidate")
+    own = rows[(rows["family"] == "own") & (rows["candidate"] == NONE)].set_index(["task", "source", "seed"])["iou"]
+    scores = pairs[list(COMPARED)].rename(columns=COMPARED)
+    scores.insert(1, EARLIER, pairs[CORRECTED].fillna(pairs[ADAPTED]))
+    scores = scores.join(learnt.pivot_table("iou", case, "start").rename(columns=LEARNT))
+    scores[TRAINED] = own.reindex(scores.reset_index().set_index(["task", "target", "seed"]).index).to_numpy()
+    return scores
 
 
 def expected_quality(study: Path) -> str:
