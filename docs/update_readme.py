@@ -156,6 +156,8 @@ def said_of_studies() -> dict[tuple[Path, str], str]:
         (docs / "index.md", "picture"): picture("studies"),
         (docs / "which.md", "quality"): expected_quality(STUDIES / "pairs"),
         (docs / "labels.md", "gains"): labelled_tiles(STUDIES),
+        (docs / "labels.md", "draws"): draws_of_tiles(STUDIES / "labels-draws"),
+        (docs / "labels.md", "learn"): learnt_from_tiles(STUDIES / "labels-learn"),
         (docs / "labels.md", "self-training"): self_trained(STUDIES / "self-training"),
         (docs / "verdict.md", "strategies"): strategies(STUDIES / "verdict"),
         (docs / "verdict.md", "certainty"): certainty(STUDIES / "verdict"),
@@ -288,6 +290,48 @@ def labelled_tiles(studies: Path) -> str:
     return table(
         [{head: f"{cell:.3f}" if isinstance(cell, float) else cell for head, cell in each.items()} for each in lines]
     )
+
+
+def _gains_of_tiles(study: Path) -> pd.DataFrame:
+    """IoU after learning minus that of the adapted network (`gain`), by what is learnt, tiles, pair and draw."""
+    rows = pd.read_parquet(study / "table.parquet").query("start == @ADAPTED and choice == @RANDOM")
+    pair = ["task", "source", "target"]
+    before = rows[rows["learn"] == STATISTICS].set_index(pair)["iou"]
+    learnt = rows[rows["learn"] != STATISTICS]
+    gains = learnt["iou"].to_numpy() - before.reindex(pd.MultiIndex.from_frame(learnt[pair])).to_numpy()
+    number = learnt["tiles"].map(lambda count: "all" if count < 0 else str(count))
+    return learnt.assign(pair=learnt[pair].agg(" ".join, axis=1), gain=gains, number=number)
+
+
+def learnt_from_tiles(study: Path) -> str:
+    """Mean gain over pairs of all that can be learnt, by number of tiles."""
+    gains = _gains_of_tiles(study).pivot_table("gain", "learn", "number", sort=False)
+    rows = [
+        {"--learn": name, **{_tiles(number): f"{gain:+.3f}" for number, gain in each.items()}}
+        for name, each in gains.iterrows()
+    ]
+    return table(rows)
+
+
+def draws_of_tiles(study: Path) -> str:
+    """Gain of the default over pairs and draws of the tiles, by number of tiles."""
+    lines = []
+    for number, each in _gains_of_tiles(study).groupby("number", sort=False):
+        by_pair = each.groupby("pair")["gain"]
+        lines.append(
+            {
+                "learnt from": _tiles(number),
+                "mean gain": f"{each['gain'].mean():+.3f}",
+                "standard deviation over draws": "-" if number == "all" else f"{by_pair.std().mean():.3f}",
+                "worst pair, mean of its draws": f"{by_pair.mean().min():+.3f}",
+                "worst draw": f"{each['gain'].min():+.3f}",
+            }
+        )
+    return table(lines)
+
+
+def _tiles(number: str) -> str:
+    return f"{number} tile{'' if number == '1' else 's'}"
 
 
 def self_trained(study: Path) -> str:

@@ -46,8 +46,8 @@ def test_the_gallery_has_every_study_and_opens_with_real_data():
     )
     studies = {page.parent.name for page in (ROOT / "docs" / "studies").glob("*/README.md")}
     assert shown[0] == "pairs"
-    beside = {"candidates-synthetic", "candidates-unusual", "comparison-short", "labels-other-tasks"}
-    assert studies - set(shown) == beside  # linked beside the main ones
+    beside = {"candidates-synthetic", "candidates-unusual", "comparison-short", "labels-draws", "labels-learn"}
+    assert studies - set(shown) == {*beside, "labels-other-tasks"}  # linked beside the main ones
 
 
 def test_links_lead_somewhere(site):

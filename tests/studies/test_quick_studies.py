@@ -59,6 +59,8 @@ def test_every_study_has_a_full_and_a_quick_config():
         "causes",
         "candidates-synthetic",
         "candidates-unusual",
+        "labels-draws",
+        "labels-learn",
         "labels-other-tasks",
     }
 
