@@ -63,7 +63,7 @@ def test_distances_are_those_that_the_command_gives(location, tmp_path):
     target = [each.replace("source", "target") for each in source]
     target += ["--data.target.mean=[0.4, 0.1]", "--data.target.seed=9", "--data.tile_size=48", "--data.batch_size=4"]
     adapted = str(tmp_path / "adapted.ckpt")
-    all_layers = ["--policy.source_weight=0", "--data.adaptation_tiles=null", SILENT]
+    all_layers = ["--policy.source_weight=0", "--data.adaptation_tiles=null", "--trainer.precision=32-true", SILENT]
     main(["adapt", *target, *all_layers, "--ckpt_path", checkpoint, "--output", adapted])
     main(["distances", *source, *target, "--tiles=5", "--ckpt_path", adapted, "--output", str(tmp_path / "distances")])
     table = pd.read_csv(tmp_path / "distances" / "distances.csv").set_index(["state", "layer", "measure"])["value"]
