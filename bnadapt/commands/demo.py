@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,11 @@ class Demo(Study):
         self.intensities = intensities
         self.seeds = seeds
         self.options = options
+        spread = (
+            "Numbers after ± are one standard deviation over networks that were trained anew." if len(seeds) > 1 else ""
+        )
+        described = (f"{_title(config)}: {_opening_comment(config)}" for config in self.configs)
+        self.question = " ".join(filter(None, [Demo.question, spread, *described]))
 
     def cases(self) -> list[DemoCase]:
         """Every config with every scaling and seed."""
@@ -137,7 +143,7 @@ class Demo(Study):
                 intensity,
                 seed,
                 list(self.options),
-                {TRANSFER: config.stem.replace("-", " "), INTENSITY: intensity, "seed": seed},
+                {TRANSFER: _title(config), INTENSITY: intensity, "seed": seed},
             )
             for seed in self.seeds
             for config in self.configs
@@ -182,6 +188,16 @@ class Demo(Study):
             for name, runs in _by_name(tables.table).items()
             for row in runs.drop_duplicates(TRANSFER).itertuples()
         }
+
+
+def _title(config: Path) -> str:
+    return config.stem.replace("-", " ")
+
+
+def _opening_comment(config: Path) -> str:
+    """What a config says of itself in its first lines."""
+    lines = takewhile(lambda line: line.startswith("#"), config.read_text(encoding="utf-8").splitlines())
+    return " ".join(line.lstrip("# ") for line in lines)
 
 
 def _bars(table: pd.DataFrame) -> Figure:

@@ -1,5 +1,6 @@
 """What runs in threads: checks, looks, and files that are those of the commands."""
 
+import html
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,12 +173,32 @@ def test_corrected_tiles_score_candidates(inputs, outputs):
     assert engine.corrected(inputs, outputs, masks) == 2
     advice = engine.measured(inputs, outputs, Watch())
     assert "IoU on 2 labelled tiles" in advice.sentence
-    assert (outputs.folder / "recommendation-measured" / "index.html").exists()
+    page = (outputs.folder / "recommendation-measured" / "index.html").read_text(encoding="utf-8")
+    next_step = adapt_line if advice.choice != "none" else predict_line
+    assert f"bnadapt {next_step.__name__.split('_')[0]} --ckpt_path {inputs.checkpoint}" in html.unescape(page)
+    assert next_step is predict_line or f"--choose {advice.choice}" in page
     again = engine.proposed(inputs, 5, outputs, Watch())  # those that are there
     assert [tile.file for tile in again] == [tile.file for tile in tiles]
     engine.corrected(inputs, outputs, dict.fromkeys(masks))
     with pytest.raises(InputError, match="nothing is drawn on its masks"):
         engine.finetuned(inputs, 1, outputs, Watch())
+
+
+def test_fine_tuning_is_stopped_between_steps(inputs, outputs):
+    tiles = engine.proposed(inputs, 2, outputs, Watch())
+    engine.corrected(inputs, outputs, {tile.file: np.ones_like(tile.prediction) for tile in tiles})
+    reports = []
+
+    def stop_early(what, done, total):
+        reports.append((what, done, total))
+        if total and done:
+            watch.stop()
+
+    watch = Watch(stop_early)
+    with pytest.raises(Stopped):
+        engine.finetuned(inputs, 50, outputs, watch)
+    assert not list(outputs.folder.glob("*finetuned*"))
+    assert reports[-1][1] < reports[-1][2]
 
 
 def test_command_lines_can_be_typed():

@@ -89,6 +89,19 @@ def test_the_whole_evening(chosen, viewer, wait, volume, two_steps):
     assert record["provenance"]["command"] == dock.segment.commands.text.toPlainText().splitlines()[0]
 
 
+def test_a_work_has_one_bar_in_napari(dock, wait):
+    bars = []
+
+    def job(engine, watch):
+        for _ in watch.shown("Counting")(range(4)):
+            pass
+
+    dock.work.reported.connect(lambda *_: bars.append(dock.work._shown))
+    dock.work.start("Counting", job, lambda _: None)
+    wait()
+    assert len({id(bar) for bar in bars if bar is not None and bar.total == 4}) == 1
+
+
 def until(dock, is_so, seconds=60):
     """Wait until something is so."""
     import time

@@ -89,6 +89,8 @@ def test_the_demo_gives_means_over_seeds_and_names_what_it_costs_the_source():
     assert "target's IoU is 0.200 without and 0.700 with adaptation (+0.500 ± 0.141), which took 2.0 s" in sentence
     assert "on the source it changes from 0.900 to 0.300" in sentence
     summary = study.summary(tables(rows)).rows[0]
+    assert "after ± are one standard deviation" in study.question
+    assert "synthetic: Bright blobs on a dark background" in study.question
     assert summary[:5] == ["synthetic", "0.200 ± 0.000", "0.700 ± 0.141", "+0.500 ± 0.141", "0.900 ± 0.000"]
 
 

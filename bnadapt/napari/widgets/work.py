@@ -49,6 +49,7 @@ class Work(QWidget):
         self._watch: Watch | None = None
         self._worker: Any = None
         self._shown: progress | None = None
+        self._shown_work = ""
         self._is_stopping = False
         self._warnings: list[str] = []
         self._known: set[str] = set()
@@ -138,10 +139,11 @@ class Work(QWidget):
         self.bar.setValue(done)
         if not self._is_stopping:
             self.say(f"{what}: {done} of {total}" if total else f"{what} …")
-        if self._shown is None or self._shown.desc != f"{what}: ":
+        if self._shown is None or (self._shown_work, self._shown.total) != (what, total or 0):
             if self._shown is not None:
                 self._shown.close()
             self._shown = progress(total=total or 0, desc=what)
+            self._shown_work = what
         if done > self._shown.n:
             self._shown.update(done - self._shown.n)
 
