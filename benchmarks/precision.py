@@ -1,6 +1,6 @@
-"""Statistics estimated in bfloat16 or float32: time, and what they change in the IoU, on natural pairs.
+"""Statistics estimated in bfloat16 or float32: time, and what they change in the IoU, on real images.
 
-Run by `make bench`, where the networks of the study of pairs are there; prints a table, writes
+Run by `make bench`; needs the networks of the study of pairs, prints a table and writes
 benchmarks/results/precision-DEVICE.json. All scores are those of float32 forward passes.
 """
 
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--networks", type=Path, default=ROOT / "lightning_logs" / "studies" / "networks")
     found = [{name: compared(target, name) for name in POLICIES} for target in targets(parser.parse_args().networks)]
     if not found:
-        print("precision.py: there are no networks; run bnadapt study pairs --config configs/studies/pairs.yaml first.")
+        print("precision.py: no networks found; run bnadapt study pairs --config configs/studies/pairs.yaml first.")
         return
     rows = [
         {

@@ -100,5 +100,5 @@ PREVIEWED: Mapping[str, Candidate] = {name: each for name, each in CANDIDATES.it
 RECOMMENDABLE: Mapping[str, Candidate] = {
     name: CANDIDATES[name] for name in (NONE, ADAPTED, DEFAULT, INVERTED, "coarser")
 }
-"""Candidates that a recommendation tries; the others add nothing to these on known cases, or rest on estimated class
-proportions, which are seldom sure on real images."""
+"""Candidates that a recommendation tries; the others add next to nothing to these on known cases, or rest on estimated
+class proportions, which are seldom sure on real images."""
